@@ -1,0 +1,85 @@
+"""Files are written whole or not at all: to a temporary name beside the target, then renamed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tts_meta.errors import TtsMetaError
+
+
+@contextmanager
+def atomic_file(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path; rename it to `path` when the block ends well, remove it when it does not.
+
+    An existing `path` stays as it was until the rename. A kill at any moment leaves at most a hidden temporary
+    file. Raises TtsMetaError where the folder cannot be written or the disk is full.
+    """
+    path = Path(path)
+    temporary = _sibling(path)
+    try:
+        yield temporary
+        with open(temporary, "rb") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise _write_error(path, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary folder; put it in the place of `path` when the block ends well, remove it when it does not.
+
+    Raises TtsMetaError where the parent cannot be written or the disk is full.
+    """
+    path = Path(path)
+    temporary = _sibling(path)
+    try:
+        temporary.mkdir()
+        yield temporary
+        for written in temporary.rglob("*"):
+            if written.is_file():
+                with open(written, "rb") as handle:
+                    os.fsync(handle.fileno())
+        if path.exists():
+            # A folder cannot be replaced in one step: the old one keeps a hidden name until the new one stands.
+            old = _sibling(path)
+            os.rename(path, old)
+            os.rename(temporary, path)
+            shutil.rmtree(old)
+        else:
+            os.rename(temporary, path)
+    except OSError as error:
+        raise _write_error(path, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def sha256_file(path: str | Path) -> str:
+    """Return the SHA-256 of a file's content in hexadecimal."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _sibling(path: Path) -> Path:
+    """A fresh hidden name in the folder of `path`, so that a rename stays on one file system."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    except OSError as error:
+        raise _write_error(path, error) from error
+    os.close(handle)
+    os.unlink(name)
+    return Path(name)
+
+
+def _write_error(path: Path, error: OSError) -> TtsMetaError:
+    reason = error.strerror or str(error)
+    return TtsMetaError(f"cannot write {path}: {reason}; nothing was changed there")
