@@ -1,0 +1,24 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_torch_thread() -> None:
+    """Tensors of tests are small: more threads only wait for each other, and sums would differ between machines."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def shared_corpus() -> Path:
+    """The folder of real recordings beside the repository; a test that asks for it is skipped where there is none."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "corpus"
+    if not (folder / "manifest.tsv").is_file():
+        pytest.skip("needs the recordings of ../shared/corpus, which are not part of the repository")
+    return folder

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import math
+from dataclasses import FrozenInstanceError, fields, replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tts_meta.corpus import Batch, Example, bucket_batches, collate
+from tts_meta.errors import UsageError
+
+SPEAKERS = {"anna": 4, "bob": 1}
+
+
+def example(
+    tokens: int, frames: int, name: str = "a", speaker: str = "anna", bands: int = 3
+) -> Example:
+    return Example(
+        id=name,
+        speaker=speaker,
+        tokens=torch.randint(1, 50, (tokens,)),
+        durations=torch.randint(0, 9, (tokens,)),
+        mel=torch.randn(frames, bands),
+    )
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(1, 6), st.integers(1, 9), st.sampled_from(sorted(SPEAKERS))
+        ),
+        min_size=1,
+        max_size=5,
+    ),
+    st.integers(1, 5),
+)
+@settings(max_examples=50, deadline=None)
+def test_a_batch_holds_every_example_whole_and_nothing_else(
+    sizes: list[tuple[int, int, str]], multiple: int
+) -> None:
+    examples = [
+        example(n, t, f"u{place}", speaker)
+        for place, (n, t, speaker) in enumerate(sizes)
+    ]
+    batch = collate(examples, SPEAKERS, multiple)
+
+    longest = max(t for _, t, _ in sizes)
+    assert batch.mel.shape[1] % multiple == 0
+    assert longest <= batch.mel.shape[1] < longest + multiple
+    assert batch.tokens.shape[1] == max(n for n, _, _ in sizes)
+    assert len(batch) == len(examples)
+    for row, one in enumerate(examples):
+        n, t = int(batch.token_lengths[row]), int(batch.mel_lengths[row])
+        assert batch.ids[row] == one.id
+        assert int(batch.speaker[row]) == SPEAKERS[one.speaker]
+        assert torch.equal(batch.tokens[row, :n], one.tokens)
+        assert torch.equal(batch.durations[row, :n], one.durations)
+        assert torch.equal(batch.mel[row, :t], one.mel)
+        assert not batch.tokens[row, n:].any() and not batch.durations[row, n:].any()
+        assert torch.equal(
+            batch.mel[row, t:], torch.full_like(batch.mel[row, t:], math.log(1e-5))
+        )
+
+
+def test_a_batch_has_the_dtypes_of_its_contract() -> None:
+    batch = collate([example(2, 5), example(4, 3)], SPEAKERS)
+    dtypes = {
+        field.name: getattr(batch, field.name).dtype
+        for field in fields(batch)
+        if field.name != "ids"
+    }
+    assert dtypes.pop("mel") == torch.float32
+    assert set(dtypes.values()) == {torch.int64}
+
+
+def test_moving_a_batch_moves_every_tensor_and_leaves_the_first() -> None:
+    batch = collate([example(2, 5), example(4, 3)], SPEAKERS)
+    moved = batch.to("meta")
+    tensors = [field.name for field in fields(Batch) if field.name != "ids"]
+    assert {getattr(moved, name).device.type for name in tensors} == {"meta"}
+    assert {getattr(batch, name).device.type for name in tensors} == {"cpu"}
+    assert moved.ids == batch.ids
+    assert moved.mel.shape == batch.mel.shape
+
+
+def test_a_batch_cannot_be_changed() -> None:
+    batch = collate([example(2, 5)], SPEAKERS)
+    with pytest.raises(FrozenInstanceError):
+        batch.mel = torch.zeros(1)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize(
+    ("second", "fault"),
+    [
+        (
+            example(2, 5, "b", "zoe"),
+            "b: speaker 'zoe' is not among the model's speakers: anna, bob",
+        ),
+        (example(2, 5, "b", bands=4), r"b: mel must be \(T, 3\), not \(5, 4\)"),
+        (
+            replace(example(2, 5, "b"), mel=torch.zeros(5)),
+            r"b: mel must be \(T, 3\), not \(5,\)",
+        ),
+        (
+            replace(example(2, 5, "b"), durations=torch.zeros(3)),
+            r"b: tokens and durations .* not \(2,\) and \(3,\)",
+        ),
+    ],
+)
+def test_an_example_that_does_not_fit_is_named(second: Example, fault: str) -> None:
+    with pytest.raises(UsageError, match=fault):
+        collate([example(2, 5), second], SPEAKERS)
+
+
+def test_no_examples_and_no_multiple_are_refused() -> None:
+    with pytest.raises(UsageError, match="no examples"):
+        collate([], SPEAKERS)
+    with pytest.raises(UsageError, match="multiple_of must be at least 1, not 0"):
+        collate([example(2, 5)], SPEAKERS, 0)
+
+
+LENGTHS = st.lists(st.integers(1, 400), max_size=60)
+
+
+@given(LENGTHS, st.integers(1, 1000), st.integers(), st.integers(0, 5))
+def test_each_utterance_is_in_one_batch_and_no_batch_is_over_the_limit(
+    lengths: list[int], limit: int, seed: int, epoch: int
+) -> None:
+    batches = bucket_batches(lengths, limit, seed, epoch)
+    assert sorted(index for batch in batches for index in batch) == list(
+        range(len(lengths))
+    )
+    for batch in batches:
+        padded = max(lengths[index] for index in batch) * len(batch)
+        assert padded <= limit or len(batch) == 1
+    assert bucket_batches(lengths, limit, seed, epoch) == batches
+
+
+def test_batches_change_with_the_epoch_and_the_seed_in_members_and_order() -> None:
+    lengths = [100 + number % 40 for number in range(200)]
+    first = bucket_batches(lengths, 1400, seed=0, epoch=0)
+    for other in (
+        bucket_batches(lengths, 1400, seed=0, epoch=1),
+        bucket_batches(lengths, 1400, seed=1, epoch=0),
+    ):
+        assert {frozenset(batch) for batch in other} != {
+            frozenset(batch) for batch in first
+        }
+    shortest = [min(lengths[index] for index in batch) for batch in first]
+    assert shortest != sorted(shortest)
+
+
+def test_little_of_a_batch_is_padding() -> None:
+    # As in speech corpora: 1 to 16 s at 86 frames a second.
+    lengths = [86 + (number * 7919) % 1290 for number in range(2000)]
+    batches = bucket_batches(lengths, 12_000, seed=0, epoch=0)
+    padded = sum(
+        max(lengths[index] for index in batch) * len(batch) for batch in batches
+    )
+    assert sum(lengths) / padded > 0.93
+    assert padded / len(batches) > 0.9 * 12_000
+
+
+@pytest.mark.parametrize(("lengths", "limit"), [([5, 0], 10), ([5, -1], 10), ([5], 0)])
+def test_lengths_and_limits_must_be_positive(lengths: list[int], limit: int) -> None:
+    with pytest.raises(UsageError, match="must be at least one frame"):
+        bucket_batches(lengths, limit, 0, 0)

@@ -1,0 +1,327 @@
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+
+import data_prep
+from data_prep import CORPORA, Recording, prepare
+from data_prep.librispeech_mini import sentence_case
+from tts_meta.corpus import Manifest
+from tts_meta.errors import TtsMetaError, UsageError
+
+COLUMNS = [
+    "split",
+    "speaker",
+    "gender",
+    "source",
+    "utterance",
+    "file",
+    "seconds",
+    "sample_rate",
+    "text",
+    "text_punctuated",
+]
+REAL_CORPUS = Path(__file__).resolve().parents[2] / "shared" / "corpus"
+
+
+def write_audio(path: Path, seconds: float = 0.5, rate: int = 16000) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, np.zeros(round(seconds * rate), np.float32), rate)
+
+
+def dropped(out: Path) -> dict[str, str]:
+    lines = (out / "dropped.jsonl").read_text(encoding="utf-8").splitlines()
+    return {line["id"]: line["reason"] for line in map(json.loads, lines)}
+
+
+def by_id(manifest: Manifest) -> dict[str, tuple[str, str, str]]:
+    return {u.id: (u.speaker, u.audio.name, u.text) for u in manifest}
+
+
+def write_table(corpus: Path, *rows: dict[str, str]) -> None:
+    corpus.mkdir(exist_ok=True)
+    with open(corpus / "manifest.tsv", "w", newline="") as out:
+        writer = csv.DictWriter(
+            out, COLUMNS, delimiter="\t", quoting=csv.QUOTE_NONE, quotechar=None
+        )
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def row(
+    name: str, text: str, punctuated: str = "", source: str = "LibriSpeech test-clean"
+) -> dict[str, str]:
+    values = [
+        "train",
+        "ls1",
+        "F",
+        source,
+        name,
+        f"ls1/{name}.ogg",
+        "9.99",
+        "16000",
+        text,
+        punctuated,
+    ]
+    return dict(zip(COLUMNS, values, strict=True))
+
+
+def test_every_corpus_has_a_reader_of_its_own_file() -> None:
+    files = {reader.__module__ for reader in CORPORA.values()}
+    folder = Path(data_prep.__file__).parent
+    present = {f"data_prep.{path.stem}" for path in folder.glob("*.py")} - {
+        "data_prep.__init__",
+        "data_prep.recording",
+    }
+    assert files == present
+
+
+def test_the_table_becomes_a_manifest_that_loads_and_validates(tmp_path: Path) -> None:
+    corpus, out = tmp_path / "corpus", tmp_path / "out"
+    write_table(
+        corpus,
+        row("a", "I'M SURE I SAID SO", ""),
+        row("b", "SHE SAID NO", 'She said "no".'),
+        row("c", "LUKE TWO I SAID", "LUKE two, I said."),
+        row("d", "in 1846 the MSS.", "in 1846 the MSS.", "LJSpeech 1.1"),
+    )
+    for name in "abcd":
+        write_audio(corpus / "ls1" / f"{name}.ogg", 0.75)
+    manifest = prepare("librispeech-mini", corpus, out)
+    assert manifest == Manifest.load(out / "manifest.jsonl")
+    manifest.validate()
+    texts = {u.id: u.text for u in manifest}
+    assert texts == {
+        "a": "I'm sure I said so",
+        "b": 'She said "no".',
+        "c": "Luke two, I said.",
+        "d": "in 1846 the MSS.",
+    }
+    first = manifest.utterances[0]
+    assert (first.speaker, first.gender, first.language, first.split) == (
+        "ls1",
+        "F",
+        "en",
+        "train",
+    )
+    assert first.audio == corpus / "ls1" / "a.ogg"
+    assert first.seconds == 0.75
+    assert (
+        json.loads((out / "manifest.jsonl").read_text().splitlines()[0])["audio"]
+        == "../corpus/ls1/a.ogg"
+    )
+    assert dropped(out) == {}
+
+
+def test_what_cannot_be_used_is_dropped_with_its_reason(tmp_path: Path) -> None:
+    corpus, out = tmp_path / "corpus", tmp_path / "out"
+    names = ["good", "gone", "noise", "empty", "silent", "cut", "good"]
+    write_table(
+        corpus, *(row(name, " " if name == "silent" else "SOME TEXT") for name in names)
+    )
+    for name in ("good", "silent", "cut"):
+        write_audio(corpus / "ls1" / f"{name}.ogg")
+    write_audio(corpus / "ls1" / "empty.ogg", 0)
+    (corpus / "ls1" / "noise.ogg").write_bytes(b"not a recording" * 100)
+    cut = corpus / "ls1" / "cut.ogg"
+    cut.write_bytes(cut.read_bytes()[:60])
+    assert [u.id for u in prepare("librispeech-mini", corpus, out)] == ["good"]
+    reasons = dropped(out)
+    assert reasons.pop("noise").startswith("unreadable audio: ")
+    assert reasons.pop("cut").startswith("unreadable audio: ")
+    assert reasons.pop("empty").startswith("unreadable audio: ")
+    assert reasons == {
+        "gone": "missing audio",
+        "silent": "empty text",
+        "good": "duplicate id good",
+    }
+    first = json.loads((out / "dropped.jsonl").read_text().splitlines()[0])
+    assert first == {
+        "id": "gone",
+        "speaker": "ls1",
+        "audio": "../corpus/ls1/gone.ogg",
+        "reason": "missing audio",
+    }
+
+
+def test_a_damaged_table_is_refused_by_line_or_column(tmp_path: Path) -> None:
+    with pytest.raises(TtsMetaError, match=r"cannot read .*manifest\.tsv"):
+        prepare("librispeech-mini", tmp_path, tmp_path / "out")
+    write_table(tmp_path, row("a", "TEXT"))
+    table = tmp_path / "manifest.tsv"
+    whole = table.read_text()
+    table.write_text(whole + "train\tls1\n")
+    with pytest.raises(TtsMetaError, match="line 3: 2 fields, not 10"):
+        prepare("librispeech-mini", tmp_path, tmp_path / "out")
+    table.write_text(whole.replace("text_punctuated", "other"))
+    with pytest.raises(TtsMetaError, match="has no column text_punctuated"):
+        prepare("librispeech-mini", tmp_path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("I AM", "I am"),
+        ("AM I", "am I"),
+        ("SO I'M I'LL I'VE I'D", "so I'm I'll I've I'd"),
+        ("IT IS IN THE SKI HI'I I'FAITH", "it is in the ski hi'i i'faith"),
+        ("MISTER W J JENKS AT TEN O'CLOCK", "mister w j jenks at ten o'clock"),
+    ],
+)
+def test_upper_case_text_is_lowered_but_for_the_pronoun(
+    text: str, expected: str
+) -> None:
+    assert sentence_case(text) == expected
+
+
+@given(st.text("AI'MLVEDX ", max_size=30))
+def test_lowering_changes_case_only(text: str) -> None:
+    assert sentence_case(text).upper() == text
+    assert set(filter(str.isupper, sentence_case(text))) <= {"I"}
+
+
+def test_ljspeech_metadata_is_read_with_the_normalised_text(tmp_path: Path) -> None:
+    corpus, out = tmp_path / "LJ", tmp_path / "out"
+    (corpus / "wavs").mkdir(parents=True)
+    (corpus / "metadata.csv").write_text(
+        'one|Dr. A, "b"|Doctor A, "b"\ntwo|Raw only\nthree|Raw.|\n\nfour|Text.|Text.\nfive||\n',
+        encoding="utf-8-sig",
+    )
+    for name in (
+        "wavs/one.wav",
+        "wavs/two.flac",
+        "three.ogg",
+        "wavs/five.mp3",
+        "wavs/spare.wav",
+    ):
+        write_audio(corpus / name)
+    (corpus / "wavs" / "._one.wav").write_bytes(b"left by a file manager")
+    write_audio(corpus / "one.wav", 2.0)
+    manifest = prepare("folder", corpus, out)
+    assert by_id(manifest) == {
+        "one": ("LJ", "one.wav", 'Doctor A, "b"'),
+        "two": ("LJ", "two.flac", "Raw only"),
+        "three": ("LJ", "three.ogg", "Raw."),
+    }
+    assert manifest.utterances[0].audio == corpus / "wavs" / "one.wav"
+    assert dropped(out) == {
+        "four": "missing audio",
+        "five": "empty text",
+        "spare": "no transcript: not in metadata.csv",
+    }
+
+
+def test_text_files_are_read_beside_their_recordings(tmp_path: Path) -> None:
+    corpus, out = tmp_path / "voices", tmp_path / "out"
+    for name in (
+        "anna/1.wav",
+        "anna/1.mp3",
+        "anna/day.2/2.FLAC",
+        "bob/1.ogg",
+        "own.mp3",
+        "bob/mute.wav",
+        ".trash/1.wav",
+    ):
+        write_audio(corpus / name.replace("FLAC", "flac"))
+    (corpus / "anna/day.2/2.flac").rename(corpus / "anna/day.2/2.FLAC")
+    texts = {
+        "anna/1": "Hello\n  there. \n",
+        "anna/day.2/2": "Zwei.",
+        "bob/1": "Hi.",
+        "own": "Mine.",
+        "notes": "To do",
+    }
+    for name, text in texts.items():
+        (corpus / f"{name}.txt").write_text(text, encoding="utf-8")
+    write_audio(corpus / "latin.wav")
+    (corpus / "latin.txt").write_bytes("für".encode("latin-1"))
+    assert by_id(prepare("folder", corpus, out)) == {
+        "anna/1": ("anna", "1.wav", "Hello there."),
+        "anna/day.2/2": ("anna", "2.FLAC", "Zwei."),
+        "bob/1": ("bob", "1.ogg", "Hi."),
+        "own": ("voices", "own.mp3", "Mine."),
+    }
+    assert dropped(out) == {
+        "bob/mute": "no transcript: no .txt beside the recording",
+        "latin": "unreadable transcript: not UTF-8 text",
+        "notes": "missing audio: no recording beside the transcript",
+    }
+
+
+def test_a_folder_given_as_a_dot_still_names_its_speaker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = tmp_path / "anna"
+    write_audio(corpus / "1.wav")
+    (corpus / "1.txt").write_text("Hello.")
+    monkeypatch.chdir(corpus)
+    manifest = prepare("folder", ".", "out")
+    assert manifest.speakers == ("anna",)
+    assert prepare("folder", ".", "out") == manifest
+
+
+def test_a_corpus_of_nothing_usable_is_an_error_that_says_where_to_look(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(
+        TtsMetaError,
+        match=r"no recordings in the layout of 'folder', described in data_prep/folder\.py",
+    ):
+        prepare("folder", tmp_path, tmp_path / "out")
+    write_audio(tmp_path / "1.wav")
+    with pytest.raises(
+        TtsMetaError, match=r"all 1 recordings .* no transcript.*dropped\.jsonl"
+    ):
+        prepare("folder", tmp_path, tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["dropped.jsonl"]
+
+
+def test_wrong_names_are_refused_with_the_right_ones(tmp_path: Path) -> None:
+    with pytest.raises(
+        UsageError,
+        match="no corpus named 'folders'; the corpora are: folder, librispeech-mini",
+    ):
+        prepare("folders", tmp_path, tmp_path / "out")
+    with pytest.raises(UsageError, match="none is not a folder"):
+        prepare("folder", tmp_path / "none", tmp_path / "out")
+
+
+def test_a_corpus_is_one_reader_and_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(corpus_dir: Path) -> Iterator[Recording]:
+        yield Recording("x", "anna", corpus_dir / "x.wav", "Text.", split="eval")
+
+    write_audio(tmp_path / "x.wav")
+    monkeypatch.setitem(CORPORA, "mine", read)
+    assert prepare("mine", tmp_path, tmp_path / "out").of_split("eval").speakers == (
+        "anna",
+    )
+
+
+@pytest.mark.skipif(not REAL_CORPUS.is_dir(), reason="the project's corpus is not here")
+def test_the_real_corpus_is_read_whole() -> None:
+    recordings = list(CORPORA["librispeech-mini"](REAL_CORPUS))
+    splits = {
+        split: {r.speaker for r in recordings if r.split == split}
+        for split in ("train", "train_noisy", "eval")
+    }
+    assert len(recordings) == 3571
+    assert {split: len(speakers) for split, speakers in splits.items()} == {
+        "train": 31,
+        "train_noisy": 7,
+        "eval": 6,
+    }
+    assert all(
+        r.audio is not None and r.audio.is_file() and r.text and r.gender in ("F", "M")
+        for r in recordings
+    )

@@ -1,0 +1,155 @@
+"""The scorer runs what it can, a metric is one registry line, and tables pool rates."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import numpy as np
+import pytest
+
+from tts_meta.errors import TtsMetaError, UsageError
+from tts_meta.evaluate import METRICS, Measure, Metric, Scorer, Scores, compare, markdown_table, read_scores, summarise
+from tts_meta.evaluate.metric import Column, Sample, Settings
+from tts_meta.evaluate.scores import columns
+from tts_meta.evaluate.table import write_scores
+
+TONE = (0.3 * np.sin(2 * np.pi * 200 * np.arange(16_000) / 16_000)).astype(np.float32)
+
+
+@pytest.fixture
+def loudness(monkeypatch) -> list[Settings]:
+    """A metric added as a reader would add one; the list holds a Settings for each time it was loaded."""
+    loads: list[Settings] = []
+
+    def load(settings: Settings):
+        loads.append(settings)
+
+        def judge(sample: Sample) -> dict[str, Measure | str]:
+            peak = float(np.abs(sample.waveform).max())
+            return {"peak": Measure(peak, weight=len(sample.waveform)), "remark": f"at {sample.rate} Hz"}
+
+        return judge
+
+    monkeypatch.setitem(METRICS, "peak", Metric((Column("peak", "Peak", 2, "higher"),), load, needs=("text",)))
+    return loads
+
+
+def rows() -> list[Scores]:
+    """Two systems, two speakers, two sentences each; the clone makes one error in ten words."""
+    made = []
+    for system, rate in (("real", 0.0), ("clone", 0.5)):
+        for speaker in ("anna", "bert"):
+            made.append(Scores(f"{speaker}-1", speaker, system, {"wer": Measure(rate, 2), "mcd": Measure(5 + rate)}))
+            made.append(Scores(f"{speaker}-2", speaker, system, {"wer": Measure(0.0, 8)}, {"heard": "schön | ja"}))
+    return made
+
+
+def test_a_registered_metric_is_loaded_once_and_scored(loudness):
+    scorer = Scorer(["peak"], Settings(language="de"))
+    assert loudness == []
+    first = scorer.score(TONE, 16_000, id="one", speaker="anna", system="clone", text="la")
+    scorer.score(TONE, 16_000, id="two", text="la")
+    assert loudness == [Settings(language="de")]
+    assert (first.id, first.speaker, first.system) == ("one", "anna", "clone")
+    assert first["peak"] == pytest.approx(0.3, abs=1e-3)
+    assert first.measures["peak"].weight == 16_000
+    assert first.notes == {"remark": "at 16000 Hz"}
+    assert markdown_table(summarise([first])).startswith("| System | Speakers | Sentences | Peak ↑ |\n")
+
+
+def test_a_metric_without_what_it_needs_is_left_out(loudness):
+    scores = Scorer(["peak"]).score(TONE, 16_000, id="one")
+    assert loudness == []
+    assert scores.get("peak") is None
+    with pytest.raises(TtsMetaError, match="one has no score peak; it has none"):
+        scores["peak"]
+
+
+def test_load_loads_every_model_before_the_long_work(loudness):
+    Scorer(["peak"]).load()
+    assert len(loudness) == 1
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_every_metric_names_known_needs_and_its_own_columns(name):
+    metric = METRICS[name]
+    assert metric.columns
+    assert set(metric.needs) <= set(Sample.__dataclass_fields__)
+    assert sum(column.name in {c.name for c in metric.columns} for column in columns().values()) == len(metric.columns)
+
+
+def test_column_names_are_unique():
+    names = [column.name for metric in METRICS.values() for column in metric.columns]
+    assert len(names) == len(set(names))
+
+
+def test_an_unknown_metric_lists_the_names():
+    with pytest.raises(UsageError, match="no metric vibes; the metrics are similarity, words"):
+        Scorer(["vibes"])
+
+
+def test_a_missing_package_names_the_extra_before_any_work(monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "distillmos" else find(name))
+    with pytest.raises(TtsMetaError, match=r'needs distillmos; install with: pip install "tts_meta\[eval\]"'):
+        Scorer(["similarity", "distillmos"])
+    Scorer(["similarity", "distance"])
+
+
+def test_a_broken_waveform_names_the_utterance():
+    with pytest.raises(TtsMetaError, match=r"s1: .*NaN"):
+        Scorer(["distance"]).score(TONE * np.float32("nan"), 16_000, id="s1", reference=TONE)
+
+
+def test_silence_is_scored_as_nobodys_voice():
+    voice = np.full(256, 1 / 16, np.float32)
+    scores = Scorer(["similarity", "distance"]).score(0 * TONE, 16_000, id="s1", voice=voice, reference=TONE)
+    assert scores["similarity"] == 0
+    assert scores["mcd"] > 5
+
+
+def test_a_summary_pools_errors_over_words_and_groups_as_asked():
+    real, clone = summarise(rows())
+    assert (real.group, real.utterances, real.speakers) == (("real",), 4, 2)
+    assert clone.intervals["wer"].mean == pytest.approx(0.1)
+    assert clone.intervals["mcd"].count == 2
+    groups = [summary.group for summary in summarise(rows(), by=("system", "speaker"))]
+    assert groups == [("real", "anna"), ("real", "bert"), ("clone", "anna"), ("clone", "bert")]
+
+
+def test_the_table_has_a_line_a_system_and_shows_only_measured_columns():
+    table = markdown_table(summarise(rows())).splitlines()
+    assert table[0] == "| System | Speakers | Sentences | WER ↓ | MCD (dB) ↓ |"
+    assert table[1] == "| --- | ---: | ---: | ---: | ---: |"
+    assert table[2] == "| real | 2 | 4 | 0.000 [0.000, 0.000] | 5.00 [5.00, 5.00] |"
+    assert table[3].startswith("| clone | 2 | 4 | 0.100 [")
+    assert len(table) == 4
+
+
+def test_a_bar_in_a_name_does_not_break_the_table():
+    table = markdown_table(summarise([Scores("1", "a", "x|y", {"wer": Measure(0.0)})]))
+    assert {line.count("|") for line in table.splitlines()} == {5}
+
+
+def test_systems_are_compared_on_the_sentences_they_share():
+    scores = [*rows(), Scores("extra", "anna", "clone", {"wer": Measure(1.0, 100)})]
+    difference = compare(scores, "wer", "clone", "real")
+    assert (difference.mean, difference.count) == (pytest.approx(0.1), 4)
+    with pytest.raises(UsageError, match="share no utterance"):
+        compare(scores, "wer", "clone", "nobody")
+
+
+def test_scores_survive_a_file(tmp_path):
+    write_scores(tmp_path / "scores.jsonl", rows())
+    assert read_scores(tmp_path / "scores.jsonl") == rows()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["scores.jsonl"]
+
+
+def test_a_broken_score_file_names_the_line(tmp_path):
+    path = tmp_path / "scores.jsonl"
+    write_scores(path, rows()[:1])
+    path.write_text(path.read_text() + '{"id": "x"}\n')
+    with pytest.raises(TtsMetaError, match=r"scores\.jsonl, line 2 is no line of scores"):
+        read_scores(path)
+    with pytest.raises(TtsMetaError, match="cannot read the scores"):
+        read_scores(tmp_path / "nowhere.jsonl")

@@ -1,0 +1,36 @@
+"""tts_meta clones a voice from a few recorded sentences by modular meta-learning with shrinkage.
+
+    from tts_meta import clone, speak
+    voice = clone(["one.wav", "two.wav"], transcripts=["What is said.", "And here."])
+    speak(voice, "New words.").save("out.wav")
+
+Letters in the shapes of docstrings: B batch, N symbols of a sentence, T mel frames, M mel bands, S samples, V symbols of
+the table, D hidden channels, E channels of the speaker embedding, R frames a decoder step emits.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tts_meta.adapt import Voice, clone
+    from tts_meta.errors import TtsMetaError
+    from tts_meta.synth import Speech, speak
+
+__all__ = ["Speech", "TtsMetaError", "Voice", "clone", "speak"]
+
+_HOMES = {
+    "Speech": "tts_meta.synth",
+    "TtsMetaError": "tts_meta.errors",
+    "Voice": "tts_meta.adapt",
+    "clone": "tts_meta.adapt",
+    "speak": "tts_meta.synth",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import the public names when they are first asked for: `import tts_meta` alone loads nothing."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tts_meta' has no attribute '{name}'")
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,0 +1,100 @@
+"""The voice file: what a speaker changes in the base, and nothing else.
+
+One `NAME.voice.safetensors`: the deltas of the adapted parameters in half precision, and a header that names the base by
+hash, the modules, the steps, the consent note and the scores.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from tts_meta.errors import TtsMetaError
+from tts_meta.files import atomic_file
+from tts_meta.models.acoustic import AcousticModel
+from tts_meta.models.base import Base
+
+FORMAT = "1"
+SUFFIX = ".voice.safetensors"
+
+
+@dataclass(frozen=True)
+class Voice:
+    """Deltas `{parameter name: tensor}` to the base whose hash is `base_hash`.
+
+    modules: names of the adapted modules. steps: inner steps. consent: who agreed to what, in words. scores: figures of
+    the cloning, such as the held-out loss before and after.
+    """
+
+    deltas: dict[str, Tensor]
+    base_hash: str
+    modules: tuple[str, ...]
+    steps: int
+    consent: str = ""
+    scores: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, path: str | Path) -> None:
+        """Write the voice file, whole or not at all."""
+        header = {
+            "format": FORMAT,
+            "kind": "tts_meta voice",
+            "base": self.base_hash,
+            "modules": json.dumps(self.modules),
+            "steps": str(self.steps),
+            "consent": self.consent,
+            "scores": json.dumps(self.scores),
+        }
+        stored = {name: delta.half().cpu().contiguous() for name, delta in self.deltas.items()}
+        with atomic_file(path) as temporary:
+            safetensors.torch.save_file(stored, temporary, metadata=header)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Voice:
+        """Read a voice file. Raises TtsMetaError where it is missing, damaged, or not a voice."""
+        path = Path(path)
+        if not path.is_file():
+            raise TtsMetaError(f"{path}: no such voice; make one with `tts-meta clone AUDIO... -o {path}`")
+        try:
+            with safetensors.safe_open(path, framework="pt") as handle:
+                header = handle.metadata() or {}
+                deltas = {name: handle.get_tensor(name).float() for name in handle.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError) as error:
+            raise TtsMetaError(f"{path}: damaged, or not a voice file; clone it again") from error
+        if header.get("kind") != "tts_meta voice" or header.get("format") != FORMAT:
+            raise TtsMetaError(f"{path}: not a voice file of format {FORMAT}; clone it again")
+        return cls(
+            deltas,
+            header["base"],
+            tuple(json.loads(header["modules"])),
+            int(header["steps"]),
+            header["consent"],
+            json.loads(header["scores"]),
+        )
+
+    def apply(self, base: Base, name: str = "the voice") -> AcousticModel:
+        """A copy of the base's acoustic model that speaks in this voice; the base stays as it is.
+
+        Raises TtsMetaError where the voice was made with another base.
+        """
+        if self.base_hash != base.hash:
+            raise TtsMetaError(
+                f"{name} was cloned with base {self.base_hash[:12]}, this base is {base.hash[:12]}; "
+                "clone it again or give its own base"
+            )
+        model = copy.deepcopy(base.acoustic)
+        params = dict(model.named_parameters())
+        with torch.no_grad():
+            for parameter, delta in self.deltas.items():
+                if parameter not in params or params[parameter].shape != delta.shape:
+                    raise TtsMetaError(f"{name} does not fit the base: {parameter}; clone it again")
+                params[parameter] += delta
+        return model

@@ -1,0 +1,8 @@
+"""Recordings to features: reading, trimming, loudness, log-mel, fundamental frequency, the feature cache."""
+
+from tts_meta.audio.features import FeatureCache, prepare_waveform
+from tts_meta.audio.io import read_audio, write_wav
+from tts_meta.audio.mel import MelSpec
+from tts_meta.audio.pitch import fundamental_frequency
+
+__all__ = ["FeatureCache", "MelSpec", "fundamental_frequency", "prepare_waveform", "read_audio", "write_wav"]

@@ -1,0 +1,254 @@
+"""Typed, frozen, strict configuration: a misspelt key is an error that lists the valid names.
+
+The classes mirror the parts that read them; a part is handed its own section, never the whole.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tts_meta.errors import TtsMetaError
+
+
+class Section(BaseModel):
+    """One section of the configuration."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+
+class MelConfig(Section):
+    """Log-mel spectrogram in the HiFi-GAN convention (Kong et al. 2020)."""
+
+    sample_rate: int = 22050
+    """Samples a second of every waveform inside the toolkit."""
+    n_fft: int = 1024
+    """Samples in one analysis window."""
+    hop: int = 256
+    """Samples from one frame to the next."""
+    n_mels: int = 80
+    """Mel bands M."""
+    f_min: float = 0.0
+    """Lowest frequency, Hz."""
+    f_max: float = 8000.0
+    """Highest frequency, Hz; 8,000 loses nothing of 16 kHz corpora."""
+    floor: float = 1e-5
+    """Magnitudes are clamped here before the natural logarithm."""
+
+    @property
+    def frame_seconds(self) -> float:
+        """Seconds from one frame to the next."""
+        return self.hop / self.sample_rate
+
+
+class AudioConfig(Section):
+    """How a recording becomes features."""
+
+    mel: MelConfig = MelConfig()
+    trim_db: float = 40.0
+    """Leading and trailing parts this far below the loudest frame are cut, dB."""
+    trim_pad: float = 0.06
+    """Seconds kept on each side of what was found to be speech."""
+    loudness: float = -24.0
+    """Root mean square of the active part after normalisation, dB of full scale."""
+
+
+class AlignerConfig(Section):
+    """Frame classifier that aligns symbols to frames (`models/aligner.py`)."""
+
+    channels: int = 192
+    """Width of the convolutions and of the recurrent layer."""
+    layers: int = 3
+    """Convolutions before the recurrent layer."""
+    kernel: int = 5
+    """Frames each convolution sees."""
+
+
+class EncoderConfig(Section):
+    """Symbols to hidden states."""
+
+    channels: int = 384
+    """Width D of embedding, convolutions and output."""
+    layers: int = 3
+    """Convolutions before the bidirectional LSTM."""
+    kernel: int = 5
+    """Symbols each convolution sees."""
+    dropout: float = 0.2
+    """Dropout after each convolution."""
+
+
+class DurationConfig(Section):
+    """Duration and range predictor."""
+
+    channels: int = 256
+    """Width of its convolutions."""
+    layers: int = 2
+    """Convolutions."""
+    kernel: int = 3
+    """Symbols each convolution sees."""
+    dropout: float = 0.2
+    """Dropout after each convolution."""
+
+
+class DecoderConfig(Section):
+    """Autoregressive LSTM decoder."""
+
+    reduction: int = 3
+    """Frames R that one step emits."""
+    prenet: int = 256
+    """Width of the two prenet layers."""
+    prenet_dropout: float = 0.5
+    """Dropout in the prenet while training; keeps the decoder from copying its own last frame."""
+    channels: int = 512
+    """Width of the LSTM layers."""
+    layers: int = 2
+    """LSTM layers."""
+
+
+class PostnetConfig(Section):
+    """Convolutional residual correction of the decoder's frames."""
+
+    channels: int = 256
+    """Width of its convolutions."""
+    layers: int = 5
+    """Convolutions."""
+    kernel: int = 5
+    """Frames each convolution sees."""
+    dropout: float = 0.1
+    """Dropout after each convolution but the last."""
+
+
+class AcousticConfig(Section):
+    """The acoustic model, a Non-Attentive Tacotron (Shen et al. 2020)."""
+
+    speaker_channels: int = 64
+    """Width of the speaker embedding."""
+    encoder: EncoderConfig = EncoderConfig()
+    duration: DurationConfig = DurationConfig()
+    decoder: DecoderConfig = DecoderConfig()
+    postnet: PostnetConfig = PostnetConfig()
+
+
+class BaseConfig(Section):
+    """All that is needed to build a base voice again; stored as `config.json` in its folder."""
+
+    audio: AudioConfig = AudioConfig()
+    phonemizer: str = "hibari"
+    """Which phonemizer made the symbols the model was trained on."""
+    aligner: AlignerConfig = AlignerConfig()
+    acoustic: AcousticConfig = AcousticConfig()
+
+
+class OptimiserConfig(Section):
+    """AdamW with linear warm-up and cosine decay."""
+
+    steps: int
+    """Optimiser steps in all."""
+    frames_per_batch: int = 12000
+    """Mel frames, padding included, that one batch holds at most."""
+    learning_rate: float = 1e-3
+    """Peak step size."""
+    final_rate: float = 0.02
+    """Step size at the last step, as a part of the peak."""
+    warmup: int = 200
+    """Steps of linear warm-up."""
+    weight_decay: float = 0.01
+    """Decoupled weight decay (Loshchilov and Hutter 2019), not on biases and norms."""
+    clip: float = 1.0
+    """Largest gradient norm."""
+
+
+class PretrainConfig(Section):
+    """`tts-meta pretrain`: features, aligner, durations, acoustic model."""
+
+    manifest: Path
+    """Manifest of the corpus (JSONL)."""
+    splits: list[str] = ["train"]
+    """Which of its splits to train on."""
+    held_back: list[str] = []
+    """Speakers of those splits kept for validation and tuning; never trained on."""
+    output: Path
+    """Folder of the run: checkpoints and TensorBoard logs."""
+    cache: Path = Path("runs/cache")
+    """Folder of prepared features; shared by runs."""
+    base: BaseConfig = BaseConfig()
+    aligner: OptimiserConfig
+    acoustic: OptimiserConfig
+    ema: float = 0.999
+    """Decay of the moving average of the weights that is evaluated and shipped; 0 switches it off."""
+    max_seconds: float = 20.0
+    """Longer recordings are left out of acoustic training."""
+    device: str = "cpu"
+    """`cpu` or `cuda`."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """`bfloat16` computes matrix products in bfloat16 under autocast."""
+    threads: int = 0
+    """CPU threads; 0 leaves torch's own choice."""
+    seed: int = 0
+    """Seeds weights, batch order and dropout."""
+    log_every: int = Field(default=20, gt=0)
+    """Steps from one line of scalars to the next."""
+    save_every: int = Field(default=300, gt=0)
+    """Steps from one checkpoint to the next."""
+    sample_every: int = Field(default=1000, gt=0)
+    """Steps from one validation with pictures and audio to the next."""
+    sentences: list[str] = ["The birch canoe slid on the smooth planks.", "Where did you put the keys, and who has them now?"]
+    """Fixed sentences spoken into TensorBoard."""
+    hours: float = 0.0
+    """Stop, with a checkpoint, after so many hours in this process; 0 means no limit."""
+
+
+AnySection = TypeVar("AnySection", bound=Section)
+
+
+def parse_config(data: object, kind: type[AnySection], where: str) -> AnySection:
+    """Build `kind` from plain data. Raises TtsMetaError naming `where`, the key and the valid names."""
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        raise TtsMetaError(f"{where}: {_first_fault(error, kind)}") from error
+
+
+def load_config(path: str | Path, kind: type[AnySection]) -> AnySection:
+    """Read a YAML (or JSON) file into `kind`; paths in it are relative to the working directory.
+
+    Raises TtsMetaError where the file is missing, is not YAML, or has a key or value that `kind` does not allow.
+    """
+    path = Path(path)
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise TtsMetaError(f"cannot read {path}: {error.strerror}; give the path of a recipe") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise TtsMetaError(f"{path} is not YAML: {reason}") from error
+    return parse_config({} if data is None else data, kind, str(path))
+
+
+def dump_config(config: Section) -> str:
+    """Return a section as indented JSON, every default written out."""
+    return json.dumps(config.model_dump(mode="json"), indent=2) + "\n"
+
+
+def _first_fault(error: ValidationError, kind: type[Section]) -> str:
+    fault = error.errors()[0]
+    place = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] != "extra_forbidden":
+        return f"{place or 'the whole'}: {fault['msg']}" if place else str(fault["msg"])
+    valid = _valid_names(kind, fault["loc"][:-1])
+    close = difflib.get_close_matches(str(fault["loc"][-1]), valid, n=1)
+    hint = f"did you mean '{close[0]}'? " if close else ""
+    return f"unknown key '{place}'; {hint}valid here: {', '.join(valid)}"
+
+
+def _valid_names(kind: type[Section], path: tuple[Any, ...]) -> list[str]:
+    for part in path:
+        annotation = kind.model_fields[str(part)].annotation
+        if isinstance(annotation, type) and issubclass(annotation, Section):
+            kind = annotation
+    return sorted(kind.model_fields)

@@ -1,0 +1,150 @@
+"""Padded batches of utterances, and the choice of which utterances share one."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from tts_meta.errors import UsageError
+
+PADDING_TOKEN = 0
+SILENT_MEL = math.log(1e-5)
+"""Natural log of the clamp of the mel: padding reads as digital silence, not as sound at amplitude 1."""
+
+_BUCKET_RATIO = 1.1
+"""Utterances whose lengths differ by less than about this factor change places freely between epochs."""
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """One utterance as the models see it.
+
+    tokens: `(N,)` int64 symbol ids. durations: `(N,)` int64 frames per token. mel: `(T, M)` float32, natural log.
+    """
+
+    id: str
+    speaker: str
+    tokens: Tensor
+    durations: Tensor
+    mel: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Utterances padded to one size; everything past an utterance's own lengths is padding.
+
+    speaker, token_lengths, mel_lengths: `(B,)` int64. tokens, durations: `(B, N)` int64, padded with 0.
+    mel: `(B, T, M)` float32, padded with `SILENT_MEL`.
+    """
+
+    ids: tuple[str, ...]
+    speaker: Tensor
+    tokens: Tensor
+    token_lengths: Tensor
+    durations: Tensor
+    mel: Tensor
+    mel_lengths: Tensor
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def to(self, device: torch.device | str) -> Batch:
+        """Return this batch with every tensor on `device`."""
+        tensors = {
+            field.name: getattr(self, field.name).to(device)
+            for field in fields(self)
+            if field.name != "ids"
+        }
+        return Batch(ids=self.ids, **tensors)
+
+
+def collate(
+    examples: Sequence[Example], speaker_index: Mapping[str, int], multiple_of: int = 1
+) -> Batch:
+    """Pad examples into one batch, its frames T rounded up to `multiple_of`; `mel_lengths` stay the true ones.
+
+    Raises UsageError where there is no example, a speaker is not in `speaker_index`, the shapes of an example do
+    not fit each other or the other examples, or `multiple_of` < 1.
+    """
+    if not examples:
+        raise UsageError("cannot make a batch of no examples; give at least one")
+    if multiple_of < 1:
+        raise UsageError(f"multiple_of must be at least 1, not {multiple_of}")
+    bands = examples[0].mel.shape[-1]
+    for example in examples:
+        _check(example, bands, speaker_index)
+    mel = pad_sequence(
+        [example.mel for example in examples],
+        batch_first=True,
+        padding_value=SILENT_MEL,
+    )
+    missing = -mel.shape[1] % multiple_of
+    if missing:
+        mel = torch.nn.functional.pad(mel, (0, 0, 0, missing), value=SILENT_MEL)
+    return Batch(
+        ids=tuple(example.id for example in examples),
+        speaker=torch.tensor([speaker_index[example.speaker] for example in examples]),
+        tokens=pad_sequence(
+            [example.tokens for example in examples], True, PADDING_TOKEN
+        ),
+        token_lengths=torch.tensor([len(example.tokens) for example in examples]),
+        durations=pad_sequence([example.durations for example in examples], True, 0),
+        mel=mel,
+        mel_lengths=torch.tensor([len(example.mel) for example in examples]),
+    )
+
+
+def bucket_batches(
+    lengths: Sequence[int], frames_per_batch: int, seed: int, epoch: int
+) -> list[list[int]]:
+    """Group the indices of `lengths` (frames) into batches of similar length, each index exactly once.
+
+    A batch holds at most `frames_per_batch` frames, padding included; an utterance longer than that is a batch of
+    its own. Members and order change with `epoch`, and the same (lengths, seed, epoch) give the same batches.
+    Raises UsageError where a length or `frames_per_batch` is not positive.
+    """
+    if frames_per_batch < 1 or any(length < 1 for length in lengths):
+        raise UsageError(
+            "lengths and frames_per_batch must be at least one frame; drop empty utterances first"
+        )
+    generator = random.Random(f"{seed}/{epoch}")
+    order = list(range(len(lengths)))
+    generator.shuffle(order)
+    # The sort is stable: inside a bucket the shuffled order remains.
+    order.sort(
+        key=lambda index: int(math.log(lengths[index]) / math.log(_BUCKET_RATIO))
+    )
+    batches: list[list[int]] = []
+    longest = 0
+    for index in order:
+        longest = max(longest, lengths[index])
+        if batches and longest * (len(batches[-1]) + 1) <= frames_per_batch:
+            batches[-1].append(index)
+        else:
+            batches.append([index])
+            longest = lengths[index]
+    generator.shuffle(batches)
+    return batches
+
+
+def _check(example: Example, bands: int, speaker_index: Mapping[str, int]) -> None:
+    if example.speaker not in speaker_index:
+        known = ", ".join(sorted(speaker_index)) or "none"
+        raise UsageError(
+            f"{example.id}: speaker {example.speaker!r} is not among the model's speakers: {known}"
+        )
+    if example.tokens.ndim != 1 or example.durations.shape != example.tokens.shape:
+        shapes = f"{tuple(example.tokens.shape)} and {tuple(example.durations.shape)}"
+        raise UsageError(
+            f"{example.id}: tokens and durations must both be (N,), not {shapes}"
+        )
+    if example.mel.ndim != 2 or example.mel.shape[1] != bands:
+        raise UsageError(
+            f"{example.id}: mel must be (T, {bands}), not {tuple(example.mel.shape)}"
+        )

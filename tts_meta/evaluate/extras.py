@@ -1,0 +1,35 @@
+"""Packages that only judging needs, and how to keep them quiet."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import io
+import warnings
+from collections.abc import Iterator
+from types import ModuleType
+
+from tts_meta.errors import TtsMetaError
+
+
+def require(*modules: str) -> None:
+    """Raise TtsMetaError if one of the modules of the extra `eval` is not installed. Imports nothing."""
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    if missing:
+        raise TtsMetaError(f'scoring needs {" and ".join(missing)}; install with: pip install "tts_meta[eval]"')
+
+
+def load_extra(module: str) -> ModuleType:
+    """Import a module of the extra `eval` without its banners and warnings, or raise TtsMetaError as `require` does."""
+    require(module.partition(".")[0])
+    with quiet():
+        return importlib.import_module(module)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep what third-party code prints and warns out of our output. Wrap a load or one call, nothing wider."""
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,122 @@
+"""Scores of spoken sentences, and the scorer that gives them.
+
+A new metric is one file with a `Metric` and one line in METRICS; scorer, tables and tests pick it up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tts_meta.errors import TtsMetaError, UsageError
+from tts_meta.evaluate import distance, quality, similarity, words
+from tts_meta.evaluate.extras import require
+from tts_meta.evaluate.metric import Column, Judge, Measure, Metric, Sample, Settings
+from tts_meta.evaluate.speaker_encoder import Embedding
+from tts_meta.evaluate.waveform import as_samples
+
+METRICS: dict[str, Metric] = {
+    "similarity": similarity.METRIC,
+    "words": words.METRIC,
+    "distillmos": quality.DISTILLMOS,
+    "dnsmos": quality.DNSMOS,
+    "distance": distance.METRIC,
+}
+
+
+def columns() -> dict[str, Column]:
+    """Return every column of every metric by name, in the order of a table."""
+    return {column.name: column for metric in METRICS.values() for column in metric.columns}
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores of one utterance: `scores["cer"]` is a number, `scores.get("mcd")` a number or None."""
+
+    id: str
+    """The sentence: the same for every system that speaks it."""
+    speaker: str
+    system: str
+    """What spoke it: a recording, a vocoder, a learner."""
+    measures: Mapping[str, Measure] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """What is worth keeping beside the numbers, such as the words that were heard."""
+
+    def __getitem__(self, name: str) -> float:
+        if name not in self.measures:
+            raise TtsMetaError(f"{self.id} has no score {name}; it has {', '.join(self.measures) or 'none'}")
+        return self.measures[name].value
+
+    def get(self, name: str) -> float | None:
+        """Return the score, or None where it was not measured."""
+        return self[name] if name in self.measures else None
+
+
+class Scorer:
+    """Judges waveforms; each model is loaded at its first use and kept."""
+
+    def __init__(self, metrics: Sequence[str] | None = None, settings: Settings | None = None) -> None:
+        """Choose metrics by name, all by default.
+
+        Raises UsageError for an unknown name, TtsMetaError where a package of the extra `eval` is missing.
+        """
+        names = list(METRICS) if metrics is None else list(dict.fromkeys(metrics))
+        for name in names:
+            if name not in METRICS:
+                raise UsageError(f"there is no metric {name}; the metrics are {', '.join(METRICS)}")
+        require(*dict.fromkeys(package for name in names for package in METRICS[name].packages))
+        self.metrics = {name: METRICS[name] for name in names}
+        self.settings = settings or Settings()
+        self._judges: dict[str, Judge] = {}
+
+    def load(self) -> None:
+        """Load every model now, so that one that is missing is an error before the long work and not after it."""
+        for name in self.metrics:
+            self._judge(name)
+
+    def score(
+        self,
+        waveform: object,
+        rate: int,
+        *,
+        id: str,
+        speaker: str = "",
+        system: str = "",
+        text: str | None = None,
+        voice: Embedding | None = None,
+        reference: object = None,
+        reference_rate: int | None = None,
+    ) -> Scores:
+        """Judge samples (S,) at `rate` Hz by every chosen metric whose needs are given; the others are left out.
+
+        `text` is what should be said, `voice` the embedding (256,) from `voice_embedding`, `reference` the real
+        recording (S,) of the sentence, at `reference_rate` (default `rate`). Raises TtsMetaError for an empty
+        or non-finite waveform, naming the utterance; silence is scored, badly.
+        """
+        try:
+            sample = Sample(
+                as_samples(waveform),
+                rate,
+                text,
+                voice,
+                None if reference is None else as_samples(reference),
+                reference_rate or rate,
+            )
+        except TtsMetaError as error:
+            raise TtsMetaError(f"{id}: {error}") from error
+        measures: dict[str, Measure] = {}
+        notes: dict[str, str] = {}
+        for name, metric in self.metrics.items():
+            if any(getattr(sample, need) is None for need in metric.needs):
+                continue
+            for key, value in self._judge(name)(sample).items():
+                if isinstance(value, Measure):
+                    measures[key] = value
+                else:
+                    notes[key] = value
+        return Scores(id, speaker, system, measures, notes)
+
+    def _judge(self, name: str) -> Judge:
+        if name not in self._judges:
+            self._judges[name] = self.metrics[name].load(self.settings)
+        return self._judges[name]

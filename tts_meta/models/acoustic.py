@@ -1,0 +1,148 @@
+"""Acoustic model: symbols and a speaker to log-mel frames, a Non-Attentive Tacotron (Shen et al. 2020).
+
+One utterance goes: symbols -> `Encoder` -> + speaker -> `DurationPredictor` -> Gaussian upsampling to decoder steps ->
+`Decoder` (R frames a step) -> `Postnet`. No attention, so no word is skipped or said twice; under teacher forcing the
+decoder's LSTM runs over all steps in fused calls. Training gives true durations and frames; `generate` makes its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from tts_meta.config import AcousticConfig
+from tts_meta.corpus import Batch
+from tts_meta.models.layers import Decoder, DecoderState, DurationPredictor, Encoder, Postnet, length_mask, upsample
+
+
+@dataclass(frozen=True)
+class AcousticOutput:
+    """What one teacher-forced pass predicts, padding included.
+
+    mel_before, mel: `(B, T, M)` before and after the postnet; log_durations: `(B, N)`, of `1 + frames`.
+    """
+
+    mel_before: Tensor
+    mel: Tensor
+    log_durations: Tensor
+
+
+class Speaker(nn.Module):
+    """Speaker embedding `(B, E)`: the mean voice, and for the training speakers their offsets from it.
+
+    Cloning moves `mean` alone; the offsets only serve pretraining and speaking as a training speaker.
+    """
+
+    def __init__(self, channels: int, n_speakers: int) -> None:
+        super().__init__()
+        self.mean = nn.Parameter(0.1 * torch.randn(channels))
+        self.offsets = nn.Parameter(0.1 * torch.randn(n_speakers, channels))
+
+    def forward(self, index: Tensor) -> Tensor:
+        """`index (B,)` int64; -1 is the mean voice."""
+        known = (index >= 0).unsqueeze(1)
+        return self.mean + torch.where(known, self.offsets[index.clamp(min=0)], 0.0)
+
+    @torch.no_grad()
+    def centre(self) -> None:
+        """Make `mean` the mean over the training speakers, every voice unchanged."""
+        shift = self.offsets.mean(0)
+        self.mean += shift
+        self.offsets -= shift
+
+
+class AcousticModel(nn.Module):
+    """Non-Attentive Tacotron over a symbol table of V symbols and `n_speakers` training speakers."""
+
+    def __init__(self, config: AcousticConfig, n_mels: int, n_symbols: int, n_speakers: int) -> None:
+        super().__init__()
+        self.config = config
+        self.n_mels = n_mels
+        width = config.encoder.channels
+        self.speaker = Speaker(config.speaker_channels, n_speakers)
+        self.encoder = Encoder(config.encoder, n_symbols)
+        self.speaker_projection = nn.Linear(config.speaker_channels, width)
+        self.duration = DurationPredictor(config.duration, width)
+        self.decoder = Decoder(config.decoder, width, n_mels)
+        self.postnet = Postnet(config.postnet, n_mels)
+        # Scales of the Laplace likelihood: how far true values lie from predicted ones, per band and for log-durations.
+        self.mel_log_scale = nn.Parameter(torch.full((n_mels,), -1.0))
+        self.duration_log_scale = nn.Parameter(torch.tensor(-1.0))
+        # Mel values are brought near zero mean and unit scale inside the model; set from the corpus at pretraining.
+        self.mel_mean: Tensor
+        self.mel_scale: Tensor
+        self.register_buffer("mel_mean", torch.zeros(n_mels))
+        self.register_buffer("mel_scale", torch.ones(n_mels))
+
+    @property
+    def reduction(self) -> int:
+        """Frames R that one decoder step emits; teacher-forced mels are padded to a multiple of it."""
+        return self.config.decoder.reduction
+
+    def encode(self, tokens: Tensor, token_lengths: Tensor, speaker: Tensor) -> Tensor:
+        """Hidden states of the symbols with the speaker added: `(B, N)`, `(B,)`, `(B,)` to `(B, N, D)`."""
+        embedding = self.speaker(speaker)
+        return self.encoder(tokens, token_lengths) + self.speaker_projection(embedding).unsqueeze(1)
+
+    def forward(self, batch: Batch) -> AcousticOutput:
+        """Teacher-forced pass: every step sees the true frame before it and the true durations."""
+        encoded = self.encode(batch.tokens, batch.token_lengths, batch.speaker)
+        mask = length_mask(batch.token_lengths, batch.tokens.shape[1])
+        log_durations, spread = self.duration(encoded, mask)
+        steps = batch.mel.shape[1] // self.reduction
+        context = upsample(encoded, batch.durations, spread, mask, steps, self.reduction)
+        true = (batch.mel - self.mel_mean) / self.mel_scale
+        before = self.decoder(context, true)
+        after = before + self.postnet(before, length_mask(batch.mel_lengths, batch.mel.shape[1]))
+        return AcousticOutput(self._to_log_mel(before), self._to_log_mel(after), log_durations)
+
+    @torch.no_grad()
+    def durations(self, encoded: Tensor, mask: Tensor, pace: float = 1.0) -> Tensor:
+        """Predicted durations in whole frames `(B, N)`; `pace` 2 speaks twice as fast. At least one frame in all."""
+        log_durations, _ = self.duration(encoded, mask)
+        exact = (log_durations.float().expm1().clamp(min=0.0) / pace) * mask
+        # Rounding the running total keeps the length of the sentence, not of each symbol, nearest to the prediction.
+        edges = exact.cumsum(1).round()
+        whole = torch.diff(edges, dim=1, prepend=edges.new_zeros(len(edges), 1))
+        whole[:, 0] += edges[:, -1] < 1
+        return whole.long()
+
+    @torch.no_grad()
+    def generate(
+        self,
+        tokens: Tensor,
+        speaker: int = -1,
+        durations: Tensor | None = None,
+        pace: float = 1.0,
+        prenet_dropout: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Speak `tokens (N,)` frame by frame: log-mel `(T, M)`.
+
+        `durations (N,)` in frames may be given; `prenet_dropout` above 0 draws from `generator`.
+        """
+        device = tokens.device
+        encoded = self.encode(
+            tokens[None], torch.tensor([len(tokens)], device=device), torch.tensor([speaker], device=device)
+        )
+        mask = torch.ones(1, len(tokens), dtype=torch.bool, device=device)
+        whole = self.durations(encoded, mask, pace) if durations is None else durations[None]
+        frames = int(whole.sum())
+        steps = -(-frames // self.reduction)
+        _, spread = self.duration(encoded, mask)
+        context = upsample(encoded, whole, spread, mask, steps, self.reduction)
+        state: DecoderState | None = None
+        previous = context.new_zeros(1, self.n_mels)
+        emitted = []
+        for step in range(steps):
+            group, state = self.decoder.step(context[:, step], previous, state, prenet_dropout, generator)
+            emitted.append(group)
+            previous = group[:, -1]
+        before = torch.cat(emitted, 1)  # (1, steps * R, M)
+        after = before + self.postnet(before, torch.ones(1, before.shape[1], dtype=torch.bool, device=device))
+        return self._to_log_mel(after)[0, :frames]
+
+    def _to_log_mel(self, scaled: Tensor) -> Tensor:
+        return scaled.float() * self.mel_scale + self.mel_mean

@@ -1,0 +1,143 @@
+"""The base voice: aligner and acoustic model with all that is needed to use them, as one folder.
+
+    model.safetensors   weights of both, names prefixed `aligner.` and `acoustic.`
+    config.json         resolved configuration
+    symbols.json        the symbol table, in order
+    state.json          format version, training speakers, steps, data, licence, SHA-256 of the weights
+
+Nothing in it is unpickled. The SHA-256 of the weights is the base's identity: voices name it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from tts_meta.config import BaseConfig, dump_config, parse_config
+from tts_meta.errors import TtsMetaError
+from tts_meta.files import atomic_folder, sha256_file
+from tts_meta.models.acoustic import AcousticModel
+from tts_meta.models.aligner import Aligner
+from tts_meta.text import Phonemizer, SymbolTable, load_phonemizer
+
+FORMAT = 1
+_FILES = ("model.safetensors", "config.json", "symbols.json", "state.json")
+
+
+@dataclass(eq=False)
+class Base:
+    """Models and what they were trained with. `hash` is empty until the base was saved or loaded."""
+
+    config: BaseConfig
+    symbols: SymbolTable
+    speakers: tuple[str, ...]
+    aligner: Aligner
+    acoustic: AcousticModel
+    state: dict[str, Any] = field(default_factory=dict)
+    hash: str = ""
+    folder: Path | None = None
+
+    @classmethod
+    def create(cls, config: BaseConfig, symbols: SymbolTable, speakers: tuple[str, ...]) -> Base:
+        """Build untrained models; the caller seeds torch."""
+        n_mels = config.audio.mel.n_mels
+        aligner = Aligner(config.aligner, n_mels, len(symbols))
+        acoustic = AcousticModel(config.acoustic, n_mels, len(symbols), len(speakers))
+        return cls(config, symbols, speakers, aligner, acoustic)
+
+    @cached_property
+    def phonemizer(self) -> Phonemizer:
+        """The phonemizer whose symbols the base was trained on, loaded when first asked for."""
+        return load_phonemizer(self.config.phonemizer)
+
+    @cached_property
+    def silent(self) -> Tensor:
+        """Bool `(V,)`: symbols that stand for a possible pause."""
+        return self.symbols.silence_mask()
+
+    def encode(self, text: str, phonemes: str | None = None) -> Tensor:
+        """Symbols int64 `(N,)` of a text, or of phonemes given directly."""
+        if phonemes is not None:
+            return self.symbols.encode(phonemes)
+        return self.symbols.encode(self.phonemizer.phonemize(text), text)
+
+
+def save_base(base: Base, folder: str | Path, half: bool = True) -> None:
+    """Write a base folder, whole or not at all; floating weights in half precision by default. Sets `base.hash`."""
+    folder = Path(folder)
+    weights = {f"aligner.{name}": value for name, value in base.aligner.state_dict().items()}
+    weights |= {f"acoustic.{name}": value for name, value in base.acoustic.state_dict().items()}
+    stored = {name: (value.half() if half else value).cpu().contiguous() for name, value in weights.items()}
+    with atomic_folder(folder) as temporary:
+        safetensors.torch.save_file(stored, temporary / "model.safetensors")
+        digest = sha256_file(temporary / "model.safetensors")
+        state = {"format": FORMAT, "speakers": list(base.speakers), "sha256": digest, **base.state}
+        (temporary / "config.json").write_text(dump_config(base.config), encoding="utf-8")
+        _write_json(temporary / "symbols.json", list(base.symbols.symbols))
+        _write_json(temporary / "state.json", state)
+    base.hash, base.folder = digest, folder
+
+
+def load_base(folder: str | Path | None = None) -> Base:
+    """Load a base folder in evaluation mode, float32 on the CPU; None loads the shipped one.
+
+    Raises TtsMetaError where a file is missing or damaged, the format is another, or the weights are not those
+    that `state.json` names.
+    """
+    folder = shipped_base() if folder is None else Path(folder)
+    for name in _FILES:
+        if not (folder / name).is_file():
+            raise TtsMetaError(f"{folder}: not a base voice, {name} is missing; give the folder of a trained base")
+    state = _read_json(folder / "state.json")
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise TtsMetaError(f"{folder}: a base of another format; this version reads format {FORMAT}")
+    digest = sha256_file(folder / "model.safetensors")
+    if digest != state.get("sha256"):
+        raise TtsMetaError(f"{folder}: the weights are not those that state.json names (SHA-256); copy the base again")
+    config = parse_config(_read_json(folder / "config.json"), BaseConfig, str(folder / "config.json"))
+    symbols = SymbolTable(_read_json(folder / "symbols.json"))
+    base = Base.create(config, symbols, tuple(state.pop("speakers")))
+    try:
+        weights = safetensors.torch.load_file(folder / "model.safetensors")
+        for prefix, model in (("aligner.", base.aligner), ("acoustic.", base.acoustic)):
+            part = {name.removeprefix(prefix): v.float() for name, v in weights.items() if name.startswith(prefix)}
+            model.load_state_dict(part)
+            model.eval().requires_grad_(False)
+    except (SafetensorError, RuntimeError) as error:
+        raise TtsMetaError(f"{folder}: weights that do not fit config.json; copy the base again") from error
+    base.state = {name: value for name, value in state.items() if name not in ("format", "sha256")}
+    base.hash, base.folder = digest, folder
+    return base
+
+
+def shipped_base() -> Path:
+    """Folder of the base that comes with the package. Raises TtsMetaError where there is none."""
+    package = Path(__file__).resolve().parents[1]
+    for candidate in (package / "_checkpoints" / "base", package.parent / "checkpoints" / "base"):
+        if (candidate / "state.json").is_file():
+            return candidate
+    raise TtsMetaError("no base voice is shipped with this installation; give one by --base or install tts-meta again")
+
+
+def _write_json(path: Path, data: object) -> None:
+    path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise TtsMetaError(f"{path}: not JSON; copy the base again") from error
+
+
+def count_parameters(model: torch.nn.Module) -> int:
+    """Number of parameters of a model."""
+    return sum(parameter.numel() for parameter in model.parameters())

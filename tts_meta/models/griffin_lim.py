@@ -1,0 +1,77 @@
+"""Griffin-Lim (Griffin, Lim 1984; fast form Perraudin et al. 2013): a vocoder without weights, the last resort."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchaudio.functional import griffinlim, melscale_fbanks
+
+from tts_meta.config import MelConfig
+from tts_meta.errors import TtsMetaError
+
+_TINY = 1e-10
+
+
+class GriffinLim:
+    """Vocoder that inverts the mel filterbank, then finds phases that fit; see `Vocoder` for the contract.
+
+    Linear magnitudes are the non-negative least-squares solution of filterbank @ magnitude = mel, by multiplicative
+    updates (Lee, Seung 2001) from the pseudo-inverse. Phases start at random from `seed`, so the same mel gives the
+    same samples. It computes on the CPU whatever the device of the mel.
+    """
+
+    name = "griffin-lim"
+
+    def __init__(
+        self, config: MelConfig | None = None, iterations: int = 60, seed: int = 0, notice: str | None = None
+    ) -> None:
+        self.config = config = config or MelConfig()
+        self.sample_rate = config.sample_rate
+        self.hop = config.hop
+        self.notice = notice
+        self.iterations = iterations
+        self.seed = seed
+        bins = config.n_fft // 2 + 1
+        self.filterbank = melscale_fbanks(
+            bins, config.f_min, config.f_max, config.n_mels, config.sample_rate, "slaney", "slaney"
+        ).T.contiguous()  # (M, bins)
+        self.inverse = torch.linalg.pinv(self.filterbank.double()).float()
+
+    @torch.inference_mode()
+    def __call__(self, mel: Tensor) -> Tensor:
+        bands = self.config.n_mels
+        if mel.dim() != 3 or mel.shape[2] != bands:
+            raise TtsMetaError(f"vocoder '{self.name}' takes mels (B, T, {bands}), not {tuple(mel.shape)}")
+        batch, frames, _ = mel.shape
+        if not batch * frames:
+            return mel.new_zeros(batch, frames * self.hop, dtype=torch.float32)
+        # Frame t of the mel is centred half a hop after sample t * hop, frame t of `griffinlim` on sample t * hop: one
+        # more frame at each end, and half a hop cut off, puts the samples where they belong.
+        magnitude = F.pad(self.linear(mel.float().cpu()), (1, 1), mode="replicate")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            samples = griffinlim(
+                magnitude,
+                window=torch.hann_window(self.config.n_fft),
+                n_fft=self.config.n_fft,
+                hop_length=self.hop,
+                win_length=self.config.n_fft,
+                power=1.0,
+                n_iter=self.iterations,
+                momentum=0.99,
+                length=(frames + 1) * self.hop,
+                rand_init=True,
+            )
+        start = self.hop // 2
+        return samples[:, start : start + frames * self.hop].clamp(-1.0, 1.0).to(mel.device)
+
+    def linear(self, mel: Tensor, updates: int = 30) -> Tensor:
+        """Linear magnitudes (B, bins, T) of log-mels (B, T, M)."""
+        target = mel.transpose(1, 2).exp()
+        magnitude = (self.inverse @ target).clamp_min(_TINY)
+        gram = self.filterbank.T @ self.filterbank
+        projected = self.filterbank.T @ target
+        for _ in range(updates):
+            magnitude = magnitude * (projected / (gram @ magnitude).clamp_min(_TINY))
+        return magnitude

@@ -1,0 +1,162 @@
+"""The layers of the acoustic model. LayerNorm throughout: batch statistics would leak between tasks."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from tts_meta.config import DecoderConfig, DurationConfig, EncoderConfig, PostnetConfig
+
+DecoderState = list[tuple[Tensor, Tensor]]
+
+
+def length_mask(lengths: Tensor, size: int) -> Tensor:
+    """True inside each sequence: `(B,)` to bool `(B, size)`."""
+    return torch.arange(size, device=lengths.device) < lengths[:, None]
+
+
+class ConvBlock(nn.Module):
+    """Convolution, ReLU, LayerNorm, dropout over `(B, L, C)`; what lies outside the mask `(B, L)` reads as zero."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, dropout: float) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(inputs, outputs, kernel, padding=kernel // 2)
+        self.norm = nn.LayerNorm(outputs)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        hidden = torch.where(mask.unsqueeze(-1), hidden, 0.0)
+        hidden = self.conv(hidden.transpose(1, 2)).transpose(1, 2)
+        return self.dropout(self.norm(hidden.relu()))
+
+
+class Encoder(nn.Module):
+    """Symbols `(B, N)` to hidden states `(B, N, D)`: embedding, convolutions, bidirectional LSTM."""
+
+    def __init__(self, config: EncoderConfig, n_symbols: int) -> None:
+        super().__init__()
+        width = config.channels
+        self.embedding = nn.Embedding(n_symbols, width, padding_idx=0)
+        self.convs = nn.ModuleList(
+            ConvBlock(width, width, config.kernel, config.dropout) for _ in range(config.layers)
+        )
+        self.lstm = nn.LSTM(width, width // 2, batch_first=True, bidirectional=True)
+
+    def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        mask = length_mask(lengths, tokens.shape[1])
+        hidden = self.embedding(tokens)
+        for conv in self.convs:
+            hidden = conv(hidden, mask)
+        # Packed, so that the backward direction starts at each sentence's own end, whatever stands beside it.
+        packed = pack_padded_sequence(hidden, lengths.cpu(), batch_first=True, enforce_sorted=False)
+        return pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=tokens.shape[1])[0]
+
+
+class DurationPredictor(nn.Module):
+    """Hidden states `(B, N, D)` to log(1 + frames) `(B, N)` and the spread of each symbol in frames `(B, N)`."""
+
+    def __init__(self, config: DurationConfig, inputs: int) -> None:
+        super().__init__()
+        widths = [inputs] + [config.channels] * config.layers
+        self.convs = nn.ModuleList(
+            ConvBlock(a, b, config.kernel, config.dropout) for a, b in zip(widths, widths[1:], strict=False)
+        )
+        self.output = nn.Linear(config.channels, 1)
+        self.spread = nn.Linear(inputs, 1)
+
+    def forward(self, encoded: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        hidden = encoded
+        for conv in self.convs:
+            hidden = conv(hidden, mask)
+        spread = F.softplus(self.spread(encoded).squeeze(-1).float() + 1.0) + 0.3
+        return self.output(hidden).squeeze(-1).float(), spread
+
+
+def upsample(encoded: Tensor, durations: Tensor, spread: Tensor, mask: Tensor, steps: int, reduction: int) -> Tensor:
+    """Gaussian upsampling (Shen et al. 2020, section 3.2) of `(B, N, D)` to decoder steps `(B, steps, D)`.
+
+    Symbol n covers `durations (B, N)` frames; its weight at a step is a normal density around the centre of those
+    frames, `spread (B, N)` frames wide. Symbols of no frames and padding (`mask (B, N)` false) weigh nothing.
+    """
+    ends = durations.cumsum(1).float()
+    centres = ends - 0.5 * durations
+    places = (torch.arange(steps, device=encoded.device) + 0.5) * reduction
+    distance = (places[None, :, None] - centres[:, None, :]) / spread[:, None, :]  # (B, steps, N)
+    logits = -0.5 * distance.square() - spread[:, None, :].log()
+    present = (mask & (durations > 0)).unsqueeze(1)
+    weights = torch.where(present, logits, -1e9).softmax(-1)
+    return weights.to(encoded.dtype) @ encoded
+
+
+class Decoder(nn.Module):
+    """Autoregressive decoder: context `(B, T/R, D)` and the frame before each step to frames `(B, T, M)`.
+
+    `forward` is teacher-forced and runs each LSTM layer over all steps at once; `step` emits R frames from cached
+    state. Both compute the same function.
+    """
+
+    def __init__(self, config: DecoderConfig, context: int, n_mels: int) -> None:
+        super().__init__()
+        self.reduction, self.n_mels, self.dropout = config.reduction, n_mels, config.prenet_dropout
+        self.prenet = nn.ModuleList([nn.Linear(n_mels, config.prenet), nn.Linear(config.prenet, config.prenet)])
+        widths = [config.prenet + context] + [config.channels] * (config.layers - 1)
+        self.lstms = nn.ModuleList(nn.LSTM(width, config.channels, batch_first=True) for width in widths)
+        self.output = nn.Linear(config.channels + context, n_mels * config.reduction)
+
+    def forward(self, context: Tensor, true: Tensor) -> Tensor:
+        batch, steps = context.shape[:2]
+        last = true.reshape(batch, steps, self.reduction, self.n_mels)[:, :-1, -1]
+        previous = F.pad(last, (0, 0, 1, 0))  # (B, steps, M): the first step sees zeros
+        hidden = torch.cat([self._prenet(previous, self.dropout if self.training else 0.0), context], -1)
+        for number, lstm in enumerate(self.lstms):
+            out = lstm(hidden)[0]
+            hidden = out if number == 0 else hidden + out
+        frames = self.output(torch.cat([hidden, context.to(hidden.dtype)], -1))
+        return frames.reshape(batch, steps * self.reduction, self.n_mels)
+
+    def step(
+        self,
+        context: Tensor,
+        previous: Tensor,
+        state: DecoderState | None,
+        dropout: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, DecoderState]:
+        """One step: context `(B, D)`, last frame `(B, M)` and state to frames `(B, R, M)` and the next state."""
+        hidden = torch.cat([self._prenet(previous, dropout, generator), context], -1).unsqueeze(1)
+        new_state: DecoderState = []
+        for number, lstm in enumerate(self.lstms):
+            out, cell = lstm(hidden, None if state is None else state[number])
+            new_state.append(cell)
+            hidden = out if number == 0 else hidden + out
+        frames = self.output(torch.cat([hidden.squeeze(1), context], -1))
+        return frames.reshape(len(context), self.reduction, self.n_mels), new_state
+
+    def _prenet(self, hidden: Tensor, dropout: float, generator: torch.Generator | None = None) -> Tensor:
+        for layer in self.prenet:
+            hidden = layer(hidden).relu()
+            if dropout > 0:
+                keep = torch.empty_like(hidden).bernoulli_(1 - dropout, generator=generator)
+                hidden = hidden * keep / (1 - dropout)
+        return hidden
+
+
+class Postnet(nn.Module):
+    """Convolutional correction of frames `(B, T, M)`; the caller adds it to them."""
+
+    def __init__(self, config: PostnetConfig, n_mels: int) -> None:
+        super().__init__()
+        widths = [n_mels] + [config.channels] * (config.layers - 1)
+        self.convs = nn.ModuleList(
+            ConvBlock(a, b, config.kernel, config.dropout) for a, b in zip(widths, widths[1:], strict=False)
+        )
+        self.output = nn.Conv1d(config.channels, n_mels, config.kernel, padding=config.kernel // 2)
+
+    def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
+        hidden = frames
+        for conv in self.convs:
+            hidden = conv(hidden, mask)
+        hidden = torch.where(mask.unsqueeze(-1), hidden, 0.0)
+        return self.output(hidden.transpose(1, 2)).transpose(1, 2)

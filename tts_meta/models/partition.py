@@ -1,0 +1,108 @@
+"""Partition: which parameter belongs to which module, one module a layer.
+
+Meta-learning shrinks, cloning adapts and `inspect` lists modules, never single tensors. A module is a name and patterns
+over parameter names (`fnmatch`); every parameter must belong to exactly one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from torch import nn
+
+from tts_meta.errors import TtsMetaError, UsageError
+
+
+@dataclass(frozen=True)
+class Module:
+    """One part of a model that is adapted or shared as a whole: its name, kind and parameters' names, in order."""
+
+    name: str
+    kind: str
+    parameters: tuple[str, ...]
+    size: int
+
+
+@dataclass(frozen=True)
+class Partition:
+    """Modules that together hold every parameter of a model once."""
+
+    modules: tuple[Module, ...]
+
+    @classmethod
+    def from_patterns(cls, model: nn.Module, patterns: Mapping[str, Sequence[str]]) -> Partition:
+        """Assign the parameters of `model` by `{module name: patterns}`.
+
+        Raises TtsMetaError naming a parameter in no module or in two, or a module that holds nothing.
+        """
+        sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
+        owners: dict[str, str] = {}
+        for module, wanted in patterns.items():
+            for name in sizes:
+                if any(fnmatchcase(name, pattern) for pattern in wanted):
+                    if name in owners:
+                        raise TtsMetaError(f"parameter '{name}' is in two modules, '{owners[name]}' and '{module}'")
+                    owners[name] = module
+        missing = [name for name in sizes if name not in owners]
+        if missing:
+            raise TtsMetaError(f"parameter '{missing[0]}' is in no module of the partition")
+        modules = []
+        for module in patterns:
+            members = tuple(name for name in sizes if owners[name] == module)
+            if not members:
+                raise TtsMetaError(f"module '{module}' of the partition matches no parameter")
+            modules.append(Module(module, _kind(model, members), members, sum(sizes[name] for name in members)))
+        return cls(tuple(modules))
+
+    @classmethod
+    def by_layer(cls, model: nn.Module, prefix: str = "") -> Partition:
+        """One module for each layer that holds parameters itself, LayerNorms with the layer before them.
+
+        Parameters held directly by a container are a module each. `prefix` goes before every module's name.
+        """
+        patterns: dict[str, list[str]] = {}
+        for name, layer in model.named_modules():
+            own = [f"{name}.{key}".lstrip(".") for key, _ in layer.named_parameters(recurse=False)]
+            if not own:
+                continue
+            if any(True for _ in layer.children()) or not name:
+                patterns |= {key: [key] for key in own}
+            elif isinstance(layer, nn.LayerNorm) and patterns:
+                patterns[next(reversed(patterns))] += own
+            else:
+                patterns[name] = own
+        partition = cls.from_patterns(model, patterns)
+        return cls(
+            tuple(
+                Module(prefix + module.name, module.kind, tuple(prefix + name for name in module.parameters), module.size)
+                for module in partition.modules
+            )
+        )
+
+    def __add__(self, other: Partition) -> Partition:
+        return Partition(self.modules + other.modules)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the modules, in order."""
+        return tuple(module.name for module in self.modules)
+
+    def select(self, patterns: Iterable[str]) -> Partition:
+        """The modules whose names match any pattern. Raises UsageError naming a pattern that matches none."""
+        wanted = list(patterns)
+        for pattern in wanted:
+            if not any(fnmatchcase(name, pattern) for name in self.names):
+                raise UsageError(f"no module matches '{pattern}'; modules: {', '.join(self.names)}")
+        return Partition(tuple(m for m in self.modules if any(fnmatchcase(m.name, pattern) for pattern in wanted)))
+
+    def parameters(self) -> tuple[str, ...]:
+        """Names of all parameters of these modules."""
+        return tuple(name for module in self.modules for name in module.parameters)
+
+
+def _kind(model: nn.Module, parameters: Sequence[str]) -> str:
+    """What a module is: the class of the layer that holds its first parameter."""
+    holder = model.get_submodule(parameters[0].rpartition(".")[0])
+    return "Parameter" if any(True for _ in holder.children()) or holder is model else type(holder).__name__

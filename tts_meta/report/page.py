@@ -1,0 +1,108 @@
+"""One HTML page to listen on: open it from disk or put its folder on a web server."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import os
+import re
+from pathlib import Path
+from urllib.parse import quote
+
+from tts_meta.config import MelConfig
+from tts_meta.errors import TtsMetaError
+from tts_meta.files import atomic_file
+from tts_meta.report.content import Clip, Row, Section
+from tts_meta.report.html import Sound, render
+
+__all__ = ["Clip", "ListeningPage", "Section"]
+
+_MIME = {".wav": "audio/wav", ".flac": "audio/flac", ".ogg": "audio/ogg", ".mp3": "audio/mpeg"}
+_OWN_NAME = re.compile(r"\d+-\d+-[a-z0-9-]*[0-9a-f]{8}\.wav")
+
+
+class ListeningPage:
+    """Sections of clips, tables and pictures, written as one HTML file that loads nothing from elsewhere.
+
+    `mel_config` says what the clips' mels are in: their time and frequency axes.
+    """
+
+    def __init__(self, title: str, intro: str = "", mel_config: MelConfig | None = None) -> None:
+        self.title = title
+        self.intro = intro
+        self.mel_config = mel_config or MelConfig()
+        self.sections: list[Section] = []
+
+    def section(self, heading: str, text: str = "") -> Section:
+        """Add a section and return it, to be filled. Blank lines in `text` part paragraphs."""
+        self.sections.append(Section(heading, text))
+        return self.sections[-1]
+
+    def write(self, path: str | Path, embed: bool = False) -> Path:
+        """Write the page to `path` and return it; sounds given as samples become WAV files in `STEM_clips` beside it.
+
+        With `embed` every sound stands inside the page, which is then a single file to send. The page replaces
+        an older one in one step: until then the older one and its clips stay whole. Raises TtsMetaError where a
+        clip's file is missing or the page cannot be written.
+        """
+        path = Path(path)
+        folder = path.parent / f"{path.stem}_clips"
+        used: set[str] = set()
+        sounds: dict[Clip, Sound] = {}
+        for place, section in enumerate(self.sections, start=1):
+            rows = [item for item in section.items if isinstance(item, Row)]
+            for line, row in enumerate(rows, start=1):
+                for clip in row.clips:
+                    data, seconds, mime = _encoded(clip)
+                    if embed:
+                        source = f"data:{mime};base64,{base64.b64encode(data).decode('ascii')}"
+                    elif clip.file is not None:
+                        source = quote(Path(os.path.relpath(clip.file, path.parent)).as_posix())
+                    else:
+                        name = _clip_name(place, line, clip.label, data)
+                        used.add(name)
+                        with atomic_file(folder / name) as temporary:
+                            temporary.write_bytes(data)
+                        source = quote(f"{folder.name}/{name}")
+                    sounds[clip] = Sound(source, seconds)
+        with atomic_file(path) as temporary:
+            temporary.write_text(render(self.title, self.intro, self.sections, sounds, self.mel_config), "utf-8")
+        _remove_older(folder, used)
+        return path
+
+
+def _encoded(clip: Clip) -> tuple[bytes, float, str]:
+    """Return the clip as the content of an audio file, its seconds and its media type."""
+    import soundfile
+
+    if clip.file is None:
+        samples, buffer = clip.waveform(), io.BytesIO()
+        soundfile.write(buffer, samples, clip.rate, format="WAV", subtype="PCM_16")
+        return buffer.getvalue(), len(samples) / clip.rate, _MIME[".wav"]
+    try:
+        data = clip.file.read_bytes()
+        info = soundfile.info(io.BytesIO(data))
+    except OSError as error:
+        raise TtsMetaError(f"cannot read clip {clip.file}: {error.strerror}; write it before the page") from error
+    except soundfile.LibsndfileError as error:
+        raise TtsMetaError(f"{clip.file}: not readable as audio; use WAV, FLAC, OGG or MP3") from error
+    return data, info.frames / info.samplerate, _MIME.get(clip.file.suffix.lower(), "audio/wav")
+
+
+def _clip_name(section: int, row: int, label: str, data: bytes) -> str:
+    """A readable name that changes with the sound, so that an older page never plays a newer clip."""
+    slug = re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")[:40]
+    parts = [str(section), str(row), slug, hashlib.sha256(data).hexdigest()[:8]]
+    return "-".join(part for part in parts if part) + ".wav"
+
+
+def _remove_older(folder: Path, used: set[str]) -> None:
+    """Remove the clips that an older page left, and only those."""
+    if not folder.is_dir():
+        return
+    for file in folder.iterdir():
+        if file.name not in used and _OWN_NAME.fullmatch(file.name):
+            file.unlink(missing_ok=True)
+    if not any(folder.iterdir()):
+        folder.rmdir()

@@ -1,0 +1,5 @@
+"""Text to waveform in a voice."""
+
+from tts_meta.synth.speak import Speech, speak, speak_text
+
+__all__ = ["Speech", "speak", "speak_text"]

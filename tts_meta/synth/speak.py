@@ -1,0 +1,120 @@
+"""Speaking: text in a voice to a waveform, a sentence at a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from tts_meta.adapt.voice import Voice
+from tts_meta.audio.io import Waveform, write_wav
+from tts_meta.errors import TtsMetaError, UsageError
+from tts_meta.models.acoustic import AcousticModel
+from tts_meta.models.base import Base, load_base
+from tts_meta.models.vocoder import Vocoder, load_vocoder
+
+SENTENCE_PAUSE = 0.25
+"""Seconds of silence between sentences."""
+
+
+@dataclass(frozen=True)
+class Speech:
+    """A waveform `(S,)` in [-1, 1], its rate, the log-mel of each sentence `(T, M)`, and seconds spent per stage."""
+
+    samples: Waveform
+    rate: int
+    mels: list[torch.Tensor]
+    timings: dict[str, float] = field(default_factory=dict)
+    notice: str | None = None
+
+    def save(self, path: str | Path) -> None:
+        """Write the audio as 16-bit WAV, whole or not at all."""
+        write_wav(path, self.samples, self.rate)
+
+    @property
+    def seconds(self) -> float:
+        """Length of the audio."""
+        return len(self.samples) / self.rate
+
+
+def speak_text(
+    base: Base,
+    model: AcousticModel,
+    vocoder: Vocoder,
+    text: str,
+    *,
+    phonemes: bool = False,
+    speaker: int = -1,
+    pace: float = 1.0,
+    seed: int = 0,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> Speech:
+    """Speak a text of any length, split at sentences; `phonemes` says that it is written in phonemes already.
+
+    `pace` 2 speaks twice as fast; `speaker` is an index of the base's training speakers, -1 the voice's own; `report`
+    is told (sentences done, sentences in all). Raises TtsMetaError where there is nothing to speak and UsageError for
+    a pace out of 0.25 to 4.
+    """
+    if not 0.25 <= pace <= 4:
+        raise UsageError(f"pace must be from 0.25 to 4, not {pace}")
+    timings = {"text": 0.0, "acoustic": 0.0, "vocoder": 0.0}
+    began = time.perf_counter()
+    sentences = [line for line in text.splitlines() if line.strip()] if phonemes else base.phonemizer.sentences(text)
+    tokens = [base.symbols.encode(s if phonemes else base.phonemizer.phonemize(s), s) for s in _spoken(sentences, text)]
+    timings["text"] = time.perf_counter() - began
+
+    rate = vocoder.sample_rate
+    pause = np.zeros(round(SENTENCE_PAUSE * rate), dtype=np.float32)
+    parts: list[Waveform] = []
+    mels = []
+    with torch.inference_mode():
+        for number, sentence in enumerate(tokens):
+            began = time.perf_counter()
+            generator = torch.Generator().manual_seed(seed + number)
+            mel = model.generate(sentence, speaker, pace=pace, generator=generator)
+            timings["acoustic"] += time.perf_counter() - began
+            began = time.perf_counter()
+            samples = vocoder(mel[None])[0]
+            timings["vocoder"] += time.perf_counter() - began
+            parts += [pause, samples.float().cpu().numpy()] if parts else [samples.float().cpu().numpy()]
+            mels.append(mel)
+            report(number + 1, len(tokens))
+    return Speech(np.concatenate(parts), rate, mels, timings, vocoder.notice)
+
+
+def speak(
+    voice: Voice | str | Path,
+    text: str,
+    *,
+    base: Base | str | Path | None = None,
+    vocoder: str | Path | None = None,
+    phonemes: bool = False,
+    pace: float = 1.0,
+    seed: int = 0,
+) -> Speech:
+    """Speak `text` in a voice, a voice file, or `"base"`, the mean voice of the base.
+
+    base: a base voice or its folder; None is the shipped one. vocoder: as `load_vocoder`. The rest and the errors are
+    those of `speak_text`; `Speech.save` writes a WAV file.
+    """
+    loaded = base if isinstance(base, Base) else load_base(base)
+    if voice == "base":
+        model = loaded.acoustic
+    elif isinstance(voice, Voice):
+        model = voice.apply(loaded)
+    else:
+        model = Voice.load(voice).apply(loaded, str(voice))
+    return speak_text(loaded, model, load_vocoder(vocoder), text, phonemes=phonemes, pace=pace, seed=seed)
+
+
+def _spoken(sentences: list[str], text: str) -> list[str]:
+    """Sentences that hold a letter or digit; a lone `...` between sentences is a pause, not a fault."""
+    spoken = [sentence for sentence in sentences if any(character.isalnum() for character in sentence)]
+    if not spoken:
+        shown = " ".join(text.split())[:60]
+        raise TtsMetaError(f'nothing to speak in "{shown}"; give at least one word')
+    return spoken

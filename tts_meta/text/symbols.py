@@ -1,0 +1,80 @@
+"""Phoneme strings to numbers: one symbol a phone, one symbol a word boundary."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from tts_meta.errors import TtsMetaError
+
+START, END = "^", "$"
+# Strongest first: between two words only the strongest of what stands there is kept.
+BOUNDARIES: tuple[str, ...] = (".", "?", "!", "…", ";", ":", "—", ",", " ")
+_SAME_PAUSE = {"(": ",", ")": ",", "[": ",", "]": ",", "–": "—", "-": "—", '"': " ", "“": " ", "”": " ", "«": " ", "»": " "}
+_STRESS = re.compile(r"[ˈˌ]?.", re.DOTALL)
+
+
+def split_symbols(phonemes: str) -> list[str]:
+    """Split a phoneme string into symbols: stress mark and vowel together, each boundary as one symbol.
+
+    `"jˈu, wɪl."` gives `["^", "j", "ˈu", ",", "w", "ɪ", "l", ".", "$"]`. Silence before and after speech
+    belongs to `^` and `$`, pauses to the boundary they stand at.
+    """
+    symbols = [START]
+    for piece in _STRESS.findall(" ".join(phonemes.split())):
+        piece = _SAME_PAUSE.get(piece, piece)
+        if piece not in BOUNDARIES:
+            symbols.append(piece)
+        elif symbols[-1] not in BOUNDARIES:
+            if symbols[-1] != START:
+                symbols.append(piece)
+        elif BOUNDARIES.index(piece) < BOUNDARIES.index(symbols[-1]):
+            symbols[-1] = piece
+    if symbols[-1] == " ":
+        symbols.pop()
+    return [*symbols, END]
+
+
+class SymbolTable:
+    """The symbols a model knows; number 0 is padding. Saved with every model as `symbols.json`."""
+
+    def __init__(self, symbols: Sequence[str]) -> None:
+        if len(set(symbols)) != len(symbols):
+            raise TtsMetaError("the symbol table names a symbol twice; rebuild it from the phonemizer's alphabet")
+        self.symbols = tuple(symbols)
+        self._ids = {symbol: number for number, symbol in enumerate(self.symbols, start=1)}
+
+    @classmethod
+    def from_alphabet(cls, alphabet: Sequence[str]) -> SymbolTable:
+        """Sentence marks and boundaries first, then the phonemizer's alphabet."""
+        return cls([START, END, *BOUNDARIES, *alphabet])
+
+    def __len__(self) -> int:
+        """Rows V that an embedding needs, padding included."""
+        return len(self.symbols) + 1
+
+    def encode(self, phonemes: str, sentence: str | None = None) -> Tensor:
+        """Return the symbols' numbers, int64 `(N,)`, at least one phone among them.
+
+        Raises TtsMetaError naming the unknown symbol and the sentence, or that nothing can be spoken.
+        """
+        shown = sentence if sentence is not None else phonemes
+        symbols = split_symbols(phonemes)
+        for symbol in symbols:
+            if symbol not in self._ids:
+                raise TtsMetaError(f"unknown symbol '{symbol}' in \"{shown}\"; the model knows: {' '.join(self.symbols)}")
+        if all(symbol in BOUNDARIES or symbol in (START, END) for symbol in symbols):
+            raise TtsMetaError(f'nothing to speak in "{shown}"; give at least one word')
+        return torch.tensor([self._ids[symbol] for symbol in symbols], dtype=torch.int64)
+
+    def decode(self, tokens: Tensor) -> list[str]:
+        """Return the symbols of int64 `(N,)`, padding left out."""
+        return [self.symbols[number - 1] for number in tokens.tolist() if number > 0]
+
+    def silence_mask(self) -> Tensor:
+        """Bool `(V,)`: symbols that stand for a possible pause and may take no frame at all."""
+        silent = {START, END, *BOUNDARIES}
+        return torch.tensor([False] + [symbol in silent for symbol in self.symbols])

@@ -1,0 +1,122 @@
+"""First durations without any trained model: Gaussians per phone state and Viterbi training from a flat start.
+
+The classic first stage of speech recognisers (Rabiner 1989, section IV): cepstra with their differences, each phone two
+states with a diagonal Gaussian each, alternately re-estimated and re-aligned. Good to a few frames, which is what the
+neural aligner needs to start from.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tts_meta.corpus import Example
+from tts_meta.models.aligner import best_path, pause_cost
+
+_CEPSTRA = 13
+_STATES = 2
+_SCALE = 0.3
+"""Cepstra of neighbouring frames are correlated: their log-densities count this much against the cost of pauses."""
+
+Array = NDArray[np.float64]
+
+
+def bootstrap_durations(
+    examples: Sequence[Example], silent: Tensor, iterations: int = 8, subset: int = 600
+) -> list[Tensor | None]:
+    """Durations in frames, int64 `(N,)`, of each example; None where a recording is too short for its transcript.
+
+    `silent (V,)` marks the symbols of pauses. All but the last iteration look at about `subset` examples.
+    """
+    quiet = silent.numpy()
+    states = [_expand(example.tokens.numpy(), quiet) for example in examples]
+    usable = [n for n, example in enumerate(examples) if len(example.mel) > len(states[n]) + 2]
+    few = usable[:: max(1, len(usable) // subset)]
+    features = {n: _features(examples[n].mel) for n in few}
+    costs = {n: pause_cost(examples[n].mel[None])[0].double().numpy() for n in few}
+    paths = {n: _flat(states[n], quiet, len(features[n])) for n in few}
+    means, variances = _estimate(few, states, features, paths, _STATES * len(quiet))
+    for _ in range(iterations):
+        paths = {n: _path(states[n], quiet, features[n], costs[n], means, variances) for n in few}
+        means, variances = _estimate(few, states, features, paths, _STATES * len(quiet))
+
+    result: list[Tensor | None] = [None] * len(examples)
+    for n in usable:
+        mel = examples[n].mel
+        cost = pause_cost(mel[None])[0].double().numpy()
+        path = _path(states[n], quiet, _features(mel), cost, means, variances)
+        owner = np.cumsum(states[n] % _STATES == 0) - 1
+        result[n] = torch.from_numpy(np.bincount(owner[path], minlength=len(examples[n].tokens)))
+    return result
+
+
+def _expand(tokens: NDArray[np.int64], quiet: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """States of a sentence: one for a pause, `_STATES` for a phone; a state is symbol * _STATES + part."""
+    parts = [[token * _STATES] if quiet[token] else [token * _STATES + p for p in range(_STATES)] for token in tokens]
+    return np.array([state for part in parts for state in part])
+
+
+def _features(mel: Tensor) -> Array:
+    """Cepstra and their first and second differences, mean-normalised over the sentence, `(T, 3 * _CEPSTRA)`."""
+    bands = mel.shape[1]
+    angles = torch.arange(_CEPSTRA)[:, None] * (torch.arange(bands) + 0.5) * math.pi / bands
+    cepstra = mel @ angles.cos().T * math.sqrt(2 / bands)
+    cepstra = cepstra - cepstra.mean(0)
+    padded = torch.nn.functional.pad(cepstra.T[None], (2, 2), mode="replicate")[0].T
+    first = (2 * padded[4:] + padded[3:-1] - padded[1:-3] - 2 * padded[:-4]) / 10
+    padded = torch.nn.functional.pad(first.T[None], (2, 2), mode="replicate")[0].T
+    second = (2 * padded[4:] + padded[3:-1] - padded[1:-3] - 2 * padded[:-4]) / 10
+    return torch.cat([cepstra, first, second], 1).double().numpy()
+
+
+def _flat(states: NDArray[np.int64], quiet: NDArray[np.bool_], frames: int) -> NDArray[np.int64]:
+    """An even split of the frames over the states, short for pauses inside the sentence."""
+    weights = np.where(quiet[states // _STATES], 0.3, 1.0)
+    weights[0] = weights[-1] = 3.0
+    edges = np.round(weights.cumsum() / weights.sum() * frames)
+    return np.minimum(np.searchsorted(edges, np.arange(frames), side="right"), len(states) - 1)
+
+
+def _estimate(
+    chosen: Sequence[int],
+    states: Sequence[NDArray[np.int64]],
+    features: dict[int, Array],
+    paths: dict[int, NDArray[np.int64]],
+    size: int,
+) -> tuple[Array, Array]:
+    """Mean and variance of each state, `(size, 3 * _CEPSTRA)`; rare states lean on the mean of all frames."""
+    frames = np.concatenate([features[n] for n in chosen])
+    owners = np.concatenate([states[n][paths[n]] for n in chosen])
+    overall_mean, overall_variance = frames.mean(0), frames.var(0)
+    counts = np.bincount(owners, minlength=size)[:, None]
+    first, second = np.zeros((size, frames.shape[1])), np.zeros((size, frames.shape[1]))
+    order = np.argsort(owners, kind="stable")
+    present, starts = np.unique(owners[order], return_index=True)
+    first[present] = np.add.reduceat(frames[order], starts)
+    second[present] = np.add.reduceat(frames[order] ** 2, starts)
+    weight = 10.0
+    means = (first + weight * overall_mean) / (counts + weight)
+    spread = (second + weight * (overall_variance + overall_mean**2)) / (counts + weight) - means**2
+    return means, np.maximum(spread, 0.05 * overall_variance)
+
+
+def _path(
+    states: NDArray[np.int64],
+    quiet: NDArray[np.bool_],
+    features: Array,
+    cost: Array,
+    means: Array,
+    variances: Array,
+) -> NDArray[np.int64]:
+    skippable = quiet[states // _STATES]
+    kinds, places = np.unique(states, return_inverse=True)
+    precision = 1 / variances[kinds]
+    distance = features**2 @ precision.T - 2 * features @ (means[kinds] * precision).T
+    constant = (means[kinds] ** 2 * precision + np.log(variances[kinds])).sum(1)
+    scores = -0.5 * _SCALE * (distance + constant)[:, places]
+    return best_path(scores - cost[:, None] * skippable, skippable)
