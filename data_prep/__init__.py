@@ -36,23 +36,15 @@ def prepare(corpus_name: str, corpus_dir: str | Path, out_dir: str | Path) -> Ma
     or folder, TtsMetaError where the layout is not the corpus's own or nothing usable was found.
     """
     if corpus_name not in CORPORA:
-        raise UsageError(
-            f"no corpus named {corpus_name!r}; the corpora are: {', '.join(sorted(CORPORA))}"
-        )
+        raise UsageError(f"no corpus named {corpus_name!r}; the corpora are: {', '.join(sorted(CORPORA))}")
     corpus_dir, out_dir = Path(corpus_dir).resolve(), Path(out_dir)
     if not corpus_dir.is_dir():
-        raise UsageError(
-            f"{corpus_dir} is not a folder; give the folder that holds the corpus"
-        )
+        raise UsageError(f"{corpus_dir} is not a folder; give the folder that holds the corpus")
 
     kept: dict[str, Utterance] = {}
     dropped: list[dict[str, str | None]] = []
     for recording in CORPORA[corpus_name](corpus_dir):
-        result = (
-            f"duplicate id {recording.id}"
-            if recording.id in kept
-            else to_utterance(recording)
-        )
+        result = f"duplicate id {recording.id}" if recording.id in kept else to_utterance(recording)
         if isinstance(result, Utterance):
             kept[result.id] = result
         else:
@@ -60,13 +52,9 @@ def prepare(corpus_name: str, corpus_dir: str | Path, out_dir: str | Path) -> Ma
 
     if not kept and not dropped:
         where = f"{CORPORA[corpus_name].__module__.replace('.', '/')}.py"
-        raise TtsMetaError(
-            f"{corpus_dir} holds no recordings in the layout of {corpus_name!r}, described in {where}"
-        )
+        raise TtsMetaError(f"{corpus_dir} holds no recordings in the layout of {corpus_name!r}, described in {where}")
     with atomic_file(out_dir / DROPPED_FILE) as temporary:
-        temporary.write_text(
-            "".join(json.dumps(line) + "\n" for line in dropped), encoding="utf-8"
-        )
+        temporary.write_text("".join(json.dumps(line) + "\n" for line in dropped), encoding="utf-8")
     if not kept:
         raise TtsMetaError(
             f"all {len(dropped)} recordings of {corpus_dir} were dropped, the first for: {dropped[0]['reason']}; "
@@ -78,14 +66,8 @@ def prepare(corpus_name: str, corpus_dir: str | Path, out_dir: str | Path) -> Ma
     return Manifest.load(out_dir / MANIFEST_FILE)
 
 
-def _dropped_line(
-    recording: Recording, reason: str, out_dir: Path
-) -> dict[str, str | None]:
-    audio = (
-        None
-        if recording.audio is None
-        else os.path.relpath(recording.audio, out_dir.resolve())
-    )
+def _dropped_line(recording: Recording, reason: str, out_dir: Path) -> dict[str, str | None]:
+    audio = None if recording.audio is None else os.path.relpath(recording.audio, out_dir.resolve())
     return {
         "id": recording.id,
         "speaker": recording.speaker,

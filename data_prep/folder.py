@@ -31,9 +31,7 @@ def _read_metadata(corpus_dir: Path) -> Iterator[Recording]:
     metadata = corpus_dir / METADATA
     speaker = corpus_dir.resolve().name
     audio_of: dict[str, Path] = {}
-    for path in _recordings(corpus_dir.glob("*")) + _recordings(
-        (corpus_dir / "wavs").glob("*")
-    ):
+    for path in _recordings(corpus_dir.glob("*")) + _recordings((corpus_dir / "wavs").glob("*")):
         # Later ones win: `wavs/` over the folder itself, and in each the preferred format, which comes last.
         audio_of[path.stem] = path
     try:
@@ -50,28 +48,16 @@ def _read_metadata(corpus_dir: Path) -> Iterator[Recording]:
         text = next((text for text in reversed(texts[:2]) if text), "")
         yield Recording(name, speaker, audio_of.get(name), text)
     for name in sorted(audio_of.keys() - listed):
-        yield Recording(
-            name, speaker, audio_of[name], fault=f"no transcript: not in {METADATA}"
-        )
+        yield Recording(name, speaker, audio_of[name], fault=f"no transcript: not in {METADATA}")
 
 
 def _read_text_files(corpus_dir: Path) -> Iterator[Recording]:
-    files = sorted(
-        path
-        for path in corpus_dir.rglob("*")
-        if not _hidden(path.relative_to(corpus_dir))
-    )
+    files = sorted(path for path in corpus_dir.rglob("*") if not _hidden(path.relative_to(corpus_dir)))
     audio_of = {path.with_suffix(""): path for path in _recordings(files)}
-    text_of = {
-        path.with_suffix(""): path
-        for path in files
-        if path.suffix.lower() == ".txt" and path.is_file()
-    }
+    text_of = {path.with_suffix(""): path for path in files if path.suffix.lower() == ".txt" and path.is_file()}
     for stem in sorted(audio_of.keys() | text_of.keys()):
         relative = stem.relative_to(corpus_dir)
-        speaker = (
-            relative.parts[0] if len(relative.parts) > 1 else corpus_dir.resolve().name
-        )
+        speaker = relative.parts[0] if len(relative.parts) > 1 else corpus_dir.resolve().name
         text, fault = "", None
         if stem not in audio_of:
             fault = "missing audio: no recording beside the transcript"
@@ -84,18 +70,12 @@ def _read_text_files(corpus_dir: Path) -> Iterator[Recording]:
                 fault = "unreadable transcript: not UTF-8 text"
             except OSError as error:
                 fault = f"unreadable transcript: {error.strerror}"
-        yield Recording(
-            relative.as_posix(), speaker, audio_of.get(stem), text, fault=fault
-        )
+        yield Recording(relative.as_posix(), speaker, audio_of.get(stem), text, fault=fault)
 
 
 def _recordings(paths: Iterator[Path] | list[Path]) -> list[Path]:
     """The audio files among `paths`, sorted by name, the preferred format of a name last."""
-    found = [
-        path
-        for path in paths
-        if path.suffix.lower() in AUDIO_SUFFIXES and not _hidden(Path(path.name))
-    ]
+    found = [path for path in paths if path.suffix.lower() in AUDIO_SUFFIXES and not _hidden(Path(path.name))]
     return sorted(
         found,
         key=lambda path: (

@@ -35,21 +35,15 @@ def read(corpus_dir: Path) -> Iterator[Recording]:
     try:
         lines = table.read_text(encoding="utf-8").rstrip("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise TtsMetaError(
-            f"cannot read {table}; give the folder that holds the corpus's {TABLE}"
-        ) from error
+        raise TtsMetaError(f"cannot read {table}; give the folder that holds the corpus's {TABLE}") from error
     header = lines[0].split("\t")
     missing = [column for column in _COLUMNS if column not in header]
     if missing:
-        raise TtsMetaError(
-            f"{table} has no column {', '.join(missing)}; give the corpus's own table"
-        )
+        raise TtsMetaError(f"{table} has no column {', '.join(missing)}; give the corpus's own table")
     for number, line in enumerate(lines[1:], 2):
         fields = line.split("\t")
         if len(fields) != len(header):
-            raise TtsMetaError(
-                f"{table}, line {number}: {len(fields)} fields, not {len(header)}; copy the table again"
-            )
+            raise TtsMetaError(f"{table}, line {number}: {len(fields)} fields, not {len(header)}; copy the table again")
         row = dict(zip(header, fields, strict=True))
         yield Recording(
             id=row["utterance"],
@@ -67,9 +61,7 @@ def _text(row: dict[str, str]) -> str:
         return row["text_punctuated"] or row["text"]
     if row["text_punctuated"]:
         # Emphasis of the printed book ("LUKE two", "SIR,"), which a phonemizer would spell letter by letter.
-        return _CAPITAL_WORD.sub(
-            lambda word: word[0].capitalize(), row["text_punctuated"]
-        )
+        return _CAPITAL_WORD.sub(lambda word: word[0].capitalize(), row["text_punctuated"])
     return sentence_case(row["text"])
 
 

@@ -77,8 +77,8 @@ def test_pauses_and_windows_are_cut_as_resemblyzer_cuts_them():
     resemblyzer = import_resemblyzer()
     generator = np.random.default_rng(0)
     for _ in range(10):
-        parts = [vowel(generator.uniform(0.05, 1.0), generator.uniform(80, 250)) for _ in range(4)]
-        hiss = [generator.normal(0, 1e-3, generator.integers(12_000)).astype(np.float32) for _ in range(4)]
+        parts = [vowel(generator.uniform(0.02, 0.4), generator.uniform(80, 250)) for _ in range(12)]
+        hiss = [generator.normal(0, 1e-3, generator.integers(12_000)).astype(np.float32) for _ in parts]
         samples = np.concatenate([part for pair in zip(parts, hiss, strict=True) for part in pair])
         np.testing.assert_array_equal(cut_pauses(samples), resemblyzer.trim_long_silences(samples))
         slices, _ = resemblyzer.VoiceEncoder.compute_partial_slices(len(samples), 1.3, 0.75)

@@ -89,9 +89,10 @@ def test_pictures_of_any_length_have_a_bounded_size(frames: int) -> None:
     assert 240 < picture.shape[1] < 2500
 
 
-def test_a_tensor_with_gradients_draws_as_its_array() -> None:
-    mel = torch.randn(20, CONFIG.n_mels, requires_grad=True)
-    np.testing.assert_array_equal(mel_picture(mel), mel_picture(mel.detach().numpy()))
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+def test_a_tensor_of_any_precision_with_gradients_draws_as_its_array(kind: torch.dtype) -> None:
+    mel = torch.randn(20, CONFIG.n_mels, dtype=kind, requires_grad=True)
+    np.testing.assert_array_equal(mel_picture(mel), mel_picture(mel.detach().float().numpy()))
 
 
 def test_token_boundaries_stand_at_the_summed_durations() -> None:

@@ -4,8 +4,8 @@
     voice = clone(["one.wav", "two.wav"], transcripts=["What is said.", "And here."])
     speak(voice, "New words.").save("out.wav")
 
-Letters in the shapes of docstrings: B batch, N symbols of a sentence, T mel frames, M mel bands, S samples, V symbols of
-the table, D hidden channels, E channels of the speaker embedding, R frames a decoder step emits.
+Letters in the shapes of docstrings: B batch, N symbols of a sentence, T mel frames, M mel bands, S samples, V symbols
+of the table, D hidden channels, E channels of the speaker embedding, R frames a decoder step emits.
 """
 
 from __future__ import annotations

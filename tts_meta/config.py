@@ -119,7 +119,7 @@ class PostnetConfig(Section):
     """Convolutions."""
     kernel: int = 5
     """Frames each convolution sees."""
-    dropout: float = 0.1
+    dropout: float = 0.0
     """Dropout after each convolution but the last."""
 
 
@@ -197,7 +197,10 @@ class PretrainConfig(Section):
     """Steps from one checkpoint to the next."""
     sample_every: int = Field(default=1000, gt=0)
     """Steps from one validation with pictures and audio to the next."""
-    sentences: list[str] = ["The birch canoe slid on the smooth planks.", "Where did you put the keys, and who has them now?"]
+    sentences: list[str] = [
+        "The birch canoe slid on the smooth planks.",
+        "Where did you put the keys, and who has them now?",
+    ]
     """Fixed sentences spoken into TensorBoard."""
     hours: float = 0.0
     """Stop, with a checkpoint, after so many hours in this process; 0 means no limit."""

@@ -6,11 +6,15 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tts_meta.errors import TtsMetaError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @contextmanager
@@ -52,7 +56,11 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
             # A folder cannot be replaced in one step: the old one keeps a hidden name until the new one stands.
             old = _sibling(path)
             os.rename(path, old)
-            os.rename(temporary, path)
+            try:
+                os.rename(temporary, path)
+            except OSError:
+                os.rename(old, path)
+                raise
             shutil.rmtree(old)
         else:
             os.rename(temporary, path)
@@ -60,6 +68,13 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         raise _write_error(path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Write a safetensors file. A full disk is an OSError here; the library's own writer hides it in another error."""
+    from safetensors.torch import save
+
+    Path(path).write_bytes(save(dict(tensors), metadata))
 
 
 def sha256_file(path: str | Path) -> str:

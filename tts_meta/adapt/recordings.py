@@ -8,8 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from tts_meta.audio import MelSpec, prepare_waveform, read_audio
+from tts_meta.audio import MelSpec, prepare_waveform
+from tts_meta.audio.io import Waveform, check_is_file, decode_audio, to_mono
+from tts_meta.config import AudioConfig
 from tts_meta.corpus import Example
 from tts_meta.errors import TtsMetaError
 from tts_meta.models.base import Base
@@ -19,7 +22,8 @@ MOST_SECONDS = 60.0
 FEWEST_SECONDS = 1.0
 """Least speech in all."""
 _CLIPPED_PART = 0.002
-_CLIPPED_LEVEL = 0.999
+# Of 100 LibriSpeech sentences none lies more than 4.5 nats lower above 5 kHz than below; at 8 kHz all lie over 6.
+_HIGHS_FROM, _HIGHS_MISSING = 5000.0, 5.5
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,8 @@ def find_transcripts(
     listed = {} if transcripts is None else _read_list(transcripts)
     recordings = []
     for path in audio:
+        check_is_file(path)
+    for path in audio:
         beside = path.with_suffix(".txt")
         if transcripts is not None:
             text = next((listed[key] for key in (str(path), path.name, path.stem) if key in listed), None)
@@ -58,6 +64,23 @@ def find_transcripts(
     return recordings
 
 
+def load_recording(path: Path, config: AudioConfig) -> Waveform:
+    """Trimmed, level waveform `(S,)` of one recorded sentence.
+
+    Raises TtsMetaError naming the file where it cannot be read, is silent, clipped, too long, or too short for a word.
+    """
+    samples, source_rate = decode_audio(path, MOST_SECONDS)
+    clipped = clipped_part(samples)
+    if clipped > _CLIPPED_PART:
+        raise TtsMetaError(
+            f"{path}: clipped, {100 * clipped:.1f}% of it is stuck at its loudest level; record it again more quietly"
+        )
+    waveform = prepare_waveform(to_mono(samples, source_rate, config.mel.sample_rate), config, str(path))
+    if len(waveform) < config.mel.n_fft:
+        raise TtsMetaError(f"{path}: too short to hold a word; leave it out")
+    return waveform
+
+
 def align_recordings(
     recordings: Sequence[Recording], base: Base, speaker: str, warn: Callable[[str], None]
 ) -> list[Example]:
@@ -69,29 +92,59 @@ def align_recordings(
     if not recordings:
         raise TtsMetaError("no recordings given; give at least one audio file")
     mel_spec = MelSpec(base.config.audio.mel)
-    rate = base.config.audio.mel.sample_rate
-    examples, seconds = [], 0.0
+    prepared: list[tuple[Tensor, Tensor]] = []
     for recording in recordings:
-        samples = read_audio(recording.audio, rate, MOST_SECONDS)
-        clipped = float(np.mean(np.abs(samples) >= _CLIPPED_LEVEL))
-        if clipped > _CLIPPED_PART:
-            raise TtsMetaError(
-                f"{recording.audio}: clipped, {100 * clipped:.1f}% of it is at full scale; record it again more quietly"
-            )
-        waveform = prepare_waveform(samples, base.config.audio, str(recording.audio))
-        seconds += len(waveform) / rate
-        if len(waveform) < base.config.audio.mel.n_fft:
-            raise TtsMetaError(f"{recording.audio}: too short to hold a word; leave it out")
+        waveform = load_recording(recording.audio, base.config.audio)
         with torch.inference_mode():
-            mel = mel_spec(torch.from_numpy(waveform)[None])[0].clone()
-        tokens = base.encode(recording.text)
-        alignment = base.aligner.align(mel, tokens, base.silent, str(recording.audio))
-        if not base.aligner.matches(alignment.score):
-            warn(f"{recording.audio}: what is said does not seem to be \"{recording.text}\"; check its transcript")
-        examples.append(Example(str(recording.audio), speaker, tokens, alignment.durations, mel))
+            mel = mel_spec(torch.from_numpy(waveform)[None])[0]
+        prepared.append((_encode(recording, base), mel.clone()))
+    seconds = sum(len(mel) for _, mel in prepared) * base.config.audio.mel.frame_seconds
     if seconds < FEWEST_SECONDS:
         raise TtsMetaError(f"{seconds:.1f} s of speech in all, at least {FEWEST_SECONDS:.0f} s are needed; record more")
+    narrow = [r.audio for r, (_, mel) in zip(recordings, prepared, strict=True) if _lacks_highs(mel, mel_spec)]
+    if narrow:
+        which = f"{narrow[0]} and {len(narrow) - 1} more" if narrow[1:] else str(narrow[0])
+        warn(f"{which}: no sound above 4 kHz (telephone, or 8 kHz?); the voice will lack its highs")
+
+    examples = []
+    for recording, (tokens, mel) in zip(recordings, prepared, strict=True):
+        alignment = base.aligner.align(mel, tokens, base.silent, str(recording.audio))
+        if not base.aligner.matches(alignment.score):
+            warn(f'{recording.audio}: what is said does not seem to be "{recording.text}"; check its transcript')
+        examples.append(Example(str(recording.audio), speaker, tokens, alignment.durations, mel))
     return examples
+
+
+def clipped_part(samples: Waveform) -> float:
+    """Part of the samples `(S, channels)` that are stuck at the highest or lowest level, in the worst channel.
+
+    Unclipped speech reaches its peak a few times; clipped speech stays there, at full scale or, made quieter since, at
+    some other level.
+    """
+    high, low = samples.max(axis=0), samples.min(axis=0)
+    # Half a step of 16 bits below the peak; at full scale a little more, for what resampling and MP3 do to flat tops.
+    top = np.where(high >= 0.999, 0.999, high - 1.5e-5)
+    bottom = np.where(low <= -0.999, -0.999, low + 1.5e-5)
+    stuck = np.mean((samples >= top) | (samples <= bottom), axis=0)
+    return float(np.max(np.where(high - low > 0.2, stuck, 0.0)))
+
+
+def _lacks_highs(mel: Tensor, mel_spec: MelSpec) -> bool:
+    """Whether `mel (T, M)` holds next to nothing above 5 kHz, where a recording at 8 kHz has but traces."""
+    first_bin = (mel_spec.filters > 0).float().argmax(0)
+    config = mel_spec.config
+    high = first_bin * config.sample_rate / config.n_fft > _HIGHS_FROM  # (M,)
+    if not high.any():
+        return False
+    loud, loud_high = mel[:, ~high].amax(1).quantile(0.95), mel[:, high].amax(1).quantile(0.95)
+    return float(loud - loud_high) > _HIGHS_MISSING
+
+
+def _encode(recording: Recording, base: Base) -> Tensor:
+    try:
+        return base.encode(recording.text)
+    except TtsMetaError as error:
+        raise TtsMetaError(f"{recording.audio}: its transcript cannot be spoken: {error}") from error
 
 
 def _read_list(path: Path) -> dict[str, str]:
@@ -109,5 +162,7 @@ def _read_list(path: Path) -> dict[str, str]:
 def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise TtsMetaError(f"{path}: not readable as text ({error}); save it as UTF-8") from error
+    except OSError as error:
+        raise TtsMetaError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
+    except UnicodeDecodeError as error:
+        raise TtsMetaError(f"{path}: not UTF-8 text; save it as UTF-8") from error

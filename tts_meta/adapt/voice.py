@@ -1,7 +1,7 @@
 """The voice file: what a speaker changes in the base, and nothing else.
 
-One `NAME.voice.safetensors`: the deltas of the adapted parameters in half precision, and a header that names the base by
-hash, the modules, the steps, the consent note and the scores.
+One `NAME.voice.safetensors`: the deltas of the adapted parameters in half precision, and a header that names the base
+by hash, the modules, the steps, the consent note and the scores.
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import safetensors
-import safetensors.torch
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
 from tts_meta.errors import TtsMetaError
-from tts_meta.files import atomic_file
+from tts_meta.files import atomic_file, write_tensors
 from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.base import Base
 
@@ -55,7 +54,7 @@ class Voice:
         }
         stored = {name: delta.half().cpu().contiguous() for name, delta in self.deltas.items()}
         with atomic_file(path) as temporary:
-            safetensors.torch.save_file(stored, temporary, metadata=header)
+            write_tensors(temporary, stored, header)
 
     @classmethod
     def load(cls, path: str | Path) -> Voice:
@@ -71,14 +70,11 @@ class Voice:
             raise TtsMetaError(f"{path}: damaged, or not a voice file; clone it again") from error
         if header.get("kind") != "tts_meta voice" or header.get("format") != FORMAT:
             raise TtsMetaError(f"{path}: not a voice file of format {FORMAT}; clone it again")
-        return cls(
-            deltas,
-            header["base"],
-            tuple(json.loads(header["modules"])),
-            int(header["steps"]),
-            header["consent"],
-            json.loads(header["scores"]),
-        )
+        try:
+            modules, steps, scores = json.loads(header["modules"]), int(header["steps"]), json.loads(header["scores"])
+            return cls(deltas, header["base"], tuple(modules), steps, header["consent"], scores)
+        except (KeyError, ValueError, TypeError) as error:
+            raise TtsMetaError(f"{path}: a voice file with a damaged header; clone it again") from error
 
     def apply(self, base: Base, name: str = "the voice") -> AcousticModel:
         """A copy of the base's acoustic model that speaks in this voice; the base stays as it is.

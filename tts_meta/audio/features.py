@@ -15,7 +15,7 @@ from tts_meta.audio.io import Waveform, read_audio
 from tts_meta.audio.mel import MelSpec
 from tts_meta.config import AudioConfig, dump_config
 from tts_meta.errors import TtsMetaError
-from tts_meta.files import atomic_file, sha256_file
+from tts_meta.files import atomic_file, sha256_file, write_tensors
 
 _SILENCE_DB = -60.0
 _ACTIVE_DB = 30.0
@@ -25,8 +25,9 @@ _FRAME, _STEP = 1024, 256
 def prepare_waveform(samples: Waveform, config: AudioConfig, name: str = "recording") -> Waveform:
     """Trim silence at both ends and bring the active part to one loudness: `(S,)` to `(S',)`, float32.
 
-    Raises TtsMetaError naming the recording where all of it is silent.
+    A constant offset is taken out. Raises TtsMetaError naming the recording where all of it is silent.
     """
+    samples = samples - samples.mean()
     levels = _levels_db(samples)
     if levels.max() < _SILENCE_DB:
         raise TtsMetaError(f"{name}: silent throughout; check the microphone and record it again")
@@ -70,12 +71,14 @@ class FeatureCache:
                 entry.unlink(missing_ok=True)
         mel = self.compute(audio)
         with atomic_file(entry) as temporary:
-            safetensors.torch.save_file({"mel": mel}, temporary)
+            write_tensors(temporary, {"mel": mel})
         return mel
 
     def compute(self, audio: str | Path) -> Tensor:
         """Log-mel `(T, M)` float32 of a recording, without the cache."""
         waveform = prepare_waveform(read_audio(audio, self.config.mel.sample_rate), self.config, str(audio))
+        if len(waveform) < self.config.mel.n_fft:
+            raise TtsMetaError(f"{audio}: too short to hold a word; leave it out")
         with torch.inference_mode():
             mel = self._mel_spec(torch.from_numpy(waveform)[None])[0]
         return mel.clone()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import math
 from pathlib import Path
 
 import numpy as np
@@ -14,49 +16,107 @@ from tts_meta.files import atomic_file
 
 Waveform = NDArray[np.float32]
 
+_LOWEST_RATE = 4000
+# torchaudio's filters grow with the reduced ratio of the rates: gigabytes for one such as 44101 to 22050.
+_LARGEST_RATIO = 2000
+
 
 def read_audio(path: str | Path, rate: int, max_seconds: float | None = None) -> Waveform:
     """Read a recording as mono float32 `(S,)` at `rate` samples a second; channels are averaged.
+
+    Raises as `decode_audio`.
+    """
+    samples, source_rate = decode_audio(path, max_seconds)
+    return to_mono(samples, source_rate, rate)
+
+
+def decode_audio(path: str | Path, max_seconds: float | None = None) -> tuple[Waveform, int]:
+    """Read a recording as it is: float32 `(S, channels)` and its rate in Hz.
 
     Raises TtsMetaError naming the file and the fault: missing, empty, not audio, truncated, not a number in it,
     or longer than `max_seconds` (checked before anything is decoded).
     """
     path = Path(path)
-    if not path.exists():
-        raise TtsMetaError(f"{path}: no such file; check the path")
-    if not path.is_file() or path.stat().st_size == 0:
-        raise TtsMetaError(f"{path}: empty or not a file; record it again")
+    check_is_file(path)
     try:
         with soundfile.SoundFile(path) as handle:
-            seconds = handle.frames / handle.samplerate
+            declared, rate = handle.frames, handle.samplerate
+            seconds = declared / rate
             if max_seconds is not None and seconds > max_seconds:
                 raise TtsMetaError(
                     f"{path}: {seconds:.0f} s long, at most {max_seconds:.0f} s a recording; cut it into sentences"
                 )
             samples = handle.read(dtype="float32", always_2d=True)
-            declared, source_rate = handle.frames, handle.samplerate
     except soundfile.LibsndfileError as error:
-        raise TtsMetaError(f"{path}: not readable as audio ({error.error_string}); use WAV, FLAC, OGG or MP3") from error
+        if _cut_short(path):
+            raise _truncated(path) from error
+        reason = error.error_string.strip().rstrip(".")
+        raise TtsMetaError(f"{path}: not readable as audio ({reason}); use WAV, FLAC, OGG or MP3") from error
+    except OSError as error:
+        raise TtsMetaError(f"{path}: cannot be read ({error.strerror or error}); check its permissions") from error
+    if len(samples) < 0.99 * declared or _cut_short(path):
+        raise _truncated(path)
     if len(samples) == 0:
         raise TtsMetaError(f"{path}: holds no samples; record it again")
-    if len(samples) < 0.99 * declared or _wav_cut_short(path):
-        raise TtsMetaError(f"{path}: truncated, its header promises more than the file holds; copy it again")
+    if rate < _LOWEST_RATE:
+        raise TtsMetaError(f"{path}: {rate} samples a second are too few for speech; record it at 16000 or more")
     if not np.isfinite(samples).all():
         raise TtsMetaError(f"{path}: holds values that are not numbers (NaN or infinite); export it again")
+    return samples, rate
+
+
+def to_mono(samples: Waveform, source_rate: int, rate: int) -> Waveform:
+    """Mix `(S, channels)` down to `(S',)` at `rate` Hz; channels that cancel each other leave the loudest one."""
     mono = samples.mean(axis=1)
+    powers = np.mean(np.square(samples), axis=0)
+    if np.mean(np.square(mono)) < 0.01 * powers.max():
+        mono = samples[:, powers.argmax()]
     return mono if source_rate == rate else _resample(mono, source_rate, rate)
+
+
+def check_is_file(path: Path) -> None:
+    """Raise TtsMetaError, naming the path, where it is no file or an empty one."""
+    if path.is_dir():
+        raise TtsMetaError(f"{path}: a folder; give the recordings in it, such as {path}/*.wav")
+    if not path.exists():
+        raise TtsMetaError(f"{path}: no such file; check the path")
+    if not path.is_file():
+        raise TtsMetaError(f"{path}: not a file; copy the recording into one")
+    if path.stat().st_size == 0:
+        raise TtsMetaError(f"{path}: empty; copy or record it again")
+
+
+def wav_bytes(samples: Waveform, rate: int) -> bytes:
+    """Float samples `(S,)` in [-1, 1] as a 16-bit WAV file's content; louder ones are clipped."""
+    content = io.BytesIO()
+    soundfile.write(content, np.clip(samples, -1.0, 1.0), rate, format="WAV", subtype="PCM_16")
+    return content.getvalue()
 
 
 def write_wav(path: str | Path, samples: Waveform, rate: int) -> None:
     """Write float samples `(S,)` in [-1, 1] as 16-bit WAV; louder ones are clipped. Whole or not at all."""
+    # Not by libsndfile itself: where the disk is full it says nothing.
     with atomic_file(path) as temporary:
-        soundfile.write(temporary, np.clip(samples, -1.0, 1.0), rate, format="WAV", subtype="PCM_16")
+        temporary.write_bytes(wav_bytes(samples, rate))
 
 
 def _resample(samples: Waveform, source: int, target: int) -> Waveform:
+    samples = np.ascontiguousarray(samples)
+    if max(source, target) // math.gcd(source, target) > _LARGEST_RATIO:
+        import soxr
+
+        return np.asarray(soxr.resample(samples, source, target), dtype=np.float32)
     from torchaudio.functional import resample
 
-    return resample(torch.from_numpy(np.ascontiguousarray(samples)), source, target).numpy()
+    return resample(torch.from_numpy(samples), source, target).numpy()
+
+
+def _truncated(path: Path) -> TtsMetaError:
+    return TtsMetaError(f"{path}: truncated, its header promises more than the file holds; copy it again")
+
+
+def _cut_short(path: Path) -> bool:
+    return _wav_cut_short(path) or _ogg_cut_short(path)
 
 
 def _wav_cut_short(path: Path) -> bool:
@@ -73,3 +133,15 @@ def _wav_cut_short(path: Path) -> bool:
                 return not streamed and handle.tell() + length > size
             handle.seek(length + length % 2, 1)
     return False
+
+
+def _ogg_cut_short(path: Path) -> bool:
+    """Whether an Ogg file ends inside a page; libsndfile reads such files up to the page before."""
+    with open(path, "rb") as handle:
+        size = path.stat().st_size
+        while len(head := handle.read(27)) == 27 and head[:4] == b"OggS":
+            lengths = handle.read(head[26])
+            if handle.tell() + sum(lengths) > size or len(lengths) < head[26]:
+                return True
+            handle.seek(sum(lengths), 1)
+        return head[:4] == b"OggS"

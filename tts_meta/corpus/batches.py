@@ -56,17 +56,11 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         """Return this batch with every tensor on `device`."""
-        tensors = {
-            field.name: getattr(self, field.name).to(device)
-            for field in fields(self)
-            if field.name != "ids"
-        }
+        tensors = {field.name: getattr(self, field.name).to(device) for field in fields(self) if field.name != "ids"}
         return Batch(ids=self.ids, **tensors)
 
 
-def collate(
-    examples: Sequence[Example], speaker_index: Mapping[str, int], multiple_of: int = 1
-) -> Batch:
+def collate(examples: Sequence[Example], speaker_index: Mapping[str, int], multiple_of: int = 1) -> Batch:
     """Pad examples into one batch, its frames T rounded up to `multiple_of`; `mel_lengths` stay the true ones.
 
     Raises UsageError where there is no example, a speaker is not in `speaker_index`, the shapes of an example do
@@ -90,9 +84,7 @@ def collate(
     return Batch(
         ids=tuple(example.id for example in examples),
         speaker=torch.tensor([speaker_index[example.speaker] for example in examples]),
-        tokens=pad_sequence(
-            [example.tokens for example in examples], True, PADDING_TOKEN
-        ),
+        tokens=pad_sequence([example.tokens for example in examples], True, PADDING_TOKEN),
         token_lengths=torch.tensor([len(example.tokens) for example in examples]),
         durations=pad_sequence([example.durations for example in examples], True, 0),
         mel=mel,
@@ -100,9 +92,7 @@ def collate(
     )
 
 
-def bucket_batches(
-    lengths: Sequence[int], frames_per_batch: int, seed: int, epoch: int
-) -> list[list[int]]:
+def bucket_batches(lengths: Sequence[int], frames_per_batch: int, seed: int, epoch: int) -> list[list[int]]:
     """Group the indices of `lengths` (frames) into batches of similar length, each index exactly once.
 
     A batch holds at most `frames_per_batch` frames, padding included; an utterance longer than that is a batch of
@@ -110,16 +100,12 @@ def bucket_batches(
     Raises UsageError where a length or `frames_per_batch` is not positive.
     """
     if frames_per_batch < 1 or any(length < 1 for length in lengths):
-        raise UsageError(
-            "lengths and frames_per_batch must be at least one frame; drop empty utterances first"
-        )
+        raise UsageError("lengths and frames_per_batch must be at least one frame; drop empty utterances first")
     generator = random.Random(f"{seed}/{epoch}")
     order = list(range(len(lengths)))
     generator.shuffle(order)
     # The sort is stable: inside a bucket the shuffled order remains.
-    order.sort(
-        key=lambda index: int(math.log(lengths[index]) / math.log(_BUCKET_RATIO))
-    )
+    order.sort(key=lambda index: int(math.log(lengths[index]) / math.log(_BUCKET_RATIO)))
     batches: list[list[int]] = []
     longest = 0
     for index in order:
@@ -136,15 +122,9 @@ def bucket_batches(
 def _check(example: Example, bands: int, speaker_index: Mapping[str, int]) -> None:
     if example.speaker not in speaker_index:
         known = ", ".join(sorted(speaker_index)) or "none"
-        raise UsageError(
-            f"{example.id}: speaker {example.speaker!r} is not among the model's speakers: {known}"
-        )
+        raise UsageError(f"{example.id}: speaker {example.speaker!r} is not among the model's speakers: {known}")
     if example.tokens.ndim != 1 or example.durations.shape != example.tokens.shape:
         shapes = f"{tuple(example.tokens.shape)} and {tuple(example.durations.shape)}"
-        raise UsageError(
-            f"{example.id}: tokens and durations must both be (N,), not {shapes}"
-        )
+        raise UsageError(f"{example.id}: tokens and durations must both be (N,), not {shapes}")
     if example.mel.ndim != 2 or example.mel.shape[1] != bands:
-        raise UsageError(
-            f"{example.id}: mel must be (T, {bands}), not {tuple(example.mel.shape)}"
-        )
+        raise UsageError(f"{example.id}: mel must be (T, {bands}), not {tuple(example.mel.shape)}")

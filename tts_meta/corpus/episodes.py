@@ -54,9 +54,7 @@ def sample_episodes(
     """
     if support < 1 or query < 0 or start < 0 or (count is not None and count < 0):
         given = f"{support}, {query}, {count} and {start}"
-        raise UsageError(
-            f"episodes need support >= 1 and query, count and start >= 0; got {given}"
-        )
+        raise UsageError(f"episodes need support >= 1 and query, count and start >= 0; got {given}")
     by_speaker = _by_speaker(items)
     needed = support + query
     eligible = sorted(name for name, own in by_speaker.items() if len(own) >= needed)
@@ -83,16 +81,12 @@ def _episodes(
         current_pass, place = divmod(number, len(eligible))
         if current_pass != order_of:
             # Seeded by text: Python hashes it with SHA-512, so that neighbouring passes are unrelated.
-            order = random.Random(f"{seed}/pass/{current_pass}").sample(
-                eligible, len(eligible)
-            )
+            order = random.Random(f"{seed}/pass/{current_pass}").sample(eligible, len(eligible))
             order_of = current_pass
         speaker = order[place]
         own = by_speaker[speaker]
         drawn = random.Random(f"{seed}/episode/{number}").sample(own, len(own))
-        yield Episode(
-            speaker, tuple(drawn[query : query + support]), tuple(drawn[:query])
-        )
+        yield Episode(speaker, tuple(drawn[query : query + support]), tuple(drawn[:query]))
 
 
 def _by_speaker(items: Iterable[Item]) -> dict[str, list[Item]]:
@@ -100,9 +94,7 @@ def _by_speaker(items: Iterable[Item]) -> dict[str, list[Item]]:
     seen: set[str] = set()
     for item in items:
         if item.id in seen:
-            raise UsageError(
-                f"the id {item.id!r} occurs twice; ids keep support and query apart, make them unique"
-            )
+            raise UsageError(f"the id {item.id!r} occurs twice; ids keep support and query apart, make them unique")
         seen.add(item.id)
         by_speaker[item.speaker].append(item)
     for own in by_speaker.values():

@@ -70,20 +70,13 @@ class Manifest:
         try:
             content = path.read_text(encoding="utf-8-sig")
         except UnicodeDecodeError as error:
-            raise TtsMetaError(
-                f"{path} is not UTF-8 text; a manifest is a JSONL file"
-            ) from error
+            raise TtsMetaError(f"{path} is not UTF-8 text; a manifest is a JSONL file") from error
         except OSError as error:
-            raise TtsMetaError(
-                f"cannot read the manifest {path}: {error.strerror}; give a JSONL file"
-            ) from error
+            raise TtsMetaError(f"cannot read the manifest {path}: {error.strerror}; give a JSONL file") from error
         folder = path.parent.resolve()
         # Not splitlines(): it also cuts at U+2028 and its like, which may stand inside a JSON string.
         lines = content.removesuffix("\n").split("\n") if content else []
-        utterances = tuple(
-            _parse(line, folder, f"{path}, line {number}")
-            for number, line in enumerate(lines, 1)
-        )
+        utterances = tuple(_parse(line, folder, f"{path}, line {number}") for number, line in enumerate(lines, 1))
         return cls(utterances, path)
 
     def save(self, path: str | Path) -> None:
@@ -96,19 +89,13 @@ class Manifest:
         for number, utterance in enumerate(self.utterances, 1):
             fault = utterance.encoding_fault()
             if fault is not None:
-                raise TtsMetaError(
-                    f"utterance {number} ({utterance.id!r}): {fault}; correct or drop it"
-                )
+                raise TtsMetaError(f"utterance {number} ({utterance.id!r}): {fault}; correct or drop it")
         with (
             atomic_file(path) as temporary,
             open(temporary, "w", encoding="utf-8", newline="\n") as out,
         ):
             for utterance in self.utterances:
-                record = {
-                    key: value
-                    for key in _KEYS
-                    if (value := getattr(utterance, key)) is not None
-                }
+                record = {key: value for key in _KEYS if (value := getattr(utterance, key)) is not None}
                 record["audio"] = _relative(utterance.audio, folder)
                 out.write(json.dumps(record, ensure_ascii=False) + "\n")
 
@@ -119,9 +106,7 @@ class Manifest:
         file, a manifest without utterances.
         """
         if not self.utterances:
-            raise TtsMetaError(
-                f"{self.path or 'the manifest'} lists no utterance; prepare a corpus first"
-            )
+            raise TtsMetaError(f"{self.path or 'the manifest'} lists no utterance; prepare a corpus first")
         first_line: dict[str, int] = {}
         for number, utterance in enumerate(self.utterances, 1):
             fault = utterance.fault()
@@ -130,14 +115,8 @@ class Manifest:
             if fault is None and not utterance.audio.is_file():
                 fault = f"missing audio file {utterance.audio}"
             if fault is not None:
-                where = (
-                    f"{self.path}, line {number}"
-                    if self.path
-                    else f"utterance {number}"
-                )
-                raise TtsMetaError(
-                    f"{where} ({utterance.id!r}): {fault}; correct it or prepare the corpus again"
-                )
+                where = f"{self.path}, line {number}" if self.path else f"utterance {number}"
+                raise TtsMetaError(f"{where} ({utterance.id!r}): {fault}; correct it or prepare the corpus again")
             first_line[utterance.id] = number
 
     @property
@@ -152,29 +131,15 @@ class Manifest:
 
     def of_split(self, *names: str) -> Manifest:
         """Return the utterances of these splits. Raises UsageError, listing the splits, where a name is unknown."""
-        present = {
-            utterance.split
-            for utterance in self.utterances
-            if utterance.split is not None
-        }
+        present = {utterance.split for utterance in self.utterances if utterance.split is not None}
         _check_names("split", names, present)
-        return Manifest(
-            tuple(
-                utterance for utterance in self.utterances if utterance.split in names
-            )
-        )
+        return Manifest(tuple(utterance for utterance in self.utterances if utterance.split in names))
 
     def of_speakers(self, names: Iterable[str]) -> Manifest:
         """Return the utterances of these speakers. Raises UsageError, listing the speakers, where one is unknown."""
         wanted = {names} if isinstance(names, str) else set(names)
         _check_names("speaker", wanted, self.speakers)
-        return Manifest(
-            tuple(
-                utterance
-                for utterance in self.utterances
-                if utterance.speaker in wanted
-            )
-        )
+        return Manifest(tuple(utterance for utterance in self.utterances if utterance.speaker in wanted))
 
     def __len__(self) -> int:
         return len(self.utterances)
@@ -187,18 +152,14 @@ def _check_names(kind: str, wanted: Iterable[str], present: Iterable[str]) -> No
     present = sorted(present)
     for name in sorted(wanted):
         if name not in present:
-            raise UsageError(
-                f"no {kind} named {name!r}; the manifest has: {', '.join(present) or 'none'}"
-            )
+            raise UsageError(f"no {kind} named {name!r}; the manifest has: {', '.join(present) or 'none'}")
 
 
 def _parse(line: str, folder: Path, where: str) -> Utterance:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise TtsMetaError(
-            f"{where}: not a line of JSON; write one utterance a line, no empty lines"
-        ) from error
+        raise TtsMetaError(f"{where}: not a line of JSON; write one utterance a line, no empty lines") from error
     fault = _record_fault(record)
     if fault is not None:
         raise TtsMetaError(f"{where}: {fault}; correct it or prepare the corpus again")
@@ -219,11 +180,7 @@ def _record_fault(record: Any) -> str | None:
     for key, value in record.items():
         if key == "seconds":
             # bool is an int to Python; an int too long for a float would overflow.
-            if (
-                isinstance(value, bool)
-                or not isinstance(value, int | float)
-                or abs(value) > 1e9
-            ):
+            if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e9:
                 return f"'seconds' must be a number of seconds, not {str(value)[:40]!r}"
         elif not isinstance(value, str) and (value is not None or key in _REQUIRED):
             return f"{key!r} must be a string"

@@ -27,7 +27,11 @@ class AdamState:
 
 @dataclass(frozen=True)
 class ProximalAdam:
-    """Adam (Kingma and Ba 2015) on the likelihood, then the proximal step of the prior."""
+    """Adam (Kingma and Ba 2015) on the likelihood, then the proximal step of the prior in Adam's own metric.
+
+    Each parameter's proximal step has the step size that its gradient was multiplied by, η / (√v̂ + ε). With η itself the
+    fixed point would be |θ - φ| = σ² whatever the gradient's size; so it is the MAP, ∇ + (θ - φ) / σ² = 0.
+    """
 
     learning_rate: float = 1e-3
     beta_first: float = 0.9
@@ -53,14 +57,11 @@ class ProximalAdam:
         }
         first_scale = 1 - self.beta_first**count
         second_scale = 1 - self.beta_second**count
-        moved = {
-            name: value
-            - self.learning_rate
-            * (first[name] / first_scale)
-            / ((second[name] / second_scale).sqrt() + self.epsilon)
-            for name, value in params.items()
+        step_sizes = {
+            name: self.learning_rate / ((second[name] / second_scale).sqrt() + self.epsilon) for name in params
         }
-        return prior.proximal(moved, meta_params, self.learning_rate), AdamState(count, first, second)
+        moved = {name: value - step_sizes[name] * (first[name] / first_scale) for name, value in params.items()}
+        return prior.proximal(moved, meta_params, step_sizes), AdamState(count, first, second)
 
 
 @dataclass

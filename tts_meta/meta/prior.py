@@ -36,11 +36,14 @@ class ShrinkagePrior:
         ]
         return torch.stack(terms).sum()
 
-    def proximal(self, params: Params, meta_params: Params, step_size: float) -> Params:
-        """Proximal step of the penalty: θ ← (θ + (η/σ²) φ) / (1 + η/σ²), exact at any η and σ² (DESIGN, section 2)."""
-        return {
-            name: torch.lerp(value, meta_params[name], step_size / (self.variances[name] + step_size))
-            if self.variances[name] != float("inf")
-            else value
-            for name, value in params.items()
-        }
+    def proximal(self, params: Params, meta_params: Params, step_sizes: Mapping[str, float | Tensor]) -> Params:
+        """Proximal step of the penalty: θ ← (θ + (η/σ²) φ) / (1 + η/σ²), exact at any η and σ² (DESIGN, section 2).
+
+        `step_sizes` holds η by parameter, a number or a tensor of the parameter's shape.
+        """
+        moved = dict(params)
+        for name, value in params.items():
+            variance, step_size = self.variances[name], step_sizes[name]
+            if variance != float("inf"):
+                moved[name] = torch.lerp(value, meta_params[name], step_size / (variance + step_size))
+        return moved

@@ -141,7 +141,7 @@ class AcousticModel(nn.Module):
             emitted.append(group)
             previous = group[:, -1]
         before = torch.cat(emitted, 1)  # (1, steps * R, M)
-        after = before + self.postnet(before, torch.ones(1, before.shape[1], dtype=torch.bool, device=device))
+        after = before + self.postnet(before, length_mask(whole.sum(1), before.shape[1]))
         return self._to_log_mel(after)[0, :frames]
 
     def _to_log_mel(self, scaled: Tensor) -> Tensor:

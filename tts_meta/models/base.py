@@ -23,7 +23,7 @@ from torch import Tensor
 
 from tts_meta.config import BaseConfig, dump_config, parse_config
 from tts_meta.errors import TtsMetaError
-from tts_meta.files import atomic_folder, sha256_file
+from tts_meta.files import atomic_folder, sha256_file, write_tensors
 from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.aligner import Aligner
 from tts_meta.text import Phonemizer, SymbolTable, load_phonemizer
@@ -77,7 +77,7 @@ def save_base(base: Base, folder: str | Path, half: bool = True) -> None:
     weights |= {f"acoustic.{name}": value for name, value in base.acoustic.state_dict().items()}
     stored = {name: (value.half() if half else value).cpu().contiguous() for name, value in weights.items()}
     with atomic_folder(folder) as temporary:
-        safetensors.torch.save_file(stored, temporary / "model.safetensors")
+        write_tensors(temporary / "model.safetensors", stored)
         digest = sha256_file(temporary / "model.safetensors")
         state = {"format": FORMAT, "speakers": list(base.speakers), "sha256": digest, **base.state}
         (temporary / "config.json").write_text(dump_config(base.config), encoding="utf-8")
@@ -97,7 +97,7 @@ def load_base(folder: str | Path | None = None) -> Base:
         if not (folder / name).is_file():
             raise TtsMetaError(f"{folder}: not a base voice, {name} is missing; give the folder of a trained base")
     state = _read_json(folder / "state.json")
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
+    if not isinstance(state, dict) or state.get("format") != FORMAT or "speakers" not in state:
         raise TtsMetaError(f"{folder}: a base of another format; this version reads format {FORMAT}")
     digest = sha256_file(folder / "model.safetensors")
     if digest != state.get("sha256"):

@@ -38,7 +38,7 @@ class GriffinLim:
         ).T.contiguous()  # (M, bins)
         self.inverse = torch.linalg.pinv(self.filterbank.double()).float()
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def __call__(self, mel: Tensor) -> Tensor:
         bands = self.config.n_mels
         if mel.dim() != 3 or mel.shape[2] != bands:
@@ -70,8 +70,8 @@ class GriffinLim:
         """Linear magnitudes (B, bins, T) of log-mels (B, T, M)."""
         target = mel.transpose(1, 2).exp()
         magnitude = (self.inverse @ target).clamp_min(_TINY)
-        gram = self.filterbank.T @ self.filterbank
-        projected = self.filterbank.T @ target
+        transposed = self.filterbank.T
+        wanted = transposed @ target
         for _ in range(updates):
-            magnitude = magnitude * (projected / (gram @ magnitude).clamp_min(_TINY))
+            magnitude = magnitude * (wanted / (transposed @ (self.filterbank @ magnitude)).clamp_min(_TINY))
         return magnitude

@@ -82,6 +82,11 @@ class Conv(nn.Conv1d):
     def __init__(self, inputs: int, outputs: int, kernel: int, dilation: int = 1) -> None:
         super().__init__(inputs, outputs, kernel, dilation=dilation, padding=(kernel - 1) * dilation // 2)
 
+    def reset_parameters(self) -> None:
+        # Drawing on the meta device draws nothing and imports torch's decompositions, a second of start-up.
+        if not self.weight.is_meta:
+            super().reset_parameters()
+
     def forward(self, input: Tensor) -> Tensor:
         if input.dim() == 3:
             return super().forward(input)
@@ -94,6 +99,11 @@ class Upsample(nn.ConvTranspose1d):
 
     def __init__(self, inputs: int, outputs: int, kernel: int, rate: int) -> None:
         super().__init__(inputs, outputs, kernel, rate, padding=(kernel - rate) // 2)
+
+    def reset_parameters(self) -> None:
+        # Drawing on the meta device draws nothing and imports torch's decompositions, a second of start-up.
+        if not self.weight.is_meta:
+            super().reset_parameters()
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
         if input.dim() == 3:
@@ -155,9 +165,6 @@ class HifiGanGenerator(nn.Module):
             for kernel, dilations in zip(config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True):
                 self.resblocks.append(block(channels, kernel, dilations))
         self.conv_post = Conv(channels, 1, 7)
-        for name, parameter in self.named_parameters():
-            if name.endswith("weight") and not name.startswith("conv_pre"):
-                nn.init.normal_(parameter, std=0.01)
 
     def forward(self, mel: Tensor) -> Tensor:
         return self.generate(mel.transpose(1, 2)).squeeze(1)
@@ -222,7 +229,7 @@ class HifiGan:
             if parameter.dim() == 3:  # channels last in memory, what oneDNN's fastest bfloat16 kernels want
                 parameter.data = parameter.data.transpose(1, 2).contiguous().transpose(1, 2)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def __call__(self, mel: Tensor) -> Tensor:
         bands = self.generator.config.num_mels
         if mel.dim() != 3 or mel.shape[2] != bands:

@@ -69,11 +69,14 @@ def fold_weight_norm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             if layer + direction_name not in folded:
                 raise TtsMetaError(f"the weights hold {name} without {layer}{direction_name}: the file is incomplete")
             magnitude, direction = folded.pop(name).float(), folded.pop(layer + direction_name).float()
-            if magnitude.dim() != direction.dim():
+            axes = [axis for axis, size in enumerate(magnitude.shape) if size == 1]
+            kept = torch.Size(1 if axis in axes else size for axis, size in enumerate(direction.shape))
+            if magnitude.shape != kept or not axes:
                 shapes = f"{_text(magnitude.shape)} and {_text(direction.shape)}"
                 raise TtsMetaError(f"the weight normalisation of {layer} has shapes {shapes}: the file is damaged")
-            axes = [axis for axis, size in enumerate(magnitude.shape) if size == 1]
-            folded[layer + ".weight"] = direction * (magnitude / direction.norm(dim=axes, keepdim=True))
+            folded[layer + ".weight"] = direction * (
+                magnitude / torch.linalg.vector_norm(direction, dim=axes, keepdim=True)
+            )
     return folded
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -61,7 +63,7 @@ class DurationPredictor(nn.Module):
         super().__init__()
         widths = [inputs] + [config.channels] * config.layers
         self.convs = nn.ModuleList(
-            ConvBlock(a, b, config.kernel, config.dropout) for a, b in zip(widths, widths[1:], strict=False)
+            ConvBlock(a, b, config.kernel, config.dropout) for a, b in itertools.pairwise(widths)
         )
         self.output = nn.Linear(config.channels, 1)
         self.spread = nn.Linear(inputs, 1)
@@ -150,7 +152,7 @@ class Postnet(nn.Module):
         super().__init__()
         widths = [n_mels] + [config.channels] * (config.layers - 1)
         self.convs = nn.ModuleList(
-            ConvBlock(a, b, config.kernel, config.dropout) for a, b in zip(widths, widths[1:], strict=False)
+            ConvBlock(a, b, config.kernel, config.dropout) for a, b in itertools.pairwise(widths)
         )
         self.output = nn.Conv1d(config.channels, n_mels, config.kernel, padding=config.kernel // 2)
 

@@ -58,16 +58,16 @@ class Partition:
 
     @classmethod
     def by_layer(cls, model: nn.Module, prefix: str = "") -> Partition:
-        """One module for each layer that holds parameters itself, LayerNorms with the layer before them.
+        """One module for each of torch's layers, or layers derived from them, LayerNorms with the layer before them.
 
-        Parameters held directly by a container are a module each. `prefix` goes before every module's name.
+        Parameters held directly by a container, or by a layer of another make, are a module each. `prefix` goes before every module's name.
         """
         patterns: dict[str, list[str]] = {}
         for name, layer in model.named_modules():
             own = [f"{name}.{key}".lstrip(".") for key, _ in layer.named_parameters(recurse=False)]
             if not own:
                 continue
-            if any(True for _ in layer.children()) or not name:
+            if not name or not _is_layer(layer):
                 patterns |= {key: [key] for key in own}
             elif isinstance(layer, nn.LayerNorm) and patterns:
                 patterns[next(reversed(patterns))] += own
@@ -105,4 +105,10 @@ class Partition:
 def _kind(model: nn.Module, parameters: Sequence[str]) -> str:
     """What a module is: the class of the layer that holds its first parameter."""
     holder = model.get_submodule(parameters[0].rpartition(".")[0])
-    return "Parameter" if any(True for _ in holder.children()) or holder is model else type(holder).__name__
+    return type(holder).__name__ if _is_layer(holder) and holder is not model else "Parameter"
+
+
+def _is_layer(holder: nn.Module) -> bool:
+    """Whether all parameters of a module belong together: it has no parts, and is or derives from a layer of torch."""
+    bases = [base for base in type(holder).__mro__ if base.__module__.startswith("torch.nn.") and base is not nn.Module]
+    return bool(bases) and not any(True for _ in holder.children())

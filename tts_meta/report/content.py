@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tts_meta.errors import UsageError
+from tts_meta.report.arrays import to_array
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,8 +45,9 @@ class Clip:
 
     def waveform(self) -> NDArray[np.float32]:
         """The samples as a float32 array `(S,)` within [-1, 1]."""
-        samples = self.samples.detach().cpu().numpy() if hasattr(self.samples, "detach") else self.samples  # pyright: ignore
-        return np.clip(np.nan_to_num(np.asarray(samples, dtype=np.float32)), -1.0, 1.0)
+        if self.samples is None:
+            raise UsageError(f"clip '{self.label}' is a file and has no samples here")
+        return np.clip(np.nan_to_num(to_array(self.samples).astype(np.float32)), -1.0, 1.0)
 
 
 @dataclass(frozen=True)

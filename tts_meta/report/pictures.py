@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tts_meta.config import MelConfig
 from tts_meta.errors import UsageError
 from tts_meta.files import atomic_file
+from tts_meta.report.arrays import to_array
 from tts_meta.report.colours import frequency_ticks, heat_indices, palette, time_ticks
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def alignment_picture(
     """
     from PIL import ImageDraw
 
-    lengths = _as_array(durations).astype(np.int64)
+    lengths = to_array(durations).astype(np.int64)
     if lengths.shape != (len(symbols),):
         raise UsageError(f"an alignment needs one duration a symbol, got {lengths.shape} for {len(symbols)} symbols")
     config = config or MelConfig()
@@ -189,15 +190,10 @@ def _round_step(rough: float) -> float:
 
 
 def _as_mel(mel: NDArray[np.floating] | Tensor, config: MelConfig) -> NDArray[np.float32]:
-    values = _as_array(mel).astype(np.float32)
+    values = to_array(mel).astype(np.float32)
     if values.ndim != 2 or values.shape[0] == 0 or values.shape[1] != config.n_mels:
         raise UsageError(f"a mel to draw is (frames, {config.n_mels} bands), got {values.shape}")
     return values
-
-
-def _as_array(values: Sequence[int] | NDArray | Tensor) -> NDArray:
-    """A tensor on any device, an array or a sequence, as an array."""
-    return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)  # pyright: ignore
 
 
 @functools.cache

@@ -12,6 +12,7 @@ import numpy as np
 
 from tts_meta.config import MelConfig
 from tts_meta.errors import TtsMetaError
+from tts_meta.report.arrays import to_array
 from tts_meta.report.pictures import mel_picture
 
 if TYPE_CHECKING:
@@ -99,8 +100,7 @@ class RunLog:
             self._writer.add_scalar(tag, float(value), step)
 
     def audio(self, tag: str, samples: NDArray[np.floating] | Tensor, rate: int, step: int) -> None:
-        wave = samples.detach().cpu().numpy() if not isinstance(samples, np.ndarray) else samples
-        wave = np.nan_to_num(np.asarray(wave, dtype=np.float32).reshape(-1), posinf=1.0, neginf=-1.0)
+        wave = np.nan_to_num(to_array(samples).astype(np.float32).reshape(-1), posinf=1.0, neginf=-1.0)
         with self._faults_named():
             self._writer.add_audio(tag, np.clip(wave, -1.0, 1.0), step, sample_rate=rate)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from tts_meta.errors import TtsMetaError
@@ -52,7 +53,7 @@ class HibariPhonemizer:
         return " ".join(part for part in (self._g2p(sentence) for sentence in self.sentences(text)) if part)
 
 
-PHONEMIZERS: dict[str, type[HibariPhonemizer]] = {"hibari": HibariPhonemizer}
+PHONEMIZERS: dict[str, Callable[[], Phonemizer]] = {"hibari": HibariPhonemizer}
 
 
 def load_phonemizer(name: str) -> Phonemizer:

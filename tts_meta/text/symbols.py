@@ -13,7 +13,19 @@ from tts_meta.errors import TtsMetaError
 START, END = "^", "$"
 # Strongest first: between two words only the strongest of what stands there is kept.
 BOUNDARIES: tuple[str, ...] = (".", "?", "!", "…", ";", ":", "—", ",", " ")
-_SAME_PAUSE = {"(": ",", ")": ",", "[": ",", "]": ",", "–": "—", "-": "—", '"': " ", "“": " ", "”": " ", "«": " ", "»": " "}
+_SAME_PAUSE = {
+    "(": ",",
+    ")": ",",
+    "[": ",",
+    "]": ",",
+    "–": "—",
+    "-": "—",
+    '"': " ",
+    "“": " ",
+    "”": " ",
+    "«": " ",
+    "»": " ",
+}
 _STRESS = re.compile(r"[ˈˌ]?.", re.DOTALL)
 
 
@@ -63,9 +75,11 @@ class SymbolTable:
         """
         shown = sentence if sentence is not None else phonemes
         symbols = split_symbols(phonemes)
-        for symbol in symbols:
-            if symbol not in self._ids:
-                raise TtsMetaError(f"unknown symbol '{symbol}' in \"{shown}\"; the model knows: {' '.join(self.symbols)}")
+        for symbol in symbols[1:-1]:
+            if symbol not in self._ids or symbol in (START, END):
+                raise TtsMetaError(
+                    f"unknown symbol '{symbol}' in \"{shown}\"; the model knows: {' '.join(self.symbols)}"
+                )
         if all(symbol in BOUNDARIES or symbol in (START, END) for symbol in symbols):
             raise TtsMetaError(f'nothing to speak in "{shown}"; give at least one word')
         return torch.tensor([self._ids[symbol] for symbol in symbols], dtype=torch.int64)

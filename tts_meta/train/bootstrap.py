@@ -36,6 +36,8 @@ def bootstrap_durations(
     quiet = silent.numpy()
     states = [_expand(example.tokens.numpy(), quiet) for example in examples]
     usable = [n for n, example in enumerate(examples) if len(example.mel) > len(states[n]) + 2]
+    if not usable:
+        return [None] * len(examples)
     few = usable[:: max(1, len(usable) // subset)]
     features = {n: _features(examples[n].mel) for n in few}
     costs = {n: pause_cost(examples[n].mel[None])[0].double().numpy() for n in few}

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from tts_meta.errors import TtsMetaError
-from tts_meta.files import atomic_folder
+from tts_meta.files import atomic_folder, write_tensors
 from tts_meta.train.optimiser import MovingAverage
 
 FORMAT = 1
@@ -39,7 +39,7 @@ def save_checkpoint(
         tensors["random.cuda"] = torch.cuda.get_rng_state()
     with atomic_folder(folder) as temporary:
         contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-        safetensors.torch.save_file(contiguous, temporary / "tensors.safetensors")
+        write_tensors(temporary / "tensors.safetensors", contiguous)
         (temporary / "state.json").write_text(json.dumps({"format": FORMAT, **state}, indent=2), encoding="utf-8")
 
 

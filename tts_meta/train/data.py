@@ -53,6 +53,10 @@ class BatchStream:
     def __init__(
         self, examples: Sequence[Example], speakers: dict[str, int], frames_per_batch: int, multiple_of: int, seed: int
     ) -> None:
+        if not examples:
+            raise TtsMetaError(
+                "no utterance is left to train on; see what was left out, and why, or give a larger corpus"
+            )
         self.examples, self.speakers = examples, speakers
         self.frames_per_batch, self.multiple_of, self.seed = frames_per_batch, multiple_of, seed
         self._lengths = [len(example.mel) for example in examples]

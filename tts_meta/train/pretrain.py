@@ -20,7 +20,7 @@ from tts_meta.audio import FeatureCache
 from tts_meta.config import OptimiserConfig, PretrainConfig, dump_config
 from tts_meta.corpus import Batch, Example, Manifest, collate, hold_back_named
 from tts_meta.errors import TtsMetaError
-from tts_meta.files import atomic_file
+from tts_meta.files import atomic_file, write_tensors
 from tts_meta.models.aligner import Aligner
 from tts_meta.models.base import Base, save_base
 from tts_meta.models.losses import acoustic_loss, mel_l1
@@ -102,7 +102,15 @@ def _settings(config: PretrainConfig, optimiser: OptimiserConfig, deadline: floa
 
 
 def _train_aligner(config: PretrainConfig, base: Base, examples: list[Example], deadline: float) -> bool:
-    """Train the aligner on the bootstrap's durations, then on its own; measure the scores of sentences truly said."""
+    """Train the aligner on the bootstrap's durations, then on its own; measure the scores of sentences truly said.
+
+    The finished aligner lies in `aligner.safetensors` of the run; later calls only read it.
+    """
+    finished = config.output / "aligner.safetensors"
+    if finished.exists():
+        base.aligner.load_state_dict(safetensors.torch.load_file(finished))
+        base.aligner.eval()
+        return True
     speakers = {name: number for number, name in enumerate(base.speakers)}
     longest = config.max_seconds / config.base.audio.mel.frame_seconds
     chosen = [example for example in examples if len(example.mel) <= longest]
@@ -124,6 +132,8 @@ def _train_aligner(config: PretrainConfig, base: Base, examples: list[Example], 
             return False
     scores = [aligner.align(e.mel, e.tokens, base.silent).score for e in chosen[:: len(chosen) // 400 + 1]]
     aligner.score_range.copy_(torch.tensor(scores).quantile(torch.tensor([_SCORE_QUANTILE, 0.5])))
+    with atomic_file(finished) as temporary:
+        write_tensors(temporary, aligner.state_dict())
     return True
 
 
@@ -137,7 +147,7 @@ def _remembered(path: Path, examples: list[Example], silent: Tensor) -> dict[str
         found = bootstrap_durations(examples, silent)
         known = {e.id: durations for e, durations in zip(examples, found, strict=True) if durations is not None}
         with atomic_file(path) as temporary:
-            safetensors.torch.save_file(known, temporary)
+            write_tensors(temporary, known)
     return safetensors.torch.load_file(path)
 
 
@@ -157,7 +167,11 @@ def _train_acoustic(config: PretrainConfig, base: Base, examples: list[Example],
         output = model(batch)
         nll = acoustic_loss(model, output, batch)
         per_symbol = nll.duration / nll.symbols
-        scalars = {"mel_nll": nll.mel / nll.frames / n_mels, "duration_nll": per_symbol, "mel_l1": mel_l1(output, batch)}
+        scalars = {
+            "mel_nll": nll.mel / nll.frames / n_mels,
+            "duration_nll": per_symbol,
+            "mel_l1": mel_l1(output, batch),
+        }
         return nll.per_unit(n_mels), scalars
 
     def sample(log: RunLog, step: int) -> None:

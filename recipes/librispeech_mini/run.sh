@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# From the corpus to the table of the README: bash recipes/librispeech_mini/run.sh [CORPUS_FOLDER]
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+corpus=${1:-../shared/corpus}
+tts-meta prepare librispeech-mini "$corpus" runs/librispeech_mini
+tts-meta pretrain recipes/librispeech_mini/pretrain.yaml
+cp -r runs/librispeech_mini/pretrain/base checkpoints/
+tts-meta benchmark recipes/librispeech_mini/score.yaml

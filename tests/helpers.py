@@ -1,0 +1,145 @@
+"""What many tests share: a tiny base, a phonemizer of plain letters, and recordings of a language of tones."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tts_meta.audio import write_wav
+from tts_meta.audio.io import Waveform
+from tts_meta.config import BaseConfig, parse_config
+from tts_meta.corpus import Batch, Example, Manifest, Utterance, collate
+from tts_meta.models.acoustic import AcousticModel
+from tts_meta.models.base import Base
+from tts_meta.text import SymbolTable
+from tts_meta.text.phonemizer import PHONEMIZERS
+
+RATE = 22050
+LETTERS = "abcdefgh"
+
+
+class Letters:
+    """A phonemizer that starts at once: each letter is its own phoneme."""
+
+    name = "letters"
+
+    def alphabet(self) -> list[str]:
+        return list(LETTERS)
+
+    def sentences(self, text: str) -> list[str]:
+        return re.split(r"(?<=[.!?])\s+", " ".join(text.split()))
+
+    def phonemize(self, text: str) -> str:
+        return text.lower()
+
+
+PHONEMIZERS["letters"] = Letters
+
+
+def tiny_config(reduction: int = 3, phonemizer: str = "letters") -> BaseConfig:
+    """Every part of a base, a few channels wide."""
+    data = {
+        "phonemizer": phonemizer,
+        "aligner": {"channels": 24, "layers": 2, "kernel": 3},
+        "acoustic": {
+            "speaker_channels": 6,
+            "encoder": {"channels": 16, "layers": 2, "kernel": 3},
+            "duration": {"channels": 12, "layers": 2},
+            "decoder": {"reduction": reduction, "prenet": 12, "channels": 20, "layers": 2},
+            "postnet": {"channels": 10, "layers": 3, "kernel": 5},
+        },
+    }
+    return parse_config(data, BaseConfig, "tiny")
+
+
+def tiny_base(seed: int = 0, reduction: int = 3) -> Base:
+    """An untrained base over `LETTERS`, in evaluation mode, with log-mels and durations of a plausible size."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        base = Base.create(tiny_config(reduction), SymbolTable.from_alphabet(list(LETTERS)), ("ann", "ben"))
+    with torch.no_grad():
+        base.acoustic.mel_mean.fill_(-5.0)
+        base.acoustic.mel_scale.fill_(2.0)
+        base.acoustic.duration.output.bias.fill_(1.6)
+    for model in (base.aligner, base.acoustic):
+        model.eval().requires_grad_(False)
+    return base
+
+
+def random_example(base: Base, phonemes: str, seed: int, speaker: str = "ann") -> Example:
+    """A sentence of random durations and log-mels that fit each other."""
+    generator = torch.Generator().manual_seed(seed)
+    tokens = base.symbols.encode(phonemes)
+    durations = torch.randint(0, 6, (len(tokens),), generator=generator)
+    durations[1] += 2
+    mel = -5 + 2 * torch.randn(int(durations.sum()), base.acoustic.n_mels, generator=generator)
+    return Example(f"{speaker}-{seed}", speaker, tokens, durations, mel)
+
+
+def batch_of(base: Base, *examples: Example) -> Batch:
+    """The examples as the acoustic model of `base` takes them."""
+    speakers = {name: number for number, name in enumerate(base.speakers)}
+    return collate(examples, speakers, base.acoustic.reduction)
+
+
+def same_weights(first: torch.nn.Module | dict[str, Tensor], second: torch.nn.Module | dict[str, Tensor]) -> bool:
+    """Whether two state dicts are equal bit for bit."""
+    one = first.state_dict() if isinstance(first, torch.nn.Module) else first
+    two = second.state_dict() if isinstance(second, torch.nn.Module) else second
+    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+
+
+def randomise(model: AcousticModel, seed: int, size: float = 0.1) -> None:
+    """Move every parameter away from its initial value, so that no test rests on a zero or a one."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += size * torch.randn(parameter.shape, generator=generator)
+
+
+def tone_speech(text: str, seed: int, pitch: float = 1.0, noise: float = 1e-3) -> tuple[Waveform, list[float]]:
+    """Say `text` in tones: each letter two sines of its own, each space a pause. Samples and seconds per character."""
+    random = np.random.default_rng(seed)
+    parts, seconds = [], []
+    for character in f" {text} ":
+        length = random.uniform(0.06, 0.14)
+        time = np.arange(round(length * RATE)) / RATE
+        wave = np.zeros_like(time)
+        if character in LETTERS:
+            place = LETTERS.index(character)
+            wave = 0.2 * np.sin(2 * np.pi * 250 * 1.35**place * pitch * time)
+            wave += 0.1 * np.sin(2 * np.pi * 2100 * 1.15 ** (place * 5 % len(LETTERS)) * pitch * time)
+        parts.append(wave)
+        seconds.append(length)
+    samples = np.concatenate(parts)
+    return (samples + noise * random.standard_normal(len(samples))).astype(np.float32), seconds
+
+
+def tone_sentence(seed: int, words: int = 3) -> str:
+    """A sentence of words over `LETTERS`, no letter twice in a row."""
+    random = np.random.default_rng(seed)
+    text = ""
+    for _ in range(words):
+        word = ""
+        for _ in range(random.integers(2, 5)):
+            word += random.choice([letter for letter in LETTERS if letter != word[-1:]])
+        text += f" {word}" if text else word
+    return text
+
+
+def tone_corpus(folder: Path, utterances: int = 8) -> Path:
+    """Write recordings of two speakers and their manifest; return the manifest's path."""
+    listed = []
+    for number in range(utterances):
+        speaker = ("ann", "ben")[number % 2]
+        text = tone_sentence(number)
+        samples, _ = tone_speech(text, number, pitch=(1.0, 1.12)[number % 2])
+        audio = folder / f"{number}.wav"
+        write_wav(audio, samples, RATE)
+        listed.append(Utterance(str(number), speaker, audio, len(samples) / RATE, text, split="train"))
+    Manifest(tuple(listed)).save(folder / "manifest.jsonl")
+    return folder / "manifest.jsonl"

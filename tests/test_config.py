@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from tts_meta.config import BaseConfig, MelConfig, PretrainConfig, dump_config, load_config, parse_config
+from tts_meta.errors import TtsMetaError
+
+RECIPES = sorted((Path(__file__).resolve().parents[1] / "recipes").rglob("pretrain*.yaml"))
+MINIMAL = {"manifest": "m.jsonl", "output": "out", "aligner": {"steps": 1}, "acoustic": {"steps": 2}}
+
+
+def test_a_misspelt_key_is_named_with_the_closest_and_all_valid_names() -> None:
+    with pytest.raises(TtsMetaError) as error:
+        parse_config(MINIMAL | {"sede": 1}, PretrainConfig, "r.yaml")
+    message = str(error.value)
+    assert message.startswith("r.yaml: unknown key 'sede'; did you mean 'seed'? valid here: ")
+    assert set(message.partition("valid here: ")[2].split(", ")) == set(PretrainConfig.model_fields)
+
+
+def test_a_misspelt_key_deep_inside_lists_the_names_of_its_own_section() -> None:
+    with pytest.raises(TtsMetaError) as error:
+        parse_config({"audio": {"mel": {"hops": 300}}}, BaseConfig, "config.json")
+    message = str(error.value)
+    assert "unknown key 'audio.mel.hops'; did you mean 'hop'?" in message
+    assert set(message.partition("valid here: ")[2].split(", ")) == set(MelConfig.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"seed": "many"}, "seed"),
+        ({"precision": "float8"}, "precision"),
+        ({"aligner": {}}, "aligner.steps"),
+        ({"acoustic": {"steps": 1, "warmup": 1.5}}, "acoustic.warmup"),
+        ({"save_every": 0}, "save_every"),
+        ({"splits": "train"}, "splits"),
+    ],
+)
+def test_a_wrong_value_is_named_by_its_place(change: dict[str, object], named: str) -> None:
+    with pytest.raises(TtsMetaError, match=rf"^r\.yaml: {named}: .+") as error:
+        parse_config(MINIMAL | change, PretrainConfig, "r.yaml")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "No such file"),
+        (b"a: [1", "is not YAML"),
+        (b"\xff\xfe\x00", "is not YAML"),
+        (b"- 1\n- 2\n", "valid dictionary"),
+        (b"", "Field required"),
+    ],
+)
+def test_a_file_that_is_no_recipe_is_one_line_that_names_it(tmp_path: Path, content: bytes | None, said: str) -> None:
+    path = tmp_path / "r.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(TtsMetaError, match=said) as error:
+        load_config(path, PretrainConfig)
+    assert str(path) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_the_resolved_config_reads_back_as_itself(tmp_path: Path) -> None:
+    config = parse_config(MINIMAL | {"base": {"audio": {"mel": {"hop": 300}}}}, PretrainConfig, "r.yaml")
+    path = tmp_path / "config.json"
+    path.write_text(dump_config(config), encoding="utf-8")
+    assert load_config(path, PretrainConfig) == config
+    assert config.base.audio.mel.hop == 300 and config.base.audio.mel.n_fft == MelConfig().n_fft
+
+
+def test_no_value_can_be_changed_after_reading() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        MelConfig().hop = 1
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.parent.name)
+def test_every_pretraining_recipe_is_valid_and_begins_with_its_command(path: Path) -> None:
+    config = load_config(path, PretrainConfig)
+    assert config.aligner.steps > 0 and config.acoustic.steps > 0
+    assert path.read_text(encoding="utf-8").startswith("# tts-meta pretrain recipes/")
+
+
+def test_there_is_a_recipe() -> None:
+    assert RECIPES

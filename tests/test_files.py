@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tts_meta.errors import TtsMetaError
+from tts_meta.files import atomic_file, atomic_folder, sha256_file, write_tensors
+
+
+@contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """No file of this process may grow beyond `size` bytes: the same system calls fail as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_appears_whole_when_its_block_ends(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "a.txt"
+    with atomic_file(path) as temporary:
+        temporary.write_text("whole")
+        assert not path.exists() and temporary.parent == path.parent
+    assert path.read_text() == "whole" and names(path.parent) == ["a.txt"]
+
+
+@pytest.mark.parametrize("fault", [ValueError, KeyboardInterrupt, SystemExit])
+def test_a_file_stays_as_it_was_when_its_block_fails(tmp_path: Path, fault: type[BaseException]) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(fault), atomic_file(path) as temporary:
+        temporary.write_text("new")
+        raise fault
+    assert path.read_text() == "old" and names(tmp_path) == ["a.txt"]
+
+
+def test_a_folder_takes_the_place_of_the_old_one_whole(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    for number in range(2):
+        with atomic_folder(path) as temporary:
+            (temporary / f"{number}.txt").write_text(str(number))
+    assert names(tmp_path) == ["run"] and names(path) == ["1.txt"]
+
+
+@pytest.mark.parametrize("fault", [ValueError, KeyboardInterrupt])
+def test_a_folder_stays_as_it_was_when_its_block_fails(tmp_path: Path, fault: type[BaseException]) -> None:
+    path = tmp_path / "run"
+    path.mkdir()
+    (path / "old.txt").touch()
+    with pytest.raises(fault), atomic_folder(path) as temporary:
+        (temporary / "new.txt").touch()
+        raise fault
+    assert names(tmp_path) == ["run"] and names(path) == ["old.txt"]
+
+
+def test_a_folder_comes_back_when_the_new_one_cannot_take_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "run"
+    with atomic_folder(path) as temporary:
+        (temporary / "old.txt").touch()
+    rename, calls = os.rename, []
+
+    def second_fails(source: Path, target: Path) -> None:
+        calls.append(target)
+        if len(calls) == 2:
+            raise OSError(errno.EIO, "Input/output error")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", second_fails)
+    with pytest.raises(TtsMetaError, match="Input/output error; nothing was changed"), atomic_folder(path) as temporary:
+        (temporary / "new.txt").touch()
+    assert names(tmp_path) == ["run"] and names(path) == ["old.txt"]
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    path.write_text("old")
+    with pytest.raises(TtsMetaError, match=r"^cannot write .*a\.bin: File too large; nothing was changed there$"):
+        with full_disk(1000), atomic_file(path) as temporary:
+            temporary.write_bytes(bytes(5000))
+    assert path.read_text() == "old" and names(tmp_path) == ["a.bin"]
+
+
+def test_a_full_disk_while_tensors_are_written_is_one_line_too(tmp_path: Path) -> None:
+    for place, name in ((atomic_file, "a"), (atomic_folder, "b")):
+        with pytest.raises(TtsMetaError, match="File too large"), full_disk(1000), place(tmp_path / name) as temporary:
+            write_tensors(temporary / "t" if place is atomic_folder else temporary, {"x": torch.zeros(5000)})
+    assert names(tmp_path) == []
+
+
+def test_tensors_and_their_header_read_back(tmp_path: Path) -> None:
+    tensors = {"a": torch.arange(6).reshape(2, 3), "b": torch.tensor(2.5).half()}
+    write_tensors(tmp_path / "t", tensors, {"kind": "test"})
+    loaded = load_file(tmp_path / "t")
+    assert loaded.keys() == tensors.keys() and all(torch.equal(loaded[name], tensors[name]) for name in tensors)
+    assert loaded["b"].dtype == torch.float16
+
+
+def test_a_place_that_cannot_hold_files_is_one_line_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for place in (atomic_file, atomic_folder):
+        with pytest.raises(TtsMetaError, match=r"cannot write .*file/a"), place(tmp_path / "file" / "a"):
+            pytest.fail("the block must not run")
+
+
+def test_a_block_that_writes_nothing_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(TtsMetaError, match="cannot write"), atomic_file(tmp_path / "a"):
+        pass
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("place", ["atomic_file", "atomic_folder"])
+def test_a_kill_leaves_the_old_content_and_at_most_a_hidden_name(tmp_path: Path, place: str) -> None:
+    old = tmp_path / "a"
+    inside = ""
+    if place == "atomic_folder":
+        old.mkdir()
+        inside = " / 'content'"
+        (old / "content").write_text("old")
+    else:
+        old.write_text("old")
+    code = (
+        f"import os, signal\nfrom tts_meta.files import {place}\nwith {place}({str(old)!r}) as temporary:\n"
+        f"    (temporary{inside}).write_text('new')\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).resolve().parents[1])
+    assert done.returncode == -signal.SIGKILL
+    assert (old / "content" if place == "atomic_folder" else old).read_text() == "old"
+    assert [name for name in names(tmp_path) if not name.startswith(".")] == ["a"]
+
+
+def test_the_hash_is_sha256_of_the_content(tmp_path: Path) -> None:
+    content = os.urandom(300_000)
+    (tmp_path / "a").write_bytes(content)
+    assert sha256_file(tmp_path / "a") == hashlib.sha256(content).hexdigest()

@@ -1,0 +1,122 @@
+"""HiFi-GAN weights in every published form, and what a user is told about broken ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from tts_meta.errors import TtsMetaError
+from tts_meta.models.hifigan import V2, HifiGanConfig, HifiGanGenerator
+from tts_meta.models.hifigan_weights import fold_weight_norm, load_hifigan
+
+TINY = HifiGanConfig(
+    upsample_rates=(4, 2),
+    upsample_kernel_sizes=(8, 4),
+    upsample_initial_channel=8,
+    resblock_kernel_sizes=(3, 5),
+    resblock_dilation_sizes=((1, 2), (1, 3)),
+    num_mels=6,
+)
+
+
+def error_line(call: Callable[[], object]) -> str:
+    with pytest.raises(TtsMetaError) as caught:
+        call()
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+def test_both_namings_of_weight_norm_fold_to_the_weights_the_layer_uses() -> None:
+    layer = nn.ConvTranspose1d(6, 4, 5)
+    plain = layer.weight.detach().clone()
+    new = nn.utils.parametrizations.weight_norm(layer)
+    state = {f"ups.0.{name}": tensor for name, tensor in new.state_dict().items()}
+    state["ups.0.parametrizations.weight.original0"].mul_(3)
+    folded = fold_weight_norm(state)
+    torch.testing.assert_close(folded["ups.0.weight"], 3 * plain)
+    assert set(folded) == {"ups.0.weight", "ups.0.bias"}
+    old = {"a.weight_g": plain.norm(dim=(1, 2), keepdim=True), "a.weight_v": 7 * plain}
+    torch.testing.assert_close(fold_weight_norm(old)["a.weight"], plain)
+
+
+def test_half_precision_safetensors_and_training_prefixes_load_as_float32(tmp_path: Path) -> None:
+    source = HifiGanGenerator(V2)
+    half = {f"module.{name}": tensor.half() for name, tensor in source.state_dict().items()}
+    save_file(half, tmp_path / "model.safetensors")
+    for path in (tmp_path, tmp_path / "model.safetensors"):
+        generator = load_hifigan(path)
+        assert generator.config == V2
+        for name, parameter in generator.named_parameters():
+            assert parameter.requires_grad and parameter.dtype == torch.float32
+            assert torch.equal(parameter, half[f"module.{name}"].float())
+
+
+def test_a_config_beside_the_weights_gives_shapes_that_are_not_published(tmp_path: Path) -> None:
+    source = HifiGanGenerator(TINY)
+    torch.save(source.state_dict(), tmp_path / "light.pt")
+    assert "neither HiFi-GAN V1, V2 nor V3" in error_line(lambda: load_hifigan(tmp_path / "light.pt"))
+    public = TINY.model_dump() | {"resblock": 1, "segment_size": 8192, "fmax_for_loss": None}
+    (tmp_path / "config.json").write_text(json.dumps(public))
+    generator = load_hifigan(tmp_path / "light.pt")
+    assert generator.config == TINY
+    mels = torch.randn(2, 9, 6)
+    assert torch.equal(generator(mels), source.eval()(mels))
+    # The config of something else in the same folder is not ours to judge.
+    (tmp_path / "config.json").write_text(json.dumps({"n_layers": 3}))
+    assert "neither" in error_line(lambda: load_hifigan(tmp_path / "light.pt"))
+
+
+def _v2() -> dict[str, Tensor]:
+    return dict(HifiGanGenerator(V2).state_dict())
+
+
+BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
+    "missing": (lambda path: None, "no vocoder weights at"),
+    "empty": (lambda path: path.write_bytes(b""), "damaged"),
+    "text": (lambda path: path.write_text("hello"), "damaged"),
+    "object inside": (lambda path: torch.save({"generator": Path("x")}, path), "damaged, or more than tensors"),
+    "a tensor": (lambda path: torch.save(torch.zeros(3), path), "no HiFi-GAN generator"),
+    "another model": (lambda path: torch.save({"lstm.weight": torch.zeros(3)}, path), "conv_pre is missing"),
+    "shape": (lambda path: torch.save(_v2() | {"ups.1.bias": torch.zeros(7)}, path), "ups.1.bias is 7"),
+    "unknown": (lambda path: torch.save(_v2() | {"extra": torch.zeros(7)}, path), "holds the tensor extra"),
+    "not finite": (lambda path: torch.save(_v2() | {"conv_post.bias": torch.tensor([torch.nan])}, path), "not finite"),
+    "half a pair": (lambda path: torch.save({"conv_pre.weight_g": torch.ones(1, 1, 1)}, path), "incomplete"),
+    "a gap": (lambda path: torch.save({k: v for k, v in _v2().items() if k != "ups.3.weight"}, path), "lacks"),
+}
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_broken_weights_give_one_line_that_names_the_fault(fault: str, tmp_path: Path) -> None:
+    write, expected = BROKEN[fault]
+    write(tmp_path / "g.pt")
+    text = error_line(lambda: load_hifigan(tmp_path / "g.pt"))
+    assert expected in text
+    if fault != "half a pair":
+        assert str(tmp_path) in text
+
+
+def test_truncated_weights_and_broken_configs_give_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "g.safetensors"
+    save_file(_v2(), path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    assert "damaged" in error_line(lambda: load_hifigan(path))
+    path.write_bytes(whole)
+    config = V2.model_dump()
+    for change, expected in [
+        ({"upsample_rates": [8, 8]}, "same number"),
+        ({"resblock": "3"}, "resblock"),
+        ({"upsample_kernel_sizes": [15, 16, 4, 4]}, "does not fit the rate 8"),
+        ({"num_mels": 64}, "conv_pre.weight is 128x80x7, its HiFi-GAN config says 128x64x7"),
+    ]:
+        (tmp_path / "config.json").write_text(json.dumps(config | change))
+        assert expected in error_line(lambda: load_hifigan(path))
+    (tmp_path / "config.json").write_text("{")
+    assert "not JSON" in error_line(lambda: load_hifigan(path))

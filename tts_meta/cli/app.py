@@ -1,0 +1,69 @@
+"""The program: its options and the verbs, each from a file of its own. A new verb is one file and one line here."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from tts_meta.cli import clone, demo, evaluate, inspect, prepare, pretrain, speak
+
+app = typer.Typer(
+    name="tts-meta",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+for verb in (
+    prepare.prepare,
+    pretrain.pretrain,
+    inspect.inspect,
+    clone.clone,
+    speak.speak,
+    evaluate.evaluate,
+    demo.demo,
+):
+    app.command()(verb)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            print(f"tts-meta {version('tts_meta')}")
+        except PackageNotFoundError:
+            print("tts-meta, from a source tree that is not installed")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Clone a voice from a few recorded sentences, and speak in it.
+
+    \b
+    tts-meta demo
+    tts-meta clone one.wav two.wav three.wav -o alice.voice.safetensors
+    tts-meta speak alice.voice.safetensors "Good morning." -o morning.wav
+    """
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the verb named first in `arguments`; errors are raised, not printed."""
+    # Ours are printed by `console.warn`; what libraries warn of is not for those who use the program.
+    if not sys.warnoptions:
+        import warnings
+
+        warnings.simplefilter("ignore")
+    command = typer.main.get_command(app)
+    status = command.main(args=list(arguments) or ["--help"], prog_name="tts-meta", standalone_mode=False)
+    if status == 130:  # how Typer passes on Ctrl-C
+        raise KeyboardInterrupt
+    return int(status or 0)

@@ -1,0 +1,180 @@
+"""`tts-meta clone`: recordings of a speaker to a voice file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tts_meta.cli import STARTED
+from tts_meta.cli.console import Stopwatch, check_output, check_parent, progress_bar, show, tell, warn
+from tts_meta.cli.faults import Stopped
+from tts_meta.errors import UsageError
+
+if TYPE_CHECKING:
+    from tts_meta.adapt import CloneSettings, Progress, Recording, Voice
+    from tts_meta.models.base import Base
+    from tts_meta.report.tensorboard import Log
+
+SUFFIX = ".voice.safetensors"
+DEFAULT = "the best found on held-back speakers"
+
+
+def clone(
+    audio: Annotated[list[Path], typer.Argument(metavar="AUDIO...", help="WAV, FLAC, OGG or MP3.", show_default=False)],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar=f"NAME{SUFFIX}", help="The voice to write.")],
+    transcripts: Annotated[
+        Path | None, typer.Option(help="Lines FILE|TEXT; without it, a .txt beside each recording.")
+    ] = None,
+    asr: Annotated[bool, typer.Option("--asr", help="Let Whisper write down what has no .txt (extra `eval`).")] = False,
+    whisper: Annotated[str | None, typer.Option(help="Whisper model for --asr, a name or a folder.")] = None,
+    modules: Annotated[
+        list[str] | None,
+        typer.Option(help="Pattern of module names to adapt, repeatable; see `tts-meta inspect base`."),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=0, help=f"Inner steps. Default: {DEFAULT}.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help=f"Step size of Adam. Default: {DEFAULT}.")] = None,
+    variance: Annotated[
+        float | None, typer.Option(help=f"Prior variance of every adapted module. Default: {DEFAULT}.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seeds the order of sentences and the dropout.")] = None,
+    base: Annotated[Path | None, typer.Option(help="Folder of the base voice; the shipped one if not given.")] = None,
+    consent: Annotated[str, typer.Option(help="Who agreed to what, kept in the voice file.")] = "",
+    log: Annotated[Path | None, typer.Option(help="Folder for TensorBoard: losses, samples, mels.")] = None,
+    vocoder: Annotated[str | None, typer.Option(help="Vocoder of the samples in the log, as for speak.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing voice or log.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Clone a voice from recordings of one speaker, one sentence each.
+
+    \b
+    tts-meta clone one.wav two.wav three.wav -o alice.voice.safetensors --consent "Alice, 3 May, for her own use"
+    """
+    check_output(output, SUFFIX, force)
+    if log is not None:
+        _check_log(log, force)
+    watch = Stopwatch(STARTED)
+    warnings: list[str] = []
+
+    def warned(line: str) -> None:
+        warnings.append(line)
+        warn(line)
+
+    try:
+        from tts_meta.adapt import align_recordings, clone_examples, find_transcripts
+        from tts_meta.models.base import load_base
+
+        given = {"steps": steps, "learning_rate": learning_rate, "variance": variance, "seed": seed}
+        settings = _settings(given | {"modules": tuple(modules) if modules else None})
+        loaded = load_base(base)
+        listener = _listener(whisper, loaded) if asr or whisper else None
+        recordings = find_transcripts(audio, transcripts, listener)
+        examples = align_recordings(recordings, loaded, "new speaker", warned)
+        with ExitStack() as stack:
+            run_log = stack.enter_context(_open_log(log, loaded))
+            bar = stack.enter_context(progress_bar("cloning"))
+            held_out = ""
+
+            def report(progress: Progress) -> None:
+                nonlocal held_out
+                run_log.scalar("clone/loss", progress.loss, progress.step)
+                if progress.held_out is not None:
+                    run_log.scalar("clone/held_out_loss", progress.held_out, progress.step)
+                    held_out = f", held out {progress.held_out:.3f}"
+                bar.move(progress.step, settings.steps, f"loss {progress.loss:.3f}{held_out}")
+
+            voice = clone_examples(loaded, examples, settings, report, consent)
+            voice.save(output)
+            if log is not None:
+                _log_samples(run_log, loaded, voice, recordings, vocoder)
+    except KeyboardInterrupt as error:
+        raise Stopped(f"stopped; {output} was not written") from error
+    _tell_result(output, voice, warnings, watch.total, as_json)
+
+
+def _settings(given: dict[str, Any]) -> CloneSettings:
+    from tts_meta.adapt import CloneSettings
+
+    for name in ("learning_rate", "variance"):
+        if given[name] is not None and not given[name] > 0:
+            raise UsageError(f"--{name.replace('_', '-')} must be above 0, not {given[name]}")
+    known = {field.name for field in fields(CloneSettings)}
+    return CloneSettings(**{name: value for name, value in given.items() if value is not None and name in known})
+
+
+def _listener(whisper: str | None, base: Base) -> Callable[[Path], str]:
+    """What writes down a recording: its faults are told before Whisper is asked, which hears words in silence."""
+    from tts_meta.adapt.recordings import load_recording
+    from tts_meta.evaluate.words import Transcriber
+
+    transcriber: Transcriber | None = None
+
+    def listen(path: Path) -> str:
+        nonlocal transcriber
+        waveform = load_recording(path, base.config.audio)
+        transcriber = transcriber or Transcriber(whisper)
+        text = transcriber(waveform, base.config.audio.mel.sample_rate)
+        tell(f'{path}: heard "{text}"')
+        return text
+
+    return listen
+
+
+def _check_log(folder: Path, force: bool) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder}: not a folder; choose another one for the log")
+    if folder.exists() and any(folder.iterdir()) and not force:
+        raise UsageError(f"{folder}: not empty; choose another folder for the log, or replace it with --force")
+    check_parent(folder / "log")
+
+
+def _open_log(folder: Path | None, base: Base):
+    from tts_meta.report.tensorboard import NullLog, RunLog
+
+    if folder is None:
+        return NullLog()
+    for older in folder.glob("events.out.tfevents.*"):
+        older.unlink()
+    return RunLog(folder, base.config.audio.mel)
+
+
+def _log_samples(log: Log, base: Base, voice: Voice, recordings: Sequence[Recording], vocoder: str | None) -> None:
+    """The last recording, which is held out if any is: real, and its words in the base's voice and the new one."""
+    import torch
+
+    from tts_meta.adapt.recordings import load_recording
+    from tts_meta.audio import MelSpec
+    from tts_meta.models.vocoder import load_vocoder
+    from tts_meta.synth import speak_text
+
+    recording, rate = recordings[-1], base.config.audio.mel.sample_rate
+    real = load_recording(recording.audio, base.config.audio)
+    log.text("sample/text", recording.text, 0)
+    log.audio("sample/real", real, rate, 0)
+    log.mel("sample/real", MelSpec(base.config.audio.mel)(torch.from_numpy(real)[None])[0], 0)
+    loaded = load_vocoder(vocoder)
+    for name, model in (("before", base.acoustic), ("after", voice.apply(base))):
+        speech = speak_text(base, model, loaded, recording.text)
+        log.audio(f"sample/{name}", speech.samples, speech.rate, 0)
+        log.mel(f"sample/{name}", torch.cat(speech.mels), 0)
+
+
+def _tell_result(output: Path, voice: Voice, warnings: list[str], seconds: float, as_json: bool) -> None:
+    size = output.stat().st_size
+    if as_json:
+        data: dict[str, Any] = {"voice": str(output), "bytes": size, "base": voice.base_hash}
+        data |= {"modules": list(voice.modules), "steps": voice.steps, "consent": voice.consent}
+        show(data | voice.scores | {"warnings": warnings, "took_seconds": round(seconds, 2)})
+        return
+    scores = voice.scores
+    held_out = "one held out: its loss" if "held_out_after" in scores else ""
+    print(
+        f"{output}: {size / 1024:,.0f} KiB, {voice.steps} steps in {len(voice.modules)} modules, {seconds:.0f} s in all"
+    )
+    print(f"adapted on {scores['sentences']} sentences, {scores['seconds']} s", end="")
+    print(f"; {held_out} {scores['held_out_before']:.3f} -> {scores['held_out_after']:.3f} nats" if held_out else "")
+    print(f'speak in it: tts-meta speak {output} "Text." -o out.wav')

@@ -1,0 +1,120 @@
+"""What verbs share: lines on stderr, progress, checks of the output before any work, stages that are timed."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tts_meta.errors import TtsMetaError, UsageError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+
+def tell(line: str) -> None:
+    """Print a line beside the result, on stderr."""
+    print(f"tts-meta: {line}", file=sys.stderr, flush=True)
+
+
+def warn(line: str) -> None:
+    """Print a warning."""
+    tell(f"warning: {line}")
+
+
+def show(data: dict[str, Any]) -> None:
+    """Print a result as JSON for another program."""
+    print(json.dumps(data, indent=2, allow_nan=False))
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
+    """Columns of text as wide as they need to be, those numbered in `right` flush right."""
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    lines = []
+    for row in [heads, ["-" * width for width in widths], *rows]:
+        cells = [
+            cell.rjust(width) if number in right else cell.ljust(width)
+            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def check_output(path: Path, suffix: str, force: bool) -> None:
+    """Refuse, before any work, an output that could not be written at the end or would overwrite something.
+
+    Raises UsageError for a name without `suffix` and for a file that exists (unless `force`), TtsMetaError where the
+    folder cannot be written; a missing folder is made when the file is written.
+    """
+    if not path.name.endswith(suffix) or path.name == suffix:
+        raise UsageError(f"{path}: the output must be named NAME{suffix}")
+    if path.is_dir():
+        raise UsageError(f"{path}: a folder; name a file")
+    if path.exists() and not force:
+        raise UsageError(f"{path}: exists already; choose another name, or overwrite it with --force")
+    check_parent(path)
+
+
+def check_parent(path: Path) -> None:
+    """Raise TtsMetaError where nothing can be written beside `path`, or its missing folders cannot be made."""
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir():
+        raise TtsMetaError(f"cannot write {path}: {folder} is not a folder; choose another place")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise TtsMetaError(f"cannot write {path}: no permission to write in {folder}; choose another place")
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Bar]:
+    """A bar on stderr where that is a terminal, nothing elsewhere; it is gone when the work is done."""
+    if not sys.stderr.isatty():
+        yield Bar(None, None)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+    note = TextColumn("{task.fields[note]}")
+    with Progress(*columns, note, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as progress:
+        yield Bar(progress, progress.add_task(what, total=None, note=""))
+
+
+class Bar:
+    """Where `progress_bar` is moved; a call costs nothing where there is no terminal."""
+
+    def __init__(self, progress: Progress | None, task: Any) -> None:
+        self._progress, self._task = progress, task
+
+    def move(self, done: int, total: int, note: str = "") -> None:
+        """Show `done` steps of `total`, and a note beside them."""
+        if self._progress is not None:
+            self._progress.update(self._task, completed=done, total=total, note=note)
+
+
+class Stopwatch:
+    """Seconds by stage, in the order they were first measured."""
+
+    def __init__(self, started: float) -> None:
+        self.started = started
+        self.stages: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add what happens inside to a stage."""
+        began = time.perf_counter()
+        yield
+        self.add(name, time.perf_counter() - began)
+
+    def add(self, name: str, seconds: float) -> None:
+        """Add seconds measured elsewhere."""
+        self.stages[name] = self.stages.get(name, 0.0) + seconds
+
+    @property
+    def total(self) -> float:
+        """Seconds since the start of the program."""
+        return time.perf_counter() - self.started

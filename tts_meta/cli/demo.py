@@ -1,0 +1,26 @@
+"""`tts-meta demo`: the whole way once, on what is shipped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write into.")] = Path("tts-meta-demo"),
+    steps: Annotated[int | None, typer.Option(min=0, help="Inner steps; the default of clone if not given.")] = None,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser when done.")] = False,
+) -> None:
+    """Clone a voice that comes with the installation, and lay recordings, base, clone and truth side by side.
+
+    \b
+    tts-meta demo --open
+    """
+    from rich.console import Console
+
+    from tts_meta.demo import run
+
+    page = run(out, steps=steps, open_page=open_page, console=Console())
+    print(page)

@@ -1,0 +1,95 @@
+"""`tts-meta inspect`: what a base or a voice is made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tts_meta.cli.console import show, table
+
+if TYPE_CHECKING:
+    from tts_meta.models.partition import Module
+
+
+def inspect(
+    what: Annotated[
+        str,
+        typer.Argument(metavar="BASE_OR_VOICE", help="A voice file, a base's folder, or `base`.", show_default=False),
+    ],
+    vocoder: Annotated[
+        str | None, typer.Option(help="Vocoder listed with the base: hifigan, griffin-lim or a path.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """List the modules of a base and its vocoder, or say what a voice holds.
+
+    \b
+    tts-meta inspect base
+    """
+    path = Path(what)
+    if what == "base" or path.is_dir():
+        _inspect_base(None if what == "base" else path, vocoder, as_json)
+    else:
+        _inspect_voice(path, as_json)
+
+
+def _inspect_base(folder: Path | None, vocoder_name: str | None, as_json: bool) -> None:
+    from tts_meta.adapt import CloneSettings, adaptable
+    from tts_meta.models.base import load_base
+    from tts_meta.models.hifigan import HifiGan
+    from tts_meta.models.partition import Partition
+    from tts_meta.models.vocoder import load_vocoder
+
+    base, vocoder = load_base(folder), load_vocoder(vocoder_name)
+    adaptable_names = set(adaptable(base).names)
+    adapted = set(adaptable(base).select(CloneSettings().modules).names)
+    models = {"acoustic model": Partition.by_layer(base.acoustic).modules}
+    models["vocoder"] = (
+        Partition.by_layer(vocoder.generator, "vocoder.").modules if isinstance(vocoder, HifiGan) else ()
+    )
+
+    def clones(module: Module) -> str:
+        return "yes" if module.name in adapted else "can" if module.name in adaptable_names else ""
+
+    if as_json:
+        modules = [
+            {"model": model, "module": m.name, "parameters": m.size, "kind": m.kind, "clone": clones(m) or "no"}
+            for model, members in models.items()
+            for m in members
+        ]
+        data: dict[str, Any] = {"kind": "base", "folder": str(base.folder), "hash": base.hash}
+        data |= {"speakers": len(base.speakers), "state": base.state, "vocoder": vocoder.name, "modules": modules}
+        data["totals"] = {model: sum(m.size for m in members) for model, members in models.items()}
+        show(data)
+        return
+    rows = [(m.name, f"{m.size:,}", m.kind, clones(m)) for members in models.values() for m in members]
+    print(table(("module", "parameters", "kind", "clone adapts"), rows, right=(1,)))
+    print()
+    for model, members in models.items():
+        name = f" ({vocoder.name})" if model == "vocoder" else ""
+        print(f"{model}{name}: {sum(m.size for m in members):,} parameters in {len(members)} modules")
+    print(f"cloned by default: {sum(m.size for ms in models.values() for m in ms if m.name in adapted):,} parameters")
+    print(f"base {base.hash[:12]} in {base.folder}, {len(base.speakers)} training speakers")
+
+
+def _inspect_voice(path: Path, as_json: bool) -> None:
+    from tts_meta.adapt import Voice
+
+    voice = Voice.load(path)
+    parameters, size = sum(delta.numel() for delta in voice.deltas.values()), path.stat().st_size
+    data: dict[str, Any] = {"kind": "voice", "file": str(path), "bytes": size, "base": voice.base_hash}
+    data |= {"modules": list(voice.modules), "parameters": parameters, "steps": voice.steps}
+    data |= {"consent": voice.consent, "scores": voice.scores}
+    if as_json:
+        show(data)
+        return
+    print(f"{path}: a voice of {size / 1024:,.0f} KiB, {parameters:,} parameters, {voice.steps} steps")
+    print(f"base: {voice.base_hash}")
+    print(f"consent: {voice.consent or '(no note)'}")
+    for name, value in voice.scores.items():
+        print(f"{name}: {value:.4g}" if isinstance(value, float) else f"{name}: {value}")
+    print("modules:")
+    for name in voice.modules:
+        print(f"  {name}")

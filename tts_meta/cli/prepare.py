@@ -1,0 +1,47 @@
+"""`tts-meta prepare`: a corpus as it was published to a manifest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tts_meta.cli.console import show
+from tts_meta.errors import UsageError
+
+
+def prepare(
+    corpus: Annotated[str, typer.Argument(help="Kind of corpus: folder or librispeech-mini.", show_default=False)],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that holds it.", show_default=False)],
+    out: Annotated[Path, typer.Argument(help="Folder to write manifest.jsonl into.", show_default=False)],
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing manifest.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Write the manifest of a corpus; the recordings stay where they are.
+
+    \b
+    tts-meta prepare folder my_recordings runs/mine
+    """
+    from data_prep import DROPPED_FILE, MANIFEST_FILE
+    from data_prep import prepare as prepare_corpus
+
+    path = out / MANIFEST_FILE
+    if path.exists() and not force:
+        raise UsageError(f"{path}: exists already; choose another folder, or overwrite it with --force")
+    manifest = prepare_corpus(corpus, directory, out)
+    dropped = sum(1 for _ in (out / DROPPED_FILE).open(encoding="utf-8"))
+    if as_json:
+        show(
+            {
+                "manifest": str(path),
+                "utterances": len(manifest),
+                "speakers": list(manifest.speakers),
+                "seconds": manifest.seconds,
+                "dropped": dropped,
+            }
+        )
+        return
+    print(f"{path}: {len(manifest)} utterances of {len(manifest.speakers)} speakers, {manifest.seconds / 3600:.2f} h")
+    if dropped:
+        print(f"{dropped} recordings were left out; {out / DROPPED_FILE} says why")

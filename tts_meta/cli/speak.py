@@ -1,0 +1,154 @@
+"""`tts-meta speak`: text in a voice to a WAV file."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tts_meta.cli import STARTED
+from tts_meta.cli.console import Stopwatch, check_output, progress_bar, show, table, tell
+from tts_meta.errors import TtsMetaError, UsageError
+
+if TYPE_CHECKING:
+    from tts_meta.models.acoustic import AcousticModel
+    from tts_meta.models.base import Base
+    from tts_meta.synth import Speech
+
+STANDARD = Path("-")
+_SYNTHESIS = ("text", "acoustic model", "vocoder")
+
+
+def speak(
+    voice: Annotated[str, typer.Argument(help="A voice file, or `base` for its mean voice.", show_default=False)],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT.wav", help="WAV to write; - is stdout.")],
+    text: Annotated[
+        list[str] | None, typer.Argument(metavar="[TEXT]...", help="What to say; - reads stdin.", show_default=False)
+    ] = None,
+    file: Annotated[Path | None, typer.Option(help="File of text to say.")] = None,
+    phonemes: Annotated[
+        bool, typer.Option("--phonemes", help="The text is phonemes, a sentence each argument or line.")
+    ] = False,
+    pace: Annotated[float, typer.Option(min=0.25, max=4, help="2 speaks twice as fast.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same samples.")] = 0,
+    base: Annotated[Path | None, typer.Option(help="Folder of the base voice; the shipped one if not given.")] = None,
+    speaker: Annotated[
+        str | None, typer.Option(help="Training speaker of the base to speak as, with VOICE `base`.")
+    ] = None,
+    vocoder: Annotated[str | None, typer.Option(help="hifigan, griffin-lim, or the path of weights.")] = None,
+    timings: Annotated[
+        bool, typer.Option("--timings", help="Print seconds per stage and the real-time factor.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Speak a text of any length in a voice.
+
+    \b
+    tts-meta speak alice.voice.safetensors "Good morning." -o morning.wav
+    cat chapter.txt | tts-meta speak base - -o chapter.wav --timings
+    """
+    to_stdout = output == STANDARD
+    if to_stdout and (as_json or sys.stdout.isatty()):
+        raise UsageError("-o - writes the WAV to stdout: send that to a file or program, without --json")
+    if not to_stdout:
+        check_output(output, ".wav", force)
+    if speaker is not None and voice != "base":
+        raise UsageError("--speaker names a training speaker of the base: use it with VOICE `base`")
+    words = _text(text or [], file, "\n" if phonemes else " ")
+
+    watch = Stopwatch(STARTED)
+    from tts_meta.audio.io import wav_bytes, write_wav
+    from tts_meta.models.base import load_base
+    from tts_meta.models.vocoder import load_vocoder
+    from tts_meta.synth import speak_text
+
+    watch.add("start", watch.total)
+    with watch.stage("load base"):
+        loaded = load_base(base)
+    with watch.stage("load voice"):
+        model, index = _voice(voice, speaker, loaded)
+    with watch.stage("load vocoder"):
+        sounds = load_vocoder(vocoder)
+    with watch.stage("load phonemizer"):
+        _ = phonemes or loaded.phonemizer
+    with progress_bar("speaking") as bar:
+        speech = speak_text(
+            loaded, model, sounds, words, phonemes=phonemes, speaker=index, pace=pace, seed=seed, report=bar.move
+        )
+    for name, seconds in zip(_SYNTHESIS, ("text", "acoustic", "vocoder"), strict=True):
+        watch.add(name, speech.timings[seconds])
+    with watch.stage("write"):
+        if to_stdout:
+            sys.stdout.buffer.write(wav_bytes(speech.samples, speech.rate))
+        else:
+            write_wav(output, speech.samples, speech.rate)
+
+    if speech.notice:
+        tell(speech.notice)
+    if as_json:
+        _show(output, speech, watch)
+    elif timings:
+        print(_timing_table(speech, watch), file=sys.stderr)
+
+
+def _text(arguments: list[str], file: Path | None, between: str) -> str:
+    """The text from exactly one source. Raises UsageError where there is none or more than one."""
+    if arguments and file is not None:
+        raise UsageError("text both as arguments and in --file; give one of them")
+    if file is None and not arguments:
+        raise UsageError("no text; give it as arguments, with --file FILE, or as `-` for stdin")
+    if file is None and arguments != ["-"]:
+        return between.join(arguments)
+    if file is None or file == STANDARD:
+        name, data = "stdin", sys.stdin.buffer.read()
+    else:
+        try:
+            name, data = str(file), file.read_bytes()
+        except OSError as error:
+            raise TtsMetaError(f"cannot read {file}: {error.strerror or error}; check the path") from error
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise TtsMetaError(f"{name}: not UTF-8 text; convert it to UTF-8") from error
+
+
+def _voice(voice: str, speaker: str | None, base: Base) -> tuple[AcousticModel, int]:
+    """The model that speaks, and the index of the training speaker or -1."""
+    from tts_meta.adapt import Voice
+
+    if voice != "base":
+        return Voice.load(voice).apply(base, voice), -1
+    if speaker is None:
+        return base.acoustic, -1
+    if speaker not in base.speakers:
+        close = difflib.get_close_matches(speaker, base.speakers, n=3) or base.speakers[:5]
+        raise UsageError(
+            f"the base has no speaker '{speaker}'; {len(base.speakers)} are there, such as {', '.join(close)}"
+        )
+    return base.acoustic, base.speakers.index(speaker)
+
+
+def _synthesis_seconds(watch: Stopwatch) -> float:
+    return sum(watch.stages[name] for name in _SYNTHESIS)
+
+
+def _show(output: Path, speech: Speech, watch: Stopwatch) -> None:
+    stages = {name: round(seconds, 4) for name, seconds in watch.stages.items()}
+    factors = {"synthesis": _synthesis_seconds(watch) / speech.seconds, "in_all": watch.total / speech.seconds}
+    data = {"output": str(output), "seconds": round(speech.seconds, 3), "rate": speech.rate, "notice": speech.notice}
+    show(data | {"timings": stages, "real_time_factor": {name: round(value, 3) for name, value in factors.items()}})
+
+
+def _timing_table(speech: Speech, watch: Stopwatch) -> str:
+    rows = [(name, f"{seconds:.2f}") for name, seconds in watch.stages.items()]
+    rows.append(("in all", f"{watch.total:.2f}"))
+    lines = [table(("stage", "seconds"), rows, right=(1,)), f"{speech.seconds:.2f} s of speech"]
+    lines.append(
+        f"real-time factor {_synthesis_seconds(watch) / speech.seconds:.2f} for {', '.join(_SYNTHESIS)}; "
+        f"{watch.total / speech.seconds:.2f} with everything before and after"
+    )
+    return "\n".join(lines)

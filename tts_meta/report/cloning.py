@@ -1,0 +1,60 @@
+"""The cloning benchmark's results in one folder: `scores.jsonl`, `table.md` and a page to listen to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tts_meta.config import MelConfig
+from tts_meta.evaluate.cloning import Clip as Spoken
+from tts_meta.evaluate.scores import Scores, columns
+from tts_meta.evaluate.table import markdown_table, summarise, write_scores
+from tts_meta.files import atomic_file
+from tts_meta.report.page import Clip, ListeningPage
+
+_SHOWN = 2
+"""Sentences of each speaker on the page."""
+
+
+def write_cloning_report(
+    folder: Path, rows: Sequence[Scores], spoken: Sequence[Spoken], config: MelConfig, title: str
+) -> str:
+    """Write the scores, the tables and the page; return the table by system, in Markdown."""
+    by_system = markdown_table(summarise(rows))
+    by_speaker = markdown_table(summarise(rows, by=("system", "speaker")), "System / speaker")
+    write_scores(folder / "scores.jsonl", rows)
+    with atomic_file(folder / "table.md") as temporary:
+        temporary.write_text(f"{by_system}\n{by_speaker}", encoding="utf-8")
+    page = ListeningPage(
+        title, "Sentences that no voice was adapted on. Means with 95 % intervals over speakers.", config
+    )
+    shown = [column for column in columns().values() if any(column.name in row.measures for row in rows)]
+    overview = page.section("Scores")
+    overview.table(
+        ("System", *(column.heading for column in shown)),
+        [(" / ".join(s.group), *(_mean(s.intervals.get(column.name)) for column in shown)) for s in summarise(rows)],
+        digits=[column.digits for column in shown],
+    )
+    for speaker in dict.fromkeys(clip.utterance.speaker for clip in spoken):
+        section = page.section(f"Speaker {speaker}")
+        mine = [clip for clip in spoken if clip.utterance.speaker == speaker]
+        for identifier in list(dict.fromkeys(clip.utterance.id for clip in mine))[:_SHOWN]:
+            said = [clip for clip in mine if clip.utterance.id == identifier]
+            clips = [
+                Clip(
+                    clip.system,
+                    samples=clip.samples.numpy(),
+                    rate=clip.rate,
+                    scores={
+                        c.heading: round(clip.scores[c.name], c.digits) for c in shown if c.name in clip.scores.measures
+                    },
+                )
+                for clip in said
+            ]
+            section.row(said[0].utterance.text, clips)
+    page.write(folder / "index.html")
+    return by_system
+
+
+def _mean(interval: object) -> float | None:
+    return getattr(interval, "mean", None)
