@@ -69,7 +69,9 @@ def test_numbers_decode_to_the_symbols_they_came_from(phonemes: str) -> None:
     assert TABLE.decode(torch.cat([tokens, torch.zeros(3, dtype=torch.int64)])) == symbols, "0 is padding"
 
 
-@pytest.mark.parametrize(("phonemes", "character"), [("jˈu ж", "ж"), ("jˈwɪ", "ˈw"), ("j1", "1"), ("j^l", "^"), ("$j", "$")])
+@pytest.mark.parametrize(
+    ("phonemes", "character"), [("jˈu ж", "ж"), ("jˈwɪ", "ˈw"), ("j1", "1"), ("j^l", "^"), ("$j", "$")]
+)
 def test_an_unknown_symbol_is_named_with_its_sentence(phonemes: str, character: str) -> None:
     with pytest.raises(TtsMetaError) as error:
         TABLE.encode(phonemes, "You and I.")
@@ -132,6 +134,19 @@ def test_every_kind_of_text_becomes_symbols_of_the_table(hibari: HibariPhonemize
         assert len(symbols) > 10
     assert "," in table.decode(table.encode(hibari.phonemize(texts[1])))
     assert table.decode(table.encode(hibari.phonemize(texts[1])))[-2:] == ["?", "$"]
+
+
+@pytest.mark.parametrize("word", ["ai", "wp", "zxqwv", "mwvsnbmw", "ghghtsusch", "czcqbche", "jrswj", "tsugheauka"])
+def test_stray_stress_marks_of_guessed_words_do_not_stop_a_sentence(hibari: HibariPhonemizer, word: str) -> None:
+    table = SymbolTable.from_alphabet(hibari.alphabet())
+    phonemes = hibari.phonemize(f"They call it {word} here.")
+    assert len(table.encode(phonemes)) > 10 and phonemes.endswith("hˈɪɹ.")
+
+
+def test_a_word_that_cannot_be_read_is_named_with_its_sentence(hibari: HibariPhonemizer) -> None:
+    with pytest.raises(TtsMetaError, match="^cannot read '你好' in \"Say 你好 to him.\";"):
+        hibari.phonemize("It is late. Say 你好 to him.")
+    assert hibari.phonemize("It costs 5 € — 😀 yes.").endswith("jˈɛs.")
 
 
 def test_sentences_keep_every_word(hibari: HibariPhonemizer) -> None:

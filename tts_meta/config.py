@@ -181,8 +181,12 @@ class PretrainConfig(Section):
     acoustic: OptimiserConfig
     ema: float = 0.999
     """Decay of the moving average of the weights that is evaluated and shipped; 0 switches it off."""
-    max_seconds: float = 20.0
-    """Longer recordings are left out of acoustic training."""
+    piece_seconds: float = 2.5
+    """Recordings are cut at pauses into pieces at least so long, for wide and short batches; 0 keeps them whole."""
+    pause_seconds: float = 0.1
+    """Shortest pause that may be cut at."""
+    max_seconds: float = 16.0
+    """Longer pieces are left out of acoustic training, longer recordings out of the aligner's."""
     device: str = "cpu"
     """`cpu` or `cuda`."""
     precision: Literal["float32", "bfloat16"] = "float32"

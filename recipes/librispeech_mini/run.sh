@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 corpus=${1:-../shared/corpus}
-tts-meta prepare librispeech-mini "$corpus" runs/librispeech_mini
+tts-meta prepare --force librispeech-mini "$corpus" runs/librispeech_mini
 tts-meta pretrain recipes/librispeech_mini/pretrain.yaml
 cp -r runs/librispeech_mini/pretrain/base checkpoints/
 tts-meta benchmark recipes/librispeech_mini/score.yaml

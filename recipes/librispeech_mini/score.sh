@@ -2,5 +2,5 @@
 # The shipped base scored on the speakers it never heard: bash recipes/librispeech_mini/score.sh [CORPUS_FOLDER]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-tts-meta prepare librispeech-mini "${1:-../shared/corpus}" runs/librispeech_mini
+tts-meta prepare --force librispeech-mini "${1:-../shared/corpus}" runs/librispeech_mini
 tts-meta benchmark recipes/librispeech_mini/score.yaml

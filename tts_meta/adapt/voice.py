@@ -42,7 +42,7 @@ class Voice:
     scores: dict[str, Any] = field(default_factory=dict)
 
     def save(self, path: str | Path) -> None:
-        """Write the voice file, whole or not at all."""
+        """Write the voice file, whole or not at all. Raises TtsMetaError where a delta is not finite in half."""
         header = {
             "format": FORMAT,
             "kind": "tts_meta voice",
@@ -53,6 +53,9 @@ class Voice:
             "scores": json.dumps(self.scores),
         }
         stored = {name: delta.half().cpu().contiguous() for name, delta in self.deltas.items()}
+        for name, delta in stored.items():
+            if not delta.isfinite().all():
+                raise TtsMetaError(f"{path}: not written, the voice diverged in {name}; lower the learning rate")
         with atomic_file(path) as temporary:
             write_tensors(temporary, stored, header)
 
@@ -92,5 +95,5 @@ class Voice:
             for parameter, delta in self.deltas.items():
                 if parameter not in params or params[parameter].shape != delta.shape:
                     raise TtsMetaError(f"{name} does not fit the base: {parameter}; clone it again")
-                params[parameter] += delta
+                params[parameter].add_(delta)
         return model

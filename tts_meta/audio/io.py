@@ -46,7 +46,7 @@ def decode_audio(path: str | Path, max_seconds: float | None = None) -> tuple[Wa
                 raise TtsMetaError(
                     f"{path}: {seconds:.0f} s long, at most {max_seconds:.0f} s a recording; cut it into sentences"
                 )
-            samples = handle.read(dtype="float32", always_2d=True)
+            samples = np.asarray(handle.read(dtype="float32", always_2d=True), dtype=np.float32)
     except soundfile.LibsndfileError as error:
         if _cut_short(path):
             raise _truncated(path) from error
@@ -77,7 +77,7 @@ def to_mono(samples: Waveform, source_rate: int, rate: int) -> Waveform:
 def check_is_file(path: Path) -> None:
     """Raise TtsMetaError, naming the path, where it is no file or an empty one."""
     if path.is_dir():
-        raise TtsMetaError(f"{path}: a folder; give the recordings in it, such as {path}/*.wav")
+        raise TtsMetaError(f"{path}: a folder, not a file; give the recordings in it, such as {path}/*.wav")
     if not path.exists():
         raise TtsMetaError(f"{path}: no such file; check the path")
     if not path.is_file():

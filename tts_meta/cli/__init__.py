@@ -1,7 +1,7 @@
 """The command line, `tts-meta`: one thin function per verb. The library never imports it.
 
-Exit status 0 is success, 1 a failure, 2 a wrong call, 130 a stop by Ctrl-C. An error is one line on stderr that says what
-is wrong and what to do; the environment variable TTS_META_DEBUG=1 shows the Python trace instead.
+The exit status is 0 for success, 1 for a failure, 2 for a wrong call, 130 after Ctrl-C. An error is one line on stderr
+that says what is wrong and what to do; the environment variable TTS_META_DEBUG=1 shows the Python trace instead.
 """
 
 from __future__ import annotations

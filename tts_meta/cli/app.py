@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tts_meta.cli import clone, demo, evaluate, inspect, prepare, pretrain, speak
+from tts_meta.cli import benchmark, clone, demo, evaluate, inspect, prepare, pretrain, speak
 
 app = typer.Typer(
     name="tts-meta",
@@ -17,15 +17,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for verb in (
-    prepare.prepare,
-    pretrain.pretrain,
-    inspect.inspect,
+VERBS = (
+    demo.demo,
     clone.clone,
     speak.speak,
+    inspect.inspect,
     evaluate.evaluate,
-    demo.demo,
-):
+    prepare.prepare,
+    pretrain.pretrain,
+    benchmark.benchmark,
+)
+for verb in VERBS:
     app.command()(verb)
 
 

@@ -7,27 +7,28 @@ from typing import Annotated
 
 import typer
 
+from tts_meta.cli.console import tell
+
 
 def benchmark(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE.yaml", help="Whom to clone, and from how much.")],
 ) -> None:
-    """Clone speakers never trained on, score what they say, and write tables and a page to listen to.
+    """Clone speakers never trained on and score what they say.
+
+    Tables, the scores of each sentence and a page to listen to go into the recipe's output folder.
 
     \b
     tts-meta benchmark recipes/librispeech_mini/score.yaml
     """
     from tts_meta.config import load_config
-    from tts_meta.evaluate.cloning import Clip, CloningBenchmark, run_cloning
+    from tts_meta.evaluate.cloning import CloningBenchmark, run_cloning
     from tts_meta.models.base import load_base
     from tts_meta.models.vocoder import load_vocoder
     from tts_meta.report.cloning import write_cloning_report
 
     config = load_config(recipe, CloningBenchmark)
     base = load_base(config.base)
-    spoken: list[Clip] = []
-    rows = run_cloning(
-        config, base, load_vocoder(config.vocoder), lambda line: typer.echo(line, err=True), spoken.append
-    )
+    spoken = run_cloning(config, base, load_vocoder(config.vocoder), tell)
     title = f"Cloned from {config.adapt_on} sentences"
-    print(write_cloning_report(config.output, rows, spoken, base.config.audio.mel, title), end="")
-    typer.echo(f"tables, scores and a page to listen to are in {config.output}", err=True)
+    print(write_cloning_report(config.output, spoken, base.config.audio.mel, title), end="")
+    tell(f"tables, scores and a page to listen to are in {config.output}")

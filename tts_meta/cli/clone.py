@@ -25,7 +25,7 @@ DEFAULT = "the best found on held-back speakers"
 
 
 def clone(
-    audio: Annotated[list[Path], typer.Argument(metavar="AUDIO...", help="WAV, FLAC, OGG or MP3.", show_default=False)],
+    audio: Annotated[list[Path], typer.Argument(metavar="AUDIO", help="WAV, FLAC, OGG or MP3.", show_default=False)],
     output: Annotated[Path, typer.Option("-o", "--output", metavar=f"NAME{SUFFIX}", help="The voice to write.")],
     transcripts: Annotated[
         Path | None, typer.Option(help="Lines FILE|TEXT; without it, a .txt beside each recording.")
@@ -49,16 +49,19 @@ def clone(
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing voice or log.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Clone a voice from recordings of one speaker, one sentence each.
+    """Make a voice of recordings of one speaker, a sentence each.
 
     \b
-    tts-meta clone one.wav two.wav three.wav -o alice.voice.safetensors --consent "Alice, 3 May, for her own use"
+    tts-meta clone one.wav two.wav three.wav -o alice.voice.safetensors --consent "Alice, 3 May"
     """
     check_output(output, SUFFIX, force)
+    if not consent.isprintable():
+        raise UsageError("--consent must be one line of printable text")
     if log is not None:
         _check_log(log, force)
     watch = Stopwatch(STARTED)
     warnings: list[str] = []
+    left = f"{output} was not written"
 
     def warned(line: str) -> None:
         warnings.append(line)
@@ -89,10 +92,11 @@ def clone(
 
             voice = clone_examples(loaded, examples, settings, report, consent)
             voice.save(output)
+            left = f"{output} is written, its log is not complete"
             if log is not None:
                 _log_samples(run_log, loaded, voice, recordings, vocoder)
     except KeyboardInterrupt as error:
-        raise Stopped(f"stopped; {output} was not written") from error
+        raise Stopped(f"stopped; {left}") from error
     _tell_result(output, voice, warnings, watch.total, as_json)
 
 
@@ -171,10 +175,10 @@ def _tell_result(output: Path, voice: Voice, warnings: list[str], seconds: float
         show(data | voice.scores | {"warnings": warnings, "took_seconds": round(seconds, 2)})
         return
     scores = voice.scores
-    held_out = "one held out: its loss" if "held_out_after" in scores else ""
     print(
         f"{output}: {size / 1024:,.0f} KiB, {voice.steps} steps in {len(voice.modules)} modules, {seconds:.0f} s in all"
     )
     print(f"adapted on {scores['sentences']} sentences, {scores['seconds']} s", end="")
-    print(f"; {held_out} {scores['held_out_before']:.3f} -> {scores['held_out_after']:.3f} nats" if held_out else "")
+    moved = f"{scores.get('held_out_before', 0):.3f} -> {scores.get('held_out_after', 0):.3f} nats a frame"
+    print(f"; one held out: its loss {moved}" if "held_out_after" in scores else "")
     print(f'speak in it: tts-meta speak {output} "Text." -o out.wav')

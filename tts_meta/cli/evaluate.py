@@ -14,9 +14,14 @@ METRICS = ["similarity", "words", "distillmos"]
 
 
 def evaluate(
-    voice: Annotated[str, typer.Argument(help="A voice file, or `base` for its mean voice.", show_default=False)],
+    voice: Annotated[
+        str, typer.Argument(metavar="VOICE", help="A voice file, or `base` for its mean voice.", show_default=False)
+    ],
     manifest: Annotated[
-        Path, typer.Argument(help="Manifest (JSONL) of real sentences of the same speaker.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="MANIFEST", help="Manifest (JSONL) of real sentences of the same speaker.", show_default=False
+        ),
     ],
     speaker: Annotated[str | None, typer.Option(help="The speaker, where the manifest has several.")] = None,
     sentences: Annotated[int, typer.Option(min=1, help="Score at most so many, the first of the manifest.")] = 10,
@@ -30,7 +35,10 @@ def evaluate(
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file of scores.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Score a voice beside the real recordings and their copy-synthesis, with 95 % intervals (extra `eval`).
+    """Score a voice on real sentences of its speaker.
+
+    The real recordings and their copy-synthesis through the vocoder stand beside it, each mean with its 95 % interval.
+    Needs the extra `eval`.
 
     \b
     tts-meta evaluate alice.voice.safetensors runs/alice/manifest.jsonl
@@ -42,7 +50,7 @@ def evaluate(
     from tts_meta.adapt import Voice
     from tts_meta.corpus import Manifest
     from tts_meta.evaluate import Scorer, Settings, markdown_table, summarise, write_scores
-    from tts_meta.evaluate.voice import score_voice
+    from tts_meta.evaluate.voice import score_voices
     from tts_meta.models.base import load_base
     from tts_meta.models.vocoder import load_vocoder
 
@@ -58,7 +66,10 @@ def evaluate(
     scorer.load()
     count = min(sentences, len(listed))
     with progress_bar("scoring") as bar:
-        rows = score_voice(loaded, model, load_vocoder(vocoder), listed.utterances, count, scorer, bar.move)
+        spoken = score_voices(
+            loaded, {"voice": model}, load_vocoder(vocoder), listed.utterances, count, scorer, report=bar.move
+        )
+    rows = [one.scores for one in spoken]
     if scores is not None:
         write_scores(scores, rows)
     summaries = summarise(rows)

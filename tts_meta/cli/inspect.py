@@ -23,7 +23,7 @@ def inspect(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """List the modules of a base and its vocoder, or say what a voice holds.
+    """List the modules of a base, or what a voice holds.
 
     \b
     tts-meta inspect base

@@ -12,13 +12,22 @@ from tts_meta.errors import UsageError
 
 
 def prepare(
-    corpus: Annotated[str, typer.Argument(help="Kind of corpus: folder or librispeech-mini.", show_default=False)],
+    corpus: Annotated[
+        str, typer.Argument(metavar="CORPUS", help="Kind of corpus: folder or librispeech-mini.", show_default=False)
+    ],
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that holds it.", show_default=False)],
-    out: Annotated[Path, typer.Argument(help="Folder to write manifest.jsonl into.", show_default=False)],
+    out: Annotated[
+        Path,
+        typer.Argument(
+            metavar="OUT",
+            help="Folder to write manifest.jsonl into; the recordings stay where they are.",
+            show_default=False,
+        ),
+    ],
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing manifest.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Write the manifest of a corpus; the recordings stay where they are.
+    """Write the manifest of a corpus.
 
     \b
     tts-meta prepare folder my_recordings runs/mine

@@ -23,7 +23,7 @@ def pretrain(
         int | None, typer.Option(min=0, help="CPU threads, in place of the recipe's; 0: torch's choice.")
     ] = None,
 ) -> None:
-    """Train a base voice; the same command again goes on where it was stopped.
+    """Train a base voice, or go on where it was stopped.
 
     \b
     tts-meta pretrain recipes/librispeech_mini/pretrain.yaml --hours 2

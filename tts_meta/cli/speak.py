@@ -23,10 +23,12 @@ _SYNTHESIS = ("text", "acoustic model", "vocoder")
 
 
 def speak(
-    voice: Annotated[str, typer.Argument(help="A voice file, or `base` for its mean voice.", show_default=False)],
+    voice: Annotated[
+        str, typer.Argument(metavar="VOICE", help="A voice file, or `base` for its mean voice.", show_default=False)
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT.wav", help="WAV to write; - is stdout.")],
     text: Annotated[
-        list[str] | None, typer.Argument(metavar="[TEXT]...", help="What to say; - reads stdin.", show_default=False)
+        list[str] | None, typer.Argument(metavar="TEXT", help="What to say; - reads stdin.", show_default=False)
     ] = None,
     file: Annotated[Path | None, typer.Option(help="File of text to say.")] = None,
     phonemes: Annotated[

@@ -8,27 +8,22 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from pydantic import Field
 
 from tts_meta.adapt import CloneSettings, align_recordings, clone_examples
 from tts_meta.adapt.recordings import Recording
-from tts_meta.audio import MelSpec, prepare_waveform, read_audio
 from tts_meta.config import Section
 from tts_meta.corpus import Manifest, Utterance
 from tts_meta.errors import TtsMetaError
 from tts_meta.evaluate.metric import Settings
-from tts_meta.evaluate.scores import Scorer, Scores
-from tts_meta.evaluate.similarity import voice_embedding
-from tts_meta.evaluate.speaker_encoder import SpeakerEncoder
+from tts_meta.evaluate.scores import Scorer
+from tts_meta.evaluate.voice import Spoken, score_voices
 from tts_meta.models.base import Base
 from tts_meta.models.vocoder import Vocoder
-from tts_meta.synth import speak_text
 
-REAL, COPY, MEAN, CLONE = "real recording", "copy-synthesis", "mean voice", "clone"
+MEAN, CLONE = "mean voice", "clone"
 
 
 class CloningBenchmark(Section):
@@ -74,17 +69,6 @@ class CloningBenchmark(Section):
         return CloneSettings(**given)
 
 
-@dataclass(frozen=True)
-class Clip:
-    """One scored sentence as one system says it: samples `(S,)` at `rate` and its scores."""
-
-    utterance: Utterance
-    system: str
-    samples: torch.Tensor
-    rate: int
-    scores: Scores
-
-
 def choose_sentences(
     manifest: Manifest, config: CloningBenchmark
 ) -> dict[str, tuple[list[Utterance], list[Utterance]]]:
@@ -105,45 +89,17 @@ def choose_sentences(
     return result
 
 
-def run_cloning(
-    config: CloningBenchmark, base: Base, vocoder: Vocoder, report: Callable[[str], None], keep: Callable[[Clip], None]
-) -> list[Scores]:
-    """Clone every speaker and score every system; `keep` is handed each clip as it is made."""
+def run_cloning(config: CloningBenchmark, base: Base, vocoder: Vocoder, report: Callable[[str], None]) -> list[Spoken]:
+    """Clone every speaker; every scored sentence as every system says it, with scores."""
     scorer = Scorer(config.metrics, Settings(whisper=config.whisper or None))
     scorer.load()
-    encoder = SpeakerEncoder.load()
-    mel_spec = MelSpec(base.config.audio.mel)
-    rate = base.config.audio.mel.sample_rate
-    rows: list[Scores] = []
+    spoken: list[Spoken] = []
     for speaker, (adapt_on, score_on) in choose_sentences(Manifest.load(config.manifest), config).items():
         report(f"{speaker}: cloning from {len(adapt_on)} sentences")
         recordings = [Recording(u.audio, u.text) for u in adapt_on]
         voice = clone_examples(base, align_recordings(recordings, base, speaker, report), config.clone_settings())
-        model = voice.apply(base, speaker)
-        # Like the real recordings' own score, a clone's is taken against sentences that are not the one spoken.
-        embedding = voice_embedding(encoder, ((read_audio(u.audio, rate), rate) for u in adapt_on[:5]))
-        for utterance in score_on:
-            real = prepare_waveform(read_audio(utterance.audio, rate), base.config.audio, str(utterance.audio))
-            with torch.inference_mode():
-                copy = vocoder(mel_spec(torch.from_numpy(real)[None]))[0]
-            said = {
-                REAL: torch.from_numpy(real),
-                COPY: copy,
-                MEAN: torch.from_numpy(speak_text(base, base.acoustic, vocoder, utterance.text).samples),
-                CLONE: torch.from_numpy(speak_text(base, model, vocoder, utterance.text).samples),
-            }
-            for system, samples in said.items():
-                scores = scorer.score(
-                    samples.numpy(),
-                    rate,
-                    id=utterance.id,
-                    speaker=speaker,
-                    system=system,
-                    text=utterance.text,
-                    voice=embedding,
-                    reference=None if system == REAL else real,
-                )
-                rows.append(scores)
-                keep(Clip(utterance, system, samples, rate, scores))
+        voices = {MEAN: base.acoustic, CLONE: voice.apply(base, speaker)}
+        cache = config.output / "cache"
+        spoken += score_voices(base, voices, vocoder, score_on, len(score_on), scorer, adapt_on, cache)
         report(f"{speaker}: {len(score_on)} sentences scored")
-    return rows
+    return spoken

@@ -1,77 +1,122 @@
-"""Scoring one voice on real sentences of its speaker, beside the recordings and their copy-synthesis."""
+"""Scoring voices on real sentences of one speaker, beside the recordings and their copy-synthesis."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import dataclasses
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from tts_meta.audio import MelSpec, prepare_waveform, read_audio
+from tts_meta.audio.io import Waveform
 from tts_meta.corpus import Utterance
 from tts_meta.evaluate.scores import Scorer, Scores
 from tts_meta.evaluate.similarity import mean_embedding
 from tts_meta.evaluate.speaker_encoder import Embedding, SpeakerEncoder
+from tts_meta.evaluate.table import read_scores, write_scores
 from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.base import Base
 from tts_meta.models.vocoder import Vocoder
 from tts_meta.synth import speak_text
 
-REAL, COPY, VOICE = "real recording", "copy-synthesis", "voice"
+REAL, COPY = "real recording", "copy-synthesis"
 REFERENCES = 5
 """Real sentences whose mean embedding a sentence is compared to, itself left out."""
 
 
-def score_voice(
+@dataclass(frozen=True, eq=False)
+class Spoken:
+    """One scored sentence as one system says it: samples `(S,)` at `rate` and its scores."""
+
+    utterance: Utterance
+    system: str
+    samples: Waveform
+    rate: int
+    scores: Scores
+
+
+def score_voices(
     base: Base,
-    model: AcousticModel,
+    voices: Mapping[str, AcousticModel],
     vocoder: Vocoder,
     utterances: Sequence[Utterance],
     count: int,
     scorer: Scorer,
+    references: Sequence[Utterance] = (),
+    cache: Path | None = None,
     report: Callable[[int, int], None] = lambda done, total: None,
-) -> list[Scores]:
-    """Scores of the first `count` of one speaker's utterances, as recorded, copied and spoken by `model`.
+) -> list[Spoken]:
+    """The first `count` of one speaker's utterances as recorded, copied, and spoken by each voice, with scores.
 
-    `report` is told (sentences done, sentences in all). Similarity is left out where there is no other recording to compare to. Raises TtsMetaError naming a recording that
-    cannot be used.
+    Similarity is to the mean of `REFERENCES` of the `references`, or of the other utterances where there are none; it
+    is left out where there is nothing to compare to. `cache`: a folder where scores are kept by what was judged.
+    `report` is told (sentences done, sentences in all). Raises TtsMetaError naming a recording that cannot be used.
     """
     rate = base.config.audio.mel.sample_rate
     mel_spec = MelSpec(base.config.audio.mel)
-    encoder = SpeakerEncoder.load(scorer.settings.device) if "similarity" in scorer.metrics else None
-    real = [
-        prepare_waveform(read_audio(one.audio, rate), base.config.audio, str(one.audio))
-        for one in utterances[: max(count, REFERENCES + 1)]
-    ]
-    embeddings = [encoder.embed(samples, rate) for samples in real] if encoder is not None else []
-    rows: list[Scores] = []
+
+    def load(one: Utterance) -> Waveform:
+        return prepare_waveform(read_audio(one.audio, rate), base.config.audio, str(one.audio))
+
+    compared = references or utterances[: max(count, REFERENCES + 1)]
+    embeddings: dict[str, Embedding] = {}
+    if "similarity" in scorer.metrics:
+        encoder = SpeakerEncoder.load(scorer.settings.device)
+        embeddings = {one.id: encoder.embed(load(one), rate) for one in compared}
+    spoken: list[Spoken] = []
     for number, utterance in enumerate(utterances[:count]):
+        real = load(utterance)
         with torch.inference_mode():
-            copy = vocoder(mel_spec(torch.from_numpy(real[number])[None]))[0].float().cpu().numpy()
-        spoken = speak_text(base, model, vocoder, utterance.text)
-        said = {
-            REAL: (real[number], rate),
-            COPY: (copy, vocoder.sample_rate),
-            VOICE: (np.asarray(spoken.samples), spoken.rate),
-        }
+            copy = vocoder(mel_spec(torch.from_numpy(real)[None]))[0].float().cpu().numpy()
+        said = {REAL: (real, rate), COPY: (copy, vocoder.sample_rate)}
+        for system, model in voices.items():
+            speech = speak_text(base, model, vocoder, utterance.text)
+            said[system] = (speech.samples, speech.rate)
+        others = [embedding for id, embedding in embeddings.items() if id != utterance.id][:REFERENCES]
+        voice = mean_embedding(others) if others else None
         for system, (samples, its_rate) in said.items():
-            rows.append(
-                scorer.score(
-                    samples,
-                    its_rate,
-                    id=utterance.id,
-                    speaker=utterance.speaker,
-                    system=system,
-                    text=utterance.text,
-                    voice=_others(embeddings, number),
-                    reference=None if system == REAL else real[number],
-                    reference_rate=rate,
-                )
-            )
+            reference = None if system == REAL else real
+            scores = _scored(scorer, cache, utterance, system, samples, its_rate, voice, reference, rate)
+            spoken.append(Spoken(utterance, system, samples, its_rate, scores))
         report(number + 1, count)
-    return rows
+    return spoken
 
 
-def _others(embeddings: Sequence[Embedding], number: int) -> Embedding | None:
-    others = [*embeddings[:number], *embeddings[number + 1 :]][:REFERENCES]
-    return mean_embedding(others) if others else None
+def _scored(
+    scorer: Scorer,
+    cache: Path | None,
+    utterance: Utterance,
+    system: str,
+    samples: Waveform,
+    rate: int,
+    voice: Embedding | None,
+    reference: Waveform | None,
+    reference_rate: int,
+) -> Scores:
+    """Score one clip, or read its scores where the very same clip was judged before by the same metrics."""
+    key = hashlib.sha256(
+        f"{rate} {reference_rate} {utterance.text} {scorer.settings} {sorted(scorer.metrics)}".encode()
+    )
+    for part in (samples, voice, reference):
+        key.update(b"none" if part is None else np.ascontiguousarray(part).tobytes())
+    path = None if cache is None else cache / f"{key.hexdigest()}.jsonl"
+    if path is not None and path.exists():
+        return dataclasses.replace(read_scores(path)[0], system=system)
+    scores = scorer.score(
+        samples,
+        rate,
+        id=utterance.id,
+        speaker=utterance.speaker,
+        system=system,
+        text=utterance.text,
+        voice=voice,
+        reference=reference,
+        reference_rate=reference_rate,
+    )
+    if path is not None:
+        write_scores(path, [scores])
+    return scores

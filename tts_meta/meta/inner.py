@@ -29,8 +29,8 @@ class AdamState:
 class ProximalAdam:
     """Adam (Kingma and Ba 2015) on the likelihood, then the proximal step of the prior in Adam's own metric.
 
-    Each parameter's proximal step has the step size that its gradient was multiplied by, η / (√v̂ + ε). With η itself the
-    fixed point would be |θ - φ| = σ² whatever the gradient's size; so it is the MAP, ∇ + (θ - φ) / σ² = 0.
+    Each parameter's proximal step has the step size that its gradient was multiplied by, η / (√v̂ + ε). With η itself
+    the fixed point would be |θ - φ| = σ² whatever the gradient's size; so it is the MAP, ∇ + (θ - φ) / σ² = 0.
     """
 
     learning_rate: float = 1e-3

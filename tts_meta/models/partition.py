@@ -60,7 +60,8 @@ class Partition:
     def by_layer(cls, model: nn.Module, prefix: str = "") -> Partition:
         """One module for each of torch's layers, or layers derived from them, LayerNorms with the layer before them.
 
-        Parameters held directly by a container, or by a layer of another make, are a module each. `prefix` goes before every module's name.
+        Parameters held directly by a container, or by a layer of another make, are a module each. `prefix` goes before
+        every module's name.
         """
         patterns: dict[str, list[str]] = {}
         for name, layer in model.named_modules():
@@ -74,12 +75,11 @@ class Partition:
             else:
                 patterns[name] = own
         partition = cls.from_patterns(model, patterns)
-        return cls(
-            tuple(
-                Module(prefix + module.name, module.kind, tuple(prefix + name for name in module.parameters), module.size)
-                for module in partition.modules
-            )
-        )
+        named = []
+        for module in partition.modules:
+            parameters = tuple(prefix + name for name in module.parameters)
+            named.append(Module(prefix + module.name, module.kind, parameters, module.size))
+        return cls(tuple(named))
 
     def __add__(self, other: Partition) -> Partition:
         return Partition(self.modules + other.modules)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tts_meta.config import MelConfig
-from tts_meta.evaluate.cloning import Clip as Spoken
-from tts_meta.evaluate.scores import Scores, columns
+from tts_meta.evaluate.scores import columns
 from tts_meta.evaluate.table import markdown_table, summarise, write_scores
+from tts_meta.evaluate.voice import Spoken
 from tts_meta.files import atomic_file
 from tts_meta.report.page import Clip, ListeningPage
 
@@ -16,10 +16,9 @@ _SHOWN = 2
 """Sentences of each speaker on the page."""
 
 
-def write_cloning_report(
-    folder: Path, rows: Sequence[Scores], spoken: Sequence[Spoken], config: MelConfig, title: str
-) -> str:
+def write_cloning_report(folder: Path, spoken: Sequence[Spoken], config: MelConfig, title: str) -> str:
     """Write the scores, the tables and the page; return the table by system, in Markdown."""
+    rows = [clip.scores for clip in spoken]
     by_system = markdown_table(summarise(rows))
     by_speaker = markdown_table(summarise(rows, by=("system", "speaker")), "System / speaker")
     write_scores(folder / "scores.jsonl", rows)
@@ -43,7 +42,7 @@ def write_cloning_report(
             clips = [
                 Clip(
                     clip.system,
-                    samples=clip.samples.numpy(),
+                    samples=clip.samples,
                     rate=clip.rate,
                     scores={
                         c.heading: round(clip.scores[c.name], c.digits) for c in shown if c.name in clip.scores.measures

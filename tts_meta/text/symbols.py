@@ -13,18 +13,26 @@ from tts_meta.errors import TtsMetaError
 START, END = "^", "$"
 # Strongest first: between two words only the strongest of what stands there is kept.
 BOUNDARIES: tuple[str, ...] = (".", "?", "!", "…", ";", ":", "—", ",", " ")
-_SAME_PAUSE = {
+_SAME_PAUSE: dict[str, str] = {
     "(": ",",
     ")": ",",
     "[": ",",
     "]": ",",
     "–": "—",
-    "-": "—",
+    "-": " ",
     '"': " ",
     "“": " ",
     "”": " ",
     "«": " ",
     "»": " ",
+    "„": " ",
+    "¿": " ",
+    "¡": " ",
+    "。": ".",
+    "、": ",",
+    "，": ",",
+    "？": "?",
+    "！": "!",
 }
 _STRESS = re.compile(r"[ˈˌ]?.", re.DOTALL)
 

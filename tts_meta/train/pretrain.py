@@ -31,6 +31,7 @@ from tts_meta.train.aligner import aligner_loss, symbol_log_prior
 from tts_meta.train.bootstrap import bootstrap_durations
 from tts_meta.train.data import BatchStream, align_examples, load_examples
 from tts_meta.train.fit import FitSettings, fit
+from tts_meta.train.pieces import cut_at_pauses
 
 _VALIDATION_EVERY = 80
 """One utterance in so many of the training speakers is kept for validation."""
@@ -61,20 +62,35 @@ def pretrain(config: PretrainConfig) -> Path:
     console.print(f"{len(examples)} utterances of {len(base.speakers)} speakers; {len(held)} utterances held back")
     if not _train_aligner(config, base, examples, deadline):
         raise TtsMetaError("the time is up while training the aligner; run the same command again to go on")
-    aligned = align_examples(examples, base, config.output / "left_out.jsonl")
-    examples = list(track(aligned, "alignment", len(examples), console=console))
-    longest = config.max_seconds / config.base.audio.mel.frame_seconds
-    examples = [example for example in examples if len(example.mel) <= longest]
-    console.print(f"{len(examples)} utterances aligned and at most {config.max_seconds:.0f} s long")
+    examples = _aligned(config, base, examples, console)
+    utterances = len(examples)
+    frame = config.base.audio.mel.frame_seconds
+    shortest, pause = round(config.piece_seconds / frame), max(1, round(config.pause_seconds / frame))
+    if config.piece_seconds:
+        examples = [piece for e in examples for piece in cut_at_pauses(e, base.silent, shortest, pause)]
+    examples = [example for example in examples if len(example.mel) <= config.max_seconds / frame]
+    console.print(f"{utterances} utterances aligned; {len(examples)} pieces of at most {config.max_seconds:.0f} s")
 
     done = _train_acoustic(config, base, examples, deadline)
     base.acoustic.speaker.centre()
     folder = config.output / "base"
-    base.state |= {"steps": config.acoustic.steps, "corpus": str(config.manifest), "utterances": len(examples)}
+    base.state |= {"steps": config.acoustic.steps, "corpus": str(config.manifest), "utterances": utterances}
     save_base(base, folder)
     if not done:
         raise TtsMetaError(f"the time is up; {folder} holds the voice so far, run the same command again to go on")
     return folder
+
+
+def _aligned(config: PretrainConfig, base: Base, examples: list[Example], console: Console) -> list[Example]:
+    """Examples with durations, aligned once a run; those that do not match their texts are left out and listed."""
+    path = config.output / "durations.safetensors"
+    if not path.exists():
+        aligned = align_examples(examples, base, config.output / "left_out.jsonl")
+        found = {e.id: e.durations for e in track(aligned, "alignment", len(examples), console=console)}
+        with atomic_file(path) as temporary:
+            write_tensors(temporary, found)
+    known = safetensors.torch.load_file(path)
+    return [dataclasses.replace(e, durations=known[e.id]) for e in examples if e.id in known]
 
 
 def _claim_folder(config: PretrainConfig) -> None:

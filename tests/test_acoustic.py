@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from helpers import batch_of, random_example, randomise, tiny_base
+from torch import Tensor
+from torch.func import functional_call, grad
+
+from tts_meta.corpus import Example
+from tts_meta.models.acoustic import AcousticModel
+from tts_meta.models.base import Base
+from tts_meta.models.layers import upsample
+from tts_meta.models.losses import acoustic_loss
+
+SENTENCES = ["abc de.", "hgf, edcba abc!", "ab", "cab bed fed, gab head ha?"]
+
+
+@pytest.fixture(scope="module", params=[1, 2, 3], ids=lambda value: f"R={value}")
+def base(request: pytest.FixtureRequest) -> Base:
+    """With weights moved from their initial values, so that the decoder listens to its own past."""
+    base = tiny_base(reduction=request.param)
+    randomise(base.acoustic, seed=1)
+    return base
+
+
+def fed_with_its_own_output(base: Base, example: Example) -> Tensor:
+    """Teacher-forced frames `(T, M)` where every step saw the model's own frame before it.
+
+    Step s hangs on steps before s only, so that feeding the output back once a step reaches the fixed point.
+    """
+    model = base.acoustic
+    frames = int(example.durations.sum())
+    steps = -(-frames // model.reduction)
+    batch = batch_of(base, replace(example, mel=torch.zeros(frames, model.n_mels)))
+    output = model(batch)
+    for _ in range(steps):
+        output = model(replace(batch, mel=output.mel_before))
+    return output.mel[0, :frames]
+
+
+@pytest.mark.parametrize("pad", [0, 1, 2])
+@pytest.mark.parametrize("sentence", SENTENCES)
+def test_generation_with_cached_state_is_the_teacher_forced_pass_fed_with_its_own_output(
+    base: Base, sentence: str, pad: int
+) -> None:
+    example = random_example(base, sentence, seed=len(sentence), speaker="ben")
+    example.durations[-1] += pad  # So that the frames fill the last step or do not.
+    forced = fed_with_its_own_output(base, example)
+    generated = base.acoustic.generate(example.tokens, speaker=1, durations=example.durations)
+    assert generated.shape == forced.shape and float(generated.std()) > 0.1
+    torch.testing.assert_close(generated, forced, atol=1e-4, rtol=0)
+
+
+def test_the_decoder_listens_to_the_frames_before(base: Base) -> None:
+    example = random_example(base, SENTENCES[1], seed=0)
+    one = base.acoustic(batch_of(base, example)).mel
+    two = base.acoustic(batch_of(base, replace(example, mel=example.mel + 1.0))).mel
+    assert float((one - two).abs().mean()) > 1e-3
+
+
+def test_a_step_does_not_see_its_own_true_frames_or_later_ones(base: Base) -> None:
+    model = base.acoustic
+    batch = batch_of(base, random_example(base, SENTENCES[1], seed=0))
+    changed = batch.mel.clone()
+    start = 4 * model.reduction
+    changed[:, start:] += 5.0
+    one, two = model(batch).mel_before, model(replace(batch, mel=changed)).mel_before
+    assert torch.equal(one[:, : start + model.reduction], two[:, : start + model.reduction])
+    assert not torch.allclose(one[:, start + model.reduction :], two[:, start + model.reduction :])
+
+
+def test_padding_of_a_batch_changes_nothing_inside_a_sentence(base: Base) -> None:
+    examples = [random_example(base, s, seed=n, speaker=("ann", "ben")[n % 2]) for n, s in enumerate(SENTENCES)]
+    together = base.acoustic(batch_of(base, *examples))
+    for number, example in enumerate(examples):
+        alone = base.acoustic(batch_of(base, example))
+        frames, symbols = len(example.mel), len(example.tokens)
+        for name, size in (("mel", frames), ("mel_before", frames), ("log_durations", symbols)):
+            one, two = getattr(together, name)[number, :size], getattr(alone, name)[0, :size]
+            torch.testing.assert_close(one, two, atol=1e-4, rtol=0, msg=lambda text, name=name: f"{name}: {text}")
+
+
+def test_what_stands_in_the_padding_changes_nothing(base: Base) -> None:
+    examples = [random_example(base, s, seed=n) for n, s in enumerate(SENTENCES)]
+    batch = batch_of(base, *examples)
+    outside = torch.arange(batch.mel.shape[1]) >= batch.mel_lengths[:, None]
+    dirty = replace(batch, mel=torch.where(outside.unsqueeze(-1), 7.0, batch.mel))
+    one, two = base.acoustic(batch), base.acoustic(dirty)
+    for number, example in enumerate(examples):
+        frames = len(example.mel)
+        torch.testing.assert_close(one.mel[number, :frames], two.mel[number, :frames], atol=1e-5, rtol=0)
+    assert float(acoustic_loss(base.acoustic, one, batch).nll) == pytest.approx(
+        float(acoustic_loss(base.acoustic, two, dirty).nll), rel=1e-6
+    )
+
+
+def test_each_step_of_clear_durations_reads_its_own_symbol() -> None:
+    encoded = torch.eye(4)[None]
+    durations = torch.tensor([[4, 0, 8, 4]])
+    mask = torch.tensor([[True, True, True, True]])
+    context = upsample(encoded, durations, torch.full((1, 4), 0.3), mask, 8, 2)
+    expected = torch.eye(4)[[0, 0, 2, 2, 2, 2, 3, 3]]
+    torch.testing.assert_close(context[0].round(), expected)
+    assert (context[0, :, 1] == 0).all(), "a symbol of no frames weighs nothing"
+
+
+def test_upsampling_weights_are_normal_densities_around_the_centres_of_symbols() -> None:
+    durations, spread = torch.tensor([[3, 5, 2]]), torch.tensor([[1.0, 2.0, 0.7]])
+    weights = upsample(torch.eye(3)[None], durations, spread, torch.ones(1, 3, dtype=torch.bool), 10, 1)[0]
+    normal = torch.distributions.Normal(torch.tensor([1.5, 5.5, 9.0]), spread[0])
+    density = normal.log_prob(torch.arange(10)[:, None] + 0.5).exp()
+    torch.testing.assert_close(weights, density / density.sum(1, keepdim=True))
+
+
+@pytest.mark.parametrize("pace", [0.5, 1.0, 2.0, 4.0])
+def test_pace_divides_the_frames(base: Base, pace: float) -> None:
+    tokens = base.symbols.encode(SENTENCES[3])
+    whole, paced = base.acoustic.generate(tokens), base.acoustic.generate(tokens, pace=pace)
+    assert len(whole) > 40
+    assert abs(len(paced) - len(whole) / pace) <= 0.5 + 0.5 / pace
+
+
+def test_rounded_durations_stay_within_a_frame_of_the_prediction_at_every_symbol(base: Base) -> None:
+    model = base.acoustic
+    tokens = base.symbols.encode(SENTENCES[3])
+    encoded = model.encode(tokens[None], torch.tensor([len(tokens)]), torch.tensor([-1]))
+    mask = torch.ones(1, len(tokens), dtype=torch.bool)
+    exact = model.duration(encoded, mask)[0].expm1().clamp(min=0)
+    assert float((model.durations(encoded, mask).cumsum(1) - exact.cumsum(1)).abs().max()) <= 0.51
+
+
+def test_a_sentence_predicted_to_take_no_time_takes_one_frame() -> None:
+    base = tiny_base()
+    with torch.no_grad():
+        base.acoustic.duration.output.bias.fill_(-9.0)
+    assert base.acoustic.generate(base.symbols.encode("ab")).shape == (1, 80)
+
+
+def test_prenet_dropout_at_generation_is_drawn_from_the_generator_given(base: Base) -> None:
+    tokens = base.symbols.encode(SENTENCES[0])
+
+    def say(seed: int, dropout: float) -> Tensor:
+        return base.acoustic.generate(tokens, prenet_dropout=dropout, generator=torch.Generator().manual_seed(seed))
+
+    before = torch.get_rng_state()
+    assert torch.equal(say(1, 0.5), say(1, 0.5)) and not torch.equal(say(1, 0.5), say(2, 0.5))
+    assert torch.equal(say(1, 0.0), say(2, 0.0))
+    assert torch.equal(torch.get_rng_state(), before), "the global random state is not touched"
+
+
+def test_speakers_differ_and_the_mean_voice_is_none_of_them(base: Base) -> None:
+    tokens = base.symbols.encode(SENTENCES[0])
+    durations = torch.full_like(tokens, 3)
+    mels = [base.acoustic.generate(tokens, speaker, durations) for speaker in (-1, 0, 1)]
+    for one, two in ((0, 1), (0, 2), (1, 2)):
+        assert not torch.allclose(mels[one], mels[two])
+
+
+def test_centring_speakers_changes_no_speaker_and_makes_the_mean_their_mean() -> None:
+    speaker = tiny_base().acoustic.speaker
+    with torch.no_grad():
+        speaker.offsets += 3.0
+    index = torch.tensor([0, 1])
+    before = speaker(index)
+    speaker.centre()
+    torch.testing.assert_close(speaker(index), before)
+    torch.testing.assert_close(speaker(torch.tensor([-1]))[0], before.mean(0))
+
+
+def test_functional_call_through_the_recurrent_layers_is_the_plain_module(base: Base) -> None:
+    model = base.acoustic
+    batch = batch_of(base, *(random_example(base, s, seed=n) for n, s in enumerate(SENTENCES[:2])))
+    params = {name: value.detach() for name, value in model.named_parameters()}
+    assert torch.equal(functional_call(model, params, (batch,)).mel, model(batch).mel)
+    # Other values are used, as if they were the module's own, and the module's own stay.
+    moved = {name: value + 0.05 for name, value in params.items()}
+    other = tiny_base(reduction=model.reduction).acoustic
+    other.load_state_dict(model.state_dict() | moved)
+    torch.testing.assert_close(functional_call(model, moved, (batch,)).mel, other(batch).mel, atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(other(batch).mel, model(batch).mel, atol=1e-2)
+    assert all(torch.equal(value, params[name]) for name, value in model.named_parameters())
+
+
+def test_gradients_through_functional_call_are_those_of_the_plain_module(base: Base) -> None:
+    model = base.acoustic
+    batch = batch_of(base, *(random_example(base, s, seed=n) for n, s in enumerate(SENTENCES[:2])))
+
+    def loss(params: dict[str, Tensor], module: AcousticModel) -> Tensor:
+        return acoustic_loss(module, functional_call(module, params, (batch,)), batch).nll
+
+    params = {name: value.detach() for name, value in model.named_parameters()}
+    through = grad(loss)(params, model)
+    plain = tiny_base(reduction=model.reduction).acoustic.requires_grad_(True)
+    plain.load_state_dict(model.state_dict())
+    acoustic_loss(plain, plain(batch), batch).nll.backward()
+    for name, parameter in plain.named_parameters():
+        assert parameter.grad is not None, name
+        torch.testing.assert_close(
+            through[name], parameter.grad, atol=1e-3, rtol=1e-3, msg=lambda text, n=name: n + text
+        )
+    assert all(float(value.abs().max()) > 0 for value in through.values()), "every parameter matters"

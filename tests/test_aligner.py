@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from helpers import tiny_base
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tts_meta.errors import TtsMetaError
+from tts_meta.models.aligner import Aligner, best_path, pause_cost
+
+
+@st.composite
+def problems(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
+    """Scores `(T, N)` and which of the N places may be skipped, at least one not."""
+    places = draw(st.integers(1, 5))
+    skippable = np.array(draw(st.lists(st.booleans(), min_size=places, max_size=places)))
+    if skippable.all():
+        skippable[draw(st.integers(0, places - 1))] = False
+    frames = draw(st.integers(places, 7))
+    random = np.random.default_rng(draw(st.integers(0, 10**6)))
+    return random.normal(size=(frames, places)), skippable
+
+
+def all_paths(frames: int, skippable: np.ndarray) -> Iterator[tuple[int, ...]]:
+    """Every monotonic path, from the definition: a place is left out only if it may be skipped, one at a time."""
+    spoken = np.flatnonzero(~skippable)
+    for path in itertools.combinations_with_replacement(range(len(skippable)), frames):
+        steps = np.diff(path)
+        over = [place + 1 for place, step in zip(path, steps, strict=False) if step == 2]
+        if path[0] <= spoken[0] and path[-1] >= spoken[-1] and (steps <= 2).all() and skippable[over].all():
+            yield path
+
+
+@given(problems())
+def test_the_best_path_scores_as_the_best_of_all_paths(problem: tuple[np.ndarray, np.ndarray]) -> None:
+    scores, skippable = problem
+    places = np.arange(len(scores))
+    found = best_path(scores, skippable)
+    allowed = list(all_paths(len(scores), skippable))
+    assert tuple(found) in allowed
+    best = max(scores[places, list(path)].sum() for path in allowed)
+    assert scores[places, found].sum() == pytest.approx(best)
+
+
+@given(problems())
+def test_every_phone_has_a_frame(problem: tuple[np.ndarray, np.ndarray]) -> None:
+    scores, skippable = problem
+    assert set(np.flatnonzero(~skippable)) <= set(best_path(scores, skippable))
+
+
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=8))
+def test_a_clear_path_is_found_exactly(durations: list[int]) -> None:
+    truth = np.repeat(np.arange(len(durations)), durations)
+    scores = np.where(truth[:, None] == np.arange(len(durations)), 0.0, -5.0)
+    assert (best_path(scores, np.zeros(len(durations), bool)) == truth).all()
+
+
+def test_a_pause_that_is_not_made_takes_no_frame() -> None:
+    skippable = np.array([True, False, True, False, True])
+    scores = np.where(skippable, -9.0, 0.0) * np.ones((6, 1))
+    assert set(best_path(scores, skippable)) == {1, 3}
+
+
+@pytest.fixture(scope="module")
+def aligner() -> Aligner:
+    return tiny_base().aligner
+
+
+@pytest.mark.parametrize("frames", [20, 21])
+def test_log_probabilities_sum_to_one_for_every_frame(aligner: Aligner, frames: int) -> None:
+    log_probs = aligner(torch.randn(2, frames, 80) - 5, torch.tensor([frames, frames - 3]))
+    assert log_probs.shape == (2, frames, len(aligner.log_prior))
+    torch.testing.assert_close(log_probs.exp().sum(-1), torch.ones(2, frames))
+
+
+def test_a_constant_added_to_a_recording_changes_nothing(aligner: Aligner) -> None:
+    mel = torch.randn(1, 20, 80)
+    tilt = torch.linspace(-3, 3, 80)
+    length = torch.tensor([20])
+    torch.testing.assert_close(aligner(mel, length), aligner(mel + tilt, length), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("frames", [9, 40, 41])
+def test_durations_cover_every_frame_and_give_each_phone_one(frames: int) -> None:
+    base = tiny_base()
+    tokens = base.symbols.encode("abc de, fg.")
+    mel = torch.randn(frames, 80, generator=torch.Generator().manual_seed(frames)) - 5
+    alignment = base.aligner.align(mel, tokens, base.silent)
+    assert alignment.durations.shape == tokens.shape and alignment.durations.dtype == torch.int64
+    assert int(alignment.durations.sum()) == frames
+    assert (alignment.durations[~base.silent[tokens]] >= 1).all()
+    assert -20 < alignment.score < 0
+
+
+def test_a_recording_shorter_than_its_transcript_is_named() -> None:
+    base = tiny_base()
+    with pytest.raises(TtsMetaError, match=r"^a\.wav: too short for its transcript"):
+        base.aligner.align(torch.randn(6, 80), base.symbols.encode("abc defg"), base.silent, "a.wav")
+
+
+def test_a_score_matches_unless_it_is_far_below_those_of_training() -> None:
+    aligner = tiny_base().aligner
+    aligner.score_range.copy_(torch.tensor([-1.4, -0.4]))
+    assert aligner.matches(-0.1) and aligner.matches(-0.4) and aligner.matches(-1.4)
+    assert aligner.matches(-1.89) and not aligner.matches(-1.91)
+
+
+def test_calling_a_frame_a_pause_is_free_where_it_is_quiet_and_dear_where_it_is_loud() -> None:
+    mel = torch.full((1, 20, 80), -3.0)
+    mel[0, :5] = -8.0
+    cost = pause_cost(mel)[0]
+    assert (cost[:5] == 0).all() and (cost[5:] > 3).all()
+    torch.testing.assert_close(pause_cost(mel + 2.0)[0], cost)

@@ -1,0 +1,366 @@
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from commands import Result, run, write_base, write_recordings
+from helpers import RATE, tiny_base, tone_corpus
+
+from tts_meta.adapt import CloneSettings, Voice, adaptable
+from tts_meta.adapt import clone as clone_voice
+from tts_meta.cli import main
+from tts_meta.cli.app import VERBS
+from tts_meta.cli.console import Stopwatch, table
+from tts_meta.models.base import load_base
+from tts_meta.synth import speak as speak_in
+
+QUICK = ("--steps", 3, "--learning-rate", 0.01)
+LAST_RESORT = ("--vocoder", "griffin-lim")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny base, five recordings and a voice cloned from them."""
+    folder = tmp_path_factory.mktemp("cli")
+    base, audio = write_base(folder / "base"), write_recordings(folder, 5)
+    clone_voice(audio, base=base, settings=CloneSettings(steps=3, learning_rate=0.1)).save(
+        folder / "ann.voice.safetensors"
+    )
+    return folder
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]):
+    return lambda *arguments: run(capsys, *arguments)
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.__name__)
+def test_the_help_of_every_verb_is_one_line_each_and_an_example(say, verb) -> None:
+    result = say(verb.__name__, "--help")
+    assert result.status == 0 and result.err == ""
+    assert f"\n  tts-meta {verb.__name__} " in result.out
+    assert max(map(len, result.out.splitlines())) <= 110
+
+
+def test_the_program_without_a_verb_shows_all_of_them(say) -> None:
+    result = say()
+    assert result.status == 0 and all(f"\n  {verb.__name__} " in result.out for verb in VERBS)
+    assert "..." not in result.out.partition("Commands:")[2], "a summary is cut off"
+
+
+def test_help_and_version_load_nothing_heavy() -> None:
+    code = "import sys; from tts_meta.cli import main; status = [main([]), main(['--version']), main(['clone', '-h'])]\n"
+    code += "print(status, [n for n in ('torch', 'numpy', 'soundfile', 'safetensors', 'rich') if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[0, 0, 0] []" and done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["sing"], "No such command 'sing'"),
+        (["speak", "base", "a", "-o", "a.wav", "--loud"], "No such option: --loud"),
+        (["speak", "base", "a"], "Missing option '-o'"),
+        (["clone", "-o", "a.voice.safetensors"], "Missing argument 'AUDIO"),
+        (["clone", "a.wav", "-o", "a.safetensors"], "must be named NAME.voice.safetensors"),
+        (["clone", "a.wav", "-o", "a.voice.safetensors", "--steps", "-1"], "--steps"),
+        (["clone", "a.wav", "-o", "a.voice.safetensors", "--learning-rate", "0"], "must be above 0"),
+        (["clone", "a.wav", "-o", "a.voice.safetensors", "--variance", "-2"], "must be above 0"),
+        (["clone", "a.wav", "-o", "a.voice.safetensors", "--consent", "a\nb"], "one line"),
+        (["speak", "base", "a", "-o", "a.mp3"], "must be named NAME.wav"),
+        (["speak", "base", "a", "-o", "a.wav", "--pace", "9"], "--pace"),
+        (["speak", "base", "-o", "a.wav"], "no text"),
+        (["speak", "base", "a", "--file", "a.txt", "-o", "a.wav"], "one of them"),
+        (["speak", "a.voice.safetensors", "a", "-o", "a.wav", "--speaker", "ann"], "use it with VOICE `base`"),
+        (["speak", "base", "a", "-o", "-", "--json"], "without --json"),
+        (["prepare", "no-such", ".", "out"], "the corpora are: folder"),
+    ],
+)
+def test_a_wrong_call_is_one_line_and_status_2(say, arguments: list[str], said: str) -> None:
+    assert say(*arguments).failed(2, said)
+
+
+def clone(say, place: Path, out: Path, *options: object) -> Result:
+    audio = sorted(place.glob("say*.wav"))
+    return say("clone", *audio, "-o", out, "--base", place / "base", *QUICK, *options)
+
+
+def test_clone_inspect_speak(say, place: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "ann.voice.safetensors"
+    cloned = clone(say, place, out, "--consent", "Ann, today", "--json")
+    assert cloned.status == 0 and cloned.err == ""
+    assert cloned.json["bytes"] == out.stat().st_size and cloned.json["sentences"] == 4
+    assert cloned.json["held_out_after"] != cloned.json["held_out_before"]
+
+    inspected = say("inspect", out, "--json").json
+    assert inspected["consent"] == "Ann, today" and inspected["steps"] == 3
+    assert inspected["base"] == load_base(place / "base").hash and inspected["modules"] == cloned.json["modules"]
+
+    said = ("speak", out, "abc de.", "--base", place / "base", *LAST_RESORT, "-o")
+    assert say(*said, tmp_path / "a.wav").status == 0
+    samples, rate = soundfile.read(tmp_path / "a.wav")
+    assert rate == RATE and len(samples) > 1000
+    expected = speak_in(out, "abc de.", base=place / "base", vocoder="griffin-lim")
+    np.testing.assert_allclose(samples, np.clip(expected.samples, -1, 1), atol=1e-4)
+
+
+def test_the_command_clones_what_the_library_clones(say, place: Path, tmp_path: Path) -> None:
+    clone(say, place, tmp_path / "a.voice.safetensors", "--modules", "decoder.*", "--variance", 0.5, "--seed", 7)
+    settings = CloneSettings(("decoder.*",), steps=3, learning_rate=0.01, variance=0.5, seed=7)
+    clone_voice(sorted(place.glob("say*.wav")), base=place / "base", settings=settings).save(
+        tmp_path / "b.voice.safetensors"
+    )
+    one, two = (Voice.load(tmp_path / f"{name}.voice.safetensors") for name in "ab")
+    assert one.modules == two.modules and all(name.startswith("decoder.") for name in one.modules)
+    assert all(torch.equal(delta, two.deltas[name]) for name, delta in one.deltas.items())
+
+
+def test_what_clone_prints_for_people_holds_the_file_the_loss_and_the_next_command(say, place, tmp_path) -> None:
+    out = tmp_path / "a.voice.safetensors"
+    printed = clone(say, place, out).out
+    assert printed.startswith(f"{out}: ") and "4 sentences" in printed and "held out" in printed
+    assert f"tts-meta speak {out} " in printed.splitlines()[-1]
+
+
+def test_clone_takes_transcripts_from_a_file(say, place: Path, tmp_path: Path) -> None:
+    audio = sorted(place.glob("say*.wav"))[0]
+    copy = tmp_path / "copy.wav"
+    copy.write_bytes(audio.read_bytes())
+    (tmp_path / "list.txt").write_text(f"copy|{audio.with_suffix('.txt').read_text()}\n")
+    out = tmp_path / "a.voice.safetensors"
+    options = ("-o", out, "--base", place / "base", "--steps", 1, "--transcripts", tmp_path / "list.txt", "--json")
+    assert say("clone", copy, *options).json["sentences"] == 1
+
+
+def test_clone_asks_whisper_only_for_what_has_no_transcript(say, place, tmp_path, monkeypatch) -> None:
+    heard: list[int] = []
+
+    class Ear:
+        def __init__(self, model: str | None) -> None:
+            assert model == "small"
+
+        def __call__(self, samples: np.ndarray, rate: int) -> str:
+            heard.append(rate)
+            return "abc"
+
+    monkeypatch.setattr("tts_meta.evaluate.words.Transcriber", Ear)
+    with_text, without = sorted(place.glob("say*.wav"))[0], tmp_path / "silent_partner.wav"
+    without.write_bytes(with_text.read_bytes())
+    out = tmp_path / "a.voice.safetensors"
+    result = say("clone", with_text, without, "-o", out, "--base", place / "base", "--steps", 0, "--whisper", "small")
+    assert result.status == 0 and heard == [RATE]
+    assert result.err == f'tts-meta: {without}: heard "abc"\n'
+
+
+def test_the_log_of_a_clone_holds_losses_and_samples_before_after_and_real(say, place, tmp_path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for _ in range(2):  # the second time in place of the first
+        clone(say, place, tmp_path / "a.voice.safetensors", "--log", tmp_path / "log", *LAST_RESORT, "--force")
+    assert len(list((tmp_path / "log").iterdir())) == 1
+    events = EventAccumulator(str(tmp_path / "log"))
+    events.Reload()
+    tags = events.Tags()
+    samples = {"sample/real", "sample/before", "sample/after"}
+    assert [event.step for event in events.Scalars("clone/loss")] == [1, 2, 3]
+    assert "clone/held_out_loss" in tags["scalars"] and samples == set(tags["audio"]) == set(tags["images"])
+
+
+def test_a_log_folder_in_use_is_refused_without_force(say, place: Path, tmp_path: Path) -> None:
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log" / "mine.txt").touch()
+    result = clone(say, place, tmp_path / "a.voice.safetensors", "--log", tmp_path / "log")
+    assert result.failed(2, "not empty", "--force")
+
+
+def test_inspect_lists_every_parameter_of_the_base_and_what_clone_adapts(say, place: Path) -> None:
+    base = tiny_base()
+    data = say("inspect", place / "base", *LAST_RESORT, "--json").json
+    assert sum(m["parameters"] for m in data["modules"]) == sum(p.numel() for p in base.acoustic.parameters())
+    adapted = {m["module"] for m in data["modules"] if m["clone"] == "yes"}
+    assert adapted == set(adaptable(base).select(CloneSettings().modules).names)
+    lines = say("inspect", place / "base", *LAST_RESORT).out.splitlines()
+    assert [line.split()[0] for line in lines[2 : 2 + len(data["modules"])]] == [m["module"] for m in data["modules"]]
+
+
+def test_inspect_lists_the_vocoder_too(say, place: Path) -> None:
+    data = say("inspect", place / "base", "--json").json
+    assert data["vocoder"] == "hifigan" and data["totals"]["vocoder"] == 13_926_017
+    assert any(m["module"] == "vocoder.ups.0" and m["kind"] == "Upsample" for m in data["modules"])
+
+
+def spoken(path: Path) -> np.ndarray:
+    return soundfile.read(path)[0]
+
+
+def test_text_comes_from_arguments_a_file_or_stdin(say, place: Path, tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "text.txt").write_text("abc de. fgh.\n")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"abc de. fgh.\n")))
+    options = ("--base", place / "base", *LAST_RESORT, "-o")
+    for number, text in enumerate((["abc de.", "fgh."], ["--file", tmp_path / "text.txt"], ["-"])):
+        assert say("speak", "base", *text, *options, tmp_path / f"{number}.wav").status == 0
+    assert len(spoken(tmp_path / "0.wav")) > 1000
+    assert (tmp_path / "0.wav").read_bytes() == (tmp_path / "1.wav").read_bytes() == (tmp_path / "2.wav").read_bytes()
+
+
+def test_a_dash_writes_the_wav_to_stdout(capfdbinary, place: Path) -> None:
+    arguments = ["speak", "base", "abc.", "--base", str(place / "base"), "--vocoder", "griffin-lim", "-o", "-"]
+    assert main(arguments) == 0
+    captured = capfdbinary.readouterr()
+    samples, rate = soundfile.read(io.BytesIO(captured.out))
+    assert rate == RATE and len(samples) > 500 and captured.err == b""
+
+
+def test_phonemes_pace_and_speaker_change_what_is_spoken(say, place: Path, tmp_path: Path) -> None:
+    lengths = {}
+    for name, options in {
+        "plain": ("abc def gh",),
+        "phonemes": ("abc def gh", "--phonemes"),
+        "fast": ("abc def gh", "--pace", 2),
+        "ben": ("abc def gh", "--speaker", "ben"),
+    }.items():
+        out = tmp_path / f"{name}.wav"
+        assert say("speak", "base", *options, "--base", place / "base", *LAST_RESORT, "-o", out).status == 0
+        lengths[name] = len(spoken(out))
+    assert lengths["fast"] < 0.6 * lengths["plain"] and lengths["phonemes"] == lengths["plain"]
+    assert (tmp_path / "ben.wav").read_bytes() != (tmp_path / "plain.wav").read_bytes()
+
+
+def test_an_unknown_training_speaker_is_refused_with_names_that_exist(say, place: Path, tmp_path: Path) -> None:
+    options = ("--base", place / "base", "--speaker", "bob", "-o", tmp_path / "a.wav")
+    assert say("speak", "base", "abc", *options).failed(2, "no speaker 'bob'", "ann, ben")
+
+
+def test_timings_name_every_stage_and_add_up(say, place: Path, tmp_path: Path) -> None:
+    command = ("speak", "base", "abc.", "--base", place / "base", *LAST_RESORT, "-o", tmp_path / "a.wav", "--timings")
+    printed = say(*command).err
+    seconds = {line.rpartition("  ")[0].strip(): line.split()[-1] for line in printed.splitlines()[2:-2]}
+    stages = ["start", "load base", "load voice", "load vocoder", "load phonemizer", "text", "acoustic model"]
+    assert list(seconds) == [*stages, "vocoder", "write", "in all"]
+    assert "real-time factor" in printed
+
+    data = say(*command, "--json", "--force").json
+    length = len(spoken(tmp_path / "a.wav")) / RATE
+    synthesis = sum(data["timings"][name] for name in ("text", "acoustic model", "vocoder"))
+    assert data["seconds"] == pytest.approx(length, abs=1e-3)
+    assert data["real_time_factor"]["synthesis"] == pytest.approx(synthesis / length, abs=2e-3)
+
+
+def test_prepare_writes_a_manifest_and_does_not_overwrite_it(say, place: Path, tmp_path: Path) -> None:
+    (tmp_path / "corpus" / "ann").mkdir(parents=True)
+    write_recordings(tmp_path / "corpus" / "ann", 2)
+    (tmp_path / "corpus" / "ann" / "say1.txt").unlink()
+    command = ("prepare", "folder", tmp_path / "corpus", tmp_path / "out")
+    data = say(*command, "--json").json
+    assert data["utterances"] == 1 and data["dropped"] == 1 and data["speakers"] == ["ann"]
+    assert say(*command).failed(2, "exists already", "--force")
+    assert "1 utterances of 1 speakers" in say(*command, "--force").out
+
+
+RECIPE = """
+manifest: manifest.jsonl
+output: run
+hours: 3
+aligner: {steps: 1}
+acoustic: {steps: 1}
+"""
+
+
+def test_options_of_pretrain_take_the_place_of_the_recipe(say, tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    seen = []
+    monkeypatch.setattr("tts_meta.train.pretrain.pretrain", lambda config: seen.append(config) or tmp_path / "base")
+    assert say("pretrain", tmp_path / "recipe.yaml").out == f"{tmp_path / 'base'}\n"
+    assert say("pretrain", tmp_path / "recipe.yaml", "--hours", 0.5, "--threads", 1, "--device", "cpu").status == 0
+    assert [(config.hours, config.threads, config.device) for config in seen] == [(3, 0, "cpu"), (0.5, 1, "cpu")]
+    assert say("pretrain", tmp_path / "recipe.yaml", "--device", "tpu").failed(2, "no device 'tpu'")
+    (tmp_path / "recipe.yaml").write_text(RECIPE + "setps: 2\n")
+    assert say("pretrain", tmp_path / "recipe.yaml").failed(1, "unknown key 'setps'")
+
+
+def test_pretrain_stopped_by_ctrl_c_says_how_to_go_on(say, tmp_path: Path, monkeypatch) -> None:
+    def interrupted(config: object) -> Path:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tts_meta.train.pretrain.pretrain", interrupted)
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    assert say("pretrain", tmp_path / "recipe.yaml").failed(130, "stopped", "go on from the last checkpoint")
+
+
+def test_evaluate_scores_the_voice_beside_the_real_recordings_and_their_copies(say, place, tmp_path) -> None:
+    tone_corpus(tmp_path, utterances=6)
+    command = ("evaluate", place / "ann.voice.safetensors", tmp_path / "manifest.jsonl", "--base", place / "base")
+    assert say(*command).failed(2, "2 speakers", "--speaker")
+    options = ("--speaker", "ann", "--metric", "similarity", "--sentences", 2, *LAST_RESORT)
+    data = say(*command, *options, "--json", "--scores", tmp_path / "scores.jsonl").json
+    assert list(data["systems"]) == ["real recording", "copy-synthesis", "voice"]
+    means = {system: scores["similarity"]["mean"] for system, scores in data["systems"].items()}
+    assert means["real recording"] > means["copy-synthesis"] > means["voice"]
+    rows = [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines()]
+    assert len(rows) == 6 and {row["speaker"] for row in rows} == {"ann"}
+    markdown = say(*command, *options).out
+    assert markdown.startswith("| System |") and "| voice | 1 | 2 |" in markdown
+
+
+def test_demo_hands_its_options_on(say, tmp_path: Path, monkeypatch) -> None:
+    seen = []
+    monkeypatch.setattr("tts_meta.demo.run", lambda out, console, **options: seen.append((out, options)))
+    assert say("demo", "-o", tmp_path / "out", "--steps", 5, "--open").status == 0
+    assert seen == [(tmp_path / "out", {"steps": 5, "base": None, "open_page": True})]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (KeyboardInterrupt(), 130, "stopped; nothing was written"),
+        (MemoryError(), 1, "out of memory"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 8 TB"), 1, "out of memory"),
+        (OSError(28, "No space left on device", "a.wav"), 1, "a.wav: No space left on device; free some space"),
+        (KeyError("no\nsuch"), 1, "internal error (KeyError:"),
+    ],
+)
+def test_whatever_happens_is_one_line(say, tmp_path: Path, monkeypatch, error, status: int, said: str) -> None:
+    def fails(*arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr("tts_meta.models.base.load_base", fails)
+    assert say("speak", "base", "abc", "-o", tmp_path / "a.wav").failed(status, said)
+
+
+def test_the_trace_is_shown_when_asked_for(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TTS_META_DEBUG", "1")
+    monkeypatch.setattr("tts_meta.models.base.load_base", lambda folder: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        main(["speak", "base", "abc", "-o", str(tmp_path / "a.wav")])
+
+
+def test_a_reader_that_goes_away_is_no_error_to_speak_of() -> None:
+    command = [sys.executable, "-c", "import sys; from tts_meta.cli import main; sys.exit(main(['--help']))"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait()) == (b"", 1)
+
+
+def test_a_table_is_as_wide_as_what_it_holds() -> None:
+    assert table(("name", "size"), [("a", "1,000"), ("longer", "2")], right=(1,)).splitlines() == [
+        "name     size",
+        "------  -----",
+        "a       1,000",
+        "longer      2",
+    ]
+
+
+def test_a_stopwatch_adds_up_what_happens_twice() -> None:
+    watch = Stopwatch(0.0)
+    watch.add("one", 1.0)
+    watch.add("two", 0.5)
+    watch.add("one", 2.0)
+    assert watch.stages == {"one": 3.0, "two": 0.5}

@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+import io
+import json
+import re
+from pathlib import Path
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from helpers import tiny_config
+from rich.console import Console
+
+from tts_meta.adapt import Voice
+from tts_meta.audio import read_audio
+from tts_meta.demo import run
+from tts_meta.demo.folder import check_replaceable, list_files
+from tts_meta.demo.speaker import NEW, RECORDED, HibariSpeaker
+from tts_meta.errors import UsageError
+from tts_meta.evaluate import SpeakerEncoder
+from tts_meta.models.base import Base, load_base, save_base
+from tts_meta.text import HibariPhonemizer, SymbolTable
+
+SYSTEMS = ("truth", "base", "clone")
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
+    """An untrained base that takes English and speaks noise of a plausible length."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        symbols = SymbolTable.from_alphabet(HibariPhonemizer().alphabet())
+        made = Base.create(tiny_config(phonemizer="hibari"), symbols, ("ann", "ben"))
+    with torch.no_grad():
+        made.acoustic.mel_mean.fill_(-5.0)
+        made.acoustic.mel_scale.fill_(2.0)
+        made.acoustic.duration.output.bias.fill_(1.6)
+    folder = tmp_path_factory.mktemp("base") / "base"
+    save_base(made, folder)
+    return load_base(folder)
+
+
+def play(out: Path, base: Base) -> str:
+    """Run the demo as a user with no terminal, and return what it printed."""
+    printed = io.StringIO()
+    page = run(out, steps=2, base=base, vocoder="griffin-lim", console=Console(file=printed, width=40))
+    assert page == out / "index.html"
+    return printed.getvalue()
+
+
+@pytest.fixture(scope="module")
+def demo(base: Base, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    out = tmp_path_factory.mktemp("demo") / "out"
+    return out, play(out, base)
+
+
+def figures_of(folder: Path) -> dict:
+    return json.loads((folder / "figures.json").read_text("utf-8"))
+
+
+def test_the_demo_writes_one_folder_with_all_there_is_to_hear_and_see(demo: tuple[Path, str]) -> None:
+    out, _ = demo
+    expected = {f"recordings/{n}.{kind}" for n in range(1, 6) for kind in ("wav", "txt")}
+    expected |= {f"{system}/{n}.wav" for system in SYSTEMS for n in range(1, 5)}
+    expected |= {"demo.voice.safetensors", "index.html", "figures.json"}
+    found = list_files(out)
+    logs = [name for name in found if name.startswith("logs/")]
+    assert set(found) - set(logs) == expected
+    assert logs and all("events.out.tfevents" in name for name in logs)
+    assert figures_of(out)["files"] == found
+    assert [path.name for path in out.parent.iterdir()] == ["out"]  # no temporary folder is left
+
+
+def test_recordings_are_the_new_speaker_at_its_own_rate_with_the_words_beside(demo: tuple[Path, str]) -> None:
+    out, _ = demo
+    speaker = HibariSpeaker()
+    for number, sentence in enumerate(RECORDED, start=1):
+        samples, rate = soundfile.read(out / f"recordings/{number}.wav")
+        assert rate == speaker.rate == 24000
+        np.testing.assert_allclose(samples, speaker.say(sentence, 0), atol=1e-4)
+        assert (out / f"recordings/{number}.txt").read_text("utf-8") == f"{sentence}\n"
+
+
+def test_new_sentences_are_none_of_those_cloned_from_and_the_clone_is_not_the_base(demo: tuple[Path, str]) -> None:
+    out, _ = demo
+    assert not set(NEW) & set(RECORDED)
+    for number in range(1, 5):
+        contents = {(out / f"{system}/{number}.wav").read_bytes() for system in SYSTEMS}
+        assert len(contents) == 3
+
+
+def test_the_voice_file_fits_its_base_and_says_what_it_was_made_of(demo: tuple[Path, str], base: Base) -> None:
+    out, _ = demo
+    voice = Voice.load(out / "demo.voice.safetensors")
+    voice.apply(base)
+    figures = figures_of(out)
+    assert figures["base"] == voice.base_hash == base.hash
+    assert (voice.steps, voice.scores["sentences"]) == (2, 4)  # the fifth is held out
+    assert "synthetic" in voice.consent
+    assert figures["voice"]["bytes"] == (out / "demo.voice.safetensors").stat().st_size
+    assert figures["voice"]["held_out_after"] == voice.scores["held_out_after"]
+
+
+def test_similarities_are_those_of_the_written_files(demo: tuple[Path, str]) -> None:
+    out, printed = demo
+    figures, encoder = figures_of(out), SpeakerEncoder.load()
+
+    def embed(name: str) -> np.ndarray:
+        return encoder.embed(read_audio(out / name, 22050), 22050)
+
+    voice = np.mean([embed(f"recordings/{n}.wav") for n in range(1, 6)], axis=0)
+    voice /= np.linalg.norm(voice)
+    for system in SYSTEMS:
+        values = [float(embed(f"{system}/{n}.wav") @ voice) for n in range(1, 5)]
+        stated = [sentence[system]["similarity"] for sentence in figures["sentences"]]
+        np.testing.assert_allclose(stated, values, atol=1e-4)
+        assert figures["similarity"][system] == pytest.approx(np.mean(values), abs=1e-4)
+        assert f"{np.mean(values):.3f}" in printed
+        for sentence in figures["sentences"]:
+            info = soundfile.info(out / sentence[system]["file"])
+            assert sentence[system]["seconds"] == pytest.approx(info.frames / info.samplerate, abs=1e-3)
+    assert figures["similarity"]["truth"] > 0.8  # the ceiling: the speaker itself
+
+
+def test_every_link_of_the_page_is_a_file_of_the_folder(demo: tuple[Path, str]) -> None:
+    out, _ = demo
+    page = (out / "index.html").read_text("utf-8")
+    linked = {unquote(source) for source in re.findall(r'<audio[^>]* src="([^"]+)"', page)}
+    assert linked == {name for name in list_files(out) if name.endswith(".wav")}
+    assert not re.search(r'(?:src|href)="(?:https?:)?//', page)  # nothing from elsewhere
+    assert page.count('class="mel"') == len(linked)
+    for sentence in NEW:
+        assert f"<h3>{sentence.replace(chr(39), '&#x27;')}</h3>" in page
+    assert str(out.parent) not in page and ".tmp" not in page
+    assert "metallic" not in page  # Griffin-Lim was asked for, so that it needs no notice
+
+
+def test_logs_hold_the_curve_the_sounds_and_the_pictures(demo: tuple[Path, str]) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    out, _ = demo
+    events = EventAccumulator(str(out / "logs"))
+    events.Reload()
+    tags = events.Tags()
+    assert {"cloning/loss", "cloning/held_out"} <= set(tags["scalars"])
+    assert len(events.Scalars("cloning/loss")) == 2
+    clips = {f"sentence {n}/{system}" for n in range(1, 5) for system in SYSTEMS}
+    assert set(tags["audio"]) == set(tags["images"]) == clips
+    similarity = figures_of(out)["similarity"]
+    for system in SYSTEMS:
+        assert events.Scalars(f"similarity/{system}")[0].value == pytest.approx(similarity[system], abs=1e-4)
+
+
+def test_what_is_printed_names_places_and_commands_on_lines_of_their_own(demo: tuple[Path, str]) -> None:
+    out, printed = demo
+    lines = printed.splitlines()
+    assert f'Speak:  tts-meta speak {out}/demo.voice.safetensors "Any other words." -o words.wav' in "\n".join(lines)
+    assert any(line.endswith(f"tensorboard --logdir {out}/logs") for line in lines)
+    assert f"Listen: open {out}/index.html in a browser." in lines
+    assert ".tmp" not in printed
+    stages = next(line for line in lines if line.startswith("Seconds: "))
+    for stage in ("load", "record", "clone", "speak", "judge", "show"):
+        assert f"{stage} " in stages
+
+
+def test_a_second_run_replaces_the_first_and_sounds_the_same(
+    demo: tuple[Path, str], base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, _ = demo
+    before = {name: (out / name).read_bytes() for name in list_files(out)}
+    (out / ".DS_Store").touch()
+    play(out, base)
+    after = {name: (out / name).read_bytes() for name in list_files(out)}
+    for name in before.keys() | after.keys():
+        if name != "figures.json" and not name.startswith("logs/"):  # these hold times
+            assert before[name] == after[name], name
+    assert len([name for name in after if name.startswith("logs/")]) == 1
+
+
+def test_a_folder_that_holds_other_files_is_refused_and_left_alone(tmp_path: Path, base: Base) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(UsageError, match=r"thesis\.txt.*--out"):
+        play(tmp_path, base)
+    assert list_files(tmp_path) == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("figures", ["", "[]", '{"files": ["index.html"]}', '{"kind": "tts_meta demo"}'])
+def test_a_folder_is_not_taken_for_an_earlier_demo_by_the_names_of_its_files(tmp_path: Path, figures: str) -> None:
+    (tmp_path / "index.html").write_text("mine")
+    (tmp_path / "figures.json").write_text(figures)
+    with pytest.raises(UsageError, match="holds other files"):
+        check_replaceable(tmp_path)
+
+
+def test_a_file_put_among_the_results_of_an_earlier_demo_is_not_lost(tmp_path: Path) -> None:
+    (tmp_path / "figures.json").write_text('{"kind": "tts_meta demo", "files": ["figures.json", "base/1.wav"]}')
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base/1.wav").touch()
+    check_replaceable(tmp_path)
+    (tmp_path / "base/mine.wav").touch()
+    with pytest.raises(UsageError, match=r"base/mine\.wav"):
+        check_replaceable(tmp_path)
+
+
+def test_a_folder_that_cannot_be_replaced_as_a_whole_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_replaceable(tmp_path / "new")
+    check_replaceable(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="a file"):
+        check_replaceable(tmp_path / "file")
+    inside = tmp_path / "empty" / "inside"
+    inside.mkdir(parents=True)
+    monkeypatch.chdir(inside)
+    for folder in (Path("."), Path(".."), tmp_path / "empty"):
+        with pytest.raises(UsageError, match="inside it"):
+            check_replaceable(folder)
+
+
+def test_a_demo_that_fails_leaves_the_earlier_one_whole(
+    demo: tuple[Path, str], base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, _ = demo
+    before = {name: (out / name).read_bytes() for name in list_files(out)}
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tts_meta.demo.pipeline.judge", stop)
+    with pytest.raises(KeyboardInterrupt):
+        play(out, base)
+    assert {name: (out / name).read_bytes() for name in list_files(out)} == before
+    assert [path.name for path in out.parent.iterdir()] == ["out"]

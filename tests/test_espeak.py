@@ -1,0 +1,39 @@
+"""eSpeak NG behind the phonemizer interface (extra `multilingual`)."""
+
+from __future__ import annotations
+
+import pytest
+
+from tts_meta.errors import TtsMetaError
+from tts_meta.text import SymbolTable, load_phonemizer
+
+pytest.importorskip("phonemizer", reason="the extra `multilingual` is not installed")
+pytest.importorskip("espeakng_loader", reason="the extra `multilingual` is not installed")
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "expected"),
+    [("fr-fr", "Bonjour, le monde.", "bɔ̃ʒˈuʁ, lə- mˈɔ̃d."), ("de", "Guten Tag!", "ɡˈuːtən tˈɑːk!")],
+)
+def test_known_sentences_read_as_their_language_does(code: str, text: str, expected: str) -> None:
+    assert load_phonemizer(f"espeak:{code}").phonemize(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("fr-fr", "L'œuf est tombé ; personne n'a rien vu."),
+        ("de", "Zwölf Boxkämpfer jagen Viktor quer über den großen Sylter Deich."),
+        ("es", "¿Qué hora es? El pingüino comió kilos de exquisita carne."),
+        ("en-us", "The quick brown fox jumps over the lazy dog."),
+    ],
+)
+def test_every_symbol_of_a_sentence_is_in_the_alphabet(code: str, text: str) -> None:
+    phonemizer = load_phonemizer(f"espeak:{code}")
+    table = SymbolTable.from_alphabet(phonemizer.alphabet())
+    assert len(table.encode(phonemizer.phonemize(text), text)) > 10
+
+
+def test_an_unknown_language_is_refused_by_name() -> None:
+    with pytest.raises(TtsMetaError, match="no language 'qq'"):
+        load_phonemizer("espeak:qq")

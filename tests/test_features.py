@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tts_meta.audio import FeatureCache, MelSpec, prepare_waveform, read_audio, write_wav
+from tts_meta.audio.io import Waveform
+from tts_meta.config import AudioConfig, MelConfig
+from tts_meta.errors import TtsMetaError
+
+CONFIG = AudioConfig()
+RATE = CONFIG.mel.sample_rate
+
+
+def speech_like(seconds: float, level: float, seed: int = 0) -> Waveform:
+    """Noise of one level throughout."""
+    return (level * np.random.default_rng(seed).standard_normal(round(seconds * RATE))).astype(np.float32)
+
+
+def between_silences(before: float, sound: Waveform, after: float) -> Waveform:
+    return np.concatenate([np.zeros(round(before * RATE)), sound, np.zeros(round(after * RATE))]).astype(np.float32)
+
+
+@given(st.floats(0.0, 1.0), st.floats(0.0, 1.0))
+@settings(max_examples=20)
+def test_silence_is_cut_at_both_ends_and_no_speech_is(before: float, after: float) -> None:
+    sound = speech_like(0.7, 0.05)
+    prepared = prepare_waveform(between_silences(before, sound, after), CONFIG)
+    kept = len(prepared) / RATE - 0.7
+    # What is kept beside the sound: the pad and the part of an analysis frame, or all the silence there is.
+    assert -1e-6 <= kept <= 2 * (CONFIG.trim_pad + 1024 / RATE)
+    assert kept <= before + after + 1e-3
+
+
+@pytest.mark.parametrize("level", [1e-3, 0.02, 0.2])
+def test_active_speech_has_one_loudness_however_loud_the_recording(level: float) -> None:
+    prepared = prepare_waveform(between_silences(0.3, speech_like(1.0, level), 0.3), CONFIG)
+    middle = prepared[len(prepared) // 4 : 3 * len(prepared) // 4]
+    assert 10 * np.log10(np.mean(middle**2)) == pytest.approx(CONFIG.loudness, abs=0.3)
+    assert prepared.dtype == np.float32
+
+
+def test_pauses_inside_speech_do_not_raise_its_level() -> None:
+    sound = speech_like(0.5, 0.05)
+    paused = np.concatenate([sound, np.zeros(RATE, np.float32), sound])
+    one, two = prepare_waveform(sound, CONFIG), prepare_waveform(paused, CONFIG)
+    assert float(two[:8000].std()) == pytest.approx(float(one[:8000].std()), rel=0.03)
+
+
+def test_a_rare_peak_is_never_beyond_full_scale() -> None:
+    sound = speech_like(1.0, 0.01)
+    sound[10_000] = 1.0
+    assert np.abs(prepare_waveform(sound, CONFIG)).max() <= 1.0
+
+
+@pytest.mark.parametrize("samples", [np.zeros(RATE, np.float32), speech_like(1.0, 1e-5), np.zeros(10, np.float32)])
+def test_a_silent_recording_is_refused_by_name(samples: Waveform) -> None:
+    with pytest.raises(TtsMetaError, match=r"^mine\.wav: silent throughout"):
+        prepare_waveform(samples, CONFIG, "mine.wav")
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    write_wav(tmp_path / "a.wav", between_silences(0.2, speech_like(0.5, 0.05), 0.2), RATE)
+    return tmp_path / "a.wav"
+
+
+def never(self: FeatureCache, audio: str | Path) -> torch.Tensor:
+    raise AssertionError("computed again")
+
+
+def test_features_are_the_log_mel_of_the_prepared_waveform(tmp_path: Path, recording: Path) -> None:
+    waveform = prepare_waveform(read_audio(recording, RATE), CONFIG)
+    mel = FeatureCache(tmp_path / "cache", CONFIG).mel(recording)
+    torch.testing.assert_close(mel, MelSpec(CONFIG.mel)(torch.from_numpy(waveform)[None])[0], rtol=0, atol=0)
+    mel.requires_grad_()  # Not an inference tensor.
+
+
+def test_the_second_run_reads_what_the_first_computed(
+    tmp_path: Path, recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = FeatureCache(tmp_path / "cache", CONFIG).mel(recording)
+    monkeypatch.setattr(FeatureCache, "compute", never)
+    assert torch.equal(FeatureCache(tmp_path / "cache", CONFIG).mel(recording), first)
+    copy = tmp_path / "copy.wav"
+    copy.write_bytes(recording.read_bytes())
+    assert torch.equal(FeatureCache(tmp_path / "cache", CONFIG).mel(copy), first), "the content counts, not the name"
+
+
+def test_changed_content_is_computed_anew(tmp_path: Path, recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = FeatureCache(tmp_path / "cache", CONFIG)
+    first = cache.mel(recording)
+    write_wav(recording, speech_like(0.4, 0.05, seed=1), RATE)
+    assert cache.mel(recording).shape != first.shape
+    write_wav(recording, speech_like(0.3, 0.05, seed=2), RATE)
+    monkeypatch.setattr(FeatureCache, "compute", never)
+    with pytest.raises(AssertionError, match="computed again"):
+        cache.mel(recording)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        AudioConfig(trim_db=30.0),
+        AudioConfig(loudness=-20.0),
+        AudioConfig(trim_pad=0.0),
+        AudioConfig(mel=MelConfig(hop=300)),
+    ],
+    ids=["trim_db", "loudness", "trim_pad", "hop"],
+)
+def test_another_configuration_is_computed_anew(
+    tmp_path: Path, recording: Path, monkeypatch: pytest.MonkeyPatch, other: AudioConfig
+) -> None:
+    FeatureCache(tmp_path / "cache", CONFIG).mel(recording)
+    monkeypatch.setattr(FeatureCache, "compute", never)
+    with pytest.raises(AssertionError, match="computed again"):
+        FeatureCache(tmp_path / "cache", other).mel(recording)
+
+
+@pytest.mark.parametrize("damage", [b"", b"not tensors", None])
+def test_a_damaged_entry_is_made_again(tmp_path: Path, recording: Path, damage: bytes | None) -> None:
+    cache = FeatureCache(tmp_path / "cache", CONFIG)
+    first = cache.mel(recording)
+    entry = cache.path(recording)
+    entry.write_bytes(entry.read_bytes()[:-100] if damage is None else damage)
+    assert torch.equal(cache.mel(recording), first)
+    assert torch.equal(FeatureCache(tmp_path / "cache", CONFIG).mel(recording), first)
+
+
+def test_a_recording_that_is_missing_or_too_short_is_named(tmp_path: Path) -> None:
+    cache = FeatureCache(tmp_path / "cache", CONFIG)
+    with pytest.raises(TtsMetaError, match=r"none\.wav: no such file"):
+        cache.mel(tmp_path / "none.wav")
+    write_wav(tmp_path / "click.wav", speech_like(0.01, 0.1), RATE)
+    with pytest.raises(TtsMetaError, match=r"click\.wav: too short"):
+        cache.mel(tmp_path / "click.wav")

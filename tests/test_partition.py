@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from helpers import tiny_base
+from torch import nn
+
+from tts_meta.adapt import CloneSettings, adaptable
+from tts_meta.errors import TtsMetaError, UsageError
+from tts_meta.models.hifigan import V1, V2, V3, HifiGanConfig, HifiGanGenerator
+from tts_meta.models.partition import Partition
+
+
+def layers() -> nn.Module:
+    """A model with a layer, a norm after it, a parameter of a container, and one of its own."""
+
+    class Part(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(2, 3)
+            self.norm = nn.LayerNorm(3)
+            self.scale = nn.Parameter(torch.ones(4))
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.bias = nn.Parameter(torch.zeros(5))
+            self.part = Part()
+            self.lstm = nn.LSTM(2, 2)
+
+    return Model()
+
+
+def models() -> dict[str, nn.Module]:
+    with torch.device("meta"):
+        vocoders = {name: HifiGanGenerator(config) for name, config in (("V1", V1), ("V2", V2), ("V3", V3))}
+    base = tiny_base()
+    return {"acoustic": base.acoustic, "aligner": base.aligner, "layers": layers(), **vocoders}
+
+
+@pytest.mark.parametrize("name", ["acoustic", "aligner", "layers", "V1", "V2", "V3"])
+def test_by_layer_holds_every_parameter_exactly_once(name: str) -> None:
+    model = models()[name]
+    partition = Partition.by_layer(model)
+    sizes = {key: parameter.numel() for key, parameter in model.named_parameters()}
+    assert sorted(partition.parameters()) == sorted(sizes)
+    assert len(set(partition.names)) == len(partition.names)
+    for module in partition.modules:
+        assert module.size == sum(sizes[key] for key in module.parameters) > 0
+        assert module.kind
+
+
+def test_by_layer_makes_one_module_a_layer_with_its_norm() -> None:
+    found = {module.name: (module.kind, module.parameters) for module in Partition.by_layer(layers()).modules}
+    lstm = tuple(f"lstm.{kind}_{gate}_l0" for kind in ("weight", "bias") for gate in ("ih", "hh"))
+    assert found == {
+        "bias": ("Parameter", ("bias",)),
+        "part.scale": ("Parameter", ("part.scale",)),
+        "part.linear": ("Linear", ("part.linear.weight", "part.linear.bias", "part.norm.weight", "part.norm.bias")),
+        "lstm": ("LSTM", lstm),
+    }
+
+
+def test_the_mean_voice_and_the_table_of_speakers_are_modules_of_their_own() -> None:
+    modules = {module.name: module for module in Partition.by_layer(tiny_base().acoustic).modules}
+    assert modules["speaker.mean"].kind == "Parameter" and modules["speaker.mean"].size == 6
+    assert modules["speaker.offsets"].parameters == ("speaker.offsets",)
+
+
+def test_cloning_may_move_all_but_the_table_of_speakers_and_the_scales() -> None:
+    base = tiny_base()
+    everything = set(Partition.by_layer(base.acoustic).names)
+    assert everything - set(adaptable(base).names) == {"speaker.offsets", "mel_log_scale", "duration_log_scale"}
+    chosen = adaptable(base).select(CloneSettings().modules)
+    assert "speaker.mean" in chosen.names and "decoder.lstms.0" in chosen.names
+
+
+def test_each_layer_of_the_vocoder_is_a_module_under_its_prefix() -> None:
+    config = HifiGanConfig(upsample_rates=(4, 4), upsample_kernel_sizes=(8, 8), upsample_initial_channel=8)
+    generator = HifiGanGenerator(config)
+    partition = Partition.by_layer(generator, prefix="vocoder.")
+    convolutions = [
+        name for name, layer in generator.named_modules() if isinstance(layer, nn.Conv1d | nn.ConvTranspose1d)
+    ]
+    assert partition.names == tuple(f"vocoder.{name}" for name in convolutions)
+    both = Partition.by_layer(tiny_base().acoustic, prefix="acoustic.") + partition
+    assert len(set(both.parameters())) == len(both.parameters())
+    assert both.select(["vocoder.ups.*"]).names == ("vocoder.ups.0", "vocoder.ups.1")
+
+
+def test_patterns_assign_parameters_in_the_order_of_the_model() -> None:
+    partition = Partition.from_patterns(layers(), {"rest": ["part.*", "bias"], "memory": ["lstm.*"]})
+    assert partition.names == ("rest", "memory")
+    assert partition.modules[0].parameters[0] == "bias" and partition.modules[1].kind == "LSTM"
+
+
+@pytest.mark.parametrize(
+    ("patterns", "said"),
+    [
+        ({"a": ["part.*"], "b": ["lstm.*"]}, "parameter 'bias' is in no module"),
+        ({"a": ["*"], "b": ["part.norm.*"]}, "parameter 'part.norm.weight' is in two modules, 'a' and 'b'"),
+        ({"a": ["*"], "b": ["dense.*"]}, "module 'b' of the partition matches no parameter"),
+        ({}, "parameter 'bias' is in no module"),
+    ],
+)
+def test_a_faulty_partition_is_refused_by_the_name_of_the_parameter(patterns: dict[str, list[str]], said: str) -> None:
+    with pytest.raises(TtsMetaError, match=said):
+        Partition.from_patterns(layers(), patterns)
+
+
+def test_selection_keeps_order_and_names_a_pattern_that_matches_nothing() -> None:
+    partition = Partition.by_layer(layers())
+    assert partition.select(["lstm", "part.*"]).names == ("part.scale", "part.linear", "lstm")
+    assert partition.select([]).modules == ()
+    with pytest.raises(UsageError, match="no module matches 'decoder'; modules: bias, part.scale, part.linear, lstm"):
+        partition.select(["lstm", "decoder"])
