@@ -25,6 +25,7 @@ class Result:
 
     @property
     def json(self) -> Any:
+        assert self.status == 0, self.err
         return json.loads(self.out)
 
     def failed(self, status: int, *said: str) -> bool:

@@ -120,14 +120,13 @@ def tone_speech(text: str, seed: int, pitch: float = 1.0, noise: float = 1e-3) -
 
 
 def tone_sentence(seed: int, words: int = 3) -> str:
-    """A sentence of words over `LETTERS`, no letter twice in a row."""
+    """A sentence of words over `LETTERS`, no letter twice in a row, not even across words: that could not be heard."""
     random = np.random.default_rng(seed)
     text = ""
-    for _ in range(words):
-        word = ""
+    for word in range(words):
+        text += " " if word else ""
         for _ in range(random.integers(2, 5)):
-            word += random.choice([letter for letter in LETTERS if letter != word[-1:]])
-        text += f" {word}" if text else word
+            text += random.choice([letter for letter in LETTERS if letter not in text[-2:]])
     return text
 
 

@@ -137,7 +137,7 @@ def test_what_is_written_reads_back_to_16_bits_louder_than_full_scale_clipped(
 
 def test_a_full_disk_leaves_the_old_recording(tmp_path: Path) -> None:
     write_wav(tmp_path / "a.wav", tone(0.1), RATE)
-    with pytest.raises(TtsMetaError, match="cannot write .*File too large"), full_disk(10_000):
+    with pytest.raises(TtsMetaError, match=r"cannot write .*File too large"), full_disk(10_000):
         write_wav(tmp_path / "a.wav", tone(1.0), RATE)
     assert len(read_audio(tmp_path / "a.wav", RATE)) == len(tone(0.1))
     assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]

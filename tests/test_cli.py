@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import subprocess
@@ -22,6 +23,7 @@ from tts_meta.models.base import load_base
 from tts_meta.synth import speak as speak_in
 
 QUICK = ("--steps", 3, "--learning-rate", 0.01)
+TRAINING = importlib.import_module("tts_meta.train.pretrain")
 LAST_RESORT = ("--vocoder", "griffin-lim")
 
 
@@ -56,7 +58,9 @@ def test_the_program_without_a_verb_shows_all_of_them(say) -> None:
 
 
 def test_help_and_version_load_nothing_heavy() -> None:
-    code = "import sys; from tts_meta.cli import main; status = [main([]), main(['--version']), main(['clone', '-h'])]\n"
+    code = (
+        "import sys; from tts_meta.cli import main; status = [main([]), main(['--version']), main(['clone', '-h'])]\n"
+    )
     code += "print(status, [n for n in ('torch', 'numpy', 'soundfile', 'safetensors', 'rich') if n in sys.modules])"
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[0, 0, 0] []" and done.stderr == ""
@@ -276,7 +280,7 @@ acoustic: {steps: 1}
 def test_options_of_pretrain_take_the_place_of_the_recipe(say, tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "recipe.yaml").write_text(RECIPE)
     seen = []
-    monkeypatch.setattr("tts_meta.train.pretrain.pretrain", lambda config: seen.append(config) or tmp_path / "base")
+    monkeypatch.setattr(TRAINING, "pretrain", lambda config: seen.append(config) or tmp_path / "base")
     assert say("pretrain", tmp_path / "recipe.yaml").out == f"{tmp_path / 'base'}\n"
     assert say("pretrain", tmp_path / "recipe.yaml", "--hours", 0.5, "--threads", 1, "--device", "cpu").status == 0
     assert [(config.hours, config.threads, config.device) for config in seen] == [(3, 0, "cpu"), (0.5, 1, "cpu")]
@@ -289,7 +293,7 @@ def test_pretrain_stopped_by_ctrl_c_says_how_to_go_on(say, tmp_path: Path, monke
     def interrupted(config: object) -> Path:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tts_meta.train.pretrain.pretrain", interrupted)
+    monkeypatch.setattr(TRAINING, "pretrain", interrupted)
     (tmp_path / "recipe.yaml").write_text(RECIPE)
     assert say("pretrain", tmp_path / "recipe.yaml").failed(130, "stopped", "go on from the last checkpoint")
 
@@ -302,7 +306,7 @@ def test_evaluate_scores_the_voice_beside_the_real_recordings_and_their_copies(s
     data = say(*command, *options, "--json", "--scores", tmp_path / "scores.jsonl").json
     assert list(data["systems"]) == ["real recording", "copy-synthesis", "voice"]
     means = {system: scores["similarity"]["mean"] for system, scores in data["systems"].items()}
-    assert means["real recording"] > means["copy-synthesis"] > means["voice"]
+    assert min(means["real recording"], means["copy-synthesis"]) > means["voice"] + 0.1
     rows = [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines()]
     assert len(rows) == 6 and {row["speaker"] for row in rows} == {"ann"}
     markdown = say(*command, *options).out

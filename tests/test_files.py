@@ -94,9 +94,9 @@ def test_a_folder_comes_back_when_the_new_one_cannot_take_its_place(
 def test_a_full_disk_is_one_line_and_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     path.write_text("old")
-    with pytest.raises(TtsMetaError, match=r"^cannot write .*a\.bin: File too large; nothing was changed there$"):
-        with full_disk(1000), atomic_file(path) as temporary:
-            temporary.write_bytes(bytes(5000))
+    message = r"^cannot write .*a\.bin: File too large; nothing was changed there$"
+    with pytest.raises(TtsMetaError, match=message), full_disk(1000), atomic_file(path) as temporary:
+        temporary.write_bytes(bytes(5000))
     assert path.read_text() == "old" and names(tmp_path) == ["a.bin"]
 
 

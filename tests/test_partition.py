@@ -112,5 +112,7 @@ def test_selection_keeps_order_and_names_a_pattern_that_matches_nothing() -> Non
     partition = Partition.by_layer(layers())
     assert partition.select(["lstm", "part.*"]).names == ("part.scale", "part.linear", "lstm")
     assert partition.select([]).modules == ()
-    with pytest.raises(UsageError, match="no module matches 'decoder'; modules: bias, part.scale, part.linear, lstm"):
+    with pytest.raises(
+        UsageError, match=r"no module matches 'decoder'; modules: bias, part\.scale, part\.linear, lstm"
+    ):
         partition.select(["lstm", "decoder"])

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given
@@ -33,8 +35,7 @@ def test_a_sentence_is_marked_at_both_ends_and_nowhere_else(phonemes: str) -> No
 @given(strings)
 def test_between_two_phones_stands_at_most_one_boundary(phonemes: str) -> None:
     symbols = split_symbols(phonemes)
-    pairs = list(zip(symbols, symbols[1:], strict=False))
-    assert not any(a in BOUNDARIES and b in BOUNDARIES for a, b in pairs)
+    assert not any(a in BOUNDARIES and b in BOUNDARIES for a, b in pairwise(symbols))
     assert symbols[1] not in BOUNDARIES, "silence before speech belongs to ^"
     assert symbols[-2] != " ", "silence after speech belongs to $"
 
@@ -100,7 +101,7 @@ def test_pauses_and_sentence_marks_are_silent_and_nothing_else_is() -> None:
 
 
 def test_an_unknown_phonemizer_lists_those_there_are() -> None:
-    with pytest.raises(TtsMetaError, match="no phonemizer is called 'espeek'; there are: .*hibari"):
+    with pytest.raises(TtsMetaError, match=r"no phonemizer is called 'espeek'; there are: .*hibari"):
         load_phonemizer("espeek")
     assert load_phonemizer("hibari").name == "hibari"
 
@@ -144,7 +145,7 @@ def test_stray_stress_marks_of_guessed_words_do_not_stop_a_sentence(hibari: Hiba
 
 
 def test_a_word_that_cannot_be_read_is_named_with_its_sentence(hibari: HibariPhonemizer) -> None:
-    with pytest.raises(TtsMetaError, match="^cannot read '你好' in \"Say 你好 to him.\";"):
+    with pytest.raises(TtsMetaError, match=r"^cannot read '你好' in .Say 你好 to him\..;"):
         hibari.phonemize("It is late. Say 你好 to him.")
     assert hibari.phonemize("It costs 5 € — 😀 yes.").endswith("jˈɛs.")
 

@@ -55,7 +55,7 @@ class Progress:
 
 
 def adaptable(base: Base) -> Partition:
-    """Modules of the acoustic model that cloning may move: not the table of training speakers, nor likelihood scales."""
+    """Modules of the acoustic model that cloning may move: not the table of training speakers nor likelihood scales."""
     partition = Partition.by_layer(base.acoustic)
     fixed = ("speaker.offsets", "mel_log_scale", "duration_log_scale")
     return Partition(tuple(module for module in partition.modules if module.name not in fixed))

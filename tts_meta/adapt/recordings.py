@@ -22,6 +22,7 @@ MOST_SECONDS = 60.0
 FEWEST_SECONDS = 1.0
 """Least speech in all."""
 _CLIPPED_PART = 0.002
+_FEWEST_CLIPPED = 10
 # Of 100 LibriSpeech sentences none lies more than 4.5 nats lower above 5 kHz than below; at 8 kHz all lie over 6.
 _HIGHS_FROM, _HIGHS_MISSING = 5000.0, 5.5
 
@@ -125,8 +126,10 @@ def clipped_part(samples: Waveform) -> float:
     # Half a step of 16 bits below the peak; at full scale a little more, for what resampling and MP3 do to flat tops.
     top = np.where(high >= 0.999, 0.999, high - 1.5e-5)
     bottom = np.where(low <= -0.999, -0.999, low + 1.5e-5)
-    stuck = np.mean((samples >= top) | (samples <= bottom), axis=0)
-    return float(np.max(np.where(high - low > 0.2, stuck, 0.0)))
+    stuck = np.sum((samples >= top) | (samples <= bottom), axis=0)
+    # Any recording has its highest and its lowest sample, and a quiet one has few levels to have them at.
+    counts = np.where((high - low > 0.2) & (stuck >= _FEWEST_CLIPPED), stuck, 0)
+    return float(counts.max()) / len(samples)
 
 
 def _lacks_highs(mel: Tensor, mel_spec: MelSpec) -> bool:

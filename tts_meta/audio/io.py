@@ -46,12 +46,14 @@ def decode_audio(path: str | Path, max_seconds: float | None = None) -> tuple[Wa
                 raise TtsMetaError(
                     f"{path}: {seconds:.0f} s long, at most {max_seconds:.0f} s a recording; cut it into sentences"
                 )
-            samples = np.asarray(handle.read(dtype="float32", always_2d=True), dtype=np.float32)
+            try:
+                samples = np.asarray(handle.read(dtype="float32", always_2d=True), dtype=np.float32)
+            except soundfile.LibsndfileError as error:
+                raise TtsMetaError(f"{path}: truncated or damaged ({_reason(error)}); copy it again") from error
     except soundfile.LibsndfileError as error:
         if _cut_short(path):
             raise _truncated(path) from error
-        reason = error.error_string.strip().rstrip(".")
-        raise TtsMetaError(f"{path}: not readable as audio ({reason}); use WAV, FLAC, OGG or MP3") from error
+        raise TtsMetaError(f"{path}: not readable as audio ({_reason(error)}); use WAV, FLAC, OGG or MP3") from error
     except OSError as error:
         raise TtsMetaError(f"{path}: cannot be read ({error.strerror or error}); check its permissions") from error
     if len(samples) < 0.99 * declared or _cut_short(path):
@@ -109,6 +111,10 @@ def _resample(samples: Waveform, source: int, target: int) -> Waveform:
     from torchaudio.functional import resample
 
     return resample(torch.from_numpy(samples), source, target).numpy()
+
+
+def _reason(error: soundfile.LibsndfileError) -> str:
+    return error.error_string.strip().rstrip(".")
 
 
 def _truncated(path: Path) -> TtsMetaError:

@@ -17,8 +17,8 @@ def write_page(path: Path, outcome: Outcome, config: MelConfig) -> Path:
     """Write the page beside the folders of WAV files that it plays."""
     intro = (
         f"The new speaker is {outcome.speaker}. The base was never trained on it: its voice was cloned from the "
-        f"{len(outcome.recorded)} recordings at the end of this page, and spoke {len(outcome.rows)} other sentences. Beside "
-        "each stand the speaker saying the same, and the mean voice of the base, where the cloning began."
+        f"{len(outcome.recorded)} recordings at the end of this page, and spoke {len(outcome.rows)} other sentences. "
+        "Beside each stand the speaker saying the same, and the mean voice of the base, where the cloning began."
     )
     page = ListeningPage("A voice cloned: the tts-meta demo", intro, config)
     if outcome.notice:

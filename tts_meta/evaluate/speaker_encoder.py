@@ -96,7 +96,8 @@ def cut_pauses(samples: Samples) -> Samples:
     padded = np.pad(voiced, ((VAD_SMOOTHING - 1) // 2, VAD_SMOOTHING // 2))
     smooth = np.convolve(padded, np.ones(VAD_SMOOTHING), "valid") / VAD_SMOOTHING
     kept = np.round(smooth).astype(bool)
-    kept = np.convolve(kept, np.ones(VAD_MAX_SILENCE + 1), "same") > 0.5
+    # Not mode "same", which is as long as the longer of the two, and an utterance may be shorter than the window.
+    kept = np.convolve(kept, np.ones(VAD_MAX_SILENCE + 1), "full")[VAD_MAX_SILENCE // 2 :][:windows] > 0.5
     if not kept.any():
         return samples
     return samples[: windows * VAD_WINDOW][np.repeat(kept, VAD_WINDOW)]

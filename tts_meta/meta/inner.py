@@ -49,19 +49,18 @@ class ProximalAdam:
     def step(
         self, params: Params, gradients: Params, state: AdamState, meta_params: Params, prior: ShrinkagePrior
     ) -> tuple[Params, AdamState]:
-        """One step; nothing given is changed in place."""
+        """One step; `params` and `state` are changed in place, the rest is only read."""
         count = state.count + 1
-        first = {name: state.first[name].lerp(gradients[name], 1 - self.beta_first) for name in params}
-        second = {
-            name: state.second[name].lerp(gradients[name].square(), 1 - self.beta_second) for name in params
-        }
         first_scale = 1 - self.beta_first**count
         second_scale = 1 - self.beta_second**count
-        step_sizes = {
-            name: self.learning_rate / ((second[name] / second_scale).sqrt() + self.epsilon) for name in params
-        }
-        moved = {name: value - step_sizes[name] * (first[name] / first_scale) for name, value in params.items()}
-        return prior.proximal(moved, meta_params, step_sizes), AdamState(count, first, second)
+        for name, value in params.items():
+            gradient, first, second = gradients[name], state.first[name], state.second[name]
+            first.lerp_(gradient, 1 - self.beta_first)
+            second.mul_(self.beta_second).addcmul_(gradient, gradient, value=1 - self.beta_second)
+            root = second.sqrt().mul_(second_scale**-0.5).add_(self.epsilon)
+            value.addcdiv_(first, root, value=-self.learning_rate / first_scale)
+            prior.proximal_(name, value, meta_params[name], root.reciprocal_().mul_(self.learning_rate))
+        return params, AdamState(count, state.first, state.second)
 
 
 @dataclass

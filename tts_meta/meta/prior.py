@@ -36,14 +36,12 @@ class ShrinkagePrior:
         ]
         return torch.stack(terms).sum()
 
-    def proximal(self, params: Params, meta_params: Params, step_sizes: Mapping[str, float | Tensor]) -> Params:
-        """Proximal step of the penalty: θ ← (θ + (η/σ²) φ) / (1 + η/σ²), exact at any η and σ² (DESIGN, section 2).
+    def proximal_(self, name: str, value: Tensor, meta_value: Tensor, step_size: Tensor) -> Tensor:
+        """Proximal step of the penalty of one parameter, in place; `step_size` η, of its shape, is used up.
 
-        `step_sizes` holds η by parameter, a number or a tensor of the parameter's shape.
+        θ ← (θ + (η/σ²) φ) / (1 + η/σ²), exact at any η and σ² (DESIGN, section 2).
         """
-        moved = dict(params)
-        for name, value in params.items():
-            variance, step_size = self.variances[name], step_sizes[name]
-            if variance != float("inf"):
-                moved[name] = torch.lerp(value, meta_params[name], step_size / (variance + step_size))
-        return moved
+        variance = self.variances[name]
+        if variance == float("inf"):
+            return value
+        return value.lerp_(meta_value, step_size.div_(step_size + variance))

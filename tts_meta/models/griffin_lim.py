@@ -48,7 +48,9 @@ class GriffinLim:
             return mel.new_zeros(batch, frames * self.hop, dtype=torch.float32)
         # Frame t of the mel is centred half a hop after sample t * hop, frame t of `griffinlim` on sample t * hop: one
         # more frame at each end, and half a hop cut off, puts the samples where they belong.
-        magnitude = F.pad(self.linear(mel.float().cpu()), (1, 1), mode="replicate")
+        # Torch's STFT wants more samples than half a window: a few more frames at the end of the shortest mels.
+        longer = max(0, self.config.n_fft // (2 * self.hop) - frames)
+        magnitude = F.pad(self.linear(mel.float().cpu()), (1, 1 + longer), mode="replicate")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             samples = griffinlim(
@@ -60,7 +62,7 @@ class GriffinLim:
                 power=1.0,
                 n_iter=self.iterations,
                 momentum=0.99,
-                length=(frames + 1) * self.hop,
+                length=(frames + longer + 1) * self.hop,
                 rand_init=True,
             )
         start = self.hop // 2

@@ -44,8 +44,9 @@ def split_symbols(phonemes: str) -> list[str]:
     belongs to `^` and `$`, pauses to the boundary they stand at.
     """
     symbols = [START]
-    for piece in _STRESS.findall(" ".join(phonemes.split())):
-        piece = _SAME_PAUSE.get(piece, piece)
+    pieces: list[str] = _STRESS.findall(" ".join(phonemes.split()))
+    for written in pieces:
+        piece = _SAME_PAUSE.get(written, written)
         if piece not in BOUNDARIES:
             symbols.append(piece)
         elif symbols[-1] not in BOUNDARIES:

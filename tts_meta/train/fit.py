@@ -45,12 +45,12 @@ def fit(
     folder: Path,
     mel_config: MelConfig,
     sample: Callable[[RunLog, int], None] = lambda log, step: None,
-) -> bool:
+) -> int:
     """Train `model` for `settings.optimiser.steps` steps and leave the moving average in it.
 
     `loss(batch, step)` returns what is minimised and further scalars to log; `sample(log, step)` is called with the
-    averaged weights in place. The state lies in `folder/training` and is picked up where there is one. Returns whether
-    all steps are done (False: the deadline came first). Raises TtsMetaError where losses stay non-finite.
+    averaged weights in place. The state lies in `folder/training` and is picked up where there is one. Returns the
+    steps done, fewer than all where the deadline came first. Raises TtsMetaError where losses stay non-finite.
     """
     optimiser = build_optimiser(model, settings.optimiser)
     average = MovingAverage(model, settings.ema)
@@ -108,7 +108,7 @@ def fit(
         save_checkpoint(checkpoint, model, optimiser, average, {"step": step, "epoch": epoch, "position": position})
     model.load_state_dict(average.state_dict())
     model.eval()
-    return step >= settings.optimiser.steps
+    return step
 
 
 def _with_average(model: nn.Module, average: MovingAverage, call: Callable[[], None]) -> None:

@@ -71,12 +71,12 @@ def pretrain(config: PretrainConfig) -> Path:
     examples = [example for example in examples if len(example.mel) <= config.max_seconds / frame]
     console.print(f"{utterances} utterances aligned; {len(examples)} pieces of at most {config.max_seconds:.0f} s")
 
-    done = _train_acoustic(config, base, examples, deadline)
+    steps = _train_acoustic(config, base, examples, deadline)
     base.acoustic.speaker.centre()
     folder = config.output / "base"
-    base.state |= {"steps": config.acoustic.steps, "corpus": str(config.manifest), "utterances": utterances}
+    base.state |= {"steps": steps, "corpus": str(config.manifest), "utterances": utterances}
     save_base(base, folder)
-    if not done:
+    if steps < config.acoustic.steps:
         raise TtsMetaError(f"the time is up; {folder} holds the voice so far, run the same command again to go on")
     return folder
 
@@ -142,9 +142,10 @@ def _train_aligner(config: PretrainConfig, base: Base, examples: list[Example], 
         aligner.log_prior.copy_(symbol_log_prior([(e.tokens, e.durations) for e in chosen], len(base.symbols)))
         stream = BatchStream(chosen, speakers, config.aligner.frames_per_batch, 1, config.seed)
         aligner.to(config.device)
-        done = fit(part, aligner, _aligner_loss(aligner), stream, settings, config.output / part, config.base.audio.mel)
+        folder = config.output / part
+        steps = fit(part, aligner, _aligner_loss(aligner), stream, settings, folder, config.base.audio.mel)
         aligner.cpu().eval()
-        if not done:
+        if steps < config.aligner.steps:
             return False
     scores = [aligner.align(e.mel, e.tokens, base.silent).score for e in chosen[:: len(chosen) // 400 + 1]]
     aligner.score_range.copy_(torch.tensor(scores).quantile(torch.tensor([_SCORE_QUANTILE, 0.5])))
@@ -167,11 +168,13 @@ def _remembered(path: Path, examples: list[Example], silent: Tensor) -> dict[str
     return safetensors.torch.load_file(path)
 
 
-def _train_acoustic(config: PretrainConfig, base: Base, examples: list[Example], deadline: float) -> bool:
+def _train_acoustic(config: PretrainConfig, base: Base, examples: list[Example], deadline: float) -> int:
+    """Train the acoustic model and return the steps done."""
     model = base.acoustic
     frames = torch.cat([example.mel for example in examples[::10]])
     model.mel_mean.copy_(frames.mean(0))
-    model.mel_scale.copy_(frames.std(0))
+    # A band that holds nothing in this corpus, as above 4 kHz on the telephone, has no scale of its own.
+    model.mel_scale.copy_(frames.std(0).clamp(min=0.1))
     model.to(config.device)
     speakers = {name: number for number, name in enumerate(base.speakers)}
     training = [example for number, example in enumerate(examples) if number % _VALIDATION_EVERY]
@@ -214,6 +217,6 @@ def _train_acoustic(config: PretrainConfig, base: Base, examples: list[Example],
                 log.audio(f"sentence_{number}/{voice}", vocoder(mel[None].cpu())[0], vocoder.sample_rate, step)
 
     settings = _settings(config, config.acoustic, deadline)
-    done = fit("acoustic", model, loss, stream, settings, config.output / "acoustic", config.base.audio.mel, sample)
+    steps = fit("acoustic", model, loss, stream, settings, config.output / "acoustic", config.base.audio.mel, sample)
     model.cpu().eval()
-    return done
+    return steps

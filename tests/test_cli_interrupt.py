@@ -1,0 +1,114 @@
+"""Ctrl-C and kills at several moments of a clone: the output is the old one or the whole new one, never part of one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from commands import listing, write_base, write_recordings
+
+from tts_meta.adapt import Voice
+
+TESTS = Path(__file__).parent
+
+# What runs before the command: at some moment of writing the voice the process is killed, as by a power failure.
+MOMENTS = {
+    "the first byte is on the disk": """
+def write_bytes(path, data):
+    with open(path, "wb") as handle:
+        handle.write(data[:1])
+    die()
+pathlib.Path.write_bytes = write_bytes
+""",
+    "half of it is on the disk": """
+def write_bytes(path, data):
+    with open(path, "wb") as handle:
+        handle.write(data[: len(data) // 2])
+    die()
+pathlib.Path.write_bytes = write_bytes
+""",
+    "it is about to take its name": "os.replace = lambda source, target: die()",
+    "it has just taken its name": "rename = os.replace\nos.replace = lambda *names: (rename(*names), die())",
+}
+
+
+def start(folder: Path, before: str, *options: str) -> subprocess.Popen[str]:
+    """Start `tts-meta clone` over an older voice in a process of its own."""
+    code = f"import os, pathlib, signal, sys\nsys.path.insert(0, {str(TESTS)!r})\nimport helpers\n"
+    code += "def die(): os.kill(os.getpid(), signal.SIGKILL)\n" + before
+    code += "\nfrom tts_meta.cli import main\nsys.exit(main())"
+    audio = [str(path) for path in sorted(folder.glob("say*.wav"))]
+    command = [sys.executable, "-c", code, "clone", *audio, "-o", str(folder / "ann.voice.safetensors"), "--force"]
+    return subprocess.Popen(
+        [*command, "--base", str(folder / "base"), *options],
+        cwd=TESTS.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A base, recordings, and an older file where the voice is to be."""
+    write_base(tmp_path / "base")
+    write_recordings(tmp_path, 2)
+    (tmp_path / "ann.voice.safetensors").write_text("an older voice")
+    return tmp_path
+
+
+def leftovers(folder: Path, before: dict[str, bytes]) -> list[str]:
+    return [name for name in listing(folder) if name not in before]
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_clone_killed_when(folder: Path, moment: str) -> None:
+    before = listing(folder)
+    process = start(folder, MOMENTS[moment], "--steps", "1")
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == -signal.SIGKILL, err
+    for name in leftovers(folder, before):
+        assert name.startswith(".ann.voice.safetensors.") and name.endswith(".tmp"), "looks like a voice"
+    if moment == "it has just taken its name":
+        assert Voice.load(folder / "ann.voice.safetensors").steps == 1
+    else:
+        assert (folder / "ann.voice.safetensors").read_text() == "an older voice"
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    for _ in range(3000):
+        if path.exists() and any(path.iterdir()):
+            return
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.1)
+    pytest.fail("the clone did not start to adapt")
+
+
+def test_ctrl_c_while_adapting_is_one_line_and_leaves_nothing(folder: Path) -> None:
+    before = listing(folder)
+    process = start(folder, "", "--steps", "1000000", "--log", str(folder / "log"))
+    wait_for(folder / "log", process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 130 and out == ""
+    assert err == f"tts-meta: stopped; {folder / 'ann.voice.safetensors'} was not written\n"
+    assert all(name.startswith("log/events.") for name in leftovers(folder, before))
+    assert (folder / "ann.voice.safetensors").read_text() == "an older voice"
+
+
+def test_ctrl_c_while_loading_is_one_line_and_leaves_nothing(folder: Path) -> None:
+    before = listing(folder)
+    # The signal comes in the middle of an import, where Python code of libraries runs.
+    early = "import builtins\nplain = builtins.__import__\n"
+    early += "def slow(name, *rest):\n    if name == 'tts_meta.adapt': os.kill(os.getpid(), signal.SIGINT)\n"
+    early += "    return plain(name, *rest)\nbuiltins.__import__ = slow"
+    process = start(folder, early, "--steps", "1")
+    out, err = process.communicate(timeout=300)
+    assert (process.returncode, out) == (130, "") and err.count("\n") == 1 and "stopped" in err
+    assert listing(folder) == before

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import RATE, random_example, same_weights, tiny_base, tone_sentence, tone_speech
+
+from tts_meta.adapt import CloneSettings, Progress, adaptable, clone, clone_examples
+from tts_meta.audio import write_wav
+from tts_meta.corpus import Example, collate
+from tts_meta.errors import TtsMetaError, UsageError
+from tts_meta.models.base import Base, save_base
+from tts_meta.models.losses import acoustic_loss
+
+FEW = CloneSettings(steps=30, learning_rate=3e-3)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
+    base = tiny_base()
+    save_base(base, tmp_path_factory.mktemp("base") / "base")
+    return base
+
+
+@pytest.fixture(scope="module")
+def examples(base: Base) -> list[Example]:
+    """Five sentences whose frames are alike, so that there is something to learn."""
+    made = [random_example(base, tone_sentence(seed, words=4), seed, "new") for seed in range(5)]
+    shape = torch.linspace(-2, 2, 80)
+    return [replace(example, mel=-5 + shape + 0.2 * (example.mel + 5)) for example in made]
+
+
+@pytest.fixture
+def recordings(tmp_path: Path) -> list[Path]:
+    paths = []
+    for number in range(4):
+        text = tone_sentence(number)
+        paths.append(tmp_path / f"say{number}.wav")
+        write_wav(paths[-1], tone_speech(text, number)[0], RATE)
+        paths[-1].with_suffix(".txt").write_text(text)
+    return paths
+
+
+def nats_per_frame(base: Base, model: torch.nn.Module, example: Example) -> float:
+    batch = collate([example], {"new": -1}, base.acoustic.reduction)
+    return float(acoustic_loss(base.acoustic, model(batch), batch).nll / len(example.mel))
+
+
+def test_cloning_lowers_the_loss_on_sentences_never_adapted_on(base: Base, examples: list[Example]) -> None:
+    seen: list[Progress] = []
+    voice = clone_examples(base, examples, FEW, seen.append, consent="agreed")
+    assert voice.base_hash == base.hash and voice.steps == 30 and voice.consent == "agreed"
+    assert [progress.step for progress in seen] == list(range(1, 31))
+    assert seen[-1].loss < seen[0].loss - 1
+    assert voice.scores["sentences"] == 4
+    assert voice.scores["held_out_after"] < voice.scores["held_out_before"] - 1
+    assert voice.scores["held_out_before"] == pytest.approx(nats_per_frame(base, base.acoustic, examples[-1]), rel=1e-5)
+    adapted = voice.apply(base)
+    assert voice.scores["held_out_after"] == pytest.approx(nats_per_frame(base, adapted, examples[-1]), rel=1e-3)
+    assert {progress.step for progress in seen if progress.held_out is not None} == {25, 30}
+    assert seen[-1].held_out == pytest.approx(voice.scores["held_out_after"])
+
+
+def test_the_held_out_sentence_is_never_adapted_on(base: Base, examples: list[Example]) -> None:
+    one = clone_examples(base, examples, FEW)
+    two = clone_examples(base, [*examples[:-1], replace(examples[-1], mel=examples[-1].mel + 3)], FEW)
+    assert same_weights(one.deltas, two.deltas)
+
+
+def test_fewer_than_four_sentences_are_all_adapted_on(base: Base, examples: list[Example]) -> None:
+    voice = clone_examples(base, examples[:3], replace(FEW, steps=2))
+    assert voice.scores["sentences"] == 3 and "held_out_after" not in voice.scores
+
+
+def test_the_same_seed_gives_the_same_voice_whatever_was_drawn_before(base: Base, examples: list[Example]) -> None:
+    few = replace(FEW, steps=4, frames_per_step=60)
+    one = clone_examples(base, examples, few)
+    torch.randn(7)
+    state = torch.get_rng_state()
+    two = clone_examples(base, examples, few)
+    assert torch.equal(torch.get_rng_state(), state), "the caller's random state is not touched"
+    assert same_weights(one.deltas, two.deltas)
+    assert not same_weights(one.deltas, clone_examples(base, examples, replace(few, seed=1)).deltas)
+
+
+def test_only_the_chosen_modules_are_in_the_voice(base: Base, examples: list[Example]) -> None:
+    voice = clone_examples(base, examples, replace(FEW, steps=2, modules=("speaker.mean", "postnet.*")))
+    chosen = adaptable(base).select(["speaker.mean", "postnet.*"])
+    assert voice.modules == chosen.names and sorted(voice.deltas) == sorted(chosen.parameters())
+
+
+def test_the_base_is_left_as_it_was(base: Base, examples: list[Example]) -> None:
+    before = {name: value.clone() for name, value in base.acoustic.state_dict().items()}
+    clone_examples(base, examples, replace(FEW, steps=2))
+    assert same_weights(base.acoustic.state_dict(), before)
+    assert not any(module.training for module in base.acoustic.modules())
+    assert not any(parameter.requires_grad for parameter in base.acoustic.parameters())
+
+
+def test_no_steps_give_the_base_back(base: Base, examples: list[Example]) -> None:
+    voice = clone_examples(base, examples, replace(FEW, steps=0))
+    assert all(float(delta.abs().max()) == 0 for delta in voice.deltas.values())
+    assert voice.scores["held_out_after"] == voice.scores["held_out_before"]
+
+
+def test_a_smaller_variance_makes_a_smaller_voice(base: Base, examples: list[Example]) -> None:
+    sizes = []
+    for variance in (math.inf, 1e-3, 1e-5, 1e-8):
+        voice = clone_examples(base, examples, replace(FEW, steps=10, variance=variance))
+        sizes.append(math.sqrt(sum(float(delta.square().sum()) for delta in voice.deltas.values())))
+    assert sizes == sorted(sizes, reverse=True) and sizes[-1] < 0.05 * sizes[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"modules": ("decoder.*", "vocoder.*")}, r"no module matches 'vocoder\.\*'; modules: speaker\.mean, "),
+        ({"modules": ("speaker.offsets",)}, "no module matches 'speaker.offsets'"),
+        ({"steps": -1}, "steps must be 0 or more"),
+        ({"learning_rate": 0.0}, "learning rate above 0"),
+        ({"learning_rate": math.nan}, "learning rate above 0"),
+    ],
+)
+def test_wrong_settings_are_refused_by_name(
+    base: Base, examples: list[Example], change: dict[str, float], said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        clone_examples(base, examples, replace(FEW, **change))
+
+
+def test_recordings_with_texts_beside_them_become_a_voice(base: Base, recordings: list[Path]) -> None:
+    voice = clone(recordings, base=base, settings=replace(FEW, steps=2), warn=lambda text: None)
+    assert voice.scores["sentences"] == 3 and voice.scores["seconds"] > 1
+    texts = [path.with_suffix(".txt").read_text() for path in recordings]
+    given = clone(
+        recordings, transcripts=texts, base=base.folder, settings=replace(FEW, steps=2), warn=lambda text: None
+    )
+    assert given.base_hash == voice.base_hash
+    for name, delta in voice.deltas.items():
+        # From the folder come the weights in half precision.
+        torch.testing.assert_close(given.deltas[name], delta, atol=0.05, rtol=0)
+
+
+def test_texts_are_counted_against_recordings(base: Base, recordings: list[Path]) -> None:
+    with pytest.raises(UsageError, match="4 recordings and 1 transcripts; give one for each"):
+        clone(recordings, transcripts=["abc"], base=base)
+    with pytest.raises(TtsMetaError, match="no recordings given"):
+        clone([], base=base)
+
+
+def test_a_character_the_base_does_not_know_is_named_with_its_sentence(base: Base, recordings: list[Path]) -> None:
+    with pytest.raises(TtsMetaError, match="unknown symbol 'x' in \"abc xyz\""):
+        clone(recordings[:1], transcripts=["abc xyz"], base=base)
+
+
+def test_the_scale_of_the_loss_is_the_whole_of_the_recordings(base: Base, examples: list[Example]) -> None:
+    dropout, base.acoustic.decoder.dropout = base.acoustic.decoder.dropout, 0.0
+    seen: list[Progress] = []
+    try:
+        clone_examples(base, examples[:3], replace(FEW, steps=1, frames_per_step=10**6), seen.append)
+    finally:
+        base.acoustic.decoder.dropout = dropout
+    batch = collate(examples[:3], {"new": -1}, base.acoustic.reduction)
+    nll = acoustic_loss(base.acoustic, base.acoustic(batch), batch)
+    assert seen[0].loss == pytest.approx(float(nll.nll / nll.frames), rel=1e-5)

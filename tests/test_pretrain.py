@@ -1,0 +1,251 @@
+from __future__ import annotations
+
+import importlib
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import Letters, tiny_config, tone_corpus
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import nn
+
+from tts_meta.audio import FeatureCache
+from tts_meta.config import PretrainConfig, dump_config, parse_config
+from tts_meta.errors import TtsMetaError, UsageError
+from tts_meta.models.base import load_base
+from tts_meta.models.griffin_lim import GriffinLim
+from tts_meta.train import pretrain
+from tts_meta.train.optimiser import MovingAverage
+
+FILES = {
+    "config.json",
+    "bootstrap.safetensors",
+    "aligner.safetensors",
+    "durations.safetensors",
+    "left_out.jsonl",
+    *(
+        f"{stage}/training/{name}"
+        for stage in ("aligner_first", "aligner", "acoustic")
+        for name in ("tensors.safetensors", "state.json")
+    ),
+    *(f"{stage}/events" for stage in ("aligner_first", "aligner", "acoustic")),
+    *(f"base/{name}" for name in ("model.safetensors", "config.json", "symbols.json", "state.json")),
+}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a manifest of two speakers and, after the first run, the features."""
+    folder = tmp_path_factory.mktemp("corpus")
+    tone_corpus(folder, utterances=8)
+    return folder
+
+
+def recipe(corpus: Path, output: Path, **changes: object) -> PretrainConfig:
+    data = {
+        "manifest": corpus / "manifest.jsonl",
+        "output": output,
+        "cache": corpus / "cache",
+        "base": tiny_config(),
+        "aligner": {"steps": 5, "frames_per_batch": 400, "learning_rate": 2e-3, "warmup": 2},
+        "acoustic": {"steps": 12, "frames_per_batch": 300, "learning_rate": 2e-3, "warmup": 2},
+        "ema": 0.9,
+        "piece_seconds": 0.6,
+        "pause_seconds": 0.05,
+        "threads": 1,
+        "save_every": 4,
+        "sentences": [],
+    }
+    return parse_config(data | changes, PretrainConfig, "recipe")
+
+
+@pytest.fixture(scope="module")
+def finished(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that nothing stopped."""
+    output = tmp_path_factory.mktemp("finished") / "run"
+    assert pretrain(recipe(corpus, output)) == output / "base"
+    return output
+
+
+def weights(output: Path) -> bytes:
+    return (output / "base" / "model.safetensors").read_bytes()
+
+
+def test_a_finished_run_leaves_exactly_these_files(finished: Path) -> None:
+    found = {str(path.relative_to(finished)) for path in finished.rglob("*") if path.is_file()}
+    assert {name.partition(".out.tfevents")[0] if "tfevents" in name else name for name in found} == FILES
+    assert len(found) == len(FILES)
+
+
+def test_the_base_of_a_run_loads_and_says_what_it_was_trained_on(corpus: Path, finished: Path) -> None:
+    base = load_base(finished / "base")
+    assert base.speakers == ("ann", "ben") and base.config == tiny_config()
+    assert base.state["steps"] == 12 and base.state["corpus"] == str(corpus / "manifest.jsonl")
+    assert base.state["utterances"] == 8 - len((finished / "left_out.jsonl").read_text().splitlines())
+    torch.testing.assert_close(base.acoustic.speaker.offsets.mean(0), torch.zeros(6), atol=1e-3, rtol=0)
+    low, median = base.aligner.score_range.tolist()
+    assert -10 < low <= median < 0
+    assert float(base.acoustic.mel_scale.min()) > 0 and -12 < float(base.acoustic.mel_mean.mean()) < 0
+    assert len(base.acoustic.generate(base.encode("abc de."))) > 0
+
+
+def test_the_configuration_of_a_run_stands_resolved_in_its_folder(corpus: Path, finished: Path) -> None:
+    stored = parse_config(json.loads((finished / "config.json").read_text()), PretrainConfig, "config.json")
+    assert stored == recipe(corpus, finished).model_copy(update={"threads": 0})
+
+
+@pytest.mark.parametrize("updates", [2, 7, 11, 17])
+def test_a_run_that_died_and_went_on_has_the_same_weights_bit_for_bit(
+    corpus: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, updates: int
+) -> None:
+    """It dies in the first and second stage of the aligner, and before and after a checkpoint of the acoustic model."""
+    update, done = MovingAverage.update, []
+
+    def dies(average: MovingAverage, model: nn.Module, step: int) -> None:
+        if len(done) == updates:
+            raise KeyboardInterrupt
+        done.append(step)
+        update(average, model, step)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(MovingAverage, "update", dies)
+        pretrain(recipe(corpus, tmp_path / "run"))
+    assert not (tmp_path / "run" / "base").exists()
+    pretrain(recipe(corpus, tmp_path / "run"))
+    assert weights(tmp_path / "run") == weights(finished)
+
+
+def test_a_run_killed_while_it_writes_a_checkpoint_goes_on_to_the_same_weights(
+    corpus: Path, finished: Path, tmp_path: Path
+) -> None:
+    recipe_file = tmp_path / "recipe.json"
+    recipe_file.write_text(dump_config(recipe(corpus, tmp_path / "run")))
+    code = f"""
+import os, signal, sys
+sys.path.append({str(Path(__file__).parent)!r})
+import helpers
+from tts_meta.config import PretrainConfig, load_config
+from tts_meta.train import checkpoints, pretrain
+write, written = checkpoints.write_tensors, []
+def killed(path, tensors):
+    write(path, tensors)
+    written.append(path)
+    if len(written) == 6:
+        os.kill(os.getpid(), signal.SIGKILL)
+checkpoints.write_tensors = killed
+pretrain(load_config({str(recipe_file)!r}, PretrainConfig))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).resolve().parents[1], capture_output=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    kept = json.loads((tmp_path / "run" / "acoustic" / "training" / "state.json").read_text())
+    assert kept["step"] == 4, "the checkpoint before the one it died at"
+    pretrain(recipe(corpus, tmp_path / "run"))
+    assert weights(tmp_path / "run") == weights(finished)
+
+
+def test_a_run_out_of_time_says_so_and_goes_on_when_called_again(corpus: Path, finished: Path, tmp_path: Path) -> None:
+    with pytest.raises(TtsMetaError, match="the time is up while training the aligner; run the same command again"):
+        pretrain(recipe(corpus, tmp_path / "run", hours=1e-9))
+    pretrain(recipe(corpus, tmp_path / "run"))
+    assert weights(tmp_path / "run") == weights(finished)
+
+
+def test_the_voice_so_far_can_be_heard_when_the_time_is_up(
+    corpus: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    update = MovingAverage.update
+
+    def dies(average: MovingAverage, model: nn.Module, step: int) -> None:
+        if step == 6:
+            raise KeyboardInterrupt
+        update(average, model, step)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(MovingAverage, "update", dies)
+        pretrain(recipe(corpus, tmp_path / "run"))
+    with pytest.raises(TtsMetaError, match=r"the time is up; .*base holds the voice so far"):
+        pretrain(recipe(corpus, tmp_path / "run", hours=1e-9))
+    so_far = load_base(tmp_path / "run" / "base")
+    assert so_far.state["steps"] == 4, "those of the last checkpoint"
+    assert len(so_far.acoustic.generate(so_far.encode("abc"))) > 0
+    pretrain(recipe(corpus, tmp_path / "run"))
+    assert weights(tmp_path / "run") == weights(finished)
+
+
+def test_a_finished_run_called_again_computes_nothing_and_keeps_its_voice(
+    corpus: Path, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = weights(finished)
+
+    def never(*given: object) -> None:
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr(FeatureCache, "compute", never)
+    monkeypatch.setattr(MovingAverage, "update", never)
+    monkeypatch.setattr(importlib.import_module("tts_meta.train.pretrain"), "bootstrap_durations", never)
+    pretrain(recipe(corpus, finished))
+    assert weights(finished) == before
+
+
+def test_another_configuration_is_refused_in_the_same_folder(corpus: Path, finished: Path) -> None:
+    before = (finished / "config.json").read_bytes()
+    with pytest.raises(TtsMetaError, match="holds a run with another configuration; choose another output folder"):
+        pretrain(recipe(corpus, finished, seed=5))
+    assert (finished / "config.json").read_bytes() == before
+
+
+def test_another_seed_trains_another_voice(corpus: Path, finished: Path, tmp_path: Path) -> None:
+    pretrain(recipe(corpus, tmp_path / "run", seed=5))
+    assert weights(tmp_path / "run") != weights(finished)
+
+
+def test_pictures_sounds_and_validation_of_fixed_sentences_are_logged_in_bfloat16_too(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tts_meta.models.vocoder.load_vocoder", lambda name: GriffinLim(iterations=1))
+    acoustic = {"steps": 4, "frames_per_batch": 300, "warmup": 2}
+    changes = {
+        "sentences": ["Abc de."],
+        "sample_every": 4,
+        "log_every": 2,
+        "precision": "bfloat16",
+        "acoustic": acoustic,
+    }
+    pretrain(recipe(corpus, tmp_path / "run", **changes))
+    events = EventAccumulator(str(tmp_path / "run" / "acoustic"))
+    events.Reload()
+    tags = events.Tags()
+    assert set(tags["audio"]) == {"sentence_0/mean", "sentence_0/ann"}
+    shown = {"validation/true", "validation/teacher_forced", "validation/alignment"}
+    assert set(tags["images"]) == shown | set(tags["audio"])
+    assert {"validation/mel_nll", "validation/duration_nll", "validation/mel_l1"} <= set(tags["scalars"])
+    assert {"acoustic/loss", "acoustic/mel_l1", "acoustic/seconds_of_speech_per_second"} <= set(tags["scalars"])
+    assert all(torch.isfinite(v).all() for v in load_base(tmp_path / "run" / "base").acoustic.state_dict().values())
+
+
+def test_speakers_held_back_are_never_trained_on(corpus: Path, tmp_path: Path) -> None:
+    few = {"steps": 1, "frames_per_batch": 300}
+    pretrain(recipe(corpus, tmp_path / "run", held_back=["ben"], aligner=few, acoustic=few))
+    assert load_base(tmp_path / "run" / "base").speakers == ("ann",)
+    with pytest.raises(UsageError, match="no speaker named 'carl'; the manifest has: ann, ben"):
+        pretrain(recipe(corpus, tmp_path / "other", held_back=["carl"]))
+    with pytest.raises(UsageError, match="no split named 'trian'; the manifest has: train"):
+        pretrain(recipe(corpus, tmp_path / "third", splits=["trian"]))
+
+
+def test_recordings_that_are_all_too_long_are_an_error_that_says_so(corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(TtsMetaError, match="no utterance is left to train on"):
+        pretrain(recipe(corpus, tmp_path / "run", max_seconds=0.1))
+
+
+def test_a_text_the_symbols_cannot_write_is_named_before_any_training(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Letters, "alphabet", lambda self: list("abcdefg"))
+    with pytest.raises(TtsMetaError, match="unknown symbol 'h' in \""):
+        pretrain(recipe(corpus, tmp_path / "run"))
+    assert not (tmp_path / "run" / "aligner_first").exists()

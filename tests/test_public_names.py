@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tts_meta
+
+PUBLIC = {
+    "tts_meta": {"Speech", "TtsMetaError", "Voice", "clone", "speak"},
+    "tts_meta.text": {
+        "BOUNDARIES",
+        "HibariPhonemizer",
+        "Phonemizer",
+        "SymbolTable",
+        "load_phonemizer",
+        "split_symbols",
+    },
+    "tts_meta.audio": {
+        "FeatureCache",
+        "MelSpec",
+        "fundamental_frequency",
+        "prepare_waveform",
+        "read_audio",
+        "write_wav",
+    },
+    "tts_meta.corpus": {
+        "Batch",
+        "Episode",
+        "Example",
+        "Manifest",
+        "Utterance",
+        "bucket_batches",
+        "collate",
+        "hold_back_named",
+        "hold_back_speakers",
+        "sample_episodes",
+    },
+    "tts_meta.meta": {"ProximalAdam", "ShrinkagePrior", "Trace", "solve"},
+    "tts_meta.adapt": {
+        "CloneSettings",
+        "Progress",
+        "Recording",
+        "Voice",
+        "adaptable",
+        "align_recordings",
+        "clone",
+        "clone_examples",
+        "find_transcripts",
+    },
+    "tts_meta.synth": {"Speech", "speak", "speak_text"},
+    "tts_meta.train": {"load_checkpoint", "pretrain", "save_checkpoint"},
+}
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_the_public_names_are_these(module: str) -> None:
+    loaded = importlib.import_module(module)
+    assert set(loaded.__all__) == PUBLIC[module]
+    for name in loaded.__all__:
+        assert getattr(loaded, name) is not None
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'tts_meta' has no attribute 'cloen'"):
+        tts_meta.cloen  # noqa: B018  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_importing_the_package_alone_loads_no_torch() -> None:
+    code = "import sys, tts_meta; print([name for name in ('torch', 'numpy', 'soundfile') if name in sys.modules])"
+    root = Path(__file__).resolve().parents[1]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from helpers import tiny_base
+
+from tts_meta.adapt import Voice
+from tts_meta.errors import TtsMetaError, UsageError
+from tts_meta.models.base import Base, save_base
+from tts_meta.models.griffin_lim import GriffinLim
+from tts_meta.synth import Speech, speak, speak_text
+from tts_meta.synth.speak import SENTENCE_PAUSE
+
+TEXT = "Abc de fgh. Head bed,\n cab? Gab!"
+SENTENCES = ["Abc de fgh.", "Head bed, cab?", "Gab!"]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
+    base = tiny_base()
+    save_base(base, tmp_path_factory.mktemp("base") / "base")
+    return base
+
+
+@pytest.fixture(scope="module")
+def vocoder() -> GriffinLim:
+    return GriffinLim(iterations=1, notice="metallic")
+
+
+def say(base: Base, vocoder: GriffinLim, text: str, **options: float) -> Speech:
+    return speak_text(base, base.acoustic, vocoder, text, **options)  # pyright: ignore[reportArgumentType]
+
+
+def test_a_long_text_is_split_at_sentences_with_a_pause_between(base: Base, vocoder: GriffinLim) -> None:
+    speech = say(base, vocoder, TEXT)
+    parts = [say(base, vocoder, sentence) for sentence in SENTENCES]
+    assert [len(mel) for mel in speech.mels] == [len(part.mels[0]) for part in parts]
+    pause = np.zeros(round(SENTENCE_PAUSE * speech.rate), np.float32)
+    pieces = [parts[0].samples, pause, parts[1].samples, pause, parts[2].samples]
+    np.testing.assert_allclose(speech.samples, np.concatenate(pieces), atol=1e-5)
+    assert speech.seconds == pytest.approx(len(speech.samples) / 22050) and speech.rate == 22050
+
+
+def test_the_same_seed_says_the_same_samples(base: Base, vocoder: GriffinLim) -> None:
+    one, two = (say(base, vocoder, TEXT, seed=3) for _ in range(2))
+    assert np.array_equal(one.samples, two.samples)
+
+
+def test_samples_fit_the_frames_and_full_scale(base: Base, vocoder: GriffinLim) -> None:
+    speech = say(base, vocoder, SENTENCES[0])
+    assert speech.samples.dtype == np.float32 and np.abs(speech.samples).max() <= 1
+    assert len(speech.samples) == vocoder.hop * len(speech.mels[0])
+    assert speech.mels[0].shape[1] == 80 and speech.notice == "metallic"
+
+
+def test_the_shortest_sentence_there_can_be_is_spoken(base: Base, vocoder: GriffinLim) -> None:
+    assert len(say(base, vocoder, "a", pace=4.0).samples) >= vocoder.hop
+    for frames in range(1, 5):
+        samples = vocoder(torch.full((1, frames, 80), -4.0))
+        assert samples.shape == (1, frames * vocoder.hop) and torch.isfinite(samples).all()
+
+
+def test_pace_2_takes_half_the_frames(base: Base, vocoder: GriffinLim) -> None:
+    whole, half = (sum(len(m) for m in say(base, vocoder, TEXT, pace=pace).mels) for pace in (1.0, 2.0))
+    assert whole > 60 and abs(half - whole / 2) <= len(SENTENCES)
+
+
+@pytest.mark.parametrize("pace", [0.0, 0.2, 4.1, -1.0, float("nan"), float("inf")])
+def test_a_pace_out_of_range_is_refused(base: Base, vocoder: GriffinLim, pace: float) -> None:
+    with pytest.raises(UsageError, match=r"pace must be from 0\.25 to 4"):
+        say(base, vocoder, TEXT, pace=pace)
+
+
+@pytest.mark.parametrize("text", ["", "  \n ", "...", "?! — ,", "()"])
+def test_a_text_without_a_word_is_refused(base: Base, vocoder: GriffinLim, text: str) -> None:
+    with pytest.raises(TtsMetaError, match=r"nothing to speak in .*; give at least one word"):
+        say(base, vocoder, text)
+
+
+def test_punctuation_between_sentences_is_no_sentence(base: Base, vocoder: GriffinLim) -> None:
+    assert len(say(base, vocoder, "Abc. ... Head! ?").mels) == 2
+
+
+def test_a_character_the_base_does_not_know_is_named_with_its_sentence_before_any_is_spoken(
+    base: Base, vocoder: GriffinLim
+) -> None:
+    done: list[tuple[int, int]] = []
+    with pytest.raises(TtsMetaError, match="unknown symbol 'z' in \"Zab!\""):
+        speak_text(base, base.acoustic, vocoder, "Abc. Zab!", report=lambda *at: done.append(at))
+    assert done == []
+
+
+def test_phonemes_are_taken_as_they_are_a_line_a_sentence(base: Base, vocoder: GriffinLim) -> None:
+    speech = speak_text(base, base.acoustic, vocoder, "abc de fgh.\n\nhead bed, cab?", phonemes=True)
+    written = say(base, vocoder, "Abc de fgh. Head bed, cab?")
+    assert np.array_equal(speech.samples, written.samples)
+    with pytest.raises(TtsMetaError, match="unknown symbol 'A'"):
+        speak_text(base, base.acoustic, vocoder, "Abc", phonemes=True)
+
+
+def test_every_sentence_is_reported_and_every_stage_timed(base: Base, vocoder: GriffinLim) -> None:
+    done: list[tuple[int, int]] = []
+    speech = speak_text(base, base.acoustic, vocoder, TEXT, report=lambda *at: done.append(at))
+    assert done == [(1, 3), (2, 3), (3, 3)]
+    assert speech.timings.keys() == {"text", "acoustic", "vocoder"} and min(speech.timings.values()) > 0
+
+
+def test_training_speakers_and_the_mean_voice_sound_different(base: Base, vocoder: GriffinLim) -> None:
+    mels = [say(base, vocoder, SENTENCES[0], speaker=speaker).mels[0] for speaker in (-1, 0, 1)]
+    assert len({float(mel.mean()) for mel in mels}) == 3
+
+
+def test_a_voice_speaks_the_same_from_memory_and_from_its_file(base: Base, tmp_path: Path) -> None:
+    delta = 0.5 * torch.randn(6, generator=torch.Generator().manual_seed(0))
+    voice = Voice({"speaker.mean": delta.half().float()}, base.hash, ("speaker.mean",), 1)
+    voice.save(tmp_path / "a.voice.safetensors")
+    options = {"base": base, "vocoder": "griffin-lim"}
+    one = speak(voice, "Abc.", **options)
+    two = speak(tmp_path / "a.voice.safetensors", "Abc.", **options)
+    mean = speak("base", "Abc.", **options)
+    assert np.array_equal(one.samples, two.samples)
+    assert len(mean.samples) != len(one.samples) or not np.allclose(mean.samples, one.samples)
+    one.save(tmp_path / "a.wav")
+    read, rate = soundfile.read(tmp_path / "a.wav", dtype="float32")
+    assert rate == one.rate and np.abs(read - one.samples).max() < 1e-4
+
+
+def test_the_base_may_be_given_by_its_folder(base: Base) -> None:
+    speech = speak("base", "Abc.", base=base.folder, vocoder="griffin-lim")
+    assert len(speech.samples) == 256 * len(speech.mels[0])

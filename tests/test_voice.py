@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import same_weights, tiny_base
+from safetensors.torch import save_file
+from test_files import full_disk
+
+from tts_meta.adapt import Voice
+from tts_meta.errors import TtsMetaError
+from tts_meta.models.base import Base, save_base
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
+    base = tiny_base()
+    save_base(base, tmp_path_factory.mktemp("base") / "base")
+    return base
+
+
+@pytest.fixture
+def voice(base: Base) -> Voice:
+    """Small random deltas of two modules."""
+    generator = torch.Generator().manual_seed(0)
+    params = dict(base.acoustic.named_parameters())
+    names = ["speaker.mean", "decoder.output.weight", "decoder.output.bias"]
+    deltas = {name: 0.01 * torch.randn(params[name].shape, generator=generator) for name in names}
+    modules = ("speaker.mean", "decoder.output")
+    return Voice(
+        deltas, base.hash, modules, 200, "Ann agreed, 1 May — “for tests”", {"held_out_after": 1.5, "sentences": 4}
+    )
+
+
+def test_a_voice_reads_back_to_half_precision(voice: Voice, tmp_path: Path) -> None:
+    path = tmp_path / "ann.voice.safetensors"
+    voice.save(path)
+    loaded = Voice.load(path)
+    assert replace(loaded, deltas={}) == replace(voice, deltas={})
+    assert loaded.deltas.keys() == voice.deltas.keys()
+    for name, delta in voice.deltas.items():
+        assert loaded.deltas[name].dtype == torch.float32
+        assert torch.equal(loaded.deltas[name], delta.half().float())
+    assert path.stat().st_size < 2 * sum(delta.numel() for delta in voice.deltas.values()) + 2000
+
+
+def test_a_voice_moves_its_own_parameters_and_no_others(voice: Voice, base: Base) -> None:
+    before = {name: value.clone() for name, value in base.acoustic.state_dict().items()}
+    model = voice.apply(base)
+    for name, value in model.state_dict().items():
+        if name in voice.deltas:
+            torch.testing.assert_close(value, before[name] + voice.deltas[name])
+        else:
+            assert torch.equal(value, before[name])
+    assert same_weights(base.acoustic.state_dict(), before), "the base stays as it is"
+
+
+def test_a_saved_voice_speaks_as_the_one_it_was_saved_from(voice: Voice, base: Base, tmp_path: Path) -> None:
+    voice.save(tmp_path / "a")
+    tokens = base.symbols.encode("abc de.")
+    durations = torch.full_like(tokens, 3)
+    now, later = (v.apply(base).generate(tokens, durations=durations) for v in (voice, Voice.load(tmp_path / "a")))
+    torch.testing.assert_close(now, later, atol=1e-3, rtol=0)
+    assert not torch.allclose(now, base.acoustic.generate(tokens, durations=durations), atol=1e-2)
+
+
+def test_a_voice_for_another_base_is_refused_by_name(voice: Voice, tmp_path: Path) -> None:
+    other = tiny_base(seed=1)
+    save_base(other, tmp_path / "base")
+    with pytest.raises(TtsMetaError) as error:
+        voice.apply(other, "ann.voice.safetensors")
+    message = str(error.value)
+    assert message.startswith(f"ann.voice.safetensors was cloned with base {voice.base_hash[:12]}")
+    assert other.hash[:12] in message and "\n" not in message
+
+
+@pytest.mark.parametrize("change", [{"decoder.output.bias": torch.zeros(3)}, {"decoder.none": torch.zeros(3)}])
+def test_deltas_that_do_not_fit_are_named(voice: Voice, base: Base, change: dict[str, torch.Tensor]) -> None:
+    with pytest.raises(TtsMetaError, match=f"does not fit the base: {next(iter(change))}"):
+        replace(voice, deltas=voice.deltas | change).apply(base)
+
+
+def test_a_missing_voice_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(TtsMetaError, match=r"no such voice; make one with `tts-meta clone AUDIO\.\.\. -o .*none`"):
+        Voice.load(tmp_path / "none")
+
+
+@pytest.mark.parametrize("keep", [0, 4, 50, 500, -1])
+def test_a_voice_file_cut_short_is_refused(voice: Voice, tmp_path: Path, keep: int) -> None:
+    path = tmp_path / "a.voice.safetensors"
+    voice.save(path)
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(TtsMetaError, match=r"a\.voice\.safetensors: damaged, or not a voice file"):
+        Voice.load(path)
+
+
+def test_other_tensors_are_no_voice(tmp_path: Path) -> None:
+    path = tmp_path / "a.voice.safetensors"
+    for header in (None, {"kind": "tts_meta voice"}, {"kind": "tts_meta voice", "format": "9"}):
+        save_file({"speaker.mean": torch.zeros(6)}, path, header)
+        with pytest.raises(TtsMetaError, match="not a voice file of format 1"):
+            Voice.load(path)
+
+
+def test_a_damaged_header_is_one_line(voice: Voice, tmp_path: Path) -> None:
+    path = tmp_path / "a.voice.safetensors"
+    good = {
+        "kind": "tts_meta voice",
+        "format": "1",
+        "base": "x",
+        "modules": "[]",
+        "steps": "1",
+        "consent": "",
+        "scores": "{}",
+    }
+    for change in ({"steps": "many"}, {"modules": "["}, {"scores": None}, {"base": None}):
+        header = {key: value for key, value in (good | change).items() if value is not None}
+        save_file({"speaker.mean": torch.zeros(6)}, path, header)
+        with pytest.raises(TtsMetaError, match="damaged header"):
+            Voice.load(path)
+
+
+def test_a_full_disk_leaves_the_old_voice(voice: Voice, tmp_path: Path) -> None:
+    path = tmp_path / "a.voice.safetensors"
+    voice.save(path)
+    content = path.read_bytes()
+    with pytest.raises(TtsMetaError, match=r"cannot write .*File too large"), full_disk(1000):
+        replace(voice, steps=9).save(path)
+    assert path.read_bytes() == content and [entry.name for entry in tmp_path.iterdir()] == [path.name]
