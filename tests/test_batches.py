@@ -14,9 +14,7 @@ from tts_meta.errors import UsageError
 SPEAKERS = {"anna": 4, "bob": 1}
 
 
-def example(
-    tokens: int, frames: int, name: str = "a", speaker: str = "anna", bands: int = 3
-) -> Example:
+def example(tokens: int, frames: int, name: str = "a", speaker: str = "anna", bands: int = 3) -> Example:
     return Example(
         id=name,
         speaker=speaker,
@@ -28,22 +26,15 @@ def example(
 
 @given(
     st.lists(
-        st.tuples(
-            st.integers(1, 6), st.integers(1, 9), st.sampled_from(sorted(SPEAKERS))
-        ),
+        st.tuples(st.integers(1, 6), st.integers(1, 9), st.sampled_from(sorted(SPEAKERS))),
         min_size=1,
         max_size=5,
     ),
     st.integers(1, 5),
 )
 @settings(max_examples=50, deadline=None)
-def test_a_batch_holds_every_example_whole_and_nothing_else(
-    sizes: list[tuple[int, int, str]], multiple: int
-) -> None:
-    examples = [
-        example(n, t, f"u{place}", speaker)
-        for place, (n, t, speaker) in enumerate(sizes)
-    ]
+def test_a_batch_holds_every_example_whole_and_nothing_else(sizes: list[tuple[int, int, str]], multiple: int) -> None:
+    examples = [example(n, t, f"u{place}", speaker) for place, (n, t, speaker) in enumerate(sizes)]
     batch = collate(examples, SPEAKERS, multiple)
 
     longest = max(t for _, t, _ in sizes)
@@ -59,18 +50,12 @@ def test_a_batch_holds_every_example_whole_and_nothing_else(
         assert torch.equal(batch.durations[row, :n], one.durations)
         assert torch.equal(batch.mel[row, :t], one.mel)
         assert not batch.tokens[row, n:].any() and not batch.durations[row, n:].any()
-        assert torch.equal(
-            batch.mel[row, t:], torch.full_like(batch.mel[row, t:], math.log(1e-5))
-        )
+        assert torch.equal(batch.mel[row, t:], torch.full_like(batch.mel[row, t:], math.log(1e-5)))
 
 
 def test_a_batch_has_the_dtypes_of_its_contract() -> None:
     batch = collate([example(2, 5), example(4, 3)], SPEAKERS)
-    dtypes = {
-        field.name: getattr(batch, field.name).dtype
-        for field in fields(batch)
-        if field.name != "ids"
-    }
+    dtypes = {field.name: getattr(batch, field.name).dtype for field in fields(batch) if field.name != "ids"}
     assert dtypes.pop("mel") == torch.float32
     assert set(dtypes.values()) == {torch.int64}
 
@@ -129,9 +114,7 @@ def test_each_utterance_is_in_one_batch_and_no_batch_is_over_the_limit(
     lengths: list[int], limit: int, seed: int, epoch: int
 ) -> None:
     batches = bucket_batches(lengths, limit, seed, epoch)
-    assert sorted(index for batch in batches for index in batch) == list(
-        range(len(lengths))
-    )
+    assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
     for batch in batches:
         padded = max(lengths[index] for index in batch) * len(batch)
         assert padded <= limit or len(batch) == 1
@@ -145,9 +128,7 @@ def test_batches_change_with_the_epoch_and_the_seed_in_members_and_order() -> No
         bucket_batches(lengths, 1400, seed=0, epoch=1),
         bucket_batches(lengths, 1400, seed=1, epoch=0),
     ):
-        assert {frozenset(batch) for batch in other} != {
-            frozenset(batch) for batch in first
-        }
+        assert {frozenset(batch) for batch in other} != {frozenset(batch) for batch in first}
     shortest = [min(lengths[index] for index in batch) for batch in first]
     assert shortest != sorted(shortest)
 
@@ -156,9 +137,7 @@ def test_little_of_a_batch_is_padding() -> None:
     # As in speech corpora: 1 to 16 s at 86 frames a second.
     lengths = [86 + (number * 7919) % 1290 for number in range(2000)]
     batches = bucket_batches(lengths, 12_000, seed=0, epoch=0)
-    padded = sum(
-        max(lengths[index] for index in batch) * len(batch) for batch in batches
-    )
+    padded = sum(max(lengths[index] for index in batch) * len(batch) for batch in batches)
     assert sum(lengths) / padded > 0.93
     assert padded / len(batches) > 0.9 * 12_000
 

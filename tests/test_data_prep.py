@@ -49,16 +49,12 @@ def by_id(manifest: Manifest) -> dict[str, tuple[str, str, str]]:
 def write_table(corpus: Path, *rows: dict[str, str]) -> None:
     corpus.mkdir(exist_ok=True)
     with open(corpus / "manifest.tsv", "w", newline="") as out:
-        writer = csv.DictWriter(
-            out, COLUMNS, delimiter="\t", quoting=csv.QUOTE_NONE, quotechar=None
-        )
+        writer = csv.DictWriter(out, COLUMNS, delimiter="\t", quoting=csv.QUOTE_NONE, quotechar=None)
         writer.writeheader()
         writer.writerows(rows)
 
 
-def row(
-    name: str, text: str, punctuated: str = "", source: str = "LibriSpeech test-clean"
-) -> dict[str, str]:
+def row(name: str, text: str, punctuated: str = "", source: str = "LibriSpeech test-clean") -> dict[str, str]:
     values = [
         "train",
         "ls1",
@@ -114,19 +110,14 @@ def test_the_table_becomes_a_manifest_that_loads_and_validates(tmp_path: Path) -
     )
     assert first.audio == corpus / "ls1" / "a.ogg"
     assert first.seconds == 0.75
-    assert (
-        json.loads((out / "manifest.jsonl").read_text().splitlines()[0])["audio"]
-        == "../corpus/ls1/a.ogg"
-    )
+    assert json.loads((out / "manifest.jsonl").read_text().splitlines()[0])["audio"] == "../corpus/ls1/a.ogg"
     assert dropped(out) == {}
 
 
 def test_what_cannot_be_used_is_dropped_with_its_reason(tmp_path: Path) -> None:
     corpus, out = tmp_path / "corpus", tmp_path / "out"
     names = ["good", "gone", "noise", "empty", "silent", "cut", "good"]
-    write_table(
-        corpus, *(row(name, " " if name == "silent" else "SOME TEXT") for name in names)
-    )
+    write_table(corpus, *(row(name, " " if name == "silent" else "SOME TEXT") for name in names))
     for name in ("good", "silent", "cut"):
         write_audio(corpus / "ls1" / f"{name}.ogg")
     write_audio(corpus / "ls1" / "empty.ogg", 0)
@@ -177,9 +168,7 @@ def test_a_damaged_table_is_refused_by_line_or_column(tmp_path: Path) -> None:
         ("MISTER W J JENKS AT TEN O'CLOCK", "mister w j jenks at ten o'clock"),
     ],
 )
-def test_upper_case_text_is_lowered_but_for_the_pronoun(
-    text: str, expected: str
-) -> None:
+def test_upper_case_text_is_lowered_but_for_the_pronoun(text: str, expected: str) -> None:
     assert sentence_case(text) == expected
 
 
@@ -257,9 +246,7 @@ def test_text_files_are_read_beside_their_recordings(tmp_path: Path) -> None:
     }
 
 
-def test_a_folder_given_as_a_dot_still_names_its_speaker(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_given_as_a_dot_still_names_its_speaker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     corpus = tmp_path / "anna"
     write_audio(corpus / "1.wav")
     (corpus / "1.txt").write_text("Hello.")
@@ -278,9 +265,7 @@ def test_a_corpus_of_nothing_usable_is_an_error_that_says_where_to_look(
     ):
         prepare("folder", tmp_path, tmp_path / "out")
     write_audio(tmp_path / "1.wav")
-    with pytest.raises(
-        TtsMetaError, match=r"all 1 recordings .* no transcript.*dropped\.jsonl"
-    ):
+    with pytest.raises(TtsMetaError, match=r"all 1 recordings .* no transcript.*dropped\.jsonl"):
         prepare("folder", tmp_path, tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["dropped.jsonl"]
 
@@ -295,33 +280,23 @@ def test_wrong_names_are_refused_with_the_right_ones(tmp_path: Path) -> None:
         prepare("folder", tmp_path / "none", tmp_path / "out")
 
 
-def test_a_corpus_is_one_reader_and_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_corpus_is_one_reader_and_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def read(corpus_dir: Path) -> Iterator[Recording]:
         yield Recording("x", "anna", corpus_dir / "x.wav", "Text.", split="eval")
 
     write_audio(tmp_path / "x.wav")
     monkeypatch.setitem(CORPORA, "mine", read)
-    assert prepare("mine", tmp_path, tmp_path / "out").of_split("eval").speakers == (
-        "anna",
-    )
+    assert prepare("mine", tmp_path, tmp_path / "out").of_split("eval").speakers == ("anna",)
 
 
 @pytest.mark.skipif(not REAL_CORPUS.is_dir(), reason="the project's corpus is not here")
 def test_the_real_corpus_is_read_whole() -> None:
     recordings = list(CORPORA["librispeech-mini"](REAL_CORPUS))
-    splits = {
-        split: {r.speaker for r in recordings if r.split == split}
-        for split in ("train", "train_noisy", "eval")
-    }
+    splits = {split: {r.speaker for r in recordings if r.split == split} for split in ("train", "train_noisy", "eval")}
     assert len(recordings) == 3571
     assert {split: len(speakers) for split, speakers in splits.items()} == {
         "train": 31,
         "train_noisy": 7,
         "eval": 6,
     }
-    assert all(
-        r.audio is not None and r.audio.is_file() and r.text and r.gender in ("F", "M")
-        for r in recordings
-    )
+    assert all(r.audio is not None and r.audio.is_file() and r.text and r.gender in ("F", "M") for r in recordings)

@@ -19,11 +19,7 @@ class Item:
 
 
 def items(**counts: int) -> list[Item]:
-    return [
-        Item(f"{speaker}-{number}", speaker)
-        for speaker, count in counts.items()
-        for number in range(count)
-    ]
+    return [Item(f"{speaker}-{number}", speaker) for speaker, count in counts.items() for number in range(count)]
 
 
 COUNTS = st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 9), min_size=1)
@@ -34,9 +30,7 @@ def test_an_episode_is_of_one_speaker_and_never_scores_on_what_it_adapts_on(
     counts: dict[str, int], support: int, query: int, seed: int
 ) -> None:
     if max(counts.values()) < support + query:
-        with pytest.raises(
-            UsageError, match=f"no speaker has {support + query} utterances"
-        ):
+        with pytest.raises(UsageError, match=f"no speaker has {support + query} utterances"):
             sample_episodes(items(**counts), support, query, 4, seed)
         return
     episodes = list(sample_episodes(items(**counts), support, query, 4, seed))
@@ -59,36 +53,24 @@ def test_a_resumed_run_goes_on_where_it_stopped() -> None:
     corpus = items(a=6, b=6, c=6)
     whole = list(sample_episodes(corpus, 2, 2, 20, seed=7))
     assert list(sample_episodes(corpus, 2, 2, 13, seed=7, start=7)) == whole[7:]
-    assert (
-        list(itertools.islice(sample_episodes(corpus, 2, 2, None, seed=7, start=7), 13))
-        == whole[7:]
-    )
+    assert list(itertools.islice(sample_episodes(corpus, 2, 2, None, seed=7, start=7), 13)) == whole[7:]
 
 
 def test_each_pass_visits_every_speaker_once_in_an_order_of_its_own() -> None:
-    visited = [
-        episode.speaker
-        for episode in sample_episodes(items(a=4, b=4, c=4, d=4), 1, 1, 40, seed=0)
-    ]
+    visited = [episode.speaker for episode in sample_episodes(items(a=4, b=4, c=4, d=4), 1, 1, 40, seed=0)]
     passes = [tuple(visited[place : place + 4]) for place in range(0, 40, 4)]
     assert all(sorted(one_pass) == ["a", "b", "c", "d"] for one_pass in passes)
     assert len(set(passes)) > 3
 
 
 def test_a_speaker_with_too_few_sentences_is_left_out() -> None:
-    visited = {
-        episode.speaker
-        for episode in sample_episodes(items(a=4, b=3), 2, 2, 10, seed=0)
-    }
+    visited = {episode.speaker for episode in sample_episodes(items(a=4, b=3), 2, 2, 10, seed=0)}
     assert visited == {"a"}
 
 
 def test_more_support_on_the_same_query() -> None:
     corpus = items(a=30, b=30)
-    by_support = [
-        list(sample_episodes(corpus, support, 4, 6, seed=1))
-        for support in (1, 5, 10, 20)
-    ]
+    by_support = [list(sample_episodes(corpus, support, 4, 6, seed=1)) for support in (1, 5, 10, 20)]
     for smaller, larger in itertools.pairwise(by_support):
         for one, other in zip(smaller, larger, strict=True):
             assert (one.speaker, one.query) == (other.speaker, other.query)
@@ -120,9 +102,7 @@ def test_faults_are_told_at_the_call_and_not_at_the_first_episode() -> None:
     ("support", "query", "count", "start"),
     [(0, 1, 1, 0), (1, -1, 1, 0), (1, 1, -1, 0), (1, 1, 1, -1)],
 )
-def test_numbers_out_of_range_are_refused(
-    support: int, query: int, count: int, start: int
-) -> None:
+def test_numbers_out_of_range_are_refused(support: int, query: int, count: int, start: int) -> None:
     with pytest.raises(UsageError, match="episodes need support >= 1"):
         sample_episodes(items(a=4), support, query, count, seed=0, start=start)
 
@@ -133,6 +113,4 @@ def test_no_episodes_asked_for_are_none() -> None:
 
 def test_episodes_compare_by_what_they_hold() -> None:
     a, b = items(a=2)
-    assert (
-        Episode("a", (a,), (b,)) == Episode("a", (a,), (b,)) != Episode("a", (b,), (a,))
-    )
+    assert Episode("a", (a,), (b,)) == Episode("a", (a,), (b,)) != Episode("a", (b,), (a,))

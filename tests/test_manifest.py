@@ -18,9 +18,7 @@ UTTERANCES = st.lists(
         Utterance,
         id=WORDS,
         speaker=WORDS,
-        audio=st.text("ab_ ü", min_size=1, max_size=8).map(
-            lambda name: Path("/corpus/voices") / f"{name}.ogg"
-        ),
+        audio=st.text("ab_ ü", min_size=1, max_size=8).map(lambda name: Path("/corpus/voices") / f"{name}.ogg"),
         seconds=st.floats(1e-3, 1e5),
         text=WORDS,
         phonemes=MAYBE,
@@ -32,18 +30,14 @@ UTTERANCES = st.lists(
 )
 
 
-def make_utterance(
-    folder: Path, name: str = "a", speaker: str = "anna", split: str | None = None
-) -> Utterance:
+def make_utterance(folder: Path, name: str = "a", speaker: str = "anna", split: str | None = None) -> Utterance:
     audio = folder / f"{name}.ogg"
     audio.touch()
     return Utterance(name, speaker, audio, 1.5, f"Text of {name}.", split=split)
 
 
 def write_lines(path: Path, *records: object) -> Path:
-    path.write_text(
-        "".join(json.dumps(record) + "\n" for record in records), encoding="utf-8"
-    )
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
     return path
 
 
@@ -55,9 +49,7 @@ def record(**changes: object) -> dict[str, object]:
         "seconds": 1.5,
         "text": "Text.",
     }
-    return {
-        key: value for key, value in {**plain, **changes}.items() if value != "absent"
-    }
+    return {key: value for key, value in {**plain, **changes}.items() if value != "absent"}
 
 
 @given(UTTERANCES)
@@ -66,9 +58,7 @@ def record(**changes: object) -> dict[str, object]:
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-def test_what_is_saved_loads_again_equal(
-    tmp_path: Path, utterances: list[Utterance]
-) -> None:
+def test_what_is_saved_loads_again_equal(tmp_path: Path, utterances: list[Utterance]) -> None:
     path = tmp_path / "manifest.jsonl"
     Manifest(tuple(utterances)).save(path)
     assert Manifest.load(path).utterances == tuple(utterances)
@@ -79,9 +69,7 @@ def test_each_line_is_a_json_object_with_only_the_fields_that_are_set(
 ) -> None:
     Manifest((make_utterance(tmp_path),)).save(tmp_path / "out" / "m.jsonl")
     lines = (tmp_path / "out" / "m.jsonl").read_text().splitlines()
-    assert [json.loads(line) for line in lines] == [
-        record(audio="../a.ogg", text="Text of a.")
-    ]
+    assert [json.loads(line) for line in lines] == [record(audio="../a.ogg", text="Text of a.")]
 
 
 def test_a_corpus_moved_with_its_manifest_still_loads(tmp_path: Path) -> None:
@@ -109,13 +97,8 @@ def test_audio_paths_hold_where_the_manifest_lies_behind_a_link(tmp_path: Path) 
 def test_a_corpus_reached_through_a_link_is_listed_without_it(tmp_path: Path) -> None:
     (tmp_path / "real" / "audio").mkdir(parents=True)
     (tmp_path / "link").symlink_to(tmp_path / "real")
-    Manifest((make_utterance(tmp_path / "link" / "audio"),)).save(
-        tmp_path / "link" / "m.jsonl"
-    )
-    assert (
-        json.loads((tmp_path / "real" / "m.jsonl").read_text())["audio"]
-        == "audio/a.ogg"
-    )
+    Manifest((make_utterance(tmp_path / "link" / "audio"),)).save(tmp_path / "link" / "m.jsonl")
+    assert json.loads((tmp_path / "real" / "m.jsonl").read_text())["audio"] == "audio/a.ogg"
 
 
 def test_audio_paths_are_absolute_even_where_the_manifest_path_is_not(
@@ -141,9 +124,7 @@ def test_audio_paths_are_absolute_even_where_the_manifest_path_is_not(
         (["a"], "not a JSON object"),
     ],
 )
-def test_loading_names_the_line_and_its_fault(
-    tmp_path: Path, line: object, fault: str
-) -> None:
+def test_loading_names_the_line_and_its_fault(tmp_path: Path, line: object, fault: str) -> None:
     path = write_lines(tmp_path / "m.jsonl", record(), line)
     with pytest.raises(TtsMetaError, match=rf"m\.jsonl, line 2: {fault}"):
         Manifest.load(path)
@@ -175,9 +156,7 @@ def test_a_line_that_is_no_json_is_named(tmp_path: Path, line: str) -> None:
         (record(id="b", text="\ud800"), "text cannot be written as UTF-8"),
     ],
 )
-def test_validation_names_the_line_and_its_fault(
-    tmp_path: Path, line: object, fault: str
-) -> None:
+def test_validation_names_the_line_and_its_fault(tmp_path: Path, line: object, fault: str) -> None:
     (tmp_path / "a.ogg").touch()
     manifest = Manifest.load(write_lines(tmp_path / "m.jsonl", record(), line))
     with pytest.raises(TtsMetaError, match=rf"m\.jsonl, line 2 .*{fault}") as error:
@@ -187,9 +166,7 @@ def test_validation_names_the_line_and_its_fault(
 
 def test_validation_of_a_manifest_that_is_in_order_says_nothing(tmp_path: Path) -> None:
     (tmp_path / "a.ogg").touch()
-    Manifest.load(
-        write_lines(tmp_path / "m.jsonl", record(), record(id="b"))
-    ).validate()
+    Manifest.load(write_lines(tmp_path / "m.jsonl", record(), record(id="b"))).validate()
 
 
 def test_validation_of_a_selection_counts_utterances_instead_of_lines(
@@ -235,13 +212,9 @@ def test_an_unknown_split_or_speaker_is_refused_with_the_names_there_are(
     tmp_path: Path,
 ) -> None:
     manifest = Manifest((make_utterance(tmp_path, split="train"),))
-    with pytest.raises(
-        UsageError, match="no split named 'trian'; the manifest has: train"
-    ):
+    with pytest.raises(UsageError, match="no split named 'trian'; the manifest has: train"):
         manifest.of_split("trian")
-    with pytest.raises(
-        UsageError, match="no speaker named 'bob'; the manifest has: anna"
-    ):
+    with pytest.raises(UsageError, match="no speaker named 'bob'; the manifest has: anna"):
         manifest.of_speakers(["anna", "bob"])
     with pytest.raises(UsageError, match="the manifest has: none"):
         Manifest(()).of_split("train")
@@ -252,9 +225,7 @@ def test_a_failed_save_leaves_the_old_manifest(tmp_path: Path) -> None:
     utterance = make_utterance(tmp_path)
     Manifest((utterance,)).save(path)
     before = path.read_bytes()
-    with pytest.raises(
-        TtsMetaError, match=r"utterance 2 .*text cannot be written as UTF-8"
-    ):
+    with pytest.raises(TtsMetaError, match=r"utterance 2 .*text cannot be written as UTF-8"):
         Manifest((utterance, replace(utterance, id="b", text="\ud800"))).save(path)
     assert path.read_bytes() == before
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["a.ogg", "m.jsonl"]

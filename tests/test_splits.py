@@ -11,17 +11,8 @@ from tts_meta.errors import UsageError
 
 
 def corpus(speakers: list[str], each: int = 2) -> Manifest:
-    names = [
-        (speaker, f"{speaker}-{number}")
-        for number in range(each)
-        for speaker in speakers
-    ]
-    return Manifest(
-        tuple(
-            Utterance(name, speaker, Path("/a.ogg"), 1.0, "Text.")
-            for speaker, name in names
-        )
-    )
+    names = [(speaker, f"{speaker}-{number}") for number in range(each) for speaker in speakers]
+    return Manifest(tuple(Utterance(name, speaker, Path("/a.ogg"), 1.0, "Text.") for speaker, name in names))
 
 
 SPEAKERS = st.lists(st.text("abcde", min_size=1), min_size=1, max_size=12, unique=True)
@@ -43,10 +34,7 @@ def test_the_draw_follows_the_seed_and_not_the_order_of_the_lines() -> None:
     manifest = corpus([f"s{number}" for number in range(20)])
     mirrored = Manifest(manifest.utterances[::-1])
     draws = {hold_back_speakers(manifest, 5, seed)[1].speakers for seed in range(10)}
-    assert (
-        hold_back_speakers(manifest, 5, 3)[1].speakers
-        == hold_back_speakers(mirrored, 5, 3)[1].speakers
-    )
+    assert hold_back_speakers(manifest, 5, 3)[1].speakers == hold_back_speakers(mirrored, 5, 3)[1].speakers
     assert len(draws) > 5
 
 
@@ -78,9 +66,7 @@ def test_every_speaker_is_held_back_about_equally_often() -> None:
 
 @pytest.mark.parametrize("count", [-1, 3, 4])
 def test_at_least_one_speaker_must_remain(count: int) -> None:
-    with pytest.raises(
-        UsageError, match=f"cannot hold back {count} of 3 speakers; give 0 to 2"
-    ):
+    with pytest.raises(UsageError, match=f"cannot hold back {count} of 3 speakers; give 0 to 2"):
         hold_back_speakers(corpus(["a", "b", "c"]), count, 0)
 
 

@@ -31,7 +31,7 @@ HELD_OUT_FROM = 4
 class CloneSettings:
     """The inner loop: which modules adapt, how far and how long. Defaults: the best found on held-back speakers."""
 
-    modules: tuple[str, ...] = ("speaker.*", "speaker_projection", "decoder.*", "duration.*", "postnet.*")
+    modules: tuple[str, ...] = ("*",)
     """Patterns over module names of the acoustic model."""
     steps: int = 200
     """Steps of the inner loop."""

@@ -47,7 +47,7 @@ class CloningBenchmark(Section):
     """Other sentences, spoken and scored."""
     longest: float = 12.0
     """Longer recordings are neither cloned from nor scored, seconds."""
-    metrics: tuple[str, ...] = ("similarity", "words", "distillmos", "distance")
+    metrics: tuple[str, ...] = ("similarity", "words", "distillmos")
     """Names in `tts_meta.evaluate.METRICS`."""
     whisper: str = ""
     """Whisper model: a name or a folder; empty looks for Whisper base as `find_whisper` does."""

@@ -41,9 +41,7 @@ class Encoder(nn.Module):
         super().__init__()
         width = config.channels
         self.embedding = nn.Embedding(n_symbols, width, padding_idx=0)
-        self.convs = nn.ModuleList(
-            ConvBlock(width, width, config.kernel, config.dropout) for _ in range(config.layers)
-        )
+        self.convs = nn.ModuleList(ConvBlock(width, width, config.kernel, config.dropout) for _ in range(config.layers))
         self.lstm = nn.LSTM(width, width // 2, batch_first=True, bidirectional=True)
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
