@@ -107,7 +107,8 @@ def test_a_score_matches_unless_it_is_far_below_those_of_training() -> None:
     aligner = tiny_base().aligner
     aligner.score_range.copy_(torch.tensor([-1.4, -0.4]))
     assert aligner.matches(-0.1) and aligner.matches(-0.4) and aligner.matches(-1.4)
-    assert aligner.matches(-1.89) and not aligner.matches(-1.91)
+    assert aligner.matches(-1.89, 1.5) and not aligner.matches(-1.91, 1.5)
+    assert aligner.matches(-2.89) and not aligner.matches(-2.91)
 
 
 def test_calling_a_frame_a_pause_is_free_where_it_is_quiet_and_dear_where_it_is_loud() -> None:

@@ -35,7 +35,10 @@ def speak(
         bool, typer.Option("--phonemes", help="The text is phonemes, a sentence each argument or line.")
     ] = False,
     pace: Annotated[float, typer.Option(min=0.25, max=4, help="2 speaks twice as fast.")] = 1.0,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same samples.")] = 0,
+    variation: Annotated[
+        float, typer.Option(min=0, max=0.9, help="Above 0 no two seeds say it alike: dropout in the decoder's prenet.")
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(help="With --variation, the same seed gives the same samples.")] = 0,
     base: Annotated[Path | None, typer.Option(help="Folder of the base voice; the shipped one if not given.")] = None,
     speaker: Annotated[
         str | None, typer.Option(help="Training speaker of the base to speak as, with VOICE `base`.")
@@ -79,7 +82,16 @@ def speak(
         _ = phonemes or loaded.phonemizer
     with progress_bar("speaking") as bar:
         speech = speak_text(
-            loaded, model, sounds, words, phonemes=phonemes, speaker=index, pace=pace, seed=seed, report=bar.move
+            loaded,
+            model,
+            sounds,
+            words,
+            phonemes=phonemes,
+            speaker=index,
+            pace=pace,
+            variation=variation,
+            seed=seed,
+            report=bar.move,
         )
     for name, seconds in zip(_SYNTHESIS, ("text", "acoustic", "vocoder"), strict=True):
         watch.add(name, speech.timings[seconds])

@@ -17,6 +17,10 @@ from tts_meta.files import atomic_file
 from tts_meta.models.base import Base
 
 
+_TOLERANCE = 1.5
+"""Stricter than for new speakers: a doubtful sentence is no loss where there are thousands."""
+
+
 def load_examples(manifest: Manifest, base: Base, cache: FeatureCache, workers: int = 2) -> Iterator[Example]:
     """Yield one example an utterance, without durations yet; features come from the cache where it has them."""
 
@@ -38,7 +42,7 @@ def align_examples(examples: Iterable[Example], base: Base, left_out: Path) -> I
         except TtsMetaError as error:
             rejected.append({"id": example.id, "reason": str(error)})
             continue
-        if not base.aligner.matches(alignment.score):
+        if not base.aligner.matches(alignment.score, _TOLERANCE):
             reason = f"does not match its transcript (alignment score {alignment.score:.2f})"
             rejected.append({"id": example.id, "reason": reason})
             continue
