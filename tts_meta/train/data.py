@@ -16,7 +16,6 @@ from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_file
 from tts_meta.models.base import Base
 
-
 _TOLERANCE = 1.5
 """Stricter than for new speakers: a doubtful sentence is no loss where there are thousands."""
 
