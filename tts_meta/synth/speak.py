@@ -58,8 +58,8 @@ def speak_text(
 
     `pace` 2 speaks twice as fast; `variation` is the prenet's dropout, drawn from `seed`: at 0 a text is said alike
     every time. `speaker` is an index of the base's training speakers, -1 the voice's own; `report` is told (sentences
-    done, sentences in all). Raises TtsMetaError where there is nothing to speak and UsageError for a pace out of 0.25 to 4
-    or a variation out of 0 to 0.9.
+    done, sentences in all). Raises TtsMetaError where there is nothing to speak and UsageError for a pace out of 0.25
+    to 4 or a variation out of 0 to 0.9.
     """
     if not 0.25 <= pace <= 4:
         raise UsageError(f"pace must be from 0.25 to 4, not {pace}")
