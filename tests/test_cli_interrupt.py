@@ -40,6 +40,8 @@ pathlib.Path.write_bytes = write_bytes
 def start(folder: Path, before: str, *options: str) -> subprocess.Popen[str]:
     """Start `tts-meta clone` over an older voice in a process of its own."""
     code = f"import os, pathlib, signal, sys\nsys.path.insert(0, {str(TESTS)!r})\nimport helpers\n"
+    # Where the tests run in the background, SIGINT is ignored, and children inherit that.
+    code += "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     code += "def die(): os.kill(os.getpid(), signal.SIGKILL)\n" + before
     code += "\nfrom tts_meta.cli import main\nsys.exit(main())"
     audio = [str(path) for path in sorted(folder.glob("say*.wav"))]
