@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import importlib
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from tts_meta.adapt import CloneSettings, Progress, adaptable, clone, clone_exam
 from tts_meta.audio import write_wav
 from tts_meta.corpus import Example, collate
 from tts_meta.errors import TtsMetaError, UsageError
+from tts_meta.meta import Trace
+from tts_meta.meta.prior import Params
 from tts_meta.models.base import Base, save_base
 from tts_meta.models.losses import acoustic_loss
 
@@ -156,13 +160,24 @@ def test_a_character_the_base_does_not_know_is_named_with_its_sentence(base: Bas
         clone(recordings[:1], transcripts=["abc xyz"], base=base)
 
 
-def test_the_scale_of_the_loss_is_the_whole_of_the_recordings(base: Base, examples: list[Example]) -> None:
-    dropout, base.acoustic.decoder.dropout = base.acoustic.decoder.dropout, 0.0
-    seen: list[Progress] = []
-    try:
-        clone_examples(base, examples[:3], replace(FEW, steps=1, frames_per_step=10**6), seen.append)
-    finally:
-        base.acoustic.decoder.dropout = dropout
-    batch = collate(examples[:3], {"new": -1}, base.acoustic.reduction)
-    nll = acoustic_loss(base.acoustic, base.acoustic(batch), batch)
-    assert seen[0].loss == pytest.approx(float(nll.nll / nll.frames), rel=1e-5)
+def test_dropout_in_the_prenet_is_drawn_from_the_seed(base: Base, examples: list[Example]) -> None:
+    one, two = (clone_examples(base, examples[:1], replace(FEW, steps=3, seed=seed)) for seed in (0, 1))
+    assert not same_weights(one.deltas, two.deltas), "there is but one sentence to draw"
+
+
+@pytest.mark.parametrize("frames_per_step", [1, 10**6])
+def test_the_loss_of_a_step_stands_for_all_recordings_however_few_it_sees(
+    base: Base, examples: list[Example], frames_per_step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base.acoustic.decoder, "dropout", 0.0)
+    given: list[float] = []
+
+    def record(loss: Callable[..., torch.Tensor], params: Params, *rest: object) -> tuple[Params, Trace]:
+        given.append(float(loss(params, 0)))
+        return params, Trace()
+
+    monkeypatch.setattr(importlib.import_module("tts_meta.adapt.clone"), "solve", record)
+    clone_examples(base, [examples[0]] * 3, replace(FEW, frames_per_step=frames_per_step))
+    batch = collate([examples[0]], {"new": -1}, base.acoustic.reduction)
+    nll = acoustic_loss(base.acoustic, base.acoustic(batch), batch).nll
+    assert given[0] == pytest.approx(3 * float(nll), rel=1e-5)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,10 +16,12 @@ from torch import nn
 
 from tts_meta.audio import FeatureCache
 from tts_meta.config import PretrainConfig, dump_config, parse_config
+from tts_meta.corpus import Example
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.models.base import load_base
 from tts_meta.models.griffin_lim import GriffinLim
 from tts_meta.train import pretrain
+from tts_meta.train.data import BatchStream
 from tts_meta.train.optimiser import MovingAverage
 
 FILES = {
@@ -235,6 +238,40 @@ def test_speakers_held_back_are_never_trained_on(corpus: Path, tmp_path: Path) -
         pretrain(recipe(corpus, tmp_path / "other", held_back=["carl"]))
     with pytest.raises(UsageError, match="no split named 'trian'; the manifest has: train"):
         pretrain(recipe(corpus, tmp_path / "third", splits=["trian"]))
+
+
+def test_the_sentences_validated_on_are_never_trained_on(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[set[str]] = []
+
+    class Noted(BatchStream):
+        def __init__(self, examples: list[Example], *rest: Any) -> None:
+            trained.append({example.id.partition("/")[0] for example in examples})
+            super().__init__(examples, *rest)
+
+    monkeypatch.setattr(importlib.import_module("tts_meta.train.pretrain"), "BatchStream", Noted)
+    few = {"steps": 1, "frames_per_batch": 300}
+    pretrain(recipe(corpus, tmp_path / "run", piece_seconds=0.0, aligner=few, acoustic=few))
+    assert len(trained[-1]) == 7 and trained[0] - trained[-1] == {"0"}
+
+
+def test_bands_that_hold_nothing_in_a_corpus_do_no_harm(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compute = FeatureCache.compute
+
+    def telephone(cache: FeatureCache, audio: str | Path) -> torch.Tensor:
+        mel = compute(cache, audio)
+        mel[:, 50:] = -11.5
+        return mel
+
+    monkeypatch.setattr(FeatureCache, "compute", telephone)
+    few = {"steps": 21, "frames_per_batch": 300}  # So many that are not finite would end the run.
+    pretrain(recipe(corpus, tmp_path / "run", cache=tmp_path / "cache", aligner=few, acoustic=few))
+    base = load_base(tmp_path / "run" / "base")
+    mel = base.acoustic.generate(base.encode("abc de"))
+    torch.testing.assert_close(mel[:, 50:].mean(), torch.tensor(-11.5), atol=1.0, rtol=0)
 
 
 def test_recordings_that_are_all_too_long_are_an_error_that_says_so(corpus: Path, tmp_path: Path) -> None:
