@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from tts_meta.errors import TtsMetaError
-from tts_meta.files import atomic_file, atomic_folder, sha256_file, write_tensors
+from tts_meta.files import atomic_file, atomic_folder, restore_folder, sha256_file, write_tensors
 
 
 @contextmanager
@@ -152,3 +152,25 @@ def test_the_hash_is_sha256_of_the_content(tmp_path: Path) -> None:
     content = os.urandom(300_000)
     (tmp_path / "a").write_bytes(content)
     assert sha256_file(tmp_path / "a") == hashlib.sha256(content).hexdigest()
+
+
+def test_a_folder_killed_between_its_renames_comes_back(tmp_path: Path) -> None:
+    target = tmp_path / "run"
+    target.mkdir()
+    (target / "state").write_text("old")
+    code = f"""
+import os, signal
+from tts_meta.files import atomic_folder
+rename = os.rename
+os.rename = lambda *names: (rename(*names), os.kill(os.getpid(), signal.SIGKILL))
+with atomic_folder({str(target)!r}) as folder:
+    (folder / "state").write_text("new")
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
+    assert not target.exists()
+    restore_folder(target)
+    assert (target / "state").read_text() == "old"
+    with atomic_folder(target) as folder:
+        (folder / "state").write_text("newer")
+    assert (target / "state").read_text() == "newer"
+    assert not (tmp_path / ".run.old").exists()

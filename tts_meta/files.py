@@ -41,9 +41,11 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
 def atomic_folder(path: str | Path) -> Iterator[Path]:
     """Yield a temporary folder; put it in the place of `path` when the block ends well, remove it when it does not.
 
+    A kill between its two renames leaves the old content under a hidden name, which `restore_folder` brings back.
     Raises TtsMetaError where the parent cannot be written or the disk is full.
     """
     path = Path(path)
+    restore_folder(path)
     temporary = _sibling(path)
     try:
         temporary.mkdir()
@@ -54,7 +56,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
                     os.fsync(handle.fileno())
         if path.exists():
             # A folder cannot be replaced in one step: the old one keeps a hidden name until the new one stands.
-            old = _sibling(path)
+            old = _old(path)
             os.rename(path, old)
             try:
                 os.rename(temporary, path)
@@ -70,6 +72,16 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def restore_folder(path: str | Path) -> None:
+    """Bring back what a killed `atomic_folder` left without its name; remove what it left to spare."""
+    path = Path(path)
+    old = _old(path)
+    if old.exists() and path.exists():
+        shutil.rmtree(old, ignore_errors=True)
+    elif old.exists():
+        os.rename(old, path)
+
+
 def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
     """Write a safetensors file. A full disk is an OSError here; the library's own writer hides it in another error."""
     from safetensors.torch import save
@@ -81,6 +93,10 @@ def sha256_file(path: str | Path) -> str:
     """Return the SHA-256 of a file's content in hexadecimal."""
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _old(path: Path) -> Path:
+    return path.parent / f".{path.name}.old"
 
 
 def _sibling(path: Path) -> Path:

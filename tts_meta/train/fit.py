@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from tts_meta.config import MelConfig, OptimiserConfig
 from tts_meta.corpus import Batch
 from tts_meta.errors import TtsMetaError
+from tts_meta.files import restore_folder
 from tts_meta.report.tensorboard import RunLog
 from tts_meta.train.checkpoints import load_checkpoint, save_checkpoint
 from tts_meta.train.data import BatchStream
@@ -56,6 +57,7 @@ def fit(
     average = MovingAverage(model, settings.ema)
     checkpoint = folder / "training"
     step, epoch, position, bad_steps = 0, 0, 0, 0
+    restore_folder(checkpoint)
     if checkpoint.exists():
         state = load_checkpoint(checkpoint, model, optimiser, average)
         step, epoch, position = state["step"], state["epoch"], state["position"]
