@@ -32,7 +32,7 @@ def write_cloning_report(folder: Path, spoken: Sequence[Spoken], config: MelConf
     overview.table(
         ("System", *(column.heading for column in shown)),
         [(" / ".join(s.group), *(_mean(s.intervals.get(column.name)) for column in shown)) for s in summarise(rows)],
-        digits=[column.digits for column in shown],
+        digits=[0, *(column.digits for column in shown)],
     )
     for speaker in dict.fromkeys(clip.utterance.speaker for clip in spoken):
         section = page.section(f"Speaker {speaker}")
