@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -86,3 +87,29 @@ def test_every_pretraining_recipe_is_valid_and_begins_with_its_command(path: Pat
 
 def test_there_is_a_recipe() -> None:
     assert RECIPES
+
+
+def test_changes_replace_values_of_the_file_by_dotted_keys(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(dump_config(MelConfig(n_mels=40)), encoding="utf-8")
+    assert load_config(path, MelConfig, ["n_mels=20", "f_max=4e3"]) == MelConfig(n_mels=20, f_max=4000.0)
+    base = tmp_path / "base.yaml"
+    base.write_text("{}", encoding="utf-8")
+    assert load_config(base, BaseConfig, ["audio.mel.hop=300"]).audio.mel.hop == 300
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ("n_mels", "is not KEY=VALUE"),
+        ("n_mels.x=1", "'n_mels' is not a section"),
+        ("n_mels=[", "the value is not YAML"),
+        ("n_mel=1", "did you mean 'n_mels'"),
+        ("n_mels=many", "n_mels=many: n_mels: "),
+    ],
+)
+def test_a_wrong_change_is_named(tmp_path: Path, change: str, fault: str) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("n_mels: 40", encoding="utf-8")
+    with pytest.raises(TtsMetaError, match=re.escape(fault)):
+        load_config(path, MelConfig, [change])

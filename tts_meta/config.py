@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import difflib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tts_meta.errors import TtsMetaError
+from tts_meta.errors import TtsMetaError, UsageError
 
 
 class Section(BaseModel):
@@ -221,10 +222,11 @@ def parse_config(data: object, kind: type[AnySection], where: str) -> AnySection
         raise TtsMetaError(f"{where}: {_first_fault(error, kind)}") from error
 
 
-def load_config(path: str | Path, kind: type[AnySection]) -> AnySection:
+def load_config(path: str | Path, kind: type[AnySection], changes: Sequence[str] = ()) -> AnySection:
     """Read a YAML (or JSON) file into `kind`; paths in it are relative to the working directory.
 
-    Raises TtsMetaError where the file is missing, is not YAML, or has a key or value that `kind` does not allow.
+    changes: `KEY=VALUE`, a dotted key and a YAML value that replaces the file's. Raises TtsMetaError where the file is
+    missing, is not YAML, or has a key or value that `kind` does not allow; UsageError where a change has another form.
     """
     path = Path(path)
     try:
@@ -234,7 +236,25 @@ def load_config(path: str | Path, kind: type[AnySection]) -> AnySection:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise TtsMetaError(f"{path} is not YAML: {reason}") from error
-    return parse_config({} if data is None else data, kind, str(path))
+    data = {} if data is None else data
+    for change in changes:
+        _apply_change(data, change)
+    return parse_config(data, kind, " ".join([str(path), *changes]))
+
+
+def _apply_change(data: Any, change: str) -> None:
+    key, equals, value = change.partition("=")
+    if not key or not equals:
+        raise UsageError(f"'{change}' is not KEY=VALUE; write for example steps=100")
+    *sections, last = key.split(".")
+    for section in sections:
+        if not isinstance(data, dict) or not isinstance(data.setdefault(section, {}), dict):
+            raise UsageError(f"'{change}': '{section}' is not a section of the recipe")
+        data = data[section]
+    try:
+        data[last] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise UsageError(f"'{change}': the value is not YAML") from error
 
 
 def dump_config(config: Section) -> str:

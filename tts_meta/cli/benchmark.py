@@ -12,6 +12,9 @@ from tts_meta.cli.console import tell
 
 def benchmark(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE.yaml", help="Whom to clone, and from how much.")],
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a value of the recipe; repeatable.")
+    ] = None,
 ) -> None:
     """Clone speakers never trained on and score what they say.
 
@@ -26,7 +29,7 @@ def benchmark(
     from tts_meta.models.vocoder import load_vocoder
     from tts_meta.report.cloning import write_cloning_report
 
-    config = load_config(recipe, CloningBenchmark)
+    config = load_config(recipe, CloningBenchmark, changes or ())
     base = load_base(config.base)
     spoken = run_cloning(config, base, load_vocoder(config.vocoder), tell)
     title = f"Cloned from {config.adapt_on} sentences"

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# What the defaults of `clone` were chosen by, on speakers held back from training: bash recipes/librispeech_mini/tune.sh
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+# Each of: a name of the result's folder, and what differs from tune.yaml.
+try() {
+    tts-meta benchmark recipes/librispeech_mini/tune.yaml --set output="runs/librispeech_mini/tune/$1" "${@:2}"
+}
+try everything
+try all_but_encoder --set 'modules=["speaker*", "duration*", "decoder*", "postnet*"]'
+try embedding --set 'modules=["speaker.mean"]'
+try everything_400_steps --set steps=400
+try everything_fast --set learning_rate=1e-3
