@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,18 +9,15 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.func import functional_call
 
+from tts_meta.adapt.likelihood import SpeakerSentences, acoustic_nll, adaptable
 from tts_meta.adapt.recordings import Recording, align_recordings, find_transcripts
 from tts_meta.adapt.voice import Voice
-from tts_meta.corpus import Batch, Example, collate
+from tts_meta.corpus import Example
 from tts_meta.errors import UsageError
-from tts_meta.meta import ProximalAdam, ShrinkagePrior, solve
-from tts_meta.meta.prior import Params
-from tts_meta.models.acoustic import AcousticModel
+from tts_meta.meta import Adam, Layout, Problem, ShrinkagePrior, solve
+from tts_meta.meta.parameters import parameters_of
 from tts_meta.models.base import Base, load_base
-from tts_meta.models.losses import acoustic_loss
-from tts_meta.models.partition import Partition
 
 HELD_OUT_FROM = 4
 """With so many sentences or more, one is kept back to show how the voice does on words it was not adapted on."""
@@ -54,13 +50,6 @@ class Progress:
     held_out: float | None
 
 
-def adaptable(base: Base) -> Partition:
-    """Modules of the acoustic model that cloning may move: not the table of training speakers nor likelihood scales."""
-    partition = Partition.by_layer(base.acoustic)
-    fixed = ("speaker.offsets", "mel_log_scale", "duration_log_scale")
-    return Partition(tuple(module for module in partition.modules if module.name not in fixed))
-
-
 def clone_examples(
     base: Base,
     examples: Sequence[Example],
@@ -77,39 +66,53 @@ def clone_examples(
     if settings.steps < 0 or not settings.learning_rate > 0:
         raise UsageError("steps must be 0 or more and the learning rate above 0")
     chosen = adaptable(base).select(settings.modules)
-    support = list(examples[:-1] if len(examples) >= HELD_OUT_FROM else examples)
-    held_out = _batch(base, [examples[-1]]) if len(examples) >= HELD_OUT_FROM else None
-    model = base.acoustic
-    names = chosen.parameters()
-    meta_params = {name: value.detach() for name, value in model.named_parameters() if name in names}
-    total_frames = sum(len(example.mel) for example in support)
-    draws = random.Random(settings.seed)
+    model, layout = base.acoustic, Layout.of(base.acoustic, chosen.modules)
+    problem = Problem(model, acoustic_nll(model), layout, Layout.of(model, ()))
+    meta, nothing = parameters_of(model, layout), torch.zeros(0)
+    support = SpeakerSentences(base, examples[:-1] if len(examples) >= HELD_OUT_FROM else examples, chosen.names)
+    last = SpeakerSentences(base, examples[-1:], chosen.names) if len(examples) >= HELD_OUT_FROM else None
+    task = support.task(None, settings.frames_per_step, settings.seed)
+    losses: list[float] = []
 
-    def loss(params: Params, step: int) -> Tensor:
-        batch = _batch(base, _draw(draws, support, settings.frames_per_step))
-        # The sum over all frames, estimated from those drawn.
-        return _nll(model, params, batch) * (total_frames / int(batch.mel_lengths.sum()))
+    def nll(params: Tensor, step: int) -> Tensor:
+        value = problem.nll(params, nothing, [task.at(step)])
+        losses.append(float(value.detach()) / support.frames)
+        return value
 
-    def after(step: int, params: Params, value: float) -> None:
-        shown = held_out is not None and (step % 25 == 0 or step == settings.steps)
-        held = _held_out_nll(model, params, held_out) if shown and held_out is not None else None
-        report(Progress(step, value / total_frames, held))
+    @torch.no_grad()
+    def held_out(params: Tensor) -> float:
+        """Nats per frame without dropout."""
+        assert last is not None
+        training = model.decoder.training
+        model.decoder.eval()
+        value = float(problem.nll(params, nothing, [last.whole()])) / last.frames
+        model.decoder.train(training)
+        return value
 
-    prior = ShrinkagePrior.isotropic(names, settings.variance)
-    solver = ProximalAdam(settings.learning_rate)
-    scores = {"sentences": len(support), "seconds": round(total_frames * base.config.audio.mel.frame_seconds, 1)}
-    if held_out is not None:
-        scores["held_out_before"] = _held_out_nll(model, meta_params, held_out)
+    def after(step: int, params: Tensor) -> None:
+        if step:
+            shown = last is not None and (step % 25 == 0 or step == settings.steps)
+            report(Progress(step, losses[-1], held_out(params) if shown else None))
+
+    scores = {
+        "sentences": len(support.examples),
+        "seconds": round(support.frames * base.config.audio.mel.frame_seconds, 1),
+    }
+    if last is not None:
+        scores["held_out_before"] = held_out(meta[None])
+    prior = ShrinkagePrior.isotropic(layout, settings.variance)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         model.decoder.train()
         try:
-            params, _ = solve(loss, meta_params, prior, solver, settings.steps, after)
+            kept, _ = solve(
+                nll, meta, prior, Adam(), lambda step: settings.learning_rate, settings.steps, observe=after
+            )
         finally:
             model.decoder.eval()
-    if held_out is not None:
-        scores["held_out_after"] = _held_out_nll(model, params, held_out)
-    deltas = {name: value - meta_params[name] for name, value in params.items()}
+    if last is not None:
+        scores["held_out_after"] = held_out(meta + kept[-1])
+    deltas = layout.unflatten(kept[-1][0])
     return Voice(deltas, base.hash, chosen.names, settings.steps, consent, scores)
 
 
@@ -140,34 +143,3 @@ def clone(
         recordings = [Recording(path, text) for path, text in zip(paths, transcripts, strict=True)]
     examples = align_recordings(recordings, loaded, "new speaker", warn)
     return clone_examples(loaded, examples, settings, report, consent)
-
-
-def _batch(base: Base, examples: Sequence[Example]) -> Batch:
-    return collate(examples, dict.fromkeys((example.speaker for example in examples), -1), base.acoustic.reduction)
-
-
-def _draw(draws: random.Random, examples: Sequence[Example], frames: int) -> list[Example]:
-    """Sentences in random order until they hold `frames`, at least one."""
-    order = draws.sample(list(examples), len(examples))
-    chosen, total = [], 0
-    for example in order:
-        if chosen and total + len(example.mel) > frames:
-            break
-        chosen.append(example)
-        total += len(example.mel)
-    return chosen
-
-
-def _nll(model: AcousticModel, params: Params, batch: Batch) -> Tensor:
-    output = functional_call(model, params, (batch,))
-    return acoustic_loss(model, output, batch).nll
-
-
-@torch.no_grad()
-def _held_out_nll(model: AcousticModel, params: Params, batch: Batch) -> float:
-    """Nats per frame without dropout."""
-    training = model.decoder.training
-    model.decoder.eval()
-    value = float(_nll(model, params, batch) / batch.mel_lengths.sum())
-    model.decoder.train(training)
-    return value

@@ -1,6 +1,42 @@
-"""Adaptation as inference: priors over module parameters and inner solvers, for any model, loss and partition."""
+"""Meta-learning with shrinkage, for any model, likelihood and partition; knows nothing of speech."""
 
-from tts_meta.meta.inner import ProximalAdam, Trace, solve
+from tts_meta.meta.gradients import Implicit, Joint, MetaGradient, MetaParams, Reptile, ShrinkageReptile, Unrolled
+from tts_meta.meta.inner import Adam, Diverged, GradientDescent, Trace, solve
+from tts_meta.meta.learner import Adapted, MetaLearner, MetaStep
+from tts_meta.meta.learners import LEARNERS, LearnerSettings, Preset
+from tts_meta.meta.linear import ConjugateGradient, Neumann, Outcome, Solution
+from tts_meta.meta.parameters import Layout, Params
 from tts_meta.meta.prior import ShrinkagePrior
+from tts_meta.meta.problem import Problem, Task
+from tts_meta.meta.steps import StepSizes
 
-__all__ = ["ProximalAdam", "ShrinkagePrior", "Trace", "solve"]
+__all__ = [
+    "LEARNERS",
+    "Adam",
+    "Adapted",
+    "ConjugateGradient",
+    "Diverged",
+    "GradientDescent",
+    "Implicit",
+    "Joint",
+    "Layout",
+    "LearnerSettings",
+    "MetaGradient",
+    "MetaLearner",
+    "MetaParams",
+    "MetaStep",
+    "Neumann",
+    "Outcome",
+    "Params",
+    "Preset",
+    "Problem",
+    "Reptile",
+    "ShrinkagePrior",
+    "ShrinkageReptile",
+    "Solution",
+    "StepSizes",
+    "Task",
+    "Trace",
+    "Unrolled",
+    "solve",
+]

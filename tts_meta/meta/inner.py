@@ -1,101 +1,156 @@
-"""Inner solvers: from meta-parameters φ to a task's parameters θ.
+"""Inner solvers: from meta-parameters φ to tasks' parameters θ = φ + δ.
 
-A solver is `init` and `step`; `solve` owns the loop. The likelihood's gradient moves the parameters, the prior follows
-as a proximal step, which is stable however small σ² is, where plain descent on the penalty diverges.
+A solver is `init` and `step`; `solve` owns the loop. The likelihood's gradient moves δ, the prior follows as a proximal
+step, which is stable however small σ² is, where plain descent on the penalty diverges. Tasks are rows: `(T, P)`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from tts_meta.errors import TtsMetaError
-from tts_meta.meta.prior import Params, ShrinkagePrior
+from tts_meta.meta.prior import ShrinkagePrior, proximal
+
+StepSize = Tensor | float
+"""Step size η: one number, or one a parameter `(P,)`."""
+
+
+class Diverged(TtsMetaError):
+    """The loss or its gradient stopped being finite."""
+
+
+class InnerSolver(Protocol):
+    """One step of a solver; every operation is differentiable and elementwise."""
+
+    def init(self, displacement: Tensor) -> tuple[Tensor, ...]:
+        """What the solver remembers between steps, at the start."""
+        ...
+
+    def step(
+        self,
+        displacement: Tensor,
+        gradient: Tensor,
+        state: tuple[Tensor, ...],
+        count: int,
+        rate: StepSize,
+        prec: Tensor,
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Step `count` (from 1): δ `(T, P)`, likelihood gradient `(T, P)`, step size, 1/σ² `(P,)` to the next δ."""
+        ...
 
 
 @dataclass(frozen=True)
-class AdamState:
-    """Step count and the running first and second moments of each parameter's gradient."""
+class GradientDescent:
+    """Proximal gradient descent: δ ← prox(δ - η ∇)."""
 
-    count: int
-    first: Params
-    second: Params
+    def init(self, displacement: Tensor) -> tuple[Tensor, ...]:
+        return ()
+
+    def step(
+        self,
+        displacement: Tensor,
+        gradient: Tensor,
+        state: tuple[Tensor, ...],
+        count: int,
+        rate: StepSize,
+        prec: Tensor,
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        return proximal(displacement - rate * gradient, rate, prec), state
 
 
 @dataclass(frozen=True)
-class ProximalAdam:
+class Adam:
     """Adam (Kingma and Ba 2015) on the likelihood, then the proximal step of the prior in Adam's own metric.
 
     Each parameter's proximal step has the step size that its gradient was multiplied by, η / (√v̂ + ε). With η itself
     the fixed point would be |θ - φ| = σ² whatever the gradient's size; so it is the MAP, ∇ + (θ - φ) / σ² = 0.
     """
 
-    learning_rate: float = 1e-3
     beta_first: float = 0.9
     beta_second: float = 0.98
     epsilon: float = 1e-8
 
-    def init(self, params: Params) -> AdamState:
-        """Moments of zero."""
-        return AdamState(
-            0,
-            {name: torch.zeros_like(value) for name, value in params.items()},
-            {name: torch.zeros_like(value) for name, value in params.items()},
-        )
+    def init(self, displacement: Tensor) -> tuple[Tensor, ...]:
+        return torch.zeros_like(displacement), torch.zeros_like(displacement)
 
     def step(
-        self, params: Params, gradients: Params, state: AdamState, meta_params: Params, prior: ShrinkagePrior
-    ) -> tuple[Params, AdamState]:
-        """One step; `params` and `state` are changed in place, the rest is only read."""
-        count = state.count + 1
-        first_scale = 1 - self.beta_first**count
-        second_scale = 1 - self.beta_second**count
-        for name, value in params.items():
-            gradient, first, second = gradients[name], state.first[name], state.second[name]
-            first.lerp_(gradient, 1 - self.beta_first)
-            second.mul_(self.beta_second).addcmul_(gradient, gradient, value=1 - self.beta_second)
-            root = second.sqrt().mul_(second_scale**-0.5).add_(self.epsilon)
-            value.addcdiv_(first, root, value=-self.learning_rate / first_scale)
-            prior.proximal_(name, value, meta_params[name], root.reciprocal_().mul_(self.learning_rate))
-        return params, AdamState(count, state.first, state.second)
+        self,
+        displacement: Tensor,
+        gradient: Tensor,
+        state: tuple[Tensor, ...],
+        count: int,
+        rate: StepSize,
+        prec: Tensor,
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        first = state[0].lerp(gradient, 1 - self.beta_first)
+        second = torch.addcmul(state[1] * self.beta_second, gradient, gradient, value=1 - self.beta_second)
+        # Shifted by what single precision can just hold: the root has no derivative at zero.
+        root = (second + 1e-30).sqrt() * (1 - self.beta_second**count) ** -0.5 + self.epsilon
+        metric = rate / root
+        moved = displacement - metric * first / (1 - self.beta_first**count)
+        return proximal(moved, metric, prec), (first, second)
+
+
+SOLVERS: dict[str, Callable[[], InnerSolver]] = {"gd": GradientDescent, "adam": Adam}
+"""Inner solvers by name."""
 
 
 @dataclass
 class Trace:
-    """What happened: the loss of each step, nats."""
+    """Losses before each step, `(T,)` nats."""
 
-    losses: list[float] = field(default_factory=list)
+    losses: list[Tensor] = field(default_factory=list)
+
+
+Observer = Callable[[int, Tensor], None]
+"""`observe(steps done, θ (T, P))`, called before the first step and after each."""
 
 
 def solve(
-    loss: Callable[[Params, int], Tensor],
-    meta_params: Params,
+    nll: Callable[[Tensor, int], Tensor],
+    meta: Tensor,
     prior: ShrinkagePrior,
-    solver: ProximalAdam,
+    solver: InnerSolver,
+    rates: Callable[[int], StepSize],
     steps: int,
-    report: Callable[[int, Params, float], None] = lambda step, params, loss: None,
-) -> tuple[Params, Trace]:
-    """Run `steps` steps from `meta_params`; `loss(params, step)` is -log p(data | θ), a scalar.
+    tasks: int = 1,
+    order: Literal[0, 1, 2] = 0,
+    observe: Observer | None = None,
+) -> tuple[list[Tensor], Trace]:
+    """Run `steps` steps from φ `(P,)` for T tasks at once; return the displacements to keep and the losses.
 
-    `report(step, params, loss)` is called after each step. Raises TtsMetaError where the loss stops being finite.
+    `nll(θ (T, P), step)` is `(T,)`. order 0: only the last δ is returned, detached, and memory does not grow with the
+    steps. 1 or 2: all steps' δ `(T, P)`, on the graph of the prior and the rates, and for 2 of φ too, through the
+    likelihood's gradients. A task whose loss stops being finite leaves NaN in its row; where every row is, Diverged
+    says after how many steps.
     """
-    params = {name: value.detach().clone() for name, value in meta_params.items()}
-    state, trace = solver.init(params), Trace()
+    displacement = torch.zeros(tasks, len(meta), dtype=meta.dtype, device=meta.device)
+    state, trace, kept = solver.init(displacement), Trace(), [displacement]
+    precision = prior.precision().to(meta)
+    if order == 0:
+        precision = precision.detach()
     for step in range(steps):
-        leaves = {name: value.requires_grad_() for name, value in params.items()}
-        value = loss(leaves, step)
-        if not torch.isfinite(value):
-            raise TtsMetaError(f"the loss is not finite after {step} steps; lower the learning rate")
-        gradients = torch.autograd.grad(value, list(leaves.values()), allow_unused=True)
-        with torch.no_grad():
-            known = {
-                name: torch.zeros_like(leaves[name]) if gradient is None else gradient
-                for name, gradient in zip(leaves, gradients, strict=True)
-            }
-            params, state = solver.step({n: v.detach() for n, v in leaves.items()}, known, state, meta_params, prior)
-        trace.losses.append(float(value.detach()))
-        report(step + 1, params, trace.losses[-1])
-    return params, trace
+        params = meta + displacement
+        if order < 2:
+            params = params.detach().requires_grad_()
+        if observe is not None:
+            observe(step, params.detach())
+        losses = nll(params, step)
+        if not torch.isfinite(losses.detach()).any():
+            raise Diverged(f"the loss is not finite after {step} steps; lower the inner learning rate")
+        gradient = torch.autograd.grad(losses.sum(), params, create_graph=order == 2, materialize_grads=True)[0]
+        rate = rates(step)
+        if order == 0 and isinstance(rate, Tensor):
+            rate = rate.detach()
+        with torch.set_grad_enabled(order > 0):
+            displacement, state = solver.step(displacement, gradient, state, step + 1, rate, precision)
+        kept = [*kept, displacement] if order > 0 else [displacement]
+        trace.losses.append(losses.detach())
+    if observe is not None:
+        observe(steps, (meta + displacement).detach())
+    return kept, trace

@@ -1,47 +1,83 @@
-"""The prior of a task's parameters: θ_m ~ N(φ_m, σ²_m I) for each module m (Chen et al. 2020, equation 4)."""
+"""The prior of a task's parameters: θ_m ~ N(φ_m, σ²_m I) for each module m (Chen et al. 2020, equation 4).
+
+Solvers keep the displacement δ = θ - φ, not θ: where σ is tiny, δ is far below the rounding of φ, and ε = δ/σ, which
+the gradient of σ needs, would be lost in it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from tts_meta.errors import TtsMetaError
+from tts_meta.meta.parameters import Layout
 
-Params = dict[str, Tensor]
+MIN_LOG_VARIANCE, MAX_LOG_VARIANCE = -40.0, 20.0
+"""Learned log σ² stay inside: a module is frozen, or free, long before, and nothing overflows in single precision."""
+
+HyperpriorName = Literal["flat", "half-cauchy", "exponential"]
 
 
 @dataclass(frozen=True)
 class ShrinkagePrior:
-    """One variance σ² a module, given for each of its parameters by name; infinity leaves a parameter free."""
+    """One log σ² a module, `(M,)`; +inf leaves a module free. Differentiable in `log_variances`."""
 
-    variances: Mapping[str, float]
+    layout: Layout
+    log_variances: Tensor
 
     def __post_init__(self) -> None:
-        for name, variance in self.variances.items():
-            if not variance > 0:
-                raise TtsMetaError(f"the prior variance of '{name}' must be positive, not {variance}")
+        if self.log_variances.shape != (len(self.layout.modules),):
+            raise TtsMetaError(
+                f"{len(self.layout.modules)} modules need as many log variances, not {tuple(self.log_variances.shape)}"
+            )
+        bad = self.log_variances.isnan() | (self.log_variances == -math.inf)
+        if bad.any():
+            module = self.layout.modules[int(bad.nonzero()[0, 0])]
+            raise TtsMetaError(f"the prior variance of '{module}' must be positive")
 
     @classmethod
-    def isotropic(cls, names: tuple[str, ...], variance: float) -> ShrinkagePrior:
-        """One variance for all parameters named."""
-        return cls(dict.fromkeys(names, variance))
+    def isotropic(cls, layout: Layout, variance: float) -> ShrinkagePrior:
+        """One variance for all modules; infinity is no prior at all. Raises TtsMetaError unless it is positive."""
+        if not variance > 0:
+            raise TtsMetaError(f"the prior variance must be positive, not {variance}")
+        return cls(layout, torch.full((len(layout.modules),), math.log(variance)))
 
-    def penalty(self, params: Params, meta_params: Params) -> Tensor:
-        """Σ_m ‖θ_m - φ_m‖² / (2σ²_m), nats, a scalar."""
-        terms = [
-            (value - meta_params[name]).square().sum() / (2 * self.variances[name]) for name, value in params.items()
-        ]
-        return torch.stack(terms).sum()
+    @property
+    def is_proper(self) -> bool:
+        """Whether every module has a finite variance."""
+        return bool(torch.isfinite(self.log_variances).all())
 
-    def proximal_(self, name: str, value: Tensor, meta_value: Tensor, step_size: Tensor) -> Tensor:
-        """Proximal step of the penalty of one parameter, in place; `step_size` η, of its shape, is used up.
+    def precision(self) -> Tensor:
+        """1/σ² of each parameter, `(P,)`."""
+        return self.layout.spread(torch.exp(-self.log_variances))
 
-        θ ← (θ + (η/σ²) φ) / (1 + η/σ²), exact at any η and σ² (DESIGN, section 2).
-        """
-        variance = self.variances[name]
-        if variance == float("inf"):
-            return value
-        return value.lerp_(meta_value, step_size.div_(step_size + variance))
+    def deviation(self) -> Tensor:
+        """σ of each parameter, `(P,)`."""
+        return self.layout.spread(torch.exp(0.5 * self.log_variances))
+
+    def penalty(self, displacement: Tensor) -> Tensor:
+        """Σ_m ‖δ_m‖² / (2σ²_m), nats: `(..., P)` to `(...)`."""
+        return 0.5 * (displacement.square() * self.precision()).sum(-1)
+
+
+def proximal(displacement: Tensor, step_size: Tensor | float, precision: Tensor) -> Tensor:
+    """Proximal step of the penalty: δ ← δ / (1 + η/σ²), exact at any η and σ² (DESIGN, section 2)."""
+    return displacement / (1 + step_size * precision)
+
+
+def hyperprior_nll(log_variances: Tensor, kind: HyperpriorName, scale: float = 1.0) -> Tensor:
+    """-log p(σ) but for its constant, summed over modules, a scalar.
+
+    half-Cauchy: log(1 + σ²/scale²) (Gelman 2006). exponential: σ/scale. flat: 0.
+    """
+    if kind == "flat":
+        return log_variances.sum() * 0
+    if kind == "half-cauchy":
+        return torch.log1p(torch.exp(log_variances) / scale**2).sum()
+    if kind == "exponential":
+        return torch.exp(0.5 * log_variances).sum() / scale
+    raise TtsMetaError(f"no hyperprior '{kind}'; known: flat, half-cauchy, exponential")

@@ -81,14 +81,20 @@ class AcousticModel(nn.Module):
         """Frames R that one decoder step emits; teacher-forced mels are padded to a multiple of it."""
         return self.config.decoder.reduction
 
-    def encode(self, tokens: Tensor, token_lengths: Tensor, speaker: Tensor) -> Tensor:
-        """Hidden states of the symbols with the speaker added: `(B, N)`, `(B,)`, `(B,)` to `(B, N, D)`."""
-        embedding = self.speaker(speaker)
-        return self.encoder(tokens, token_lengths) + self.speaker_projection(embedding).unsqueeze(1)
+    def encode(self, tokens: Tensor, token_lengths: Tensor, speaker: Tensor, hidden: Tensor | None = None) -> Tensor:
+        """Hidden states of the symbols with the speaker added: `(B, N)`, `(B,)`, `(B,)` to `(B, N, D)`.
 
-    def forward(self, batch: Batch) -> AcousticOutput:
-        """Teacher-forced pass: every step sees the true frame before it and the true durations."""
-        encoded = self.encode(batch.tokens, batch.token_lengths, batch.speaker)
+        `hidden (B, N, D)` is the encoder's output where it is already known.
+        """
+        hidden = self.encoder(tokens, token_lengths) if hidden is None else hidden
+        return hidden + self.speaker_projection(self.speaker(speaker)).unsqueeze(1)
+
+    def forward(self, batch: Batch, hidden: Tensor | None = None) -> AcousticOutput:
+        """Teacher-forced pass: every step sees the true frame before it and the true durations.
+
+        `hidden` as in `encode`.
+        """
+        encoded = self.encode(batch.tokens, batch.token_lengths, batch.speaker, hidden)
         mask = length_mask(batch.token_lengths, batch.tokens.shape[1])
         log_durations, spread = self.duration(encoded, mask)
         steps = batch.mel.shape[1] // self.reduction

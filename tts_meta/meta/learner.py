@@ -1,0 +1,315 @@
+"""`MetaLearner`: one interface to every learner. `meta_step` moves the meta-parameters, `adapt` solves a task.
+
+Under `torchrun` each process takes its part of the tasks, and one all-reduce a meta-step adds their gradients: all
+processes must be given the same tasks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from tts_meta.errors import UsageError
+from tts_meta.meta.gradients import GradientRule, InnerLoop, MetaGradient, MetaParams, check_rule
+from tts_meta.meta.inner import SOLVERS, Diverged, Trace, solve
+from tts_meta.meta.learners import LearnerSettings, Preset, preset_of
+from tts_meta.meta.linear import Outcome
+from tts_meta.meta.parameters import Layout, ModuleLike, Params, match_modules, parameters_of
+from tts_meta.meta.prior import MAX_LOG_VARIANCE, MIN_LOG_VARIANCE, ShrinkagePrior, hyperprior_nll
+from tts_meta.meta.problem import LossFunction, Problem, Task, check_query
+from tts_meta.meta.steps import StepSizes
+
+_PATIENCE = 10
+"""Meta-steps in a row without one finite task after which training stops."""
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """θ of one task by parameter name (what does not adapt is not there), and the loss before each step, nats."""
+
+    params: Params
+    losses: Tensor
+
+
+@dataclass(frozen=True)
+class MetaStep:
+    """What a meta-step did; losses are query sums in nats, means over the finite tasks.
+
+    before, after: at φ and at θ̂. stationarity, residual: means, of the inner and of the linear solve. products: with
+    Hessians, in all. outcomes: linear solves by how they ended. skipped: tasks that were not finite.
+    """
+
+    tasks: int
+    skipped: int
+    before: float
+    after: float
+    gradient_norm: float
+    stationarity: float
+    residual: float
+    products: int
+    outcomes: Mapping[str, int] = field(default_factory=dict)
+
+
+class MetaLearner(nn.Module):
+    """A learner over some model. Its state dict is the meta-parameters; the model given is never changed.
+
+    loss: as `problem.LossFunction`. partition: the modules that are meta-learned; parameters outside keep the model's
+    values. modules: names of those that adapt, in place of what the preset says. roles: names of the modules that
+    presets call `head` and `context`. vectorised: see `Problem`. tasks_at_once: tasks differentiated side by side,
+    what memory grows with. Raises UsageError naming a role or a module that is missing.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        model: nn.Module,
+        loss: LossFunction,
+        partition: Sequence[ModuleLike],
+        settings: LearnerSettings | None = None,
+        *,
+        roles: Mapping[str, Sequence[str]] | None = None,
+        modules: Sequence[str] | None = None,
+        meta_steps: int = 1,
+        vectorised: bool = False,
+        tasks_at_once: int = 1,
+    ) -> None:
+        super().__init__()
+        self.name, self.preset, self.settings = name, preset_of(name), settings or LearnerSettings()
+        self.meta_steps, self.tasks_at_once = meta_steps, tasks_at_once if vectorised else 1
+        chosen = _choose(self.preset, partition, roles or {}, modules)
+        names = {module.name for module in chosen}
+        layout = Layout.of(model, chosen)
+        Layout.of(model, partition)  # a parameter in two modules is an error wherever it is
+        self.problem = Problem(
+            model, loss, layout, Layout.of(model, [m for m in partition if m.name not in names]), vectorised
+        )
+        self.rates = StepSizes(self.preset.step_sizes, layout, self.settings.inner_rate, self.settings.inner_steps)
+        self.solver = SOLVERS[self.settings.inner_solver]()
+        start = math.inf if self.preset.prior == "none" else math.log(self.settings.variance)
+        adapted = parameters_of(model, layout)
+        self.adapted = nn.Parameter(adapted)
+        self.shared = nn.Parameter(parameters_of(model, self.problem.shared))
+        self.log_variances = nn.Parameter(torch.full((len(layout.modules),), start).to(adapted))
+        self.step_sizes = nn.Parameter(self.rates.create().to(adapted))
+        self.optimiser = self._build_optimiser()
+        self.register_buffer("progress", torch.zeros(3, dtype=torch.float64))
+        self.progress: Tensor  # meta-steps done, failures in a row, scale of the outer step size
+        self.progress[2] = 1.0
+        remembered = len(adapted) + len(self.shared) if self.preset.learns_outer_rate else 0
+        self.register_buffer("last_gradient", torch.zeros(remembered).to(adapted))
+        self.last_gradient: Tensor
+        check_rule(self._rule(), self.prior)
+
+    @property
+    def prior(self) -> ShrinkagePrior:
+        """The prior of what adapts, at the present log variances."""
+        return ShrinkagePrior(self.problem.adapted, self.log_variances.detach())
+
+    @property
+    def steps_done(self) -> int:
+        """Meta-steps taken."""
+        return int(self.progress[0])
+
+    def variances(self) -> dict[str, float]:
+        """σ² of each adapted module; infinite where there is no prior."""
+        values = self.log_variances.detach().double().exp().tolist()
+        return dict(zip(self.problem.adapted.modules, values, strict=True))
+
+    def meta_params(self) -> Params:
+        """φ and the shared parameters by name."""
+        adapted, shared = self.adapted.detach(), self.shared.detach()
+        return self.problem.adapted.unflatten(adapted) | self.problem.shared.unflatten(shared)
+
+    def meta_step(self, tasks: Sequence[Task]) -> MetaStep:
+        """One step of the meta-parameters on the mean gradient over the tasks.
+
+        A task whose losses or gradient are not finite is skipped and counted; where all are, nothing moves. Raises
+        TtsMetaError for a task without query data, and Diverged after ten such meta-steps in a row.
+        """
+        check_query(tasks)
+        rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+        mine = tasks[rank::world]
+        totals = _Totals(self._phi())
+        rule = self._rule()
+        for start in range(0, len(mine), self.tasks_at_once):
+            for part in self._finite_parts(rule, mine[start : start + self.tasks_at_once]):
+                totals.add(part)
+        totals.reduce(world)
+        counted = int(totals.count)
+        if counted:
+            self._move(totals)
+        self.progress[0] += 1
+        self.progress[1] = 0 if counted else self.progress[1] + 1
+        if self.progress[1] >= _PATIENCE:
+            raise Diverged(f"no task was finite in {_PATIENCE} meta-steps; lower inner_rate, outer_rate or variance")
+        return totals.result(len(tasks))
+
+    def adapt(self, support: Task, steps: int, observe: Callable[[int, Tensor], None] | None = None) -> Adapted:
+        """Solve one task with `steps` inner steps; `observe(step, θ (1, P))` as in `solve`.
+
+        Raises Diverged where the loss stops being finite.
+        """
+        return self.adapt_many([support], steps, observe)[0]
+
+    def adapt_many(
+        self, tasks: Sequence[Task], steps: int, observe: Callable[[int, Tensor], None] | None = None
+    ) -> list[Adapted]:
+        """Solve several tasks, side by side where `vectorised`; the same as one by one."""
+        shared, step_sizes = self.shared.detach(), self.step_sizes.detach()
+        kept, trace = solve(
+            lambda params, step: self.problem.nll(params, shared, [task.at(step) for task in tasks]),
+            self.adapted.detach(),
+            self.prior,
+            self.solver,
+            lambda step: self.rates.at(step_sizes, step),
+            steps,
+            len(tasks),
+            observe=observe,
+        )
+        theta = self.adapted.detach() + kept[-1]
+        losses = _losses(trace, len(tasks)).to(theta)
+        return [Adapted(self.problem.adapted.unflatten(theta[t]), losses[:, t]) for t in range(len(tasks))]
+
+    def score(self, adapted: Tensor, data: Sequence) -> Tensor:
+        """-log p(data_t | θ_t) for θ `(T, P)`, as `observe` sees it: `(T,)` nats."""
+        with torch.no_grad():
+            return self.problem.nll(adapted, self.shared.detach(), data)
+
+    def _phi(self) -> MetaParams:
+        return MetaParams(self.adapted, self.shared, self.log_variances, self.step_sizes)
+
+    def _rule(self) -> GradientRule:
+        return self.preset.rule(self.settings, min(1.0, self.steps_done / max(1, self.meta_steps)))
+
+    def _finite_parts(self, rule: GradientRule, tasks: Sequence[Task]) -> list[MetaGradient]:
+        """Gradients of tasks side by side or, where one of them is not finite, of those that are, one by one."""
+        if not tasks:
+            return []
+        inner = InnerLoop(self.solver, self.settings.inner_steps, self.rates)
+        try:
+            found = rule(self.problem, self._phi(), tasks, inner)
+            if found.finite:
+                return [found]
+        except Diverged:
+            pass
+        return [part for task in tasks for part in self._finite_parts(rule, [task])] if len(tasks) > 1 else []
+
+    def _build_optimiser(self) -> torch.optim.Optimizer:
+        s = self.settings
+        groups = [
+            {"params": [self.adapted, self.shared], "lr": s.outer_rate},
+            {"params": [self.log_variances], "lr": s.variance_rate},
+            {"params": [self.step_sizes], "lr": s.step_rate},
+        ]
+        for group in groups:
+            group["initial"] = group["lr"]
+        return torch.optim.Adam(groups) if s.outer_solver == "adam" else torch.optim.SGD(groups)
+
+    def _move(self, totals: _Totals) -> None:
+        gradient = totals.mean()
+        moves_centre = self.preset.learns_centre
+        self.adapted.grad = gradient.adapted if moves_centre else torch.zeros_like(gradient.adapted)
+        self.shared.grad = gradient.shared
+        self.log_variances.grad = self.step_sizes.grad = None
+        if self.preset.prior == "shrinkage":
+            leaf = self.log_variances.detach().requires_grad_()
+            nll = hyperprior_nll(leaf, self.settings.hyperprior, self.settings.hyperprior_scale)
+            self.log_variances.grad = gradient.log_variances + torch.autograd.grad(nll, leaf)[0]
+        if self.rates.learned:
+            self.step_sizes.grad = gradient.step_sizes
+        if self.settings.clip:
+            nn.utils.clip_grad_norm_([self.adapted, self.shared], self.settings.clip)
+        if self.preset.learns_outer_rate:
+            self._move_outer_rate(torch.cat([gradient.adapted, gradient.shared]))
+        part = min(1.0, self.steps_done / max(1, self.meta_steps))
+        floor = self.settings.final_rate
+        scale = float(self.progress[2]) * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * part)))
+        for group in self.optimiser.param_groups:
+            group["lr"] = group["initial"] * scale
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        if self.preset.prior == "shrinkage":
+            with torch.no_grad():
+                self.log_variances.clamp_(MIN_LOG_VARIANCE, MAX_LOG_VARIANCE)
+
+    def _move_outer_rate(self, gradient: Tensor) -> None:
+        """Hypergradient of the outer step size, in its normalised, multiplicative form (Baydin et al. 2018)."""
+        cosine = torch.nn.functional.cosine_similarity(gradient, self.last_gradient, dim=0)
+        self.progress[2] *= 1 + self.settings.hyper_rate * float(cosine)
+        self.last_gradient.copy_(gradient)
+
+
+class _Totals:
+    """Sums over tasks as one vector, so that processes add theirs in one all-reduce."""
+
+    _SCALARS = ("count", "before", "after", "stationarity", "residual", "products")
+
+    def __init__(self, meta: MetaParams) -> None:
+        self.sizes = [value.numel() for value in meta]
+        self.shapes = [value.shape for value in meta]
+        self.kinds = list(Outcome)
+        extra = len(self._SCALARS) + len(self.kinds)
+        self.vector = torch.zeros(sum(self.sizes) + extra, dtype=meta.adapted.dtype, device=meta.adapted.device)
+
+    def add(self, part: MetaGradient) -> None:
+        numbers = [len(part.after), *(float(v.sum()) for v in (part.before, part.after))]
+        numbers += [float(part.stationarity.sum()), float(part.residual.sum()), part.products]
+        numbers += [part.outcomes.count(kind) for kind in self.kinds]
+        flat = [value.detach().flatten() for value in part.gradient]
+        self.vector += torch.cat([*flat, torch.tensor(numbers).to(self.vector)])
+
+    def reduce(self, world: int) -> None:
+        if world > 1:
+            dist.all_reduce(self.vector)
+
+    @property
+    def count(self) -> float:
+        return self._scalar("count")
+
+    def mean(self) -> MetaParams:
+        parts = (self.vector[: sum(self.sizes)] / self.count).split(self.sizes)
+        return MetaParams(*(part.reshape(shape) for part, shape in zip(parts, self.shapes, strict=True)))
+
+    def result(self, tasks: int) -> MetaStep:
+        count = max(self.count, 1)
+        names = self.vector[-len(self.kinds) :].tolist()
+        return MetaStep(
+            tasks=tasks,
+            skipped=tasks - int(self.count),
+            before=self._scalar("before") / count,
+            after=self._scalar("after") / count,
+            gradient_norm=float(self.vector[: self.sizes[0] + self.sizes[1]].norm() / count),
+            stationarity=self._scalar("stationarity") / count,
+            residual=self._scalar("residual") / count,
+            products=int(self._scalar("products")),
+            outcomes=dict(Counter({k.name.lower(): int(n) for k, n in zip(self.kinds, names, strict=True) if n})),
+        )
+
+    def _scalar(self, name: str) -> float:
+        return float(self.vector[sum(self.sizes) + self._SCALARS.index(name)])
+
+
+def _losses(trace: Trace, tasks: int) -> Tensor:
+    return torch.stack(trace.losses) if trace.losses else torch.zeros(0, tasks)
+
+
+def _choose(
+    preset: Preset,
+    partition: Sequence[ModuleLike],
+    roles: Mapping[str, Sequence[str]],
+    modules: Sequence[str] | None,
+) -> list[ModuleLike]:
+    """The modules that adapt."""
+    if modules is not None:
+        return match_modules(partition, modules)
+    if preset.adapts == "all":
+        return list(partition)
+    if not roles.get(preset.adapts):
+        raise UsageError(f"this learner adapts the {preset.adapts} alone; name its modules by roles")
+    return match_modules(partition, roles[preset.adapts])

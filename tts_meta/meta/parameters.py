@@ -1,0 +1,112 @@
+"""Parameters as vectors: the modules of a model laid end to end, and back.
+
+Solvers, priors and meta-gradients work on one vector a task; only the model sees tensors with names. A leading axis T
+holds several tasks, each a row.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from tts_meta.errors import TtsMetaError
+
+Params = dict[str, Tensor]
+
+
+class ModuleLike(Protocol):
+    """A named group of parameters, such as `tts_meta.models.partition.Module`."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def parameters(self) -> tuple[str, ...]: ...
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where each parameter of some modules lies in a vector of P values; a module's parameters lie side by side."""
+
+    modules: tuple[str, ...]
+    names: tuple[tuple[str, ...], ...]
+    """Names of each module's parameters."""
+    shapes: Mapping[str, torch.Size]
+
+    @classmethod
+    def of(cls, model: nn.Module, modules: Iterable[ModuleLike]) -> Layout:
+        """Lay out modules of a model.
+
+        Raises TtsMetaError naming a module without parameters, a parameter in two modules or one the model lacks.
+        """
+        shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
+        owners: dict[str, str] = {}
+        chosen = list(modules)
+        for module in chosen:
+            if not module.parameters:
+                raise TtsMetaError(f"module '{module.name}' has no parameters; leave it out of the partition")
+            for name in module.parameters:
+                if name not in shapes:
+                    raise TtsMetaError(f"parameter '{name}' of module '{module.name}' is not in the model")
+                if name in owners:
+                    raise TtsMetaError(f"parameter '{name}' is in two modules, '{owners[name]}' and '{module.name}'")
+                owners[name] = module.name
+        return cls(
+            tuple(module.name for module in chosen),
+            tuple(module.parameters for module in chosen),
+            {name: shapes[name] for name in owners},
+        )
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Parameters in each module, `(M,)`."""
+        return tuple(sum(math.prod(self.shapes[name]) for name in names) for names in self.names)
+
+    @property
+    def size(self) -> int:
+        """Length P of the vector."""
+        return sum(self.sizes)
+
+    def flatten(self, params: Mapping[str, Tensor]) -> Tensor:
+        """Tensors by name to a vector `(P,)`, or `(T, P)` where every tensor has a leading axis T."""
+        if not self.shapes:
+            return torch.zeros(0)
+        lead = next(iter(params.values())).ndim - len(next(iter(self.shapes.values())))
+        rows = [params[name].reshape(*params[name].shape[:lead], -1) for names in self.names for name in names]
+        return torch.cat(rows, -1)
+
+    def unflatten(self, vector: Tensor) -> Params:
+        """A vector `(P,)` or `(T, P)` to tensors by name, as views."""
+        flat = [name for names in self.names for name in names]
+        parts = vector.split([math.prod(self.shapes[name]) for name in flat], -1)
+        return {n: part.reshape(*part.shape[:-1], *self.shapes[n]) for n, part in zip(flat, parts, strict=True)}
+
+    def spread(self, values: Tensor) -> Tensor:
+        """One value a module `(M,)` to one a parameter `(P,)`; differentiable."""
+        repeats = torch.tensor(self.sizes, device=values.device)
+        return values.repeat_interleave(repeats, output_size=self.size)
+
+    def sum_modules(self, vector: Tensor) -> Tensor:
+        """Sums over each module: `(..., P)` to `(..., M)`."""
+        return torch.stack([part.sum(-1) for part in vector.split(self.sizes, -1)], -1)
+
+
+def parameters_of(model: nn.Module, layout: Layout) -> Tensor:
+    """The model's own values as a vector `(P,)`, a copy."""
+    values = {name: value.detach() for name, value in model.named_parameters() if name in layout.shapes}
+    return layout.flatten(values).clone()
+
+
+def match_modules(modules: Sequence[ModuleLike], names: Iterable[str]) -> list[ModuleLike]:
+    """The modules of these names, in the partition's order. Raises TtsMetaError naming one that does not exist."""
+    wanted = set(names)
+    unknown = wanted - {module.name for module in modules}
+    if unknown:
+        known = ", ".join(module.name for module in modules)
+        raise TtsMetaError(f"no module '{sorted(unknown)[0]}' in the partition; modules: {known}")
+    return [module for module in modules if module.name in wanted]

@@ -1,0 +1,48 @@
+"""Inner step sizes: fixed, learned as one number, per parameter (Meta-SGD), or per module and step (MAML++)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from tts_meta.meta.parameters import Layout
+
+StepSizeName = Literal["fixed", "scalar", "parameter", "module-step"]
+
+
+@dataclass(frozen=True)
+class StepSizes:
+    """Where the step size of each step comes from.
+
+    fixed and scalar: `()`; parameter: `(P,)` (Li et al. 2017); module-step: `(M, K)` (Antoniou et al. 2019), the last
+    column serving steps past K. scalar is moved by its hypergradient (Alpha-MAML, Behl et al. 2019).
+    """
+
+    kind: StepSizeName
+    layout: Layout
+    initial: float
+    steps: int
+
+    @property
+    def learned(self) -> bool:
+        """Whether meta-training moves them."""
+        return self.kind != "fixed"
+
+    def create(self) -> Tensor:
+        """Step sizes at the start."""
+        shape = {
+            "fixed": (),
+            "scalar": (),
+            "parameter": (self.layout.size,),
+            "module-step": (len(self.layout.modules), max(1, self.steps)),
+        }[self.kind]
+        return torch.full(shape, self.initial)
+
+    def at(self, values: Tensor, step: int) -> Tensor:
+        """η of step `step` (from 0), a number or `(P,)`; differentiable in `values`."""
+        if self.kind == "module-step":
+            return self.layout.spread(values[:, min(step, values.shape[1] - 1)])
+        return values
