@@ -15,7 +15,6 @@ from tts_meta.audio import write_wav
 from tts_meta.corpus import Example, collate
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.meta import Trace
-from tts_meta.meta.prior import Params
 from tts_meta.models.base import Base, save_base
 from tts_meta.models.losses import acoustic_loss
 
@@ -172,9 +171,9 @@ def test_the_loss_of_a_step_stands_for_all_recordings_however_few_it_sees(
     monkeypatch.setattr(base.acoustic.decoder, "dropout", 0.0)
     given: list[float] = []
 
-    def record(loss: Callable[..., torch.Tensor], params: Params, *rest: object) -> tuple[Params, Trace]:
-        given.append(float(loss(params, 0)))
-        return params, Trace()
+    def record(nll: Callable[..., torch.Tensor], meta: torch.Tensor, *rest: object, **named: object):
+        given.append(float(nll(meta[None], 0)))
+        return [torch.zeros(1, len(meta))], Trace()
 
     monkeypatch.setattr(importlib.import_module("tts_meta.adapt.clone"), "solve", record)
     clone_examples(base, [examples[0]] * 3, replace(FEW, frames_per_step=frames_per_step))
