@@ -14,7 +14,7 @@ import torch
 from commands import Result, run, write_base, write_recordings
 from helpers import RATE, tiny_base, tone_corpus
 
-from tts_meta.adapt import CloneSettings, Voice, adaptable
+from tts_meta.adapt import CloneSettings, Voice, chosen_modules
 from tts_meta.adapt import clone as clone_voice
 from tts_meta.cli import main
 from tts_meta.cli.app import VERBS
@@ -189,7 +189,7 @@ def test_inspect_lists_every_parameter_of_the_base_and_what_clone_adapts(say, pl
     data = say("inspect", place / "base", *LAST_RESORT, "--json").json
     assert sum(m["parameters"] for m in data["modules"]) == sum(p.numel() for p in base.acoustic.parameters())
     adapted = {m["module"] for m in data["modules"] if m["clone"] == "yes"}
-    assert adapted == set(adaptable(base).select(CloneSettings().modules).names)
+    assert adapted == set(chosen_modules(base, CloneSettings()).names)
     lines = say("inspect", place / "base", *LAST_RESORT).out.splitlines()
     assert [line.split()[0] for line in lines[2 : 2 + len(data["modules"])]] == [m["module"] for m in data["modules"]]
 

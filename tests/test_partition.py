@@ -5,7 +5,7 @@ import torch
 from helpers import tiny_base
 from torch import nn
 
-from tts_meta.adapt import CloneSettings, adaptable
+from tts_meta.adapt import CloneSettings, adaptable, chosen_modules
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.models.hifigan import V1, V2, V3, HifiGanConfig, HifiGanGenerator
 from tts_meta.models.partition import Partition
@@ -71,7 +71,7 @@ def test_cloning_may_move_all_but_the_table_of_speakers_and_the_scales() -> None
     base = tiny_base()
     everything = set(Partition.by_layer(base.acoustic).names)
     assert everything - set(adaptable(base).names) == {"speaker.offsets", "mel_log_scale", "duration_log_scale"}
-    chosen = adaptable(base).select(CloneSettings().modules)
+    chosen = chosen_modules(base, CloneSettings())
     assert "speaker.mean" in chosen.names and "decoder.lstms.0" in chosen.names
 
 

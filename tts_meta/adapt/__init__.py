@@ -1,6 +1,7 @@
 """Cloning: recordings in, a voice file out."""
 
-from tts_meta.adapt.clone import CloneSettings, Progress, adaptable, clone, clone_examples
+from tts_meta.adapt.clone import CloneSettings, Progress, chosen_modules, clone, clone_examples
+from tts_meta.adapt.likelihood import SpeakerSentences, acoustic_nll, adaptable
 from tts_meta.adapt.recordings import Recording, align_recordings, find_transcripts
 from tts_meta.adapt.voice import Voice
 
@@ -8,9 +9,12 @@ __all__ = [
     "CloneSettings",
     "Progress",
     "Recording",
+    "SpeakerSentences",
     "Voice",
+    "acoustic_nll",
     "adaptable",
     "align_recordings",
+    "chosen_modules",
     "clone",
     "clone_examples",
     "find_transcripts",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,23 +19,28 @@ from tts_meta.errors import UsageError
 from tts_meta.meta import Adam, Layout, Problem, ShrinkagePrior, solve
 from tts_meta.meta.parameters import parameters_of
 from tts_meta.models.base import Base, load_base
+from tts_meta.models.partition import Partition
 
 HELD_OUT_FROM = 4
 """With so many sentences or more, one is kept back to show how the voice does on words it was not adapted on."""
+
+
+NEGLIGIBLE = 0.01
+"""Modules whose learned σ² is below this part of the largest are left as they are."""
 
 
 @dataclass(frozen=True)
 class CloneSettings:
     """The inner loop: which modules adapt, how far and how long. Defaults: the best found on held-back speakers."""
 
-    modules: tuple[str, ...] = ("*",)
-    """Patterns over module names of the acoustic model."""
+    modules: tuple[str, ...] = ()
+    """Patterns over module names of the acoustic model; empty: those that the base's prior keeps, or all."""
     steps: int = 200
     """Steps of the inner loop."""
     learning_rate: float = 3e-4
     """Step size of Adam."""
-    variance: float = 1.0
-    """Prior variance σ² of every adapted module."""
+    variance: float | None = None
+    """Prior variance σ² of every adapted module; None: what the base's prior says, or 1."""
     frames_per_step: int = 1600
     """Sentences are drawn anew each step until they hold so many frames."""
     seed: int = 0
@@ -48,6 +54,23 @@ class Progress:
     step: int
     loss: float
     held_out: float | None
+
+
+def chosen_modules(base: Base, settings: CloneSettings) -> Partition:
+    """Modules that cloning with these settings adapts. Raises UsageError where a pattern matches nothing."""
+    if not settings.modules and base.prior is not None:
+        kept = set(base.prior.strongest(NEGLIGIBLE))
+        return Partition(tuple(module for module in adaptable(base).modules if module.name in kept))
+    return adaptable(base).select(settings.modules or ("*",))
+
+
+def _prior(base: Base, layout: Layout, settings: CloneSettings) -> ShrinkagePrior:
+    if settings.variance is not None or base.prior is None:
+        return ShrinkagePrior.isotropic(layout, 1.0 if settings.variance is None else settings.variance)
+    missing = [name for name in layout.modules if name not in base.prior.variances]
+    if missing:
+        raise UsageError(f"the base's prior says nothing of '{missing[0]}'; give a variance")
+    return ShrinkagePrior(layout, torch.tensor([math.log(base.prior.variances[name]) for name in layout.modules]))
 
 
 def clone_examples(
@@ -65,7 +88,7 @@ def clone_examples(
     settings = settings or CloneSettings()
     if settings.steps < 0 or not settings.learning_rate > 0:
         raise UsageError("steps must be 0 or more and the learning rate above 0")
-    chosen = adaptable(base).select(settings.modules)
+    chosen = chosen_modules(base, settings)
     model, layout = base.acoustic, Layout.of(base.acoustic, chosen.modules)
     problem = Problem(model, acoustic_nll(model), layout, Layout.of(model, ()))
     meta, nothing = parameters_of(model, layout), torch.zeros(0)
@@ -81,13 +104,9 @@ def clone_examples(
 
     @torch.no_grad()
     def held_out(params: Tensor) -> float:
-        """Nats per frame without dropout."""
+        """Nats per frame."""
         assert last is not None
-        training = model.decoder.training
-        model.decoder.eval()
-        value = float(problem.nll(params, nothing, [last.whole()])) / last.frames
-        model.decoder.train(training)
-        return value
+        return float(problem.nll(params, nothing, [last.whole()])) / last.frames
 
     def after(step: int, params: Tensor) -> None:
         if step:
@@ -100,16 +119,16 @@ def clone_examples(
     }
     if last is not None:
         scores["held_out_before"] = held_out(meta[None])
-    prior = ShrinkagePrior.isotropic(layout, settings.variance)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
-        model.decoder.train()
-        try:
-            kept, _ = solve(
-                nll, meta, prior, Adam(), lambda step: settings.learning_rate, settings.steps, observe=after
-            )
-        finally:
-            model.decoder.eval()
+        kept, _ = solve(
+            nll,
+            meta,
+            _prior(base, layout, settings),
+            Adam(),
+            lambda step: settings.learning_rate,
+            settings.steps,
+            observe=after,
+        )
     if last is not None:
         scores["held_out_after"] = held_out(meta + kept[-1])
     deltas = layout.unflatten(kept[-1][0])

@@ -13,7 +13,7 @@ from torch import Tensor
 from tts_meta.corpus import Batch, Example, collate
 from tts_meta.meta import Task
 from tts_meta.meta.problem import LossFunction
-from tts_meta.models.acoustic import AcousticModel
+from tts_meta.models.acoustic import AcousticModel, Known
 from tts_meta.models.base import Base
 from tts_meta.models.losses import acoustic_loss
 from tts_meta.models.partition import Partition
@@ -26,12 +26,13 @@ FIXED_MODULES = ("speaker.offsets", "mel_log_scale", "duration_log_scale")
 class Sentences:
     """Some sentences of a speaker, whose negative log-likelihood counts `weight` times.
 
-    hidden: the encoder's output `(B, N, D)` where no module before it adapts, computed once; None has it computed.
+    known: what no moving module feeds, computed once. dropout: whether the prenet draws, as inner steps have it.
     """
 
     batch: Batch
+    known: Known
     weight: float = 1.0
-    hidden: Tensor | None = None
+    dropout: bool = False
 
 
 def adaptable(base: Base) -> Partition:
@@ -44,7 +45,11 @@ def acoustic_nll(model: AcousticModel) -> LossFunction:
     """-log p(mel, durations | text, θ) of `Sentences`, nats, a sum over frames and symbols (DESIGN, section 2)."""
 
     def loss(call: Callable[..., Any], data: Sentences) -> Tensor:
-        return acoustic_loss(model, call(data.batch, data.hidden), data.batch).nll * data.weight
+        model.decoder.train(data.dropout)
+        try:
+            return acoustic_loss(model, call(data.batch, data.known), data.batch).nll * data.weight
+        finally:
+            model.decoder.eval()
 
     return loss
 
@@ -52,47 +57,52 @@ def acoustic_nll(model: AcousticModel) -> LossFunction:
 class SpeakerSentences:
     """Aligned sentences of one speaker as inner steps and scores see them.
 
-    Where none of the modules that adapt lies in the encoder, its output is computed once a sentence and kept.
+    changing: modules that move, in adaptation or in meta-training; what none of them feeds is computed once a sentence.
     """
 
-    def __init__(self, base: Base, examples: Sequence[Example], modules: Sequence[str]) -> None:
-        self.base, self.examples = base, list(examples)
+    def __init__(self, base: Base, examples: Sequence[Example], changing: Sequence[str]) -> None:
+        self.base, self.examples, self.changing = base, list(examples), tuple(changing)
         self.frames = sum(len(example.mel) for example in self.examples)
-        self._keeps = not any(name.startswith("encoder.") for name in modules)
-        self._hidden: dict[str, Tensor] = {}
+        self._known: dict[str, Known] = {}
 
     def whole(self) -> Sentences:
-        """All sentences."""
-        return self._gather(self.examples, 1.0)
+        """All sentences, without dropout."""
+        return self._gather(self.examples)
 
-    def draw(self, draws: random.Random, frames: int) -> Sentences:
+    def task(self, query: Sentences | None, frames_per_step: int, seed: int, name: str = "") -> Task:
+        """These sentences as support; each inner step draws some anew, until they hold `frames_per_step`.
+
+        What is drawn, and the prenet's dropout, hang on `seed` alone: step 0 seeds torch too.
+        """
+        draws = random.Random(seed)
+
+        def draw(step: int) -> Sentences:
+            if step == 0:
+                draws.seed(seed)
+                torch.manual_seed(seed)
+            return self._draw(draws, frames_per_step)
+
+        return Task(self.whole(), query, draw, name)
+
+    def _draw(self, draws: random.Random, frames: int) -> Sentences:
         """Sentences in random order until they hold `frames`, at least one, weighed as an estimate of the whole sum."""
-        order = draws.sample(self.examples, len(self.examples))
         chosen, total = [], 0
-        for example in order:
+        for example in draws.sample(self.examples, len(self.examples)):
             if chosen and total + len(example.mel) > frames:
                 break
             chosen.append(example)
             total += len(example.mel)
-        return self._gather(chosen, self.frames / total)
+        return self._gather(chosen, self.frames / total, dropout=True)
 
-    def task(self, query: Sentences | None, frames: int, seed: int, name: str = "") -> Task:
-        """These sentences as support; inner steps draw `frames` of them, anew each, 0 takes all."""
-        draws = random.Random(seed)
-        return Task(self.whole(), query, (lambda step: self.draw(draws, frames)) if frames else None, name)
+    def _gather(self, examples: Sequence[Example], weight: float = 1.0, dropout: bool = False) -> Sentences:
+        known = Known.pad([self._precomputed(example) for example in examples])
+        return Sentences(self._collate(examples), known, weight, dropout)
 
-    def _gather(self, examples: Sequence[Example], weight: float) -> Sentences:
+    def _precomputed(self, example: Example) -> Known:
+        if example.id not in self._known:
+            self._known[example.id] = self.base.acoustic.precompute(self._collate([example]), self.changing)
+        return self._known[example.id]
+
+    def _collate(self, examples: Sequence[Example]) -> Batch:
         speakers = dict.fromkeys((example.speaker for example in examples), -1)
-        batch = collate(examples, speakers, self.base.acoustic.reduction)
-        if not self._keeps:
-            return Sentences(batch, weight)
-        hidden = torch.nn.utils.rnn.pad_sequence([self._encoded(e) for e in examples], batch_first=True)
-        return Sentences(batch, weight, hidden)
-
-    @torch.no_grad()
-    def _encoded(self, example: Example) -> Tensor:
-        """The encoder's output of one sentence, `(N, D)`; the encoder must be in evaluation mode."""
-        if example.id not in self._hidden:
-            lengths = torch.tensor([len(example.tokens)])
-            self._hidden[example.id] = self.base.acoustic.encoder(example.tokens[None], lengths)[0]
-        return self._hidden[example.id]
+        return collate(examples, speakers, self.base.acoustic.reduction)

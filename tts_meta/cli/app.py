@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tts_meta.cli import benchmark, clone, demo, evaluate, inspect, prepare, pretrain, speak
+from tts_meta.cli import benchmark, clone, demo, evaluate, inspect, meta_train, prepare, pretrain, speak
 
 app = typer.Typer(
     name="tts-meta",
@@ -25,6 +25,7 @@ VERBS = (
     evaluate.evaluate,
     prepare.prepare,
     pretrain.pretrain,
+    meta_train.meta_train,
     benchmark.benchmark,
 )
 for verb in VERBS:

@@ -36,7 +36,7 @@ def inspect(
 
 
 def _inspect_base(folder: Path | None, vocoder_name: str | None, as_json: bool) -> None:
-    from tts_meta.adapt import CloneSettings, adaptable
+    from tts_meta.adapt import CloneSettings, adaptable, chosen_modules
     from tts_meta.models.base import load_base
     from tts_meta.models.hifigan import HifiGan
     from tts_meta.models.partition import Partition
@@ -44,7 +44,7 @@ def _inspect_base(folder: Path | None, vocoder_name: str | None, as_json: bool) 
 
     base, vocoder = load_base(folder), load_vocoder(vocoder_name)
     adaptable_names = set(adaptable(base).names)
-    adapted = set(adaptable(base).select(CloneSettings().modules).names)
+    adapted = set(chosen_modules(base, CloneSettings()).names)
     models = {"acoustic model": Partition.by_layer(base.acoustic).modules}
     models["vocoder"] = (
         Partition.by_layer(vocoder.generator, "vocoder.").modules if isinstance(vocoder, HifiGan) else ()

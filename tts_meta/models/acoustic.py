@@ -7,10 +7,12 @@ decoder's LSTM runs over all steps in fused calls. Training gives true durations
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from tts_meta.config import AcousticConfig
 from tts_meta.corpus import Batch
@@ -27,6 +29,30 @@ class AcousticOutput:
     mel_before: Tensor
     mel: Tensor
     log_durations: Tensor
+
+
+@dataclass(frozen=True)
+class Known:
+    """Parts of a teacher-forced pass that no moving parameter feeds: None where they are to be computed.
+
+    hidden: encoder output `(B, N, D)`. context: upsampled `(B, T/R, D)`, with log_durations `(B, N)`. before: frames
+    before the postnet, scaled, `(B, T, M)`.
+    """
+
+    hidden: Tensor | None = None
+    context: Tensor | None = None
+    log_durations: Tensor | None = None
+    before: Tensor | None = None
+
+    @classmethod
+    def pad(cls, parts: Sequence[Known]) -> Known:
+        """One `Known` of a padded batch from those of its sentences, each a batch of one."""
+        values = {}
+        for field in fields(cls):
+            column = [getattr(part, field.name) for part in parts]
+            if column[0] is not None:
+                values[field.name] = pad_sequence([value[0] for value in column], batch_first=True)
+        return cls(**values)
 
 
 class Speaker(nn.Module):
@@ -81,28 +107,53 @@ class AcousticModel(nn.Module):
         """Frames R that one decoder step emits; teacher-forced mels are padded to a multiple of it."""
         return self.config.decoder.reduction
 
-    def encode(self, tokens: Tensor, token_lengths: Tensor, speaker: Tensor, hidden: Tensor | None = None) -> Tensor:
-        """Hidden states of the symbols with the speaker added: `(B, N)`, `(B,)`, `(B,)` to `(B, N, D)`.
+    def encode(self, tokens: Tensor, token_lengths: Tensor, speaker: Tensor) -> Tensor:
+        """Hidden states of the symbols with the speaker added: `(B, N)`, `(B,)`, `(B,)` to `(B, N, D)`."""
+        return self._add_speaker(self.encoder(tokens, token_lengths), speaker)
 
-        `hidden (B, N, D)` is the encoder's output where it is already known.
-        """
-        hidden = self.encoder(tokens, token_lengths) if hidden is None else hidden
-        return hidden + self.speaker_projection(self.speaker(speaker)).unsqueeze(1)
-
-    def forward(self, batch: Batch, hidden: Tensor | None = None) -> AcousticOutput:
+    def forward(self, batch: Batch, known: Known | None = None) -> AcousticOutput:
         """Teacher-forced pass: every step sees the true frame before it and the true durations.
 
-        `hidden` as in `encode`.
+        What of it is `known` is not computed.
         """
-        encoded = self.encode(batch.tokens, batch.token_lengths, batch.speaker, hidden)
+        known = known or Known()
+        context, log_durations, before = known.context, known.log_durations, known.before
+        if context is None or log_durations is None:
+            hidden = self.encoder(batch.tokens, batch.token_lengths) if known.hidden is None else known.hidden
+            context, log_durations = self._context(hidden, batch)
+        if before is None:
+            before = self.decoder(context, (batch.mel - self.mel_mean) / self.mel_scale)
+        after = before + self.postnet(before, length_mask(batch.mel_lengths, batch.mel.shape[1]))
+        return AcousticOutput(self._to_log_mel(before), self._to_log_mel(after), log_durations)
+
+    @torch.no_grad()
+    def precompute(self, batch: Batch, changing: Iterable[str]) -> Known:
+        """What of `forward` stays the same while only parameters or modules of the names `changing` move.
+
+        In evaluation mode; a decoder that does not move is then heard without its prenet's dropout.
+        """
+        parts = {name.split(".")[0] for name in changing}
+        if "encoder" in parts:
+            return Known()
+        hidden = self.encoder(batch.tokens, batch.token_lengths)
+        if parts & {"speaker", "speaker_projection", "duration"}:
+            return Known(hidden=hidden)
+        context, log_durations = self._context(hidden, batch)
+        if "decoder" in parts:
+            return Known(context=context, log_durations=log_durations)
+        before = self.decoder(context, (batch.mel - self.mel_mean) / self.mel_scale)
+        return Known(context=context, log_durations=log_durations, before=before)
+
+    def _add_speaker(self, hidden: Tensor, speaker: Tensor) -> Tensor:
+        return hidden + self.speaker_projection(self.speaker(speaker)).unsqueeze(1)
+
+    def _context(self, hidden: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What the decoder reads at each step `(B, T/R, D)`, and log(1 + frames) of each symbol `(B, N)`."""
+        encoded = self._add_speaker(hidden, batch.speaker)
         mask = length_mask(batch.token_lengths, batch.tokens.shape[1])
         log_durations, spread = self.duration(encoded, mask)
         steps = batch.mel.shape[1] // self.reduction
-        context = upsample(encoded, batch.durations, spread, mask, steps, self.reduction)
-        true = (batch.mel - self.mel_mean) / self.mel_scale
-        before = self.decoder(context, true)
-        after = before + self.postnet(before, length_mask(batch.mel_lengths, batch.mel.shape[1]))
-        return AcousticOutput(self._to_log_mel(before), self._to_log_mel(after), log_durations)
+        return upsample(encoded, batch.durations, spread, mask, steps, self.reduction), log_durations
 
     @torch.no_grad()
     def durations(self, encoded: Tensor, mask: Tensor, pace: float = 1.0) -> Tensor:

@@ -4,12 +4,14 @@
     config.json         resolved configuration
     symbols.json        the symbol table, in order
     state.json          format version, training speakers, steps, data, licence, SHA-256 of the weights
+    prior.safetensors   where the base was meta-trained: one variance a module (`module_prior.py`)
 
 Nothing in it is unpickled. The SHA-256 of the weights is the base's identity: voices name it.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -26,6 +28,8 @@ from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_folder, sha256_file, write_tensors
 from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.aligner import Aligner
+from tts_meta.models.module_prior import FILE as PRIOR_FILE
+from tts_meta.models.module_prior import ModulePrior
 from tts_meta.text import Phonemizer, SymbolTable, load_phonemizer
 
 FORMAT = 1
@@ -44,6 +48,7 @@ class Base:
     state: dict[str, Any] = field(default_factory=dict)
     hash: str = ""
     folder: Path | None = None
+    prior: ModulePrior | None = None
 
     @classmethod
     def create(cls, config: BaseConfig, symbols: SymbolTable, speakers: tuple[str, ...]) -> Base:
@@ -83,6 +88,9 @@ def save_base(base: Base, folder: str | Path, half: bool = True) -> None:
         (temporary / "config.json").write_text(dump_config(base.config), encoding="utf-8")
         _write_json(temporary / "symbols.json", list(base.symbols.symbols))
         _write_json(temporary / "state.json", state)
+        if base.prior is not None:
+            base.prior = dataclasses.replace(base.prior, base_hash=digest)
+            base.prior.save(temporary / PRIOR_FILE)
     base.hash, base.folder = digest, folder
 
 
@@ -115,6 +123,10 @@ def load_base(folder: str | Path | None = None) -> Base:
         raise TtsMetaError(f"{folder}: weights that do not fit config.json; copy the base again") from error
     base.state = {name: value for name, value in state.items() if name not in ("format", "sha256")}
     base.hash, base.folder = digest, folder
+    if (folder / PRIOR_FILE).exists():
+        base.prior = ModulePrior.load(folder / PRIOR_FILE)
+        if base.prior.base_hash != digest:
+            raise TtsMetaError(f"{folder / PRIOR_FILE}: the prior of another base; meta-train again or remove it")
     return base
 
 

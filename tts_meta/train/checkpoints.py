@@ -26,12 +26,13 @@ def save_checkpoint(
     folder: Path,
     model: nn.Module,
     optimiser: torch.optim.Optimizer,
-    average: MovingAverage,
+    average: MovingAverage | None,
     state: dict[str, Any],
 ) -> None:
     """Write everything that the next step depends on; `state` is plain JSON. Whole or not at all."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    tensors |= {f"average.{name}": value for name, value in average.weights.items()}
+    if average is not None:
+        tensors |= {f"average.{name}": value for name, value in average.weights.items()}
     for number, moments in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{number}.{name}": torch.as_tensor(value) for name, value in moments.items()}
     tensors["random.cpu"] = torch.get_rng_state()
@@ -44,7 +45,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer, average: MovingAverage
+    folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer, average: MovingAverage | None
 ) -> dict[str, Any]:
     """Restore what `save_checkpoint` wrote, random states too, and return its `state`.
 
@@ -61,8 +62,9 @@ def load_checkpoint(
         model.load_state_dict(_under(tensors, "model."))
     except RuntimeError as error:
         raise TtsMetaError(f"{folder}: training state of another model; choose another output folder") from error
-    for name, value in _under(tensors, "average.").items():
-        average.weights[name].copy_(value)
+    if average is not None:
+        for name, value in _under(tensors, "average.").items():
+            average.weights[name].copy_(value)
     moments: dict[int, dict[str, Tensor]] = {}
     for name, value in _under(tensors, "optimiser.").items():
         number, moment = name.split(".")

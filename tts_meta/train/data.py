@@ -36,18 +36,24 @@ def align_examples(examples: Iterable[Example], base: Base, left_out: Path) -> I
     """Yield the examples with durations; those that do not match their transcript go to the list `left_out` (JSONL)."""
     rejected = []
     for example in examples:
-        try:
-            alignment = base.aligner.align(example.mel, example.tokens, base.silent, example.id)
-        except TtsMetaError as error:
-            rejected.append({"id": example.id, "reason": str(error)})
-            continue
-        if not base.aligner.matches(alignment.score, _TOLERANCE):
-            reason = f"does not match its transcript (alignment score {alignment.score:.2f})"
-            rejected.append({"id": example.id, "reason": reason})
-            continue
-        yield dataclasses.replace(example, durations=alignment.durations)
+        aligned = align_example(example, base)
+        if isinstance(aligned, str):
+            rejected.append({"id": example.id, "reason": aligned})
+        else:
+            yield aligned
     with atomic_file(left_out) as temporary:
         temporary.write_text("".join(json.dumps(line) + "\n" for line in rejected), encoding="utf-8")
+
+
+def align_example(example: Example, base: Base) -> Example | str:
+    """The example with durations, or the reason why its recording does not seem to say its transcript."""
+    try:
+        alignment = base.aligner.align(example.mel, example.tokens, base.silent, example.id)
+    except TtsMetaError as error:
+        return str(error)
+    if not base.aligner.matches(alignment.score, _TOLERANCE):
+        return f"does not match its transcript (alignment score {alignment.score:.2f})"
+    return dataclasses.replace(example, durations=alignment.durations)
 
 
 class BatchStream:

@@ -1,0 +1,264 @@
+"""Meta-training: episodes of speakers, a learner by name, and at the end a base with its prior.
+
+Under `torchrun` the tasks of a meta-step are spread over the processes; the first one writes.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from pydantic import Field
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from tts_meta.adapt import SpeakerSentences, acoustic_nll, adaptable
+from tts_meta.audio import FeatureCache
+from tts_meta.config import MelConfig, Section, dump_config
+from tts_meta.corpus import Example, Manifest, Utterance, hold_back_named, sample_episodes
+from tts_meta.errors import TtsMetaError
+from tts_meta.files import atomic_file, restore_folder
+from tts_meta.meta import LearnerSettings, MetaLearner, MetaStep, Task
+from tts_meta.models.base import Base, load_base, save_base
+from tts_meta.models.module_prior import ModulePrior
+from tts_meta.report.pictures import bar_picture
+from tts_meta.report.tensorboard import Log, NullLog, RunLog
+from tts_meta.train.checkpoints import load_checkpoint, save_checkpoint
+from tts_meta.train.data import align_example, load_examples
+
+
+class MetaTrainConfig(Section):
+    """`tts-meta meta-train`: whose sentences, which learner, how long."""
+
+    manifest: Path
+    """Manifest of the corpus (JSONL)."""
+    splits: tuple[str, ...] = ("train",)
+    """Which of its splits to draw speakers from."""
+    held_back: tuple[str, ...] = ()
+    """Speakers of those splits that are never drawn."""
+    output: Path
+    """Folder of the run; `base` in it is the meta-trained base."""
+    cache: Path = Path("runs/cache")
+    """Folder of prepared features; shared by runs."""
+    base: Path | None = None
+    """Base folder to start from; the shipped one where not given."""
+    learner: str
+    """Name in `tts_meta.meta.LEARNERS`."""
+    settings: LearnerSettings = LearnerSettings()
+    """Its numbers."""
+    modules: tuple[str, ...] = ("*",)
+    """Patterns of the modules that are meta-learned; the others stay as they are, and what they feed is cached."""
+    roles: dict[str, tuple[str, ...]] = Field(
+        default={"head": ("decoder.output", "postnet.output"), "context": ("speaker.mean",)}
+    )
+    """What learners call the head and the context."""
+    support: int = Field(default=5, gt=0)
+    """Sentences that an episode adapts on."""
+    query: int = Field(default=5, gt=0)
+    """Sentences that score the adapted model."""
+    shortest: float = 2.0
+    """Shorter recordings are left out, seconds."""
+    longest: float = 10.0
+    """Longer recordings are left out, seconds."""
+    frames_per_step: int = Field(default=1600, gt=0)
+    """Sentences are drawn anew each inner step until they hold so many frames."""
+    meta_steps: int = Field(gt=0)
+    """Meta-steps in all."""
+    tasks: int = Field(default=2, gt=0)
+    """Episodes in a meta-step."""
+    threads: int = 0
+    """CPU threads; 0 leaves torch's own choice."""
+    seed: int = 0
+    """Seeds episodes, draws and dropout."""
+    save_every: int = Field(default=2, gt=0)
+    """Meta-steps from one checkpoint to the next."""
+    hours: float = 0.0
+    """Stop, with a checkpoint, after so many hours in this process; 0 means no limit."""
+
+
+@dataclass(frozen=True)
+class Speakers:
+    """Utterances to draw episodes from, made into examples when first drawn."""
+
+    utterances: Manifest
+    base: Base
+    cache: FeatureCache
+
+    def examples(self, utterances: Sequence[Utterance]) -> list[Example]:
+        """Aligned examples of those utterances that match their transcripts."""
+        loaded = load_examples(Manifest(tuple(utterances)), self.base, self.cache)
+        aligned = [align_example(example, self.base) for example in loaded]
+        return [example for example in aligned if isinstance(example, Example)]
+
+
+def meta_train(config: MetaTrainConfig) -> Path:
+    """Meta-train a base as `config` says and return its folder, `config.output / "base"`.
+
+    Called again with the same configuration it goes on where it was stopped. Raises TtsMetaError for a folder that
+    holds another run, and `Diverged` where no episode gives finite losses any more.
+    """
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    deadline = time.monotonic() + config.hours * 3600 if config.hours else float("inf")
+    with _processes() as rank:
+        if rank == 0:
+            _claim_folder(config)
+        base = load_base(config.base)
+        manifest, _ = hold_back_named(Manifest.load(config.manifest).of_split(*config.splits), config.held_back)
+        usable = tuple(u for u in manifest if config.shortest <= u.seconds <= config.longest)
+        speakers = Speakers(Manifest(usable), base, FeatureCache(config.cache, base.config.audio))
+        learner = build_learner(config, base)
+        _run(config, learner, speakers, deadline, rank)
+        folder = config.output / "base"
+        if rank == 0:
+            _write_base(config, learner, base, folder)
+        if learner.steps_done < config.meta_steps:
+            raise TtsMetaError(f"the time is up; {folder} holds the base so far, run the same command again to go on")
+        return folder
+
+
+def build_learner(config: MetaTrainConfig, base: Base) -> MetaLearner:
+    """The learner over the acoustic model, at the start. Raises UsageError naming a module or role that is wrong."""
+    partition = adaptable(base).select(config.modules).modules
+    return MetaLearner(
+        config.learner,
+        base.acoustic,
+        acoustic_nll(base.acoustic),
+        partition,
+        config.settings,
+        roles=config.roles,
+        meta_steps=config.meta_steps,
+    )
+
+
+def _run(config: MetaTrainConfig, learner: MetaLearner, speakers: Speakers, deadline: float, rank: int) -> None:
+    """Resume, then step, log, save, until the meta-steps or the time are up."""
+    checkpoint = config.output / "training"
+    if rank == 0:
+        restore_folder(checkpoint)
+    _wait()
+    if checkpoint.exists():
+        load_checkpoint(checkpoint, learner, learner.optimiser, None)
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+    mel = speakers.base.config.audio.mel
+    with (
+        _open_log(config, mel, learner.steps_done, rank) as log,
+        Progress(*columns, TextColumn("{task.fields[note]}"), TimeRemainingColumn(), disable=rank > 0) as progress,
+    ):
+        bar = progress.add_task(config.learner, total=config.meta_steps, completed=learner.steps_done, note="")
+        while learner.steps_done < config.meta_steps and _agree(time.monotonic() < deadline):
+            began = time.monotonic()
+            tasks = _draw_tasks(config, learner, speakers, learner.steps_done)
+            result = learner.meta_step(tasks)
+            step, seconds = learner.steps_done, time.monotonic() - began
+            _log_step(log, learner, result, step, seconds)
+            note = f"query {result.before:.0f} -> {result.after:.0f} nats, {seconds:.0f} s"
+            note += f", {result.skipped} skipped" if result.skipped else ""
+            progress.update(bar, completed=step, note=note)
+            if rank == 0 and not progress.console.is_terminal:
+                progress.console.print(f"{config.learner} {step}/{config.meta_steps}: {note}", soft_wrap=True)
+            if rank == 0 and (step % config.save_every == 0 or step == config.meta_steps):
+                save_checkpoint(checkpoint, learner, learner.optimiser, None, {"step": step})
+    if rank == 0:
+        save_checkpoint(checkpoint, learner, learner.optimiser, None, {"step": learner.steps_done})
+
+
+def _draw_tasks(config: MetaTrainConfig, learner: MetaLearner, speakers: Speakers, step: int) -> list[Task]:
+    """The episodes of a meta-step; the same in every process, and in a resumed run."""
+    episodes = sample_episodes(
+        speakers.utterances, config.support, config.query, config.tasks, config.seed, step * config.tasks
+    )
+    changing = (*learner.problem.adapted.modules, *learner.problem.shared.modules)
+    tasks = []
+    for number, episode in enumerate(episodes):
+        support, query = speakers.examples(episode.support), speakers.examples(episode.query)
+        if support and query:
+            scored = SpeakerSentences(speakers.base, query, changing).whole()
+            seed = random.Random(f"{config.seed}/{step}/{number}").getrandbits(31)
+            own = SpeakerSentences(speakers.base, support, changing)
+            tasks.append(own.task(scored, config.frames_per_step, seed, episode.speaker))
+    return tasks
+
+
+def _log_step(log: Log, learner: MetaLearner, result: MetaStep, step: int, seconds: float) -> None:
+    scalars = {
+        "query_before": result.before,
+        "query_after": result.after,
+        "gradient_norm": result.gradient_norm,
+        "stationarity": result.stationarity,
+        "residual": result.residual,
+        "hessian_products": result.products,
+        "skipped": result.skipped,
+        "seconds": seconds,
+    }
+    for name, value in scalars.items():
+        log.scalar(f"meta/{name}", value, step)
+    for outcome, count in result.outcomes.items():
+        log.scalar(f"linear_solver/{outcome}", count, step)
+    if learner.preset.prior == "shrinkage":
+        deviations = {name: variance**0.5 for name, variance in learner.variances().items()}
+        for name, deviation in deviations.items():
+            log.scalar(f"sigma/{name}", deviation, step)
+        log.picture("sigma", bar_picture(deviations, "σ of each module", logarithmic=True), step)
+
+
+def _write_base(config: MetaTrainConfig, learner: MetaLearner, base: Base, folder: Path) -> None:
+    """The base with φ as its weights and, where there is one, the prior."""
+    weights = learner.meta_params()
+    with torch.no_grad():
+        for name, parameter in base.acoustic.named_parameters():
+            if name in weights:
+                parameter.copy_(weights[name])
+    base.prior = None
+    if learner.preset.prior != "none":
+        origin = {"learner": config.learner, "meta_steps": learner.steps_done, "settings": config.settings.model_dump()}
+        base.prior = ModulePrior(learner.variances(), "", origin)
+    base.state |= {"meta_learner": config.learner, "meta_steps": learner.steps_done}
+    save_base(base, folder)
+
+
+def _claim_folder(config: MetaTrainConfig) -> None:
+    """Write the resolved configuration, or check that the folder was begun with the same one."""
+    path = config.output / "config.json"
+    text = dump_config(config.model_copy(update={"hours": 0.0, "threads": 0}))
+    if path.exists() and path.read_text(encoding="utf-8") != text:
+        raise TtsMetaError(f"{config.output} holds a run with another configuration; choose another output folder")
+    with atomic_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _open_log(config: MetaTrainConfig, mel: MelConfig, step: int, rank: int) -> RunLog | NullLog:
+    return RunLog(config.output, mel, resume_step=step) if rank == 0 else NullLog()
+
+
+@contextmanager
+def _processes() -> Iterator[int]:
+    """Join the other processes of `torchrun`, if it started this one; the rank."""
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        yield 0
+        return
+    dist.init_process_group("gloo")
+    try:
+        yield dist.get_rank()
+    finally:
+        dist.destroy_process_group()
+
+
+def _wait() -> None:
+    if dist.is_initialized():
+        dist.barrier()
+
+
+def _agree(mine: bool) -> bool:
+    """Whether every process says yes, so that all stop at the same step."""
+    if not dist.is_initialized():
+        return mine
+    votes = torch.tensor([int(mine)])
+    dist.all_reduce(votes, dist.ReduceOp.MIN)
+    return bool(votes)
