@@ -45,15 +45,16 @@ def say(capsys: pytest.CaptureFixture[str]):
 
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.__name__)
 def test_the_help_of_every_verb_is_one_line_each_and_an_example(say, verb) -> None:
-    result = say(verb.__name__, "--help")
+    name = verb.__name__.replace("_", "-")
+    result = say(name, "--help")
     assert result.status == 0 and result.err == ""
-    assert f"\n  tts-meta {verb.__name__} " in result.out
+    assert f"\n  tts-meta {name} " in result.out
     assert max(map(len, result.out.splitlines())) <= 110
 
 
 def test_the_program_without_a_verb_shows_all_of_them(say) -> None:
     result = say()
-    assert result.status == 0 and all(f"\n  {verb.__name__} " in result.out for verb in VERBS)
+    assert result.status == 0 and all(f"\n  {verb.__name__.replace('_', '-')} " in result.out for verb in VERBS)
     assert "..." not in result.out.partition("Commands:")[2], "a summary is cut off"
 
 

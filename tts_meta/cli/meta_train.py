@@ -18,7 +18,9 @@ def meta_train(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a value of the recipe; repeatable.")
     ] = None,
 ) -> None:
-    """Meta-train a base on episodes of speakers, or go on where it was stopped.
+    """Learn which modules voices differ in.
+
+    Episodes of speakers meta-train a base; the same command again goes on where it was stopped.
 
     \b
     tts-meta meta-train recipes/librispeech_mini/meta_train.yaml --set learner=sigma-imaml
