@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
-import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
@@ -148,8 +147,3 @@ def _read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise TtsMetaError(f"{path}: not JSON; copy the base again") from error
-
-
-def count_parameters(model: torch.nn.Module) -> int:
-    """Number of parameters of a model."""
-    return sum(parameter.numel() for parameter in model.parameters())
