@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -209,16 +210,18 @@ def test_another_seed_trains_another_voice(corpus: Path, finished: Path, tmp_pat
 def test_pictures_sounds_and_validation_of_fixed_sentences_are_logged_in_bfloat16_too(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tts_meta.models.vocoder.load_vocoder", lambda name: GriffinLim(iterations=1))
+    load = Mock(return_value=GriffinLim(iterations=1))
+    monkeypatch.setattr(importlib.import_module("tts_meta.train.pretrain"), "load_vocoder", load)
     acoustic = {"steps": 4, "frames_per_batch": 300, "warmup": 2}
     changes = {
         "sentences": ["Abc de."],
-        "sample_every": 4,
+        "sample_every": 2,
         "log_every": 2,
         "precision": "bfloat16",
         "acoustic": acoustic,
     }
     pretrain(recipe(corpus, tmp_path / "run", **changes))
+    load.assert_called_once()
     events = EventAccumulator(str(tmp_path / "run" / "acoustic"))
     events.Reload()
     tags = events.Tags()

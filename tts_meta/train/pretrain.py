@@ -24,6 +24,7 @@ from tts_meta.files import atomic_file, write_tensors
 from tts_meta.models.aligner import Aligner
 from tts_meta.models.base import Base, save_base
 from tts_meta.models.losses import acoustic_loss, mel_l1
+from tts_meta.models.vocoder import load_vocoder
 from tts_meta.report.pictures import alignment_picture
 from tts_meta.report.tensorboard import RunLog
 from tts_meta.text import SymbolTable, load_phonemizer
@@ -181,6 +182,7 @@ def _train_acoustic(config: PretrainConfig, base: Base, examples: list[Example],
     validation = collate(examples[::_VALIDATION_EVERY], speakers, model.reduction)
     stream = BatchStream(training, speakers, config.acoustic.frames_per_batch, model.reduction, config.seed)
     n_mels = config.base.audio.mel.n_mels
+    vocoder = load_vocoder() if config.sentences and config.sample_every <= config.acoustic.steps else None
 
     def loss(batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         output = model(batch)
@@ -194,9 +196,6 @@ def _train_acoustic(config: PretrainConfig, base: Base, examples: list[Example],
         return nll.per_unit(n_mels), scalars
 
     def sample(log: RunLog, step: int) -> None:
-        from tts_meta.models.vocoder import load_vocoder
-
-        vocoder = load_vocoder(None)
         batch = validation.to(config.device)
         output = model(batch)
         nll = acoustic_loss(model, output, batch)
@@ -214,7 +213,8 @@ def _train_acoustic(config: PretrainConfig, base: Base, examples: list[Example],
             for voice, index in (("mean", -1), (base.speakers[0], 0)):
                 mel = model.generate(tokens, index)
                 log.mel(f"sentence_{number}/{voice}", mel, step)
-                log.audio(f"sentence_{number}/{voice}", vocoder(mel[None].cpu())[0], vocoder.sample_rate, step)
+                if vocoder is not None:
+                    log.audio(f"sentence_{number}/{voice}", vocoder(mel[None].cpu())[0], vocoder.sample_rate, step)
 
     settings = _settings(config, config.acoustic, deadline)
     steps = fit("acoustic", model, loss, stream, settings, config.output / "acoustic", config.base.audio.mel, sample)
