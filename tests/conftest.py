@@ -5,7 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
+from helpers import tiny_base
 from hypothesis import settings
+
+from tts_meta.models.base import Base, save_base
 
 # Machines that run tests are busy ones: how long an example takes says nothing.
 settings.register_profile("no_deadline", deadline=None)
@@ -15,9 +19,15 @@ settings.load_profile("no_deadline")
 @pytest.fixture(scope="session", autouse=True)
 def one_torch_thread() -> None:
     """Tensors of tests are small: more threads only wait for each other, and sums would differ between machines."""
-    import torch
-
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
+    """A tiny random base, saved. Tests that want another one define their own."""
+    base = tiny_base()
+    save_base(base, tmp_path_factory.mktemp("base") / "base")
+    return base
 
 
 @pytest.fixture(scope="session")

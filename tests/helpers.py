@@ -1,4 +1,4 @@
-"""What many tests share: a tiny base, a phonemizer of plain letters, and recordings of a language of tones."""
+"""What many tests share: a tiny base and vocoder, a phonemizer of plain letters, recordings of a language of tones."""
 
 from __future__ import annotations
 
@@ -15,11 +15,20 @@ from tts_meta.config import BaseConfig, parse_config
 from tts_meta.corpus import Batch, Example, Manifest, Utterance, collate
 from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.base import Base
+from tts_meta.models.hifigan import HifiGanConfig
 from tts_meta.text import SymbolTable
 from tts_meta.text.phonemizer import PHONEMIZERS
 
 RATE = 22050
 LETTERS = "abcdefgh"
+TINY_HIFIGAN = HifiGanConfig(
+    upsample_rates=(4, 2),
+    upsample_kernel_sizes=(8, 4),
+    upsample_initial_channel=8,
+    resblock_kernel_sizes=(3, 5),
+    resblock_dilation_sizes=((1, 2), (1, 3)),
+    num_mels=6,
+)
 
 
 class Letters:

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from faults import full_disk
 from hypothesis import given
 from hypothesis import strategies as st
-from test_files import full_disk
 
 from tts_meta.audio import read_audio, write_wav
 from tts_meta.audio.io import Waveform

@@ -12,8 +12,8 @@ import pytest
 import soundfile
 import torch
 from commands import Result, listing, run, write_base, write_recordings
+from faults import full_disk
 from helpers import RATE, tiny_base, tone_sentence, tone_speech
-from test_files import full_disk
 
 from tts_meta.adapt import Voice
 from tts_meta.audio.io import Waveform

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from faults import full_disk
 from helpers import tiny_base
-from test_files import full_disk
 
 from tts_meta.config import BaseConfig
 from tts_meta.errors import TtsMetaError

@@ -8,24 +8,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import RATE, random_example, same_weights, tiny_base, tone_sentence, tone_speech
+from commands import write_recordings
+from helpers import random_example, same_weights, tone_sentence
 
 from tts_meta.adapt import CloneSettings, Progress, adaptable, clone, clone_examples
-from tts_meta.audio import write_wav
 from tts_meta.corpus import Example, collate
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.meta import Trace
-from tts_meta.models.base import Base, save_base
+from tts_meta.models.base import Base
 from tts_meta.models.losses import acoustic_loss
 
 FEW = CloneSettings(steps=30, learning_rate=3e-3)
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
-    base = tiny_base()
-    save_base(base, tmp_path_factory.mktemp("base") / "base")
-    return base
 
 
 @pytest.fixture(scope="module")
@@ -38,13 +31,7 @@ def examples(base: Base) -> list[Example]:
 
 @pytest.fixture
 def recordings(tmp_path: Path) -> list[Path]:
-    paths = []
-    for number in range(4):
-        text = tone_sentence(number)
-        paths.append(tmp_path / f"say{number}.wav")
-        write_wav(paths[-1], tone_speech(text, number)[0], RATE)
-        paths[-1].with_suffix(".txt").write_text(text)
-    return paths
+    return write_recordings(tmp_path, 4)
 
 
 def nats_per_frame(base: Base, model: torch.nn.Module, example: Example) -> float:
@@ -137,7 +124,7 @@ def test_wrong_settings_are_refused_by_name(
 def test_recordings_with_texts_beside_them_become_a_voice(base: Base, recordings: list[Path]) -> None:
     voice = clone(recordings, base=base, settings=replace(FEW, steps=2), warn=lambda text: None)
     assert voice.scores["sentences"] == 3 and voice.scores["seconds"] > 1
-    texts = [path.with_suffix(".txt").read_text() for path in recordings]
+    texts = [path.with_suffix(".txt").read_text().strip() for path in recordings]
     given = clone(
         recordings, transcripts=texts, base=base.folder, settings=replace(FEW, steps=2), warn=lambda text: None
     )

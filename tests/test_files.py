@@ -3,31 +3,18 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
+from faults import full_disk
 from safetensors.torch import load_file
 
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_file, atomic_folder, restore_folder, sha256_file, write_tensors
-
-
-@contextmanager
-def full_disk(size: int) -> Iterator[None]:
-    """No file of this process may grow beyond `size` bytes: the same system calls fail as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def names(folder: Path) -> list[str]:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from faults import full_disk, interrupted
 from helpers import RATE, random_example, same_weights, tiny_base, tone_corpus
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from test_files import full_disk
 from torch import Tensor, nn
 
 from tts_meta.audio import FeatureCache
@@ -89,17 +89,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Toy:
 
 @pytest.mark.parametrize("steps_before", [0, 1, 4, 6, 9])
 def test_a_run_that_died_and_went_on_has_the_same_weights_bit_for_bit(
-    whole: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps_before: int
+    whole: Toy, tmp_path: Path, steps_before: int
 ) -> None:
-    update = MovingAverage.update
-
-    def dies(average: MovingAverage, model: nn.Module, step: int) -> None:
-        if step == steps_before:
-            raise KeyboardInterrupt
-        update(average, model, step)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(MovingAverage, "update", dies)
+    with interrupted(steps_before):
         train(tmp_path)
     assert same_weights(train(tmp_path), whole)
 

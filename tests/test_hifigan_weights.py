@@ -8,29 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from faults import error_line
+from helpers import TINY_HIFIGAN
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from tts_meta.errors import TtsMetaError
-from tts_meta.models.hifigan import V2, HifiGanConfig, HifiGanGenerator
+from tts_meta.models.hifigan import V2, HifiGanGenerator
 from tts_meta.models.hifigan_weights import fold_weight_norm, load_hifigan
-
-TINY = HifiGanConfig(
-    upsample_rates=(4, 2),
-    upsample_kernel_sizes=(8, 4),
-    upsample_initial_channel=8,
-    resblock_kernel_sizes=(3, 5),
-    resblock_dilation_sizes=((1, 2), (1, 3)),
-    num_mels=6,
-)
-
-
-def error_line(call: Callable[[], object]) -> str:
-    with pytest.raises(TtsMetaError) as caught:
-        call()
-    text = str(caught.value)
-    assert "\n" not in text
-    return text
 
 
 def test_both_namings_of_weight_norm_fold_to_the_weights_the_layer_uses() -> None:
@@ -59,13 +43,13 @@ def test_half_precision_safetensors_and_training_prefixes_load_as_float32(tmp_pa
 
 
 def test_a_config_beside_the_weights_gives_shapes_that_are_not_published(tmp_path: Path) -> None:
-    source = HifiGanGenerator(TINY)
+    source = HifiGanGenerator(TINY_HIFIGAN)
     torch.save(source.state_dict(), tmp_path / "light.pt")
     assert "neither HiFi-GAN V1, V2 nor V3" in error_line(lambda: load_hifigan(tmp_path / "light.pt"))
-    public = TINY.model_dump() | {"resblock": 1, "segment_size": 8192, "fmax_for_loss": None}
+    public = TINY_HIFIGAN.model_dump() | {"resblock": 1, "segment_size": 8192, "fmax_for_loss": None}
     (tmp_path / "config.json").write_text(json.dumps(public))
     generator = load_hifigan(tmp_path / "light.pt")
-    assert generator.config == TINY
+    assert generator.config == TINY_HIFIGAN
     mels = torch.randn(2, 9, 6)
     assert torch.equal(generator(mels), source.eval()(mels))
     # The config of something else in the same folder is not ours to judge.

@@ -11,9 +11,9 @@ from unittest.mock import Mock
 
 import pytest
 import torch
+from faults import interrupted
 from helpers import Letters, tiny_config, tone_corpus
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from torch import nn
 
 from tts_meta.audio import FeatureCache
 from tts_meta.config import PretrainConfig, dump_config, parse_config
@@ -104,19 +104,10 @@ def test_the_configuration_of_a_run_stands_resolved_in_its_folder(corpus: Path, 
 
 @pytest.mark.parametrize("updates", [2, 7, 11, 17])
 def test_a_run_that_died_and_went_on_has_the_same_weights_bit_for_bit(
-    corpus: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, updates: int
+    corpus: Path, finished: Path, tmp_path: Path, updates: int
 ) -> None:
     """It dies in the first and second stage of the aligner, and before and after a checkpoint of the acoustic model."""
-    update, done = MovingAverage.update, []
-
-    def dies(average: MovingAverage, model: nn.Module, step: int) -> None:
-        if len(done) == updates:
-            raise KeyboardInterrupt
-        done.append(step)
-        update(average, model, step)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(MovingAverage, "update", dies)
+    with interrupted(updates):
         pretrain(recipe(corpus, tmp_path / "run"))
     assert not (tmp_path / "run" / "base").exists()
     pretrain(recipe(corpus, tmp_path / "run"))
@@ -158,18 +149,8 @@ def test_a_run_out_of_time_says_so_and_goes_on_when_called_again(corpus: Path, f
     assert weights(tmp_path / "run") == weights(finished)
 
 
-def test_the_voice_so_far_can_be_heard_when_the_time_is_up(
-    corpus: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    update = MovingAverage.update
-
-    def dies(average: MovingAverage, model: nn.Module, step: int) -> None:
-        if step == 6:
-            raise KeyboardInterrupt
-        update(average, model, step)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(MovingAverage, "update", dies)
+def test_the_voice_so_far_can_be_heard_when_the_time_is_up(corpus: Path, finished: Path, tmp_path: Path) -> None:
+    with interrupted(updates=5 + 5 + 6):
         pretrain(recipe(corpus, tmp_path / "run"))
     with pytest.raises(TtsMetaError, match=r"the time is up; .*base holds the voice so far"):
         pretrain(recipe(corpus, tmp_path / "run", hours=1e-9))

@@ -6,24 +6,16 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from helpers import tiny_base
 
 from tts_meta.adapt import Voice
 from tts_meta.errors import TtsMetaError, UsageError
-from tts_meta.models.base import Base, save_base
+from tts_meta.models.base import Base
 from tts_meta.models.griffin_lim import GriffinLim
 from tts_meta.synth import Speech, speak, speak_text
 from tts_meta.synth.speak import SENTENCE_PAUSE
 
 TEXT = "Abc de fgh. Head bed,\n cab? Gab!"
 SENTENCES = ["Abc de fgh.", "Head bed, cab?", "Gab!"]
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
-    base = tiny_base()
-    save_base(base, tmp_path_factory.mktemp("base") / "base")
-    return base
 
 
 @pytest.fixture(scope="module")

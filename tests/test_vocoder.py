@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,11 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from faults import error_line
+from helpers import TINY_HIFIGAN
 from torch import Tensor, nn
 
 from tts_meta.audio.mel import MelSpec
 from tts_meta.config import MelConfig
-from tts_meta.errors import TtsMetaError, UsageError
+from tts_meta.errors import UsageError
 from tts_meta.models import hifigan_weights, vocoder
 from tts_meta.models.griffin_lim import GriffinLim
 from tts_meta.models.hifigan import V1, V2, V3, HifiGan, HifiGanConfig, HifiGanGenerator
@@ -24,14 +25,6 @@ from tts_meta.models.partition import Partition
 from tts_meta.models.vocoder import load_vocoder
 
 RATE, HOP = 22050, 256
-TINY = HifiGanConfig(
-    upsample_rates=(4, 2),
-    upsample_kernel_sizes=(8, 4),
-    upsample_initial_channel=8,
-    resblock_kernel_sizes=(3, 5),
-    resblock_dilation_sizes=((1, 2), (1, 3)),
-    num_mels=6,
-)
 # The reference generator still uses the older of torch's two weight normalisations.
 reference_warning = pytest.mark.filterwarnings("ignore:.*torch.nn.utils.weight_norm.*:FutureWarning")
 
@@ -85,14 +78,6 @@ def reference(config: HifiGanConfig, monkeypatch: pytest.MonkeyPatch) -> Any:
     return generator.eval()
 
 
-def error_line(call: Callable[[], object], kind: type[TtsMetaError] = TtsMetaError) -> str:
-    with pytest.raises(kind) as caught:
-        call()
-    text = str(caught.value)
-    assert "\n" not in text
-    return text
-
-
 @reference_warning
 @torch.no_grad()
 def test_universal_v1_gives_the_samples_of_the_reference_generator(
@@ -124,7 +109,9 @@ def test_v2_and_v3_are_recognised_and_give_the_samples_of_the_reference_generato
     torch.testing.assert_close(HifiGan(generator)(mel), expected, atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("config", [TINY, TINY.model_copy(update={"resblock": "2"})], ids=["block1", "block2"])
+@pytest.mark.parametrize(
+    "config", [TINY_HIFIGAN, TINY_HIFIGAN.model_copy(update={"resblock": "2"})], ids=["block1", "block2"]
+)
 def test_a_long_mel_in_pieces_and_a_batch_give_the_same_samples(config: HifiGanConfig) -> None:
     torch.manual_seed(0)
     generator = HifiGanGenerator(config)
@@ -139,7 +126,7 @@ def test_a_long_mel_in_pieces_and_a_batch_give_the_same_samples(config: HifiGanC
 
 
 def test_no_sample_depends_on_a_frame_beyond_the_reach() -> None:
-    for config in (V2, V3, TINY):
+    for config in (V2, V3, TINY_HIFIGAN):
         generator = HifiGanGenerator(config).double()
         for parameter in generator.parameters():
             nn.init.constant_(parameter, 1 / parameter[0].numel())  # positive, so that no two paths cancel
@@ -155,7 +142,7 @@ def test_no_sample_depends_on_a_frame_beyond_the_reach() -> None:
 
 def test_the_generator_has_first_and_second_derivatives() -> None:
     torch.manual_seed(0)
-    generator = HifiGanGenerator(TINY).double()
+    generator = HifiGanGenerator(TINY_HIFIGAN).double()
     for parameter in generator.parameters():
         nn.init.normal_(parameter, std=0.3)
     mels = torch.randn(1, 3, 6, dtype=torch.float64, requires_grad=True)

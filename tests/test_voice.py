@@ -5,20 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from faults import full_disk
 from helpers import same_weights, tiny_base
 from safetensors.torch import save_file
-from test_files import full_disk
 
 from tts_meta.adapt import Voice
 from tts_meta.errors import TtsMetaError
 from tts_meta.models.base import Base, save_base
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
-    base = tiny_base()
-    save_base(base, tmp_path_factory.mktemp("base") / "base")
-    return base
 
 
 @pytest.fixture
