@@ -102,14 +102,14 @@ class Unrolled:
                 leaves.adapted,
                 prior,
                 inner.solver,
-                lambda step: inner.rates.at(leaves.step_sizes, step),
+                inner.rates.schedule(leaves.step_sizes),
                 inner.steps,
                 len(tasks),
                 order=0 if flat and not prior.is_proper else self.order,
             )
             weights = self.step_weights or (1.0,)
             scored = kept[-len(weights) :]
-            losses = [problem.nll(leaves.adapted + delta, leaves.shared, query) for delta in scored]
+            losses = [problem.nll(params, leaves.shared, query) for params in scored]
             total = torch.stack([w * loss.sum() for w, loss in zip(weights[-len(scored) :], losses, strict=True)]).sum()
             gradient = torch.autograd.grad(total, tuple(leaves), allow_unused=True, materialize_grads=True)
         with torch.no_grad():
@@ -262,7 +262,7 @@ def _solve_flat(problem: Problem, meta: MetaParams, tasks: Sequence[Task], inner
         meta.adapted.detach(),
         prior,
         inner.solver,
-        lambda step: inner.rates.at(step_sizes, step),
+        inner.rates.schedule(step_sizes),
         inner.steps,
         len(tasks),
     )

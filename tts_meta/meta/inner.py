@@ -7,7 +7,7 @@ step, which is stable however small σ² is, where plain descent on the penalty 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import torch
@@ -38,9 +38,12 @@ class InnerSolver(Protocol):
         state: tuple[Tensor, ...],
         count: int,
         rate: StepSize,
-        prec: Tensor,
+        prec: Tensor | None,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Step `count` (from 1): δ `(T, P)`, likelihood gradient `(T, P)`, step size, 1/σ² `(P,)` to the next δ."""
+        """Step `count` (from 1): δ `(T, P)`, likelihood gradient `(T, P)`, step size, 1/σ² `(P,)` to the next δ.
+
+        A precision of None is no prior.
+        """
         ...
 
 
@@ -58,9 +61,11 @@ class GradientDescent:
         state: tuple[Tensor, ...],
         count: int,
         rate: StepSize,
-        prec: Tensor,
+        prec: Tensor | None,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        return proximal(displacement - rate * gradient, rate, prec), state
+        if isinstance(rate, Tensor):
+            return proximal(displacement - rate * gradient, rate, prec), state
+        return proximal(torch.add(displacement, gradient, alpha=-rate), rate, prec), state
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ class Adam:
         state: tuple[Tensor, ...],
         count: int,
         rate: StepSize,
-        prec: Tensor,
+        prec: Tensor | None,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         first = state[0].lerp(gradient, 1 - self.beta_first)
         second = torch.addcmul(state[1] * self.beta_second, gradient, gradient, value=1 - self.beta_second)
@@ -100,11 +105,11 @@ SOLVERS: dict[str, Callable[[], InnerSolver]] = {"gd": GradientDescent, "adam": 
 """Inner solvers by name."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Trace:
-    """Losses before each step, `(T,)` nats."""
+    """Losses before each step, `(steps, T)` nats."""
 
-    losses: list[Tensor] = field(default_factory=list)
+    losses: Tensor
 
 
 Observer = Callable[[int, Tensor], None]
@@ -122,35 +127,40 @@ def solve(
     order: Literal[0, 1, 2] = 0,
     observe: Observer | None = None,
 ) -> tuple[list[Tensor], Trace]:
-    """Run `steps` steps from φ `(P,)` for T tasks at once; return the displacements to keep and the losses.
+    """Run `steps` steps from φ `(P,)` for T tasks at once; return what is kept and the losses.
 
-    `nll(θ (T, P), step)` is `(T,)`. order 0: only the last δ is returned, detached, and memory does not grow with the
-    steps. 1 or 2: all steps' δ `(T, P)`, on the graph of the prior and the rates, and for 2 of φ too, through the
-    likelihood's gradients. A task whose loss stops being finite leaves NaN in its row; where every row is, Diverged
-    says after how many steps.
+    `nll(θ (T, P), step)` is `(T,)`. order 0: only the last displacement δ `(T, P)` is returned, detached, and memory
+    does not grow with the steps. 1 or 2: θ `(T, P)` before the first step and after each, on the graph of φ, the prior
+    and the rates, and for 2 through the likelihood's gradients. A task whose loss stops being finite leaves NaN in its
+    row; where every row is, Diverged says after how many steps.
     """
-    displacement = torch.zeros(tasks, len(meta), dtype=meta.dtype, device=meta.device)
-    state, trace, kept = solver.init(displacement), Trace(), [displacement]
-    precision = prior.precision().to(meta)
-    if order == 0:
+    start = meta.expand(tasks, -1)
+    displacement = torch.zeros_like(start, memory_format=torch.contiguous_format)
+    state, losses_before, kept = solver.init(displacement), start.new_zeros(steps, tasks), []
+    precision = None if prior.is_absent else prior.precision().to(meta)
+    if order == 0 and precision is not None:
         precision = precision.detach()
+    # Without a prior no step sees δ: θ itself is carried, a sum less to differentiate in each step.
+    carries_params = order == 2 and precision is None
+    carried = start if carries_params else displacement
+    params = start
     for step in range(steps):
-        params = meta + displacement
-        if order < 2:
-            params = params.detach().requires_grad_()
+        kept.append(params)
+        point = params if order == 2 else params.detach().requires_grad_()
         if observe is not None:
             observe(step, params.detach())
-        losses = nll(params, step)
-        if not torch.isfinite(losses.detach()).any():
+        losses = nll(point, step)
+        losses_before[step] = losses.detach()
+        if not torch.isfinite(losses_before[step]).any():
             raise Diverged(f"the loss is not finite after {step} steps; lower the inner learning rate")
-        gradient = torch.autograd.grad(losses.sum(), params, create_graph=order == 2, materialize_grads=True)[0]
+        gradient = torch.autograd.grad(losses.sum(), point, create_graph=order == 2, materialize_grads=True)[0]
         rate = rates(step)
-        if order == 0 and isinstance(rate, Tensor):
-            rate = rate.detach()
+        if order == 0:
+            kept.clear()
+            rate = rate.detach() if isinstance(rate, Tensor) else rate
         with torch.set_grad_enabled(order > 0):
-            displacement, state = solver.step(displacement, gradient, state, step + 1, rate, precision)
-        kept = [*kept, displacement] if order > 0 else [displacement]
-        trace.losses.append(losses.detach())
+            carried, state = solver.step(carried, gradient, state, step + 1, rate, precision)
+            params = carried if carries_params else start + carried
     if observe is not None:
-        observe(steps, (meta + displacement).detach())
-    return kept, trace
+        observe(steps, params.detach())
+    return [carried] if order == 0 else [*kept, params], Trace(losses_before)

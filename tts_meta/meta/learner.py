@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from tts_meta.errors import UsageError
 from tts_meta.meta.gradients import GradientRule, InnerLoop, MetaGradient, MetaParams, check_rule
-from tts_meta.meta.inner import SOLVERS, Diverged, Trace, solve
+from tts_meta.meta.inner import SOLVERS, Diverged, solve
 from tts_meta.meta.learners import LearnerSettings, Preset, preset_of
 from tts_meta.meta.linear import Outcome
 from tts_meta.meta.parameters import Layout, ModuleLike, Params, match_modules, parameters_of
@@ -167,14 +167,14 @@ class MetaLearner(nn.Module):
             self.adapted.detach(),
             self.prior,
             self.solver,
-            lambda step: self.rates.at(step_sizes, step),
+            self.rates.schedule(step_sizes),
             steps,
             len(tasks),
             observe=observe,
         )
         theta = self.adapted.detach() + kept[-1]
-        losses = _losses(trace, len(tasks)).to(theta)
-        return [Adapted(self.problem.adapted.unflatten(theta[t]), losses[:, t]) for t in range(len(tasks))]
+        rows = zip(theta.unbind(0), trace.losses.unbind(1), strict=True)
+        return [Adapted(self.problem.adapted.unflatten(row), losses) for row, losses in rows]
 
     def score(self, adapted: Tensor, data: Sequence) -> Tensor:
         """-log p(data_t | θ_t) for θ `(T, P)`, as `observe` sees it: `(T,)` nats."""
@@ -293,10 +293,6 @@ class _Totals:
 
     def _scalar(self, name: str) -> float:
         return float(self.vector[sum(self.sizes) + self._SCALARS.index(name)])
-
-
-def _losses(trace: Trace, tasks: int) -> Tensor:
-    return torch.stack(trace.losses) if trace.losses else torch.zeros(0, tasks)
 
 
 def _choose(

@@ -25,6 +25,7 @@ class Outcome(Enum):
         "the system is not positive definite, so the solution so far is kept; "
         "run more inner steps, or lower the largest variance"
     )
+    DIVERGED = "the series diverges, so the best so far is kept; lower its step size"
     NOT_FINITE = "the system is not finite"
 
 
@@ -94,23 +95,50 @@ class ConjugateGradient:
 
 @dataclass(frozen=True)
 class Neumann:
-    """Neumann series x = η Σ_k (I - η A)^k b (Lorraine, Vicol, Duvenaud 2020): converges where η is below 2/λ_max."""
+    """Neumann series x = η Σ_k (I - η A)^k b (Lorraine, Vicol, Duvenaud 2020): converges where η is below 2/λ_max.
+
+    A row whose residual grows keeps the best it had.
+    """
 
     steps: int = 50
     tolerance: float = 1e-4
-    step_size: float = 1.0
-    """η, on the preconditioned system."""
+    step_size: float | None = None
+    """η, on the preconditioned system; None: what a few power iterations find, which count among the products."""
 
     def __call__(self, matvec: Matvec, b: Tensor, preconditioner: Tensor | None = None) -> Solution:
         """Solve A x = b; `preconditioner (P,)` is the diagonal of an approximate inverse of A."""
-        scale = self.step_size if preconditioner is None else self.step_size * preconditioner
-        value, residual, done = torch.zeros_like(b), b, 0
-        norm = b.norm(dim=-1)
-        while done < self.steps and bool((residual.norm(dim=-1) > self.tolerance * norm).any()):
+        scale, done = torch.ones_like(b) if preconditioner is None else preconditioner.expand_as(b), 0
+        if self.step_size is None:
+            scale, done = scale / self._largest(matvec, b, scale), _POWER_STEPS
+        else:
+            scale = self.step_size * scale
+        value, residual = torch.zeros_like(b), b
+        best, smallest = value, b.norm(dim=-1, keepdim=True)
+        goal = self.tolerance * smallest
+        broken = torch.zeros_like(goal, dtype=torch.bool)
+        while done < self.steps and bool(((residual.norm(dim=-1, keepdim=True) > goal) & ~broken).any()):
             value = value + scale * residual
             residual = b - matvec(value)
             done += 1
-        return _solution(value, residual, b, done, self.tolerance, torch.zeros_like(norm, dtype=torch.bool)[:, None])
+            norm = residual.norm(dim=-1, keepdim=True)
+            best = torch.where(norm <= smallest, value, best)
+            smallest = torch.minimum(smallest, norm)
+            broken = broken | (norm > 10 * smallest)
+        norm = b.norm(dim=-1)
+        relative = torch.where(norm > 0, smallest[:, 0] / torch.where(norm > 0, norm, 1.0), 0.0)
+        return Solution(best, relative, done, _outcomes(best, relative, self.tolerance, broken, Outcome.DIVERGED))
+
+    @staticmethod
+    def _largest(matvec: Matvec, b: Tensor, scale: Tensor) -> Tensor:
+        """A little above the largest eigenvalue of the preconditioned A, `(T, 1)`."""
+        vector = b
+        for _ in range(_POWER_STEPS):
+            vector = vector / vector.norm(dim=-1, keepdim=True).clamp(min=torch.finfo(b.dtype).tiny)
+            vector = scale * matvec(vector)
+        return (1.2 * vector.norm(dim=-1, keepdim=True)).clamp(min=torch.finfo(b.dtype).tiny)
+
+
+_POWER_STEPS = 8
 
 
 SOLVERS: dict[str, Callable[[int, float], LinearSolver]] = {
@@ -123,12 +151,17 @@ SOLVERS: dict[str, Callable[[int, float], LinearSolver]] = {
 def _solution(value: Tensor, residual: Tensor, b: Tensor, steps: int, tolerance: float, negative: Tensor) -> Solution:
     norm = b.norm(dim=-1)
     relative = torch.where(norm > 0, residual.norm(dim=-1) / torch.where(norm > 0, norm, 1.0), 0.0)
+    return Solution(value, relative, steps, _outcomes(value, relative, tolerance, negative, Outcome.NEGATIVE_CURVATURE))
+
+
+def _outcomes(value: Tensor, relative: Tensor, tolerance: float, bad: Tensor, fault: Outcome) -> tuple[Outcome, ...]:
     outcomes = []
-    for size, bent, finite in zip(relative.tolist(), negative[:, 0].tolist(), value.isfinite().all(-1), strict=True):
-        if not finite or size != size:
+    finite = (value.isfinite().all(-1) & relative.isfinite()).tolist()
+    for size, broken, whole in zip(relative.tolist(), bad[:, 0].tolist(), finite, strict=True):
+        if not whole:
             outcomes.append(Outcome.NOT_FINITE)
-        elif bent:
-            outcomes.append(Outcome.NEGATIVE_CURVATURE)
+        elif broken:
+            outcomes.append(fault)
         else:
             outcomes.append(Outcome.CONVERGED if size <= tolerance else Outcome.TRUNCATED)
-    return Solution(value, relative, steps, tuple(outcomes))
+    return tuple(outcomes)

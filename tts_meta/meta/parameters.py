@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -62,7 +63,12 @@ class Layout:
             {name: shapes[name] for name in owners},
         )
 
-    @property
+    @cached_property
+    def _lengths(self) -> list[int]:
+        """Values of each parameter, in the vector's order, which is that of `shapes`."""
+        return [math.prod(shape) for shape in self.shapes.values()]
+
+    @cached_property
     def sizes(self) -> tuple[int, ...]:
         """Parameters in each module, `(M,)`."""
         return tuple(sum(math.prod(self.shapes[name]) for name in names) for names in self.names)
@@ -82,9 +88,11 @@ class Layout:
 
     def unflatten(self, vector: Tensor) -> Params:
         """A vector `(P,)` or `(T, P)` to tensors by name, as views."""
-        flat = [name for names in self.names for name in names]
-        parts = vector.split([math.prod(self.shapes[name]) for name in flat], -1)
-        return {n: part.reshape(*part.shape[:-1], *self.shapes[n]) for n, part in zip(flat, parts, strict=True)}
+        lead, parts = vector.shape[:-1], vector.split(self._lengths, -1)
+        return {
+            name: part if len(shape) == 1 else part.reshape(lead + shape)
+            for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
+        }
 
     def spread(self, values: Tensor) -> Tensor:
         """One value a module `(M,)` to one a parameter `(P,)`; differentiable."""
@@ -99,7 +107,8 @@ class Layout:
 def parameters_of(model: nn.Module, layout: Layout) -> Tensor:
     """The model's own values as a vector `(P,)`, a copy."""
     values = {name: value.detach() for name, value in model.named_parameters() if name in layout.shapes}
-    return layout.flatten(values).clone()
+    # Of no modules, a vector of no values, but of the model's own precision and device.
+    return layout.flatten(values).to(next(model.parameters())).clone()
 
 
 def match_modules(modules: Sequence[ModuleLike], names: Iterable[str]) -> list[ModuleLike]:

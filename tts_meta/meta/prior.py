@@ -51,6 +51,11 @@ class ShrinkagePrior:
         """Whether every module has a finite variance."""
         return bool(torch.isfinite(self.log_variances).all())
 
+    @property
+    def is_absent(self) -> bool:
+        """Whether every module is free."""
+        return bool(torch.isposinf(self.log_variances).all())
+
     def precision(self) -> Tensor:
         """1/σ² of each parameter, `(P,)`."""
         return self.layout.spread(torch.exp(-self.log_variances))
@@ -64,9 +69,9 @@ class ShrinkagePrior:
         return 0.5 * (displacement.square() * self.precision()).sum(-1)
 
 
-def proximal(displacement: Tensor, step_size: Tensor | float, precision: Tensor) -> Tensor:
-    """Proximal step of the penalty: δ ← δ / (1 + η/σ²), exact at any η and σ² (DESIGN, section 2)."""
-    return displacement / (1 + step_size * precision)
+def proximal(displacement: Tensor, step_size: Tensor | float, precision: Tensor | None) -> Tensor:
+    """Proximal step of the penalty: δ ← δ / (1 + η/σ²), exact at any η and σ² (DESIGN, section 2); None: no prior."""
+    return displacement if precision is None else displacement / (1 + step_size * precision)
 
 
 def hyperprior_nll(log_variances: Tensor, kind: HyperpriorName, scale: float = 1.0) -> Tensor:

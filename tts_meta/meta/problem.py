@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 import torch
@@ -49,6 +50,12 @@ class Problem:
     shared: Layout
     vectorised: bool = False
 
+    @cached_property
+    def _tied(self) -> bool:
+        """Whether one parameter has several names, which the call then has to keep together."""
+        names = [len(list(self.model.named_parameters(remove_duplicate=unique))) for unique in (True, False)]
+        return names[0] != names[1]
+
     def nll(self, adapted: Tensor, shared: Tensor, data: Sequence[Any]) -> Tensor:
         """-log p(data_t | θ_t) of tasks with adapted parameters `(T, P)`, shared ones `(Q,)`: `(T,)` nats.
 
@@ -57,11 +64,13 @@ class Problem:
         if self.vectorised and len(data) > 1:
             stacked = stack_data(data)
             return torch.func.vmap(self._one, in_dims=(0, None, 0), randomness="different")(adapted, shared, stacked)
-        return torch.stack([self._one(adapted[t], shared, item) for t, item in enumerate(data)])
+        if len(data) == 1:  # views, whose derivatives copy nothing
+            return self._one(adapted.squeeze(0), shared, data[0]).unsqueeze(0)
+        return torch.stack([self._one(row, shared, item) for row, item in zip(adapted.unbind(0), data, strict=True)])
 
     def _one(self, adapted: Tensor, shared: Tensor, data: Any) -> Tensor:
         params = self.adapted.unflatten(adapted) | self.shared.unflatten(shared)
-        value = self.loss(lambda *args: functional_call(self.model, params, args), data)
+        value = self.loss(lambda *args: functional_call(self.model, params, args, tie_weights=self._tied), data)
         if not isinstance(value, Tensor) or value.ndim != 0:
             shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
             raise UsageError(f"the loss must return a scalar tensor, the sum over the data; it returned {shape}")

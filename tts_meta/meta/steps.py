@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -40,6 +41,13 @@ class StepSizes:
             "module-step": (len(self.layout.modules), max(1, self.steps)),
         }[self.kind]
         return torch.full(shape, self.initial)
+
+    def schedule(self, values: Tensor) -> Callable[[int], Tensor | float]:
+        """`at` as a function of the step alone; a fixed step size is a plain number, that no gradient is kept for."""
+        if self.kind == "fixed":
+            fixed = float(values.detach())
+            return lambda step: fixed
+        return lambda step: self.at(values, step)
 
     def at(self, values: Tensor, step: int) -> Tensor:
         """η of step `step` (from 0), a number or `(P,)`; differentiable in `values`."""
