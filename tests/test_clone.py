@@ -160,7 +160,7 @@ def test_the_loss_of_a_step_stands_for_all_recordings_however_few_it_sees(
 
     def record(nll: Callable[..., torch.Tensor], meta: torch.Tensor, *rest: object, **named: object):
         given.append(float(nll(meta[None], 0)))
-        return [torch.zeros(1, len(meta))], Trace()
+        return [torch.zeros(1, len(meta))], Trace(torch.zeros(0, 1))
 
     monkeypatch.setattr(importlib.import_module("tts_meta.adapt.clone"), "solve", record)
     clone_examples(base, [examples[0]] * 3, replace(FEW, frames_per_step=frames_per_step))

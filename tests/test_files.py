@@ -11,10 +11,13 @@ from pathlib import Path
 import pytest
 import torch
 from faults import full_disk
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_file, atomic_folder, restore_folder, sha256_file, write_tensors
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def names(folder: Path) -> list[str]:
@@ -96,10 +99,28 @@ def test_a_full_disk_while_tensors_are_written_is_one_line_too(tmp_path: Path) -
 
 def test_tensors_and_their_header_read_back(tmp_path: Path) -> None:
     tensors = {"a": torch.arange(6).reshape(2, 3), "b": torch.tensor(2.5).half()}
-    write_tensors(tmp_path / "t", tensors, {"kind": "test"})
+    header = {"kind": "test", "consent": 'Ann said “yes”,\n"always" \\ ever', "empty": ""}
+    write_tensors(tmp_path / "t", tensors, header)
     loaded = load_file(tmp_path / "t")
     assert loaded.keys() == tensors.keys() and all(torch.equal(loaded[name], tensors[name]) for name in tensors)
     assert loaded["b"].dtype == torch.float16
+    with safe_open(tmp_path / "t", framework="pt") as handle:
+        assert handle.metadata() == header
+
+
+def test_equal_tensors_and_headers_are_equal_bytes_in_every_process_and_order(tmp_path: Path) -> None:
+    code = """
+import sys, torch
+from tts_meta.files import write_tensors
+order = int(sys.argv[2])
+tensors = [(name, torch.full((3,), ord(name), dtype=kind)) for name, kind in zip("acb", (torch.half, torch.float) * 2)]
+header = [(name, name.upper()) for name in ("format", "kind", "base", "modules", "steps", "consent", "scores")]
+write_tensors(sys.argv[1], dict(tensors[::order]), dict(header[::order]))
+"""
+    for order in ("1", "-1"):
+        environment = os.environ | {"PYTHONHASHSEED": str(2 + int(order))}
+        subprocess.run([sys.executable, "-c", code, tmp_path / order, order], cwd=ROOT, env=environment, check=True)
+    assert (tmp_path / "1").read_bytes() == (tmp_path / "-1").read_bytes()
 
 
 def test_a_place_that_cannot_hold_files_is_one_line_that_names_it(tmp_path: Path) -> None:
@@ -129,7 +150,7 @@ def test_a_kill_leaves_the_old_content_and_at_most_a_hidden_name(tmp_path: Path,
         f"import os, signal\nfrom tts_meta.files import {place}\nwith {place}({str(old)!r}) as temporary:\n"
         f"    (temporary{inside}).write_text('new')\n    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).resolve().parents[1])
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT)
     assert done.returncode == -signal.SIGKILL
     assert (old / "content" if place == "atomic_folder" else old).read_text() == "old"
     assert [name for name in names(tmp_path) if not name.startswith(".")] == ["a"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
@@ -83,10 +84,21 @@ def restore_folder(path: str | Path) -> None:
 
 
 def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Write a safetensors file. A full disk is an OSError here; the library's own writer hides it in another error."""
+    """Write a safetensors file, the same bytes for the same tensors and metadata whatever their order.
+
+    A full disk is an OSError here; the library's own writer hides it in another error.
+    """
     from safetensors.torch import save
 
-    Path(path).write_bytes(save(dict(tensors), metadata))
+    content = save(dict(tensors), metadata)
+    if metadata:
+        # The library sorts the tensors, but writes metadata in an order that it draws anew in each process.
+        size = int.from_bytes(content[:8], "little")
+        header = json.loads(content[8 : 8 + size]) | {"__metadata__": dict(sorted(metadata.items()))}
+        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+        text += b" " * (-len(text) % 8)
+        content = len(text).to_bytes(8, "little") + text + content[8 + size :]
+    Path(path).write_bytes(content)
 
 
 def sha256_file(path: str | Path) -> str:

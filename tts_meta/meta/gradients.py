@@ -94,9 +94,9 @@ class Unrolled:
         leaves = meta.leaves()
         query = [task.query for task in tasks]
         # First order, without a prior or step sizes to learn, no step's δ depends on Φ: nothing is kept.
-        flat = self.order == 1 and not self.step_weights and not inner.rates.learned
+        prior = ShrinkagePrior(problem.adapted, leaves.log_variances)
+        flat = self.order == 1 and not self.step_weights and not inner.rates.learned and not prior.is_proper
         with second_order() if self.order == 2 else torch.enable_grad():
-            prior = ShrinkagePrior(problem.adapted, leaves.log_variances)
             kept, _ = solve(
                 lambda params, step: problem.nll(params, leaves.shared, [task.at(step) for task in tasks]),
                 leaves.adapted,
@@ -105,8 +105,10 @@ class Unrolled:
                 inner.rates.schedule(leaves.step_sizes),
                 inner.steps,
                 len(tasks),
-                order=0 if flat and not prior.is_proper else self.order,
+                order=0 if flat else self.order,
             )
+            if flat:
+                kept = [leaves.adapted + kept[-1]]
             weights = self.step_weights or (1.0,)
             scored = kept[-len(weights) :]
             losses = [problem.nll(params, leaves.shared, query) for params in scored]

@@ -7,7 +7,7 @@ step, which is stable however small σ² is, where plain descent on the penalty 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import torch
@@ -109,7 +109,7 @@ SOLVERS: dict[str, Callable[[], InnerSolver]] = {"gd": GradientDescent, "adam": 
 class Trace:
     """Losses before each step, `(steps, T)` nats."""
 
-    losses: Tensor
+    losses: Tensor = field(default_factory=lambda: torch.zeros(0, 1))
 
 
 Observer = Callable[[int, Tensor], None]
