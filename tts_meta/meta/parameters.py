@@ -82,7 +82,8 @@ class Layout:
         """Tensors by name to a vector `(P,)`, or `(T, P)` where every tensor has a leading axis T."""
         if not self.shapes:
             return torch.zeros(0)
-        lead = next(iter(params.values())).ndim - len(next(iter(self.shapes.values())))
+        first = next(iter(self.shapes))  # `params` may be in another order
+        lead = params[first].ndim - len(self.shapes[first])
         rows = [params[name].reshape(*params[name].shape[:lead], -1) for names in self.names for name in names]
         return torch.cat(rows, -1)
 
