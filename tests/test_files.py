@@ -14,6 +14,7 @@ from faults import full_disk
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from tts_meta import files
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_file, atomic_folder, restore_folder, sha256_file, write_tensors
 
@@ -137,7 +138,7 @@ def test_a_block_that_writes_nothing_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["atomic_file", "atomic_folder"])
-def test_a_kill_leaves_the_old_content_and_at_most_a_hidden_name(tmp_path: Path, place: str) -> None:
+def test_a_kill_leaves_the_old_content_and_a_hidden_name_until_the_next_write(tmp_path: Path, place: str) -> None:
     old = tmp_path / "a"
     inside = ""
     if place == "atomic_folder":
@@ -153,7 +154,22 @@ def test_a_kill_leaves_the_old_content_and_at_most_a_hidden_name(tmp_path: Path,
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT)
     assert done.returncode == -signal.SIGKILL
     assert (old / "content" if place == "atomic_folder" else old).read_text() == "old"
-    assert [name for name in names(tmp_path) if not name.startswith(".")] == ["a"]
+    hidden, kept = names(tmp_path)
+    assert hidden.startswith(".a.") and kept == "a"
+    with getattr(files, place)(old) as temporary:
+        (temporary / "content" if place == "atomic_folder" else temporary).write_text("newer")
+    assert names(tmp_path) == ["a"]
+
+
+def test_what_is_still_written_here_or_on_another_machine_is_not_removed(tmp_path: Path) -> None:
+    other = tmp_path / ".a.00000000.999999999.abcdefgh.tmp"
+    other.touch()
+    with atomic_file(tmp_path / "a") as first:
+        first.write_text("first")
+        with atomic_file(tmp_path / "a") as second:
+            second.write_text("second")
+        assert first.read_text() == "first"
+    assert names(tmp_path) == [other.name, "a"]
 
 
 def test_the_hash_is_sha256_of_the_content(tmp_path: Path) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +25,8 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path; rename it to `path` when the block ends well, remove it when it does not.
 
     An existing `path` stays as it was until the rename. A kill at any moment leaves at most a hidden temporary
-    file. Raises TtsMetaError where the folder cannot be written or the disk is full.
+    file, which the next write of `path` on this machine removes. Raises TtsMetaError where the folder cannot be
+    written or the disk is full.
     """
     path = Path(path)
     temporary = _sibling(path)
@@ -42,8 +45,9 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
 def atomic_folder(path: str | Path) -> Iterator[Path]:
     """Yield a temporary folder; put it in the place of `path` when the block ends well, remove it when it does not.
 
-    A kill between its two renames leaves the old content under a hidden name, which `restore_folder` brings back.
-    Raises TtsMetaError where the parent cannot be written or the disk is full.
+    A kill between its two renames leaves the old content under a hidden name, which `restore_folder` brings back;
+    any other at most a hidden temporary folder, which the next write removes. Raises TtsMetaError where the parent
+    cannot be written or the disk is full.
     """
     path = Path(path)
     restore_folder(path)
@@ -112,15 +116,45 @@ def _old(path: Path) -> Path:
 
 
 def _sibling(path: Path) -> Path:
-    """A fresh hidden name in the folder of `path`, so that a rename stays on one file system."""
+    """A fresh hidden name in the folder of `path`, so that a rename stays on one file system.
+
+    It tells machine and process, so that what a killed process left can be removed, as is done here.
+    """
+    prefix = f".{path.name}.{hashlib.sha256(platform.node().encode()).hexdigest()[:8]}."
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        _remove_leftovers(path.parent, prefix)
+        handle, name = tempfile.mkstemp(prefix=f"{prefix}{os.getpid()}.", suffix=".tmp", dir=path.parent)
     except OSError as error:
         raise _write_error(path, error) from error
     os.close(handle)
     os.unlink(name)
     return Path(name)
+
+
+def _remove_leftovers(folder: Path, prefix: str) -> None:
+    """Remove the temporary files and folders of this prefix whose processes have ended."""
+    with suppress(OSError):
+        for name in os.listdir(folder):
+            match = re.fullmatch(re.escape(prefix) + r"(\d{1,9})\.\w{8}\.tmp", name)
+            if match is None or _is_running(int(match[1])):
+                continue
+            if (folder / name).is_dir():
+                shutil.rmtree(folder / name, ignore_errors=True)
+            else:
+                os.unlink(folder / name)
+
+
+def _is_running(process: int) -> bool:
+    if os.name != "posix":
+        return True  # elsewhere the question itself may end the process
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # another user's
+    return True
 
 
 def _write_error(path: Path, error: OSError) -> TtsMetaError:
