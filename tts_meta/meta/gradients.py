@@ -33,7 +33,7 @@ class MetaParams:
 
     def leaves(self) -> MetaParams:
         """Detached, and asking for gradients."""
-        return MetaParams(*(value.detach().clone().requires_grad_() for value in self))
+        return MetaParams(*(value.detach().requires_grad_() for value in self))
 
     def __iter__(self):
         return iter((self.adapted, self.shared, self.log_variances, self.step_sizes))
@@ -67,7 +67,9 @@ class MetaGradient:
     @property
     def finite(self) -> bool:
         """Whether every number of the gradient and every loss is."""
-        return all(bool(v.isfinite().all()) for v in (*self.gradient, self.after))
+        # The extremes of a vector with NaN are NaN; nothing of its size is written.
+        ends = [torch.stack(v.detach().aminmax()) for v in (*self.gradient, self.after) if v.numel()]
+        return bool(torch.stack([end.isfinite().all() for end in ends]).all())
 
 
 class GradientRule(Protocol):

@@ -7,7 +7,7 @@ step, which is stable however small σ² is, where plain descent on the penalty 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import torch
@@ -109,7 +109,7 @@ SOLVERS: dict[str, Callable[[], InnerSolver]] = {"gd": GradientDescent, "adam": 
 class Trace:
     """Losses before each step, `(steps, T)` nats."""
 
-    losses: Tensor = field(default_factory=lambda: torch.zeros(0, 1))
+    losses: Tensor
 
 
 Observer = Callable[[int, Tensor], None]
@@ -134,15 +134,14 @@ def solve(
     and the rates, and for 2 through the likelihood's gradients. A task whose loss stops being finite leaves NaN in its
     row; where every row is, Diverged says after how many steps.
     """
-    start = meta.expand(tasks, -1)
-    displacement = torch.zeros_like(start, memory_format=torch.contiguous_format)
-    state, losses_before, kept = solver.init(displacement), start.new_zeros(steps, tasks), []
+    start = meta.unsqueeze(0).expand(tasks, -1)
+    state, losses_before, kept = solver.init(start.detach()), start.new_zeros(steps, tasks), []
     precision = None if prior.is_absent else prior.precision().to(meta)
     if order == 0 and precision is not None:
         precision = precision.detach()
     # Without a prior no step sees δ: θ itself is carried, a sum less to differentiate in each step.
     carries_params = order == 2 and precision is None
-    carried = start if carries_params else displacement
+    carried = start if carries_params else torch.zeros_like(start, memory_format=torch.contiguous_format)
     params = start
     for step in range(steps):
         kept.append(params)
