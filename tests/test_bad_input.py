@@ -69,6 +69,7 @@ BAD_AUDIO: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "half a second": ("wav", lambda path: write(path, speech(0.5)), "s of speech in all, at least 1 s are needed"),
     "an hour": ("wav", hour_of_nothing, "3600 s long, at most 60 s a recording"),
     "truncated WAV": ("wav", cut_in_half, "truncated"),
+    "truncated AIFF": ("aiff", cut_in_half, "truncated"),
     "truncated FLAC": ("flac", cut_in_half, "truncated"),
     "truncated OGG": ("ogg", cut_in_half, "truncated"),
     "text": ("wav", lambda path: path.write_text("no audio\n" * 1000), "not readable as audio"),

@@ -122,19 +122,23 @@ def _truncated(path: Path) -> TtsMetaError:
 
 
 def _cut_short(path: Path) -> bool:
-    return _wav_cut_short(path) or _ogg_cut_short(path)
+    return _chunks_cut_short(path) or _ogg_cut_short(path)
 
 
-def _wav_cut_short(path: Path) -> bool:
-    """Whether a RIFF file is shorter than its data chunk says; libsndfile reads such files without a word."""
+def _chunks_cut_short(path: Path) -> bool:
+    """Whether a WAV or AIFF file is shorter than its chunk of samples says; libsndfile reads it without a word."""
     with open(path, "rb") as handle:
         head = handle.read(12)
-        if head[:4] != b"RIFF" or head[8:12] != b"WAVE":
+        if head[:4] == b"RIFF" and head[8:] == b"WAVE":
+            order, samples = "little", b"data"
+        elif head[:4] == b"FORM" and head[8:] in (b"AIFF", b"AIFC"):
+            order, samples = "big", b"SSND"
+        else:
             return False
         size = path.stat().st_size
         while len(chunk := handle.read(8)) == 8:
-            length = int.from_bytes(chunk[4:8], "little")
-            if chunk[:4] == b"data":
+            length = int.from_bytes(chunk[4:8], order)
+            if chunk[:4] == samples:
                 streamed = length in (0, 0xFFFFFFFF, 0x7FFFFFFF)
                 return not streamed and handle.tell() + length > size
             handle.seek(length + length % 2, 1)
