@@ -155,7 +155,7 @@ class Implicit:
             solution = self.linear(lambda v: bend.product(v) + v / sigma.square(), g, sigma.square())
             v, u = solution.value, solution.value / sigma
         else:
-            solution = self.linear(lambda u: sigma * bend.product(sigma * u) + u, sigma * g)
+            solution = self.linear(lambda u: torch.addcmul(u, sigma, bend.product(sigma * u)), sigma * g)
             v, u = sigma * solution.value, solution.value
         h_v, h_shared = bend.both(v)
         by_task = g - h_v

@@ -49,6 +49,14 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).sum(-1, keepdim=True)
 
 
+def _add(total: Tensor, step: Tensor, vector: Tensor, active: Tensor) -> None:
+    """Add `step * vector` in place, to active rows alone: others stay whatever the vector holds."""
+    if bool(active.all()):
+        total.addcmul_(step, vector)
+    else:
+        total.copy_(torch.where(active, total + step * vector, total))
+
+
 @dataclass(frozen=True)
 class ConjugateGradient:
     """Preconditioned conjugate gradient (Hestenes and Stiefel 1952), stopped on the residual.
@@ -63,10 +71,9 @@ class ConjugateGradient:
 
     def __call__(self, matvec: Matvec, b: Tensor, preconditioner: Tensor | None = None) -> Solution:
         """Solve A x = b; `preconditioner (P,)` is the diagonal of an approximate inverse of A."""
-        scale = 1.0 if preconditioner is None else preconditioner
-        value, residual = torch.zeros_like(b), b
-        z = residual * scale
-        direction, rz = z, _dot(residual, z)
+        value, residual = torch.zeros_like(b), b.clone()
+        z = residual if preconditioner is None else residual * preconditioner
+        direction, rz = z.clone(), _dot(residual, z)
         norm = b.norm(dim=-1, keepdim=True)
         goal = self.tolerance * norm
         negative = torch.zeros_like(norm, dtype=torch.bool)
@@ -77,18 +84,22 @@ class ConjugateGradient:
             done += 1
             curvature = _dot(direction, product)
             bent = active & (curvature <= 0)
-            if done == 1:
+            if done == 1 and bool(bent.any()):
                 value = torch.where(bent, z, value)
                 residual = torch.where(bent, b - product, residual)
             negative, active = negative | bent, active & (curvature > 0)
             # A row that is done, or broken, stays where it is.
             step = torch.where(active, rz / torch.where(active, curvature, 1.0), 0.0)
-            value = torch.where(active, value + step * direction, value)
-            residual = torch.where(active, residual - step * product, residual)
-            z = residual * scale
+            _add(value, step, direction, active)
+            _add(residual, -step, product, active)
+            z = residual if preconditioner is None else residual * preconditioner
             new_rz = _dot(residual, z)
             active = active & (residual.norm(dim=-1, keepdim=True) > goal)
-            direction = torch.where(active, z + new_rz / torch.where(active, rz, 1.0) * direction, 0.0)
+            ratio = new_rz / torch.where(active, rz, 1.0)
+            if bool(active.all()):
+                direction.mul_(ratio).add_(z)
+            else:
+                direction = torch.where(active, z + ratio * direction, 0.0)
             rz = new_rz
         return _solution(value, residual, b, done, self.tolerance, negative)
 

@@ -71,7 +71,11 @@ class ShrinkagePrior:
 
 def proximal(displacement: Tensor, step_size: Tensor | float, precision: Tensor | None) -> Tensor:
     """Proximal step of the penalty: δ ← δ / (1 + η/σ²), exact at any η and σ² (DESIGN, section 2); None: no prior."""
-    return displacement if precision is None else displacement / (1 + step_size * precision)
+    if precision is None:
+        return displacement
+    if isinstance(step_size, Tensor):
+        return displacement / (1 + step_size * precision)
+    return displacement / torch.add(precision.new_ones(()), precision, alpha=step_size)
 
 
 def hyperprior_nll(log_variances: Tensor, kind: HyperpriorName, scale: float = 1.0) -> Tensor:
