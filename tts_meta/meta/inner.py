@@ -145,7 +145,7 @@ def solve(
     params = start
     for step in range(steps):
         kept.append(params)
-        point = params if order == 2 else params.detach().requires_grad_()
+        point = params if order == 2 and params.requires_grad else params.detach().requires_grad_()
         if observe is not None:
             observe(step, params.detach())
         losses = nll(point, step)
@@ -160,6 +160,8 @@ def solve(
         with torch.set_grad_enabled(order > 0):
             carried, state = solver.step(carried, gradient, state, step + 1, rate, precision)
             params = carried if carries_params else start + carried
+    if not torch.isfinite(params.detach()).all(-1).any():
+        raise Diverged(f"the loss is not finite after {steps} steps; lower the inner learning rate")
     if observe is not None:
         observe(steps, params.detach())
     return [carried] if order == 0 else [*kept, params], Trace(losses_before)
