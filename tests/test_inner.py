@@ -1,0 +1,265 @@
+"""Inner solvers: what they settle at, what they leave alone, how they can be differentiated, and how they fail."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Literal
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from meta_problems import Blocks, modules_of
+from torch import Tensor
+
+from tts_meta.meta import Adam, Diverged, GradientDescent, Layout, ShrinkagePrior, Trace, solve
+from tts_meta.meta.inner import InnerSolver
+
+LAYOUT = Layout.of(Blocks(), modules_of(Blocks()))
+META = torch.tensor([1.0, -2.0, 0.5, 0.0, 3.0, -1.0, 0.2], dtype=torch.float64)
+CENTRES = torch.randn(3, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 3
+CURVATURE = torch.tensor([4.0, 0.3, 20.0, 1.0, 0.5, 2.0, 8.0], dtype=torch.float64)
+FREE = ShrinkagePrior(LAYOUT, torch.full((3,), math.inf, dtype=torch.float64))
+SOLVERS = [pytest.param(GradientDescent(), id="gd"), pytest.param(Adam(), id="adam")]
+
+
+def bowl(params: Tensor, step: int = 0) -> Tensor:
+    """-log p(data_t | θ) = Σ h (θ - c_t)² / 2."""
+    return (0.5 * CURVATURE * (params - CENTRES[: len(params)]) ** 2).sum(-1)
+
+
+def wavy(params: Tensor, step: int = 0) -> Tensor:
+    """A likelihood whose Hessian changes from place to place, and whose gradient changes from step to step."""
+    return bowl(params) + params.sin().prod(-1) + 0.3 * (params * math.sin(step)).sum(-1)
+
+
+def prior_of(*variances: float) -> ShrinkagePrior:
+    return ShrinkagePrior(LAYOUT, torch.tensor(variances, dtype=torch.float64).log())
+
+
+def displaced(
+    nll: Callable[[Tensor, int], Tensor],
+    prior: ShrinkagePrior,
+    solver: InnerSolver,
+    rate: float,
+    steps: int,
+    tasks: int = 1,
+    order: Literal[0, 1, 2] = 0,
+) -> tuple[Tensor, Trace]:
+    """The last δ `(T, P)` and the losses."""
+    kept, trace = solve(nll, META, prior, solver, lambda step: rate, steps, tasks, order)
+    return kept[-1] if order == 0 else kept[-1] - META, trace
+
+
+@pytest.mark.parametrize("rate", [1e-3, 0.1])
+def test_without_a_prior_adam_is_torchs_adam(rate: float) -> None:
+    solver = Adam()
+    reference = META.clone().requires_grad_()
+    adam = torch.optim.Adam([reference], rate, (solver.beta_first, solver.beta_second), solver.epsilon)
+    for step in range(50):
+        adam.zero_grad()
+        wavy(reference[None], step).sum().backward()
+        adam.step()
+    delta, _ = displaced(wavy, FREE, solver, rate, 50)
+    torch.testing.assert_close(META + delta[0], reference.detach(), atol=1e-12, rtol=1e-12)
+
+
+def test_without_a_prior_gradient_descent_is_torchs_sgd() -> None:
+    reference = META.clone().requires_grad_()
+    descent = torch.optim.SGD([reference], 0.02)
+    for step in range(50):
+        descent.zero_grad()
+        wavy(reference[None], step).sum().backward()
+        descent.step()
+    delta, _ = displaced(wavy, FREE, GradientDescent(), 0.02, 50)
+    torch.testing.assert_close(META + delta[0], reference.detach(), atol=1e-12, rtol=1e-12)
+
+
+@given(st.lists(st.floats(-30, 20), min_size=3, max_size=3))
+@settings(max_examples=15)
+def test_gradient_descent_settles_at_the_maximum_a_posteriori_whatever_the_variances(values: list[float]) -> None:
+    prior = ShrinkagePrior(LAYOUT, torch.tensor(values, dtype=torch.float64))
+    delta, _ = displaced(bowl, prior, GradientDescent(), 0.09, 800, tasks=3)
+    expected = CURVATURE * (CENTRES - META) / (CURVATURE + prior.precision())
+    torch.testing.assert_close(delta, expected, atol=1e-8, rtol=1e-8)
+
+
+@pytest.mark.parametrize("variances", [(1.0, 1.0, 1.0), (0.01, 100.0, 1.0), (5.0, 1e-3, math.inf)])
+def test_adam_settles_at_the_maximum_a_posteriori(variances: tuple[float, ...]) -> None:
+    prior = prior_of(*variances)
+    delta, _ = displaced(bowl, prior, Adam(), 0.02, 1500, tasks=3)
+    expected = CURVATURE * (CENTRES - META) / (CURVATURE + prior.precision())
+    torch.testing.assert_close(delta, expected, atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("log_variance", [-18.0, -40.0])
+def test_a_tiny_variance_freezes_one_module_while_another_is_free(solver: InnerSolver, log_variance: float) -> None:
+    values = torch.tensor([log_variance, math.inf, 0.0], dtype=torch.float64)
+    delta, trace = displaced(bowl, ShrinkagePrior(LAYOUT, values), solver, 0.05, 300, tasks=3)
+    frozen = math.exp(log_variance) * CURVATURE * (CENTRES - META)  # σ² times the likelihood's gradient
+    torch.testing.assert_close(delta[:, :2], frozen[:, :2], atol=0, rtol=1e-6)
+    torch.testing.assert_close(META[2:5] + delta[:, 2:5], CENTRES[:, 2:5], atol=0.05, rtol=0)
+    assert bool(trace.losses.isfinite().all())
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_smaller_variance_keeps_the_solution_closer(solver: InnerSolver) -> None:
+    variances = (100.0, 1.0, 0.1, 1e-2, 1e-4, 1e-8)
+    moved = [float(displaced(bowl, prior_of(v, v, v), solver, 0.02, 400)[0].norm()) for v in variances]
+    assert moved == sorted(moved, reverse=True) and moved[0] > 1.0 and moved[-1] < 1e-5
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("order", [0, 1, 2])
+def test_tasks_side_by_side_do_not_influence_each_other(solver: InnerSolver, order: Literal[0, 1, 2]) -> None:
+    prior = prior_of(1.0, 0.1, math.inf)
+    together, trace = displaced(wavy, prior, solver, 0.02, 20, tasks=3, order=order)
+    for task in range(3):
+        alone, losses = displaced(
+            lambda params, step, task=task: wavy_of(params, step, task), prior, solver, 0.02, 20, order=order
+        )
+        torch.testing.assert_close(together[task], alone[0], atol=1e-13, rtol=1e-13)
+        torch.testing.assert_close(trace.losses[:, task], losses.losses[:, 0], atol=1e-12, rtol=1e-13)
+
+
+def wavy_of(params: Tensor, step: int, task: int) -> Tensor:
+    """`wavy` of one task alone."""
+    rows = [params if number == task else torch.zeros_like(params) for number in range(3)]
+    return wavy(torch.cat(rows), step)[task : task + 1]
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_row_that_stops_being_finite_leaves_the_others_untouched(solver: InnerSolver, bad: float) -> None:
+    def breaks(params: Tensor, step: int) -> Tensor:
+        weight = torch.tensor([1.0, bad if step == 3 else 1.0, 1.0], dtype=torch.float64)
+        return bowl(params) * weight
+
+    prior = prior_of(1.0, 0.1, math.inf)
+    broken, trace = displaced(breaks, prior, solver, 0.02, 10, tasks=3)
+    whole, expected = displaced(bowl, prior, solver, 0.02, 10, tasks=3)
+    assert torch.equal(broken[[0, 2]], whole[[0, 2]]) and not broken[1].isfinite().any()
+    assert torch.equal(trace.losses[:, [0, 2]], expected.losses[:, [0, 2]])
+    assert trace.losses[:, 1].isfinite().tolist() == [True] * 3 + [False] * 7
+
+
+@pytest.mark.parametrize("order", [0, 1, 2])
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_where_no_loss_is_finite_the_error_names_the_step(order: Literal[0, 1, 2], bad: float) -> None:
+    def breaks(params: Tensor, step: int) -> Tensor:
+        return bowl(params) * (bad if step == 3 else 1.0)
+
+    with pytest.raises(Diverged, match="the loss is not finite after 3 steps; lower the inner learning rate"):
+        displaced(breaks, prior_of(1.0, 1.0, 1.0), GradientDescent(), 0.01, 10, tasks=2, order=order)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_gradient_that_is_not_finite_at_the_last_step_is_an_error_too(solver: InnerSolver) -> None:
+    def steep(params: Tensor, step: int) -> Tensor:
+        return bowl(params) + (params - params.detach()).abs().sum(-1).pow(0.5)
+
+    with pytest.raises(Diverged, match="not finite after 1 steps"):
+        displaced(steep, prior_of(1.0, 1.0, 1.0), solver, 0.01, 1, tasks=2)
+
+
+@pytest.mark.parametrize("variance", [1e-8, 1.0, math.inf])
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_parameter_without_a_gradient_stays_where_it_is(solver: InnerSolver, variance: float) -> None:
+    def only_the_first(params: Tensor, step: int) -> Tensor:
+        return params[:, :2].square().sum(-1)
+
+    delta, _ = displaced(only_the_first, prior_of(math.inf, variance, variance), solver, 0.1, 10)
+    assert not delta[:, 2:].any() and bool(delta[:, :2].all())
+
+
+@pytest.mark.parametrize("order", [0, 1, 2])
+def test_no_steps_give_the_meta_parameters_back(order: Literal[0, 1, 2]) -> None:
+    delta, trace = displaced(bowl, prior_of(1.0, 1.0, 1.0), Adam(), 0.1, 0, tasks=3, order=order)
+    assert delta.shape == (3, 7) and not delta.any()
+    assert trace.losses.shape == (0, 3)
+
+
+def test_nothing_given_is_changed_and_every_step_is_observed() -> None:
+    before, seen = META.clone(), []
+    kept, trace = solve(
+        bowl,
+        META,
+        prior_of(1.0, 1.0, 1.0),
+        Adam(),
+        lambda step: 0.1,
+        5,
+        observe=lambda step, params: seen.append((step, params)),
+    )
+    assert torch.equal(META, before) and not META.requires_grad
+    assert [step for step, _ in seen] == list(range(6))
+    assert torch.equal(seen[0][1], META[None]) and torch.equal(seen[-1][1], META + kept[-1])
+    for (step, params), loss in zip(seen, trace.losses, strict=False):
+        torch.testing.assert_close(bowl(params, step), loss)
+    assert not kept[-1].requires_grad and trace.losses[-1] < trace.losses[0]
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("variance", [0.1, math.inf])
+def test_all_orders_find_the_same_solution(solver: InnerSolver, variance: float) -> None:
+    flat, trace = displaced(wavy, prior_of(1.0, variance, variance), solver, 0.02, 10, tasks=3)
+    for order in (1, 2):
+        kept, other = displaced(wavy, prior_of(1.0, variance, variance), solver, 0.02, 10, 3, order)
+        torch.testing.assert_close(kept, flat, atol=1e-13, rtol=1e-13)
+        torch.testing.assert_close(other.losses, trace.losses, atol=1e-12, rtol=1e-13)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_every_step_is_kept_for_differentiation(solver: InnerSolver) -> None:
+    kept, _ = solve(wavy, META, prior_of(1.0, 0.1, 1.0), solver, lambda step: 0.02, 4, 3, 2)
+    assert len(kept) == 5
+    for steps, params in enumerate(kept):
+        delta, _ = displaced(wavy, prior_of(1.0, 0.1, 1.0), solver, 0.02, steps, tasks=3)
+        torch.testing.assert_close(params - META, delta, atol=1e-13, rtol=1e-13)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("variance", [0.1, math.inf])
+def test_second_order_gradients_are_finite_differences_of_the_steps(solver: InnerSolver, variance: float) -> None:
+    weights = torch.randn(3, 7, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+    def result(meta: Tensor, log_variances: Tensor, rate: Tensor) -> Tensor:
+        prior = ShrinkagePrior(LAYOUT, log_variances)
+        kept, _ = solve(wavy, meta, prior, solver, lambda step: rate, 6, 3, 2)
+        return (kept[-1] * weights).sum()
+
+    start = torch.tensor([0.3, variance, variance], dtype=torch.float64).log()
+    point = [META.clone(), start, torch.full((7,), 0.03, dtype=torch.float64)]
+    leaves = [value.clone().requires_grad_() for value in point]
+    gradients = torch.autograd.grad(result(*leaves), leaves)
+    for number, gradient in enumerate(gradients):
+        direction = torch.randn(point[number].shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+        ends = []
+        for sign in (1, -1):
+            moved = list(point)
+            moved[number] = point[number] + sign * 1e-6 * direction
+            ends.append(result(*moved).item())
+        expected = (ends[0] - ends[1]) / 2e-6
+        assert float(gradient @ direction) == pytest.approx(expected, rel=1e-6)
+    assert bool((gradients[1][1:] == 0).all()) == (variance == math.inf)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_first_order_takes_the_likelihoods_gradients_as_constants(solver: InnerSolver) -> None:
+    """δ then depends on φ through nothing, on the prior and the step size through the proximal steps alone."""
+    meta = META.clone().requires_grad_()
+    values = torch.tensor([0.0, -1.0, 2.0], dtype=torch.float64, requires_grad=True)
+    kept, _ = solve(wavy, meta, ShrinkagePrior(LAYOUT, values), solver, lambda step: 0.03, 6, 1, 1)
+    centre, variances = torch.autograd.grad(kept[-1].sum(), (meta, values))
+    torch.testing.assert_close(centre, torch.ones_like(centre))
+
+    path = [params.detach().clone().requires_grad_() for params in kept]
+    steps = [torch.autograd.grad(wavy(params, step).sum(), params)[0] for step, params in enumerate(path[:-1])]
+    tape = iter(steps)
+
+    def recorded(params: Tensor, step: int) -> Tensor:
+        return (params * next(tape)).sum(-1)
+
+    again, _ = solve(recorded, META, ShrinkagePrior(LAYOUT, values), solver, lambda step: 0.03, 6, 1, 2)
+    torch.testing.assert_close(variances, torch.autograd.grad(again[-1].sum(), values)[0])
