@@ -97,7 +97,7 @@ class Unrolled:
         query = [task.query for task in tasks]
         # First order, without a prior or step sizes to learn, no step's δ depends on Φ: nothing is kept.
         prior = ShrinkagePrior(problem.adapted, leaves.log_variances)
-        flat = self.order == 1 and not self.step_weights and not inner.rates.learned and not prior.is_proper
+        flat = self.order == 1 and not self.step_weights and not inner.rates.learned and prior.is_absent
         with second_order() if self.order == 2 else torch.enable_grad():
             kept, _ = solve(
                 lambda params, step: problem.nll(params, leaves.shared, [task.at(step) for task in tasks]),

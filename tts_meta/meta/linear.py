@@ -76,14 +76,14 @@ class ConjugateGradient:
         direction, rz = z.clone(), _dot(residual, z)
         norm = b.norm(dim=-1, keepdim=True)
         goal = self.tolerance * norm
-        negative = torch.zeros_like(norm, dtype=torch.bool)
+        negative = lost = torch.zeros_like(norm, dtype=torch.bool)
         active = norm > goal
         done = 0
         while done < self.steps and bool(active.any()):
             product = matvec(direction)
             done += 1
             curvature = _dot(direction, product)
-            bent = active & (curvature <= 0)
+            bent, lost = active & (curvature <= 0), lost | (active & ~curvature.isfinite())
             if done == 1 and bool(bent.any()):
                 value = torch.where(bent, z, value)
                 residual = torch.where(bent, b - product, residual)
@@ -101,7 +101,7 @@ class ConjugateGradient:
             else:
                 direction = torch.where(active, z + ratio * direction, 0.0)
             rz = new_rz
-        return _solution(value, residual, b, done, self.tolerance, negative)
+        return _solution(value, residual.masked_fill_(lost, torch.nan), b, done, self.tolerance, negative)
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class Neumann:
             smallest = torch.minimum(smallest, norm)
             broken = broken | (norm > 10 * smallest)
         norm = b.norm(dim=-1)
-        relative = torch.where(norm > 0, smallest[:, 0] / torch.where(norm > 0, norm, 1.0), 0.0)
+        relative = torch.where(norm == 0, 0.0, smallest[:, 0] / norm)
         return Solution(best, relative, done, _outcomes(best, relative, self.tolerance, broken, Outcome.DIVERGED))
 
     @staticmethod
@@ -161,7 +161,7 @@ SOLVERS: dict[str, Callable[[int, float], LinearSolver]] = {
 
 def _solution(value: Tensor, residual: Tensor, b: Tensor, steps: int, tolerance: float, negative: Tensor) -> Solution:
     norm = b.norm(dim=-1)
-    relative = torch.where(norm > 0, residual.norm(dim=-1) / torch.where(norm > 0, norm, 1.0), 0.0)
+    relative = torch.where(norm == 0, 0.0, residual.norm(dim=-1) / norm)
     return Solution(value, relative, steps, _outcomes(value, relative, tolerance, negative, Outcome.NEGATIVE_CURVATURE))
 
 
