@@ -99,3 +99,23 @@ def problem_of(
     chosen = [m for m in modules if adapted is None or m.name in adapted]
     shared = [m for m in modules if m not in chosen]
     return Problem(model, loss, Layout.of(model, chosen), Layout.of(model, shared), vectorised)
+
+
+class _Held:
+    """A tensor saved for a backward pass, counted while it lives."""
+
+    def __init__(self, tensor: Tensor, alive: dict[str, int]) -> None:
+        self.tensor, self.alive = tensor, alive
+        alive["now"] += tensor.numel()
+        alive["most"] = max(alive["most"], alive["now"])
+
+    def __del__(self) -> None:
+        self.alive["now"] -= self.tensor.numel()
+
+
+def most_saved(run: Callable[[], object]) -> int:
+    """The most values that ever lay saved for backward passes at once, which is what memory grows with."""
+    alive = {"now": 0, "most": 0}
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: _Held(tensor, alive), lambda held: held.tensor):
+        run()
+    return alive["most"]

@@ -1,0 +1,49 @@
+"""First-order meta-gradients: what they keep of the prior, and that they keep no steps where nothing needs them."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from meta_problems import Net, most_saved, problem_of, regression_loss, regression_task
+
+from tts_meta.meta import GradientDescent, MetaParams, StepSizes, Unrolled
+from tts_meta.meta.gradients import InnerLoop
+from tts_meta.meta.parameters import parameters_of
+from tts_meta.meta.steps import StepSizeName
+
+
+def gradient_of(order: int, log_variances: list[float], steps: int = 5, kind: StepSizeName = "fixed") -> MetaParams:
+    problem = problem_of(Net(), regression_loss)
+    adapted, shared = parameters_of(problem.model, problem.adapted), parameters_of(problem.model, problem.shared)
+    rates = StepSizes(kind, problem.adapted, 0.01, steps)
+    meta = MetaParams(adapted, shared, torch.tensor(log_variances, dtype=torch.float64), rates.create().double())
+    rule = Unrolled(1 if order == 1 else 2)
+    return rule(
+        problem, meta, [regression_task(1), regression_task(2)], InnerLoop(GradientDescent(), steps, rates)
+    ).gradient
+
+
+@pytest.mark.parametrize("kind", ["fixed", "scalar"])
+def test_a_free_module_does_not_hide_the_variances_of_the_others(kind: StepSizeName) -> None:
+    """A variance of infinity is the limit of large ones, for the gradients of the others too."""
+    mixed = gradient_of(1, [math.inf, -2.0, -3.0, math.inf], kind=kind)
+    limit = gradient_of(1, [500.0, -2.0, -3.0, 500.0], kind=kind)
+    torch.testing.assert_close(mixed.log_variances, limit.log_variances, atol=1e-12, rtol=1e-12)
+    torch.testing.assert_close(mixed.adapted, limit.adapted, atol=1e-12, rtol=1e-12)
+    assert bool(mixed.log_variances[1:3].all()) and not mixed.log_variances[[0, 3]].any()
+
+
+def test_after_one_step_first_and_second_order_agree_on_the_variances() -> None:
+    """The only step's gradient is taken at φ, which no variance moves."""
+    first, second = (gradient_of(order, [-4.0, -2.0, -3.0, -5.0], steps=1) for order in (1, 2))
+    torch.testing.assert_close(first.log_variances, second.log_variances, atol=1e-12, rtol=1e-12)
+    assert not torch.allclose(first.adapted, second.adapted, rtol=1e-2)
+
+
+def test_without_a_prior_memory_does_not_grow_with_the_steps() -> None:
+    few, many = (most_saved(lambda steps=steps: gradient_of(1, [math.inf] * 4, steps)) for steps in (3, 30))
+    assert 0 < many <= few
+    few, many = (most_saved(lambda steps=steps: gradient_of(2, [math.inf] * 4, steps)) for steps in (3, 30))
+    assert many > 5 * few
