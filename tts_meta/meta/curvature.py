@@ -60,8 +60,8 @@ class Curvature:
     def _exact(self, vector: Tensor, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         if not self._graph.requires_grad:  # the likelihood is linear in θ
             return tuple(torch.zeros_like(value) for value in inputs)
-        with second_order():
-            return torch.autograd.grad(self._graph, inputs, vector.detach(), retain_graph=True, materialize_grads=True)
+        # The graph was built of kernels that have it: nothing is left to rule.
+        return torch.autograd.grad(self._graph, inputs, vector.detach(), retain_graph=True, materialize_grads=True)
 
     def _difference(self, vector: Tensor, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """(∇(θ + h v) - ∇(θ - h v)) / 2h, with h ‖v‖ the cube root of the rounding error, times the size of θ."""
