@@ -1,0 +1,44 @@
+"""Implicit meta-gradients against another library's: TorchOpt's `custom_root`, which shares no code with ours."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from meta_problems import Net, problem_of, regression_loss, regression_task
+from test_meta_gradients import EXACT, maximum_a_posteriori, meta_of
+from torch import Tensor
+
+from tts_meta.meta import Implicit, ShrinkagePrior
+
+torchopt = pytest.importorskip("torchopt", reason="TorchOpt comes with the test extra")
+
+
+# TorchOpt 0.7.3 calls these functions of torch by their former names.
+@pytest.mark.filterwarnings("ignore:We've integrated functorch into PyTorch:FutureWarning")
+@pytest.mark.parametrize("centred", [False, True])
+@pytest.mark.parametrize("adapted", [None, ("first", "head")])
+def test_torchopt_finds_the_same_implicit_gradients(adapted: tuple[str, ...] | None, centred: bool) -> None:
+    problem = problem_of(Net(), regression_loss, adapted)
+    task = regression_task(5)
+    meta = meta_of(problem, torch.tensor([-2.0, -3.0, -1.5, -3.5])[: len(problem.adapted.modules)])
+    solution = maximum_a_posteriori(problem, meta, [task])[0]
+
+    def objective(delta: Tensor, phi: Tensor, shared: Tensor, log_variances: Tensor) -> Tensor:
+        nll = problem.nll((phi + delta)[None], shared, [task.support])[0]
+        return nll + ShrinkagePrior(problem.adapted, log_variances).penalty(delta)
+
+    @torchopt.diff.implicit.custom_root(
+        torch.func.grad(objective),
+        argnums=(1, 2, 3),
+        solve=torchopt.linear_solve.solve_cg(maxiter=500, rtol=1e-12),
+    )
+    def solve(start: Tensor, phi: Tensor, shared: Tensor, log_variances: Tensor) -> Tensor:
+        return solution.clone()
+
+    leaves = [value.clone().requires_grad_() for value in (meta.adapted, meta.shared, meta.log_variances)]
+    delta = solve(torch.zeros_like(solution), *leaves)
+    query = problem.nll((leaves[0] + delta)[None], leaves[1], [task.query])[0]
+    expected = torch.autograd.grad(query, leaves, materialize_grads=True)
+    found = Implicit(EXACT, centred).at(problem, meta, [task], solution[None]).gradient
+    for one, two in zip((found.adapted, found.shared, found.log_variances), expected, strict=True):
+        torch.testing.assert_close(one, two, atol=1e-9, rtol=1e-9)
