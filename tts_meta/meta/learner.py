@@ -95,7 +95,7 @@ class MetaLearner(nn.Module):
         adapted = parameters_of(model, layout)
         self.adapted = nn.Parameter(adapted)
         self.shared = nn.Parameter(parameters_of(model, self.problem.shared))
-        self.log_variances = nn.Parameter(torch.full((len(layout.modules),), start).to(adapted))
+        self.log_variances = nn.Parameter(torch.full((len(layout.modules),), start, dtype=torch.float64).to(adapted))
         self.step_sizes = nn.Parameter(self.rates.create().to(adapted))
         self.optimiser = self._build_optimiser()
         self.register_buffer("progress", torch.zeros(3, dtype=torch.float64))
@@ -262,7 +262,7 @@ class _Totals:
         numbers += [float(part.stationarity.sum()), float(part.residual.sum()), part.products]
         numbers += [part.outcomes.count(kind) for kind in self.kinds]
         flat = [value.detach().flatten() for value in part.gradient]
-        self.vector += torch.cat([*flat, torch.tensor(numbers).to(self.vector)])
+        self.vector += torch.cat([*flat, torch.tensor(numbers, dtype=self.vector.dtype, device=self.vector.device)])
 
     def reduce(self, world: int) -> None:
         if world > 1:

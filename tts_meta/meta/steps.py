@@ -33,14 +33,14 @@ class StepSizes:
         return self.kind != "fixed"
 
     def create(self) -> Tensor:
-        """Step sizes at the start."""
+        """Step sizes at the start, in double precision."""
         shape = {
             "fixed": (),
             "scalar": (),
             "parameter": (self.layout.size,),
             "module-step": (len(self.layout.modules), max(1, self.steps)),
         }[self.kind]
-        return torch.full(shape, self.initial)
+        return torch.full(shape, self.initial, dtype=torch.float64)
 
     def schedule(self, values: Tensor) -> Callable[[int], Tensor | float]:
         """`at` as a function of the step alone; a fixed step size is a plain number, that no gradient is kept for."""
