@@ -1,0 +1,143 @@
+"""Learners on tasks without speech: meta-train each, adapt it to many unseen tasks, tabulate and draw what came out.
+
+A recipe is a folder with a YAML file (a `Bench`), a family of tasks (a `Family`) and a `__main__.py` that says what to
+show. Learners run side by side in processes, one thread each.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from tts_meta.config import Section
+from tts_meta.meta import LearnerSettings, MetaLearner, Task
+from tts_meta.meta.problem import LossFunction
+from tts_meta.models.partition import Partition
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+TEST_SEED = 10_000_000
+"""Tasks of the test are drawn from this seed on, those of training from zero on."""
+
+
+class Family(Protocol):
+    """Tasks that are alike, and a model for them; picklable."""
+
+    @property
+    def roles(self) -> Mapping[str, Sequence[str]]:
+        """Names of the modules that learners call the head and the context."""
+        ...
+
+    @property
+    def loss(self) -> LossFunction: ...
+
+    def model(self, seed: int) -> nn.Module:
+        """An untrained model."""
+        ...
+
+    def tasks(self, count: int, seed: int) -> list[Task]:
+        """Tasks drawn at random; the same for the same seed."""
+        ...
+
+
+class Plan(Section):
+    """How one learner is meta-trained."""
+
+    settings: LearnerSettings = LearnerSettings()
+    """Its numbers."""
+    meta_steps: int = Field(gt=0)
+    """Meta-steps in all."""
+    tasks: int = Field(default=25, gt=0)
+    """Tasks in a meta-step."""
+
+
+class Bench(Section):
+    """Which learners, and what they are tested on."""
+
+    learners: dict[str, Plan]
+    """By name in `tts_meta.meta.LEARNERS`."""
+    test_tasks: int = Field(default=1000, gt=0)
+    """Unseen tasks."""
+    test_steps: tuple[int, ...] = (0, 1, 3, 10, 30, 100, 300, 1000)
+    """Inner steps after which they are scored."""
+    seed: int = 0
+    """Seeds models and tasks."""
+
+
+def build_learner(family: Family, name: str, plan: Plan, seed: int) -> MetaLearner:
+    """The learner before meta-training, every layer a module."""
+    model = family.model(seed)
+    return MetaLearner(
+        name,
+        model,
+        family.loss,
+        Partition.by_layer(model).modules,
+        plan.settings,
+        roles=family.roles,
+        meta_steps=plan.meta_steps,
+        vectorised=True,
+        tasks_at_once=plan.tasks,
+    )
+
+
+def meta_train(
+    family: Family, name: str, plan: Plan, seed: int = 0, observe: Callable[[MetaLearner], None] = lambda learner: None
+) -> MetaLearner:
+    """The learner after all its meta-steps; `observe` sees it after each."""
+    torch.manual_seed(seed)
+    learner = build_learner(family, name, plan, seed)
+    for step in range(plan.meta_steps):
+        learner.meta_step(family.tasks(plan.tasks, seed * plan.meta_steps + step))
+        observe(learner)
+    return learner
+
+
+def adaptation_curve(learner: MetaLearner, tasks: Sequence[Task], at: Sequence[int]) -> Tensor:
+    """Query losses after each number of inner steps in `at`, `(len(at), T)` nats; all tasks side by side."""
+    query, found = [task.query for task in tasks], {}
+
+    def look(step: int, params: Tensor) -> None:
+        if step in at:
+            found[step] = learner.score(params, query)
+
+    learner.adapt_many(tasks, max(at), look)
+    return torch.stack([found[step] for step in at])
+
+
+def in_processes(work: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterator[tuple[Job, Result]]:
+    """Each job with its result as it comes, as many at a time as there are cores; one thread each."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(os.cpu_count(), context, torch.set_num_threads, (1,)) as pool:
+        futures = {pool.submit(work, job): job for job in jobs}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+
+
+def spread(values: Tensor, level: float = 0.68) -> tuple[float, float, float]:
+    """Mean and the interval of the mean at `level`, by the normal approximation, of one value a task `(T,)`."""
+    mean, error = values.mean().item(), (values.std() / len(values) ** 0.5).item()
+    width = torch.distributions.Normal(0.0, 1.0).icdf(torch.tensor(0.5 + level / 2)).item() * error
+    return mean, mean - width, mean + width
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; all columns but the first stand to the right."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as a small PNG."""
+    figure.savefig(path, dpi=110, bbox_inches="tight", metadata={"Software": None})
