@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tts_meta.cli.console import show, table
+from tts_meta.cli.console import check_parent, show, table, tell
+from tts_meta.errors import TtsMetaError, UsageError
 
 if TYPE_CHECKING:
     from tts_meta.models.partition import Module
@@ -21,21 +23,27 @@ def inspect(
     vocoder: Annotated[
         str | None, typer.Option(help="Vocoder listed with the base: hifigan, griffin-lim or a path.")
     ] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.png", help="Draw the learned σ of each module of a meta-trained base as bars."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """List the modules of a base, or what a voice holds.
+    """List the modules of a base and what meta-training found, or what a voice holds.
 
     \b
     tts-meta inspect base
     """
     path = Path(what)
     if what == "base" or path.is_dir():
-        _inspect_base(None if what == "base" else path, vocoder, as_json)
+        _inspect_base(None if what == "base" else path, vocoder, picture, as_json)
+    elif picture is not None:
+        raise UsageError("--picture draws what a base was meta-trained to; give the folder of a base")
     else:
         _inspect_voice(path, as_json)
 
 
-def _inspect_base(folder: Path | None, vocoder_name: str | None, as_json: bool) -> None:
+def _inspect_base(folder: Path | None, vocoder_name: str | None, picture: Path | None, as_json: bool) -> None:
     from tts_meta.adapt import CloneSettings, adaptable, chosen_modules
     from tts_meta.models.base import load_base
     from tts_meta.models.hifigan import HifiGan
@@ -43,6 +51,9 @@ def _inspect_base(folder: Path | None, vocoder_name: str | None, as_json: bool) 
     from tts_meta.models.vocoder import load_vocoder
 
     base, vocoder = load_base(folder), load_vocoder(vocoder_name)
+    sigmas = {} if base.prior is None else {name: value**0.5 for name, value in base.prior.variances.items()}
+    if picture is not None:
+        _draw(sigmas, picture, base.folder)
     adaptable_names = set(adaptable(base).names)
     adapted = set(chosen_modules(base, CloneSettings()).names)
     models = {"acoustic model": Partition.by_layer(base.acoustic).modules}
@@ -56,22 +67,54 @@ def _inspect_base(folder: Path | None, vocoder_name: str | None, as_json: bool) 
     if as_json:
         modules = [
             {"model": model, "module": m.name, "parameters": m.size, "kind": m.kind, "clone": clones(m) or "no"}
+            | ({"sigma": sigmas[m.name]} if m.name in sigmas else {})
             for model, members in models.items()
             for m in members
         ]
         data: dict[str, Any] = {"kind": "base", "folder": str(base.folder), "hash": base.hash}
         data |= {"speakers": len(base.speakers), "state": base.state, "vocoder": vocoder.name, "modules": modules}
+        data["prior"] = None if base.prior is None else base.prior.origin
         data["totals"] = {model: sum(m.size for m in members) for model, members in models.items()}
         show(data)
         return
-    rows = [(m.name, f"{m.size:,}", m.kind, clones(m)) for members in models.values() for m in members]
-    print(table(("module", "parameters", "kind", "clone adapts"), rows, right=(1,)))
+    head = ("module", "parameters", "kind", "clone adapts", *(("sigma", "(logarithmic)") if sigmas else ()))
+    bars = _bars(sigmas)
+    rows = [
+        (m.name, f"{m.size:,}", m.kind, clones(m), *(bars.get(m.name, ("", "")) if sigmas else ()))
+        for members in models.values()
+        for m in members
+    ]
+    print(table(head, rows, right=(1,)))
     print()
+    if base.prior is not None:
+        learner, steps = (base.prior.origin.get(key, "?") for key in ("learner", "meta_steps"))
+        print(f"sigma: how far each module strays from voice to voice; {learner}, {steps} meta-steps")
     for model, members in models.items():
         name = f" ({vocoder.name})" if model == "vocoder" else ""
         print(f"{model}{name}: {sum(m.size for m in members):,} parameters in {len(members)} modules")
     print(f"cloned by default: {sum(m.size for ms in models.values() for m in ms if m.name in adapted):,} parameters")
     print(f"base {base.hash[:12]} in {base.folder}, {len(base.speakers)} training speakers")
+
+
+def _bars(sigmas: dict[str, float]) -> dict[str, tuple[str, str]]:
+    """Each σ as a number and a bar over a logarithmic scale that begins at half the smallest."""
+    if not sigmas:
+        return {}
+    low, high = math.log(min(sigmas.values()) / 2), math.log(max(sigmas.values()))
+    lengths = {name: round(24 * (math.log(sigma) - low) / (high - low)) for name, sigma in sigmas.items()}
+    return {name: (f"{sigma:.2e}", "#" * lengths[name]) for name, sigma in sigmas.items()}
+
+
+def _draw(sigmas: dict[str, float], picture: Path, folder: Path | None) -> None:
+    from tts_meta.report.pictures import bar_picture, write_png
+
+    if not sigmas:
+        raise TtsMetaError(f"{folder} has no prior to draw; make one by tts-meta meta-train")
+    if picture.suffix != ".png":
+        raise UsageError(f"{picture}: a picture must be named FILE.png")
+    check_parent(picture)
+    write_png(picture, bar_picture(sigmas, "σ of each module", logarithmic=True))
+    tell(f"{picture} is written")
 
 
 def _inspect_voice(path: Path, as_json: bool) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
@@ -64,7 +65,9 @@ def fit(
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
     with (
         RunLog(folder, mel_config, resume_step=step) as log,
-        Progress(*columns, TextColumn("{task.fields[note]}"), TimeRemainingColumn()) as progress,
+        Progress(
+            *columns, TextColumn("{task.fields[note]}"), TimeRemainingColumn(), console=Console(stderr=True)
+        ) as progress,
     ):
         task = progress.add_task(stage, total=settings.optimiser.steps, completed=step, note="")
         model.train()

@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 from pydantic import Field
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tts_meta.adapt import SpeakerSentences, acoustic_nll, adaptable
@@ -149,7 +150,13 @@ def _run(config: MetaTrainConfig, learner: MetaLearner, speakers: Speakers, dead
     mel = speakers.base.config.audio.mel
     with (
         _open_log(config, mel, learner.steps_done, rank) as log,
-        Progress(*columns, TextColumn("{task.fields[note]}"), TimeRemainingColumn(), disable=rank > 0) as progress,
+        Progress(
+            *columns,
+            TextColumn("{task.fields[note]}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            disable=rank > 0,
+        ) as progress,
     ):
         bar = progress.add_task(config.learner, total=config.meta_steps, completed=learner.steps_done, note="")
         while learner.steps_done < config.meta_steps and _agree(time.monotonic() < deadline):
@@ -178,11 +185,13 @@ def _draw_tasks(config: MetaTrainConfig, learner: MetaLearner, speakers: Speaker
     tasks = []
     for number, episode in enumerate(episodes):
         support, query = speakers.examples(episode.support), speakers.examples(episode.query)
-        if support and query:
+        if support and query:  # else no recording of one of them says its transcript
             scored = SpeakerSentences(speakers.base, query, changing).whole()
             seed = random.Random(f"{config.seed}/{step}/{number}").getrandbits(31)
             own = SpeakerSentences(speakers.base, support, changing)
             tasks.append(own.task(scored, config.frames_per_step, seed, episode.speaker))
+    if not tasks:
+        raise TtsMetaError("no recording of a meta-step's episodes matches its transcript; check the manifest's texts")
     return tasks
 
 

@@ -1,0 +1,175 @@
+"""Meta-training on speakers: every learner runs, a stopped run goes on, and what comes out is a base that clones."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from commands import run, write_recordings
+from helpers import same_weights, tiny_base, tone_corpus
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from tts_meta.adapt import CloneSettings, chosen_modules
+from tts_meta.config import dump_config, parse_config
+from tts_meta.errors import TtsMetaError, UsageError
+from tts_meta.meta import LEARNERS, MetaLearner, MetaStep, Task
+from tts_meta.models.base import load_base, save_base
+from tts_meta.train.meta_train import MetaTrainConfig, meta_train
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a manifest of two speakers, a tiny base and, after the first run, the features."""
+    folder = tmp_path_factory.mktemp("corpus")
+    tone_corpus(folder, utterances=8)
+    save_base(tiny_base(), folder / "base")
+    return folder
+
+
+def recipe(corpus: Path, output: Path, **changes: object) -> MetaTrainConfig:
+    data = {
+        "manifest": corpus / "manifest.jsonl",
+        "output": output,
+        "cache": corpus / "cache",
+        "base": corpus / "base",
+        "learner": "sigma-reptile",
+        "settings": {"inner_solver": "adam", "inner_rate": 1e-3, "inner_steps": 3, "variance": 1e-3, "linear_steps": 3},
+        "support": 2,
+        "query": 1,
+        "shortest": 0.1,
+        "frames_per_step": 200,
+        "meta_steps": 3,
+        "save_every": 1,
+    }
+    return parse_config(data | changes, MetaTrainConfig, "recipe")
+
+
+@pytest.fixture(scope="module")
+def finished(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that nothing stopped."""
+    output = tmp_path_factory.mktemp("finished") / "run"
+    assert meta_train(recipe(corpus, output)) == output / "base"
+    return output
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_every_learner_meta_trains_on_speakers(corpus: Path, tmp_path: Path, name: str) -> None:
+    learner = {"inner_steps": 2, "inner_rate": 1e-4, "variance": 1e-3, "linear_steps": 2, "hessian": "difference"}
+    before = load_base(corpus / "base")
+    after = load_base(meta_train(recipe(corpus, tmp_path / "run", learner=name, settings=learner, meta_steps=1)))
+    assert not same_weights(before.acoustic, after.acoustic)
+    assert all(value.isfinite().all() for value in after.acoustic.state_dict().values())
+    assert (after.prior is None) == (LEARNERS[name].prior == "none")
+
+
+def test_the_variances_learned_stand_beside_the_base_and_clone_and_inspect_follow_them(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = load_base(finished / "base")
+    assert base.prior is not None and base.prior.origin["learner"] == "sigma-reptile"
+    variances = dict(base.prior.variances)
+    assert len(set(variances.values())) > 1 and base.prior.origin["meta_steps"] == 3
+    kept = set(chosen_modules(base, CloneSettings()).names)
+    assert kept == {name for name, value in variances.items() if value >= 0.01 * max(variances.values())}
+
+    picture = tmp_path / "sigma.png"
+    shown = run(capsys, "inspect", finished / "base", "--vocoder", "griffin-lim", "--picture", picture)
+    assert shown.status == 0 and picture.read_bytes().startswith(b"\x89PNG")
+    lines = {line.split()[0]: line for line in shown.out.splitlines() if line.endswith("#")}
+    assert set(lines) == set(variances)
+    lengths = [lines[name].count("#") for name in sorted(variances, key=lambda name: variances[name])]
+    assert lengths == sorted(lengths) and lengths[0] < lengths[-1]
+    listed = run(capsys, "inspect", finished / "base", "--vocoder", "griffin-lim", "--json").json
+    found = {module["module"]: module["sigma"] ** 2 for module in listed["modules"] if "sigma" in module}
+    assert found == pytest.approx(variances) and listed["prior"]["learner"] == "sigma-reptile"
+
+    audio, voice = write_recordings(tmp_path, 2), tmp_path / "ann.voice.safetensors"
+    cloned = run(capsys, "clone", *audio, "-o", voice, "--base", finished / "base", "--steps", 2, "--json").json
+    assert set(cloned["modules"]) == kept
+
+
+def test_a_base_without_a_prior_has_nothing_to_draw(corpus: Path, tmp_path: Path, capsys) -> None:
+    arguments = ("inspect", corpus / "base", "--vocoder", "griffin-lim", "--picture", tmp_path / "sigma.png")
+    assert run(capsys, *arguments).failed(1, "has no prior", "tts-meta meta-train")
+    assert not (tmp_path / "sigma.png").exists()
+
+
+def test_a_run_that_died_goes_on_to_the_same_base(
+    corpus: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step, done = MetaLearner.meta_step, []
+
+    def dies(learner: MetaLearner, tasks: Sequence[Task]) -> MetaStep:
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append(learner)
+        return step(learner, tasks)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(MetaLearner, "meta_step", dies)
+        meta_train(recipe(corpus, tmp_path / "run"))
+    assert not (tmp_path / "run" / "base").exists()
+    meta_train(recipe(corpus, tmp_path / "run"))
+    assert files_of(tmp_path / "run" / "base") == files_of(finished / "base")
+
+
+def test_a_run_out_of_time_leaves_the_base_so_far_and_goes_on(corpus: Path, finished: Path, tmp_path: Path) -> None:
+    with pytest.raises(TtsMetaError, match=r"the time is up; .*base holds the base so far, run the same command again"):
+        meta_train(recipe(corpus, tmp_path / "run", hours=1e-9))
+    assert load_base(tmp_path / "run" / "base").state["meta_steps"] == 0
+    meta_train(recipe(corpus, tmp_path / "run"))
+    assert files_of(tmp_path / "run" / "base") == files_of(finished / "base")
+
+
+def files_of(base: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in base.iterdir()}
+
+
+def test_two_processes_find_the_same_base_as_one(corpus: Path, finished: Path, tmp_path: Path) -> None:
+    (tmp_path / "recipe.json").write_text(dump_config(recipe(corpus, tmp_path / "run")))
+    worker = tmp_path / "worker.py"
+    worker.write_text(
+        f"""import sys
+sys.path.append({str(Path(__file__).parent)!r})
+import helpers, torch
+from tts_meta.config import load_config
+from tts_meta.train.meta_train import MetaTrainConfig, meta_train
+torch.set_num_threads(1)
+meta_train(load_config({str(tmp_path / "recipe.json")!r}, MetaTrainConfig))
+"""
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(worker)]
+    done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    one, two = load_base(finished / "base"), load_base(tmp_path / "run" / "base")
+    assert one.prior is not None and two.prior is not None
+    assert two.prior.variances == pytest.approx(one.prior.variances, rel=1e-4)
+    for name, value in one.acoustic.state_dict().items():
+        torch.testing.assert_close(two.acoustic.state_dict()[name], value, atol=1e-3, rtol=1e-3)  # stored in halves
+
+
+def test_the_path_of_every_sigma_and_what_the_solvers_did_is_logged(finished: Path) -> None:
+    events = EventAccumulator(str(finished))
+    events.Reload()
+    tags = set(events.Tags()["scalars"])
+    assert {f"meta/{name}" for name in ("query_before", "query_after", "residual", "stationarity", "skipped")} <= tags
+    base = load_base(finished / "base")
+    assert base.prior is not None and {f"sigma/{name}" for name in base.prior.variances} <= tags
+    assert [event.step for event in events.Scalars("meta/query_after")] == [1, 2, 3]
+    assert "sigma" in events.Tags()["images"]
+
+
+def test_faults_of_a_recipe_are_named(corpus: Path, finished: Path, tmp_path: Path) -> None:
+    with pytest.raises(TtsMetaError, match="holds a run with another configuration; choose another output folder"):
+        meta_train(recipe(corpus, finished, seed=5))
+    with pytest.raises(UsageError, match="no learner 'leo'; learners: sigma-maml"):
+        meta_train(recipe(corpus, tmp_path / "a", learner="leo"))
+    with pytest.raises(UsageError, match=r"no module matches 'decoder.lstn\*'"):
+        meta_train(recipe(corpus, tmp_path / "b", modules=["decoder.lstn*"]))
+    with pytest.raises(UsageError, match="no speaker has 9 utterances"):
+        meta_train(recipe(corpus, tmp_path / "c", support=8))
