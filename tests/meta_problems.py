@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tts_meta.meta import Layout, Problem, Task
+from tts_meta.meta import Layout, LearnerSettings, MetaLearner, Problem, Task
 from tts_meta.models.partition import Module
 
 
@@ -101,11 +101,27 @@ def problem_of(
     return Problem(model, loss, Layout.of(model, chosen), Layout.of(model, shared), vectorised)
 
 
+def net_of(dtype: torch.dtype = torch.float64) -> Net:
+    """A context of its own initial value, so that no test rests on zeros."""
+    net = Net(dtype)
+    with torch.no_grad():
+        net.context.add_(torch.tensor([0.3, -0.2]))
+    return net
+
+
+def make_learner(name: str, settings: LearnerSettings, model: nn.Module | None = None, **more: Any) -> MetaLearner:
+    """A learner of sinusoids, of `net_of()` where no model is given; `more` goes to `MetaLearner`."""
+    net = model or net_of()
+    roles = {"head": ["head"], "context": ["context"]}
+    return MetaLearner(name, net, regression_loss, modules_of(net), settings, roles=roles, **more)
+
+
 class _Held:
     """A tensor saved for a backward pass, counted while it lives."""
 
     def __init__(self, tensor: Tensor, alive: dict[str, int]) -> None:
-        self.tensor, self.alive = tensor, alive
+        # Detached: a function that saves its own result would keep itself alive through it.
+        self.tensor, self.alive = tensor.detach(), alive
         alive["now"] += tensor.numel()
         alive["most"] = max(alive["most"], alive["now"])
 

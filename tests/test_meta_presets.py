@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from meta_problems import Net, modules_of, regression_loss, regression_task
+from meta_problems import Net, make_learner, modules_of, regression_loss, regression_task
 from torch import Tensor
 from torch.func import functional_call
 
@@ -17,17 +17,13 @@ from tts_meta.meta.prior import hyperprior_nll
 
 RATE, STEPS = 0.01, 3
 TASKS = [regression_task(1), regression_task(2), regression_task(3)]
-ROLES = {"head": ["head"], "context": ["context"]}
 PLAIN = LearnerSettings(
     inner_steps=STEPS, inner_rate=RATE, outer_solver="sgd", outer_rate=1.0, variance_rate=1.0, step_rate=1.0
 )
 
 
 def learner_of(name: str, settings: LearnerSettings = PLAIN, meta_steps: int = 1) -> MetaLearner:
-    net = Net()
-    with torch.no_grad():
-        net.context.fill_(0.1)
-    return MetaLearner(name, net, regression_loss, modules_of(net), settings, roles=ROLES, meta_steps=meta_steps)
+    return make_learner(name, settings, meta_steps=meta_steps)
 
 
 def moved(learner: MetaLearner, tasks: Sequence[Task] = TASKS) -> Params:

@@ -1,0 +1,190 @@
+"""What every learner promises, whatever its parts: a learner added to `LEARNERS` is tested here without a line more."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+from helpers import same_weights
+from meta_problems import Net, make_learner, net_of, regression_loss, regression_task
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from tts_meta.meta import LEARNERS, LearnerSettings, MetaLearner, Params, Task
+
+every_learner = pytest.mark.parametrize("name", LEARNERS)
+SETTINGS = LearnerSettings(inner_rate=0.004, inner_steps=3, outer_rate=0.01, variance=0.1, linear_steps=20)
+TASKS = [regression_task(seed) for seed in range(4)]
+
+
+def learner_of(
+    name: str, settings: LearnerSettings = SETTINGS, model: nn.Module | None = None, **more: Any
+) -> MetaLearner:
+    return make_learner(name, settings, model, **more)
+
+
+def query_loss(learner: MetaLearner) -> float:
+    """Mean over tasks, after adaptation on the support."""
+    scores = [
+        learner.score(flat(learner, found.params), [task.query])
+        for found, task in zip(learner.adapt_many(TASKS, SETTINGS.inner_steps), TASKS, strict=True)
+    ]
+    return float(torch.cat(scores).mean())
+
+
+def flat(learner: MetaLearner, params: Params) -> Tensor:
+    return learner.problem.adapted.flatten(params)[None]
+
+
+def train(learner: MetaLearner, steps: int, tasks: Sequence[Task] = TASKS) -> list[float]:
+    """Mean query losses after adaptation, before each meta-step."""
+    return [learner.meta_step(tasks).after for _ in range(steps)]
+
+
+@every_learner
+def test_meta_training_lowers_the_query_loss_after_adaptation(name: str) -> None:
+    """Measured the same way for all: `MetaStep.after` of reptile has seen the query, that of finetuning adapts not."""
+    learner = learner_of(name, meta_steps=40)
+    before, start = query_loss(learner), {key: value.clone() for key, value in learner.state_dict().items()}
+    train(learner, 40)
+    assert query_loss(learner) < 0.7 * before
+    assert not torch.equal(start["adapted"], learner.adapted) or not torch.equal(start["shared"], learner.shared)
+    assert learner.steps_done == 40
+
+
+@every_learner
+def test_adaptation_lowers_the_support_loss(name: str) -> None:
+    learner = learner_of(name)
+    found = learner.adapt(TASKS[0], 30)
+    assert found.losses.shape == (30,) and found.losses[-1] < found.losses[0]
+    params = learner.meta_params() | found.params
+    after = regression_loss(lambda x: functional_call(Net(), params, (x,)), TASKS[0].support)
+    assert after < found.losses[-1]
+    assert set(found.params) == set(learner.problem.adapted.shapes)
+
+
+@every_learner
+@pytest.mark.parametrize("vectorised", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_adapting_many_tasks_is_adapting_each(name: str, vectorised: bool, dtype: torch.dtype) -> None:
+    tasks = [regression_task(seed, dtype) for seed in range(3)]
+    learner = learner_of(name, model=net_of(dtype), vectorised=vectorised)
+    tolerance = 1e-5 if dtype == torch.float32 else 1e-11
+    for one, task in zip(learner.adapt_many(tasks, 10), tasks, strict=True):
+        alone = learner.adapt(task, 10)
+        torch.testing.assert_close(one.losses, alone.losses, atol=tolerance, rtol=tolerance)
+        for key, value in alone.params.items():
+            assert value.dtype == dtype
+            torch.testing.assert_close(one.params[key], value, atol=tolerance, rtol=tolerance)
+
+
+@every_learner
+def test_tasks_differentiated_side_by_side_give_the_same_step(name: str) -> None:
+    # So small a variance that no system is indefinite: which direction of negative curvature a solve meets first is a
+    # matter of rounding.
+    settings = SETTINGS.model_copy(update={"variance": 0.003})
+    one_by_one, together = learner_of(name, settings), learner_of(name, settings, vectorised=True, tasks_at_once=3)
+    for _ in range(2):
+        first, second = one_by_one.meta_step(TASKS), together.meta_step(TASKS)
+        assert first.after == pytest.approx(second.after, rel=1e-10)
+        assert first.gradient_norm == pytest.approx(second.gradient_norm, rel=1e-8)
+    for key, value in one_by_one.state_dict().items():
+        torch.testing.assert_close(value, together.state_dict()[key], atol=1e-10, rtol=1e-9)
+
+
+@every_learner
+def test_the_model_given_is_never_changed(name: str) -> None:
+    net = net_of().requires_grad_(False)
+    before = copy.deepcopy(net.state_dict())
+    learner = learner_of(name, model=net)
+    train(learner, 2)
+    learner.adapt(TASKS[0], 3)
+    assert same_weights(before, net)
+    assert not any(value.requires_grad or value.grad is not None for value in net.parameters())
+    assert set(learner.state_dict()) == {
+        "adapted",
+        "shared",
+        "log_variances",
+        "step_sizes",
+        "progress",
+        "last_gradient",
+    }
+
+
+@every_learner
+def test_training_resumes_from_its_state_as_if_never_stopped(name: str) -> None:
+    whole = learner_of(name, meta_steps=4)
+    train(whole, 2)
+    state, optimiser = copy.deepcopy(whole.state_dict()), copy.deepcopy(whole.optimiser.state_dict())
+    other = net_of()
+    with torch.no_grad():
+        for value in other.parameters():
+            value.zero_()
+    resumed = learner_of(name, model=other, meta_steps=4)
+    resumed.load_state_dict(state)
+    resumed.optimiser.load_state_dict(optimiser)
+    assert train(resumed, 2) == train(whole, 2)
+    assert same_weights(resumed, whole) and resumed.steps_done == 4
+
+
+@every_learner
+@pytest.mark.parametrize("vectorised", [False, True])
+def test_the_same_seed_gives_the_same_step_where_the_model_is_random(name: str, vectorised: bool) -> None:
+    class Dropping(Net):
+        def forward(self, x: Tensor) -> Tensor:
+            return nn.functional.dropout(super().forward(x), 0.5)
+
+    def stepped(seed: int) -> MetaLearner:
+        learner = learner_of(name, model=Dropping(), vectorised=vectorised, tasks_at_once=2)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            train(learner, 1)
+        return learner
+
+    first, second, other = stepped(0), stepped(0), stepped(1)
+    assert same_weights(first, second) and not same_weights(first, other)
+
+
+@every_learner
+def test_a_meta_step_reports_the_mean_query_losses_before_and_after_adaptation(name: str) -> None:
+    learner = learner_of(name)
+    start = learner.adapted.detach().expand(len(TASKS), -1)
+    query = [task.query for task in TASKS]
+    before = float(learner.score(start, query).mean())
+    after = query_loss(learner)
+    found = learner.meta_step(TASKS)
+    assert (found.tasks, found.skipped) == (len(TASKS), 0) and found.gradient_norm > 0
+    assert found.before == pytest.approx(before, rel=1e-10)
+    if name == "reptile":  # adapts on the query too
+        assert found.after < before
+    elif name.startswith("finetune"):  # does not adapt while it trains
+        assert found.after == pytest.approx(before, rel=1e-10)
+    else:
+        assert found.after == pytest.approx(after, rel=1e-10)
+
+
+@every_learner
+def test_any_inner_solver_serves_any_learner(name: str) -> None:
+    settings = SETTINGS.model_copy(update={"inner_solver": "adam", "inner_rate": 0.02})
+    losses = train(learner_of(name, settings), 25)
+    assert sum(losses[-5:]) < 0.9 * sum(losses[:5])
+
+
+def test_observers_see_every_step_of_every_task() -> None:
+    learner, seen = learner_of("sigma-maml"), []
+    found = learner.adapt_many(TASKS[:2], 3, lambda step, params: seen.append((step, params)))
+    assert [step for step, _ in seen] == [0, 1, 2, 3]
+    for task in range(2):
+        scores = torch.stack([learner.score(params, [t.support for t in TASKS[:2]])[task] for _, params in seen])
+        torch.testing.assert_close(scores[:-1], found[task].losses)
+        torch.testing.assert_close(seen[-1][1][task], flat(learner, found[task].params)[0])
+
+
+def test_no_steps_of_adaptation_give_the_meta_parameters() -> None:
+    learner = learner_of("sigma-imaml")
+    found = learner.adapt(TASKS[0], 0)
+    assert found.losses.shape == (0,)
+    assert all(torch.equal(value, learner.meta_params()[key]) for key, value in found.params.items())
