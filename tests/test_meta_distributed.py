@@ -1,0 +1,122 @@
+"""Two processes take the steps that one takes; they share tasks, not gradients of unfinished sums."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+from meta_problems import make_learner, net_of, regression_loss, regression_task
+from torch.multiprocessing.spawn import spawn
+
+from tts_meta.meta import Diverged, LearnerSettings, Task
+
+NAMES = ("sigma-imaml", "sigma-reptile", "maml", "finetune-all")
+DTYPES = {"single": torch.float32, "double": torch.float64}
+CLOSE = {"single": 1e-5, "double": 1e-10}
+STEPS = 3
+# A variance so small that no system is indefinite: rounding would choose where such a solve ends.
+SETTINGS = LearnerSettings(inner_rate=0.004, inner_steps=3, outer_rate=0.01, variance=0.003, linear_steps=20)
+
+
+def tasks_of(kind: str, dtype: torch.dtype) -> list[Task]:
+    """Tasks for two processes: not the same number for each, none for one of them, or some not finite."""
+    count, bad = {"odd": (5, ()), "fewer": (1, ()), "one-bad": (5, (2,)), "idle": (2, (1,)), "bad": (3, (0, 1, 2))}[
+        kind
+    ]
+    tasks = [regression_task(seed, dtype) for seed in range(count)]
+    for number in bad:
+        x, y = tasks[number].support
+        tasks[number] = replace(tasks[number], support=(x, y * torch.nan))
+    return tasks
+
+
+KINDS = ("odd", "fewer", "one-bad", "idle")
+
+
+@cache
+def trained(name: str, kind: str, precision: str) -> dict[str, Any]:
+    """What a few meta-steps did: the first gradient that the optimiser was given, and all that is left behind."""
+    learner, calls, gradients = make_learner(name, SETTINGS, net_of(DTYPES[precision])), [], []
+
+    def counted(call: Any, data: Any) -> torch.Tensor:
+        calls.append(1)
+        return regression_loss(call, data)
+
+    learner.problem = replace(learner.problem, loss=counted)
+    learner.optimiser.register_step_pre_hook(
+        lambda *_: gradients.append({k: v.grad.clone() for k, v in learner.named_parameters() if v.grad is not None})
+    )
+    steps = [asdict(learner.meta_step(tasks_of(kind, DTYPES[precision]))) for _ in range(STEPS)]
+    return {"gradient": gradients[0], "state": learner.state_dict(), "steps": steps, "calls": len(calls)}
+
+
+def diverged_after() -> int:
+    """Meta-steps until training gives up where no task is finite."""
+    learner = make_learner("maml", SETTINGS)
+    for step in range(1, 100):
+        try:
+            learner.meta_step(tasks_of("bad", torch.float64))
+        except Diverged:
+            return step
+    return 0
+
+
+def worker(rank: int, folder: str) -> None:
+    """One of the processes: everything that the tests look at, in one file."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+    found: dict[str, Any] = {
+        f"{name} {kind} {precision}": trained(name, kind, precision)
+        for name in NAMES
+        for kind in KINDS
+        for precision in DTYPES
+    }
+    torch.save(found | {"diverged": diverged_after()}, Path(folder) / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """What each of two processes found."""
+    folder = tmp_path_factory.mktemp("processes")
+    spawn(worker, (str(folder),), nprocs=2)
+    return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
+
+
+@pytest.mark.parametrize("precision", DTYPES)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", NAMES)
+def test_two_processes_take_the_steps_of_one(name: str, kind: str, precision: str, both: list[dict[str, Any]]) -> None:
+    alone, close = trained(name, kind, precision), CLOSE[precision]
+    first, second = (found[f"{name} {kind} {precision}"] for found in both)
+    for part in ("gradient", "state"):
+        assert alone[part].keys() == first[part].keys() and alone[part]
+        for key, value in alone[part].items():
+            torch.testing.assert_close(first[part][key], value, atol=close, rtol=close)
+            assert torch.equal(first[part][key], second[part][key])  # bit for bit, or they would drift apart
+    assert first["steps"] == second["steps"]
+    for one, other in zip(alone["steps"], first["steps"], strict=True):
+        assert (one["tasks"], one["skipped"]) == (other["tasks"], other["skipped"])
+        assert {"one-bad": 1, "idle": 1}.get(kind, 0) == one["skipped"]
+        assert one["outcomes"] == other["outcomes"] and one["products"] == other["products"]
+        for number in ("before", "after", "gradient_norm"):
+            assert other[number] == pytest.approx(one[number], rel=close)
+    moved = alone["state"]["adapted"] - make_learner(name, SETTINGS, net_of(DTYPES[precision])).adapted.detach()
+    assert float(moved.abs().max()) > 100 * close  # or nothing would have been compared
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", NAMES)
+def test_the_work_is_divided_and_none_of_it_is_done_twice(name: str, kind: str, both: list[dict[str, Any]]) -> None:
+    calls = [found[f"{name} {kind} double"]["calls"] for found in both]
+    assert sum(calls) == trained(name, kind, "double")["calls"]
+    assert (calls[1] == 0) == (kind == "fewer")
+
+
+def test_both_processes_give_up_together(both: list[dict[str, Any]]) -> None:
+    assert [found["diverged"] for found in both] == [10, 10] == [diverged_after()] * 2
