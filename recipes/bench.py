@@ -61,6 +61,10 @@ class Plan(Section):
     """Meta-steps in all."""
     tasks: int = Field(default=25, gt=0)
     """Tasks in a meta-step."""
+    pretrain_steps: int = Field(default=0, ge=0)
+    """Steps that fit one model to all tasks at once before, so that variances need not explain a centre far off."""
+    pretrain_rate: float = Field(default=0.01, gt=0)
+    """Their first step size, of Adam; cosine to zero."""
 
 
 class Bench(Section):
@@ -76,9 +80,22 @@ class Bench(Section):
     """Seeds models and tasks."""
 
 
+def pretrain(family: Family, plan: Plan, seed: int) -> nn.Module:
+    """A model fitted to all tasks at once, untrained where the plan has no steps for it."""
+    model = family.model(seed)
+    settings = LearnerSettings(outer_rate=plan.pretrain_rate, final_rate=0.0)
+    modules, steps = Partition.by_layer(model).modules, plan.pretrain_steps
+    side_by_side = {"vectorised": True, "tasks_at_once": plan.tasks}
+    joint = MetaLearner("finetune-all", model, family.loss, modules, settings, meta_steps=steps, **side_by_side)
+    for step in range(steps):
+        joint.meta_step(family.tasks(plan.tasks, seed * steps + step))
+    model.load_state_dict(joint.meta_params(), strict=False)  # buffers stay
+    return model
+
+
 def build_learner(family: Family, name: str, plan: Plan, seed: int) -> MetaLearner:
     """The learner before meta-training, every layer a module."""
-    model = family.model(seed)
+    model = pretrain(family, plan, seed)
     return MetaLearner(
         name,
         model,
