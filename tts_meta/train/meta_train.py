@@ -5,16 +5,13 @@ Under `torchrun` the tasks of a meta-step are spread over the processes; the fir
 
 from __future__ import annotations
 
-import os
 import random
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torch.distributed as dist
 from pydantic import Field
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -32,6 +29,7 @@ from tts_meta.report.pictures import bar_picture
 from tts_meta.report.tensorboard import Log, NullLog, RunLog
 from tts_meta.train.checkpoints import load_checkpoint, save_checkpoint
 from tts_meta.train.data import align_example, load_examples
+from tts_meta.train.distributed import agree, processes, wait
 
 
 class MetaTrainConfig(Section):
@@ -107,7 +105,7 @@ def meta_train(config: MetaTrainConfig) -> Path:
     if config.threads:
         torch.set_num_threads(config.threads)
     deadline = time.monotonic() + config.hours * 3600 if config.hours else float("inf")
-    with _processes() as rank:
+    with processes() as rank:
         if rank == 0:
             _claim_folder(config)
         base = load_base(config.base)
@@ -143,7 +141,7 @@ def _run(config: MetaTrainConfig, learner: MetaLearner, speakers: Speakers, dead
     checkpoint = config.output / "training"
     if rank == 0:
         restore_folder(checkpoint)
-    _wait()
+    wait()
     if checkpoint.exists():
         load_checkpoint(checkpoint, learner, learner.optimiser, None)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
@@ -159,7 +157,7 @@ def _run(config: MetaTrainConfig, learner: MetaLearner, speakers: Speakers, dead
         ) as progress,
     ):
         bar = progress.add_task(config.learner, total=config.meta_steps, completed=learner.steps_done, note="")
-        while learner.steps_done < config.meta_steps and _agree(time.monotonic() < deadline):
+        while learner.steps_done < config.meta_steps and agree(time.monotonic() < deadline):
             began = time.monotonic()
             tasks = _draw_tasks(config, learner, speakers, learner.steps_done)
             result = learner.meta_step(tasks)
@@ -244,30 +242,3 @@ def _claim_folder(config: MetaTrainConfig) -> None:
 
 def _open_log(config: MetaTrainConfig, mel: MelConfig, step: int, rank: int) -> RunLog | NullLog:
     return RunLog(config.output, mel, resume_step=step) if rank == 0 else NullLog()
-
-
-@contextmanager
-def _processes() -> Iterator[int]:
-    """Join the other processes of `torchrun`, if it started this one; the rank."""
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
-        yield 0
-        return
-    dist.init_process_group("gloo")
-    try:
-        yield dist.get_rank()
-    finally:
-        dist.destroy_process_group()
-
-
-def _wait() -> None:
-    if dist.is_initialized():
-        dist.barrier()
-
-
-def _agree(mine: bool) -> bool:
-    """Whether every process says yes, so that all stop at the same step."""
-    if not dist.is_initialized():
-        return mine
-    votes = torch.tensor([int(mine)])
-    dist.all_reduce(votes, dist.ReduceOp.MIN)
-    return bool(votes)
