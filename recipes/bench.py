@@ -134,7 +134,10 @@ def adaptation_curve(learner: MetaLearner, tasks: Sequence[Task], at: Sequence[i
 
 
 def in_processes(work: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterator[tuple[Job, Result]]:
-    """Each job with its result as it comes, as many at a time as there are cores; one thread each."""
+    """Each job with its result as it comes, as many at a time as there are cores; one thread each.
+
+    `work` lies outside a recipe's `__main__.py`, which spawned processes do not import.
+    """
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(os.cpu_count(), context, torch.set_num_threads, (1,)) as pool:
         futures = {pool.submit(work, job): job for job in jobs}
