@@ -28,6 +28,7 @@ from tts_meta.train.optimiser import MovingAverage
 FILES = {
     "config.json",
     "bootstrap.safetensors",
+    "realigned.safetensors",
     "aligner.safetensors",
     "durations.safetensors",
     "left_out.jsonl",
@@ -37,6 +38,7 @@ FILES = {
         for name in ("tensors.safetensors", "state.json")
     ),
     *(f"{stage}/events" for stage in ("aligner_first", "aligner", "acoustic")),
+    *(f"utterances/{name}" for name in ("mel.float16", "tokens.npy", "ends.npy", "names.json")),
     *(f"base/{name}" for name in ("model.safetensors", "config.json", "symbols.json", "state.json")),
 }
 

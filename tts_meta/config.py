@@ -151,7 +151,7 @@ class OptimiserConfig(Section):
     steps: int
     """Optimiser steps in all."""
     frames_per_batch: int = 12000
-    """Mel frames, padding included, that one batch holds at most."""
+    """Mel frames, padding included, that one batch holds at most; all processes of `torchrun` share it."""
     learning_rate: float = 1e-3
     """Peak step size."""
     final_rate: float = 0.02
@@ -193,7 +193,9 @@ class PretrainConfig(Section):
     precision: Literal["float32", "bfloat16"] = "float32"
     """`bfloat16` computes matrix products in bfloat16 under autocast."""
     threads: int = 0
-    """CPU threads; 0 leaves torch's own choice."""
+    """CPU threads of each process; 0 leaves torch's own choice."""
+    workers: int = Field(default=2, gt=0)
+    """Threads of each process that compute features and put batches together ahead of the training."""
     seed: int = 0
     """Seeds weights, batch order and dropout."""
     log_every: int = Field(default=20, gt=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -40,7 +40,8 @@ class Batch:
     """Utterances padded to one size; everything past an utterance's own lengths is padding.
 
     speaker, token_lengths, mel_lengths: `(B,)` int64. tokens, durations: `(B, N)` int64, padded with 0.
-    mel: `(B, T, M)` float32, padded with `SILENT_MEL`.
+    mel: `(B, T, M)` float32, padded with `SILENT_MEL`. all_frames, all_symbols: `()` int64, true frames and symbols of
+    this batch or, where it is one process's part of a batch, of the whole: what sums over a part are divided by.
     """
 
     ids: tuple[str, ...]
@@ -50,18 +51,32 @@ class Batch:
     durations: Tensor
     mel: Tensor
     mel_lengths: Tensor
+    all_frames: Tensor
+    all_symbols: Tensor
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def to(self, device: torch.device | str) -> Batch:
-        """Return this batch with every tensor on `device`."""
-        tensors = {field.name: getattr(self, field.name).to(device) for field in fields(self) if field.name != "ids"}
+        """Return this batch with every tensor on `device`; from pinned memory the copy does not wait."""
+        to_gpu = torch.device(device).type == "cuda"  # The other way, one would read before all has come.
+        return self._each(lambda tensor: tensor.to(device, non_blocking=to_gpu))
+
+    def pin_memory(self) -> Batch:
+        """Return this batch in memory that a GPU copies from while the program goes on."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        tensors = {field.name: change(getattr(self, field.name)) for field in fields(self) if field.name != "ids"}
         return Batch(ids=self.ids, **tensors)
 
 
-def collate(examples: Sequence[Example], speaker_index: Mapping[str, int], multiple_of: int = 1) -> Batch:
-    """Pad examples into one batch, its frames T rounded up to `multiple_of`; `mel_lengths` stay the true ones.
+def collate(
+    examples: Sequence[Example], speaker_index: Mapping[str, int], multiple_of: int = 1, least_frames: int = 0
+) -> Batch:
+    """Pad examples into one batch; `mel_lengths` stay the true ones.
+
+    Its frames T are those of the longest example, at least `least_frames`, rounded up to `multiple_of`.
 
     Raises UsageError where there is no example, a speaker is not in `speaker_index`, the shapes of an example do
     not fit each other or the other examples, or `multiple_of` < 1.
@@ -78,7 +93,8 @@ def collate(examples: Sequence[Example], speaker_index: Mapping[str, int], multi
         batch_first=True,
         padding_value=SILENT_MEL,
     )
-    missing = -mel.shape[1] % multiple_of
+    size = max(mel.shape[1], least_frames)
+    missing = size + -size % multiple_of - mel.shape[1]
     if missing:
         mel = torch.nn.functional.pad(mel, (0, 0, 0, missing), value=SILENT_MEL)
     return Batch(
@@ -89,6 +105,8 @@ def collate(examples: Sequence[Example], speaker_index: Mapping[str, int], multi
         durations=pad_sequence([example.durations for example in examples], True, 0),
         mel=mel,
         mel_lengths=torch.tensor([len(example.mel) for example in examples]),
+        all_frames=torch.tensor(sum(len(example.mel) for example in examples)),
+        all_symbols=torch.tensor(sum(len(example.tokens) for example in examples)),
     )
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -15,6 +14,9 @@ from tts_meta.corpus import Batch, Example, Manifest, bucket_batches, collate
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_file
 from tts_meta.models.base import Base
+from tts_meta.train.ahead import ahead
+from tts_meta.train.distributed import place
+from tts_meta.train.pieces import Pieces
 
 _TOLERANCE = 1.5
 """Stricter than for new speakers: a doubtful sentence is no loss where there are thousands."""
@@ -28,8 +30,7 @@ def load_examples(manifest: Manifest, base: Base, cache: FeatureCache, workers: 
         tokens = base.encode(utterance.text, utterance.phonemes)
         return Example(utterance.id, utterance.speaker, tokens, torch.zeros_like(tokens), cache.mel(utterance.audio))
 
-    with ThreadPoolExecutor(workers) as pool:
-        yield from pool.map(load, range(len(manifest)))
+    return ahead(range(len(manifest)), load, workers, waiting=2 * workers)
 
 
 def align_examples(examples: Iterable[Example], base: Base, left_out: Path) -> Iterator[Example]:
@@ -57,24 +58,67 @@ def align_example(example: Example, base: Base) -> Example | str:
 
 
 class BatchStream:
-    """Endless batches in a seeded order, from any place: what a resumed run continues."""
+    """Endless batches in a seeded order, from any place: what a resumed run continues.
+
+    Batches are put together ahead, in `threads` threads; for the device `cuda` in pinned memory. Where `torchrun`
+    started several processes each has its part of every batch, every so manieth utterance, padded as the whole is.
+    """
 
     def __init__(
-        self, examples: Sequence[Example], speakers: dict[str, int], frames_per_batch: int, multiple_of: int, seed: int
+        self,
+        examples: Sequence[Example],
+        speakers: dict[str, int],
+        frames_per_batch: int,
+        multiple_of: int,
+        seed: int,
+        threads: int = 1,
+        device: str = "cpu",
     ) -> None:
         if not examples:
             raise TtsMetaError(
                 "no utterance is left to train on; see what was left out, and why, or give a larger corpus"
             )
         self.examples, self.speakers = examples, speakers
-        self.frames_per_batch, self.multiple_of, self.seed = frames_per_batch, multiple_of, seed
-        self._lengths = [len(example.mel) for example in examples]
+        self.frames_per_batch, self.multiple_of, self.seed, self.threads = frames_per_batch, multiple_of, seed, threads
+        self._frames, self._symbols = _sizes(examples)
+        self._place = place()
+        # A new thread would pin for the first GPU, whichever is this process's.
+        self._gpu = torch.cuda.current_device() if device.startswith("cuda") else None
 
-    def batches(self, epoch: int, position: int) -> Iterator[tuple[int, int, Batch]]:
-        """Yield (epoch, position of the next batch, batch) for ever, from batch `position` of `epoch` on."""
+    def batches(self, epoch: int, position: int) -> Generator[tuple[int, int, Batch | None], None, None]:
+        """Yield (epoch, position of the next batch, batch) for ever, from batch `position` of `epoch` on.
+
+        The batch is None where it has fewer utterances than there are processes and this one has none of them.
+        """
+        return ahead(self._chosen(epoch, position), self._batch, self.threads, waiting=2 * self.threads)
+
+    def _chosen(self, epoch: int, position: int) -> Iterator[tuple[int, int, list[int]]]:
         while True:
-            order = bucket_batches(self._lengths, self.frames_per_batch, self.seed, epoch)
+            order = bucket_batches(self._frames, self.frames_per_batch, self.seed, epoch)
             for number in range(position, len(order)):
-                chosen = [self.examples[index] for index in order[number]]
-                yield epoch, number + 1, collate(chosen, self.speakers, self.multiple_of)
+                yield epoch, number + 1, order[number]
             epoch, position = epoch + 1, 0
+
+    def _batch(self, chosen: tuple[int, int, list[int]]) -> tuple[int, int, Batch | None]:
+        epoch, after, numbers = chosen
+        rank, processes = self._place
+        own = [self.examples[number] for number in numbers[rank::processes]]
+        if not own:
+            return epoch, after, None
+        longest = max(self._frames[number] for number in numbers)
+        batch = dataclasses.replace(
+            collate(own, self.speakers, self.multiple_of, least_frames=longest),
+            all_frames=torch.tensor(sum(self._frames[number] for number in numbers)),
+            all_symbols=torch.tensor(sum(self._symbols[number] for number in numbers)),
+        )
+        if self._gpu is None:
+            return epoch, after, batch
+        with torch.cuda.device(self._gpu):
+            return epoch, after, batch.pin_memory()
+
+
+def _sizes(examples: Sequence[Example]) -> tuple[list[int], list[int]]:
+    """Frames and symbols of each example; those of `Pieces` are known without reading them."""
+    if isinstance(examples, Pieces):
+        return examples.frames.tolist(), examples.symbols.tolist()
+    return [len(example.mel) for example in examples], [len(example.tokens) for example in examples]

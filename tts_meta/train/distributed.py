@@ -40,6 +40,11 @@ def place() -> tuple[int, int]:
     return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
 
 
+def is_first() -> bool:
+    """Whether this process is the one that writes and speaks for all."""
+    return place()[0] == 0
+
+
 def wait() -> None:
     """Return when every process has come here."""
     agree(True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +18,10 @@ from tts_meta.config import MelConfig, OptimiserConfig
 from tts_meta.corpus import Batch
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import restore_folder
-from tts_meta.report.tensorboard import RunLog
+from tts_meta.report.tensorboard import Log, NullLog, RunLog
 from tts_meta.train.checkpoints import load_checkpoint, save_checkpoint
 from tts_meta.train.data import BatchStream
+from tts_meta.train.distributed import add_gradients, agree, place, total, wait
 from tts_meta.train.optimiser import MovingAverage, build_optimiser, set_learning_rate
 
 _MOST_BAD_STEPS = 20
@@ -46,40 +49,51 @@ def fit(
     settings: FitSettings,
     folder: Path,
     mel_config: MelConfig,
-    sample: Callable[[RunLog, int], None] = lambda log, step: None,
+    sample: Callable[[Log, int], None] = lambda log, step: None,
 ) -> int:
     """Train `model` for `settings.optimiser.steps` steps and leave the moving average in it.
 
     `loss(batch, step)` returns what is minimised and further scalars to log; `sample(log, step)` is called with the
     averaged weights in place. The state lies in `folder/training` and is picked up where there is one. Returns the
     steps done, fewer than all where the deadline came first. Raises TtsMetaError where losses stay non-finite.
+
+    Under `torchrun` each process computes its part of every batch, and the gradients are added: `loss` must return a
+    sum divided by what the whole batch holds (`Batch.all_frames`). So any number of processes takes the same steps, but
+    for what dropout draws, and another number may go on with a run. The first one logs, samples and saves.
     """
+    rank, _ = place()
     optimiser = build_optimiser(model, settings.optimiser)
     average = MovingAverage(model, settings.ema)
     checkpoint = folder / "training"
+    device_type = torch.device(settings.device).type
     step, epoch, position, bad_steps = 0, 0, 0, 0
-    restore_folder(checkpoint)
+    if rank == 0:
+        restore_folder(checkpoint)
+    wait()
     if checkpoint.exists():
         state = load_checkpoint(checkpoint, model, optimiser, average)
         step, epoch, position = state["step"], state["epoch"], state["position"]
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+    wait()
     with (
-        RunLog(folder, mel_config, resume_step=step) as log,
-        Progress(
-            *columns, TextColumn("{task.fields[note]}"), TimeRemainingColumn(), console=Console(stderr=True)
-        ) as progress,
+        RunLog(folder, mel_config, resume_step=step) if rank == 0 else NullLog() as log,
+        _progress_bar(rank) as progress,
+        closing(stream.batches(epoch, position)) as batches,
     ):
         task = progress.add_task(stage, total=settings.optimiser.steps, completed=step, note="")
         model.train()
         began, frames_seen = time.monotonic(), 0
-        batches = stream.batches(epoch, position)
-        while step < settings.optimiser.steps and time.monotonic() < settings.deadline:
+        while step < settings.optimiser.steps and agree(time.monotonic() < settings.deadline):
             epoch, position, batch = next(batches)
             rate = set_learning_rate(optimiser, settings.optimiser, step)
-            with torch.autocast(settings.device, torch.bfloat16, enabled=settings.precision == "bfloat16"):
-                value, scalars = loss(batch.to(settings.device), step)
+            # What is drawn in a step hangs on nothing before it, or each process's random state had to be kept.
+            torch.manual_seed(random.Random(f"{stream.seed}/{stage}/{step}/{rank}").getrandbits(63))
             optimiser.zero_grad()
-            value.backward()
+            value, scalars = torch.zeros((), device=settings.device), {}
+            if batch is not None:
+                with torch.autocast(device_type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
+                    value, scalars = loss(batch.to(settings.device), step)
+                value.backward()
+            add_gradients(model.parameters())
             norm = nn.utils.clip_grad_norm_(model.parameters(), settings.optimiser.clip)
             if torch.isfinite(norm):
                 optimiser.step()
@@ -90,36 +104,50 @@ def fit(
                 if bad_steps == _MOST_BAD_STEPS:
                     raise TtsMetaError(f"{stage}: {bad_steps} steps in a row were not finite; lower learning_rate")
             step += 1
-            frames_seen += int(batch.mel_lengths.sum())
+            frames_seen += 0 if batch is None else int(batch.all_frames)
 
             if step % settings.log_every == 0:
+                value = total(value)
                 speed = frames_seen * mel_config.frame_seconds / (time.monotonic() - began)
                 scalars |= {"loss": value, "gradient_norm": norm, "learning_rate": torch.tensor(rate)}
                 for name, scalar in scalars.items():
                     log.scalar(f"{stage}/{name}", scalar.detach(), step)
                 log.scalar(f"{stage}/seconds_of_speech_per_second", speed, step)
-                note = f"loss {float(value.detach()):.3f}, {speed:.0f} s of speech a second"
+                note = f"loss {float(value):.3f}, {speed:.0f} s of speech a second"
                 progress.update(task, completed=step, note=note)
                 if not progress.console.is_terminal:
                     progress.console.print(f"{stage} {step}/{settings.optimiser.steps}: {note}")
                 began, frames_seen = time.monotonic(), 0
-            if step % settings.sample_every == 0:
+            if rank == 0 and step % settings.sample_every == 0:
                 _with_average(model, average, lambda at=step: sample(log, at))
                 log.flush()
                 began, frames_seen = time.monotonic(), 0
-            if step % settings.save_every == 0:
+            if rank == 0 and step % settings.save_every == 0:
                 state = {"step": step, "epoch": epoch, "position": position}
                 save_checkpoint(checkpoint, model, optimiser, average, state)
-        save_checkpoint(checkpoint, model, optimiser, average, {"step": step, "epoch": epoch, "position": position})
+        if rank == 0:
+            save_checkpoint(checkpoint, model, optimiser, average, {"step": step, "epoch": epoch, "position": position})
+    wait()
     model.load_state_dict(average.state_dict())
     model.eval()
     return step
 
 
+def _progress_bar(rank: int) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TextColumn("{task.fields[note]}"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True, quiet=rank > 0),
+        disable=rank > 0,
+    )
+
+
 def _with_average(model: nn.Module, average: MovingAverage, call: Callable[[], None]) -> None:
-    """Call with the averaged weights in evaluation mode, then put the trained ones and the random state back."""
+    """Call with the averaged weights in evaluation mode, then put the trained ones back."""
     trained = {name: value.clone() for name, value in model.state_dict().items()}
-    random = torch.get_rng_state()
     model.load_state_dict(average.state_dict())
     model.eval()
     try:
@@ -128,4 +156,3 @@ def _with_average(model: nn.Module, average: MovingAverage, call: Callable[[], N
     finally:
         model.load_state_dict(trained)
         model.train()
-        torch.set_rng_state(random)

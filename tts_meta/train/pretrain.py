@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
 import safetensors.torch
 import torch
 from rich.console import Console
@@ -18,24 +19,31 @@ from torch import Tensor
 
 from tts_meta.audio import FeatureCache
 from tts_meta.config import OptimiserConfig, PretrainConfig, dump_config
-from tts_meta.corpus import Batch, Example, Manifest, collate, hold_back_named
+from tts_meta.corpus import Batch, Manifest, collate, hold_back_named
 from tts_meta.errors import TtsMetaError
-from tts_meta.files import atomic_file, write_tensors
+from tts_meta.files import atomic_file, restore_folder, write_tensors
+from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.aligner import Aligner
 from tts_meta.models.base import Base, save_base
 from tts_meta.models.losses import acoustic_loss, mel_l1
 from tts_meta.models.vocoder import load_vocoder
 from tts_meta.report.pictures import alignment_picture
-from tts_meta.report.tensorboard import RunLog
+from tts_meta.report.tensorboard import Log
 from tts_meta.text import SymbolTable, load_phonemizer
 from tts_meta.train.aligner import aligner_loss, symbol_log_prior
 from tts_meta.train.bootstrap import bootstrap_durations
 from tts_meta.train.data import BatchStream, align_examples, load_examples
+from tts_meta.train.distributed import agree, is_first, processes, wait
 from tts_meta.train.fit import FitSettings, fit
-from tts_meta.train.pieces import cut_at_pauses
+from tts_meta.train.pieces import Pieces
+from tts_meta.train.store import Durations, Store, write_store
 
-_VALIDATION_EVERY = 80
-"""One utterance in so many of the training speakers is kept for validation."""
+_VALIDATION_EVERY, _VALIDATION_MOST = 80, 200
+"""One piece in so many of the training speakers is kept for validation, where that is not more than so many."""
+_MEASURED_PIECES = 2000
+"""Pieces, about, that the mean and scale of the frames are measured on."""
+_ALIGNER_UTTERANCES = 20_000
+"""Utterances, about, that the aligner is trained on: more than it sees in its steps, and each costs a bootstrap."""
 _SCORE_QUANTILE = 0.005
 """The worst part of the training sentences' alignment scores that `Aligner.matches` takes its measure from."""
 
@@ -46,59 +54,82 @@ def pretrain(config: PretrainConfig) -> Path:
     Called again with the same configuration it goes on where it was stopped. Raises TtsMetaError for a folder that
     holds another run.
     """
-    console = Console(stderr=True)
     if config.threads:
         torch.set_num_threads(config.threads)
     deadline = time.monotonic() + config.hours * 3600 if config.hours else float("inf")
-    _claim_folder(config)
-    manifest = Manifest.load(config.manifest).of_split(*config.splits)
-    manifest, held = hold_back_named(manifest, config.held_back)
-    torch.manual_seed(config.seed)
-    symbols = SymbolTable.from_alphabet(load_phonemizer(config.base.phonemizer).alphabet())
-    base = Base.create(config.base, symbols, manifest.speakers)
-    cache = FeatureCache(config.cache, config.base.audio)
+    with processes(config.device) as rank:
+        console = Console(stderr=True, quiet=rank > 0)
+        if rank == 0:
+            _claim_folder(config)
+        manifest = Manifest.load(config.manifest).of_split(*config.splits)
+        manifest, held = hold_back_named(manifest, config.held_back)
+        torch.manual_seed(config.seed)
+        symbols = SymbolTable.from_alphabet(load_phonemizer(config.base.phonemizer).alphabet())
+        base = Base.create(config.base, symbols, manifest.speakers)
+        store = _store(config, base, manifest, console)
+        console.print(f"{len(store)} utterances of {len(base.speakers)} speakers; {len(held)} utterances held back")
+        if not _train_aligner(config, base, store, deadline):
+            raise TtsMetaError("the time is up while training the aligner; run the same command again to go on")
+        pieces = _pieces(config, base, store, console)
 
-    loaded = load_examples(manifest, base, cache)
-    examples = list(track(loaded, "features", len(manifest), console=console))
-    console.print(f"{len(examples)} utterances of {len(base.speakers)} speakers; {len(held)} utterances held back")
-    if not _train_aligner(config, base, examples, deadline):
-        raise TtsMetaError("the time is up while training the aligner; run the same command again to go on")
-    examples = _aligned(config, base, examples, console)
-    utterances = len(examples)
+        steps = _train_acoustic(config, base, pieces, deadline)
+        base.acoustic.speaker.centre()
+        folder = config.output / "base"
+        base.state |= {"steps": steps, "corpus": str(config.manifest), "utterances": int(pieces.durations.known.sum())}
+        if rank == 0:
+            save_base(base, folder)
+        if steps < config.acoustic.steps:
+            raise TtsMetaError(f"the time is up; {folder} holds the voice so far, run the same command again to go on")
+        return folder
+
+
+def _store(config: PretrainConfig, base: Base, manifest: Manifest, console: Console) -> Store:
+    """The utterances of the run, their features computed once a run and, through the cache, once a corpus."""
+    folder = config.output / "utterances"
+    if is_first():
+        restore_folder(folder)
+        if not folder.exists():
+            loaded = load_examples(manifest, base, FeatureCache(config.cache, config.base.audio), config.workers)
+            write_store(folder, track(loaded, "features", len(manifest), console=console))
+    wait()
+    return Store(folder)
+
+
+def _once(path: Path, store: Store, find: Callable[[], Iterable[tuple[int, Tensor | None]]]) -> Durations:
+    """Durations of a store's utterances by number, computed once a run by the first process and kept in `path`."""
+    if is_first() and not path.exists():
+        Durations.of(store, find()).save(path)
+    wait()
+    return Durations.load(path)
+
+
+def _pieces(config: PretrainConfig, base: Base, store: Store, console: Console) -> Pieces:
+    """What the acoustic model is trained on; utterances that do not match their texts are left out and listed."""
+
+    def aligned() -> Iterator[tuple[int, Tensor]]:
+        numbers = {name: number for number, name in enumerate(store.ids)}
+        matching = align_examples(store, base, config.output / "left_out.jsonl")
+        for example in track(matching, "alignment", len(store), console=console):
+            yield numbers[example.id], example.durations
+
+    durations = _once(config.output / "durations.safetensors", store, aligned)
     frame = config.base.audio.mel.frame_seconds
-    shortest, pause = round(config.piece_seconds / frame), max(1, round(config.pause_seconds / frame))
     if config.piece_seconds:
-        examples = [piece for e in examples for piece in cut_at_pauses(e, base.silent, shortest, pause)]
-    examples = [example for example in examples if len(example.mel) <= config.max_seconds / frame]
-    console.print(f"{utterances} utterances aligned; {len(examples)} pieces of at most {config.max_seconds:.0f} s")
-
-    steps = _train_acoustic(config, base, examples, deadline)
-    base.acoustic.speaker.centre()
-    folder = config.output / "base"
-    base.state |= {"steps": steps, "corpus": str(config.manifest), "utterances": utterances}
-    save_base(base, folder)
-    if steps < config.acoustic.steps:
-        raise TtsMetaError(f"the time is up; {folder} holds the voice so far, run the same command again to go on")
-    return folder
-
-
-def _aligned(config: PretrainConfig, base: Base, examples: list[Example], console: Console) -> list[Example]:
-    """Examples with durations, aligned once a run; those that do not match their texts are left out and listed."""
-    path = config.output / "durations.safetensors"
-    if not path.exists():
-        aligned = align_examples(examples, base, config.output / "left_out.jsonl")
-        found = {e.id: e.durations for e in track(aligned, "alignment", len(examples), console=console)}
-        with atomic_file(path) as temporary:
-            write_tensors(temporary, found)
-    known = safetensors.torch.load_file(path)
-    return [dataclasses.replace(e, durations=known[e.id]) for e in examples if e.id in known]
+        shortest, pause = round(config.piece_seconds / frame), max(1, round(config.pause_seconds / frame))
+        pieces = Pieces.cut(store, durations, base.silent, shortest, pause)
+    else:
+        pieces = Pieces.whole(store, durations, np.flatnonzero(durations.known).tolist())
+    pieces = pieces.where(pieces.frames <= config.max_seconds / frame)
+    utterances = int(durations.known.sum())
+    console.print(f"{utterances} utterances aligned; {len(pieces)} pieces of at most {config.max_seconds:.0f} s")
+    return pieces
 
 
 def _claim_folder(config: PretrainConfig) -> None:
     """Write the resolved configuration, or check that the folder was begun with the same one."""
     path = config.output / "config.json"
     # How long and on what a run computes may change between its parts; what it computes may not.
-    text = dump_config(config.model_copy(update={"hours": 0.0, "threads": 0, "device": "cpu"}))
+    text = dump_config(config.model_copy(update={"hours": 0.0, "threads": 0, "workers": 2, "device": "cpu"}))
     if path.exists() and path.read_text(encoding="utf-8") != text:
         raise TtsMetaError(f"{config.output} holds a run with another configuration; choose another output folder")
     with atomic_file(path) as temporary:
@@ -118,84 +149,110 @@ def _settings(config: PretrainConfig, optimiser: OptimiserConfig, deadline: floa
     )
 
 
-def _train_aligner(config: PretrainConfig, base: Base, examples: list[Example], deadline: float) -> bool:
+def _stream(
+    config: PretrainConfig, base: Base, optimiser: OptimiserConfig, pieces: Pieces, multiple_of: int = 1
+) -> BatchStream:
+    speakers = {name: number for number, name in enumerate(base.speakers)}
+    frames = optimiser.frames_per_batch
+    return BatchStream(pieces, speakers, frames, multiple_of, config.seed, config.workers, config.device)
+
+
+def _train_aligner(config: PretrainConfig, base: Base, store: Store, deadline: float) -> bool:
     """Train the aligner on the bootstrap's durations, then on its own; measure the scores of sentences truly said.
 
     The finished aligner lies in `aligner.safetensors` of the run; later calls only read it.
     """
-    finished = config.output / "aligner.safetensors"
-    if finished.exists():
-        base.aligner.load_state_dict(safetensors.torch.load_file(finished))
-        base.aligner.eval()
-        return True
-    speakers = {name: number for number, name in enumerate(base.speakers)}
-    longest = config.max_seconds / config.base.audio.mel.frame_seconds
-    chosen = [example for example in examples if len(example.mel) <= longest]
-    durations = _remembered(config.output / "bootstrap.safetensors", chosen, base.silent)
-    chosen = [
-        dataclasses.replace(example, durations=durations[example.id]) for example in chosen if example.id in durations
-    ]
-    aligner, settings = base.aligner, _settings(config, config.aligner, deadline)
-    for part in ("aligner_first", "aligner"):
-        if part == "aligner":
-            aligned = [aligner.align(e.mel, e.tokens, base.silent).durations for e in chosen]
-            chosen = [dataclasses.replace(e, durations=d) for e, d in zip(chosen, aligned, strict=True)]
-        aligner.log_prior.copy_(symbol_log_prior([(e.tokens, e.durations) for e in chosen], len(base.symbols)))
-        stream = BatchStream(chosen, speakers, config.aligner.frames_per_batch, 1, config.seed)
-        aligner.to(config.device)
-        folder = config.output / part
-        steps = fit(part, aligner, _aligner_loss(aligner), stream, settings, folder, config.base.audio.mel)
-        aligner.cpu().eval()
-        if steps < config.aligner.steps:
+    finished, aligner = config.output / "aligner.safetensors", base.aligner
+    if not agree(finished.exists()):
+        longest = config.max_seconds / config.base.audio.mel.frame_seconds
+        chosen = np.flatnonzero(store.frames <= longest)
+        chosen = chosen[:: max(1, len(chosen) // _ALIGNER_UTTERANCES)].tolist()
+        unaligned = Pieces.whole(store, Durations.of(store, ()), chosen)
+        durations = _once(
+            config.output / "bootstrap.safetensors",
+            store,
+            lambda: zip(chosen, bootstrap_durations(unaligned, base.silent), strict=True),
+        )
+        if not _fit_aligner("aligner_first", config, base, store, durations, deadline):
             return False
-    scores = [aligner.align(e.mel, e.tokens, base.silent).score for e in chosen[:: len(chosen) // 400 + 1]]
-    aligner.score_range.copy_(torch.tensor(scores).quantile(torch.tensor([_SCORE_QUANTILE, 0.5])))
-    with atomic_file(finished) as temporary:
-        write_tensors(temporary, aligner.state_dict())
+        known = np.flatnonzero(durations.known).tolist()
+        durations = _once(
+            config.output / "realigned.safetensors",
+            store,
+            lambda: ((n, aligner.align(store[n].mel, store[n].tokens, base.silent).durations) for n in known),
+        )
+        if not _fit_aligner("aligner", config, base, store, durations, deadline):
+            return False
+        if is_first():
+            some = [store[n] for n in known[:: len(known) // 400 + 1]]
+            scores = [aligner.align(e.mel, e.tokens, base.silent).score for e in some]
+            aligner.score_range.copy_(torch.tensor(scores).quantile(torch.tensor([_SCORE_QUANTILE, 0.5])))
+            with atomic_file(finished) as temporary:
+                write_tensors(temporary, aligner.state_dict())
+        wait()
+    aligner.load_state_dict(safetensors.torch.load_file(finished))
+    aligner.eval()
     return True
+
+
+def _fit_aligner(
+    part: str, config: PretrainConfig, base: Base, store: Store, durations: Durations, deadline: float
+) -> bool:
+    """Train the aligner on the utterances that have durations; whether all its steps are done."""
+    aligner, known = base.aligner, np.flatnonzero(durations.known).tolist()
+    stream = _stream(config, base, config.aligner, Pieces.whole(store, durations, known))
+    taught = np.repeat(durations.known, store.symbols)
+    pair = torch.from_numpy(store.tokens[taught].astype(np.int64)), torch.from_numpy(durations.frames[taught])
+    aligner.log_prior.copy_(symbol_log_prior([pair], len(base.symbols)))
+    aligner.to(config.device)
+    settings, folder = _settings(config, config.aligner, deadline), config.output / part
+    steps = fit(part, aligner, _aligner_loss(aligner), stream, settings, folder, config.base.audio.mel)
+    aligner.cpu().eval()
+    return steps == config.aligner.steps
 
 
 def _aligner_loss(aligner: Aligner) -> Callable[[Batch, int], tuple[Tensor, dict[str, Tensor]]]:
     return lambda batch, step: (aligner_loss(aligner, batch), {})
 
 
-def _remembered(path: Path, examples: list[Example], silent: Tensor) -> dict[str, Tensor]:
-    """The bootstrap's durations by utterance, computed once a run; utterances too short for their text are missing."""
-    if not path.exists():
-        found = bootstrap_durations(examples, silent)
-        known = {e.id: durations for e, durations in zip(examples, found, strict=True) if durations is not None}
-        with atomic_file(path) as temporary:
-            write_tensors(temporary, known)
-    return safetensors.torch.load_file(path)
-
-
-def _train_acoustic(config: PretrainConfig, base: Base, examples: list[Example], deadline: float) -> int:
-    """Train the acoustic model and return the steps done."""
-    model = base.acoustic
-    frames = torch.cat([example.mel for example in examples[::10]])
-    model.mel_mean.copy_(frames.mean(0))
-    # A band that holds nothing in this corpus, as above 4 kHz on the telephone, has no scale of its own.
-    model.mel_scale.copy_(frames.std(0).clamp(min=0.1))
-    model.to(config.device)
-    speakers = {name: number for number, name in enumerate(base.speakers)}
-    training = [example for number, example in enumerate(examples) if number % _VALIDATION_EVERY]
-    validation = collate(examples[::_VALIDATION_EVERY], speakers, model.reduction)
-    stream = BatchStream(training, speakers, config.acoustic.frames_per_batch, model.reduction, config.seed)
-    n_mels = config.base.audio.mel.n_mels
-    vocoder = load_vocoder() if config.sentences and config.sample_every <= config.acoustic.steps else None
+def acoustic_objective(
+    model: AcousticModel, log_every: int = 1
+) -> Callable[[Batch, int], tuple[Tensor, dict[str, Tensor]]]:
+    """What pretraining minimises, one process's share of it where several have a part of the batch, and scalars."""
 
     def loss(batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         output = model(batch)
         nll = acoustic_loss(model, output, batch)
-        per_symbol = nll.duration / nll.symbols
+        share = dataclasses.replace(nll, frames=batch.all_frames, symbols=batch.all_symbols)
+        if (step + 1) % log_every:
+            return share.per_unit(model.n_mels), {}
         scalars = {
-            "mel_nll": nll.mel / nll.frames / n_mels,
-            "duration_nll": per_symbol,
+            "mel_nll": nll.mel / nll.frames / model.n_mels,
+            "duration_nll": nll.duration / nll.symbols,
             "mel_l1": mel_l1(output, batch),
         }
-        return nll.per_unit(n_mels), scalars
+        return share.per_unit(model.n_mels), scalars
 
-    def sample(log: RunLog, step: int) -> None:
+    return loss
+
+
+def _train_acoustic(config: PretrainConfig, base: Base, pieces: Pieces, deadline: float) -> int:
+    """Train the acoustic model and return the steps done."""
+    model = base.acoustic
+    number = np.arange(len(pieces))
+    kept = number % max(_VALIDATION_EVERY, len(pieces) // _VALIDATION_MOST) == 0
+    stream = _stream(config, base, config.acoustic, pieces.where(~kept), model.reduction)
+    validation = collate(pieces.where(kept)[:], stream.speakers, model.reduction)
+    frames = torch.cat([pieces[n].mel for n in range(0, len(pieces), max(10, len(pieces) // _MEASURED_PIECES))])
+    model.mel_mean.copy_(frames.mean(0))
+    # A band that holds nothing in this corpus, as above 4 kHz on the telephone, has no scale of its own.
+    model.mel_scale.copy_(frames.std(0).clamp(min=0.1))
+    model.to(config.device)
+    n_mels = config.base.audio.mel.n_mels
+    speaks = is_first() and config.sentences and config.sample_every <= config.acoustic.steps
+    vocoder = load_vocoder() if speaks else None
+
+    def sample(log: Log, step: int) -> None:
         batch = validation.to(config.device)
         output = model(batch)
         nll = acoustic_loss(model, output, batch)
@@ -216,7 +273,15 @@ def _train_acoustic(config: PretrainConfig, base: Base, examples: list[Example],
                 if vocoder is not None:
                     log.audio(f"sentence_{number}/{voice}", vocoder(mel[None].cpu())[0], vocoder.sample_rate, step)
 
-    settings = _settings(config, config.acoustic, deadline)
-    steps = fit("acoustic", model, loss, stream, settings, config.output / "acoustic", config.base.audio.mel, sample)
+    steps = fit(
+        "acoustic",
+        model,
+        acoustic_objective(model, config.log_every),
+        stream,
+        _settings(config, config.acoustic, deadline),
+        config.output / "acoustic",
+        config.base.audio.mel,
+        sample,
+    )
     model.cpu().eval()
     return steps

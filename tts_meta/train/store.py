@@ -1,0 +1,117 @@
+"""A run's utterances on disk: what is asked for is read, so that memory does not grow with the corpus.
+
+A folder holds `mel.float16`, the frames of all utterances one after the other `(F, M)`, `tokens.npy` `(S,)` and
+`ends.npy` `(U + 1, 2)`, where each utterance begins in both, and `names.json`. All processes map the same files.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import safetensors.numpy
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tts_meta.corpus import Example
+from tts_meta.errors import TtsMetaError
+from tts_meta.files import atomic_file, atomic_folder
+
+Ints = NDArray[np.integer[Any]]
+
+
+def write_store(folder: Path, examples: Iterable[Example]) -> None:
+    """Write examples, one in memory at a time, whole or not at all; their durations are not kept."""
+    ids, speakers, tokens, ends, bands = [], [], [], [(0, 0)], 0
+    with atomic_folder(folder) as temporary:
+        with open(temporary / "mel.float16", "wb") as mels:
+            for example in examples:
+                example.mel.half().numpy().tofile(mels)
+                ids.append(example.id)
+                speakers.append(example.speaker)
+                tokens.append(example.tokens.numpy().astype(np.int16))
+                ends.append((ends[-1][0] + len(example.mel), ends[-1][1] + len(example.tokens)))
+                bands = example.mel.shape[1]
+        if not ids:
+            raise TtsMetaError("no utterance is left to train on; give a larger corpus")
+        np.save(temporary / "tokens.npy", np.concatenate(tokens))
+        np.save(temporary / "ends.npy", np.array(ends))
+        names = {"ids": ids, "speakers": speakers, "bands": bands}
+        (temporary / "names.json").write_text(json.dumps(names, ensure_ascii=False), encoding="utf-8")
+
+
+class Store(Sequence[Example]):
+    """The utterances of a folder that `write_store` wrote, as examples without durations.
+
+    frames, symbols: how long each is, `(U,)`. tokens: the symbols of all, `(S,)`, those of utterance n from
+    `starts[n]` to `starts[n + 1]`. Raises TtsMetaError where a file is missing or damaged.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            names = json.loads((folder / "names.json").read_text(encoding="utf-8"))
+            self.ids: list[str] = names["ids"]
+            self.speakers: list[str] = names["speakers"]
+            ends = np.load(folder / "ends.npy")
+            # Copy-on-write, since torch takes no read-only arrays; nothing is ever written.
+            self.tokens: Ints = np.asarray(np.load(folder / "tokens.npy", mmap_mode="c"))
+            self._mel = np.asarray(
+                np.memmap(folder / "mel.float16", np.float16, "c", shape=(ends[-1, 0], names["bands"]))
+            )
+        except (OSError, ValueError, KeyError) as error:
+            raise TtsMetaError(f"{folder}: damaged utterances ({error}); delete the folder to make it anew") from error
+        self._frame_starts, self.starts = ends.T
+        self.frames, self.symbols = np.diff(ends, axis=0).T
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @overload
+    def __getitem__(self, number: int) -> Example: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[Example]: ...
+    def __getitem__(self, number: int | slice) -> Example | list[Example]:
+        if isinstance(number, slice):
+            return [self[n] for n in range(*number.indices(len(self)))]
+        n = range(len(self))[number]
+        tokens = torch.from_numpy(self.tokens[self.starts[n] : self.starts[n + 1]].astype(np.int64))
+        mel = self.mel(n, 0, int(self.frames[n]))
+        return Example(self.ids[n], self.speakers[n], tokens, torch.zeros_like(tokens), mel)
+
+    def mel(self, n: int, begin: int, end: int) -> Tensor:
+        """Frames `begin` to `end` of utterance n, read now, float32 `(end - begin, M)`."""
+        start = self._frame_starts[n]
+        return torch.from_numpy(self._mel[start + begin : start + end]).float()
+
+
+@dataclass(frozen=True)
+class Durations:
+    """Frames of each symbol of a store, int32 `(S,)`, of those utterances that have them: known `(U,)` bool."""
+
+    frames: NDArray[np.int32]
+    known: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, store: Store, found: Iterable[tuple[int, Tensor | None]]) -> Durations:
+        """From durations `(N,)`, or None, of utterances by number."""
+        frames, known = np.zeros(len(store.tokens), np.int32), np.zeros(len(store), bool)
+        for n, durations in found:
+            if durations is not None:
+                frames[store.starts[n] : store.starts[n + 1]] = durations.numpy()
+                known[n] = True
+        return cls(frames, known)
+
+    @classmethod
+    def load(cls, path: Path) -> Durations:
+        """Read what `save` wrote."""
+        return cls(**safetensors.numpy.load_file(path))
+
+    def save(self, path: Path) -> None:
+        """Write a safetensors file, whole or not at all."""
+        with atomic_file(path) as temporary:
+            temporary.write_bytes(safetensors.numpy.save({"frames": self.frames, "known": self.known}))
