@@ -10,6 +10,7 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -18,7 +19,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from tts_meta.config import Section
-from tts_meta.meta import LearnerSettings, MetaLearner, Task
+from tts_meta.meta import Diverged, LearnerSettings, MetaLearner, Task
 from tts_meta.meta.problem import LossFunction
 from tts_meta.models.partition import Partition
 
@@ -122,15 +123,22 @@ def meta_train(
 
 
 def adaptation_curve(learner: MetaLearner, tasks: Sequence[Task], at: Sequence[int]) -> Tensor:
-    """Query losses after each number of inner steps in `at`, `(len(at), T)` nats; all tasks side by side."""
+    """Query losses after each number of inner steps in `at`, `(len(at), T)` nats; not finite where a task diverged."""
+    # As many at once as stay in a core's cache.
+    return torch.cat([_curve(learner, tasks[i : i + 250], at) for i in range(0, len(tasks), 250)], 1)
+
+
+def _curve(learner: MetaLearner, tasks: Sequence[Task], at: Sequence[int]) -> Tensor:
+    """The same, all tasks side by side."""
     query, found = [task.query for task in tasks], {}
 
     def look(step: int, params: Tensor) -> None:
         if step in at:
             found[step] = learner.score(params, query)
 
-    learner.adapt_many(tasks, max(at), look)
-    return torch.stack([found[step] for step in at])
+    with suppress(Diverged):  # every task did: the steps that are left stay NaN
+        learner.adapt_many(tasks, max(at), look)
+    return torch.stack([found[step] if step in found else torch.full((len(tasks),), torch.nan) for step in at])
 
 
 def in_processes(work: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterator[tuple[Job, Result]]:
