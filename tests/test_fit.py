@@ -18,7 +18,7 @@ from tts_meta.audio import FeatureCache
 from tts_meta.config import MelConfig, OptimiserConfig
 from tts_meta.corpus import Batch, Manifest
 from tts_meta.errors import TtsMetaError
-from tts_meta.report.tensorboard import RunLog
+from tts_meta.report.tensorboard import Log
 from tts_meta.train import fit as fit_module
 from tts_meta.train.checkpoints import load_checkpoint, save_checkpoint
 from tts_meta.train.data import BatchStream, align_examples, load_examples
@@ -73,7 +73,7 @@ def toy_loss(model: Toy) -> Callable[[Batch, int], tuple[Tensor, dict[str, Tenso
     return loss
 
 
-def train(folder: Path, settings: FitSettings = SETTINGS, sample: Callable[[RunLog, int], None] | None = None) -> Toy:
+def train(folder: Path, settings: FitSettings = SETTINGS, sample: Callable[[Log, int], None] | None = None) -> Toy:
     """Run or go on with a run in `folder`; the random state is that of a new process."""
     model = toy()
     torch.manual_seed(1)
@@ -136,7 +136,7 @@ def test_what_is_left_in_the_model_is_the_moving_average_in_evaluation_mode(whol
 def test_sampling_sees_the_average_and_does_not_disturb_the_training(whole: Toy, tmp_path: Path) -> None:
     seen: list[int] = []
 
-    def sample(log: RunLog, step: int) -> None:
+    def sample(log: Log, step: int) -> None:
         torch.randn(1000)
         assert torch.is_inference_mode_enabled()
         log.scalar("validation/x", 1.0, step)
@@ -235,6 +235,7 @@ def test_an_average_without_memory_is_the_model() -> None:
 def test_batches_go_on_from_any_place_as_they_would_have(epoch: int, position: int) -> None:
     places, whole = [], []
     for at, after, batch in stream().batches(0, 0):
+        assert batch is not None
         places.append((at, after))
         whole.append(batch.ids)
         if at > 4:
@@ -243,15 +244,15 @@ def test_batches_go_on_from_any_place_as_they_would_have(epoch: int, position: i
     for (at, after, batch), place, ids in zip(
         stream().batches(epoch, position), places[start:], whole[start:], strict=False
     ):
-        assert (at, after) == place and batch.ids == ids
+        assert (at, after) == place and batch is not None and batch.ids == ids
     ends = [n for n, (at, _) in enumerate(places) if at == 1]
     assert sorted(chain.from_iterable(whole[n] for n in ends)) == [f"ann-{n}" for n in range(7)], "all once an epoch"
 
 
 def test_a_place_at_the_end_of_an_epoch_is_the_start_of_the_next() -> None:
-    first = next(stream().batches(1, 0))
+    first = zip_first(stream().batches(1, 0), 1)[0]
     length = max(after for at, after, _ in zip_first(stream().batches(0, 0), 20) if at == 0)
-    at, after, batch = next(stream().batches(0, length))
+    at, after, batch = zip_first(stream().batches(0, length), 1)[0]
     assert (at, after) == (1, 1) and batch.ids == first[2].ids
 
 

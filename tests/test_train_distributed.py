@@ -1,0 +1,210 @@
+"""Two processes train as one: the same gradients, the same voice."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+from faults import interrupted
+from helpers import random_example, tiny_base, tiny_config, tone_corpus, tone_sentence
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.multiprocessing.spawn import spawn
+
+from tts_meta.config import PretrainConfig, dump_config, parse_config
+from tts_meta.corpus import Batch
+from tts_meta.train import pretrain
+from tts_meta.train.aligner import aligner_loss
+from tts_meta.train.data import BatchStream
+from tts_meta.train.distributed import add_gradients, agree, is_first, place, total, wait
+from tts_meta.train.pretrain import acoustic_objective
+
+BATCHES = 4
+
+
+def stream(multiple_of: int) -> BatchStream:
+    """Batches of sentences of unlike lengths; the longest sentence is alone in its own."""
+    base = tiny_base()
+    sentences = [tone_sentence(number, words=1 + number % 4) for number in range(11)]
+    sentences.append(tone_sentence(99, words=25))
+    examples = [random_example(base, text, n, ("ann", "ben")[n % 2]) for n, text in enumerate(sentences)]
+    return BatchStream(examples, {"ann": 0, "ben": 1}, 150, multiple_of, seed=0)
+
+
+def models() -> dict[str, tuple[nn.Module, Callable[[Batch, int], tuple[Tensor, dict[str, Tensor]]], BatchStream]]:
+    """Each model without dropout, its loss and its batches."""
+    base = tiny_base()
+    for model in (base.acoustic, base.aligner):
+        model.requires_grad_(True)
+    return {
+        "acoustic": (base.acoustic, acoustic_objective(base.acoustic), stream(base.acoustic.reduction)),
+        "aligner": (base.aligner, lambda batch, step: (aligner_loss(base.aligner, batch), {}), stream(1)),
+    }
+
+
+def gradients(name: str) -> list[dict[str, Tensor]]:
+    """Of every batch: the gradient, the loss, and how many sentences this process had."""
+    model, loss, batches = models()[name]
+    found = []
+    for _, (_, _, batch) in zip(range(BATCHES), batches.batches(0, 0), strict=False):
+        model.zero_grad()
+        value = torch.zeros(())
+        if batch is not None:
+            value = loss(batch, 0)[0]
+            value.backward()
+        add_gradients(model.parameters())
+        grads = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+        rows = torch.tensor(0 if batch is None else len(batch))
+        found.append(grads | {"loss": total(value), "own": rows, "rows": total(rows)})
+    return found
+
+
+def worker(rank: int, folder: str) -> None:
+    """One of the processes: what the tests look at, in one file."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+    found: dict[str, Any] = {name: gradients(name) for name in models()}
+    wait()
+    found |= {"place": place(), "first": is_first(), "votes": [agree(True), agree(rank == 0), agree(False)]}
+    torch.save(found, Path(folder) / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """What each of two processes found."""
+    folder = tmp_path_factory.mktemp("processes")
+    spawn(worker, (str(folder),), nprocs=2)
+    return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
+
+
+@pytest.mark.parametrize("name", ["acoustic", "aligner"])
+def test_two_processes_find_the_gradient_of_one_on_the_whole_batch(name: str, both: list[dict[str, Any]]) -> None:
+    alone = gradients(name)
+    for one, first, second in zip(alone, both[0][name], both[1][name], strict=True):
+        assert one.keys() == first.keys()
+        norm = torch.cat([value.flatten() for key, value in one.items() if key not in ("own", "rows")]).norm()
+        for key in one.keys() - {"own"}:
+            assert torch.equal(first[key], second[key])  # bit for bit, or they would drift apart
+            torch.testing.assert_close(first[key], one[key], rtol=1e-5, atol=1e-6 * float(norm))
+        assert int(first["own"] + second["own"]) == int(one["own"])
+    shares = [
+        (int(first["own"]), int(second["own"])) for first, second in zip(both[0][name], both[1][name], strict=True)
+    ]
+    assert (1, 0) in shares, "a batch of which the second process has nothing"
+    assert all(first - second in (0, 1) for first, second in shares)
+
+
+def test_processes_know_their_place_and_go_on_only_where_all_agree(both: list[dict[str, Any]]) -> None:
+    assert [found["place"] for found in both] == [(0, 2), (1, 2)]
+    assert [found["first"] for found in both] == [True, False]
+    assert [found["votes"] for found in both] == [[True, False, False]] * 2
+    assert place() == (0, 1) and is_first() and agree(True) and not agree(False)
+
+
+def recipe(folder: Path, output: Path, **changes: object) -> PretrainConfig:
+    """Pretraining without dropout, which each process draws for itself."""
+    config = tiny_config().model_dump()
+    acoustic = config["acoustic"]
+    acoustic["encoder"]["dropout"] = acoustic["duration"]["dropout"] = acoustic["decoder"]["prenet_dropout"] = 0.0
+    data = {
+        "manifest": folder / "manifest.jsonl",
+        "output": output,
+        "cache": folder / "cache",
+        "base": config,
+        "aligner": {"steps": 5, "frames_per_batch": 400, "learning_rate": 2e-3, "warmup": 2},
+        "acoustic": {"steps": 12, "frames_per_batch": 300, "learning_rate": 2e-3, "warmup": 2},
+        "ema": 0.9,
+        "piece_seconds": 0.6,
+        "pause_seconds": 0.05,
+        "threads": 1,
+        "log_every": 3,
+        "save_every": 4,
+        "sentences": [],
+    }
+    return parse_config(data | changes, PretrainConfig, "recipe")
+
+
+def pretrain_in_two(config: PretrainConfig, folder: Path, updates: int = 1000) -> subprocess.CompletedProcess[str]:
+    """Run under torchrun; both processes die at the update after so many."""
+    (folder / "recipe.json").write_text(dump_config(config))
+    worker = folder / "worker.py"
+    worker.write_text(
+        f"""import sys
+sys.path.append({str(Path(__file__).parent)!r})
+import helpers
+from tts_meta.config import PretrainConfig, load_config
+from tts_meta.train import pretrain
+from tts_meta.train.optimiser import MovingAverage
+update, left = MovingAverage.update, [None] * {updates}
+def dies(*given):
+    left.pop()
+    update(*given)
+MovingAverage.update = dies
+pretrain(load_config({str(folder / "recipe.json")!r}, PretrainConfig))
+"""
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(worker)]
+    return subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("corpus")
+    tone_corpus(folder, utterances=8)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def alone(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run in one process."""
+    output = tmp_path_factory.mktemp("alone") / "run"
+    pretrain(recipe(corpus, output))
+    return output
+
+
+def weights(run: Path, stage: str, kind: str = "model") -> Tensor:
+    """All weights of a stage at its last checkpoint, or their moving average, as one vector."""
+    tensors = load_file(run / stage / "training" / "tensors.safetensors")
+    return torch.cat([tensors[name].flatten() for name in sorted(tensors) if name.startswith(f"{kind}.")])
+
+
+def assert_same_run(found: Path, alone: Path) -> None:
+    """Both took the same steps: what the kinks of L1 make of rounding is far less than the weights' last few steps."""
+    for stage in ("aligner_first", "aligner", "acoustic"):
+        one, two = (json.loads((run / stage / "training" / "state.json").read_text()) for run in (alone, found))
+        assert one == two
+        moved = (weights(alone, stage) - weights(alone, stage, "average")).norm()
+        assert 0 < moved and (weights(found, stage) - weights(alone, stage)).norm() < 0.02 * moved
+
+
+def test_two_processes_train_the_voice_of_one_and_only_the_first_speaks(
+    corpus: Path, alone: Path, tmp_path: Path
+) -> None:
+    done = pretrain_in_two(recipe(corpus, tmp_path / "run"), tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert_same_run(tmp_path / "run", alone)
+    assert done.stderr.count("acoustic 12/12") == 1 and done.stderr.count("utterances aligned") == 1
+    assert len(list((tmp_path / "run" / "acoustic").glob("events*"))) == 1
+    files = [{str(path.relative_to(run)) for path in run.rglob("*")} for run in (alone, tmp_path / "run")]
+    assert {name for name in files[0] ^ files[1] if "tfevents" not in name} == set()
+
+
+def test_another_number_of_processes_goes_on_with_a_run(corpus: Path, alone: Path, tmp_path: Path) -> None:
+    """One process dies while it trains the aligner, two that go on die in the acoustic model, one ends it."""
+    config = recipe(corpus, tmp_path / "run")
+    with interrupted(updates=8):
+        pretrain(config)
+    died = pretrain_in_two(config, tmp_path, updates=5 + 6)
+    assert died.returncode != 0 and "pop from empty list" in died.stderr
+    assert json.loads((tmp_path / "run" / "acoustic" / "training" / "state.json").read_text())["step"] == 4
+    pretrain(config)
+    assert_same_run(tmp_path / "run", alone)
