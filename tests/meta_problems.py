@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -89,6 +90,12 @@ def regression_task(seed: int, dtype: torch.dtype = torch.float64) -> Task:
     x = torch.rand(11, 1, generator=generator, dtype=torch.float64) * 4 - 2
     x, y = x.to(dtype), (height * torch.sin(x - phase)).to(dtype)
     return Task((x[:6], y[:6]), (x[6:], y[6:]), name=f"sinusoid {seed}")
+
+
+def spoiled(task: Task, part: Literal["support", "query"], value: float = math.nan) -> Task:
+    """A task of `regression_task` whose support or query has targets that are not finite."""
+    x, y = getattr(task, part)
+    return replace(task, **{part: (x, torch.full_like(y, value))})
 
 
 def problem_of(

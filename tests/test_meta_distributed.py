@@ -1,17 +1,15 @@
-"""Two processes take the steps that one takes; they share tasks, not gradients of unfinished sums."""
+"""Two processes take the steps that one takes, however the tasks fall to them."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
-from meta_problems import make_learner, net_of, regression_loss, regression_task
-from torch.multiprocessing.spawn import spawn
+from meta_problems import make_learner, net_of, regression_loss, regression_task, spoiled
+from processes import in_two_processes
 
 from tts_meta.meta import Diverged, LearnerSettings, Task
 
@@ -29,10 +27,7 @@ def tasks_of(kind: str, dtype: torch.dtype) -> list[Task]:
         kind
     ]
     tasks = [regression_task(seed, dtype) for seed in range(count)]
-    for number in bad:
-        x, y = tasks[number].support
-        tasks[number] = replace(tasks[number], support=(x, y * torch.nan))
-    return tasks
+    return [spoiled(task, "support") if number in bad else task for number, task in enumerate(tasks)]
 
 
 KINDS = ("odd", "fewer", "one-bad", "idle")
@@ -66,26 +61,21 @@ def diverged_after() -> int:
     return 0
 
 
-def worker(rank: int, folder: str) -> None:
-    """One of the processes: everything that the tests look at, in one file."""
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+def everything() -> dict[str, Any]:
+    """All that the tests look at."""
     found: dict[str, Any] = {
         f"{name} {kind} {precision}": trained(name, kind, precision)
         for name in NAMES
         for kind in KINDS
         for precision in DTYPES
     }
-    torch.save(found | {"diverged": diverged_after()}, Path(folder) / f"{rank}.pt")
-    dist.destroy_process_group()
+    return found | {"diverged": diverged_after()}
 
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What each of two processes found."""
-    folder = tmp_path_factory.mktemp("processes")
-    spawn(worker, (str(folder),), nprocs=2)
-    return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
+    return in_two_processes(everything, tmp_path_factory.mktemp("processes"))
 
 
 @pytest.mark.parametrize("precision", DTYPES)

@@ -2,13 +2,14 @@
 
 from tts_meta.meta.gradients import Implicit, Joint, MetaGradient, MetaParams, Reptile, ShrinkageReptile, Unrolled
 from tts_meta.meta.inner import Adam, Diverged, GradientDescent, Trace, solve
-from tts_meta.meta.learner import Adapted, MetaLearner, MetaStep
+from tts_meta.meta.learner import Adapted, MetaLearner
 from tts_meta.meta.learners import LEARNERS, LearnerSettings, Preset
 from tts_meta.meta.linear import ConjugateGradient, Neumann, Outcome, Solution
 from tts_meta.meta.parameters import Layout, Params
 from tts_meta.meta.prior import ShrinkagePrior
 from tts_meta.meta.problem import Problem, Task
 from tts_meta.meta.steps import StepSizes
+from tts_meta.meta.totals import MetaStep
 
 __all__ = [
     "LEARNERS",

@@ -66,9 +66,10 @@ class MetaGradient:
 
     @property
     def finite(self) -> bool:
-        """Whether every number of the gradient and every loss is."""
+        """Whether every number of it is."""
         # The extremes of a vector with NaN are NaN; nothing of its size is written.
-        ends = [torch.stack(v.detach().aminmax()) for v in (*self.gradient, self.after) if v.numel()]
+        numbers = (*self.gradient, self.before, self.after, self.stationarity, self.residual)
+        ends = [torch.stack(v.detach().aminmax()) for v in numbers if v.numel()]
         return bool(torch.stack([end.isfinite().all() for end in ends]).all())
 
 

@@ -151,7 +151,7 @@ def solve(
         losses = nll(point, step)
         losses_before[step] = losses.detach()
         if not torch.isfinite(losses_before[step]).any():
-            raise Diverged(f"the loss is not finite after {step} steps; lower the inner learning rate")
+            raise Diverged(_not_finite(step))
         gradient = torch.autograd.grad(losses.sum(), point, create_graph=order == 2, materialize_grads=True)[0]
         rate = rates(step)
         if order == 0:
@@ -161,7 +161,13 @@ def solve(
             carried, state = solver.step(carried, gradient, state, step + 1, rate, precision)
             params = carried if carries_params else start + carried
     if not torch.isfinite(params.detach()).all(-1).any():
-        raise Diverged(f"the loss is not finite after {steps} steps; lower the inner learning rate")
+        raise Diverged(_not_finite(steps))
     if observe is not None:
         observe(steps, params.detach())
     return [carried] if order == 0 else [*kept, params], Trace(losses_before)
+
+
+def _not_finite(steps: int) -> str:
+    if not steps:
+        return "the loss is not finite before the first step; check the data and the model"
+    return f"the loss is not finite after {steps} steps; lower the inner learning rate"

@@ -7,9 +7,8 @@ processes must be given the same tasks.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
@@ -19,11 +18,11 @@ from tts_meta.errors import UsageError
 from tts_meta.meta.gradients import GradientRule, InnerLoop, MetaGradient, MetaParams, check_rule
 from tts_meta.meta.inner import SOLVERS, Diverged, solve
 from tts_meta.meta.learners import LearnerSettings, Preset, preset_of
-from tts_meta.meta.linear import Outcome
 from tts_meta.meta.parameters import Layout, ModuleLike, Params, match_modules, parameters_of
 from tts_meta.meta.prior import MAX_LOG_VARIANCE, MIN_LOG_VARIANCE, ShrinkagePrior, hyperprior_nll
 from tts_meta.meta.problem import LossFunction, Problem, Task, check_query
 from tts_meta.meta.steps import StepSizes
+from tts_meta.meta.totals import MetaStep, Totals
 
 _PATIENCE = 10
 """Meta-steps in a row without one finite task after which training stops."""
@@ -35,25 +34,6 @@ class Adapted:
 
     params: Params
     losses: Tensor
-
-
-@dataclass(frozen=True)
-class MetaStep:
-    """What a meta-step did; losses are query sums in nats, means over the finite tasks.
-
-    before, after: at φ and at θ̂. stationarity, residual: means, of the inner and of the linear solve. products: with
-    Hessians, in all. outcomes: linear solves by how they ended. skipped: tasks that were not finite.
-    """
-
-    tasks: int
-    skipped: int
-    before: float
-    after: float
-    gradient_norm: float
-    stationarity: float
-    residual: float
-    products: int
-    outcomes: Mapping[str, int] = field(default_factory=dict)
 
 
 class MetaLearner(nn.Module):
@@ -135,7 +115,7 @@ class MetaLearner(nn.Module):
         check_query(tasks)
         rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
         mine = tasks[rank::world]
-        totals = _Totals(self._phi())
+        totals = Totals(self._phi())
         rule = self._rule()
         for start in range(0, len(mine), self.tasks_at_once):
             for part in self._finite_parts(rule, mine[start : start + self.tasks_at_once]):
@@ -147,7 +127,8 @@ class MetaLearner(nn.Module):
         self.progress[0] += 1
         self.progress[1] = 0 if counted else self.progress[1] + 1
         if self.progress[1] >= _PATIENCE:
-            raise Diverged(f"no task was finite in {_PATIENCE} meta-steps; lower inner_rate, outer_rate or variance")
+            advice = "check the data, or lower inner_rate, outer_rate or variance"
+            raise Diverged(f"no task was finite in {_PATIENCE} meta-steps; {advice}")
         return totals.result(len(tasks))
 
     def adapt(self, support: Task, steps: int, observe: Callable[[int, Tensor], None] | None = None) -> Adapted:
@@ -160,7 +141,10 @@ class MetaLearner(nn.Module):
     def adapt_many(
         self, tasks: Sequence[Task], steps: int, observe: Callable[[int, Tensor], None] | None = None
     ) -> list[Adapted]:
-        """Solve several tasks, side by side where `vectorised`; the same as one by one."""
+        """Solve several tasks, side by side where `vectorised`; the same as one by one.
+
+        A task whose loss stops being finite has NaN in its parameters; raises Diverged where all have.
+        """
         shared, step_sizes = self.shared.detach(), self.step_sizes.detach()
         kept, trace = solve(
             lambda params, step: self.problem.nll(params, shared, [task.at(step) for task in tasks]),
@@ -211,7 +195,7 @@ class MetaLearner(nn.Module):
             group["initial"] = group["lr"]
         return torch.optim.Adam(groups) if s.outer_solver == "adam" else torch.optim.SGD(groups)
 
-    def _move(self, totals: _Totals) -> None:
+    def _move(self, totals: Totals) -> None:
         gradient = totals.mean()
         moves_centre = self.preset.learns_centre
         self.adapted.grad = gradient.adapted if moves_centre else torch.zeros_like(gradient.adapted)
@@ -245,56 +229,6 @@ class MetaLearner(nn.Module):
         self.last_gradient.copy_(gradient)
 
 
-class _Totals:
-    """Sums over tasks as one vector, so that processes add theirs in one all-reduce."""
-
-    _SCALARS = ("count", "before", "after", "stationarity", "residual", "products")
-
-    def __init__(self, meta: MetaParams) -> None:
-        self.sizes = [value.numel() for value in meta]
-        self.shapes = [value.shape for value in meta]
-        self.kinds = list(Outcome)
-        extra = len(self._SCALARS) + len(self.kinds)
-        self.vector = torch.zeros(sum(self.sizes) + extra, dtype=meta.adapted.dtype, device=meta.adapted.device)
-
-    def add(self, part: MetaGradient) -> None:
-        numbers = [len(part.after), *(float(v.sum()) for v in (part.before, part.after))]
-        numbers += [float(part.stationarity.sum()), float(part.residual.sum()), part.products]
-        numbers += [part.outcomes.count(kind) for kind in self.kinds]
-        flat = [value.detach().flatten() for value in part.gradient]
-        self.vector += torch.cat([*flat, torch.tensor(numbers, dtype=self.vector.dtype, device=self.vector.device)])
-
-    def reduce(self, world: int) -> None:
-        if world > 1:
-            dist.all_reduce(self.vector)
-
-    @property
-    def count(self) -> float:
-        return self._scalar("count")
-
-    def mean(self) -> MetaParams:
-        parts = (self.vector[: sum(self.sizes)] / self.count).split(self.sizes)
-        return MetaParams(*(part.reshape(shape) for part, shape in zip(parts, self.shapes, strict=True)))
-
-    def result(self, tasks: int) -> MetaStep:
-        count = max(self.count, 1)
-        names = self.vector[-len(self.kinds) :].tolist()
-        return MetaStep(
-            tasks=tasks,
-            skipped=tasks - int(self.count),
-            before=self._scalar("before") / count,
-            after=self._scalar("after") / count,
-            gradient_norm=float(self.vector[: self.sizes[0] + self.sizes[1]].norm() / count),
-            stationarity=self._scalar("stationarity") / count,
-            residual=self._scalar("residual") / count,
-            products=int(self._scalar("products")),
-            outcomes=dict(Counter({k.name.lower(): int(n) for k, n in zip(self.kinds, names, strict=True) if n})),
-        )
-
-    def _scalar(self, name: str) -> float:
-        return float(self.vector[sum(self.sizes) + self._SCALARS.index(name)])
-
-
 def _choose(
     preset: Preset,
     partition: Sequence[ModuleLike],
@@ -302,10 +236,11 @@ def _choose(
     modules: Sequence[str] | None,
 ) -> list[ModuleLike]:
     """The modules that adapt."""
-    if modules is not None:
-        return match_modules(partition, modules)
-    if preset.adapts == "all":
-        return list(partition)
-    if not roles.get(preset.adapts):
-        raise UsageError(f"this learner adapts the {preset.adapts} alone; name its modules by roles")
-    return match_modules(partition, roles[preset.adapts])
+    if modules is None and preset.adapts != "all":
+        modules = roles.get(preset.adapts)
+        if not modules:
+            raise UsageError(f"this learner adapts the {preset.adapts} alone; name its modules by roles")
+    chosen = list(partition) if modules is None else match_modules(partition, modules)
+    if not chosen:
+        raise UsageError("nothing adapts; name at least one module")
+    return chosen

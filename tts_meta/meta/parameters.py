@@ -15,7 +15,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from tts_meta.errors import TtsMetaError
+from tts_meta.errors import TtsMetaError, UsageError
 
 Params = dict[str, Tensor]
 
@@ -43,12 +43,17 @@ class Layout:
     def of(cls, model: nn.Module, modules: Iterable[ModuleLike]) -> Layout:
         """Lay out modules of a model.
 
-        Raises TtsMetaError naming a module without parameters, a parameter in two modules or one the model lacks.
+        Raises TtsMetaError naming a module without parameters, two modules of one name, a parameter in two modules or
+        one the model lacks.
         """
         shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
         owners: dict[str, str] = {}
         chosen = list(modules)
+        seen: set[str] = set()
         for module in chosen:
+            if module.name in seen:
+                raise TtsMetaError(f"two modules are called '{module.name}'; give each a name of its own")
+            seen.add(module.name)
             if not module.parameters:
                 raise TtsMetaError(f"module '{module.name}' has no parameters; leave it out of the partition")
             for name in module.parameters:
@@ -113,10 +118,10 @@ def parameters_of(model: nn.Module, layout: Layout) -> Tensor:
 
 
 def match_modules(modules: Sequence[ModuleLike], names: Iterable[str]) -> list[ModuleLike]:
-    """The modules of these names, in the partition's order. Raises TtsMetaError naming one that does not exist."""
+    """The modules of these names, in the partition's order. Raises UsageError naming one that does not exist."""
     wanted = set(names)
     unknown = wanted - {module.name for module in modules}
     if unknown:
         known = ", ".join(module.name for module in modules)
-        raise TtsMetaError(f"no module '{sorted(unknown)[0]}' in the partition; modules: {known}")
+        raise UsageError(f"no module '{sorted(unknown)[0]}' in the partition; modules: {known}")
     return [module for module in modules if module.name in wanted]

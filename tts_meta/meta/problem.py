@@ -59,18 +59,27 @@ class Problem:
     def nll(self, adapted: Tensor, shared: Tensor, data: Sequence[Any]) -> Tensor:
         """-log p(data_t | θ_t) of tasks with adapted parameters `(T, P)`, shared ones `(Q,)`: `(T,)` nats.
 
-        Raises UsageError where the loss is not a scalar.
+        Raises UsageError where the loss is not a scalar, or does not use the parameters.
         """
         if self.vectorised and len(data) > 1:
-            stacked = stack_data(data)
-            return torch.func.vmap(self._one, in_dims=(0, None, 0), randomness="different")(adapted, shared, stacked)
+            run = torch.func.vmap(self._one, in_dims=(0, None, 0), randomness="different")
+            return run(adapted, shared, stack_data(data))
         if len(data) == 1:  # views, whose derivatives copy nothing
             return self._one(adapted.squeeze(0), shared, data[0]).unsqueeze(0)
         return torch.stack([self._one(row, shared, item) for row, item in zip(adapted.unbind(0), data, strict=True)])
 
     def _one(self, adapted: Tensor, shared: Tensor, data: Any) -> Tensor:
         params = self.adapted.unflatten(adapted) | self.shared.unflatten(shared)
-        value = self.loss(lambda *args: functional_call(self.model, params, args, tie_weights=self._tied), data)
+        called = False
+
+        def call(*args: Any) -> Any:
+            nonlocal called
+            called = True
+            return functional_call(self.model, params, args, tie_weights=self._tied)
+
+        value = self.loss(call, data)
+        if not called:  # its gradient would be zero, or that of the model's own weights
+            raise UsageError("the loss must call the model by its first argument, which has the task's parameters")
         if not isinstance(value, Tensor) or value.ndim != 0:
             shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
             raise UsageError(f"the loss must return a scalar tensor, the sum over the data; it returned {shape}")
@@ -89,19 +98,30 @@ def check_query(tasks: Sequence[Task]) -> None:
 def stack_data(data: Sequence[Any]) -> Any:
     """Data of several tasks with a leading task axis: tensors are stacked, in tuples and dicts too.
 
-    Raises UsageError for anything else, or where shapes differ.
+    Raises UsageError for anything else, or where tasks differ in more than values.
     """
     first = data[0]
+    kinds = sorted({type(item).__name__ for item in data})
+    if len(kinds) > 1:
+        raise UsageError(_unlike(f"data of types {' and '.join(kinds)}"))
     if isinstance(first, Tensor):
-        shapes = {tuple(item.shape) for item in data}
+        shapes = sorted({tuple(item.shape) for item in data})
         if len(shapes) > 1:
-            raise UsageError(
-                f"tasks of different shapes {sorted(shapes)} cannot run side by side; set vectorised=False"
-            )
+            raise UsageError(_unlike(f"tasks of different shapes {shapes}"))
         return torch.stack(list(data))
     if isinstance(first, Mapping):
+        unlike = sorted({str(key) for item in data for key in item.keys() ^ first.keys()})
+        if unlike:
+            raise UsageError(_unlike(f"tasks of which some have no '{unlike[0]}'"))
         return {key: stack_data([item[key] for item in data]) for key in first}
     if isinstance(first, tuple):
+        lengths = sorted({len(item) for item in data})
+        if len(lengths) > 1:
+            raise UsageError(_unlike(f"tuples of different lengths {lengths}"))
         parts = [stack_data(column) for column in zip(*data, strict=True)]
         return cast(Any, type(first))(*parts) if hasattr(first, "_fields") else tuple(parts)
-    raise UsageError(f"data of type {type(first).__name__} cannot run side by side; set vectorised=False")
+    raise UsageError(_unlike(f"data of type {kinds[0]}"))
+
+
+def _unlike(what: str) -> str:
+    return f"{what} cannot run side by side; set vectorised=False"

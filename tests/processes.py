@@ -1,0 +1,24 @@
+"""Tests in two processes that know of each other, as `torchrun` starts them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch.multiprocessing.spawn import spawn
+
+
+def in_two_processes(work: Callable[[], dict[str, Any]], folder: Path) -> list[dict[str, Any]]:
+    """What `work`, a function of a module, returns in each of two processes, which meet in `folder`."""
+    spawn(_run, (work, str(folder)), nprocs=2)
+    return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
+
+
+def _run(rank: int, work: Callable[[], dict[str, Any]], folder: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+    torch.save(work(), Path(folder) / f"{rank}.pt")
+    dist.destroy_process_group()

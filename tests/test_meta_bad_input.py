@@ -1,0 +1,274 @@
+"""What a meta-learner says to wrong calls, and what it does about tasks that are not finite.
+
+The names of learners: test_meta_train.py; a partition's own faults: test_meta_parameters.py.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple
+
+import pytest
+import torch
+from faults import error_line
+from meta_problems import (
+    Net,
+    make_learner,
+    modules_of,
+    net_of,
+    regression_loss,
+    regression_task,
+    spoiled,
+)
+from torch import Tensor, nn
+
+from tts_meta.errors import TtsMetaError, UsageError
+from tts_meta.meta import LEARNERS, Diverged, LearnerSettings, MetaLearner, Task
+from tts_meta.meta.problem import stack_data
+from tts_meta.models.partition import Module
+
+every_learner = pytest.mark.parametrize("name", LEARNERS)
+TASKS = [regression_task(seed) for seed in range(4)]
+# A variance so small that no system is indefinite: rounding would choose where such a solve ends.
+SETTINGS = LearnerSettings(inner_rate=0.004, inner_steps=3, outer_rate=0.01, variance=0.003, linear_steps=20)
+
+
+def learner_of(name: str, loss: Any = regression_loss, **more: Any) -> MetaLearner:
+    learner = make_learner(name, SETTINGS, **more)
+    learner.problem = replace(learner.problem, loss=loss)
+    return learner
+
+
+def remembered(learner: MetaLearner) -> dict[str, Any]:
+    """Everything that training moves, but for the count of meta-steps."""
+    state = {name: value for name, value in learner.state_dict().items() if name != "progress"}
+    return copy.deepcopy({"meta": state, "optimiser": learner.optimiser.state_dict()["state"]})
+
+
+def assert_unchanged(learner: MetaLearner, before: dict[str, Any]) -> None:
+    torch.testing.assert_close(remembered(learner), before, atol=0, rtol=0)
+
+
+def assert_refused(learner: MetaLearner, tasks: list[Task], kind: type[TtsMetaError] = TtsMetaError) -> str:
+    """The message of a meta-step that must leave everything as it was."""
+    before = remembered(learner)
+    text = error_line(lambda: learner.meta_step(tasks), kind)
+    assert_unchanged(learner, before)
+    assert learner.steps_done == 0
+    return text
+
+
+# Wrong calls.
+
+
+def test_a_task_without_query_is_named_and_nothing_moves() -> None:
+    text = assert_refused(learner_of("maml"), [*TASKS[:2], replace(TASKS[2], query=None)])
+    assert text == "task 'sinusoid 2' has no query data; meta-learning scores adaptation on it"
+    nameless = Task(TASKS[0].support)
+    assert "task '1' has no query data" in assert_refused(learner_of("reptile"), [TASKS[0], nameless])
+
+
+def test_a_meta_step_needs_a_task() -> None:
+    assert assert_refused(learner_of("sigma-imaml"), []) == "no tasks; a meta-step needs at least one"
+
+
+FIXED = Net()
+PARTS = modules_of(FIXED)
+
+
+@pytest.mark.parametrize(
+    "partition, text",
+    [
+        ((), "nothing adapts; name at least one module"),
+        ((*PARTS, Module("hollow", "test", (), 0)), "module 'hollow' has no parameters"),
+        ((*PARTS, Module("more", "test", ("first.bias",), 0)), "'first.bias' is in two modules, 'first' and 'more'"),
+        ((*PARTS, Module("more", "test", ("head.bias",), 0)), "'head.bias' is in two modules, 'head' and 'more'"),
+        ((*PARTS, Module("more", "test", ("third.bias",), 0)), "'third.bias' of module 'more' is not in the model"),
+        ((*PARTS[:3], Module("first", "test", ("head.bias",), 0)), "two modules are called 'first'"),
+    ],
+)
+@pytest.mark.parametrize("modules", [None, ("head",)])
+def test_a_wrong_partition_is_refused_whatever_part_of_it_adapts(
+    partition: tuple[Module, ...], text: str, modules: tuple[str, ...] | None
+) -> None:
+    if modules and not any(module.name == "head" for module in partition):
+        text = "no module 'head' in the partition"
+    assert text in error_line(
+        lambda: MetaLearner("maml", Net(), regression_loss, partition, modules=modules), TtsMetaError
+    )
+
+
+@pytest.mark.parametrize(
+    "name, arguments, text",
+    [
+        ("anil", {}, "this learner adapts the head alone; name its modules by roles"),
+        ("cavia", {"roles": {"head": ["head"]}}, "this learner adapts the context alone; name its modules by roles"),
+        ("anil", {"roles": {"head": []}}, "this learner adapts the head alone; name its modules by roles"),
+        ("anil", {"roles": {"head": ["haed"]}}, "no module 'haed' in the partition; modules: context, first, second"),
+        ("maml", {"modules": ["third"]}, "no module 'third' in the partition; modules: context, first, second"),
+        ("maml", {"modules": []}, "nothing adapts; name at least one module"),
+    ],
+)
+def test_a_role_or_module_that_is_missing_is_named(name: str, arguments: dict[str, Any], text: str) -> None:
+    assert error_line(lambda: MetaLearner(name, Net(), regression_loss, PARTS, **arguments), UsageError).startswith(
+        text
+    )
+
+
+@pytest.mark.parametrize("vectorised", [False, True])
+@pytest.mark.parametrize(
+    "loss, text",
+    [
+        (lambda call, data: (call(data[0]) - data[1]).square(), r"it returned (6, 1)"),
+        (lambda call, data: call(data[0]).sum(0), r"it returned (1,)"),
+        (lambda call, data: call(data[0]).ndim / 2, "it returned float"),
+        (lambda call, data: FIXED(data[0]).square().sum(), "the loss must call the model by its first argument"),
+    ],
+    ids=["a loss a point", "one axis", "a number", "of the model's own weights"],
+)
+def test_a_loss_that_is_no_scalar_of_the_parameters_is_refused(
+    loss: Callable[..., Any], text: str, vectorised: bool
+) -> None:
+    learner = learner_of("maml", loss, vectorised=vectorised, tasks_at_once=2)
+    assert text in assert_refused(learner, TASKS, UsageError)
+
+
+class Pair(NamedTuple):
+    """Data with names."""
+
+    x: Tensor
+    y: Tensor
+
+
+@pytest.mark.parametrize(
+    "first, second, text",
+    [
+        (torch.zeros(2), torch.zeros(3), "tasks of different shapes [(2,), (3,)]"),
+        ((torch.zeros(2), torch.zeros(1)), (torch.zeros(2), torch.zeros(2)), "tasks of different shapes [(1,), (2,)]"),
+        ((torch.zeros(2),), (torch.zeros(2), torch.zeros(2)), "tuples of different lengths [1, 2]"),
+        ({"x": torch.zeros(2)}, {"x": torch.zeros(2), "y": torch.zeros(1)}, "tasks of which some have no 'y'"),
+        ({"x": torch.zeros(2)}, {"y": torch.zeros(2)}, "tasks of which some have no 'x'"),
+        ((torch.zeros(2),), torch.zeros(1), "data of types Tensor and tuple"),
+        (Pair(torch.zeros(1), torch.zeros(1)), (torch.zeros(1),) * 2, "data of types Pair and tuple"),
+        ([torch.zeros(2)], [torch.zeros(2)], "data of type list"),
+        ((torch.zeros(2), 3), (torch.zeros(2), 3), "data of type int"),
+    ],
+)
+def test_data_that_cannot_run_side_by_side_is_refused_with_the_way_out(first: Any, second: Any, text: str) -> None:
+    found = error_line(lambda: stack_data([first, second]), UsageError)
+    assert found == f"{text} cannot run side by side; set vectorised=False"
+
+
+def test_tasks_of_different_sizes_run_one_by_one_and_not_side_by_side() -> None:
+    x, y = TASKS[1].query
+    tasks = [TASKS[0], replace(TASKS[1], query=(x[:3], y[:3]))]
+    assert "[(3, 1), (5, 1)]" in assert_refused(learner_of("maml", vectorised=True, tasks_at_once=2), tasks, UsageError)
+    assert learner_of("maml").meta_step(tasks).skipped == 0
+
+
+# Tasks that are not finite.
+
+
+@every_learner
+@pytest.mark.parametrize("part", ["support", "query"])
+@pytest.mark.parametrize("side_by_side", [False, True])
+def test_one_task_that_is_not_finite_is_skipped_counted_and_leaves_no_trace(
+    name: str, part: Literal["support", "query"], side_by_side: bool
+) -> None:
+    more = {"vectorised": True, "tasks_at_once": 4} if side_by_side else {}
+    with_it, without = learner_of(name, **more), learner_of(name, **more)
+    for _ in range(2):
+        found = with_it.meta_step([TASKS[0], spoiled(TASKS[1], part), *TASKS[2:]])
+        expected = without.meta_step([TASKS[0], *TASKS[2:]])
+        assert (found.tasks, found.skipped) == (4, 1) and (expected.tasks, expected.skipped) == (3, 0)
+        assert found.after == pytest.approx(expected.after, rel=1e-10)
+        assert found.before == pytest.approx(expected.before, rel=1e-10)
+    # Side by side the three are done again one by one: the same but for rounding.
+    close = 1e-10 if side_by_side else 0.0
+    torch.testing.assert_close(remembered(with_it), remembered(without), atol=close, rtol=10 * close)
+
+
+@every_learner
+def test_ten_meta_steps_without_a_finite_task_end_training_and_leave_it_where_it_was(name: str) -> None:
+    learner = learner_of(name)
+    learner.meta_step(TASKS)
+    before, bad = remembered(learner), [spoiled(task, "support") for task in TASKS]
+    for _ in range(9):
+        found = learner.meta_step(bad)
+        assert found.skipped == 4 and found.gradient_norm == 0 and found.products == 0
+        assert all(math.isnan(number) for number in (found.before, found.after, found.residual, found.stationarity))
+    text = error_line(lambda: learner.meta_step(bad), Diverged)
+    assert text.startswith("no task was finite in 10 meta-steps; check the data, or lower inner_rate")
+    assert_unchanged(learner, before)
+    assert all(bool(value.isfinite().all()) for key, value in before["meta"].items() if key != "log_variances")
+
+
+def test_one_finite_task_starts_the_count_of_ten_anew() -> None:
+    learner, bad = learner_of("fomaml"), [spoiled(task, "query") for task in TASKS]
+    for number in range(27):
+        learner.meta_step([*bad[1:], TASKS[0]] if number % 9 == 8 else bad)
+    assert learner.steps_done == 27
+
+
+def infinite_at_the_start(call: Callable[..., Any], data: tuple[Tensor, Tensor]) -> Tensor:
+    """Of query data, which are five points, an infinite loss before adaptation and a finite one after it."""
+    with torch.no_grad():
+        unmoved = torch.equal(call(data[0]), net_of()(data[0])) and len(data[0]) == 5
+    return regression_loss(call, data) + (math.inf if unmoved else 0.0)
+
+
+def test_a_query_loss_that_is_infinite_before_adaptation_alone_is_not_finite_either() -> None:
+    learner = learner_of("maml", infinite_at_the_start)
+    before = remembered(learner)
+    found = learner.meta_step(TASKS)
+    assert found.skipped == 4 and math.isnan(found.after)
+    assert_unchanged(learner, before)
+
+
+@every_learner
+def test_an_infinite_loss_in_the_query_alone_skips_the_task(name: str) -> None:
+    learner = learner_of(name)
+    found = learner.meta_step([TASKS[0], spoiled(TASKS[1], "query", math.inf)])
+    assert found.skipped == 1 and math.isfinite(found.before) and math.isfinite(found.after)
+    assert all(bool(p.isfinite().all()) for key, p in learner.named_parameters() if key != "log_variances")
+
+
+@every_learner
+@pytest.mark.parametrize("part", ["support", "query"])
+def test_a_finite_loss_without_a_finite_gradient_skips_the_task(name: str, part: str) -> None:
+    def rough(call: Callable[..., Any], data: tuple[Tensor, ...]) -> Tensor:
+        """Of data with a third part, a loss with the root of zero, which has no derivative."""
+        loss = regression_loss(call, (data[0], data[1]))
+        return loss + (call(data[0]) * 0).abs().sqrt().sum() if len(data) > 2 else loss
+
+    learner = learner_of(name, rough)
+    task = replace(TASKS[1], **{part: (*getattr(TASKS[1], part), torch.zeros(1))})
+    found = learner.meta_step([TASKS[0], task])
+    assert found.skipped == 1
+    assert all(bool(p.isfinite().all()) for key, p in learner.named_parameters() if key != "log_variances")
+
+
+@pytest.mark.parametrize("vectorised", [False, True])
+def test_adapting_to_a_task_that_is_not_finite_spoils_that_task_alone(vectorised: bool) -> None:
+    learner = learner_of("sigma-maml", vectorised=vectorised)
+    bad = spoiled(TASKS[1], "support")
+    first, second, third = learner.adapt_many([TASKS[0], bad, TASKS[2]], 5)
+    assert all(bool(value.isnan().all()) for value in second.params.values())
+    for found, task in ((first, TASKS[0]), (third, TASKS[2])):
+        expected = learner.adapt(task, 5)
+        torch.testing.assert_close(found.params, expected.params, atol=1e-12, rtol=1e-12)
+    for call in (lambda: learner.adapt(bad, 5), lambda: learner.adapt_many([bad, bad], 5)):
+        text = error_line(call, Diverged)
+        assert text == "the loss is not finite before the first step; check the data and the model"
+
+
+def test_a_model_of_parameters_without_values_is_no_reason_to_fail() -> None:
+    class Holed(Net):
+        def __init__(self) -> None:
+            super().__init__()
+            self.empty = nn.Parameter(torch.zeros(0, dtype=torch.float64))
+
+    assert learner_of("sigma-imaml", model=Holed()).meta_step(TASKS).skipped == 0
