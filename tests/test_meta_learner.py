@@ -110,7 +110,7 @@ def test_the_model_given_is_never_changed(name: str) -> None:
         "log_variances",
         "step_sizes",
         "progress",
-        "last_gradient",
+        "last_step",
     }
 
 

@@ -139,6 +139,22 @@ def test_alpha_maml_moves_both_step_sizes_by_their_hypergradients() -> None:
     assert scale != 1.0
 
 
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_alpha_maml_lengthens_steps_by_how_much_a_longer_last_one_would_have_lowered_the_loss(solver: str) -> None:
+    """Whatever the optimiser: by finite differences of the step before, along all parameters at once."""
+    rate, change = 1e-3, 1e-5
+    settings = PLAIN.model_copy(update={"outer_solver": solver, "step_rate": 0.0, "hyper_rate": 0.5})
+    learners = [
+        learner_of("alpha-maml", settings.model_copy(update={"outer_rate": rate * (1 + part)}))
+        for part in (0.0, change, -change)
+    ]
+    steps = [moved(learner) for learner in learners]
+    found, longer, shorter = (learner.meta_step(TASKS) for learner in learners)
+    length = float(torch.cat([step.flatten() for step in steps[0].values()]).norm())
+    cosine = (shorter.after - longer.after) / (2 * change) / (found.gradient_norm * length)
+    assert abs(cosine) > 0.01 and float(learners[0].progress[2]) == pytest.approx(1 + 0.5 * cosine, abs=1e-6)
+
+
 def test_maml_plus_plus_learns_a_step_size_for_each_module_and_step() -> None:
     learner = learner_of("maml++", PLAIN.model_copy(update={"first_order_part": 0.0, "annealed_part": 1.0}), 4)
     assert learner.step_sizes.shape == (4, STEPS)

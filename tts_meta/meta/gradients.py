@@ -130,7 +130,8 @@ class Implicit:
     With g = ∇ℓ_val(θ̂) and H the Hessian of the likelihood at θ̂, S = diag(σ), ε = δ/σ:
     non-centred, (S H S + I) u = S g; centred, (H + Σ⁻¹) v = g with the prior as preconditioner, u = v/σ. Then
     ∂/∂φ = g - H S u, which equals u/σ at the solution and needs no division; ∂/∂s_m = u_mᵀ ε_m; and for shared
-    parameters ∂/∂ψ = ∂ℓ_val/∂ψ - H_ψθ S u.
+    parameters ∂/∂ψ = ∂ℓ_val/∂ψ - H_ψθ S u. Where the residual is larger than S g itself, as at a first direction of
+    negative curvature, H would multiply a fault: there ∂/∂φ = u/σ and ∂/∂ψ = ∂ℓ_val/∂ψ.
     """
 
     linear: LinearSolver = field(default_factory=ConjugateGradient)
@@ -158,8 +159,10 @@ class Implicit:
         else:
             solution = self.linear(lambda u: torch.addcmul(u, sigma, bend.product(sigma * u)), sigma * g)
             v, u = sigma * solution.value, solution.value
-        h_v, h_shared = bend.both(v)
-        by_task = g - h_v
+        # g - Hv is u/σ and the residual over σ: of use while that is smaller than what was to be solved.
+        lost = solution.residual[:, None] > 1
+        h_v, h_shared = bend.both(torch.where(lost, 0.0, v))
+        by_task = torch.where(lost, u / sigma, g - h_v)
         gradient = MetaParams(
             by_task.sum(0),
             g_shared - h_shared,

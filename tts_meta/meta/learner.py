@@ -82,8 +82,8 @@ class MetaLearner(nn.Module):
         self.progress: Tensor  # meta-steps done, failures in a row, scale of the outer step size
         self.progress[2] = 1.0
         remembered = len(adapted) + len(self.shared) if self.preset.learns_outer_rate else 0
-        self.register_buffer("last_gradient", torch.zeros(remembered).to(adapted))
-        self.last_gradient: Tensor
+        self.register_buffer("last_step", torch.zeros(remembered).to(adapted))
+        self.last_step: Tensor  # of φ and the shared parameters together
         check_rule(self._rule(), self.prior)
 
     @property
@@ -210,23 +210,28 @@ class MetaLearner(nn.Module):
         if self.settings.clip:
             nn.utils.clip_grad_norm_([self.adapted, self.shared], self.settings.clip)
         if self.preset.learns_outer_rate:
-            self._move_outer_rate(torch.cat([gradient.adapted, gradient.shared]))
+            self._move_outer_rate(torch.cat([self.adapted.grad, self.shared.grad]))
         part = min(1.0, self.steps_done / max(1, self.meta_steps))
         floor = self.settings.final_rate
         scale = float(self.progress[2]) * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * part)))
         for group in self.optimiser.param_groups:
             group["lr"] = group["initial"] * scale
+        start = torch.cat([self.adapted, self.shared]).detach() if self.preset.learns_outer_rate else None
         self.optimiser.step()
         self.optimiser.zero_grad()
+        if start is not None:
+            self.last_step.copy_(torch.cat([self.adapted, self.shared]).detach() - start)
         if self.preset.prior == "shrinkage":
             with torch.no_grad():
                 self.log_variances.clamp_(MIN_LOG_VARIANCE, MAX_LOG_VARIANCE)
 
     def _move_outer_rate(self, gradient: Tensor) -> None:
-        """Hypergradient of the outer step size, in its normalised, multiplicative form (Baydin et al. 2018)."""
-        cosine = torch.nn.functional.cosine_similarity(gradient, self.last_gradient, dim=0)
-        self.progress[2] *= 1 + self.settings.hyper_rate * float(cosine)
-        self.last_gradient.copy_(gradient)
+        """Hypergradient of the outer step size, in its normalised, multiplicative form (Baydin et al. 2018).
+
+        A longer last step would have changed the loss by the gradient along it, whichever optimiser took it.
+        """
+        cosine = torch.nn.functional.cosine_similarity(gradient, self.last_step, dim=0)
+        self.progress[2] *= 1 - self.settings.hyper_rate * float(cosine)
 
 
 def _choose(

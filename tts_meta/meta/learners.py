@@ -61,7 +61,7 @@ class LearnerSettings(Section):
     """Part of meta-training in which `maml++` moves from all steps' losses to the last one's."""
     first_order_part: float = Field(default=0.2, ge=0, le=1)
     """Part of meta-training that `maml++` begins with first-order gradients."""
-    hyper_rate: float = Field(default=0.02, ge=0)
+    hyper_rate: float = Field(default=0.02, ge=0, lt=1)
     """How fast `alpha-maml` moves the outer step size, as a part of itself per meta-step."""
 
 
