@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from faults import full_disk
 from helpers import random_example, tiny_base, tone_sentence
 
 from tts_meta.corpus import Example
@@ -122,6 +123,12 @@ def test_a_corpus_of_nothing_and_a_damaged_store_are_one_line(folder: Path, exam
         Store(folder.parent / "none")
 
 
+def test_a_full_disk_leaves_no_store(tmp_path: Path, examples: list[Example]) -> None:
+    with pytest.raises(TtsMetaError, match="cannot write .*nothing was changed there"), full_disk(5000):
+        write_store(tmp_path / "utterances", examples)
+    assert list(tmp_path.iterdir()) == []
+
+
 MEMORY = """
 import sys
 from pathlib import Path
@@ -153,11 +160,9 @@ pieces = Pieces.cut(store, aligned, silent, 215, 8)
 assert len(pieces) == 3 * utterances
 stream = BatchStream(pieces, {"ann": 0}, 4000, 3, 0, threads=2)
 batches = stream.batches(0, 0)
-seen = set()
-while len(seen) < len(pieces):
-    seen.update(next(batches)[2].ids)
+while next(batches)[0] == 0:
+    pass
 batches.close()
-seen = None
 print(held() - before)
 """
 
@@ -172,4 +177,4 @@ def test_what_a_process_holds_hardly_grows_with_the_corpus(tmp_path: Path) -> No
 
     few, many = held(100), held(1600)
     frames = 1500 * 800 * 80 * 4
-    assert many - few < 0.01 * frames, (few, many)
+    assert many - few < 0.03 * frames, (few, many)

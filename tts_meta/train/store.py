@@ -1,7 +1,7 @@
 """A run's utterances on disk: what is asked for is read, so that memory does not grow with the corpus.
 
 A folder holds `mel.float16`, the frames of all utterances one after the other `(F, M)`, `tokens.npy` `(S,)` and
-`ends.npy` `(U + 1, 2)`, where each utterance begins in both, and `names.json`. All processes map the same files.
+`ends.npy` `(U + 1, 2)`, where each utterance begins in both, and `names.json`. All processes read the same files.
 """
 
 from __future__ import annotations
@@ -58,11 +58,10 @@ class Store(Sequence[Example]):
             self.ids: list[str] = names["ids"]
             self.speakers: list[str] = names["speakers"]
             ends = np.load(folder / "ends.npy")
-            # Copy-on-write, since torch takes no read-only arrays; nothing is ever written.
-            self.tokens: Ints = np.asarray(np.load(folder / "tokens.npy", mmap_mode="c"))
-            self._mel = np.asarray(
-                np.memmap(folder / "mel.float16", np.float16, "c", shape=(ends[-1, 0], names["bands"]))
-            )
+            self.tokens: Ints = np.asarray(np.load(folder / "tokens.npy", mmap_mode="r"))
+            self._mel, self._bands = folder / "mel.float16", int(names["bands"])
+            if self._mel.stat().st_size != ends[-1, 0] * self._bands * 2:
+                raise ValueError(f"{self._mel.name} was cut short")
         except (OSError, ValueError, KeyError) as error:
             raise TtsMetaError(f"{folder}: damaged utterances ({error}); delete the folder to make it anew") from error
         self._frame_starts, self.starts = ends.T
@@ -85,8 +84,13 @@ class Store(Sequence[Example]):
 
     def mel(self, n: int, begin: int, end: int) -> Tensor:
         """Frames `begin` to `end` of utterance n, read now, float32 `(end - begin, M)`."""
-        start = self._frame_starts[n]
-        return torch.from_numpy(self._mel[start + begin : start + end]).float()
+        frames = np.empty((end - begin, self._bands), np.float16)
+        # Read, not mapped: a page fault reads megabytes ahead, of which pieces drawn at random use nothing.
+        with open(self._mel, "rb", buffering=0) as file:
+            file.seek((int(self._frame_starts[n]) + begin) * self._bands * 2)
+            if file.readinto(frames.data) != frames.nbytes:
+                raise TtsMetaError(f"{self._mel}: cut short while it is read; delete its folder to make it anew")
+        return torch.from_numpy(frames).float()
 
 
 @dataclass(frozen=True)
