@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from tts_meta.audio import FeatureCache
 from tts_meta.config import PretrainConfig, dump_config, parse_config
-from tts_meta.corpus import Example
+from tts_meta.corpus import Example, Manifest
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.models.base import load_base
 from tts_meta.models.griffin_lim import GriffinLim
@@ -183,6 +184,29 @@ def test_another_configuration_is_refused_in_the_same_folder(corpus: Path, finis
     with pytest.raises(TtsMetaError, match="holds a run with another configuration; choose another output folder"):
         pretrain(recipe(corpus, finished, seed=5))
     assert (finished / "config.json").read_bytes() == before
+
+
+def test_other_utterances_are_refused_in_the_same_folder(corpus: Path, tmp_path: Path) -> None:
+    manifest = Manifest.load(corpus / "manifest.jsonl")
+    (tmp_path / "corpus").mkdir()
+    few = {"steps": 1, "frames_per_batch": 300}
+    settings = recipe(tmp_path / "corpus", tmp_path / "run", cache=corpus / "cache", aligner=few, acoustic=few)
+    manifest.save(tmp_path / "corpus" / "manifest.jsonl")
+    pretrain(settings)
+    Manifest(manifest.utterances[:-1]).save(tmp_path / "corpus" / "manifest.jsonl")
+    with pytest.raises(TtsMetaError, match="holds a run on other utterances; choose another output folder"):
+        pretrain(settings)
+
+
+def test_a_run_goes_on_without_its_recordings(corpus: Path, finished: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "corpus"
+    shutil.copytree(corpus, copy)
+    with interrupted(updates=3):
+        pretrain(recipe(copy, tmp_path / "run"))
+    for path in (*copy.glob("*.wav"), *copy.glob("cache/*/*")):
+        path.unlink()
+    pretrain(recipe(copy, tmp_path / "run"))
+    assert weights(tmp_path / "run") == weights(finished)
 
 
 def test_another_seed_trains_another_voice(corpus: Path, finished: Path, tmp_path: Path) -> None:

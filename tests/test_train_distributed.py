@@ -21,12 +21,13 @@ from torch.multiprocessing.spawn import spawn
 
 from tts_meta.config import PretrainConfig, dump_config, parse_config
 from tts_meta.corpus import Batch
+from tts_meta.errors import UsageError
 from tts_meta.models.base import Base
 from tts_meta.text import SymbolTable
 from tts_meta.train import pretrain
 from tts_meta.train.aligner import aligner_loss
 from tts_meta.train.data import BatchStream
-from tts_meta.train.distributed import add_gradients, agree, is_first, place, total, wait
+from tts_meta.train.distributed import add_gradients, agree, is_first, place, processes, total, wait
 from tts_meta.train.pretrain import acoustic_objective
 
 BATCHES = 4
@@ -105,11 +106,27 @@ def test_two_processes_find_the_gradient_of_one_on_the_whole_batch(name: str, bo
     assert all(first - second in (0, 1) for first, second in shares)
 
 
+def test_the_loss_of_the_aligner_is_the_mean_cross_entropy_of_the_frames_symbols() -> None:
+    base = tiny_base()
+    batch = next(batch for _, _, batch in stream(1).batches(0, 0) if batch is not None and len(batch) > 1)
+    log_probs = base.aligner(batch.mel, batch.mel_lengths)
+    symbols = [tokens.repeat_interleave(frames) for tokens, frames in zip(batch.tokens, batch.durations, strict=True)]
+    inside = [row[:length] for row, length in zip(log_probs, batch.mel_lengths.tolist(), strict=True)]
+    expected = torch.nn.functional.nll_loss(torch.cat(inside), torch.cat(symbols))
+    torch.testing.assert_close(aligner_loss(base.aligner, batch), expected)
+
+
 def test_processes_know_their_place_and_go_on_only_where_all_agree(both: list[dict[str, Any]]) -> None:
     assert [found["place"] for found in both] == [(0, 2), (1, 2)]
     assert [found["first"] for found in both] == [True, False]
     assert [found["votes"] for found in both] == [[True, False, False]] * 2
     assert place() == (0, 1) and is_first() and agree(True) and not agree(False)
+
+
+def test_processes_that_would_share_one_gpu_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UsageError, match="each process takes a GPU of its own; use --device cuda"), processes("cuda:0"):
+        pass
 
 
 def recipe(folder: Path, output: Path, **changes: object) -> PretrainConfig:
@@ -144,6 +161,7 @@ def pretrain_in_two(config: PretrainConfig, folder: Path, updates: int = 1000) -
 sys.path.append({str(Path(__file__).parent)!r})
 import helpers
 from tts_meta.config import PretrainConfig, load_config
+from tts_meta.errors import UsageError
 from tts_meta.models.base import Base
 from tts_meta.text import SymbolTable
 from tts_meta.train import pretrain

@@ -15,16 +15,23 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from tts_meta.errors import UsageError
+
 _PATIENCE = timedelta(days=7)
 """The others wait while one computes features; `torchrun` itself ends them all when one has failed."""
 
 
 @contextmanager
 def processes(device: str = "cpu") -> Iterator[int]:
-    """Join the other processes of `torchrun`, if it started this one, each with its own GPU; the rank."""
+    """Join the other processes of `torchrun`, if it started this one, each with its own GPU; the rank.
+
+    Raises UsageError where they would share one, as `device` cuda:0 says.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
         yield 0
         return
+    if device.startswith("cuda:"):
+        raise UsageError(f"under torchrun each process takes a GPU of its own; use --device cuda, not {device}")
     on_gpu = device.startswith("cuda")
     if on_gpu:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))

@@ -92,7 +92,10 @@ def _store(config: PretrainConfig, base: Base, manifest: Manifest, console: Cons
             loaded = load_examples(manifest, base, FeatureCache(config.cache, config.base.audio), config.workers)
             write_store(folder, track(loaded, "features", len(manifest), console=console))
     wait()
-    return Store(folder)
+    store = Store(folder)
+    if store.ids != [utterance.id for utterance in manifest]:
+        raise TtsMetaError(f"{config.output} holds a run on other utterances; choose another output folder")
+    return store
 
 
 def _once(path: Path, store: Store, find: Callable[[], Iterable[tuple[int, Tensor | None]]]) -> Durations:
