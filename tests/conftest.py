@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ from helpers import tiny_base
 from hypothesis import settings
 
 from tts_meta.models.base import Base, save_base
+
+# Recipes are not installed. At the end of the path, so that what is installed is what is tested.
+sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 # Machines that run tests are busy ones: how long an example takes says nothing.
 settings.register_profile("no_deadline", deadline=None)
