@@ -12,7 +12,7 @@ from PIL import Image
 from recipes.bench import TEST_SEED
 from recipes.sinusoid.__main__ import main
 from recipes.sinusoid.experiment import Change, Experiment, judge
-from recipes.sinusoid.family import Sinusoids
+from recipes.sinusoid.family import Net, Sinusoids
 from tts_meta.config import load_config
 from tts_meta.meta import LEARNERS, Task
 
@@ -71,6 +71,7 @@ def test_the_loss_is_the_gaussian_likelihood_and_gives_the_squared_error_back() 
 
 def test_the_network_sees_its_context_beside_the_input() -> None:
     net = Sinusoids().model(seed=1)
+    assert isinstance(net, Net)
     x, context = torch.linspace(-5, 5, 7)[:, None], torch.tensor([0.3, -1.0, 0.5, 2.0])
     with torch.no_grad():
         net.context.copy_(context)

@@ -1,0 +1,93 @@
+"""Linear regressions whose coefficients come from the prior itself: θ_m ~ N(φ_m, σ²_m I), with φ and σ known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from tts_meta.config import Section
+from tts_meta.meta import Task
+from tts_meta.meta.problem import LossFunction
+
+
+class Sum(nn.Module):
+    """y = Σ_m θ_m · x_m: one layer for each module, each with its own part of the input."""
+
+    def __init__(self, names: Sequence[str], size: int) -> None:
+        super().__init__()
+        for name in names:
+            self.add_module(name, nn.Linear(size, 1, bias=False))
+        self.size = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(N, P)` to `(N,)`."""
+        parts = zip(self.children(), x.split(self.size, -1), strict=True)
+        return torch.stack([layer(part).squeeze(-1) for layer, part in parts]).sum(0)
+
+
+class LinearGaussian(Section):
+    """The family of tasks; P = modules × size coefficients."""
+
+    deviations: dict[str, float]
+    """True σ of each module by name; zero for one that all tasks share."""
+    size: int = Field(default=8, gt=0)
+    """Coefficients in each module."""
+    points: int = Field(default=40, gt=0)
+    """Points of a task to adapt on, and as many to score."""
+    noise: float = Field(default=2.0, gt=0)
+    """Standard deviation of the noise, known to the likelihood."""
+    correlation: float = Field(default=0.3, ge=0, lt=1)
+    """Of an input of one module with that of the same number in another: one module can pass for another."""
+
+    @property
+    def roles(self) -> Mapping[str, Sequence[str]]:
+        """No module is a head or a context."""
+        return {}
+
+    @property
+    def centre(self) -> Tensor:
+        """True φ `(P,)`, the same for every seed of tasks."""
+        generator = torch.Generator().manual_seed(2020)
+        return torch.randn(len(self.deviations) * self.size, generator=generator)
+
+    @property
+    def deviation(self) -> Tensor:
+        """True σ of each coefficient `(P,)`."""
+        return torch.tensor(list(self.deviations.values())).repeat_interleave(self.size)
+
+    @property
+    def loss(self) -> LossFunction:
+        """-log p(y | x, θ) but for its constant, summed over points."""
+
+        def nll(call: Callable[..., Any], data: tuple[Tensor, Tensor]) -> Tensor:
+            return 0.5 * ((call(data[0]) - data[1]) / self.noise).square().sum()
+
+        return nll
+
+    def model(self, seed: int) -> nn.Module:
+        """Coefficients that know nothing of φ."""
+        torch.manual_seed(seed)
+        return Sum(list(self.deviations), self.size)
+
+    def inputs(self, count: int, generator: torch.Generator) -> Tensor:
+        """Inputs of `count` tasks `(T, 2 N, P)`, of variance 1: the first half of the points is to adapt on."""
+        shape = (count, 2 * self.points, len(self.deviations), self.size)
+        own = torch.randn(shape, generator=generator)
+        common = torch.randn(*shape[:2], 1, self.size, generator=generator)
+        return ((1 - self.correlation) ** 0.5 * own + self.correlation**0.5 * common).flatten(2)
+
+    def coefficients(self, count: int, generator: torch.Generator) -> Tensor:
+        """θ of `count` tasks `(T, P)`."""
+        return self.centre + self.deviation * torch.randn(count, len(self.centre), generator=generator)
+
+    def tasks(self, count: int, seed: int) -> list[Task]:
+        """Tasks drawn at random; the same for the same seed."""
+        generator = torch.Generator().manual_seed(seed)
+        x, theta = self.inputs(count, generator), self.coefficients(count, generator)
+        noise = self.noise * torch.randn(x.shape[:2], generator=generator)
+        y, half = torch.einsum("tnp,tp->tn", x, theta) + noise, self.points
+        return [Task((a[:half], b[:half]), (a[half:], b[half:])) for a, b in zip(x, y, strict=True)]

@@ -1,0 +1,106 @@
+"""Regressions by one network of which a single module, known to us alone, differs from task to task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from tts_meta.config import Section
+from tts_meta.meta import Task
+from tts_meta.meta.problem import LossFunction
+
+
+class Net(nn.Module):
+    """Two hidden layers of tanh, the first one's values scaled by `gain`: `gain`, `first`, `second`, `head`.
+
+    What is one value of the gain is a whole column of `second`; `first` and `head` can nearly do what it does.
+    """
+
+    def __init__(self, inputs: int, width: int, outputs: int) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(width))
+        self.first = nn.Linear(inputs, width)
+        self.second = nn.Linear(width, width)
+        self.head = nn.Linear(width, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(N, inputs)` to `(N, outputs)`."""
+        return self.head(torch.tanh(self.second(self.gain * torch.tanh(self.first(x)))))
+
+
+class OneModule(Section):
+    """The family of tasks."""
+
+    varies: str
+    """The module that is redrawn for each task: its parameters are normal about the network's own."""
+    deviation: float = Field(gt=0)
+    """Their standard deviation."""
+    inputs: int = Field(default=2, gt=0)
+    """Inputs, uniform between -2 and 2."""
+    width: int = Field(default=8, gt=0)
+    """Values of each hidden layer."""
+    outputs: int = Field(default=2, gt=0)
+    """Outputs."""
+    points: int = Field(default=10, gt=0)
+    """Points of a task to adapt on, and as many to score."""
+    noise: float = Field(default=0.3, gt=0)
+    """Standard deviation of the noise, known to the likelihood."""
+    truth: int = 7
+    """Seeds the true network."""
+
+    @property
+    def roles(self) -> Mapping[str, Sequence[str]]:
+        """ANIL's head is the last layer; the context is the gain, as in FiLM (Perez et al. 2018)."""
+        return {"head": ["head"], "context": ["gain"]}
+
+    @property
+    def loss(self) -> LossFunction:
+        """-log p(y | x, θ) but for its constant, summed over points and outputs."""
+
+        def nll(call: Callable[..., Any], data: tuple[Tensor, Tensor]) -> Tensor:
+            return 0.5 * ((call(data[0]) - data[1]) / self.noise).square().sum()
+
+        return nll
+
+    def model(self, seed: int) -> nn.Module:
+        """An untrained network, not the true one."""
+        torch.manual_seed(seed)
+        return Net(self.inputs, self.width, self.outputs)
+
+    def true_model(self) -> Net:
+        """The network that tasks vary."""
+        generator = torch.Generator().manual_seed(self.truth)
+        net = Net(self.inputs, self.width, self.outputs)
+        with torch.no_grad():
+            for name, parameter in net.named_parameters():
+                if name != "gain":
+                    # Wide enough for tanh to bend; biases as wide, so that units differ.
+                    size = 1.5 if name.startswith("first") else 1.5 / self.width**0.5
+                    parameter.copy_(size * torch.randn(parameter.shape, generator=generator))
+        return net
+
+    def parameters(self, count: int, generator: torch.Generator) -> dict[str, Tensor]:
+        """True parameters of `count` tasks by name, with a leading axis T."""
+        found = {}
+        for name, value in self.true_model().named_parameters():
+            found[name] = value.detach().expand(count, *value.shape)
+            if name.split(".")[0] == self.varies:
+                found[name] = found[name] + self.deviation * torch.randn(found[name].shape, generator=generator)
+        return found
+
+    def tasks(self, count: int, seed: int) -> list[Task]:
+        """Tasks drawn at random; the same for the same seed."""
+        generator = torch.Generator().manual_seed(seed)
+        x = torch.rand(count, 2 * self.points, self.inputs, generator=generator) * 4 - 2
+        net = self.true_model()
+        with torch.no_grad():
+            params = self.parameters(count, generator)
+            y = torch.func.vmap(lambda p, rows: functional_call(net, p, (rows,)))(params, x)
+            y = y + self.noise * torch.randn(y.shape, generator=generator)
+        half = self.points
+        return [Task((a[:half], b[:half]), (a[half:], b[half:])) for a, b in zip(x, y, strict=True)]

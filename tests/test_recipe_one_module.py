@@ -1,0 +1,143 @@
+"""The recipe one_module: one module alone differs between tasks, scores are what they say, and it runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch.func import functional_call
+
+from recipes.bench import TEST_SEED, build_learner
+from recipes.one_module.__main__ import TRUTH, draw, is_right, ratio, report
+from recipes.one_module.experiment import Experiment, Found, Job, displacement, run, true_learner
+from recipes.one_module.tasks import OneModule
+from tts_meta.config import load_config
+from tts_meta.meta import LEARNERS
+from tts_meta.models.partition import Partition
+
+YAML = Path(__file__).resolve().parents[1] / "recipes" / "one_module" / "one_module.yaml"
+RECIPE = load_config(YAML, Experiment)
+FAMILIES = pytest.mark.parametrize("family", RECIPE.families.values(), ids=list(RECIPE.families))
+
+
+def test_every_learner_runs_on_both_families() -> None:
+    assert set(RECIPE.learners) == set(LEARNERS)
+    assert {family.varies for family in RECIPE.families.values()} == {"head", "gain"}
+
+
+@FAMILIES
+def test_only_the_module_named_differs_between_tasks(family: OneModule) -> None:
+    count = 4_000
+    params = family.parameters(count, torch.Generator().manual_seed(0))
+    for name, value in family.true_model().named_parameters():
+        off = params[name] - value
+        if name.split(".")[0] != family.varies:
+            assert not off.any()
+            continue
+        torch.testing.assert_close(off.std(0), torch.full_like(value, family.deviation), atol=0.03, rtol=0)
+        torch.testing.assert_close(off.mean(0), torch.zeros_like(value), atol=0.03, rtol=0)
+
+
+@FAMILIES
+def test_targets_are_the_tasks_network_and_noise(family: OneModule) -> None:
+    count, generator = 500, torch.Generator().manual_seed(9)
+    torch.rand(count, 2 * family.points, family.inputs, generator=generator)
+    params, net = family.parameters(count, generator), family.true_model()
+    rest = []
+    for number, task in enumerate(family.tasks(count, 9)):
+        for x, y in (task.support, task.query):
+            rest.append(
+                y - functional_call(net, {name: value[number] for name, value in params.items()}, (x,)).detach()
+            )
+    noise = torch.stack(rest)
+    assert noise.std().item() == pytest.approx(family.noise, rel=0.02)
+    assert abs(noise.mean().item()) < 0.01
+
+
+@FAMILIES
+def test_the_module_that_varies_is_one_of_the_partition_and_the_start_is_not_the_truth(family: OneModule) -> None:
+    assert Partition.by_layer(family.model(0)).names == ("gain", "first", "second", "head")
+    start, truth = family.model(0), family.true_model()
+    assert not torch.allclose(start.get_parameter("first.weight"), truth.get_parameter("first.weight"), atol=0.1)
+
+
+def test_only_the_layer_behind_it_expresses_a_gain_exactly_and_the_others_nearly() -> None:
+    """To first order, about the true network: what makes the family hard. `second` needs a matrix for it."""
+    net = RECIPE.families["gain varies"].true_model().double()
+    x = torch.rand(400, 2, generator=torch.Generator().manual_seed(0)).double() * 4 - 2
+    named = {name: value.detach() for name, value in net.named_parameters()}
+
+    def jacobian(module: str) -> torch.Tensor:
+        part = {name: value for name, value in named.items() if name.split(".")[0] == module}
+        found = torch.func.jacrev(lambda p: functional_call(net, named | p, (x,)).flatten())(part)
+        return torch.cat([value.flatten(1) for value in found.values()], -1)
+
+    def left(module: str) -> float:
+        """Part of what a change of the gain does that the module cannot do."""
+        gain, basis = jacobian("gain"), torch.linalg.qr(jacobian(module))[0]
+        return ((gain - basis @ (basis.T @ gain)).norm() / gain.norm()).item()
+
+    assert left("second") < 1e-6
+    assert 0.01 < left("first") < 0.5 and 0.01 < left("head") < 0.5
+
+
+def test_displacement_is_the_mean_square_move_of_a_parameter() -> None:
+    family = RECIPE.families["head varies"]
+    learner = build_learner(family, "anil", RECIPE.learners["anil"].model_copy(update={"pretrain_steps": 0}), 0)
+    tasks = family.tasks(3, TEST_SEED)
+    moved = displacement(learner, ["gain", "first", "second", "head"], tasks, 4)
+    assert not moved[:, :3].any()
+    start = learner.meta_params()
+    for row, task in zip(moved, tasks, strict=True):
+        found = learner.adapt(task, 4).params
+        off = torch.cat([(found[name] - start[name]).flatten() for name in found])
+        torch.testing.assert_close(row[3], off.square().mean())
+
+
+@FAMILIES
+def test_the_truth_scores_near_the_noise(family: OneModule) -> None:
+    tasks = family.tasks(200, TEST_SEED)
+    learner, found = true_learner(family), {}
+    learner.adapt_many(tasks, 100, lambda step, p: found.update({step: learner.score(p, [t.query for t in tasks])}))
+    floor = family.points * family.outputs / 2
+    assert floor * 0.9 < found[100].mean().item() < 0.6 * found[0].mean().item()
+
+
+def test_a_learner_is_right_by_its_sigma_and_otherwise_by_what_moves_most() -> None:
+    moved = torch.tensor([[0.1, 0.0, 0.2, 0.7], [0.0, 0.0, 0.0, 0.0]])
+    found = Found(("gain", "first", "second", "head"), {}, moved, (0,), torch.zeros(1, 2))
+    assert is_right(found, "head") and ratio(found, "head") == "-"
+    torch.testing.assert_close(found.shares()[0], moved[0])
+    assert not found.shares()[1].any()
+    learned = replace(found, deviations={"gain": 0.4, "first": 0.1, "second": 0.1, "head": 0.2})
+    assert not is_right(learned, "head") and is_right(learned, "gain") and ratio(learned, "gain") == "2.0"
+
+
+def test_a_tiny_run_of_the_recipe_reports_every_learner() -> None:
+    plans = {
+        name: plan.model_copy(update={"pretrain_steps": 2, "meta_steps": 2, "tasks": 4})
+        for name, plan in RECIPE.learners.items()
+    }
+    changes = {"learners": plans, "test_tasks": 4, "test_steps": (0, 8)}
+    experiment = RECIPE.model_copy(update=changes)
+    results = {
+        where: {
+            name: run(Job(where, family, name, plan, 0, experiment.test_tasks, experiment.test_steps))
+            for name, plan in [*plans.items(), (TRUTH, None)]
+        }
+        for where, family in experiment.families.items()
+    }
+    text = report(experiment, results)
+    assert all(text.count(f"| {name} |") == 4 for name in plans) and "not finite" not in text
+    for name, alone in (("anil", "head"), ("cavia", "gain"), ("finetune-embedding", "gain")):
+        for found in results.values():
+            torch.testing.assert_close(found[name].shares()[:, found[name].modules.index(alone)], torch.ones(4))
+    assert len(draw(experiment, results).axes) == 2
+
+
+def test_shrinkage_finds_a_module_that_nobody_named() -> None:
+    plan = RECIPE.learners["sigma-imaml"].model_copy(update={"meta_steps": 30})
+    found = run(Job("", RECIPE.families["gain varies"], "sigma-imaml", plan, 0, 4, (0,)))
+    assert is_right(found, "gain") and float(ratio(found, "gain")) > 2
