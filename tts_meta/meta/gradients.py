@@ -69,8 +69,8 @@ class MetaGradient:
         """Whether every number of it is."""
         # The extremes of a vector with NaN are NaN; nothing of its size is written.
         numbers = (*self.gradient, self.before, self.after, self.stationarity, self.residual)
-        ends = [torch.stack(v.detach().aminmax()) for v in numbers if v.numel()]
-        return bool(torch.stack([end.isfinite().all() for end in ends]).all())
+        ends = [end for value in numbers if value.numel() for end in value.detach().aminmax()]
+        return bool(torch.stack(ends).isfinite().all())
 
 
 class GradientRule(Protocol):

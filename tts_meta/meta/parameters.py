@@ -94,7 +94,9 @@ class Layout:
 
     def unflatten(self, vector: Tensor) -> Params:
         """A vector `(P,)` or `(T, P)` to tensors by name, as views."""
-        lead, parts = vector.shape[:-1], vector.split(self._lengths, -1)
+        if not self.shapes:
+            return {}
+        lead, parts = vector.shape[:-1], vector.split_with_sizes(self._lengths, -1)
         return {
             name: part if len(shape) == 1 else part.reshape(lead + shape)
             for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
