@@ -1,0 +1,96 @@
+"""A model called with a task's parameters: the same as `torch.func.functional_call`, and the model is whole again."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from helpers import same_weights
+from meta_problems import modules_of, regression_loss, regression_task
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.utils.parametrizations import weight_norm
+
+from tts_meta.meta import Layout, Problem
+
+
+class Tied(nn.Module):
+    """One weight under two names, forwards and backwards."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = (nn.Linear(1, 1, dtype=torch.float64) for _ in range(2))
+        self.second.weight = self.first.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(torch.tanh(self.first(x)))
+
+
+class Normed(nn.Module):
+    """A layer whose weight is computed from its parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = weight_norm(nn.Linear(1, 4, dtype=torch.float64))
+        self.head = nn.Linear(4, 1, dtype=torch.float64)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.tanh(self.first(x)))
+
+
+class Recurrent(nn.Module):
+    """A layer that keeps a list of its own weights beside its parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(1, 3, batch_first=True, dtype=torch.float64)
+        self.head = nn.Linear(3, 1, dtype=torch.float64)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.lstm(x)[0])
+
+
+class Failing(Tied):
+    """Fails half-way."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        raise ZeroDivisionError(self.first(x).shape)
+
+
+def problem_of_some(model: nn.Module) -> Problem:
+    """The first module adapts, the second is shared; what either of them holds besides stays the model's own."""
+    first, *rest = modules_of(model)
+    return Problem(model, regression_loss, Layout.of(model, [first]), Layout.of(model, rest[:1]))
+
+
+@pytest.mark.parametrize("make", [Tied, Normed, Recurrent])
+def test_a_task_sees_its_own_parameters_and_the_model_keeps_its_own(make: type[nn.Module]) -> None:
+    model, (x, y) = make(), regression_task(0).support
+    problem, before = problem_of_some(model), copy.deepcopy(model.state_dict())
+    own = {name: id(value) for name, value in model.named_parameters()}
+    generator = torch.Generator().manual_seed(0)
+    vectors = [
+        torch.randn(layout.size, generator=generator, dtype=torch.float64).requires_grad_()
+        for layout in (problem.adapted, problem.shared)
+    ]
+    params = problem.adapted.unflatten(vectors[0]) | problem.shared.unflatten(vectors[1])
+    expected = regression_loss(lambda data: functional_call(model, params, (data,)), (x, y))
+    found = problem.nll(vectors[0][None], vectors[1], [(x, y)])[0]
+    torch.testing.assert_close(found, expected, atol=0, rtol=1e-14)
+    for one, two in zip(torch.autograd.grad(found, vectors), torch.autograd.grad(expected, vectors), strict=True):
+        torch.testing.assert_close(one, two, atol=1e-13, rtol=1e-13)
+        assert bool(one.any())
+    assert same_weights(model, before) and {name: id(value) for name, value in model.named_parameters()} == own
+    torch.testing.assert_close(model(x), copy.deepcopy(model)(x), atol=0, rtol=0)
+
+
+def test_a_model_that_fails_half_way_is_whole_again() -> None:
+    model = Failing()
+    problem, own = problem_of_some(model), list(model.parameters())
+    with pytest.raises(ZeroDivisionError):
+        problem.nll(
+            torch.zeros(1, problem.adapted.size).double(), torch.zeros(1).double(), [regression_task(0).support]
+        )
+    assert all(one is two for one, two in zip(model.parameters(), own, strict=True))
+    assert model.second.weight is model.first.weight
