@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +32,8 @@ def meta_train(
 
     config = load_config(recipe, MetaTrainConfig, changes or ())
     try:
-        print(train(config))
+        folder = train(config)
+        if os.environ.get("RANK", "0") == "0":  # under torchrun one process speaks for all
+            print(folder)
     except KeyboardInterrupt as error:
         raise Stopped("stopped; run the same command again to go on from the last checkpoint") from error

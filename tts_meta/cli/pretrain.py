@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -37,7 +38,9 @@ def pretrain(
     from tts_meta.train.pretrain import pretrain as train
 
     try:
-        print(train(config))
+        folder = train(config)
+        if os.environ.get("RANK", "0") == "0":  # under torchrun one process speaks for all
+            print(folder)
     except KeyboardInterrupt as error:
         raise Stopped("stopped; run the same command again to go on from the last checkpoint") from error
 
