@@ -105,14 +105,16 @@ def test_the_truth_scores_near_the_noise(family: OneModule) -> None:
     assert floor * 0.9 < found[100].mean().item() < 0.6 * found[0].mean().item()
 
 
-def test_a_learner_is_right_by_its_sigma_and_otherwise_by_what_moves_most() -> None:
-    moved = torch.tensor([[0.1, 0.0, 0.2, 0.7], [0.0, 0.0, 0.0, 0.0]])
+def test_a_learner_is_right_by_half_of_what_moves_and_by_its_largest_sigma() -> None:
+    moved = torch.tensor([[0.1, 0.0, 0.2, 0.7], [0.1, 0.1, 0.2, 0.6]])
     found = Found(("gain", "first", "second", "head"), {}, moved, (0,), torch.zeros(1, 2))
-    assert is_right(found, "head") and ratio(found, "head") == "-"
-    torch.testing.assert_close(found.shares()[0], moved[0])
-    assert not found.shares()[1].any()
-    learned = replace(found, deviations={"gain": 0.4, "first": 0.1, "second": 0.1, "head": 0.2})
-    assert not is_right(learned, "head") and is_right(learned, "gain") and ratio(learned, "gain") == "2.0"
+    torch.testing.assert_close(found.shares(), moved)
+    assert is_right(found, "head") and not is_right(found, "gain") and ratio(found, "head") == "-"
+    learned = replace(found, deviations={"gain": 0.1, "first": 0.1, "second": 0.1, "head": 0.2})
+    assert is_right(learned, "head") and ratio(learned, "head") == "2.0"
+    assert not is_right(replace(learned, deviations=learned.deviations | {"gain": 0.4}), "head")
+    assert not is_right(replace(found, moved=torch.tensor([[0.3, 0.0, 0.3, 0.4]])), "head")
+    assert not replace(found, moved=torch.zeros(2, 4)).shares().any()
 
 
 def test_a_tiny_run_of_the_recipe_reports_every_learner() -> None:

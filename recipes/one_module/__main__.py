@@ -26,10 +26,9 @@ def share_of(found: Found, module: str) -> Tensor:
 
 
 def is_right(found: Found, module: str) -> bool:
-    """Whether the module that varies has the largest σ or, without σ, moves most."""
-    if found.deviations:
-        return max(found.deviations, key=found.deviations.__getitem__) == module
-    return found.modules[int(found.shares().mean(0).argmax())] == module
+    """Whether half of what moves, at least, is the module that varies; where σ is learned, its σ is the largest too."""
+    largest = max(found.deviations, key=found.deviations.__getitem__) if found.deviations else module
+    return largest == module and float(share_of(found, module).mean()) >= 0.5
 
 
 def ratio(found: Found, module: str) -> str:
