@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 from matplotlib.axes import Axes
@@ -15,6 +14,9 @@ from tts_meta.meta import LEARNERS
 
 SHRINKAGE = {name: f"C{index}" for index, name in enumerate(n for n, p in LEARNERS.items() if p.prior == "shrinkage")}
 """Colours of the learners of this project."""
+
+PANELS = ("all adapts, one step size", "all adapts, learned step sizes", "a part adapts")
+"""What the others are drawn by."""
 
 
 def number(value: float) -> str:
@@ -88,14 +90,14 @@ def group_of(name: str) -> str:
     """The panel of a learner that is not in all of them."""
     preset = LEARNERS[name]
     if preset.adapts != "all":
-        return "a part adapts"
-    return "all adapts, one step size" if preset.step_sizes in ("fixed",) else "all adapts, learned step sizes"
+        return PANELS[2]
+    return PANELS[0] if preset.step_sizes == "fixed" else PANELS[1]
 
 
 def draw(experiment: Experiment, results: Mapping[str, Result]) -> Figure:
     """Error by steps with 68 % bands; shrinkage learners and the baseline in every panel, others by what they are."""
     others = [name for name in results if name not in SHRINKAGE]
-    panels = sorted({group_of(name) for name in others} or {"shrinkage"}, key=len, reverse=True)
+    panels = [panel for panel in PANELS if any(group_of(name) == panel for name in others)] or [""]
     figure = Figure(figsize=(4.6 * len(panels), 4.4))
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axis, panel in zip(axes, panels, strict=True):
@@ -109,11 +111,11 @@ def draw(experiment: Experiment, results: Mapping[str, Result]) -> Figure:
             if name in results:
                 _curve(axis, experiment, name, results[name], color=colour, linewidth=2.2)
         axis.axhline(experiment.family.noise**2, color="0.6", linewidth=0.8, linestyle=":")
-        axis.set(title=panel, xlabel="inner steps (dot: own budget)", yscale="log", ylim=(0.07, 10))
+        axis.set(title=panel, xlabel="inner steps (dot: own budget)", yscale="log", ylim=(0.07, 6))
         axis.set_xscale("symlog", linthresh=1)
-        axis.set_xlim(0, max(experiment.steps()))
+        axis.set_xlim(0, 1.2 * max(experiment.steps()))
         axis.grid(alpha=0.3)
-        axis.legend(fontsize=7, loc="upper right")
+        axis.legend(fontsize=7, loc="lower left")
     axes[0].set_ylabel("mean squared error (dotted: noise)")
     figure.tight_layout()
     return figure
@@ -127,5 +129,5 @@ def _curve(axis: Axes, experiment: Experiment, name: str, result: Result, **styl
     axis.fill_between(steps, low, high, color=str(style["color"]), alpha=0.2, linewidth=0)
     axis.plot(steps, mean, label=name, **style)  # pyright: ignore[reportArgumentType]
     budget = experiment.learners[name].settings.inner_steps
-    if budget in points and not math.isnan(points[budget][0]):
+    if budget in points:
         axis.plot([budget], [points[budget][0]], "o", color=str(style["color"]), markersize=5)
