@@ -169,13 +169,16 @@ def worker(report: Path) -> None:
     tasks, rank = peers.sinusoids(TASKS, POINTS), dist.get_rank()
     rows = []
     for name, steps in (("sigma-imaml", IMPLICIT_STEPS), ("sigma-reptile", IMPLICIT_STEPS), ("maml", UNROLLED_STEPS)):
-        alone, both = (peers.ours(name, WIDTH, steps, PRODUCTS) for _ in range(2))
+        alone, both, solo = (peers.ours(name, WIDTH, steps, PRODUCTS) for _ in range(3))
         gradients = [peers.gradients_of(alone), peers.gradients_of(both)]
         start = alone.adapted.detach().clone()
-        one, two, first = [], [], 0.0
+        one, two, strangers, first = [], [], [], 0.0
         for number in range(ROUNDS):
             dist.barrier()
             two.append(_timed(lambda both=both: both.meta_step(tasks)))
+            dist.barrier()
+            with mock.patch.object(dist, "is_initialized", lambda: False):
+                strangers.append(_timed(lambda solo=solo: solo.meta_step(tasks)))
             dist.barrier()
             if rank == 0:
                 with mock.patch.object(dist, "is_initialized", lambda: False):
@@ -188,7 +191,8 @@ def worker(report: Path) -> None:
             moved = float((alone.adapted.detach() - start).abs().max())
             rates = [f"{TASKS / median(seconds[1:]):.1f}" for seconds in (one, two)]
             ratio = _spread([a / b for a, b in zip(one[1:], two[1:], strict=True)])
-            rows.append([name, *rates, ratio, f"{first:.0e}", f"{apart:.0e}", f"{moved:.0e}"])
+            bound = _spread([2 * a / b for a, b in zip(one[1:], strangers[1:], strict=True)])
+            rows.append([name, *rates, ratio, bound, f"{first:.0e}", f"{apart:.0e}", f"{moved:.0e}"])
     if rank == 0:
         with report.open("w") as file:
             _table(
@@ -199,6 +203,7 @@ def worker(report: Path) -> None:
                     "one",
                     "two",
                     "speed-up",
+                    "of two that share nothing",
                     "first meta-gradient differs by",
                     f"meta-parameters differ by, after {ROUNDS} steps",
                     "and moved by",
