@@ -6,19 +6,20 @@ show. Learners run side by side in processes, one thread each.
 
 from __future__ import annotations
 
+import argparse
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from tts_meta.config import Section
+from tts_meta.config import AnySection, Section, load_config
 from tts_meta.meta import Diverged, LearnerSettings, MetaLearner, Task
 from tts_meta.meta.problem import LossFunction
 from tts_meta.models.partition import Partition
@@ -160,6 +161,33 @@ def spread(values: Tensor, level: float = 0.68) -> tuple[float, float, float]:
     return mean, mean - width, mean + width
 
 
+def gaussian_loss(noise: float) -> LossFunction:
+    """-log p(y | x, θ) but for its constant, summed over points and outputs: normal, of deviation `noise`."""
+
+    def nll(call: Callable[..., Any], data: tuple[Tensor, Tensor]) -> Tensor:
+        return 0.5 * ((call(data[0]) - data[1]) / noise).square().sum()
+
+    return nll
+
+
+def split_tasks(x: Tensor, y: Tensor, support: int) -> list[Task]:
+    """Tasks of x and y `(T, N, ...)`: the first `support` points of each to adapt on, the others to score."""
+    return [Task((a[:support], b[:support]), (a[support:], b[support:])) for a, b in zip(x, y, strict=True)]
+
+
+def recipe_parser(name: str, about: str | None) -> argparse.ArgumentParser:
+    """What every `python -m recipes.NAME` takes: `changes` of its YAML file, and `output`, the picture's folder."""
+    parser = argparse.ArgumentParser(prog=f"python -m recipes.{name}", description=about)
+    parser.add_argument("changes", nargs="*", metavar="KEY=VALUE", help=f"replaces a value of {name}.yaml")
+    parser.add_argument("--output", type=Path, default=Path("runs") / name, help="folder of the picture")
+    return parser
+
+
+def load_recipe(name: str, kind: type[AnySection], changes: Sequence[str]) -> AnySection:
+    """`recipes/NAME/NAME.yaml`, changed as `load_config` says."""
+    return load_config(Path(__file__).parent / name / f"{name}.yaml", kind, changes)
+
+
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table; all columns but the first stand to the right."""
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
@@ -167,5 +195,6 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as a small PNG."""
+    """Write a figure as a small PNG, in a folder that is made where it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110, bbox_inches="tight", metadata={"Software": None})

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tts_meta.audio import write_wav
 from tts_meta.audio.io import Waveform
-from tts_meta.config import BaseConfig, parse_config
+from tts_meta.config import BaseConfig, PretrainConfig, parse_config
 from tts_meta.corpus import Batch, Example, Manifest, Utterance, collate
 from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.base import Base
@@ -151,3 +151,22 @@ def tone_corpus(folder: Path, utterances: int = 8) -> Path:
         listed.append(Utterance(str(number), speaker, audio, len(samples) / RATE, text, split="train"))
     Manifest(tuple(listed)).save(folder / "manifest.jsonl")
     return folder / "manifest.jsonl"
+
+
+def pretrain_recipe(corpus: Path, output: Path, **changes: object) -> PretrainConfig:
+    """Pretraining of a tiny base on a `tone_corpus`, in a second or two."""
+    data = {
+        "manifest": corpus / "manifest.jsonl",
+        "output": output,
+        "cache": corpus / "cache",
+        "base": tiny_config(),
+        "aligner": {"steps": 5, "frames_per_batch": 400, "learning_rate": 2e-3, "warmup": 2},
+        "acoustic": {"steps": 12, "frames_per_batch": 300, "learning_rate": 2e-3, "warmup": 2},
+        "ema": 0.9,
+        "piece_seconds": 0.6,
+        "pause_seconds": 0.05,
+        "threads": 1,
+        "save_every": 4,
+        "sentences": [],
+    }
+    return parse_config(data | changes, PretrainConfig, "recipe")

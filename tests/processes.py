@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,14 @@ def in_two_processes(work: Callable[[], dict[str, Any]], folder: Path) -> list[d
     """What `work`, a function of a module, returns in each of two processes, which meet in `folder`."""
     spawn(_run, (work, str(folder)), nprocs=2)
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
+
+
+def under_torchrun(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a program in two processes of one thread; the modules of the tests are at hand. It is kept in `folder`."""
+    worker = folder / "worker.py"
+    worker.write_text(f"import sys\nsys.path.append({str(Path(__file__).parent)!r})\n{code}")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(worker)]
+    return subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
 
 
 def _run(rank: int, work: Callable[[], dict[str, Any]], folder: str) -> None:

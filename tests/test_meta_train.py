@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +9,7 @@ import pytest
 import torch
 from commands import run, write_recordings
 from helpers import same_weights, tiny_base, tone_corpus
+from processes import under_torchrun
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tts_meta.adapt import CloneSettings, chosen_modules
@@ -132,19 +130,13 @@ def files_of(base: Path) -> dict[str, bytes]:
 
 def test_two_processes_find_the_same_base_as_one(corpus: Path, finished: Path, tmp_path: Path) -> None:
     (tmp_path / "recipe.json").write_text(dump_config(recipe(corpus, tmp_path / "run")))
-    worker = tmp_path / "worker.py"
-    worker.write_text(
-        f"""import sys
-sys.path.append({str(Path(__file__).parent)!r})
-import helpers, torch
+    code = f"""import helpers, torch
 from tts_meta.config import load_config
 from tts_meta.train.meta_train import MetaTrainConfig, meta_train
 torch.set_num_threads(1)
 meta_train(load_config({str(tmp_path / "recipe.json")!r}, MetaTrainConfig))
 """
-    )
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(worker)]
-    done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    done = under_torchrun(code, tmp_path)
     assert done.returncode == 0, done.stderr
     one, two = load_base(finished / "base"), load_base(tmp_path / "run" / "base")
     assert one.prior is not None and two.prior is not None

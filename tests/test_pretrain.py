@@ -14,6 +14,7 @@ import pytest
 import torch
 from faults import interrupted
 from helpers import Letters, tiny_config, tone_corpus
+from helpers import pretrain_recipe as recipe
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tts_meta.audio import FeatureCache
@@ -50,24 +51,6 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("corpus")
     tone_corpus(folder, utterances=8)
     return folder
-
-
-def recipe(corpus: Path, output: Path, **changes: object) -> PretrainConfig:
-    data = {
-        "manifest": corpus / "manifest.jsonl",
-        "output": output,
-        "cache": corpus / "cache",
-        "base": tiny_config(),
-        "aligner": {"steps": 5, "frames_per_batch": 400, "learning_rate": 2e-3, "warmup": 2},
-        "acoustic": {"steps": 12, "frames_per_batch": 300, "learning_rate": 2e-3, "warmup": 2},
-        "ema": 0.9,
-        "piece_seconds": 0.6,
-        "pause_seconds": 0.05,
-        "threads": 1,
-        "save_every": 4,
-        "sentences": [],
-    }
-    return parse_config(data | changes, PretrainConfig, "recipe")
 
 
 @pytest.fixture(scope="module")

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
 from faults import interrupted
-from helpers import LETTERS, random_example, tiny_base, tiny_config, tone_corpus, tone_sentence
+from helpers import LETTERS, pretrain_recipe, random_example, tiny_base, tiny_config, tone_corpus, tone_sentence
+from processes import in_two_processes, under_torchrun
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.multiprocessing.spawn import spawn
 
-from tts_meta.config import PretrainConfig, dump_config, parse_config
+from tts_meta.config import PretrainConfig, dump_config
 from tts_meta.corpus import Batch
 from tts_meta.errors import UsageError
 from tts_meta.models.base import Base
@@ -70,23 +67,18 @@ def gradients(name: str) -> list[dict[str, Tensor]]:
     return found
 
 
-def worker(rank: int, folder: str) -> None:
-    """One of the processes: what the tests look at, in one file."""
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+def everything() -> dict[str, Any]:
+    """What the tests look at, in one of the processes."""
     found: dict[str, Any] = {name: gradients(name) for name in models()}
     wait()
-    found |= {"place": place(), "first": is_first(), "votes": [agree(True), agree(rank == 0), agree(False)]}
-    torch.save(found, Path(folder) / f"{rank}.pt")
-    dist.destroy_process_group()
+    votes = [agree(True), agree(is_first()), agree(False)]
+    return found | {"place": place(), "first": is_first(), "votes": votes}
 
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What each of two processes found."""
-    folder = tmp_path_factory.mktemp("processes")
-    spawn(worker, (str(folder),), nprocs=2)
-    return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
+    return in_two_processes(everything, tmp_path_factory.mktemp("processes"))
 
 
 @pytest.mark.parametrize("name", ["acoustic", "aligner"])
@@ -134,36 +126,14 @@ def recipe(folder: Path, output: Path, **changes: object) -> PretrainConfig:
     config = tiny_config().model_dump()
     acoustic = config["acoustic"]
     acoustic["encoder"]["dropout"] = acoustic["duration"]["dropout"] = acoustic["decoder"]["prenet_dropout"] = 0.0
-    data = {
-        "manifest": folder / "manifest.jsonl",
-        "output": output,
-        "cache": folder / "cache",
-        "base": config,
-        "aligner": {"steps": 5, "frames_per_batch": 400, "learning_rate": 2e-3, "warmup": 2},
-        "acoustic": {"steps": 12, "frames_per_batch": 300, "learning_rate": 2e-3, "warmup": 2},
-        "ema": 0.9,
-        "piece_seconds": 0.6,
-        "pause_seconds": 0.05,
-        "threads": 1,
-        "log_every": 3,
-        "save_every": 4,
-        "sentences": [],
-    }
-    return parse_config(data | changes, PretrainConfig, "recipe")
+    return pretrain_recipe(folder, output, base=config, log_every=3, **changes)
 
 
 def pretrain_in_two(config: PretrainConfig, folder: Path, updates: int = 1000) -> subprocess.CompletedProcess[str]:
     """Run under torchrun; both processes die at the update after so many."""
     (folder / "recipe.json").write_text(dump_config(config))
-    worker = folder / "worker.py"
-    worker.write_text(
-        f"""import sys
-sys.path.append({str(Path(__file__).parent)!r})
-import helpers
+    code = f"""import helpers
 from tts_meta.config import PretrainConfig, load_config
-from tts_meta.errors import UsageError
-from tts_meta.models.base import Base
-from tts_meta.text import SymbolTable
 from tts_meta.train import pretrain
 from tts_meta.train.optimiser import MovingAverage
 update, left = MovingAverage.update, [None] * {updates}
@@ -173,9 +143,7 @@ def dies(*given):
 MovingAverage.update = dies
 pretrain(load_config({str(folder / "recipe.json")!r}, PretrainConfig))
 """
-    )
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(worker)]
-    return subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    return under_torchrun(code, folder)
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from recipes.bench import markdown
 from recipes.librispeech_mini.alignment_ours import FAULTS, PAUSE_LEVEL, REMEDIES, Measurer, plant, spliced
 from recipes.librispeech_mini.alignment_speech import Espeak, Pocketsphinx, plain_words
 from tts_meta.audio import read_audio
@@ -281,8 +282,7 @@ def percent(interval: Interval) -> str:
 
 
 def table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    print(f"**{title}**\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n", flush=True)
+    print(f"**{title}**\n\n{markdown(head, list(rows))}", flush=True)
 
 
 def progress(utterances: Sequence[Utterance], what: str) -> Iterator[Utterance]:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from recipes.bench import in_processes, markdown, save_figure, spread
+from recipes.bench import in_processes, load_recipe, markdown, recipe_parser, save_figure, spread
 from recipes.linear_gaussian.experiment import Experiment, Found, Job, best_of, run
 from recipes.linear_gaussian.oracle import MAP, best_deviations, centre_floor
-from tts_meta.config import load_config
 
 SHRUNK, CLOSE, RECOVERED = 0.1, 0.15, 0.05
 """What counts: σ of a constant module as a part of any varying one's; σ off its best by; ‖φ̂ - φ‖ / ‖φ‖."""
@@ -121,12 +118,8 @@ def draw(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)
-    parser = argparse.ArgumentParser(prog="python -m recipes.linear_gaussian", description=__doc__)
-    parser.add_argument("changes", nargs="*", metavar="KEY=VALUE", help="replaces a value of linear_gaussian.yaml")
-    parser.add_argument("--output", type=Path, default=Path("runs/linear_gaussian"), help="folder of the picture")
-    chosen = parser.parse_args(arguments)
-    path = Path(__file__).with_name("linear_gaussian.yaml")
-    experiment = load_config(path, Experiment, chosen.changes)
+    chosen = recipe_parser("linear_gaussian", __doc__).parse_args(arguments)
+    experiment = load_recipe("linear_gaussian", Experiment, chosen.changes)
     family, plans = experiment.family, experiment.learners
     first = [Job(family, name, plan, 0) for name, plan in plans.items()]
     best = {job.name: found for job, found in in_processes(best_of, first)}
@@ -136,7 +129,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     found = {name: [done[name, seed, True] for seed in range(experiment.seeds)] for name in plans}
     unprepared = {name: done[name, 0, False] for name in plans}
     print(report(experiment, found, unprepared, best_deviations(family, MAP, tasks=100), best))
-    chosen.output.mkdir(parents=True, exist_ok=True)
     save_figure(draw(experiment, found, best), chosen.output / "linear_gaussian.png")
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from recipes.bench import gaussian_loss, split_tasks
 from tts_meta.config import Section
 from tts_meta.meta import Task
 from tts_meta.meta.problem import LossFunction
@@ -61,12 +61,7 @@ class LinearGaussian(Section):
 
     @property
     def loss(self) -> LossFunction:
-        """-log p(y | x, θ) but for its constant, summed over points."""
-
-        def nll(call: Callable[..., Any], data: tuple[Tensor, Tensor]) -> Tensor:
-            return 0.5 * ((call(data[0]) - data[1]) / self.noise).square().sum()
-
-        return nll
+        return gaussian_loss(self.noise)
 
     def model(self, seed: int) -> nn.Module:
         """Coefficients that know nothing of φ."""
@@ -89,5 +84,4 @@ class LinearGaussian(Section):
         generator = torch.Generator().manual_seed(seed)
         x, theta = self.inputs(count, generator), self.coefficients(count, generator)
         noise = self.noise * torch.randn(x.shape[:2], generator=generator)
-        y, half = torch.einsum("tnp,tp->tn", x, theta) + noise, self.points
-        return [Task((a[:half], b[:half]), (a[half:], b[half:])) for a, b in zip(x, y, strict=True)]
+        return split_tasks(x, torch.einsum("tnp,tp->tn", x, theta) + noise, self.points)

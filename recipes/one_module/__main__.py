@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from recipes.bench import in_processes, markdown, save_figure, spread
+from recipes.bench import in_processes, load_recipe, markdown, recipe_parser, save_figure, spread
 from recipes.one_module.experiment import Experiment, Found, Job, run
-from tts_meta.config import load_config
 
 Results = Mapping[str, Mapping[str, Found]]
 """By family, then by learner."""
@@ -124,11 +121,8 @@ def draw(experiment: Experiment, results: Results) -> Figure:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)
-    parser = argparse.ArgumentParser(prog="python -m recipes.one_module", description=__doc__)
-    parser.add_argument("changes", nargs="*", metavar="KEY=VALUE", help="replaces a value of one_module.yaml")
-    parser.add_argument("--output", type=Path, default=Path("runs/one_module"), help="folder of the picture")
-    chosen = parser.parse_args(arguments)
-    experiment = load_config(Path(__file__).with_name("one_module.yaml"), Experiment, chosen.changes)
+    chosen = recipe_parser("one_module", __doc__).parse_args(arguments)
+    experiment = load_recipe("one_module", Experiment, chosen.changes)
     plans = [*experiment.learners.items(), (TRUTH, None)]
     jobs = [
         Job(where, family, name, plan, experiment.seed, experiment.test_tasks, experiment.test_steps)
@@ -138,7 +132,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     done = {(job.where, job.name): found for job, found in in_processes(run, jobs)}
     results = {where: {name: done[where, name] for name, _ in plans} for where in experiment.families}
     print(report(experiment, results))
-    chosen.output.mkdir(parents=True, exist_ok=True)
     save_figure(draw(experiment, results), chosen.output / "one_module.png")
 
 

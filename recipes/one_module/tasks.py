@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from recipes.bench import gaussian_loss, split_tasks
 from tts_meta.config import Section
 from tts_meta.meta import Task
 from tts_meta.meta.problem import LossFunction
@@ -60,12 +60,7 @@ class OneModule(Section):
 
     @property
     def loss(self) -> LossFunction:
-        """-log p(y | x, θ) but for its constant, summed over points and outputs."""
-
-        def nll(call: Callable[..., Any], data: tuple[Tensor, Tensor]) -> Tensor:
-            return 0.5 * ((call(data[0]) - data[1]) / self.noise).square().sum()
-
-        return nll
+        return gaussian_loss(self.noise)
 
     def model(self, seed: int) -> nn.Module:
         """An untrained network, not the true one."""
@@ -102,5 +97,4 @@ class OneModule(Section):
             params = self.parameters(count, generator)
             y = torch.func.vmap(lambda p, rows: functional_call(net, p, (rows,)))(params, x)
             y = y + self.noise * torch.randn(y.shape, generator=generator)
-        half = self.points
-        return [Task((a[:half], b[:half]), (a[half:], b[half:])) for a, b in zip(x, y, strict=True)]
+        return split_tasks(x, y, self.points)

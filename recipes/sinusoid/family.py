@@ -10,6 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from recipes.bench import split_tasks
 from tts_meta.config import Section
 from tts_meta.meta import Task
 
@@ -76,5 +77,4 @@ class Sinusoids(Section):
         points = self.support + self.query
         amplitude, phase, x = uniform(0.1, 5.0, 1), uniform(0.0, math.pi, 1), uniform(-5.0, 5.0, points)
         y = amplitude * torch.sin(x - phase) + self.noise * torch.randn(count, points, 1, generator=generator)
-        s = self.support
-        return [Task((a[:s], b[:s]), (a[s:], b[s:])) for a, b in zip(x, y, strict=True)]
+        return split_tasks(x, y, self.support)

@@ -22,6 +22,12 @@ def tell(line: str) -> None:
     print(f"tts-meta: {line}", file=sys.stderr, flush=True)
 
 
+def print_once(result: object) -> None:
+    """Print a result; of the processes of `torchrun` the first does."""
+    if os.environ.get("RANK", "0") == "0":
+        print(result)
+
+
 def warn(line: str) -> None:
     """Print a warning."""
     tell(f"warning: {line}")

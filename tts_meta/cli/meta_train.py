@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from tts_meta.cli.console import print_once
 from tts_meta.cli.faults import Stopped
 
 
@@ -32,8 +32,6 @@ def meta_train(
 
     config = load_config(recipe, MetaTrainConfig, changes or ())
     try:
-        folder = train(config)
-        if os.environ.get("RANK", "0") == "0":  # under torchrun one process speaks for all
-            print(folder)
+        print_once(train(config))
     except KeyboardInterrupt as error:
         raise Stopped("stopped; run the same command again to go on from the last checkpoint") from error

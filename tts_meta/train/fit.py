@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
 from tts_meta.config import MelConfig, OptimiserConfig
@@ -23,6 +21,7 @@ from tts_meta.train.checkpoints import load_checkpoint, save_checkpoint
 from tts_meta.train.data import BatchStream
 from tts_meta.train.distributed import add_gradients, agree, place, total, wait
 from tts_meta.train.optimiser import MovingAverage, build_optimiser, set_learning_rate
+from tts_meta.train.run import progress_bar
 
 _MOST_BAD_STEPS = 20
 
@@ -76,7 +75,7 @@ def fit(
     wait()
     with (
         RunLog(folder, mel_config, resume_step=step) if rank == 0 else NullLog() as log,
-        _progress_bar(rank) as progress,
+        progress_bar(rank) as progress,
         closing(stream.batches(epoch, position)) as batches,
     ):
         task = progress.add_task(stage, total=settings.optimiser.steps, completed=step, note="")
@@ -131,18 +130,6 @@ def fit(
     model.load_state_dict(average.state_dict())
     model.eval()
     return step
-
-
-def _progress_bar(rank: int) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
-        TextColumn("{task.fields[note]}"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True, quiet=rank > 0),
-        disable=rank > 0,
-    )
 
 
 def _with_average(model: nn.Module, average: MovingAverage, call: Callable[[], None]) -> None:

@@ -13,15 +13,13 @@ from pathlib import Path
 
 import torch
 from pydantic import Field
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tts_meta.adapt import SpeakerSentences, acoustic_nll, adaptable
 from tts_meta.audio import FeatureCache
-from tts_meta.config import MelConfig, Section, dump_config
+from tts_meta.config import Section
 from tts_meta.corpus import Example, Manifest, Utterance, hold_back_named, sample_episodes
 from tts_meta.errors import TtsMetaError
-from tts_meta.files import atomic_file, restore_folder
+from tts_meta.files import restore_folder
 from tts_meta.meta import LearnerSettings, MetaLearner, MetaStep, Task
 from tts_meta.models.base import Base, load_base, save_base
 from tts_meta.models.module_prior import ModulePrior
@@ -30,6 +28,7 @@ from tts_meta.report.tensorboard import Log, NullLog, RunLog
 from tts_meta.train.checkpoints import load_checkpoint, save_checkpoint
 from tts_meta.train.data import align_example, load_examples
 from tts_meta.train.distributed import agree, processes, wait
+from tts_meta.train.run import claim_folder, progress_bar
 
 
 class MetaTrainConfig(Section):
@@ -107,7 +106,7 @@ def meta_train(config: MetaTrainConfig) -> Path:
     deadline = time.monotonic() + config.hours * 3600 if config.hours else float("inf")
     with processes() as rank:
         if rank == 0:
-            _claim_folder(config)
+            claim_folder(config.output, config.model_copy(update={"hours": 0.0, "threads": 0}))
         base = load_base(config.base)
         manifest, _ = hold_back_named(Manifest.load(config.manifest).of_split(*config.splits), config.held_back)
         usable = tuple(u for u in manifest if config.shortest <= u.seconds <= config.longest)
@@ -144,17 +143,10 @@ def _run(config: MetaTrainConfig, learner: MetaLearner, speakers: Speakers, dead
     wait()
     if checkpoint.exists():
         load_checkpoint(checkpoint, learner, learner.optimiser, None)
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
     mel = speakers.base.config.audio.mel
     with (
-        _open_log(config, mel, learner.steps_done, rank) as log,
-        Progress(
-            *columns,
-            TextColumn("{task.fields[note]}"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            disable=rank > 0,
-        ) as progress,
+        RunLog(config.output, mel, resume_step=learner.steps_done) if rank == 0 else NullLog() as log,
+        progress_bar(rank) as progress,
     ):
         bar = progress.add_task(config.learner, total=config.meta_steps, completed=learner.steps_done, note="")
         while learner.steps_done < config.meta_steps and agree(time.monotonic() < deadline):
@@ -166,7 +158,7 @@ def _run(config: MetaTrainConfig, learner: MetaLearner, speakers: Speakers, dead
             note = f"query {result.before:.0f} -> {result.after:.0f} nats, {seconds:.0f} s"
             note += f", {result.skipped} skipped" if result.skipped else ""
             progress.update(bar, completed=step, note=note)
-            if rank == 0 and not progress.console.is_terminal:
+            if not progress.console.is_terminal:
                 progress.console.print(f"{config.learner} {step}/{config.meta_steps}: {note}", soft_wrap=True)
             if rank == 0 and (step % config.save_every == 0 or step == config.meta_steps):
                 save_checkpoint(checkpoint, learner, learner.optimiser, None, {"step": step})
@@ -228,17 +220,3 @@ def _write_base(config: MetaTrainConfig, learner: MetaLearner, base: Base, folde
         base.prior = ModulePrior(learner.variances(), "", origin)
     base.state |= {"meta_learner": config.learner, "meta_steps": learner.steps_done}
     save_base(base, folder)
-
-
-def _claim_folder(config: MetaTrainConfig) -> None:
-    """Write the resolved configuration, or check that the folder was begun with the same one."""
-    path = config.output / "config.json"
-    text = dump_config(config.model_copy(update={"hours": 0.0, "threads": 0}))
-    if path.exists() and path.read_text(encoding="utf-8") != text:
-        raise TtsMetaError(f"{config.output} holds a run with another configuration; choose another output folder")
-    with atomic_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def _open_log(config: MetaTrainConfig, mel: MelConfig, step: int, rank: int) -> RunLog | NullLog:
-    return RunLog(config.output, mel, resume_step=step) if rank == 0 else NullLog()

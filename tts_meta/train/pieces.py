@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple, overload
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tts_meta.corpus import Example
-from tts_meta.train.store import Durations, Ints, Store
+from tts_meta.train.store import Durations, Ints, OnDisk, Store
 
 
 class Piece(NamedTuple):
@@ -68,7 +68,7 @@ def cut_at_pauses(example: Example, silent: Tensor, shortest: int, pause: int) -
         yield Example(f"{example.id}/{number}", example.speaker, tokens, durations, mel)
 
 
-class Pieces(Sequence[Example]):
+class Pieces(OnDisk):
     """Pieces of a store's utterances, each read when it is asked for.
 
     table: a row for each, `(P, 8)` int32: number of its utterance, its number there or -1 for the whole utterance, and
@@ -106,13 +106,7 @@ class Pieces(Sequence[Example]):
     def __len__(self) -> int:
         return len(self.table)
 
-    @overload
-    def __getitem__(self, place: int) -> Example: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[Example]: ...
-    def __getitem__(self, place: int | slice) -> Example | list[Example]:
-        if isinstance(place, slice):
-            return [self[n] for n in range(*place.indices(len(self)))]
+    def read(self, place: int) -> Example:
         n, number, *fields = self.table[place].tolist()
         piece, store = Piece(*fields), self.store
         own = slice(store.starts[n], store.starts[n + 1])

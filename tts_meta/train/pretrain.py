@@ -18,7 +18,7 @@ from rich.progress import track
 from torch import Tensor
 
 from tts_meta.audio import FeatureCache
-from tts_meta.config import OptimiserConfig, PretrainConfig, dump_config
+from tts_meta.config import OptimiserConfig, PretrainConfig
 from tts_meta.corpus import Batch, Manifest, collate, hold_back_named
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_file, restore_folder, write_tensors
@@ -36,6 +36,7 @@ from tts_meta.train.data import BatchStream, align_examples, load_examples
 from tts_meta.train.distributed import agree, is_first, processes, wait
 from tts_meta.train.fit import FitSettings, fit
 from tts_meta.train.pieces import Pieces
+from tts_meta.train.run import claim_folder
 from tts_meta.train.store import Durations, Store, write_store
 
 _VALIDATION_EVERY, _VALIDATION_MOST = 80, 200
@@ -60,7 +61,9 @@ def pretrain(config: PretrainConfig) -> Path:
     with processes(config.device) as rank:
         console = Console(stderr=True, quiet=rank > 0)
         if rank == 0:
-            _claim_folder(config)
+            # How long and on what a run computes may change between its parts; what it computes may not.
+            fixed = {"hours": 0.0, "threads": 0, "workers": 2, "device": "cpu"}
+            claim_folder(config.output, config.model_copy(update=fixed))
         manifest = Manifest.load(config.manifest).of_split(*config.splits)
         manifest, held = hold_back_named(manifest, config.held_back)
         torch.manual_seed(config.seed)
@@ -126,17 +129,6 @@ def _pieces(config: PretrainConfig, base: Base, store: Store, console: Console) 
     utterances = int(durations.known.sum())
     console.print(f"{utterances} utterances aligned; {len(pieces)} pieces of at most {config.max_seconds:.0f} s")
     return pieces
-
-
-def _claim_folder(config: PretrainConfig) -> None:
-    """Write the resolved configuration, or check that the folder was begun with the same one."""
-    path = config.output / "config.json"
-    # How long and on what a run computes may change between its parts; what it computes may not.
-    text = dump_config(config.model_copy(update={"hours": 0.0, "threads": 0, "workers": 2, "device": "cpu"}))
-    if path.exists() and path.read_text(encoding="utf-8") != text:
-        raise TtsMetaError(f"{config.output} holds a run with another configuration; choose another output folder")
-    with atomic_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 def _settings(config: PretrainConfig, optimiser: OptimiserConfig, deadline: float) -> FitSettings:

@@ -7,6 +7,7 @@ A folder holds `mel.float16`, the frames of all utterances one after the other `
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +46,23 @@ def write_store(folder: Path, examples: Iterable[Example]) -> None:
         (temporary / "names.json").write_text(json.dumps(names, ensure_ascii=False), encoding="utf-8")
 
 
-class Store(Sequence[Example]):
+class OnDisk(Sequence[Example], ABC):
+    """Examples that are read when they are asked for, by place or as slices."""
+
+    @abstractmethod
+    def read(self, place: int) -> Example:
+        """The example at a place from 0 on."""
+
+    @overload
+    def __getitem__(self, place: int) -> Example: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Example]: ...
+    def __getitem__(self, place: int | slice) -> Example | list[Example]:
+        places = range(len(self))[place]
+        return self.read(places) if isinstance(places, int) else [self.read(one) for one in places]
+
+
+class Store(OnDisk):
     """The utterances of a folder that `write_store` wrote, as examples without durations.
 
     frames, symbols: how long each is, `(U,)`. tokens: the symbols of all, `(S,)`, those of utterance n from
@@ -70,17 +87,10 @@ class Store(Sequence[Example]):
     def __len__(self) -> int:
         return len(self.ids)
 
-    @overload
-    def __getitem__(self, number: int) -> Example: ...
-    @overload
-    def __getitem__(self, number: slice) -> list[Example]: ...
-    def __getitem__(self, number: int | slice) -> Example | list[Example]:
-        if isinstance(number, slice):
-            return [self[n] for n in range(*number.indices(len(self)))]
-        n = range(len(self))[number]
-        tokens = torch.from_numpy(self.tokens[self.starts[n] : self.starts[n + 1]].astype(np.int64))
-        mel = self.mel(n, 0, int(self.frames[n]))
-        return Example(self.ids[n], self.speakers[n], tokens, torch.zeros_like(tokens), mel)
+    def read(self, place: int) -> Example:
+        tokens = torch.from_numpy(self.tokens[self.starts[place] : self.starts[place + 1]].astype(np.int64))
+        mel = self.mel(place, 0, int(self.frames[place]))
+        return Example(self.ids[place], self.speakers[place], tokens, torch.zeros_like(tokens), mel)
 
     def mel(self, n: int, begin: int, end: int) -> Tensor:
         """Frames `begin` to `end` of utterance n, read now, float32 `(end - begin, M)`."""
