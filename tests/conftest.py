@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import tiny_base
+from helpers import tiny_base, tone_corpus
 from hypothesis import settings
 
 from tts_meta.models.base import Base, save_base
@@ -32,6 +32,14 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
     base = tiny_base()
     save_base(base, tmp_path_factory.mktemp("base") / "base")
     return base
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a manifest of two speakers and, after the first run, the features."""
+    folder = tmp_path_factory.mktemp("corpus")
+    tone_corpus(folder, utterances=8)
+    return folder
 
 
 @pytest.fixture(scope="session")

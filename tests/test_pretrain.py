@@ -13,7 +13,7 @@ from unittest.mock import Mock
 import pytest
 import torch
 from faults import interrupted
-from helpers import Letters, tiny_config, tone_corpus
+from helpers import Letters, tiny_config
 from helpers import pretrain_recipe as recipe
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -43,14 +43,6 @@ FILES = {
     *(f"utterances/{name}" for name in ("mel.float16", "tokens.npy", "ends.npy", "names.json")),
     *(f"base/{name}" for name in ("model.safetensors", "config.json", "symbols.json", "state.json")),
 }
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a manifest of two speakers and, after the first run, the features."""
-    folder = tmp_path_factory.mktemp("corpus")
-    tone_corpus(folder, utterances=8)
-    return folder
 
 
 @pytest.fixture(scope="module")

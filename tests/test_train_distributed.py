@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from faults import interrupted
-from helpers import LETTERS, pretrain_recipe, random_example, tiny_base, tiny_config, tone_corpus, tone_sentence
+from helpers import LETTERS, pretrain_recipe, random_example, tiny_base, tiny_config, tone_sentence
 from processes import in_two_processes, under_torchrun
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -144,13 +144,6 @@ MovingAverage.update = dies
 pretrain(load_config({str(folder / "recipe.json")!r}, PretrainConfig))
 """
     return under_torchrun(code, folder)
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("corpus")
-    tone_corpus(folder, utterances=8)
-    return folder
 
 
 @pytest.fixture(scope="module")
