@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+import torch.distributed.nn  # before there is a group, as in `tts_meta.train.distributed.processes`
 from torch.multiprocessing.spawn import spawn
 
 

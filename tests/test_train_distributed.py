@@ -132,7 +132,8 @@ def recipe(folder: Path, output: Path, **changes: object) -> PretrainConfig:
 def pretrain_in_two(config: PretrainConfig, folder: Path, updates: int = 1000) -> subprocess.CompletedProcess[str]:
     """Run under torchrun; both processes die at the update after so many."""
     (folder / "recipe.json").write_text(dump_config(config))
-    code = f"""import helpers
+    code = f"""from pathlib import Path
+import helpers
 from tts_meta.config import PretrainConfig, load_config
 from tts_meta.train import pretrain
 from tts_meta.train.optimiser import MovingAverage
@@ -142,6 +143,8 @@ def dies(*given):
     update(*given)
 MovingAverage.update = dies
 pretrain(load_config({str(folder / "recipe.json")!r}, PretrainConfig))
+threads = [comm.read_text() for comm in Path("/proc/self/task").glob("*/comm")]
+assert not [name for name in threads if "gloo" in name], "a thread that outlives the interpreter aborts"
 """
     return under_torchrun(code, folder)
 

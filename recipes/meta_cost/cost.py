@@ -25,6 +25,7 @@ from unittest import mock
 import peers
 import torch
 import torch.distributed as dist
+import torch.distributed.nn  # before there is a group, as in `tts_meta.train.distributed.processes`
 
 from tts_meta.meta import Task
 

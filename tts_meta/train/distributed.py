@@ -6,6 +6,7 @@ same files: on several machines the output folder must lie on a file system that
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -35,6 +36,9 @@ def processes(device: str = "cpu") -> Iterator[int]:
     on_gpu = device.startswith("cuda")
     if on_gpu:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    # Its functions keep the group that there is when they are imported, which torch does in the midst of training: the
+    # group's threads would outlive it, and abort where they outlive the interpreter.
+    importlib.import_module("torch.distributed.nn")
     dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=_PATIENCE)
     try:
         yield dist.get_rank()

@@ -116,6 +116,7 @@ def meta_train(config: MetaTrainConfig) -> Path:
         folder = config.output / "base"
         if rank == 0:
             _write_base(config, learner, base, folder)
+        wait()
         if learner.steps_done < config.meta_steps:
             raise TtsMetaError(f"the time is up; {folder} holds the base so far, run the same command again to go on")
         return folder

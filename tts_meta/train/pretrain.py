@@ -81,6 +81,7 @@ def pretrain(config: PretrainConfig) -> Path:
         base.state |= {"steps": steps, "corpus": str(config.manifest), "utterances": int(pieces.durations.known.sum())}
         if rank == 0:
             save_base(base, folder)
+        wait()
         if steps < config.acoustic.steps:
             raise TtsMetaError(f"the time is up; {folder} holds the voice so far, run the same command again to go on")
         return folder
