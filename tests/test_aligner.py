@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tts_meta.errors import TtsMetaError
-from tts_meta.models.aligner import Aligner, best_path, pause_cost
+from tts_meta.models.aligner import Aligner, best_path, loudness_cost
 
 
 @st.composite
@@ -90,7 +90,7 @@ def test_durations_cover_every_frame_and_give_each_phone_one(frames: int) -> Non
     base = tiny_base()
     tokens = base.symbols.encode("abc de, fg.")
     mel = torch.randn(frames, 80, generator=torch.Generator().manual_seed(frames)) - 5
-    alignment = base.aligner.align(mel, tokens, base.silent)
+    alignment = base.aligner.align(mel, tokens, base.kinds)
     assert alignment.durations.shape == tokens.shape and alignment.durations.dtype == torch.int64
     assert int(alignment.durations.sum()) == frames
     assert (alignment.durations[~base.silent[tokens]] >= 1).all()
@@ -100,7 +100,7 @@ def test_durations_cover_every_frame_and_give_each_phone_one(frames: int) -> Non
 def test_a_recording_shorter_than_its_transcript_is_named() -> None:
     base = tiny_base()
     with pytest.raises(TtsMetaError, match=r"^a\.wav: too short for its transcript"):
-        base.aligner.align(torch.randn(6, 80), base.symbols.encode("abc defg"), base.silent, "a.wav")
+        base.aligner.align(torch.randn(6, 80), base.symbols.encode("abc defg"), base.kinds, "a.wav")
 
 
 def test_a_score_matches_unless_it_is_far_below_those_of_training() -> None:
@@ -111,9 +111,28 @@ def test_a_score_matches_unless_it_is_far_below_those_of_training() -> None:
     assert aligner.matches(-2.89) and not aligner.matches(-2.91)
 
 
-def test_calling_a_frame_a_pause_is_free_where_it_is_quiet_and_dear_where_it_is_loud() -> None:
-    mel = torch.full((1, 20, 80), -3.0)
-    mel[0, :5] = -8.0
-    cost = pause_cost(mel)[0]
-    assert (cost[:5] == 0).all() and (cost[5:] > 3).all()
-    torch.testing.assert_close(pause_cost(mel + 2.0)[0], cost)
+def test_pauses_cost_where_it_is_loud_and_vowels_where_it_is_quiet() -> None:
+    symbols = tiny_base().symbols
+    tokens = symbols.encode("b a")
+    mel = torch.full((20, 80), -3.0)
+    mel[:5] = -8.0
+    cost = loudness_cost(mel, tokens, symbols.kinds())
+    start, consonant, boundary, vowel, end = cost.T
+    for pause in (start, boundary, end):
+        assert (pause[:5] == 0).all() and (pause[5:] > 3).all()
+    assert (vowel[:5] > 3).all() and (vowel[5:] == 0).all() and (consonant == 0).all()
+    torch.testing.assert_close(loudness_cost(mel + 2.0, tokens, symbols.kinds()), cost)
+
+
+def test_a_pause_is_found_whichever_mark_the_classifier_takes_it_for() -> None:
+    base = tiny_base()
+    tokens = base.symbols.encode("b, c")
+    comma, stop = (base.symbols.symbols.index(mark) + 1 for mark in (",", "."))
+    likely = [int(tokens[1])] * 6 + [stop] * 8 + [int(tokens[3])] * 6
+    logits = torch.zeros(1, 20, len(base.aligner.log_prior))
+    logits[0, torch.arange(20), torch.tensor(likely)] = 8.0
+    mel = torch.full((20, 80), -3.0)
+    mel[6:14] = -8.0
+    base.aligner.forward = lambda mel, mel_lengths: logits.log_softmax(-1)
+    assert comma == int(tokens[2])
+    assert base.aligner.align(mel, tokens, base.kinds).durations.tolist() == [0, 6, 8, 6, 0]

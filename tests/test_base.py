@@ -11,6 +11,7 @@ from helpers import tiny_base
 from tts_meta.config import BaseConfig
 from tts_meta.errors import TtsMetaError
 from tts_meta.models.base import Base, load_base, save_base
+from tts_meta.text import SymbolTable
 
 FILES = ["config.json", "model.safetensors", "state.json", "symbols.json"]
 
@@ -131,3 +132,20 @@ def test_a_full_disk_leaves_the_base_that_was_there(base: Base, folder: Path) ->
         save_base(tiny_base(seed=1), folder)
     assert load_base(folder).hash == base.hash
     assert [path.name for path in folder.parent.iterdir()] == ["base"]
+
+
+def test_a_base_that_starts_from_another_has_its_voices_by_name(base: Base) -> None:
+    new = Base.create(base.config, base.symbols, ("ben", "cyd"))
+    new.start_from(base)
+    theirs, ours = base.acoustic, new.acoustic
+    tokens = base.symbols.encode("abc de.")
+    for index, place in ((1, 0), (-1, 1), (-1, -1)):
+        assert torch.equal(ours.eval().generate(tokens, place), theirs.generate(tokens, index))
+
+
+def test_a_base_of_other_sizes_or_symbols_cannot_be_started_from(base: Base) -> None:
+    wide = base.config.model_copy(update={"acoustic": base.config.acoustic.model_copy(update={"speaker_channels": 9})})
+    with pytest.raises(TtsMetaError, match=r"other sizes \(size mismatch for"):
+        Base.create(wide, base.symbols, base.speakers).start_from(base)
+    with pytest.raises(TtsMetaError, match="other symbols"):
+        Base.create(base.config, SymbolTable(["^", "$", " ", "a"]), base.speakers).start_from(base)

@@ -286,6 +286,7 @@ def test_options_of_pretrain_take_the_place_of_the_recipe(say, tmp_path: Path, m
     assert say("pretrain", tmp_path / "recipe.yaml", "--hours", 0.5, "--threads", 1, "--device", "cpu").status == 0
     assert [(config.hours, config.threads, config.device) for config in seen] == [(3, 0, "cpu"), (0.5, 1, "cpu")]
     assert say("pretrain", tmp_path / "recipe.yaml", "--device", "tpu").failed(2, "no device 'tpu'")
+    assert say("pretrain", tmp_path / "recipe.yaml", "--set", "ema=0.5").status == 0 and seen[-1].ema == 0.5
     (tmp_path / "recipe.yaml").write_text(RECIPE + "setps: 2\n")
     assert say("pretrain", tmp_path / "recipe.yaml").failed(1, "unknown key 'setps'")
 

@@ -345,7 +345,7 @@ def test_a_character_no_model_knows_is_named_with_its_sentence(tmp_path: Path) -
 def test_sentences_that_cannot_be_what_is_said_are_left_out_and_listed(tmp_path: Path) -> None:
     base = tiny_base()
     pair = [random_example(base, "abc de", 0), random_example(base, "fed gab", 1)]
-    scores = [base.aligner.align(e.mel, e.tokens, base.silent).score for e in pair]
+    scores = [base.aligner.align(e.mel, e.tokens, base.kinds).score for e in pair]
     base.aligner.score_range.copy_(torch.tensor([max(scores) - 1e-4, max(scores)]))
     good, far = pair if scores[0] > scores[1] else reversed(pair)
     short = replace(good, id="short", mel=good.mel[:2])

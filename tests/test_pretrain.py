@@ -271,3 +271,12 @@ def test_a_text_the_symbols_cannot_write_is_named_before_any_training(
     with pytest.raises(TtsMetaError, match="unknown symbol 'h' in \""):
         pretrain(recipe(corpus, tmp_path / "run"))
     assert not (tmp_path / "run" / "aligner_first").exists()
+
+
+def test_a_run_that_starts_from_a_base_goes_on_from_its_voice(corpus: Path, finished: Path, tmp_path: Path) -> None:
+    begun = recipe(corpus, tmp_path / "run").model_copy(update={"start": finished / "base"})
+    slow = begun.acoustic.model_copy(update={"steps": 1, "learning_rate": 1e-9, "warmup": 0})
+    again = load_base(pretrain(begun.model_copy(update={"acoustic": slow})))
+    first = load_base(finished / "base")
+    for name, value in first.acoustic.state_dict().items():
+        torch.testing.assert_close(again.acoustic.state_dict()[name], value, atol=1e-3, rtol=1e-3, msg=name)

@@ -15,6 +15,7 @@ PUBLIC = {
         "BOUNDARIES",
         "HibariPhonemizer",
         "Phonemizer",
+        "SymbolKinds",
         "SymbolTable",
         "load_phonemizer",
         "split_symbols",

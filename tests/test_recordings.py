@@ -197,7 +197,7 @@ def listening_base() -> Base:
         aligner_loss(aligner, batch).backward()
         optimiser.step()
     aligner.eval().requires_grad_(False)
-    scores = [aligner.align(e.mel, e.tokens, base.silent).score for e in examples]
+    scores = [aligner.align(e.mel, e.tokens, base.kinds).score for e in examples]
     aligner.score_range.copy_(torch.tensor([min(scores), float(np.median(scores))]))
     return base
 

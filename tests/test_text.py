@@ -94,7 +94,7 @@ def test_a_symbol_table_holds_no_symbol_twice() -> None:
 
 
 def test_pauses_and_sentence_marks_are_silent_and_nothing_else_is() -> None:
-    mask = TABLE.silence_mask()
+    mask = TABLE.kinds().silent
     assert mask.shape == (len(TABLE),) and not mask[0]
     silent = {TABLE.symbols[number - 1] for number in mask.nonzero().flatten().tolist()}
     assert silent == {"^", "$", *BOUNDARIES}

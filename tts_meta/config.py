@@ -178,6 +178,8 @@ class PretrainConfig(Section):
     cache: Path = Path("runs/cache")
     """Folder of prepared features; shared by runs."""
     base: BaseConfig = BaseConfig()
+    start: Path | None = None
+    """Base whose acoustic model this one starts from, with the same sizes and phonemizer; none: from nothing."""
     aligner: OptimiserConfig
     acoustic: OptimiserConfig
     ema: float = 0.999

@@ -1,8 +1,7 @@
-"""The shipped base's aligner at work on recordings, remedies for its faults, and faults planted in transcripts."""
+"""A base's aligner at work on recordings, and faults planted in transcripts."""
 
 from __future__ import annotations
 
-import copy
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from tts_meta.audio import MelSpec, prepare_waveform, read_audio
 from tts_meta.audio.io import Waveform
 from tts_meta.corpus import Example, Utterance
 from tts_meta.evaluate.alignment import Compared, Word, compare, words_from_symbols
-from tts_meta.models.aligner import best_path, pause_cost
+from tts_meta.models.aligner import loudness_cost
 from tts_meta.models.base import Base
 
 FAULTS = (
@@ -33,30 +32,6 @@ FAULTS = (
 )
 STRETCH, PHONES = 25, 4
 """Frames (0.29 s, about a word) and phones of the stretch that fits worst."""
-PAUSE_LEVEL, PAUSE_COST = -2.07, 3.0
-"""As in `models/aligner.py`: up to this many nats from the loud parts of a sentence a pause is free, and what it costs
-for each nat above. A remedy lets vowels cost as much for each nat below."""
-_VOWELS = "AIOWYiuæɑɔəɛɜɪʊʌᵊᵻɐ"
-
-
-@dataclass(frozen=True)
-class Remedy:
-    """Another way from the frame classifier's output to a path; the classifier itself stays as it is."""
-
-    name: str
-    pooled: bool = False
-    """Whether all pause symbols share one probability and one prior, their sums."""
-    vowels: bool = False
-    """Whether a vowel in a quiet frame costs what a pause costs in a loud one."""
-
-
-NOW = Remedy("as it is")
-REMEDIES = (
-    NOW,
-    Remedy("pauses pooled", pooled=True),
-    Remedy("vowels cost in quiet", vowels=True),
-    Remedy("both", pooled=True, vowels=True),
-)
 
 
 @dataclass(frozen=True)
@@ -80,22 +55,15 @@ class Fit:
 
 
 class Measurer:
-    """The shipped base on waveforms and recordings; times are those of the recording before it was trimmed."""
+    """A base on waveforms and recordings; times are those of the recording before it was trimmed."""
 
     def __init__(self, base: Base) -> None:
-        self.base, self.remedy = base, NOW
+        self.base = base
         self.rate = base.config.audio.mel.sample_rate
         self.frame = base.config.audio.mel.frame_seconds
         self._mel_spec = MelSpec(base.config.audio.mel)
-        self._vowels = torch.tensor([False] + [symbol[-1] in _VOWELS for symbol in base.symbols.symbols])
         self._heard: dict[str, Heard] = {}
         self._phonemes: dict[str, str] = {}
-
-    def with_remedy(self, remedy: Remedy) -> Measurer:
-        """The same, but for the way to a path; what was heard and read is shared."""
-        other = copy.copy(self)
-        other.remedy = remedy
-        return other
 
     def hear(self, utterance: Utterance) -> Heard:
         """What the pipeline makes of a recording."""
@@ -131,35 +99,16 @@ class Measurer:
         return self.base.symbols.encode(self._phonemes[text], text)
 
     def _durations(self, mel: Tensor, tokens: Tensor) -> Tensor:
-        aligner, silent = self.base.aligner, self.base.silent
-        if self.remedy == NOW:
-            return aligner.align(mel, tokens, silent).durations
-        # As in `Aligner.align`, but for the two terms of the remedy.
-        log_probs, skippable = self._log_probs(mel), silent[tokens]
-        scores = (log_probs - aligner.log_prior)[:, tokens]
-        if self.remedy.pooled:
-            pooled = log_probs[:, silent].logsumexp(1) - aligner.log_prior[silent].logsumexp(0)
-            scores = torch.where(skippable, pooled[:, None], scores)
-        level = mel.logsumexp(-1)
-        quiet = PAUSE_COST * (PAUSE_LEVEL - (level - level.quantile(0.9))).clamp(min=0)
-        scores = scores - pause_cost(mel[None])[0][:, None] * skippable
-        if self.remedy.vowels:
-            scores = scores - quiet[:, None] * self._vowels[tokens]
-        path = best_path(scores.double().numpy(), skippable.numpy())
-        return torch.from_numpy(np.bincount(path, minlength=len(tokens)))
+        return self.base.aligner.align(mel, tokens, self.base.kinds).durations
 
     def _log_probs(self, mel: Tensor) -> Tensor:
         with torch.inference_mode():
             return self.base.aligner(mel[None], torch.tensor([len(mel)]))[0].clone()
 
-    def longest_quiet_vowel(self, utterance: Utterance) -> float:
-        """How much of any one vowel lies where a pause would cost nothing, seconds."""
-        mel, tokens = self.hear(utterance).mel, self._tokens(utterance.text)
-        level = mel.logsumexp(-1)
-        quiet = (level - level.quantile(0.9) < PAUSE_LEVEL).float()
-        places = torch.arange(len(tokens)).repeat_interleave(self._durations(mel, tokens))
-        held = torch.zeros(len(tokens)).index_add(0, places, quiet)
-        return self.frame * float((held * self._vowels[tokens]).max())
+    def quiet(self, mel: Tensor) -> Tensor:
+        """Which frames of `(T, M)` may be a pause at no cost, bool `(T,)`."""
+        pause = self.base.symbols.encode("ə")[:1]  # The mark of the start.
+        return loudness_cost(mel, pause, self.base.kinds)[:, 0] == 0
 
     def example(self, id: str, speaker: str, mel: Tensor, text: str) -> Example:
         """What training would be given of a recording that is said to say `text`."""
@@ -168,13 +117,13 @@ class Measurer:
 
     def fit(self, example: Example) -> Fit:
         """How well a transcript fits its recording. Raises as `Aligner.align`."""
-        mel, tokens, silent = example.mel, example.tokens, self.base.silent
-        alignment = self.base.aligner.align(mel, tokens, silent, example.id)
+        mel, tokens, kinds = example.mel, example.tokens, self.base.kinds
+        alignment = self.base.aligner.align(mel, tokens, kinds, example.id)
         places = torch.arange(len(tokens)).repeat_interleave(alignment.durations)
         along = self._log_probs(mel).gather(1, tokens[places][:, None])[:, 0]
         stretch = along.unfold(0, min(STRETCH, len(along)), 1).mean(1).min()
         phones = torch.zeros(len(tokens)).index_add(0, places, along) / alignment.durations.clamp(min=1)
-        phones = phones[~silent[tokens]]
+        phones = phones[~kinds.silent[tokens]]
         few = phones.unfold(0, min(PHONES, len(phones)), 1).mean(1).min()
         return Fit(alignment.score, float(stretch), float(few))
 

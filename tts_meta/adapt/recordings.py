@@ -109,7 +109,7 @@ def align_recordings(
 
     examples = []
     for recording, (tokens, mel) in zip(recordings, prepared, strict=True):
-        alignment = base.aligner.align(mel, tokens, base.silent, str(recording.audio))
+        alignment = base.aligner.align(mel, tokens, base.kinds, str(recording.audio))
         if not base.aligner.matches(alignment.score):
             warn(f'{recording.audio}: what is said does not seem to be "{recording.text}"; check its transcript')
         examples.append(Example(str(recording.audio), speaker, tokens, alignment.durations, mel))

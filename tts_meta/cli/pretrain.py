@@ -23,6 +23,9 @@ def pretrain(
     threads: Annotated[
         int | None, typer.Option(min=0, help="CPU threads, in place of the recipe's; 0: torch's choice.")
     ] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a value of the recipe; repeatable.")
+    ] = None,
 ) -> None:
     """Train a base voice, or go on where it was stopped.
 
@@ -31,7 +34,7 @@ def pretrain(
     """
     from tts_meta.config import PretrainConfig, load_config
 
-    config = load_config(recipe, PretrainConfig)
+    config = load_config(recipe, PretrainConfig, changes or ())
     given = {"hours": hours, "device": device, "threads": threads}
     config = config.model_copy(update={name: value for name, value in given.items() if value is not None})
     _check_device(config.device)

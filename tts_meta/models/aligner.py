@@ -1,9 +1,9 @@
 """Aligner: which frames belong to which symbol, for any speaker.
 
 A frame classifier over the symbol table; the best monotonic path through p(symbol | frame) / p(symbol) is the
-alignment, as in hybrid speech recognition (Bourlard and Morgan 1994). Pauses may be skipped, phones may not, and a
-pause in a loud frame costs. Trained on its own alignments, starting from those of `train/bootstrap.py`: sums over all
-paths, which need no start, let a few phones swallow the others here.
+alignment, as in hybrid speech recognition (Bourlard and Morgan 1994). Pauses may be skipped, phones may not; a pause in
+a loud frame costs, and so does a vowel in a quiet one. Trained on its own alignments, starting from those of
+`train/bootstrap.py`: sums over all paths, which need no start, let a few phones swallow the others here.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from torch import Tensor, nn
 
 from tts_meta.config import AlignerConfig
 from tts_meta.errors import TtsMetaError
+from tts_meta.text import SymbolKinds
 
 _NEVER = -1e30
 # A frame this far (nats of amplitude; 18 dB) below the loud parts of its sentence may be a pause at no cost; each
-# nat above it costs as many nats as here.
+# nat above it costs as many nats as here. Vowels cost as much for each nat below.
 _PAUSE_LEVEL, _PAUSE_COST = -2.07, 3.0
 
 
@@ -68,16 +69,19 @@ class Aligner(nn.Module):
         return logits.log_softmax(-1)
 
     @torch.no_grad()
-    def align(self, mel: Tensor, tokens: Tensor, silent: Tensor, name: str = "recording") -> Alignment:
-        """Best monotonic path of `tokens (N,)` through `mel (T, M)`; `silent (V,)` marks symbols that may be skipped.
+    def align(self, mel: Tensor, tokens: Tensor, kinds: SymbolKinds, name: str = "recording") -> Alignment:
+        """Best monotonic path of `tokens (N,)` through `mel (T, M)`; symbols that are `kinds.silent` may be skipped.
 
         Raises TtsMetaError where the recording has fewer frames than the sentence has phones.
         """
-        skippable = silent[tokens]
+        skippable = kinds.silent[tokens]
         if len(mel) < int((~skippable).sum()):
             raise TtsMetaError(f"{name}: too short for its transcript; check that the text is what is said")
         log_probs = self(mel[None], torch.tensor([len(mel)], device=mel.device))[0]
-        scores = (log_probs - self.log_prior)[:, tokens] - pause_cost(mel[None])[0][:, None] * skippable
+        scores = (log_probs - self.log_prior)[:, tokens]
+        # Which mark a pause stands at is not heard in it: all of them share one probability and one prior.
+        pause = log_probs[:, kinds.silent].logsumexp(1) - self.log_prior[kinds.silent].logsumexp(0)
+        scores = torch.where(skippable, pause[:, None], scores) - loudness_cost(mel, tokens, kinds)
         path = best_path(scores.double().cpu().numpy(), skippable.cpu().numpy())
         durations = torch.from_numpy(np.bincount(path, minlength=len(tokens)))
         places = torch.from_numpy(path)
@@ -95,11 +99,15 @@ class Aligner(nn.Module):
         return score >= median - tolerance * (median - low)
 
 
-def pause_cost(mel: Tensor) -> Tensor:
-    """What it costs to call each frame of `(B, T, M)` a pause, nats, `(B, T)`: nothing where it is quiet."""
+def loudness_cost(mel: Tensor, tokens: Tensor, kinds: SymbolKinds) -> Tensor:
+    """What it costs, in nats `(T, N)`, to give the frames of `mel (T, M)` to `tokens (N,)` for how loud they are.
+
+    Nothing for a pause where it is quiet, for a vowel where it is loud, and for other phones.
+    """
     level = mel.logsumexp(-1)
-    loud = level.quantile(0.9, dim=1, keepdim=True)
-    return _PAUSE_COST * (level - loud - _PAUSE_LEVEL).clamp(min=0.0)
+    above = level - level.quantile(0.9) - _PAUSE_LEVEL
+    loud, quiet = above.clamp(min=0.0)[:, None], -above.clamp(max=0.0)[:, None]
+    return _PAUSE_COST * (loud * kinds.silent[tokens] + quiet * kinds.vowel[tokens])
 
 
 def best_path(scores: NDArray[np.float64], skippable: NDArray[np.bool_]) -> NDArray[np.int64]:

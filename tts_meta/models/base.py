@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
@@ -29,7 +30,7 @@ from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.aligner import Aligner
 from tts_meta.models.module_prior import FILE as PRIOR_FILE
 from tts_meta.models.module_prior import ModulePrior
-from tts_meta.text import Phonemizer, SymbolTable, load_phonemizer
+from tts_meta.text import Phonemizer, SymbolKinds, SymbolTable, load_phonemizer
 
 FORMAT = 1
 _FILES = ("model.safetensors", "config.json", "symbols.json", "state.json")
@@ -63,9 +64,31 @@ class Base:
         return load_phonemizer(self.config.phonemizer)
 
     @cached_property
+    def kinds(self) -> SymbolKinds:
+        """What the aligner knows of symbols beforehand."""
+        return self.symbols.kinds()
+
+    @property
     def silent(self) -> Tensor:
         """Bool `(V,)`: symbols that stand for a possible pause."""
-        return self.symbols.silence_mask()
+        return self.kinds.silent
+
+    def start_from(self, other: Base) -> None:
+        """Take over the acoustic model of another base; speakers it does not know start as its mean voice.
+
+        Raises TtsMetaError where its symbols or the sizes of its layers are others.
+        """
+        if other.symbols.symbols != self.symbols.symbols:
+            raise TtsMetaError(f"{other.folder}: a base of other symbols; start from one with the same phonemizer")
+        weights = other.acoustic.state_dict()
+        known = {name: place for place, name in enumerate(other.speakers)}
+        nobody = torch.zeros_like(weights["speaker.offsets"][0])
+        offsets = [weights["speaker.offsets"][known[name]] if name in known else nobody for name in self.speakers]
+        try:
+            self.acoustic.load_state_dict(weights | {"speaker.offsets": torch.stack(offsets)})
+        except RuntimeError as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise TtsMetaError(f"{other.folder}: a base of other sizes ({reason}); start from one like it") from error
 
     def encode(self, text: str, phonemes: str | None = None) -> Tensor:
         """Symbols int64 `(N,)` of a text, or of phonemes given directly."""

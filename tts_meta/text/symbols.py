@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -34,6 +35,8 @@ _SAME_PAUSE: dict[str, str] = {
     "？": "?",
     "！": "!",
 }
+# Of the IPA, and the letters that hibari writes diphthongs and reduced vowels with.
+_VOWELS = frozenset("iyɨʉɯuɪʏʊeøɘɵɤoəɛœɜɞʌɔæɐaɶɑɒɚɝAIOWYᵊᵻ")
 _STRESS = re.compile(r"[ˈˌ]?.", re.DOTALL)
 
 
@@ -57,6 +60,13 @@ def split_symbols(phonemes: str) -> list[str]:
     if symbols[-1] == " ":
         symbols.pop()
     return [*symbols, END]
+
+
+class SymbolKinds(NamedTuple):
+    """Bool `(V,)` each: symbols that stand for a possible pause and may take no frame at all; vowels."""
+
+    silent: Tensor
+    vowel: Tensor
 
 
 class SymbolTable:
@@ -97,7 +107,10 @@ class SymbolTable:
         """Return the symbols of int64 `(N,)`, padding left out."""
         return [self.symbols[number - 1] for number in tokens.tolist() if number > 0]
 
-    def silence_mask(self) -> Tensor:
-        """Bool `(V,)`: symbols that stand for a possible pause and may take no frame at all."""
+    def kinds(self) -> SymbolKinds:
+        """Return what the aligner knows of symbols beforehand; padding is of no kind."""
         silent = {START, END, *BOUNDARIES}
-        return torch.tensor([False] + [symbol in silent for symbol in self.symbols])
+        return SymbolKinds(
+            torch.tensor([False] + [symbol in silent for symbol in self.symbols]),
+            torch.tensor([False] + [symbol[-1] in _VOWELS for symbol in self.symbols]),
+        )

@@ -16,31 +16,32 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tts_meta.corpus import Example
-from tts_meta.models.aligner import best_path, pause_cost
+from tts_meta.models.aligner import best_path, loudness_cost
+from tts_meta.text import SymbolKinds
 
 _CEPSTRA = 13
 _STATES = 2
 _SCALE = 0.3
-"""Cepstra of neighbouring frames are correlated: their log-densities count this much against the cost of pauses."""
+"""Cepstra of neighbouring frames are correlated: their log-densities count this much against the cost of loudness."""
 
 Array = NDArray[np.float64]
 
 
 def bootstrap_durations(
-    examples: Sequence[Example], silent: Tensor, iterations: int = 8, subset: int = 600
+    examples: Sequence[Example], kinds: SymbolKinds, iterations: int = 8, subset: int = 600
 ) -> list[Tensor | None]:
     """Durations in frames, int64 `(N,)`, of each example; None where a recording is too short for its transcript.
 
-    `silent (V,)` marks the symbols of pauses. All but the last iteration look at about `subset` examples.
+    All but the last iteration look at about `subset` examples.
     """
-    quiet = silent.numpy()
+    quiet = kinds.silent.numpy()
     states = [_expand(example.tokens.numpy(), quiet) for example in examples]
     usable = [n for n, example in enumerate(examples) if len(example.mel) > len(states[n]) + 2]
     if not usable:
         return [None] * len(examples)
     few = usable[:: max(1, len(usable) // subset)]
     features = {n: _features(examples[n].mel) for n in few}
-    costs = {n: pause_cost(examples[n].mel[None])[0].double().numpy() for n in few}
+    costs = {n: _cost(examples[n].mel, states[n], kinds) for n in few}
     paths = {n: _flat(states[n], quiet, len(features[n])) for n in few}
     means, variances = _estimate(few, states, features, paths, _STATES * len(quiet))
     for _ in range(iterations):
@@ -50,8 +51,7 @@ def bootstrap_durations(
     result: list[Tensor | None] = [None] * len(examples)
     for n in usable:
         mel = examples[n].mel
-        cost = pause_cost(mel[None])[0].double().numpy()
-        path = _path(states[n], quiet, _features(mel), cost, means, variances)
+        path = _path(states[n], quiet, _features(mel), _cost(mel, states[n], kinds), means, variances)
         owner = np.cumsum(states[n] % _STATES == 0) - 1
         result[n] = torch.from_numpy(np.bincount(owner[path], minlength=len(examples[n].tokens)))
     return result
@@ -107,6 +107,11 @@ def _estimate(
     return means, np.maximum(spread, 0.05 * overall_variance)
 
 
+def _cost(mel: Tensor, states: NDArray[np.int64], kinds: SymbolKinds) -> Array:
+    """`loudness_cost` of each frame in each state of a sentence, `(T, states)`."""
+    return loudness_cost(mel, torch.from_numpy(states // _STATES), kinds).double().numpy()
+
+
 def _path(
     states: NDArray[np.int64],
     quiet: NDArray[np.bool_],
@@ -121,4 +126,4 @@ def _path(
     distance = features**2 @ precision.T - 2 * features @ (means[kinds] * precision).T
     constant = (means[kinds] ** 2 * precision + np.log(variances[kinds])).sum(1)
     scores = -0.5 * _SCALE * (distance + constant)[:, places]
-    return best_path(scores - cost[:, None] * skippable, skippable)
+    return best_path(scores - cost, skippable)

@@ -49,7 +49,7 @@ def align_examples(examples: Iterable[Example], base: Base, left_out: Path) -> I
 def align_example(example: Example, base: Base) -> Example | str:
     """The example with durations, or the reason why its recording does not seem to say its transcript."""
     try:
-        alignment = base.aligner.align(example.mel, example.tokens, base.silent, example.id)
+        alignment = base.aligner.align(example.mel, example.tokens, base.kinds, example.id)
     except TtsMetaError as error:
         return str(error)
     if not base.aligner.matches(alignment.score, _TOLERANCE):

@@ -24,7 +24,7 @@ from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_file, restore_folder, write_tensors
 from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.aligner import Aligner
-from tts_meta.models.base import Base, save_base
+from tts_meta.models.base import Base, load_base, save_base
 from tts_meta.models.losses import acoustic_loss, mel_l1
 from tts_meta.models.vocoder import load_vocoder
 from tts_meta.report.pictures import alignment_picture
@@ -69,6 +69,8 @@ def pretrain(config: PretrainConfig) -> Path:
         torch.manual_seed(config.seed)
         symbols = SymbolTable.from_alphabet(load_phonemizer(config.base.phonemizer).alphabet())
         base = Base.create(config.base, symbols, manifest.speakers)
+        if config.start:
+            base.start_from(load_base(config.start))
         store = _store(config, base, manifest, console)
         console.print(f"{len(store)} utterances of {len(base.speakers)} speakers; {len(held)} utterances held back")
         if not _train_aligner(config, base, store, deadline):
@@ -167,7 +169,7 @@ def _train_aligner(config: PretrainConfig, base: Base, store: Store, deadline: f
         durations = _once(
             config.output / "bootstrap.safetensors",
             store,
-            lambda: zip(chosen, bootstrap_durations(unaligned, base.silent), strict=True),
+            lambda: zip(chosen, bootstrap_durations(unaligned, base.kinds), strict=True),
         )
         if not _fit_aligner("aligner_first", config, base, store, durations, deadline):
             return False
@@ -175,13 +177,13 @@ def _train_aligner(config: PretrainConfig, base: Base, store: Store, deadline: f
         durations = _once(
             config.output / "realigned.safetensors",
             store,
-            lambda: ((n, aligner.align(store[n].mel, store[n].tokens, base.silent).durations) for n in known),
+            lambda: ((n, aligner.align(store[n].mel, store[n].tokens, base.kinds).durations) for n in known),
         )
         if not _fit_aligner("aligner", config, base, store, durations, deadline):
             return False
         if is_first():
             some = [store[n] for n in known[:: len(known) // 400 + 1]]
-            scores = [aligner.align(e.mel, e.tokens, base.silent).score for e in some]
+            scores = [aligner.align(e.mel, e.tokens, base.kinds).score for e in some]
             aligner.score_range.copy_(torch.tensor(scores).quantile(torch.tensor([_SCORE_QUANTILE, 0.5])))
             with atomic_file(finished) as temporary:
                 write_tensors(temporary, aligner.state_dict())
@@ -239,10 +241,11 @@ def _train_acoustic(config: PretrainConfig, base: Base, pieces: Pieces, deadline
     kept = number % max(_VALIDATION_EVERY, len(pieces) // _VALIDATION_MOST) == 0
     stream = _stream(config, base, config.acoustic, pieces.where(~kept), model.reduction)
     validation = collate(pieces.where(kept)[:], stream.speakers, model.reduction)
-    frames = torch.cat([pieces[n].mel for n in range(0, len(pieces), max(10, len(pieces) // _MEASURED_PIECES))])
-    model.mel_mean.copy_(frames.mean(0))
-    # A band that holds nothing in this corpus, as above 4 kHz on the telephone, has no scale of its own.
-    model.mel_scale.copy_(frames.std(0).clamp(min=0.1))
+    if not config.start:
+        frames = torch.cat([pieces[n].mel for n in range(0, len(pieces), max(10, len(pieces) // _MEASURED_PIECES))])
+        model.mel_mean.copy_(frames.mean(0))
+        # A band that holds nothing in this corpus, as above 4 kHz on the telephone, has no scale of its own.
+        model.mel_scale.copy_(frames.std(0).clamp(min=0.1))
     model.to(config.device)
     n_mels = config.base.audio.mel.n_mels
     speaks = is_first() and config.sentences and config.sample_every <= config.acoustic.steps
