@@ -139,12 +139,12 @@ def tone_sentence(seed: int, words: int = 3) -> str:
     return text
 
 
-def tone_corpus(folder: Path, utterances: int = 8) -> Path:
+def tone_corpus(folder: Path, utterances: int = 8, words: int = 3) -> Path:
     """Write recordings of two speakers and their manifest; return the manifest's path."""
     listed = []
     for number in range(utterances):
         speaker = ("ann", "ben")[number % 2]
-        text = tone_sentence(number)
+        text = tone_sentence(number, words)
         samples, _ = tone_speech(text, number, pitch=(1.0, 1.12)[number % 2])
         audio = folder / f"{number}.wav"
         write_wav(audio, samples, RATE)

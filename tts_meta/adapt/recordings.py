@@ -112,7 +112,8 @@ def align_recordings(
         alignment = base.aligner.align(mel, tokens, base.kinds, str(recording.audio))
         if not base.aligner.matches(alignment.score):
             warn(f'{recording.audio}: what is said does not seem to be "{recording.text}"; check its transcript')
-        examples.append(Example(str(recording.audio), speaker, tokens, alignment.durations, mel))
+        said = base.mark_pauses(tokens, alignment.durations)
+        examples.append(Example(str(recording.audio), speaker, said, alignment.durations, mel))
     return examples
 
 

@@ -32,6 +32,6 @@ def benchmark(
     config = load_config(recipe, CloningBenchmark, changes or ())
     base = load_base(config.base)
     spoken = run_cloning(config, base, load_vocoder(config.vocoder), tell)
-    title = f"Cloned from {config.adapt_on} sentences"
+    title = "Voices of the base" if config.own_voices else f"Cloned from {config.adapt_on} sentences"
     print(write_cloning_report(config.output, spoken, base.config.audio.mel, title), end="")
     tell(f"tables, scores and a page to listen to are in {config.output}")

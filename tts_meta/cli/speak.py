@@ -38,6 +38,9 @@ def speak(
     variation: Annotated[
         float, typer.Option(min=0, max=0.9, help="Above 0 no two seeds say it alike: dropout in the decoder's prenet.")
     ] = 0.0,
+    sharpness: Annotated[
+        float, typer.Option(min=0, max=2, help="0: spectra as smooth as predicted; 1: as varied as in speech.")
+    ] = 1.0,
     seed: Annotated[int, typer.Option(help="With --variation, the same seed gives the same samples.")] = 0,
     base: Annotated[Path | None, typer.Option(help="Folder of the base voice; the shipped one if not given.")] = None,
     speaker: Annotated[
@@ -90,6 +93,7 @@ def speak(
             speaker=index,
             pace=pace,
             variation=variation,
+            sharpness=sharpness,
             seed=seed,
             report=bar.move,
         )

@@ -1,7 +1,8 @@
-"""The cloning benchmark: speakers never trained on, some of their sentences to clone from, others to score.
+"""The benchmark: clones of speakers never trained on, or the base's own voices, on sentences it was not trained on.
 
-For each scored sentence four systems speak, or stand for, the same words: the real recording, its copy-synthesis
-through the vocoder, the base's mean voice, and the clone.
+Clones: for each scored sentence four systems speak, or stand for, the same words: the real recording, its
+copy-synthesis through the vocoder, the base's mean voice, and the clone. Own voices (`own_voices`): training speakers
+of the base say sentences of other speakers, beside these speakers' own recordings and their copy-synthesis.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from tts_meta.corpus import Manifest, Utterance
 from tts_meta.errors import TtsMetaError
 from tts_meta.evaluate.metric import Settings
 from tts_meta.evaluate.scores import Scorer
-from tts_meta.evaluate.voice import Spoken, score_voices
+from tts_meta.evaluate.voice import REFERENCES, Spoken, score_own_voice, score_voices
 from tts_meta.models.base import Base
 from tts_meta.models.vocoder import Vocoder
 
@@ -41,6 +42,10 @@ class CloningBenchmark(Section):
     """Base folder; the shipped one where not given."""
     vocoder: str | None = None
     """As `speak --vocoder`."""
+    own_voices: int = Field(default=0, ge=0)
+    """So many of the base's training speakers say the sentences in place of clones, each `score_on` of them."""
+    sharpness: float = 1.0
+    """As `speak --sharpness`."""
     adapt_on: int = Field(default=10, gt=0)
     """Sentences to clone from."""
     score_on: int = Field(default=10, gt=0)
@@ -93,13 +98,49 @@ def run_cloning(config: CloningBenchmark, base: Base, vocoder: Vocoder, report: 
     """Clone every speaker; every scored sentence as every system says it, with scores."""
     scorer = Scorer(config.metrics, Settings(whisper=config.whisper or None))
     scorer.load()
+    if config.own_voices:
+        return _run_own_voices(config, base, vocoder, scorer, report)
     spoken: list[Spoken] = []
     for speaker, (adapt_on, score_on) in choose_sentences(Manifest.load(config.manifest), config).items():
         report(f"{speaker}: cloning from {len(adapt_on)} sentences")
         recordings = [Recording(u.audio, u.text) for u in adapt_on]
         voice = clone_examples(base, align_recordings(recordings, base, speaker, report), config.clone_settings())
         voices = {MEAN: base.acoustic, CLONE: voice.apply(base, speaker)}
-        cache = config.output / "cache"
-        spoken += score_voices(base, voices, vocoder, score_on, len(score_on), scorer, adapt_on, cache)
+        cache, sharpness = config.output / "cache", config.sharpness
+        spoken += score_voices(base, voices, vocoder, score_on, len(score_on), scorer, adapt_on, cache, sharpness)
         report(f"{speaker}: {len(score_on)} sentences scored")
+    return spoken
+
+
+def _run_own_voices(
+    config: CloningBenchmark, base: Base, vocoder: Vocoder, scorer: Scorer, report: Callable[[str], None]
+) -> list[Spoken]:
+    """The readers' recordings and copies of the sentences, and the same sentences in voices of the base.
+
+    Raises TtsMetaError where there are too few voices or sentences.
+    """
+    manifest, cache = Manifest.load(config.manifest), config.output / "cache"
+    if config.own_voices > len(base.speakers):
+        raise TtsMetaError(f"own_voices: the base has {len(base.speakers)} speakers, not {config.own_voices}")
+    places = [number * len(base.speakers) // config.own_voices for number in range(config.own_voices)]
+    chosen = manifest.of_split(config.split)
+    if config.speakers:
+        chosen = chosen.of_speakers(config.speakers)
+    usable = [u for u in chosen if 2.0 <= u.seconds <= config.longest and u.speaker not in base.speakers]
+    needed = len(places) * config.score_on
+    if len(usable) < needed:
+        raise TtsMetaError(f"{len(usable)} sentences of 2 to {config.longest:.0f} s to say, {needed} are needed")
+    texts = random.Random(config.seed).sample(usable, needed)
+    spoken: list[Spoken] = []
+    for reader in dict.fromkeys(one.speaker for one in texts):
+        its = [one for one in texts if one.speaker == reader]
+        others = [one for one in usable if one.speaker == reader and one not in its][:REFERENCES]
+        spoken += score_voices(base, {}, vocoder, its, len(its), scorer, others, cache)
+    report(f"{len(texts)} recordings scored")
+    for number, place in enumerate(places):
+        name = base.speakers[place]
+        own = [one for one in manifest if one.speaker == name and 2.0 <= one.seconds <= config.longest][:REFERENCES]
+        its = texts[number * config.score_on : (number + 1) * config.score_on]
+        spoken += score_own_voice(base, place, vocoder, its, own, scorer, cache, config.sharpness)
+        report(f"{name}: {len(its)} sentences scored")
     return spoken

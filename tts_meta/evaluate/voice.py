@@ -23,7 +23,7 @@ from tts_meta.models.base import Base
 from tts_meta.models.vocoder import Vocoder
 from tts_meta.synth import speak_text
 
-REAL, COPY = "real recording", "copy-synthesis"
+REAL, COPY, OWN = "real recording", "copy-synthesis", "voice of the base"
 REFERENCES = 5
 """Real sentences whose mean embedding a sentence is compared to, itself left out."""
 
@@ -48,33 +48,27 @@ def score_voices(
     scorer: Scorer,
     references: Sequence[Utterance] = (),
     cache: Path | None = None,
+    sharpness: float = 1.0,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Spoken]:
     """The first `count` of one speaker's utterances as recorded, copied, and spoken by each voice, with scores.
 
     Similarity is to the mean of `REFERENCES` of the `references`, or of the other utterances where there are none; it
     is left out where there is nothing to compare to. `cache`: a folder where scores are kept by what was judged.
-    `report` is told (sentences done, sentences in all). Raises TtsMetaError naming a recording that cannot be used.
+    `sharpness` is that of `speak_text`; `report` is told (sentences done, sentences in all). Raises TtsMetaError naming
+    a recording that cannot be used.
     """
     rate = base.config.audio.mel.sample_rate
     mel_spec = MelSpec(base.config.audio.mel)
-
-    def load(one: Utterance) -> Waveform:
-        return prepare_waveform(read_audio(one.audio, rate), base.config.audio, str(one.audio))
-
-    compared = references or utterances[: max(count, REFERENCES + 1)]
-    embeddings: dict[str, Embedding] = {}
-    if "similarity" in scorer.metrics:
-        encoder = SpeakerEncoder.load(scorer.settings.device)
-        embeddings = {one.id: encoder.embed(load(one), rate) for one in compared}
+    embeddings = _embeddings(base, scorer, references or utterances[: max(count, REFERENCES + 1)])
     spoken: list[Spoken] = []
     for number, utterance in enumerate(utterances[:count]):
-        real = load(utterance)
+        real = _load(base, utterance)
         with torch.inference_mode():
             copy = vocoder(mel_spec(torch.from_numpy(real)[None]))[0].float().cpu().numpy()
         said = {REAL: (real, rate), COPY: (copy, vocoder.sample_rate)}
         for system, model in voices.items():
-            speech = speak_text(base, model, vocoder, utterance.text)
+            speech = speak_text(base, model, vocoder, utterance.text, sharpness=sharpness)
             said[system] = (speech.samples, speech.rate)
         others = [embedding for id, embedding in embeddings.items() if id != utterance.id][:REFERENCES]
         voice = mean_embedding(others) if others else None
@@ -84,6 +78,45 @@ def score_voices(
             spoken.append(Spoken(utterance, system, samples, its_rate, scores))
         report(number + 1, count)
     return spoken
+
+
+def score_own_voice(
+    base: Base,
+    speaker: int,
+    vocoder: Vocoder,
+    utterances: Sequence[Utterance],
+    own: Sequence[Utterance],
+    scorer: Scorer,
+    cache: Path | None = None,
+    sharpness: float = 1.0,
+) -> list[Spoken]:
+    """Sentences of other speakers in the voice of the base's training speaker of number `speaker`, with scores.
+
+    Similarity is to the mean of `own`, recordings of the training speaker; there is no recording of what is said.
+    """
+    embeddings = _embeddings(base, scorer, own)
+    voice = mean_embedding(list(embeddings.values())) if embeddings else None
+    spoken = []
+    for utterance in utterances:
+        said = dataclasses.replace(utterance, speaker=base.speakers[speaker])
+        speech = speak_text(base, base.acoustic, vocoder, said.text, speaker=speaker, sharpness=sharpness)
+        scores = _scored(scorer, cache, said, OWN, speech.samples, speech.rate, voice, None, speech.rate)
+        spoken.append(Spoken(said, OWN, speech.samples, speech.rate, scores))
+    return spoken
+
+
+def _load(base: Base, utterance: Utterance) -> Waveform:
+    waveform = read_audio(utterance.audio, base.config.audio.mel.sample_rate)
+    return prepare_waveform(waveform, base.config.audio, str(utterance.audio))
+
+
+def _embeddings(base: Base, scorer: Scorer, utterances: Sequence[Utterance]) -> dict[str, Embedding]:
+    """Of each recording, by id; none where similarity is not asked for."""
+    if "similarity" not in scorer.metrics:
+        return {}
+    encoder = SpeakerEncoder.load(scorer.settings.device)
+    rate = base.config.audio.mel.sample_rate
+    return {one.id: encoder.embed(_load(base, one), rate) for one in utterances}
 
 
 def _scored(

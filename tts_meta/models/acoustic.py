@@ -1,8 +1,9 @@
 """Acoustic model: symbols and a speaker to log-mel frames, a Non-Attentive Tacotron (Shen et al. 2020).
 
 One utterance goes: symbols -> `Encoder` -> + speaker -> `DurationPredictor` -> Gaussian upsampling to decoder steps ->
-`Decoder` (R frames a step) -> `Postnet`. No attention, so no word is skipped or said twice; under teacher forcing the
-decoder's LSTM runs over all steps in fused calls. Training gives true durations and frames; `generate` makes its own.
+`Decoder` (R frames a step) -> `Postnet`, and when it speaks `VariancePostfilter`. No attention, so no word is skipped
+or said twice; under teacher forcing the decoder's LSTM runs over all steps in fused calls. Training gives true
+durations and frames; `generate` makes its own.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 from tts_meta.config import AcousticConfig
 from tts_meta.corpus import Batch
 from tts_meta.models.layers import Decoder, DecoderState, DurationPredictor, Encoder, Postnet, length_mask, upsample
+from tts_meta.models.postfilter import VariancePostfilter
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,7 @@ class AcousticModel(nn.Module):
         self.duration = DurationPredictor(config.duration, width)
         self.decoder = Decoder(config.decoder, width, n_mels)
         self.postnet = Postnet(config.postnet, n_mels)
+        self.postfilter = VariancePostfilter(n_mels)
         # Scales of the Laplace likelihood: how far true values lie from predicted ones, per band and for log-durations.
         self.mel_log_scale = nn.Parameter(torch.full((n_mels,), -1.0))
         self.duration_log_scale = nn.Parameter(torch.tensor(-1.0))
@@ -175,10 +178,12 @@ class AcousticModel(nn.Module):
         pace: float = 1.0,
         prenet_dropout: float = 0.0,
         generator: torch.Generator | None = None,
+        sharpness: float = 1.0,
     ) -> Tensor:
         """Speak `tokens (N,)` frame by frame: log-mel `(T, M)`.
 
-        `durations (N,)` in frames may be given; `prenet_dropout` above 0 draws from `generator`.
+        `durations (N,)` in frames may be given; `prenet_dropout` above 0 draws from `generator`; `sharpness` is the
+        postfilter's.
         """
         device = tokens.device
         encoded = self.encode(
@@ -199,7 +204,7 @@ class AcousticModel(nn.Module):
             previous = group[:, -1]
         before = torch.cat(emitted, 1)  # (1, steps * R, M)
         after = before + self.postnet(before, length_mask(whole.sum(1), before.shape[1]))
-        return self._to_log_mel(after)[0, :frames]
+        return self.postfilter(self._to_log_mel(after)[0, :frames], sharpness)
 
     def _to_log_mel(self, scaled: Tensor) -> Tensor:
         return scaled.float() * self.mel_scale + self.mel_mean

@@ -32,7 +32,7 @@ from tts_meta.models.module_prior import FILE as PRIOR_FILE
 from tts_meta.models.module_prior import ModulePrior
 from tts_meta.text import Phonemizer, SymbolKinds, SymbolTable, load_phonemizer
 
-FORMAT = 1
+FORMAT = 2
 _FILES = ("model.safetensors", "config.json", "symbols.json", "state.json")
 
 
@@ -89,6 +89,10 @@ class Base:
         except RuntimeError as error:
             reason = str(error).splitlines()[-1].strip()
             raise TtsMetaError(f"{other.folder}: a base of other sizes ({reason}); start from one like it") from error
+
+    def mark_pauses(self, tokens: Tensor, durations: Tensor) -> Tensor:
+        """Return `tokens (N,)` punctuated as they were said: see `SymbolTable.mark_pauses`."""
+        return self.symbols.mark_pauses(tokens, durations, self.config.audio.mel.frame_seconds)
 
     def encode(self, text: str, phonemes: str | None = None) -> Tensor:
         """Symbols int64 `(N,)` of a text, or of phonemes given directly."""

@@ -51,20 +51,24 @@ def speak_text(
     speaker: int = -1,
     pace: float = 1.0,
     variation: float = 0.0,
+    sharpness: float = 1.0,
     seed: int = 0,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Speech:
     """Speak a text of any length, split at sentences; `phonemes` says that it is written in phonemes already.
 
     `pace` 2 speaks twice as fast; `variation` is the prenet's dropout, drawn from `seed`: at 0 a text is said alike
-    every time. `speaker` is an index of the base's training speakers, -1 the voice's own; `report` is told (sentences
+    every time. `sharpness` 0 leaves spectra as smooth as they are predicted, 1 gives them the variance of speech, more
+    exaggerates. `speaker` is an index of the base's training speakers, -1 the voice's own; `report` is told (sentences
     done, sentences in all). Raises TtsMetaError where there is nothing to speak and UsageError for a pace out of 0.25
-    to 4 or a variation out of 0 to 0.9.
+    to 4, a variation out of 0 to 0.9 or a sharpness out of 0 to 2.
     """
     if not 0.25 <= pace <= 4:
         raise UsageError(f"pace must be from 0.25 to 4, not {pace}")
     if not 0 <= variation <= 0.9:
         raise UsageError(f"variation must be from 0 to 0.9, not {variation}")
+    if not 0 <= sharpness <= 2:
+        raise UsageError(f"sharpness must be from 0 to 2, not {sharpness}")
     timings = {"text": 0.0, "acoustic": 0.0, "vocoder": 0.0}
     began = time.perf_counter()
     sentences = [line for line in text.splitlines() if line.strip()] if phonemes else base.phonemizer.sentences(text)
@@ -79,7 +83,9 @@ def speak_text(
         for number, sentence in enumerate(tokens):
             began = time.perf_counter()
             generator = torch.Generator().manual_seed(seed + number)
-            mel = model.generate(sentence, speaker, pace=pace, prenet_dropout=variation, generator=generator)
+            mel = model.generate(
+                sentence, speaker, pace=pace, prenet_dropout=variation, generator=generator, sharpness=sharpness
+            )
             timings["acoustic"] += time.perf_counter() - began
             began = time.perf_counter()
             samples = vocoder(mel[None])[0]
@@ -99,6 +105,7 @@ def speak(
     phonemes: bool = False,
     pace: float = 1.0,
     variation: float = 0.0,
+    sharpness: float = 1.0,
     seed: int = 0,
 ) -> Speech:
     """Speak `text` in a voice, a voice file, or `"base"`, the mean voice of the base.
@@ -114,7 +121,15 @@ def speak(
     else:
         model = Voice.load(voice).apply(loaded, str(voice))
     return speak_text(
-        loaded, model, load_vocoder(vocoder), text, phonemes=phonemes, pace=pace, variation=variation, seed=seed
+        loaded,
+        model,
+        load_vocoder(vocoder),
+        text,
+        phonemes=phonemes,
+        pace=pace,
+        variation=variation,
+        sharpness=sharpness,
+        seed=seed,
     )
 
 

@@ -35,6 +35,8 @@ _SAME_PAUSE: dict[str, str] = {
     "？": "?",
     "！": "!",
 }
+_PAUSE_SECONDS, _NO_PAUSE_SECONDS = 0.1, 0.05
+"""From so long on a space is heard as a pause; a shorter comma is not. Between them the writer is believed."""
 # Of the IPA, and the letters that hibari writes diphthongs and reduced vowels with.
 _VOWELS = frozenset("iyɨʉɯuɪʏʊeøɘɵɤoəɛœɜɞʌɔæɐaɶɑɒɚɝAIOWYᵊᵻ")
 _STRESS = re.compile(r"[ˈˌ]?.", re.DOTALL)
@@ -106,6 +108,17 @@ class SymbolTable:
     def decode(self, tokens: Tensor) -> list[str]:
         """Return the symbols of int64 `(N,)`, padding left out."""
         return [self.symbols[number - 1] for number in tokens.tolist() if number > 0]
+
+    def mark_pauses(self, tokens: Tensor, durations: Tensor, frame_seconds: float) -> Tensor:
+        """Return `tokens (N,)` punctuated as they were said, for which `durations (N,)`, frames, are those heard.
+
+        A space that was a pause becomes a comma, a comma that was none a space: so a text without punctuation teaches
+        where pauses are, and a comma always makes one.
+        """
+        space, comma = self._ids[" "], self._ids[","]
+        seconds = durations * frame_seconds
+        tokens = torch.where((tokens == space) & (seconds >= _PAUSE_SECONDS), comma, tokens)
+        return torch.where((tokens == comma) & (seconds < _NO_PAUSE_SECONDS), space, tokens)
 
     def kinds(self) -> SymbolKinds:
         """Return what the aligner knows of symbols beforehand; padding is of no kind."""

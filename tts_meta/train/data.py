@@ -54,7 +54,8 @@ def align_example(example: Example, base: Base) -> Example | str:
         return str(error)
     if not base.aligner.matches(alignment.score, _TOLERANCE):
         return f"does not match its transcript (alignment score {alignment.score:.2f})"
-    return dataclasses.replace(example, durations=alignment.durations)
+    tokens = base.mark_pauses(example.tokens, alignment.durations)
+    return dataclasses.replace(example, tokens=tokens, durations=alignment.durations)
 
 
 class BatchStream:

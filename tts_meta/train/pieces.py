@@ -72,11 +72,14 @@ class Pieces(OnDisk):
     """Pieces of a store's utterances, each read when it is asked for.
 
     table: a row for each, `(P, 8)` int32: number of its utterance, its number there or -1 for the whole utterance, and
-    the fields of `Piece`. frames, symbols: how long each is, `(P,)`.
+    the fields of `Piece`. frames, symbols: how long each is, `(P,)`. tokens: symbols in place of the store's, `(S,)`.
     """
 
-    def __init__(self, store: Store, durations: Durations, table: NDArray[np.int32]) -> None:
+    def __init__(
+        self, store: Store, durations: Durations, table: NDArray[np.int32], tokens: Ints | None = None
+    ) -> None:
         self.store, self.durations, self.table = store, durations, table
+        self.tokens = store.tokens if tokens is None else tokens
         self.frames = table[:, 7] - table[:, 6]
         self.symbols = table[:, 3] - table[:, 2] + 2
 
@@ -101,7 +104,11 @@ class Pieces(OnDisk):
 
     def where(self, chosen: NDArray[np.bool_] | slice) -> Pieces:
         """Those pieces that are `chosen (P,)`."""
-        return Pieces(self.store, self.durations, self.table[chosen])
+        return Pieces(self.store, self.durations, self.table[chosen], self.tokens)
+
+    def with_tokens(self, tokens: Ints) -> Pieces:
+        """The same pieces of other symbols, those of the whole store `(S,)`."""
+        return Pieces(self.store, self.durations, self.table, tokens)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -110,7 +117,7 @@ class Pieces(OnDisk):
         n, number, *fields = self.table[place].tolist()
         piece, store = Piece(*fields), self.store
         own = slice(store.starts[n], store.starts[n + 1])
-        tokens = piece.symbols(torch.from_numpy(store.tokens[own].astype(np.int64)))
+        tokens = piece.symbols(torch.from_numpy(self.tokens[own].astype(np.int64)))
         durations = piece.durations(torch.from_numpy(self.durations.frames[own].astype(np.int64)))
         name = store.ids[n] if number < 0 else f"{store.ids[n]}/{number}"
         return Example(name, store.speakers[n], tokens, durations, store.mel(n, piece.begin, piece.end))

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import safetensors.torch
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor
@@ -41,6 +42,8 @@ from tts_meta.train.store import Durations, Store, write_store
 
 _VALIDATION_EVERY, _VALIDATION_MOST = 80, 200
 """One piece in so many of the training speakers is kept for validation, where that is not more than so many."""
+_LONG_ENOUGH = 100
+"""Frames of a piece from which its variance is measured."""
 _MEASURED_PIECES = 2000
 """Pieces, about, that the mean and scale of the frames are measured on."""
 _ALIGNER_UTTERANCES = 20_000
@@ -82,6 +85,7 @@ def pretrain(config: PretrainConfig) -> Path:
         folder = config.output / "base"
         base.state |= {"steps": steps, "corpus": str(config.manifest), "utterances": int(pieces.durations.known.sum())}
         if rank == 0:
+            _measure_postfilter(base, pieces)
             save_base(base, folder)
         wait()
         if steps < config.acoustic.steps:
@@ -128,7 +132,8 @@ def _pieces(config: PretrainConfig, base: Base, store: Store, console: Console) 
         pieces = Pieces.cut(store, durations, base.silent, shortest, pause)
     else:
         pieces = Pieces.whole(store, durations, np.flatnonzero(durations.known).tolist())
-    pieces = pieces.where(pieces.frames <= config.max_seconds / frame)
+    said = base.mark_pauses(torch.from_numpy(store.tokens.astype(np.int16)), torch.from_numpy(durations.frames))
+    pieces = pieces.with_tokens(said.numpy()).where(pieces.frames <= config.max_seconds / frame)
     utterances = int(durations.known.sum())
     console.print(f"{utterances} utterances aligned; {len(pieces)} pieces of at most {config.max_seconds:.0f} s")
     return pieces
@@ -234,11 +239,26 @@ def acoustic_objective(
     return loss
 
 
+def _kept(pieces: Pieces) -> NDArray[np.bool_]:
+    """Which pieces are kept for validation, `(P,)`."""
+    return np.arange(len(pieces)) % max(_VALIDATION_EVERY, len(pieces) // _VALIDATION_MOST) == 0
+
+
+def _measure_postfilter(base: Base, pieces: Pieces) -> None:
+    """Measure how much smoother than speech the trained model speaks pieces it was not trained on."""
+    long = [piece for piece in pieces.where(_kept(pieces)) if len(piece.mel) >= _LONG_ENOUGH]
+    if long:
+        made = [
+            base.acoustic.generate(piece.tokens, base.speakers.index(piece.speaker), piece.durations, sharpness=0)
+            for piece in long
+        ]
+        base.acoustic.postfilter.measure([piece.mel for piece in long], made)
+
+
 def _train_acoustic(config: PretrainConfig, base: Base, pieces: Pieces, deadline: float) -> int:
     """Train the acoustic model and return the steps done."""
     model = base.acoustic
-    number = np.arange(len(pieces))
-    kept = number % max(_VALIDATION_EVERY, len(pieces) // _VALIDATION_MOST) == 0
+    kept = _kept(pieces)
     stream = _stream(config, base, config.acoustic, pieces.where(~kept), model.reduction)
     validation = collate(pieces.where(kept)[:], stream.speakers, model.reduction)
     if not config.start:

@@ -1,0 +1,79 @@
+"""The benchmark end to end, on tones: who says what, and what stands beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import tiny_base, tone_corpus
+
+from tts_meta.config import MelConfig
+from tts_meta.errors import TtsMetaError
+from tts_meta.evaluate.cloning import CLONE, MEAN, CloningBenchmark, run_cloning
+from tts_meta.evaluate.voice import COPY, OWN, REAL
+from tts_meta.models.base import Base
+from tts_meta.models.griffin_lim import GriffinLim
+
+
+@pytest.fixture
+def base() -> Base:
+    base = tiny_base()
+    base.speakers = ("ann", "cyd")
+    base.hash = "a base"
+    return base
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Recordings of two speakers, each of two seconds and more."""
+    return tone_corpus(tmp_path_factory.mktemp("long"), words=8).parent
+
+
+def config(corpus: Path, output: Path, **changes: object) -> CloningBenchmark:
+    settings = {"split": "train", "metrics": ("similarity", "variance"), "score_on": 2}
+    return CloningBenchmark(manifest=corpus / "manifest.jsonl", output=output, **settings | changes)
+
+
+def vocoder() -> GriffinLim:
+    return GriffinLim(MelConfig(), iterations=2)
+
+
+def test_voices_of_the_base_say_what_others_read(base: Base, corpus: Path, tmp_path: Path) -> None:
+    told: list[str] = []
+    spoken = run_cloning(config(corpus, tmp_path, own_voices=1), base, vocoder(), told.append)
+    assert [(clip.system, clip.utterance.speaker, clip.scores.speaker) for clip in spoken] == [
+        (REAL, "ben", "ben"),
+        (COPY, "ben", "ben"),
+        (REAL, "ben", "ben"),
+        (COPY, "ben", "ben"),
+        (OWN, "ann", "ann"),
+        (OWN, "ann", "ann"),
+    ]
+    assert [clip.utterance.id for clip in spoken[4:]] == [clip.utterance.id for clip in spoken[:4:2]]
+    assert all("similarity" in clip.scores.measures for clip in spoken)
+    # What a voice of the base says, nobody else said in it.
+    assert [clip.system for clip in spoken if "variance" in clip.scores.measures] == [COPY, COPY]
+    assert told == ["2 recordings scored", "ann: 2 sentences scored"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [({"own_voices": 3}, "the base has 2 speakers, not 3"), ({"own_voices": 2, "score_on": 9}, "18 are needed")],
+)
+def test_too_few_voices_or_sentences_are_named(base: Base, corpus: Path, tmp_path: Path, changes, said) -> None:
+    with pytest.raises(TtsMetaError, match=said):
+        run_cloning(config(corpus, tmp_path, **changes), base, vocoder(), pytest.fail)
+
+
+def test_clones_are_sharpened_as_far_as_asked_for(base: Base, corpus: Path, tmp_path: Path) -> None:
+    base.acoustic.postfilter.gain.fill_(1.5)
+    base.acoustic.postfilter.gain[0] = 1.0
+    found = {}
+    for sharpness in (0.0, 1.0):
+        quick = config(corpus, tmp_path, speakers=("ben",), adapt_on=2, steps=1, score_on=1, sharpness=sharpness)
+        spoken = run_cloning(quick, base, vocoder(), lambda line: None)
+        assert [clip.system for clip in spoken] == [REAL, COPY, MEAN, CLONE]
+        found[sharpness] = [clip.samples for clip in spoken]
+    for system, same in ((0, True), (1, True), (2, False), (3, False)):
+        assert np.allclose(found[0.0][system], found[1.0][system], atol=1e-3) == same

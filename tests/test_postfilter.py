@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from helpers import tiny_base
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.fft import dct
+from torch import Tensor
+
+from tts_meta.models.postfilter import MOST, VariancePostfilter
+
+GAINS = torch.linspace(1.0, 1.8, 16)
+
+
+def sentences(seed: int, gains: Tensor) -> list[Tensor]:
+    """Log-mels `(T, 16)` whose cepstra stray by `gains` about a mean of the sentence's own."""
+    generator = torch.Generator().manual_seed(seed)
+    basis = VariancePostfilter(16).basis
+    drawn = [torch.randn(size, 16, generator=generator) for size in (400, 700, 500)]
+    return [-5 + float(n) + (cepstra - cepstra.mean(0)) * gains @ basis.T for n, cepstra in enumerate(drawn)]
+
+
+def spread(mel: Tensor) -> Tensor:
+    return torch.from_numpy(dct(mel.numpy(), axis=-1, norm="ortho")).std(0)
+
+
+def measured() -> VariancePostfilter:
+    postfilter = VariancePostfilter(16)
+    postfilter.measure(sentences(0, GAINS), sentences(0, torch.ones(16)))
+    return postfilter
+
+
+def test_the_factors_are_the_ratios_of_the_spreads() -> None:
+    torch.testing.assert_close(measured().gain, GAINS)
+
+
+def test_every_cepstral_coefficient_strays_as_in_speech_about_the_same_mean() -> None:
+    smooth, real = sentences(1, torch.ones(16))[1], sentences(1, GAINS)[1]
+    sharp = measured()(smooth)
+    torch.testing.assert_close(sharp, real)
+    torch.testing.assert_close(sharp.mean(0), smooth.mean(0))
+    torch.testing.assert_close(spread(sharp) / spread(smooth), GAINS, atol=1e-4, rtol=1e-4)
+
+
+@given(st.floats(0.0, 2.0))
+def test_sharpness_is_an_exponent_from_nothing_on(sharpness: float) -> None:
+    mel = sentences(2, torch.ones(16))[0]
+    ratio = spread(measured()(mel, sharpness)) / spread(mel)
+    torch.testing.assert_close(ratio, GAINS**sharpness, atol=1e-3, rtol=1e-3)
+
+
+def test_what_is_hardly_predicted_is_not_blown_up() -> None:
+    postfilter = VariancePostfilter(16)
+    postfilter.measure(sentences(3, torch.full((16,), 9.0)), sentences(3, torch.ones(16)))
+    mel = sentences(4, torch.ones(16))[0]
+    torch.testing.assert_close(spread(postfilter(mel)) / spread(mel), torch.full((16,), MOST), atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("sharpness", [0.0, 1.0, 1.7])
+def test_an_unmeasured_postfilter_changes_nothing(sharpness: float) -> None:
+    mel = sentences(5, torch.ones(16))[0]
+    torch.testing.assert_close(VariancePostfilter(16)(mel, sharpness), mel)
+
+
+def test_a_model_speaks_through_its_postfilter_and_is_trained_without() -> None:
+    base = tiny_base()
+    tokens, model = base.symbols.encode("abc de, fg."), base.acoustic
+    plain = model.generate(tokens)
+    model.postfilter.gain.fill_(1.5)
+    torch.testing.assert_close(model.generate(tokens, sharpness=0), plain, atol=1e-3, rtol=1e-3)
+    sharp = model.postfilter(plain)
+    torch.testing.assert_close(model.generate(tokens), sharp, atol=1e-3, rtol=1e-3)
+    assert not torch.allclose(sharp, plain, atol=0.1)
+    assert not list(model.postfilter.parameters())
