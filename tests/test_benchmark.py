@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from helpers import tiny_base, tone_corpus
 
-from tts_meta.config import MelConfig
-from tts_meta.errors import TtsMetaError
+from tts_meta.config import MelConfig, parse_config
+from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.evaluate.cloning import CLONE, MEAN, CloningBenchmark, run_cloning
 from tts_meta.evaluate.voice import COPY, OWN, REAL
 from tts_meta.models.base import Base
@@ -31,8 +31,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def config(corpus: Path, output: Path, **changes: object) -> CloningBenchmark:
-    settings = {"split": "train", "metrics": ("similarity", "variance"), "score_on": 2}
-    return CloningBenchmark(manifest=corpus / "manifest.jsonl", output=output, **settings | changes)
+    settings = {"split": "train", "metrics": ("similarity", "variance"), "score_on": 2} | changes
+    settings |= {"manifest": corpus / "manifest.jsonl", "output": output}
+    return parse_config(settings, CloningBenchmark, "test")
 
 
 def vocoder() -> GriffinLim:
@@ -57,12 +58,25 @@ def test_voices_of_the_base_say_what_others_read(base: Base, corpus: Path, tmp_p
     assert told == ["2 recordings scored", "ann: 2 sentences scored"]
 
 
+def test_texts_are_said_by_each_voice(base: Base, corpus: Path, tmp_path: Path) -> None:
+    texts = {"short": "Abc.", "long": "Abc de fg. Gab ec, fad."}
+    spoken = run_cloning(config(corpus, tmp_path, own_voices=2, texts=texts), base, vocoder(), lambda line: None)
+    assert [(c.system, c.utterance.speaker, c.scores.id) for c in spoken] == [
+        (OWN, speaker, name) for speaker in base.speakers for name in texts
+    ]
+    assert len(spoken[1].samples) > len(spoken[0].samples)
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
-    [({"own_voices": 3}, "the base has 2 speakers, not 3"), ({"own_voices": 2, "score_on": 9}, "18 are needed")],
+    [
+        ({"own_voices": 3}, "the base has 2 speakers, not 3"),
+        ({"own_voices": 2, "score_on": 9}, "18 are needed"),
+        ({"texts": {"a": "Abc."}}, "say by how many"),
+    ],
 )
 def test_too_few_voices_or_sentences_are_named(base: Base, corpus: Path, tmp_path: Path, changes, said) -> None:
-    with pytest.raises(TtsMetaError, match=said):
+    with pytest.raises((TtsMetaError, UsageError), match=said):
         run_cloning(config(corpus, tmp_path, **changes), base, vocoder(), pytest.fail)
 
 

@@ -8,7 +8,7 @@ of the base say sentences of other speakers, beside these speakers' own recordin
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pydantic import Field
@@ -17,7 +17,7 @@ from tts_meta.adapt import CloneSettings, align_recordings, clone_examples
 from tts_meta.adapt.recordings import Recording
 from tts_meta.config import Section
 from tts_meta.corpus import Manifest, Utterance
-from tts_meta.errors import TtsMetaError
+from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.evaluate.metric import Settings
 from tts_meta.evaluate.scores import Scorer
 from tts_meta.evaluate.voice import REFERENCES, Spoken, score_own_voice, score_voices
@@ -44,6 +44,8 @@ class CloningBenchmark(Section):
     """As `speak --vocoder`."""
     own_voices: int = Field(default=0, ge=0)
     """So many of the base's training speakers say the sentences in place of clones, each `score_on` of them."""
+    texts: dict[str, str] = Field(default_factory=dict)
+    """Texts by name that each of the `own_voices` says in place of sentences of the manifest."""
     sharpness: float = 1.0
     """As `speak --sharpness`."""
     adapt_on: int = Field(default=10, gt=0)
@@ -98,6 +100,8 @@ def run_cloning(config: CloningBenchmark, base: Base, vocoder: Vocoder, report: 
     """Clone every speaker; every scored sentence as every system says it, with scores."""
     scorer = Scorer(config.metrics, Settings(whisper=config.whisper or None))
     scorer.load()
+    if config.texts and not config.own_voices:
+        raise UsageError("texts are said by voices of the base: say by how many, own_voices")
     if config.own_voices:
         return _run_own_voices(config, base, vocoder, scorer, report)
     spoken: list[Spoken] = []
@@ -117,30 +121,49 @@ def _run_own_voices(
 ) -> list[Spoken]:
     """The readers' recordings and copies of the sentences, and the same sentences in voices of the base.
 
-    Raises TtsMetaError where there are too few voices or sentences.
+    Where the recipe gives texts, each voice says all of them, and there are no recordings.
     """
-    manifest, cache = Manifest.load(config.manifest), config.output / "cache"
-    if config.own_voices > len(base.speakers):
-        raise TtsMetaError(f"own_voices: the base has {len(base.speakers)} speakers, not {config.own_voices}")
-    places = [number * len(base.speakers) // config.own_voices for number in range(config.own_voices)]
-    chosen = manifest.of_split(config.split)
+    count, cache = config.own_voices, config.output / "cache"
+    if count > len(base.speakers):
+        raise TtsMetaError(f"own_voices: the base has {len(base.speakers)} speakers, not {count}")
+    manifest = Manifest.load(config.manifest)
+    usable = [u for u in manifest if 2.0 <= u.seconds <= config.longest]
+    spoken: list[Spoken] = []
+    if config.texts:
+        said = [[Utterance(name, "", Path(), 0.0, text) for name, text in config.texts.items()]] * count
+    else:
+        said, spoken = _read_by_others(config, manifest, usable, base, vocoder, scorer)
+        report(f"{len(spoken) // 2} recordings scored")
+    for number, its in enumerate(said):
+        place = number * len(base.speakers) // count
+        own = [one for one in usable if one.speaker == base.speakers[place]][:REFERENCES]
+        spoken += score_own_voice(base, place, vocoder, its, own, scorer, cache, config.sharpness)
+        report(f"{base.speakers[place]}: {len(its)} sentences scored")
+    return spoken
+
+
+def _read_by_others(
+    config: CloningBenchmark,
+    manifest: Manifest,
+    usable: Sequence[Utterance],
+    base: Base,
+    vocoder: Vocoder,
+    scorer: Scorer,
+) -> tuple[list[list[Utterance]], list[Spoken]]:
+    """Sentences for each voice that none of the base's speakers read, and their recordings with copies, scored.
+
+    Raises TtsMetaError where there are too few.
+    """
+    chosen = {u.id for u in manifest.of_split(config.split) if u.speaker not in base.speakers}
     if config.speakers:
-        chosen = chosen.of_speakers(config.speakers)
-    usable = [u for u in chosen if 2.0 <= u.seconds <= config.longest and u.speaker not in base.speakers]
-    needed = len(places) * config.score_on
+        chosen &= {u.id for u in manifest.of_speakers(config.speakers)}
+    usable, needed = [one for one in usable if one.id in chosen], config.own_voices * config.score_on
     if len(usable) < needed:
         raise TtsMetaError(f"{len(usable)} sentences of 2 to {config.longest:.0f} s to say, {needed} are needed")
-    texts = random.Random(config.seed).sample(usable, needed)
+    drawn = random.Random(config.seed).sample(usable, needed)
     spoken: list[Spoken] = []
-    for reader in dict.fromkeys(one.speaker for one in texts):
-        its = [one for one in texts if one.speaker == reader]
+    for reader in dict.fromkeys(one.speaker for one in drawn):
+        its = [one for one in drawn if one.speaker == reader]
         others = [one for one in usable if one.speaker == reader and one not in its][:REFERENCES]
-        spoken += score_voices(base, {}, vocoder, its, len(its), scorer, others, cache)
-    report(f"{len(texts)} recordings scored")
-    for number, place in enumerate(places):
-        name = base.speakers[place]
-        own = [one for one in manifest if one.speaker == name and 2.0 <= one.seconds <= config.longest][:REFERENCES]
-        its = texts[number * config.score_on : (number + 1) * config.score_on]
-        spoken += score_own_voice(base, place, vocoder, its, own, scorer, cache, config.sharpness)
-        report(f"{name}: {len(its)} sentences scored")
-    return spoken
+        spoken += score_voices(base, {}, vocoder, its, len(its), scorer, others, config.output / "cache")
+    return [drawn[first : first + config.score_on] for first in range(0, needed, config.score_on)], spoken

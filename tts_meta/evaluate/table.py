@@ -26,9 +26,9 @@ class Summary:
 
 
 def summarise(
-    scores: Iterable[Scores], by: Sequence[Literal["system", "speaker"]] = ("system",), seed: int = 0
+    scores: Iterable[Scores], by: Sequence[Literal["system", "speaker", "id"]] = ("system",), seed: int = 0
 ) -> list[Summary]:
-    """Return means and 95 % intervals by system (or by system and speaker), groups in order of appearance.
+    """Return means and 95 % intervals by system (or by other fields), groups in order of appearance.
 
     Rates are weighted: the word error rate of a group is its edits over its words.
     """

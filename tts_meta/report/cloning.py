@@ -21,9 +21,10 @@ def write_cloning_report(folder: Path, spoken: Sequence[Spoken], config: MelConf
     rows = [clip.scores for clip in spoken]
     by_system = markdown_table(summarise(rows))
     by_speaker = markdown_table(summarise(rows, by=("system", "speaker")), "System / speaker")
+    by_sentence = markdown_table(summarise(rows, by=("system", "id")), "System / sentence")
     write_scores(folder / "scores.jsonl", rows)
     with atomic_file(folder / "table.md") as temporary:
-        temporary.write_text(f"{by_system}\n{by_speaker}", encoding="utf-8")
+        temporary.write_text(f"{by_system}\n{by_speaker}\n{by_sentence}", encoding="utf-8")
     page = ListeningPage(
         title, "Sentences that no voice was adapted on. Means with 95 % intervals over speakers.", config
     )
