@@ -73,6 +73,8 @@ def test_the_base_of_a_run_loads_and_says_what_it_was_trained_on(corpus: Path, f
     assert -10 < low <= median < 0
     assert float(base.acoustic.mel_scale.min()) > 0 and -12 < float(base.acoustic.mel_mean.mean()) < 0
     assert len(base.acoustic.generate(base.encode("abc de."))) > 0
+    gain = base.acoustic.postfilter.gain
+    assert (gain > 0).all() and not torch.equal(gain, torch.ones(80))
 
 
 def test_the_configuration_of_a_run_stands_resolved_in_its_folder(corpus: Path, finished: Path) -> None:

@@ -38,6 +38,8 @@ class CloningBenchmark(Section):
     """Only these speakers; all of the split where empty."""
     output: Path
     """Folder of the results: `scores.jsonl`, `table.md` and the audio."""
+    cache: Path | None = None
+    """Folder of scores by what was judged, which runs may share; `output/cache` where not given."""
     base: Path | None = None
     """Base folder; the shipped one where not given."""
     vocoder: str | None = None
@@ -68,6 +70,11 @@ class CloningBenchmark(Section):
     """Prior variance; the default of `clone` where not given."""
     seed: int = 0
     """Seeds the choice of sentences and the cloning."""
+
+    @property
+    def cache_folder(self) -> Path:
+        """Where scores are kept."""
+        return self.cache or self.output / "cache"
 
     def clone_settings(self) -> CloneSettings:
         """The inner loop that this benchmark runs."""
@@ -110,7 +117,7 @@ def run_cloning(config: CloningBenchmark, base: Base, vocoder: Vocoder, report: 
         recordings = [Recording(u.audio, u.text) for u in adapt_on]
         voice = clone_examples(base, align_recordings(recordings, base, speaker, report), config.clone_settings())
         voices = {MEAN: base.acoustic, CLONE: voice.apply(base, speaker)}
-        cache, sharpness = config.output / "cache", config.sharpness
+        cache, sharpness = config.cache_folder, config.sharpness
         spoken += score_voices(base, voices, vocoder, score_on, len(score_on), scorer, adapt_on, cache, sharpness)
         report(f"{speaker}: {len(score_on)} sentences scored")
     return spoken
@@ -123,7 +130,7 @@ def _run_own_voices(
 
     Where the recipe gives texts, each voice says all of them, and there are no recordings.
     """
-    count, cache = config.own_voices, config.output / "cache"
+    count, cache = config.own_voices, config.cache_folder
     if count > len(base.speakers):
         raise TtsMetaError(f"own_voices: the base has {len(base.speakers)} speakers, not {count}")
     manifest = Manifest.load(config.manifest)
@@ -165,5 +172,5 @@ def _read_by_others(
     for reader in dict.fromkeys(one.speaker for one in drawn):
         its = [one for one in drawn if one.speaker == reader]
         others = [one for one in usable if one.speaker == reader and one not in its][:REFERENCES]
-        spoken += score_voices(base, {}, vocoder, its, len(its), scorer, others, config.output / "cache")
+        spoken += score_voices(base, {}, vocoder, its, len(its), scorer, others, config.cache_folder)
     return [drawn[first : first + config.score_on] for first in range(0, needed, config.score_on)], spoken

@@ -42,7 +42,7 @@ from tts_meta.train.store import Durations, Store, write_store
 
 _VALIDATION_EVERY, _VALIDATION_MOST = 80, 200
 """One piece in so many of the training speakers is kept for validation, where that is not more than so many."""
-_LONG_ENOUGH = 100
+_LONG_ENOUGH = 50
 """Frames of a piece from which its variance is measured."""
 _MEASURED_PIECES = 2000
 """Pieces, about, that the mean and scale of the frames are measured on."""
