@@ -20,7 +20,7 @@ from tts_meta.corpus import Manifest, Utterance
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.evaluate.metric import Settings
 from tts_meta.evaluate.scores import Scorer
-from tts_meta.evaluate.voice import REFERENCES, Spoken, score_own_voice, score_voices
+from tts_meta.evaluate.voice import REFERENCES, Manner, Spoken, score_own_voice, score_voices
 from tts_meta.models.base import Base
 from tts_meta.models.vocoder import Vocoder
 
@@ -50,6 +50,8 @@ class CloningBenchmark(Section):
     """Texts by name that each of the `own_voices` says in place of sentences of the manifest."""
     sharpness: float = 1.0
     """As `speak --sharpness`."""
+    variation: float = 0.0
+    """As `speak --variation`."""
     adapt_on: int = Field(default=10, gt=0)
     """Sentences to clone from."""
     score_on: int = Field(default=10, gt=0)
@@ -70,6 +72,11 @@ class CloningBenchmark(Section):
     """Prior variance; the default of `clone` where not given."""
     seed: int = 0
     """Seeds the choice of sentences and the cloning."""
+
+    @property
+    def manner(self) -> Manner:
+        """How everything is spoken."""
+        return Manner(self.sharpness, self.variation)
 
     @property
     def cache_folder(self) -> Path:
@@ -117,8 +124,9 @@ def run_cloning(config: CloningBenchmark, base: Base, vocoder: Vocoder, report: 
         recordings = [Recording(u.audio, u.text) for u in adapt_on]
         voice = clone_examples(base, align_recordings(recordings, base, speaker, report), config.clone_settings())
         voices = {MEAN: base.acoustic, CLONE: voice.apply(base, speaker)}
-        cache, sharpness = config.cache_folder, config.sharpness
-        spoken += score_voices(base, voices, vocoder, score_on, len(score_on), scorer, adapt_on, cache, sharpness)
+        spoken += score_voices(
+            base, voices, vocoder, score_on, len(score_on), scorer, adapt_on, config.cache_folder, config.manner
+        )
         report(f"{speaker}: {len(score_on)} sentences scored")
     return spoken
 
@@ -144,7 +152,7 @@ def _run_own_voices(
     for number, its in enumerate(said):
         place = number * len(base.speakers) // count
         own = [one for one in usable if one.speaker == base.speakers[place]][:REFERENCES]
-        spoken += score_own_voice(base, place, vocoder, its, own, scorer, cache, config.sharpness)
+        spoken += score_own_voice(base, place, vocoder, its, own, scorer, cache, config.manner)
         report(f"{base.speakers[place]}: {len(its)} sentences scored")
     return spoken
 

@@ -28,6 +28,14 @@ REFERENCES = 5
 """Real sentences whose mean embedding a sentence is compared to, itself left out."""
 
 
+@dataclass(frozen=True)
+class Manner:
+    """How everything is spoken: options of `speak_text`."""
+
+    sharpness: float = 1.0
+    variation: float = 0.0
+
+
 @dataclass(frozen=True, eq=False)
 class Spoken:
     """One scored sentence as one system says it: samples `(S,)` at `rate` and its scores."""
@@ -48,15 +56,15 @@ def score_voices(
     scorer: Scorer,
     references: Sequence[Utterance] = (),
     cache: Path | None = None,
-    sharpness: float = 1.0,
+    manner: Manner = Manner(),
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Spoken]:
     """The first `count` of one speaker's utterances as recorded, copied, and spoken by each voice, with scores.
 
     Similarity is to the mean of `REFERENCES` of the `references`, or of the other utterances where there are none; it
     is left out where there is nothing to compare to. `cache`: a folder where scores are kept by what was judged.
-    `sharpness` is that of `speak_text`; `report` is told (sentences done, sentences in all). Raises TtsMetaError naming
-    a recording that cannot be used.
+    `report` is told (sentences done, sentences in all). Raises TtsMetaError naming a
+    recording that cannot be used.
     """
     rate = base.config.audio.mel.sample_rate
     mel_spec = MelSpec(base.config.audio.mel)
@@ -68,7 +76,9 @@ def score_voices(
             copy = vocoder(mel_spec(torch.from_numpy(real)[None]))[0].float().cpu().numpy()
         said = {REAL: (real, rate), COPY: (copy, vocoder.sample_rate)}
         for system, model in voices.items():
-            speech = speak_text(base, model, vocoder, utterance.text, sharpness=sharpness)
+            speech = speak_text(
+                base, model, vocoder, utterance.text, sharpness=manner.sharpness, variation=manner.variation
+            )
             said[system] = (speech.samples, speech.rate)
         others = [embedding for id, embedding in embeddings.items() if id != utterance.id][:REFERENCES]
         voice = mean_embedding(others) if others else None
@@ -88,7 +98,7 @@ def score_own_voice(
     own: Sequence[Utterance],
     scorer: Scorer,
     cache: Path | None = None,
-    sharpness: float = 1.0,
+    manner: Manner = Manner(),
 ) -> list[Spoken]:
     """Sentences of other speakers in the voice of the base's training speaker of number `speaker`, with scores.
 
@@ -99,7 +109,15 @@ def score_own_voice(
     spoken = []
     for utterance in utterances:
         said = dataclasses.replace(utterance, speaker=base.speakers[speaker])
-        speech = speak_text(base, base.acoustic, vocoder, said.text, speaker=speaker, sharpness=sharpness)
+        speech = speak_text(
+            base,
+            base.acoustic,
+            vocoder,
+            said.text,
+            speaker=speaker,
+            sharpness=manner.sharpness,
+            variation=manner.variation,
+        )
         scores = _scored(scorer, cache, said, OWN, speech.samples, speech.rate, voice, None, speech.rate)
         spoken.append(Spoken(said, OWN, speech.samples, speech.rate, scores))
     return spoken
