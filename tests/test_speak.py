@@ -68,6 +68,12 @@ def test_a_pace_out_of_range_is_refused(base: Base, vocoder: GriffinLim, pace: f
         say(base, vocoder, TEXT, pace=pace)
 
 
+@pytest.mark.parametrize("sharpness", [-0.1, 2.1, float("nan")])
+def test_a_sharpness_out_of_range_is_refused(base: Base, vocoder: GriffinLim, sharpness: float) -> None:
+    with pytest.raises(UsageError, match="sharpness must be from 0 to 2"):
+        say(base, vocoder, TEXT, sharpness=sharpness)
+
+
 @pytest.mark.parametrize("text", ["", "  \n ", "...", "?! — ,", "()"])
 def test_a_text_without_a_word_is_refused(base: Base, vocoder: GriffinLim, text: str) -> None:
     with pytest.raises(TtsMetaError, match=r"nothing to speak in .*; give at least one word"):

@@ -100,6 +100,24 @@ def test_pauses_and_sentence_marks_are_silent_and_nothing_else_is() -> None:
     assert silent == {"^", "$", *BOUNDARIES}
 
 
+def test_vowels_are_vowels_whatever_their_stress(hibari: HibariPhonemizer) -> None:
+    table = SymbolTable.from_alphabet(hibari.alphabet())
+    kinds = table.kinds()
+    vowels = {table.symbols[number - 1].lstrip("ˈˌ") for number in kinds.vowel.nonzero().flatten().tolist()}
+    others = {symbol for symbol, vowel in zip(table.symbols, kinds.vowel[1:].tolist(), strict=True) if not vowel}
+    assert {"i", "u", "ɪ", "ə", "æ", "ɑ", "ɛ", "A", "O"} <= vowels and not kinds.vowel[0]
+    assert {"p", "ʃ", "h", "m", "ŋ", "l", "ɹ", "w", "j", "^", " ", ","} <= others and not vowels & others
+
+
+def test_a_text_is_punctuated_as_it_was_said() -> None:
+    tokens = TABLE.encode("j, j j j, j.")
+    #                        ^  j  ,  j  _  j  _  j  ,  j  .  $
+    durations = torch.tensor([3, 4, 2, 5, 9, 4, 8, 6, 5, 3, 0, 2])
+    said = TABLE.mark_pauses(tokens, durations, 0.0116)
+    assert TABLE.decode(said) == ["^", "j", " ", "j", ",", "j", " ", "j", ",", "j", ".", "$"]
+    assert TABLE.decode(tokens)[2] == "," and torch.equal(TABLE.mark_pauses(said, durations, 0.0116), said)
+
+
 def test_an_unknown_phonemizer_lists_those_there_are() -> None:
     with pytest.raises(TtsMetaError, match=r"no phonemizer is called 'espeek'; there are: .*hibari"):
         load_phonemizer("espeek")
