@@ -75,6 +75,7 @@ def test_the_base_of_a_run_loads_and_says_what_it_was_trained_on(corpus: Path, f
     assert len(base.acoustic.generate(base.encode("abc de."))) > 0
     gain = base.acoustic.postfilter.gain
     assert (gain > 0).all() and not torch.equal(gain, torch.ones(80))
+    assert all(0 < value < 9 for name in ("mel_variance", "mel_detail") for value in base.state[name])
 
 
 def test_the_configuration_of_a_run_stands_resolved_in_its_folder(corpus: Path, finished: Path) -> None:

@@ -37,13 +37,12 @@ from tts_meta.train.data import BatchStream, align_examples, load_examples
 from tts_meta.train.distributed import agree, is_first, processes, wait
 from tts_meta.train.fit import FitSettings, fit
 from tts_meta.train.pieces import Pieces
+from tts_meta.train.postfilter import measure_postfilter
 from tts_meta.train.run import claim_folder
 from tts_meta.train.store import Durations, Store, write_store
 
 _VALIDATION_EVERY, _VALIDATION_MOST = 80, 200
 """One piece in so many of the training speakers is kept for validation, where that is not more than so many."""
-_LONG_ENOUGH = 50
-"""Frames of a piece from which its variance is measured."""
 _MEASURED_PIECES = 2000
 """Pieces, about, that the mean and scale of the frames are measured on."""
 _ALIGNER_UTTERANCES = 20_000
@@ -85,7 +84,7 @@ def pretrain(config: PretrainConfig) -> Path:
         folder = config.output / "base"
         base.state |= {"steps": steps, "corpus": str(config.manifest), "utterances": int(pieces.durations.known.sum())}
         if rank == 0:
-            _measure_postfilter(base, pieces)
+            measure_postfilter(base, pieces.where(_kept(pieces)))
             save_base(base, folder)
         wait()
         if steps < config.acoustic.steps:
@@ -242,17 +241,6 @@ def acoustic_objective(
 def _kept(pieces: Pieces) -> NDArray[np.bool_]:
     """Which pieces are kept for validation, `(P,)`."""
     return np.arange(len(pieces)) % max(_VALIDATION_EVERY, len(pieces) // _VALIDATION_MOST) == 0
-
-
-def _measure_postfilter(base: Base, pieces: Pieces) -> None:
-    """Measure how much smoother than speech the trained model speaks pieces it was not trained on."""
-    long = [piece for piece in pieces.where(_kept(pieces)) if len(piece.mel) >= _LONG_ENOUGH]
-    if long:
-        made = [
-            base.acoustic.generate(piece.tokens, base.speakers.index(piece.speaker), piece.durations, sharpness=0)
-            for piece in long
-        ]
-        base.acoustic.postfilter.measure([piece.mel for piece in long], made)
 
 
 def _train_acoustic(config: PretrainConfig, base: Base, pieces: Pieces, deadline: float) -> int:
