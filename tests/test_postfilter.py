@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tts_meta.models.postfilter import MOST, VariancePostfilter
 
-GAINS = torch.linspace(1.0, 1.8, 16)
+GAINS = torch.linspace(1.0, 1.4, 16)
 
 
 def sentences(seed: int, gains: Tensor) -> list[Tensor]:

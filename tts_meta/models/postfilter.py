@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torchaudio.functional import create_dct
 
-MOST = 2.0
+MOST = 1.5
 """Largest factor: the finest detail is hardly predicted at all, and scaling that up adds noise."""
 
 
