@@ -151,7 +151,9 @@ def _run_own_voices(
         report(f"{len(spoken) // 2} recordings scored")
     for number, its in enumerate(said):
         place = number * len(base.speakers) // count
-        own = [one for one in usable if one.speaker == base.speakers[place]][:REFERENCES]
+        own = [one for one in usable if one.speaker == base.speakers[place]]
+        # From all of a speaker's sessions, which may sound less alike than two speakers do.
+        own = own[:: max(1, len(own) // REFERENCES)][:REFERENCES]
         spoken += score_own_voice(base, place, vocoder, its, own, scorer, cache, config.manner)
         report(f"{base.speakers[place]}: {len(its)} sentences scored")
     return spoken
