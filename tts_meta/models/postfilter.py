@@ -32,7 +32,7 @@ class VariancePostfilter(nn.Module):
         self.register_buffer("basis", create_dct(n_mels, n_mels, "ortho"), persistent=False)  # (M, M), orthonormal
 
     def forward(self, mel: Tensor, sharpness: float = 1.0) -> Tensor:
-        """`sharpness` 0 leaves the mel as it is, 1 scales as measured, up to `MOST`; an exponent in between and beyond."""
+        """`sharpness` 0 leaves the mel as it is, 1 scales as measured, up to `MOST`; it is an exponent."""
         if sharpness == 0:
             return mel
         mean = mel.mean(-2, keepdim=True)
