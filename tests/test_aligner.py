@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tts_meta.errors import TtsMetaError
-from tts_meta.models.aligner import Aligner, best_path, loudness_cost
+from tts_meta.models.aligner import Aligner, best_path, loudness, loudness_cost
 
 
 @st.composite
@@ -116,12 +116,12 @@ def test_pauses_cost_where_it_is_loud_and_vowels_where_it_is_quiet() -> None:
     tokens = symbols.encode("b a")
     mel = torch.full((20, 80), -3.0)
     mel[:5] = -8.0
-    cost = loudness_cost(mel, tokens, symbols.kinds())
+    cost = loudness_cost(loudness(mel), tokens, symbols.kinds())
     start, consonant, boundary, vowel, end = cost.T
     for pause in (start, boundary, end):
         assert (pause[:5] == 0).all() and (pause[5:] > 3).all()
     assert (vowel[:5] > 3).all() and (vowel[5:] == 0).all() and (consonant == 0).all()
-    torch.testing.assert_close(loudness_cost(mel + 2.0, tokens, symbols.kinds()), cost)
+    torch.testing.assert_close(loudness_cost(loudness(mel + 2.0), tokens, symbols.kinds()), cost)
 
 
 def test_a_pause_is_found_whichever_mark_the_classifier_takes_it_for() -> None:

@@ -38,6 +38,7 @@ from tts_meta.evaluate.alignment import (
     gross_errors,
 )
 from tts_meta.files import atomic_file
+from tts_meta.models.aligner import loudness
 from tts_meta.models.base import load_base
 from tts_meta.train.data import align_examples
 
@@ -126,7 +127,7 @@ def swallowed_pauses(measurer: Measurer, heard: Sequence[tuple[Utterance, list[W
     quiets = []
     for utterance, words in heard:
         kept = measurer.hear(utterance)
-        quiet = measurer.quiet(kept.mel).float()
+        quiet = (loudness(kept.mel) <= 0).float()
         for ours, theirs, word in zip(measurer.said(utterance), words, plain_words(utterance.text), strict=True):
             if theirs[0].start - ours[0].start > GROSS:
                 counts[word] = counts.get(word, 0) + 1

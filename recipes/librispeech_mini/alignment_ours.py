@@ -17,7 +17,6 @@ from tts_meta.audio import MelSpec, prepare_waveform, read_audio
 from tts_meta.audio.io import Waveform
 from tts_meta.corpus import Example, Utterance
 from tts_meta.evaluate.alignment import Compared, Word, compare, words_from_symbols
-from tts_meta.models.aligner import loudness_cost
 from tts_meta.models.base import Base
 
 FAULTS = (
@@ -85,7 +84,7 @@ class Measurer:
 
     def words(self, mel: Tensor, text: str, start: float = 0.0) -> list[Word]:
         """The words of a text whose first frame is at `start`, as they are aligned."""
-        durations = self._durations(mel, self._tokens(text))
+        durations = self.base.aligner.align(mel, self._tokens(text), self.base.kinds).durations
         return words_from_symbols(self._phonemes[text], durations.tolist(), self.frame, start)
 
     def said(self, utterance: Utterance) -> list[Word]:
@@ -98,17 +97,9 @@ class Measurer:
             self._phonemes[text] = self.base.phonemizer.phonemize(text)
         return self.base.symbols.encode(self._phonemes[text], text)
 
-    def _durations(self, mel: Tensor, tokens: Tensor) -> Tensor:
-        return self.base.aligner.align(mel, tokens, self.base.kinds).durations
-
     def _log_probs(self, mel: Tensor) -> Tensor:
         with torch.inference_mode():
             return self.base.aligner(mel[None], torch.tensor([len(mel)]))[0].clone()
-
-    def quiet(self, mel: Tensor) -> Tensor:
-        """Which frames of `(T, M)` may be a pause at no cost, bool `(T,)`."""
-        pause = self.base.symbols.encode("ə")[:1]  # The mark of the start.
-        return loudness_cost(mel, pause, self.base.kinds)[:, 0] == 0
 
     def example(self, id: str, speaker: str, mel: Tensor, text: str) -> Example:
         """What training would be given of a recording that is said to say `text`."""

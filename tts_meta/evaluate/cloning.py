@@ -8,7 +8,7 @@ of the base say sentences of other speakers, beside these speakers' own recordin
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import Field
@@ -25,6 +25,8 @@ from tts_meta.models.base import Base
 from tts_meta.models.vocoder import Vocoder
 
 MEAN, CLONE = "mean voice", "clone"
+_SHORTEST = 2.0
+"""Shorter recordings are neither cloned from nor scored, seconds."""
 
 
 class CloningBenchmark(Section):
@@ -90,21 +92,33 @@ class CloningBenchmark(Section):
         return CloneSettings(**given)
 
 
+def _of_speakers(manifest: Manifest, config: CloningBenchmark) -> Manifest:
+    """The part of the manifest that the recipe names."""
+    chosen = manifest.of_split(config.split)
+    return chosen.of_speakers(config.speakers) if config.speakers else chosen
+
+
+def _usable(manifest: Manifest, config: CloningBenchmark) -> list[Utterance]:
+    """Utterances neither too short nor too long."""
+    return [one for one in manifest if _SHORTEST <= one.seconds <= config.longest]
+
+
+def _span(config: CloningBenchmark) -> str:
+    """How long a usable utterance is, in words."""
+    return f"{_SHORTEST:.0f} to {config.longest:.0f} s"
+
+
 def choose_sentences(
     manifest: Manifest, config: CloningBenchmark
 ) -> dict[str, tuple[list[Utterance], list[Utterance]]]:
     """Sentences to clone from and to score, by speaker; disjoint and seeded. Raises TtsMetaError where too few."""
-    chosen = manifest.of_split(config.split)
-    if config.speakers:
-        chosen = chosen.of_speakers(config.speakers)
+    chosen = _of_speakers(manifest, config)
     needed = config.adapt_on + config.score_on
     result = {}
     for speaker in chosen.speakers:
-        usable = [u for u in chosen if u.speaker == speaker and 2.0 <= u.seconds <= config.longest]
+        usable = [one for one in _usable(chosen, config) if one.speaker == speaker]
         if len(usable) < needed:
-            raise TtsMetaError(
-                f"{speaker} has {len(usable)} sentences of 2 to {config.longest:.0f} s, {needed} are needed"
-            )
+            raise TtsMetaError(f"{speaker} has {len(usable)} sentences of {_span(config)}, {needed} are needed")
         drawn = random.Random(f"{config.seed}/{speaker}").sample(usable, needed)
         result[speaker] = (drawn[: config.adapt_on], drawn[config.adapt_on :])
     return result
@@ -142,16 +156,15 @@ def _run_own_voices(
     if count > len(base.speakers):
         raise TtsMetaError(f"own_voices: the base has {len(base.speakers)} speakers, not {count}")
     manifest = Manifest.load(config.manifest)
-    usable = [u for u in manifest if 2.0 <= u.seconds <= config.longest]
     spoken: list[Spoken] = []
     if config.texts:
         said = [[Utterance(name, "", Path(), 0.0, text) for name, text in config.texts.items()]] * count
     else:
-        said, spoken = _read_by_others(config, manifest, usable, base, vocoder, scorer)
+        said, spoken = _read_by_others(config, manifest, base, vocoder, scorer)
         report(f"{len(spoken) // 2} recordings scored")
     for number, its in enumerate(said):
         place = number * len(base.speakers) // count
-        own = [one for one in usable if one.speaker == base.speakers[place]]
+        own = [one for one in _usable(manifest, config) if one.speaker == base.speakers[place]]
         # From all of a speaker's sessions, which may sound less alike than two speakers do.
         own = own[:: max(1, len(own) // REFERENCES)][:REFERENCES]
         spoken += score_own_voice(base, place, vocoder, its, own, scorer, cache, config.manner)
@@ -160,23 +173,18 @@ def _run_own_voices(
 
 
 def _read_by_others(
-    config: CloningBenchmark,
-    manifest: Manifest,
-    usable: Sequence[Utterance],
-    base: Base,
-    vocoder: Vocoder,
-    scorer: Scorer,
+    config: CloningBenchmark, manifest: Manifest, base: Base, vocoder: Vocoder, scorer: Scorer
 ) -> tuple[list[list[Utterance]], list[Spoken]]:
     """Sentences for each voice that none of the base's speakers read, and their recordings with copies, scored.
 
     Raises TtsMetaError where there are too few.
     """
-    chosen = {u.id for u in manifest.of_split(config.split) if u.speaker not in base.speakers}
-    if config.speakers:
-        chosen &= {u.id for u in manifest.of_speakers(config.speakers)}
-    usable, needed = [one for one in usable if one.id in chosen], config.own_voices * config.score_on
+    usable = [one for one in _usable(_of_speakers(manifest, config), config) if one.speaker not in base.speakers]
+    needed = config.own_voices * config.score_on
     if len(usable) < needed:
-        raise TtsMetaError(f"{len(usable)} sentences of 2 to {config.longest:.0f} s to say, {needed} are needed")
+        raise TtsMetaError(
+            f"{len(usable)} sentences of {_SHORTEST:.0f} to {config.longest:.0f} s to say, {needed} are needed"
+        )
     drawn = random.Random(config.seed).sample(usable, needed)
     spoken: list[Spoken] = []
     for reader in dict.fromkeys(one.speaker for one in drawn):

@@ -63,8 +63,7 @@ def score_voices(
 
     Similarity is to the mean of `REFERENCES` of the `references`, or of the other utterances where there are none; it
     is left out where there is nothing to compare to. `cache`: a folder where scores are kept by what was judged.
-    `report` is told (sentences done, sentences in all). Raises TtsMetaError naming a
-    recording that cannot be used.
+    `report` is told (sentences done, sentences in all). Raises TtsMetaError naming a recording that cannot be used.
     """
     rate = base.config.audio.mel.sample_rate
     mel_spec = MelSpec(base.config.audio.mel)

@@ -81,7 +81,7 @@ class Aligner(nn.Module):
         scores = (log_probs - self.log_prior)[:, tokens]
         # Which mark a pause stands at is not heard in it: all of them share one probability and one prior.
         pause = log_probs[:, kinds.silent].logsumexp(1) - self.log_prior[kinds.silent].logsumexp(0)
-        scores = torch.where(skippable, pause[:, None], scores) - loudness_cost(mel, tokens, kinds)
+        scores = torch.where(skippable, pause[:, None], scores) - loudness_cost(loudness(mel), tokens, kinds)
         path = best_path(scores.double().cpu().numpy(), skippable.cpu().numpy())
         durations = torch.from_numpy(np.bincount(path, minlength=len(tokens)))
         places = torch.from_numpy(path)
@@ -99,13 +99,17 @@ class Aligner(nn.Module):
         return score >= median - tolerance * (median - low)
 
 
-def loudness_cost(mel: Tensor, tokens: Tensor, kinds: SymbolKinds) -> Tensor:
-    """What it costs, in nats `(T, N)`, to give the frames of `mel (T, M)` to `tokens (N,)` for how loud they are.
+def loudness(mel: Tensor) -> Tensor:
+    """How far each frame of `(T, M)` lies above the level up to which it may be a pause at no cost, nats `(T,)`."""
+    level = mel.logsumexp(-1)
+    return level - level.quantile(0.9) - _PAUSE_LEVEL
+
+
+def loudness_cost(above: Tensor, tokens: Tensor, kinds: SymbolKinds) -> Tensor:
+    """What it costs, in nats `(T, N)`, to give frames of `loudness` `(T,)` to `tokens (N,)`.
 
     Nothing for a pause where it is quiet, for a vowel where it is loud, and for other phones.
     """
-    level = mel.logsumexp(-1)
-    above = level - level.quantile(0.9) - _PAUSE_LEVEL
     loud, quiet = above.clamp(min=0.0)[:, None], -above.clamp(max=0.0)[:, None]
     return _PAUSE_COST * (loud * kinds.silent[tokens] + quiet * kinds.vowel[tokens])
 

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torchaudio.functional import create_dct
 
 MOST = 1.5
-"""Largest factor. The finest detail is hardly predicted at all: larger ones sounded as natural, and less like the
-speaker."""
+"""Largest factor. The finest detail is hardly predicted at all: larger ones score as a little more natural and less
+like the speaker."""
 
 
 class VariancePostfilter(nn.Module):

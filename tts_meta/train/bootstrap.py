@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tts_meta.corpus import Example
-from tts_meta.models.aligner import best_path, loudness_cost
+from tts_meta.models.aligner import best_path, loudness, loudness_cost
 from tts_meta.text import SymbolKinds
 
 _CEPSTRA = 13
@@ -41,17 +41,17 @@ def bootstrap_durations(
         return [None] * len(examples)
     few = usable[:: max(1, len(usable) // subset)]
     features = {n: _features(examples[n].mel) for n in few}
-    costs = {n: _cost(examples[n].mel, states[n], kinds) for n in few}
+    louds = {n: loudness(examples[n].mel) for n in few}
     paths = {n: _flat(states[n], quiet, len(features[n])) for n in few}
     means, variances = _estimate(few, states, features, paths, _STATES * len(quiet))
     for _ in range(iterations):
-        paths = {n: _path(states[n], quiet, features[n], costs[n], means, variances) for n in few}
+        paths = {n: _path(states[n], kinds, features[n], louds[n], means, variances) for n in few}
         means, variances = _estimate(few, states, features, paths, _STATES * len(quiet))
 
     result: list[Tensor | None] = [None] * len(examples)
     for n in usable:
         mel = examples[n].mel
-        path = _path(states[n], quiet, _features(mel), _cost(mel, states[n], kinds), means, variances)
+        path = _path(states[n], kinds, _features(mel), loudness(mel), means, variances)
         owner = np.cumsum(states[n] % _STATES == 0) - 1
         result[n] = torch.from_numpy(np.bincount(owner[path], minlength=len(examples[n].tokens)))
     return result
@@ -107,23 +107,19 @@ def _estimate(
     return means, np.maximum(spread, 0.05 * overall_variance)
 
 
-def _cost(mel: Tensor, states: NDArray[np.int64], kinds: SymbolKinds) -> Array:
-    """`loudness_cost` of each frame in each state of a sentence, `(T, states)`."""
-    return loudness_cost(mel, torch.from_numpy(states // _STATES), kinds).double().numpy()
-
-
 def _path(
     states: NDArray[np.int64],
-    quiet: NDArray[np.bool_],
+    kinds: SymbolKinds,
     features: Array,
-    cost: Array,
+    above: Tensor,
     means: Array,
     variances: Array,
 ) -> NDArray[np.int64]:
-    skippable = quiet[states // _STATES]
-    kinds, places = np.unique(states, return_inverse=True)
-    precision = 1 / variances[kinds]
-    distance = features**2 @ precision.T - 2 * features @ (means[kinds] * precision).T
-    constant = (means[kinds] ** 2 * precision + np.log(variances[kinds])).sum(1)
+    tokens = torch.from_numpy(states // _STATES)
+    different, places = np.unique(states, return_inverse=True)
+    precision = 1 / variances[different]
+    distance = features**2 @ precision.T - 2 * features @ (means[different] * precision).T
+    constant = (means[different] ** 2 * precision + np.log(variances[different])).sum(1)
     scores = -0.5 * _SCALE * (distance + constant)[:, places]
-    return best_path(scores - cost, skippable)
+    cost = loudness_cost(above, tokens, kinds).double().numpy()
+    return best_path(scores - cost, kinds.silent[tokens].numpy())
