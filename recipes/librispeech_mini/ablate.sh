@@ -26,5 +26,6 @@ if grep -q EXP_ tts_meta/models/layers.py; then
     EXP_PAR=1 try parallel 560
     EXP_PAR=1 EXP_BI=1 try parallel_both_ways 560
     EXP_SSIM=1 try ssim 480
+    python -m recipes.librispeech_mini.pitch "$runs/as_it_is"
     EXP_PE=1 try pitch_energy 480
 fi
