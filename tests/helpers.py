@@ -58,6 +58,7 @@ def tiny_config(reduction: int = 3, phonemizer: str = "letters") -> BaseConfig:
             "speaker_channels": 6,
             "encoder": {"channels": 16, "layers": 2, "kernel": 3},
             "duration": {"channels": 12, "layers": 2},
+            "prosody": {"channels": 12, "layers": 2},
             "decoder": {"reduction": reduction, "prenet": 12, "channels": 20, "layers": 2},
             "postnet": {"channels": 10, "layers": 3, "kernel": 5},
         },

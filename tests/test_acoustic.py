@@ -12,6 +12,7 @@ from tts_meta.corpus import Example
 from tts_meta.models.base import Base
 from tts_meta.models.layers import upsample
 from tts_meta.models.losses import acoustic_loss
+from tts_meta.models.prosody import change_prosody, measure_prosody
 
 SENTENCES = ["abc de.", "hgf, edcba abc!", "ab", "cab bed fed, gab head ha?"]
 
@@ -25,18 +26,17 @@ def base(request: pytest.FixtureRequest) -> Base:
 
 
 def fed_with_its_own_output(base: Base, example: Example) -> Tensor:
-    """Teacher-forced frames `(T, M)` where every step saw the model's own frame before it.
+    """Teacher-forced frames `(T, M)` where every step saw the model's own frame before it, and the example's prosody.
 
     Step s hangs on steps before s only, so that feeding the output back once a step reaches the fixed point.
     """
     model = base.acoustic
-    frames = int(example.durations.sum())
-    steps = -(-frames // model.reduction)
-    batch = batch_of(base, replace(example, mel=torch.zeros(frames, model.n_mels)))
-    output = model(batch)
-    for _ in range(steps):
-        output = model(replace(batch, mel=output.mel_before))
-    return output.mel[0, :frames]
+    batch = batch_of(base, example)
+    known = model.precompute(batch, ["decoder"])
+    output = model(replace(batch, mel=torch.zeros_like(batch.mel)), known)
+    for _ in range(batch.mel.shape[1] // model.reduction):
+        output = model(replace(batch, mel=output.mel_before), known)
+    return output.mel[0, : len(example.mel)]
 
 
 @pytest.mark.parametrize("pad", [0, 1, 2])
@@ -45,27 +45,31 @@ def test_generation_with_cached_state_is_the_teacher_forced_pass_fed_with_its_ow
     base: Base, sentence: str, pad: int
 ) -> None:
     example = random_example(base, sentence, seed=len(sentence), speaker="ben")
-    example.durations[-1] += pad  # So that the frames fill the last step or do not.
+    if pad:  # So that the frames fill the last step or do not.
+        example.durations[-1] += pad
+        example = replace(example, mel=torch.cat([example.mel, example.mel[:pad]]))
     forced = fed_with_its_own_output(base, example)
-    generated = base.acoustic.generate(example.tokens, speaker=1, durations=example.durations)
+    prosody = measure_prosody(example.mel[None], example.durations[None], base.config.audio.mel)[0]
+    generated = base.acoustic.generate(example.tokens, 1, example.durations, prosody)
     assert generated.shape == forced.shape and float(generated.std()) > 0.1
     torch.testing.assert_close(generated, forced, atol=1e-4, rtol=0)
 
 
 def test_the_decoder_listens_to_the_frames_before(base: Base) -> None:
-    example = random_example(base, SENTENCES[1], seed=0)
-    one = base.acoustic(batch_of(base, example)).mel
-    two = base.acoustic(batch_of(base, replace(example, mel=example.mel + 1.0))).mel
+    batch = batch_of(base, random_example(base, SENTENCES[1], seed=0))
+    known = base.acoustic.precompute(batch, ["decoder"])
+    one, two = (base.acoustic(replace(batch, mel=mel), known).mel for mel in (batch.mel, batch.mel + 1.0))
     assert float((one - two).abs().mean()) > 1e-3
 
 
-def test_a_step_does_not_see_its_own_true_frames_or_later_ones(base: Base) -> None:
+def test_a_step_sees_its_own_true_frames_and_later_ones_by_their_prosody_only(base: Base) -> None:
     model = base.acoustic
     batch = batch_of(base, random_example(base, SENTENCES[1], seed=0))
+    known = model.precompute(batch, ["decoder"])
     changed = batch.mel.clone()
     start = 4 * model.reduction
     changed[:, start:] += 5.0
-    one, two = model(batch).mel_before, model(replace(batch, mel=changed)).mel_before
+    one, two = model(batch, known).mel_before, model(replace(batch, mel=changed), known).mel_before
     assert torch.equal(one[:, : start + model.reduction], two[:, : start + model.reduction])
     assert not torch.allclose(one[:, start + model.reduction :], two[:, start + model.reduction :])
 
@@ -76,8 +80,11 @@ def test_padding_of_a_batch_changes_nothing_inside_a_sentence(base: Base) -> Non
     for number, example in enumerate(examples):
         alone = base.acoustic(batch_of(base, example))
         frames, symbols = len(example.mel), len(example.tokens)
-        for name, size in (("mel", frames), ("mel_before", frames), ("log_durations", symbols)):
+        for name, size in (("mel", frames), ("mel_before", frames)):
             one, two = getattr(together, name)[number, :size], getattr(alone, name)[0, :size]
+            torch.testing.assert_close(one, two, atol=1e-4, rtol=0, msg=lambda text, name=name: f"{name}: {text}")
+        for name in ("log_durations", "prosody", "true_prosody"):
+            one, two = getattr(together.symbols, name)[number, :symbols], getattr(alone.symbols, name)[0, :symbols]
             torch.testing.assert_close(one, two, atol=1e-4, rtol=0, msg=lambda text, name=name: f"{name}: {text}")
 
 
@@ -137,6 +144,17 @@ def test_a_sentence_predicted_to_take_no_time_takes_one_frame() -> None:
     assert base.acoustic.generate(base.symbols.encode("ab")).shape == (1, 80)
 
 
+def test_pitch_and_intonation_change_the_prosody_that_is_predicted(base: Base) -> None:
+    model, tokens = base.acoustic, base.symbols.encode(SENTENCES[3])
+    durations = torch.full_like(tokens, 3)
+    mask = torch.ones(1, len(tokens), dtype=torch.bool)
+    encoded = model.encode(tokens[None], torch.tensor([len(tokens)]), torch.tensor([-1]))
+    changed = change_prosody(model.prosody(encoded, mask)[0], semitones=3.0, intonation=0.5)
+    given = model.generate(tokens, durations=durations, prosody=changed)
+    torch.testing.assert_close(model.generate(tokens, durations=durations, pitch=3.0, intonation=0.5), given)
+    assert not torch.allclose(model.generate(tokens, durations=durations), given, atol=1e-3)
+
+
 def test_prenet_dropout_at_generation_is_drawn_from_the_generator_given(base: Base) -> None:
     tokens = base.symbols.encode(SENTENCES[0])
 
@@ -192,7 +210,7 @@ def test_gradients_through_functional_call_are_those_of_the_plain_module(base: B
     plain = tiny_base(reduction=model.reduction).acoustic.requires_grad_(True)
     plain.load_state_dict(model.state_dict())
     acoustic_loss(plain, plain(batch), batch).nll.backward()
-    scales = {"mel_log_scale", "duration_log_scale"}  # Read by the loss, not by the call.
+    scales = {"mel_log_scale", "duration_log_scale", "prosody_log_scale"}  # Read by the loss, not by the call.
     for (name, parameter), gradient in zip(plain.named_parameters(), through, strict=True):
         if name not in scales:
             assert parameter.grad is not None and float(gradient.abs().max()) > 0, name

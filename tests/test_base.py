@@ -112,10 +112,10 @@ def test_weights_that_do_not_fit_the_configuration_are_refused(folder: Path) -> 
         load_base(folder)
 
 
-@pytest.mark.parametrize("change", [{"format": 1}, {"format": None}])
+@pytest.mark.parametrize("change", [{"format": 2}, {"format": None}])
 def test_another_format_is_refused_by_its_number(folder: Path, change: dict[str, object]) -> None:
     edit(folder / "state.json", **change)
-    with pytest.raises(TtsMetaError, match="another format; this version reads format 2"):
+    with pytest.raises(TtsMetaError, match="another format; this version reads format 3"):
         load_base(folder)
 
 

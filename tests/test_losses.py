@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.distributions import Laplace
 
 from tts_meta.corpus import Batch
-from tts_meta.models.acoustic import AcousticModel, AcousticOutput
+from tts_meta.models.acoustic import AcousticModel, AcousticOutput, Symbols
 from tts_meta.models.base import Base
 from tts_meta.models.losses import acoustic_loss, mel_l1
 
@@ -39,33 +39,40 @@ def random_output(batch: Batch, seed: int = 0) -> AcousticOutput:
     def draw(like: Tensor) -> Tensor:
         return torch.randn(like.shape, generator=generator, dtype=torch.float64)
 
-    return AcousticOutput(draw(batch.mel) - 5, draw(batch.mel) - 5, draw(batch.durations) + 1)
+    prosody = [draw(batch.durations.unsqueeze(-1).expand(-1, -1, 3)) for _ in range(2)]
+    symbols = Symbols(draw(batch.durations), draw(batch.durations) + 1, *prosody)
+    return AcousticOutput(draw(batch.mel) - 5, draw(batch.mel) - 5, symbols)
 
 
-def laplace_nll(model: AcousticModel, output: AcousticOutput, batch: Batch) -> tuple[float, float, float]:
+def laplace_nll(model: AcousticModel, output: AcousticOutput, batch: Batch) -> tuple[float, float, float, float]:
     """The same sums by torch.distributions, sentence by sentence, in float64."""
-    mel = before = duration = 0.0
+    mel = before = duration = prosody = 0.0
     for number in range(len(batch)):
         frames, symbols = int(batch.mel_lengths[number]), int(batch.token_lengths[number])
         true = batch.mel[number, :frames].double()
         scale = model.mel_log_scale.double().exp()
         mel -= float(Laplace(output.mel[number, :frames].double(), scale).log_prob(true).sum())
         before -= float(Laplace(output.mel_before[number, :frames].double(), scale).log_prob(true).sum())
-        predicted = output.log_durations[number, :symbols].double()
+        predicted = output.symbols.log_durations[number, :symbols].double()
         log_true = (1 + batch.durations[number, :symbols].double()).log()
         duration -= float(Laplace(predicted, model.duration_log_scale.double().exp()).log_prob(log_true).sum())
-    return mel, before, duration
+        said = batch.durations[number, :symbols] > 0
+        predicted = output.symbols.prosody[number, :symbols][said].double()
+        true = output.symbols.true_prosody[number, :symbols][said].double()
+        prosody -= float(Laplace(predicted, model.prosody_log_scale.double().exp()).log_prob(true).sum())
+    return mel, before, duration, prosody
 
 
 def test_the_sums_are_laplace_densities(base: Base, batch: Batch) -> None:
     output = random_output(batch)
     loss = acoustic_loss(base.acoustic, output, batch)
-    mel, before, duration = laplace_nll(base.acoustic, output, batch)
+    mel, before, duration, prosody = laplace_nll(base.acoustic, output, batch)
     assert float(loss.mel) == pytest.approx(mel, rel=1e-9)
     assert float(loss.mel_before) == pytest.approx(before, rel=1e-9)
     # True durations become float32 before their logarithm.
     assert float(loss.duration) == pytest.approx(duration, rel=1e-6)
-    assert float(loss.nll) == pytest.approx(mel + duration, rel=1e-7)
+    assert float(loss.prosody) == pytest.approx(prosody, rel=1e-9)
+    assert float(loss.nll) == pytest.approx(mel + duration + prosody, rel=1e-7)
 
 
 def test_frames_and_symbols_are_counted_without_padding(base: Base, batch: Batch) -> None:
@@ -73,7 +80,9 @@ def test_frames_and_symbols_are_counted_without_padding(base: Base, batch: Batch
     assert int(loss.frames) == int(batch.mel_lengths.sum()) == int(batch.durations.sum())
     assert int(loss.symbols) == int(batch.token_lengths.sum())
     n_mels = base.acoustic.n_mels
-    expected = (loss.mel + loss.mel_before) / (loss.frames * n_mels) + 0.1 * loss.duration / loss.symbols
+    expected = (loss.mel + loss.mel_before) / (loss.frames * n_mels) + 0.1 * (
+        loss.duration + loss.prosody
+    ) / loss.symbols
     torch.testing.assert_close(loss.per_unit(n_mels), expected)
 
 

@@ -70,7 +70,8 @@ def test_the_mean_voice_and_the_table_of_speakers_are_modules_of_their_own() -> 
 def test_cloning_may_move_all_but_the_table_of_speakers_and_the_scales() -> None:
     base = tiny_base()
     everything = set(Partition.by_layer(base.acoustic).names)
-    assert everything - set(adaptable(base).names) == {"speaker.offsets", "mel_log_scale", "duration_log_scale"}
+    fixed = {"speaker.offsets", "mel_log_scale", "duration_log_scale", "prosody_log_scale"}
+    assert everything - set(adaptable(base).names) == fixed
     chosen = chosen_modules(base, CloneSettings())
     assert "speaker.mean" in chosen.names and "decoder.lstms.0" in chosen.names
 

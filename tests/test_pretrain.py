@@ -282,4 +282,10 @@ def test_a_run_that_starts_from_a_base_goes_on_from_its_voice(corpus: Path, fini
     again = load_base(pretrain(begun.model_copy(update={"acoustic": slow})))
     first = load_base(finished / "base")
     for name, value in first.acoustic.state_dict().items():
-        torch.testing.assert_close(again.acoustic.state_dict()[name], value, atol=1e-3, rtol=1e-3, msg=name)
+        torch.testing.assert_close(
+            again.acoustic.state_dict()[name],
+            value,
+            atol=1e-3,
+            rtol=1e-3,
+            msg=lambda text, name=name: f"{name}: {text}",
+        )

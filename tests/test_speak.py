@@ -131,3 +131,25 @@ def test_a_voice_speaks_the_same_from_memory_and_from_its_file(base: Base, tmp_p
 def test_the_base_may_be_given_by_its_folder(base: Base) -> None:
     speech = speak("base", "Abc.", base=base.folder, vocoder="griffin-lim")
     assert len(speech.samples) == 256 * len(speech.mels[0])
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "range"),
+    [
+        ("pitch", -12.5, "-12 to 12 semitones"),
+        ("pitch", float("nan"), "-12 to 12 semitones"),
+        ("intonation", -0.1, "0 to 3"),
+        ("intonation", 3.1, "0 to 3"),
+    ],
+)
+def test_prosody_out_of_range_is_refused(
+    base: Base, vocoder: GriffinLim, option: str, value: float, range: str
+) -> None:
+    with pytest.raises(UsageError, match=f"{option} must be from {range}"):
+        say(base, vocoder, TEXT, **{option: value})
+
+
+def test_pitch_and_intonation_change_what_is_said(base: Base, vocoder: GriffinLim) -> None:
+    plain = say(base, vocoder, TEXT)
+    for changed in (say(base, vocoder, TEXT, pitch=4.0), say(base, vocoder, TEXT, intonation=0.0)):
+        assert changed.samples.shape == plain.samples.shape and not np.array_equal(changed.samples, plain.samples)

@@ -125,7 +125,8 @@ def recipe(folder: Path, output: Path, **changes: object) -> PretrainConfig:
     """Pretraining without dropout, which each process draws for itself."""
     config = tiny_config().model_dump()
     acoustic = config["acoustic"]
-    acoustic["encoder"]["dropout"] = acoustic["duration"]["dropout"] = acoustic["decoder"]["prenet_dropout"] = 0.0
+    for part, name in (("encoder", ""), ("duration", ""), ("prosody", ""), ("decoder", "prenet_")):
+        acoustic[part][f"{name}dropout"] = 0.0
     return pretrain_recipe(folder, output, base=config, log_every=3, **changes)
 
 

@@ -96,6 +96,19 @@ class DurationConfig(Section):
     """Dropout after each convolution."""
 
 
+class ProsodyConfig(Section):
+    """Predictor of pitch, voicing and energy (`models/prosody.py`)."""
+
+    channels: int = 256
+    """Width of its convolutions."""
+    layers: int = 2
+    """Convolutions."""
+    kernel: int = 3
+    """Symbols each convolution sees."""
+    dropout: float = 0.2
+    """Dropout after each convolution."""
+
+
 class DecoderConfig(Section):
     """Autoregressive LSTM decoder."""
 
@@ -131,6 +144,7 @@ class AcousticConfig(Section):
     """Width of the speaker embedding."""
     encoder: EncoderConfig = EncoderConfig()
     duration: DurationConfig = DurationConfig()
+    prosody: ProsodyConfig = ProsodyConfig()
     decoder: DecoderConfig = DecoderConfig()
     postnet: PostnetConfig = PostnetConfig()
 

@@ -5,8 +5,7 @@ cd "$(dirname "$0")/../.."
 corpus=${1:-../shared/corpus}
 tts-meta prepare --force librispeech-mini "$corpus" runs/librispeech_mini
 tts-meta pretrain recipes/librispeech_mini/pretrain.yaml
-tts-meta pretrain recipes/librispeech_mini/pretrain_on.yaml
 rm -rf checkpoints/base
-cp -r runs/librispeech_mini/pretrain_on/base checkpoints/
+cp -r runs/librispeech_mini/pretrain/base checkpoints/
 tts-meta benchmark recipes/librispeech_mini/voices.yaml
 tts-meta benchmark recipes/librispeech_mini/score.yaml

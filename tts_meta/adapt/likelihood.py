@@ -18,7 +18,7 @@ from tts_meta.models.base import Base
 from tts_meta.models.losses import acoustic_loss
 from tts_meta.models.partition import Partition
 
-FIXED_MODULES = ("speaker.offsets", "mel_log_scale", "duration_log_scale")
+FIXED_MODULES = ("speaker.offsets", "mel_log_scale", "duration_log_scale", "prosody_log_scale")
 """The table of training speakers and the likelihood's scales say nothing about a new speaker."""
 
 

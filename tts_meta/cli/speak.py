@@ -35,6 +35,10 @@ def speak(
         bool, typer.Option("--phonemes", help="The text is phonemes, a sentence each argument or line.")
     ] = False,
     pace: Annotated[float, typer.Option(min=0.25, max=4, help="2 speaks twice as fast.")] = 1.0,
+    pitch: Annotated[float, typer.Option(min=-12, max=12, help="Semitones higher.")] = 0.0,
+    intonation: Annotated[
+        float, typer.Option(min=0, max=3, help="0: a monotone; 2: twice the melody that is predicted.")
+    ] = 1.0,
     variation: Annotated[
         float, typer.Option(min=0, max=0.9, help="Above 0 no two seeds say it alike: dropout in the decoder's prenet.")
     ] = 0.0,
@@ -92,6 +96,8 @@ def speak(
             phonemes=phonemes,
             speaker=index,
             pace=pace,
+            pitch=pitch,
+            intonation=intonation,
             variation=variation,
             sharpness=sharpness,
             seed=seed,

@@ -1,9 +1,9 @@
 """Acoustic model: symbols and a speaker to log-mel frames, a Non-Attentive Tacotron (Shen et al. 2020).
 
-One utterance goes: symbols -> `Encoder` -> + speaker -> `DurationPredictor` -> Gaussian upsampling to decoder steps ->
-`Decoder` (R frames a step) -> `Postnet`, and when it speaks `VariancePostfilter`. No attention, so no word is skipped
-or said twice; under teacher forcing the decoder's LSTM runs over all steps in fused calls. Training gives true
-durations and frames; `generate` makes its own.
+One utterance goes: symbols -> `Encoder` -> + speaker -> `DurationPredictor` and `ProsodyPredictor` -> + prosody ->
+Gaussian upsampling to decoder steps -> `Decoder` (R frames a step) -> `Postnet`, and when it speaks
+`VariancePostfilter`. No attention, so no word is skipped or said twice; under teacher forcing the decoder's LSTM runs
+over all steps in fused calls. Training gives true durations, prosody and frames; `generate` makes its own.
 """
 
 from __future__ import annotations
@@ -15,46 +15,78 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from tts_meta.config import AcousticConfig
+from tts_meta.config import AcousticConfig, MelConfig
 from tts_meta.corpus import Batch
-from tts_meta.models.layers import Decoder, DecoderState, DurationPredictor, Encoder, Postnet, length_mask, upsample
+from tts_meta.models.layers import (
+    Decoder,
+    DecoderState,
+    DurationPredictor,
+    Encoder,
+    Postnet,
+    ProsodyPredictor,
+    length_mask,
+    upsample,
+)
 from tts_meta.models.postfilter import VariancePostfilter
+from tts_meta.models.prosody import CHANNELS, change_prosody, measure_prosody
+
+
+@dataclass(frozen=True)
+class Symbols:
+    """What a teacher-forced pass says of the symbols, padding included.
+
+    context: what the decoder reads at each step `(B, T/R, D)`. log_durations: predicted, `(B, N)`, of `1 + frames`.
+    prosody: predicted, `(B, N, 3)`. true_prosody: what was measured and the context holds, `(B, N, 3)`.
+    """
+
+    context: Tensor
+    log_durations: Tensor
+    prosody: Tensor
+    true_prosody: Tensor
 
 
 @dataclass(frozen=True)
 class AcousticOutput:
     """What one teacher-forced pass predicts, padding included.
 
-    mel_before, mel: `(B, T, M)` before and after the postnet; log_durations: `(B, N)`, of `1 + frames`.
+    mel_before, mel: `(B, T, M)` before and after the postnet.
     """
 
     mel_before: Tensor
     mel: Tensor
-    log_durations: Tensor
+    symbols: Symbols
 
 
 @dataclass(frozen=True)
 class Known:
     """Parts of a teacher-forced pass that no moving parameter feeds: None where they are to be computed.
 
-    hidden: encoder output `(B, N, D)`. context: upsampled `(B, T/R, D)`, with log_durations `(B, N)`. before: frames
-    before the postnet, scaled, `(B, T, M)`.
+    hidden: encoder output `(B, N, D)`. symbols: all that is said of the symbols. before: frames before the postnet,
+    scaled, `(B, T, M)`.
     """
 
     hidden: Tensor | None = None
-    context: Tensor | None = None
-    log_durations: Tensor | None = None
+    symbols: Symbols | None = None
     before: Tensor | None = None
 
     @classmethod
     def pad(cls, parts: Sequence[Known]) -> Known:
         """One `Known` of a padded batch from those of its sentences, each a batch of one."""
-        values = {}
-        for field in fields(cls):
-            column = [getattr(part, field.name) for part in parts]
-            if column[0] is not None:
-                values[field.name] = pad_sequence([value[0] for value in column], batch_first=True)
-        return cls(**values)
+        hidden = [part.hidden for part in parts if part.hidden is not None]
+        symbols = [part.symbols for part in parts if part.symbols is not None]
+        before = [part.before for part in parts if part.before is not None]
+        return cls(
+            _pad(hidden) if hidden else None,
+            Symbols(**{f.name: _pad([getattr(one, f.name) for one in symbols]) for f in fields(Symbols)})
+            if symbols
+            else None,
+            _pad(before) if before else None,
+        )
+
+
+def _pad(parts: Sequence[Tensor]) -> Tensor:
+    """One padded batch of batches of one."""
+    return pad_sequence([part[0] for part in parts], batch_first=True)
 
 
 class Speaker(nn.Module):
@@ -84,21 +116,26 @@ class Speaker(nn.Module):
 class AcousticModel(nn.Module):
     """Non-Attentive Tacotron over a symbol table of V symbols and `n_speakers` training speakers."""
 
-    def __init__(self, config: AcousticConfig, n_mels: int, n_symbols: int, n_speakers: int) -> None:
+    def __init__(self, config: AcousticConfig, mel: MelConfig, n_symbols: int, n_speakers: int) -> None:
         super().__init__()
         self.config = config
-        self.n_mels = n_mels
+        self.mel_config = mel
+        self.n_mels = n_mels = mel.n_mels
         width = config.encoder.channels
         self.speaker = Speaker(config.speaker_channels, n_speakers)
         self.encoder = Encoder(config.encoder, n_symbols)
         self.speaker_projection = nn.Linear(config.speaker_channels, width)
         self.duration = DurationPredictor(config.duration, width)
+        self.prosody = ProsodyPredictor(config.prosody, width, CHANNELS)
+        self.prosody_projection = nn.Linear(CHANNELS, width)
         self.decoder = Decoder(config.decoder, width, n_mels)
         self.postnet = Postnet(config.postnet, n_mels)
         self.postfilter = VariancePostfilter(n_mels)
-        # Scales of the Laplace likelihood: how far true values lie from predicted ones, per band and for log-durations.
+        # Scales of the Laplace likelihood: how far true values lie from predicted ones, for each band, for
+        # log-durations, and for each channel of prosody.
         self.mel_log_scale = nn.Parameter(torch.full((n_mels,), -1.0))
         self.duration_log_scale = nn.Parameter(torch.tensor(-1.0))
+        self.prosody_log_scale = nn.Parameter(torch.full((CHANNELS,), -1.0))
         # Mel values are brought near zero mean and unit scale inside the model; set from the corpus at pretraining.
         self.mel_mean: Tensor
         self.mel_scale: Tensor
@@ -115,19 +152,19 @@ class AcousticModel(nn.Module):
         return self._add_speaker(self.encoder(tokens, token_lengths), speaker)
 
     def forward(self, batch: Batch, known: Known | None = None) -> AcousticOutput:
-        """Teacher-forced pass: every step sees the true frame before it and the true durations.
+        """Teacher-forced pass: every step sees the true frame before it, the true durations and the true prosody.
 
         What of it is `known` is not computed.
         """
         known = known or Known()
-        context, log_durations, before = known.context, known.log_durations, known.before
-        if context is None or log_durations is None:
+        symbols, before = known.symbols, known.before
+        if symbols is None:
             hidden = self.encoder(batch.tokens, batch.token_lengths) if known.hidden is None else known.hidden
-            context, log_durations = self._context(hidden, batch)
+            symbols = self._symbols(hidden, batch)
         if before is None:
-            before = self.decoder(context, (batch.mel - self.mel_mean) / self.mel_scale)
+            before = self.decoder(symbols.context, (batch.mel - self.mel_mean) / self.mel_scale)
         after = before + self.postnet(before, length_mask(batch.mel_lengths, batch.mel.shape[1]))
-        return AcousticOutput(self._to_log_mel(before), self._to_log_mel(after), log_durations)
+        return AcousticOutput(self._to_log_mel(before), self._to_log_mel(after), symbols)
 
     @torch.no_grad()
     def precompute(self, batch: Batch, changing: Iterable[str]) -> Known:
@@ -139,24 +176,26 @@ class AcousticModel(nn.Module):
         if "encoder" in parts:
             return Known()
         hidden = self.encoder(batch.tokens, batch.token_lengths)
-        if parts & {"speaker", "speaker_projection", "duration"}:
+        if parts & {"speaker", "speaker_projection", "duration", "prosody", "prosody_projection"}:
             return Known(hidden=hidden)
-        context, log_durations = self._context(hidden, batch)
+        symbols = self._symbols(hidden, batch)
         if "decoder" in parts:
-            return Known(context=context, log_durations=log_durations)
-        before = self.decoder(context, (batch.mel - self.mel_mean) / self.mel_scale)
-        return Known(context=context, log_durations=log_durations, before=before)
+            return Known(symbols=symbols)
+        before = self.decoder(symbols.context, (batch.mel - self.mel_mean) / self.mel_scale)
+        return Known(symbols=symbols, before=before)
 
     def _add_speaker(self, hidden: Tensor, speaker: Tensor) -> Tensor:
         return hidden + self.speaker_projection(self.speaker(speaker)).unsqueeze(1)
 
-    def _context(self, hidden: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """What the decoder reads at each step `(B, T/R, D)`, and log(1 + frames) of each symbol `(B, N)`."""
+    def _symbols(self, hidden: Tensor, batch: Batch) -> Symbols:
         encoded = self._add_speaker(hidden, batch.speaker)
         mask = length_mask(batch.token_lengths, batch.tokens.shape[1])
         log_durations, spread = self.duration(encoded, mask)
+        true_prosody = measure_prosody(batch.mel, batch.durations, self.mel_config)
+        said = encoded + self.prosody_projection(true_prosody)
         steps = batch.mel.shape[1] // self.reduction
-        return upsample(encoded, batch.durations, spread, mask, steps, self.reduction), log_durations
+        context = upsample(said, batch.durations, spread, mask, steps, self.reduction)
+        return Symbols(context, log_durations, self.prosody(encoded, mask), true_prosody)
 
     @torch.no_grad()
     def durations(self, encoded: Tensor, mask: Tensor, pace: float = 1.0) -> Tensor:
@@ -175,15 +214,18 @@ class AcousticModel(nn.Module):
         tokens: Tensor,
         speaker: int = -1,
         durations: Tensor | None = None,
+        prosody: Tensor | None = None,
         pace: float = 1.0,
+        pitch: float = 0.0,
+        intonation: float = 1.0,
         prenet_dropout: float = 0.0,
         generator: torch.Generator | None = None,
         sharpness: float = 1.0,
     ) -> Tensor:
         """Speak `tokens (N,)` frame by frame: log-mel `(T, M)`.
 
-        `durations (N,)` in frames may be given; `prenet_dropout` above 0 draws from `generator`; `sharpness` is the
-        postfilter's.
+        `durations (N,)` in frames and `prosody (N, 3)` may be given; `pitch`, semitones, and `intonation` change what
+        is predicted. `prenet_dropout` above 0 draws from `generator`; `sharpness` is the postfilter's.
         """
         device = tokens.device
         encoded = self.encode(
@@ -194,7 +236,9 @@ class AcousticModel(nn.Module):
         frames = int(whole.sum())
         steps = -(-frames // self.reduction)
         _, spread = self.duration(encoded, mask)
-        context = upsample(encoded, whole, spread, mask, steps, self.reduction)
+        heard = change_prosody(self.prosody(encoded, mask), pitch, intonation) if prosody is None else prosody[None]
+        said = encoded + self.prosody_projection(torch.where((whole > 0).unsqueeze(-1), heard, 0.0))
+        context = upsample(said, whole, spread, mask, steps, self.reduction)
         state: DecoderState | None = None
         previous = context.new_zeros(1, self.n_mels)
         emitted = []

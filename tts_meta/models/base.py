@@ -32,7 +32,7 @@ from tts_meta.models.module_prior import FILE as PRIOR_FILE
 from tts_meta.models.module_prior import ModulePrior
 from tts_meta.text import Phonemizer, SymbolKinds, SymbolTable, load_phonemizer
 
-FORMAT = 2
+FORMAT = 3
 _FILES = ("model.safetensors", "config.json", "symbols.json", "state.json")
 
 
@@ -53,9 +53,8 @@ class Base:
     @classmethod
     def create(cls, config: BaseConfig, symbols: SymbolTable, speakers: tuple[str, ...]) -> Base:
         """Build untrained models; the caller seeds torch."""
-        n_mels = config.audio.mel.n_mels
-        aligner = Aligner(config.aligner, n_mels, len(symbols))
-        acoustic = AcousticModel(config.acoustic, n_mels, len(symbols), len(speakers))
+        aligner = Aligner(config.aligner, config.audio.mel.n_mels, len(symbols))
+        acoustic = AcousticModel(config.acoustic, config.audio.mel, len(symbols), len(speakers))
         return cls(config, symbols, speakers, aligner, acoustic)
 
     @cached_property

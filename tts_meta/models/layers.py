@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from tts_meta.config import DecoderConfig, DurationConfig, EncoderConfig, PostnetConfig
+from tts_meta.config import DecoderConfig, DurationConfig, EncoderConfig, PostnetConfig, ProsodyConfig
 
 DecoderState = list[tuple[Tensor, Tensor]]
 
@@ -72,6 +72,24 @@ class DurationPredictor(nn.Module):
             hidden = conv(hidden, mask)
         spread = F.softplus(self.spread(encoded).squeeze(-1).float() + 1.0) + 0.3
         return self.output(hidden).squeeze(-1).float(), spread
+
+
+class ProsodyPredictor(nn.Module):
+    """Hidden states `(B, N, D)` to the prosody of each symbol `(B, N, 3)`, as `models/prosody.py` measures it."""
+
+    def __init__(self, config: ProsodyConfig, inputs: int, outputs: int) -> None:
+        super().__init__()
+        widths = [inputs] + [config.channels] * config.layers
+        self.convs = nn.ModuleList(
+            ConvBlock(a, b, config.kernel, config.dropout) for a, b in itertools.pairwise(widths)
+        )
+        self.output = nn.Linear(config.channels, outputs)
+
+    def forward(self, encoded: Tensor, mask: Tensor) -> Tensor:
+        hidden = encoded
+        for conv in self.convs:
+            hidden = conv(hidden, mask)
+        return self.output(hidden).float()
 
 
 def upsample(encoded: Tensor, durations: Tensor, spread: Tensor, mask: Tensor, steps: int, reduction: int) -> Tensor:

@@ -50,6 +50,8 @@ def speak_text(
     phonemes: bool = False,
     speaker: int = -1,
     pace: float = 1.0,
+    pitch: float = 0.0,
+    intonation: float = 1.0,
     variation: float = 0.0,
     sharpness: float = 1.0,
     seed: int = 0,
@@ -57,14 +59,20 @@ def speak_text(
 ) -> Speech:
     """Speak a text of any length, split at sentences; `phonemes` says that it is written in phonemes already.
 
-    `pace` 2 speaks twice as fast; `variation` is the prenet's dropout, drawn from `seed`: at 0 a text is said alike
+    `pace` 2 speaks twice as fast; `pitch` is added, semitones; `intonation` 0 is a monotone, 2 twice the ups and downs
+    that are predicted. `variation` is the prenet's dropout, drawn from `seed`: at 0 a text is said alike
     every time. `sharpness` 0 leaves spectra as smooth as they are predicted, 1 gives them the variance of speech, more
     exaggerates. `speaker` is an index of the base's training speakers, -1 the voice's own; `report` is told (sentences
     done, sentences in all). Raises TtsMetaError where there is nothing to speak and UsageError for a pace out of 0.25
-    to 4, a variation out of 0 to 0.9 or a sharpness out of 0 to 2.
+    to 4, a pitch out of -12 to 12, an intonation out of 0 to 3, a variation out of 0 to 0.9 or a sharpness out of 0 to
+    2.
     """
     if not 0.25 <= pace <= 4:
         raise UsageError(f"pace must be from 0.25 to 4, not {pace}")
+    if not -12 <= pitch <= 12:
+        raise UsageError(f"pitch must be from -12 to 12 semitones, not {pitch}")
+    if not 0 <= intonation <= 3:
+        raise UsageError(f"intonation must be from 0 to 3, not {intonation}")
     if not 0 <= variation <= 0.9:
         raise UsageError(f"variation must be from 0 to 0.9, not {variation}")
     if not 0 <= sharpness <= 2:
@@ -84,7 +92,14 @@ def speak_text(
             began = time.perf_counter()
             generator = torch.Generator().manual_seed(seed + number)
             mel = model.generate(
-                sentence, speaker, pace=pace, prenet_dropout=variation, generator=generator, sharpness=sharpness
+                sentence,
+                speaker,
+                pace=pace,
+                pitch=pitch,
+                intonation=intonation,
+                prenet_dropout=variation,
+                generator=generator,
+                sharpness=sharpness,
             )
             timings["acoustic"] += time.perf_counter() - began
             began = time.perf_counter()
@@ -104,6 +119,8 @@ def speak(
     vocoder: str | Path | None = None,
     phonemes: bool = False,
     pace: float = 1.0,
+    pitch: float = 0.0,
+    intonation: float = 1.0,
     variation: float = 0.0,
     sharpness: float = 1.0,
     seed: int = 0,
@@ -127,6 +144,8 @@ def speak(
         text,
         phonemes=phonemes,
         pace=pace,
+        pitch=pitch,
+        intonation=intonation,
         variation=variation,
         sharpness=sharpness,
         seed=seed,

@@ -231,6 +231,7 @@ def acoustic_objective(
         scalars = {
             "mel_nll": nll.mel / nll.frames / model.n_mels,
             "duration_nll": nll.duration / nll.symbols,
+            "prosody_nll": nll.prosody / nll.symbols,
             "mel_l1": mel_l1(output, batch),
         }
         return share.per_unit(model.n_mels), scalars
@@ -265,6 +266,7 @@ def _train_acoustic(config: PretrainConfig, base: Base, pieces: Pieces, deadline
         nll = acoustic_loss(model, output, batch)
         log.scalar("validation/mel_nll", nll.mel / nll.frames / n_mels, step)
         log.scalar("validation/duration_nll", nll.duration / nll.symbols, step)
+        log.scalar("validation/prosody_nll", nll.prosody / nll.symbols, step)
         log.scalar("validation/mel_l1", mel_l1(output, batch), step)
         length, size = int(batch.mel_lengths[0]), int(batch.token_lengths[0])
         log.mel("validation/true", batch.mel[0, :length], step)
