@@ -67,10 +67,19 @@ def test_texts_are_said_by_each_voice(base: Base, corpus: Path, tmp_path: Path) 
     assert len(spoken[1].samples) > len(spoken[0].samples)
 
 
+def test_voices_are_chosen_by_name_too(base: Base, corpus: Path, tmp_path: Path) -> None:
+    recipe = config(corpus, tmp_path, own_voices=["cyd", "ann"], texts={"short": "Abc."})
+    spoken = run_cloning(recipe, base, vocoder(), lambda line: None)
+    assert [clip.utterance.speaker for clip in spoken] == ["cyd", "ann"]
+    alone = base.acoustic.generate(base.encode("Abc."), base.speakers.index("cyd"))
+    np.testing.assert_allclose(spoken[0].samples, vocoder()(alone[None])[0].numpy(), atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"own_voices": 3}, "the base has 2 speakers, not 3"),
+        ({"own_voices": ["ann", "bob"]}, "the base has no speaker 'bob'; it has ann, cyd"),
         ({"own_voices": 2, "score_on": 9}, "18 are needed"),
         ({"texts": {"a": "Abc."}}, "say by how many"),
     ],

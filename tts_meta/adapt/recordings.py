@@ -109,10 +109,9 @@ def align_recordings(
 
     examples = []
     for recording, (tokens, mel) in zip(recordings, prepared, strict=True):
-        alignment = base.aligner.align(mel, tokens, base.kinds, str(recording.audio))
+        said, alignment = base.align(mel, tokens, str(recording.audio))
         if not base.aligner.matches(alignment.score):
             warn(f'{recording.audio}: what is said does not seem to be "{recording.text}"; check its transcript')
-        said = base.mark_pauses(tokens, alignment.durations)
         examples.append(Example(str(recording.audio), speaker, said, alignment.durations, mel))
     return examples
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field
 
@@ -46,8 +47,8 @@ class CloningBenchmark(Section):
     """Base folder; the shipped one where not given."""
     vocoder: str | None = None
     """As `speak --vocoder`."""
-    own_voices: int = Field(default=0, ge=0)
-    """So many of the base's training speakers say the sentences in place of clones, each `score_on` of them."""
+    own_voices: Annotated[int, Field(ge=0)] | tuple[str, ...] = 0
+    """So many of the base's training speakers, or these, say the sentences in place of clones, each `score_on`."""
     texts: dict[str, str] = Field(default_factory=dict)
     """Texts by name that each of the `own_voices` says in place of sentences of the manifest."""
     sharpness: float = 1.0
@@ -84,6 +85,18 @@ class CloningBenchmark(Section):
     def cache_folder(self) -> Path:
         """Where scores are kept."""
         return self.cache or self.output / "cache"
+
+    def voices_of(self, base: Base) -> list[str]:
+        """The training speakers of the base that say the sentences. Raises TtsMetaError where it has not got them."""
+        count, known = self.own_voices, base.speakers
+        if not isinstance(count, int):
+            missing = [name for name in count if name not in known]
+            if missing:
+                raise TtsMetaError(f"own_voices: the base has no speaker '{missing[0]}'; it has {', '.join(known)}")
+            return list(count)
+        if count > len(known):
+            raise TtsMetaError(f"own_voices: the base has {len(known)} speakers, not {count}")
+        return [known[number * len(known) // count] for number in range(count)]
 
     def clone_settings(self) -> CloneSettings:
         """The inner loop that this benchmark runs."""
@@ -152,35 +165,32 @@ def _run_own_voices(
 
     Where the recipe gives texts, each voice says all of them, and there are no recordings.
     """
-    count, cache = config.own_voices, config.cache_folder
-    if count > len(base.speakers):
-        raise TtsMetaError(f"own_voices: the base has {len(base.speakers)} speakers, not {count}")
-    manifest = Manifest.load(config.manifest)
+    voices, manifest = config.voices_of(base), Manifest.load(config.manifest)
     spoken: list[Spoken] = []
     if config.texts:
-        said = [[Utterance(name, "", Path(), 0.0, text) for name, text in config.texts.items()]] * count
+        said = [[Utterance(name, "", Path(), 0.0, text) for name, text in config.texts.items()]] * len(voices)
     else:
-        said, spoken = _read_by_others(config, manifest, base, vocoder, scorer)
+        said, spoken = _read_by_others(config, len(voices), manifest, base, vocoder, scorer)
         report(f"{len(spoken) // 2} recordings scored")
-    for number, its in enumerate(said):
-        place = number * len(base.speakers) // count
-        own = [one for one in _usable(manifest, config) if one.speaker == base.speakers[place]]
+    for name, its in zip(voices, said, strict=True):
+        own = [one for one in _usable(manifest, config) if one.speaker == name]
         # From all of a speaker's sessions, which may sound less alike than two speakers do.
         own = own[:: max(1, len(own) // REFERENCES)][:REFERENCES]
-        spoken += score_own_voice(base, place, vocoder, its, own, scorer, cache, config.manner)
-        report(f"{base.speakers[place]}: {len(its)} sentences scored")
+        place = base.speakers.index(name)
+        spoken += score_own_voice(base, place, vocoder, its, own, scorer, config.cache_folder, config.manner)
+        report(f"{name}: {len(its)} sentences scored")
     return spoken
 
 
 def _read_by_others(
-    config: CloningBenchmark, manifest: Manifest, base: Base, vocoder: Vocoder, scorer: Scorer
+    config: CloningBenchmark, voices: int, manifest: Manifest, base: Base, vocoder: Vocoder, scorer: Scorer
 ) -> tuple[list[list[Utterance]], list[Spoken]]:
     """Sentences for each voice that none of the base's speakers read, and their recordings with copies, scored.
 
     Raises TtsMetaError where there are too few.
     """
     usable = [one for one in _usable(_of_speakers(manifest, config), config) if one.speaker not in base.speakers]
-    needed = config.own_voices * config.score_on
+    needed = voices * config.score_on
     if len(usable) < needed:
         raise TtsMetaError(
             f"{len(usable)} sentences of {_SHORTEST:.0f} to {config.longest:.0f} s to say, {needed} are needed"

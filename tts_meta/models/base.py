@@ -27,7 +27,7 @@ from tts_meta.config import BaseConfig, dump_config, parse_config
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_folder, sha256_file, write_tensors
 from tts_meta.models.acoustic import AcousticModel
-from tts_meta.models.aligner import Aligner
+from tts_meta.models.aligner import Aligner, Alignment
 from tts_meta.models.module_prior import FILE as PRIOR_FILE
 from tts_meta.models.module_prior import ModulePrior
 from tts_meta.text import Phonemizer, SymbolKinds, SymbolTable, load_phonemizer
@@ -88,6 +88,14 @@ class Base:
         except RuntimeError as error:
             reason = str(error).splitlines()[-1].strip()
             raise TtsMetaError(f"{other.folder}: a base of other sizes ({reason}); start from one like it") from error
+
+    def align(self, mel: Tensor, tokens: Tensor, name: str = "recording") -> tuple[Tensor, Alignment]:
+        """What is said in a log-mel `(T, M)`: `tokens (N,)` punctuated as they were said, and when.
+
+        Raises TtsMetaError as `Aligner.align`.
+        """
+        alignment = self.aligner.align(mel, tokens, self.kinds, name)
+        return self.mark_pauses(tokens, alignment.durations), alignment
 
     def mark_pauses(self, tokens: Tensor, durations: Tensor) -> Tensor:
         """Return `tokens (N,)` punctuated as they were said: see `SymbolTable.mark_pauses`."""

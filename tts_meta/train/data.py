@@ -49,12 +49,11 @@ def align_examples(examples: Iterable[Example], base: Base, left_out: Path) -> I
 def align_example(example: Example, base: Base) -> Example | str:
     """The example with durations, or the reason why its recording does not seem to say its transcript."""
     try:
-        alignment = base.aligner.align(example.mel, example.tokens, base.kinds, example.id)
+        tokens, alignment = base.align(example.mel, example.tokens, example.id)
     except TtsMetaError as error:
         return str(error)
     if not base.aligner.matches(alignment.score, _TOLERANCE):
         return f"does not match its transcript (alignment score {alignment.score:.2f})"
-    tokens = base.mark_pauses(example.tokens, alignment.durations)
     return dataclasses.replace(example, tokens=tokens, durations=alignment.durations)
 
 

@@ -71,7 +71,7 @@ def pretrain(config: PretrainConfig) -> Path:
         torch.manual_seed(config.seed)
         symbols = SymbolTable.from_alphabet(load_phonemizer(config.base.phonemizer).alphabet())
         base = Base.create(config.base, symbols, manifest.speakers)
-        if config.start:
+        if config.start and not (config.output / "acoustic" / "training").exists():
             base.start_from(load_base(config.start))
         store = _store(config, base, manifest, console)
         console.print(f"{len(store)} utterances of {len(base.speakers)} speakers; {len(held)} utterances held back")
