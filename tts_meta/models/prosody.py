@@ -43,7 +43,8 @@ def measure_prosody(mel: Tensor, durations: Tensor, config: MelConfig) -> Tensor
     Pitch and energy are relative to the sentence. Symbols of no frames, and padding, have zeros.
     """
     with torch.autocast(mel.device.type, enabled=False):
-        log_frequencies, tones = (table.to(mel) for table in _tones(config))  # pyright: ignore[reportArgumentType]: hashable, since frozen
+        # Hashable, since frozen, which is more than pyright knows of it.
+        log_frequencies, tones = (table.to(mel) for table in _tones(config))  # pyright: ignore[reportArgumentType]
         low = mel[..., : tones.shape[1]]
         weight = low.exp().sum(-1, keepdim=True).sqrt()  # Louder frames say more of the pitch.
         fit = (_ripple(low) @ tones.T).clamp(min=0)  # (B, T, candidates)
