@@ -12,6 +12,7 @@ from tts_meta.corpus import Example
 from tts_meta.models.base import Base
 from tts_meta.models.layers import upsample
 from tts_meta.models.losses import acoustic_loss
+from tts_meta.models.manner import Manner
 from tts_meta.models.prosody import change_prosody, measure_prosody
 
 SENTENCES = ["abc de.", "hgf, edcba abc!", "ab", "cab bed fed, gab head ha?"]
@@ -123,7 +124,7 @@ def test_upsampling_weights_are_normal_densities_around_the_centres_of_symbols()
 @pytest.mark.parametrize("pace", [0.5, 1.0, 2.0, 4.0])
 def test_pace_divides_the_frames(base: Base, pace: float) -> None:
     tokens = base.symbols.encode(SENTENCES[3])
-    whole, paced = base.acoustic.generate(tokens), base.acoustic.generate(tokens, pace=pace)
+    whole, paced = base.acoustic.generate(tokens), base.acoustic.generate(tokens, manner=Manner(pace=pace))
     assert len(whole) > 40
     assert abs(len(paced) - len(whole) / pace) <= 0.5 + 0.5 / pace
 
@@ -150,16 +151,16 @@ def test_pitch_and_intonation_change_the_prosody_that_is_predicted(base: Base) -
     mask = torch.ones(1, len(tokens), dtype=torch.bool)
     encoded = model.encode(tokens[None], torch.tensor([len(tokens)]), torch.tensor([-1]))
     changed = change_prosody(model.prosody(encoded, mask)[0], semitones=3.0, intonation=0.5)
-    given = model.generate(tokens, durations=durations, prosody=changed)
-    torch.testing.assert_close(model.generate(tokens, durations=durations, pitch=3.0, intonation=0.5), given)
+    given, manner = model.generate(tokens, durations=durations, prosody=changed), Manner(pitch=3.0, intonation=0.5)
+    torch.testing.assert_close(model.generate(tokens, durations=durations, manner=manner), given)
     assert not torch.allclose(model.generate(tokens, durations=durations), given, atol=1e-3)
 
 
-def test_prenet_dropout_at_generation_is_drawn_from_the_generator_given(base: Base) -> None:
+def test_prenet_dropout_at_generation_is_drawn_from_the_seed(base: Base) -> None:
     tokens = base.symbols.encode(SENTENCES[0])
 
     def say(seed: int, dropout: float) -> Tensor:
-        return base.acoustic.generate(tokens, prenet_dropout=dropout, generator=torch.Generator().manual_seed(seed))
+        return base.acoustic.generate(tokens, manner=Manner(variation=dropout, seed=seed))
 
     before = torch.get_rng_state()
     assert torch.equal(say(1, 0.5), say(1, 0.5)) and not torch.equal(say(1, 0.5), say(2, 0.5))

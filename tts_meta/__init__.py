@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tts_meta.adapt import Voice, clone
     from tts_meta.errors import TtsMetaError
+    from tts_meta.models.manner import Manner
     from tts_meta.synth import Speech, speak
 
-__all__ = ["Speech", "TtsMetaError", "Voice", "clone", "speak"]
+__all__ = ["Manner", "Speech", "TtsMetaError", "Voice", "clone", "speak"]
 
 _HOMES = {
+    "Manner": "tts_meta.models.manner",
     "Speech": "tts_meta.synth",
     "TtsMetaError": "tts_meta.errors",
     "Voice": "tts_meta.adapt",

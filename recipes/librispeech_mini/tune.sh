@@ -4,10 +4,11 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 # Each of: a name of the result's folder, and what differs from tune.yaml.
 try() {
-    tts-meta benchmark recipes/librispeech_mini/tune.yaml --set output="runs/librispeech_mini/tune/$1" "${@:2}"
+    tts-meta benchmark recipes/librispeech_mini/tune.yaml --set output="runs/librispeech_mini/tune/$1" \
+        --set cache=runs/librispeech_mini/tune/scores "${@:2}"
 }
 try everything
-try all_but_encoder --set 'modules=["speaker*", "duration*", "decoder*", "postnet*"]'
+try all_but_encoder --set 'modules=["speaker*", "duration*", "prosody*", "decoder*", "postnet*"]'
 try embedding --set 'modules=["speaker.mean"]'
 try everything_400_steps --set steps=400
 try everything_fast --set learning_rate=1e-3

@@ -75,10 +75,12 @@ def speak(
     watch = Stopwatch(STARTED)
     from tts_meta.audio.io import wav_bytes, write_wav
     from tts_meta.models.base import load_base
+    from tts_meta.models.manner import Manner
     from tts_meta.models.vocoder import load_vocoder
     from tts_meta.synth import speak_text
 
     watch.add("start", watch.total)
+    manner = Manner(pace, pitch, intonation, variation, sharpness, seed)
     with watch.stage("load base"):
         loaded = load_base(base)
     with watch.stage("load voice"):
@@ -95,12 +97,7 @@ def speak(
             words,
             phonemes=phonemes,
             speaker=index,
-            pace=pace,
-            pitch=pitch,
-            intonation=intonation,
-            variation=variation,
-            sharpness=sharpness,
-            seed=seed,
+            manner=manner,
             report=bar.move,
         )
     for name, seconds in zip(_SYNTHESIS, ("text", "acoustic", "vocoder"), strict=True):

@@ -17,6 +17,7 @@ from tts_meta.demo.speaker import NEW, RECORDED, HibariSpeaker
 from tts_meta.demo.takes import BASE, CLONE, TRUTH, Take, judge, write_take
 from tts_meta.files import atomic_folder
 from tts_meta.models.base import Base, load_base
+from tts_meta.models.manner import Manner
 from tts_meta.models.vocoder import Vocoder, load_vocoder
 from tts_meta.report import Log, RunLog
 from tts_meta.synth import Speech, speak_text
@@ -116,7 +117,7 @@ class _Demo:
             # From the file, so that what is heard is what the file holds.
             clone_model = Voice.load(folder / VOICE_FILE).apply(base, VOICE_FILE)
             speeches = {
-                system: [speak_text(base, model, vocoder, text, seed=self.seed) for text in NEW]
+                system: [speak_text(base, model, vocoder, text, manner=Manner(seed=self.seed)) for text in NEW]
                 for system, model in ((BASE, base.acoustic), (CLONE, clone_model))
             }
             spoken = {system: _write_speeches(folder / system, said, mel_spec) for system, said in speeches.items()}

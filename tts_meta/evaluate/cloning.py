@@ -21,8 +21,9 @@ from tts_meta.corpus import Manifest, Utterance
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.evaluate.metric import Settings
 from tts_meta.evaluate.scores import Scorer
-from tts_meta.evaluate.voice import REFERENCES, Manner, Spoken, score_own_voice, score_voices
+from tts_meta.evaluate.voice import REFERENCES, Spoken, score_own_voice, score_voices
 from tts_meta.models.base import Base
+from tts_meta.models.manner import Manner
 from tts_meta.models.vocoder import Vocoder
 
 MEAN, CLONE = "mean voice", "clone"
@@ -79,7 +80,7 @@ class CloningBenchmark(Section):
     @property
     def manner(self) -> Manner:
         """How everything is spoken."""
-        return Manner(self.sharpness, self.variation)
+        return Manner(sharpness=self.sharpness, variation=self.variation)
 
     @property
     def cache_folder(self) -> Path:

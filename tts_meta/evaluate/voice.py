@@ -20,20 +20,13 @@ from tts_meta.evaluate.speaker_encoder import Embedding, SpeakerEncoder
 from tts_meta.evaluate.table import read_scores, write_scores
 from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.base import Base
+from tts_meta.models.manner import PLAIN, Manner
 from tts_meta.models.vocoder import Vocoder
 from tts_meta.synth import speak_text
 
 REAL, COPY, OWN = "real recording", "copy-synthesis", "voice of the base"
 REFERENCES = 5
 """Real sentences whose mean embedding a sentence is compared to, itself left out."""
-
-
-@dataclass(frozen=True)
-class Manner:
-    """How everything is spoken: options of `speak_text`."""
-
-    sharpness: float = 1.0
-    variation: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +49,7 @@ def score_voices(
     scorer: Scorer,
     references: Sequence[Utterance] = (),
     cache: Path | None = None,
-    manner: Manner = Manner(),
+    manner: Manner = PLAIN,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Spoken]:
     """The first `count` of one speaker's utterances as recorded, copied, and spoken by each voice, with scores.
@@ -75,9 +68,7 @@ def score_voices(
             copy = vocoder(mel_spec(torch.from_numpy(real)[None]))[0].float().cpu().numpy()
         said = {REAL: (real, rate), COPY: (copy, vocoder.sample_rate)}
         for system, model in voices.items():
-            speech = speak_text(
-                base, model, vocoder, utterance.text, sharpness=manner.sharpness, variation=manner.variation
-            )
+            speech = speak_text(base, model, vocoder, utterance.text, manner=manner)
             said[system] = (speech.samples, speech.rate)
         others = [embedding for id, embedding in embeddings.items() if id != utterance.id][:REFERENCES]
         voice = mean_embedding(others) if others else None
@@ -97,7 +88,7 @@ def score_own_voice(
     own: Sequence[Utterance],
     scorer: Scorer,
     cache: Path | None = None,
-    manner: Manner = Manner(),
+    manner: Manner = PLAIN,
 ) -> list[Spoken]:
     """Sentences of other speakers in the voice of the base's training speaker of number `speaker`, with scores.
 
@@ -108,15 +99,7 @@ def score_own_voice(
     spoken = []
     for utterance in utterances:
         said = dataclasses.replace(utterance, speaker=base.speakers[speaker])
-        speech = speak_text(
-            base,
-            base.acoustic,
-            vocoder,
-            said.text,
-            speaker=speaker,
-            sharpness=manner.sharpness,
-            variation=manner.variation,
-        )
+        speech = speak_text(base, base.acoustic, vocoder, said.text, speaker=speaker, manner=manner)
         scores = _scored(scorer, cache, said, OWN, speech.samples, speech.rate, voice, None, speech.rate)
         spoken.append(Spoken(said, OWN, speech.samples, speech.rate, scores))
     return spoken

@@ -27,6 +27,7 @@ from tts_meta.models.layers import (
     length_mask,
     upsample,
 )
+from tts_meta.models.manner import PLAIN, Manner
 from tts_meta.models.postfilter import VariancePostfilter
 from tts_meta.models.prosody import CHANNELS, change_prosody, measure_prosody
 
@@ -215,40 +216,38 @@ class AcousticModel(nn.Module):
         speaker: int = -1,
         durations: Tensor | None = None,
         prosody: Tensor | None = None,
-        pace: float = 1.0,
-        pitch: float = 0.0,
-        intonation: float = 1.0,
-        prenet_dropout: float = 0.0,
-        generator: torch.Generator | None = None,
-        sharpness: float = 1.0,
+        manner: Manner = PLAIN,
     ) -> Tensor:
         """Speak `tokens (N,)` frame by frame: log-mel `(T, M)`.
 
-        `durations (N,)` in frames and `prosody (N, 3)` may be given; `pitch`, semitones, and `intonation` change what
-        is predicted. `prenet_dropout` above 0 draws from `generator`; `sharpness` is the postfilter's.
+        `durations (N,)` in frames and `prosody (N, 3)` may be given; `manner` changes what is predicted.
         """
+        generator = torch.Generator().manual_seed(manner.seed)
         device = tokens.device
         encoded = self.encode(
             tokens[None], torch.tensor([len(tokens)], device=device), torch.tensor([speaker], device=device)
         )
         mask = torch.ones(1, len(tokens), dtype=torch.bool, device=device)
-        whole = self.durations(encoded, mask, pace) if durations is None else durations[None]
+        whole = self.durations(encoded, mask, manner.pace) if durations is None else durations[None]
         frames = int(whole.sum())
         steps = -(-frames // self.reduction)
         _, spread = self.duration(encoded, mask)
-        heard = change_prosody(self.prosody(encoded, mask), pitch, intonation) if prosody is None else prosody[None]
+        if prosody is None:
+            heard = change_prosody(self.prosody(encoded, mask), manner.pitch, manner.intonation)
+        else:
+            heard = prosody[None]
         said = encoded + self.prosody_projection(torch.where((whole > 0).unsqueeze(-1), heard, 0.0))
         context = upsample(said, whole, spread, mask, steps, self.reduction)
         state: DecoderState | None = None
         previous = context.new_zeros(1, self.n_mels)
         emitted = []
         for step in range(steps):
-            group, state = self.decoder.step(context[:, step], previous, state, prenet_dropout, generator)
+            group, state = self.decoder.step(context[:, step], previous, state, manner.variation, generator)
             emitted.append(group)
             previous = group[:, -1]
         before = torch.cat(emitted, 1)  # (1, steps * R, M)
         after = before + self.postnet(before, length_mask(whole.sum(1), before.shape[1]))
-        return self.postfilter(self._to_log_mel(after)[0, :frames], sharpness)
+        return self.postfilter(self._to_log_mel(after)[0, :frames], manner.sharpness)
 
     def _to_log_mel(self, scaled: Tensor) -> Tensor:
         return scaled.float() * self.mel_scale + self.mel_mean

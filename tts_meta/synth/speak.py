@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,9 +13,10 @@ import torch
 
 from tts_meta.adapt.voice import Voice
 from tts_meta.audio.io import Waveform, write_wav
-from tts_meta.errors import TtsMetaError, UsageError
+from tts_meta.errors import TtsMetaError
 from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.base import Base, load_base
+from tts_meta.models.manner import PLAIN, Manner
 from tts_meta.models.vocoder import Vocoder, load_vocoder
 
 SENTENCE_PAUSE = 0.25
@@ -49,34 +51,14 @@ def speak_text(
     *,
     phonemes: bool = False,
     speaker: int = -1,
-    pace: float = 1.0,
-    pitch: float = 0.0,
-    intonation: float = 1.0,
-    variation: float = 0.0,
-    sharpness: float = 1.0,
-    seed: int = 0,
+    manner: Manner = PLAIN,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Speech:
     """Speak a text of any length, split at sentences; `phonemes` says that it is written in phonemes already.
 
-    `pace` 2 speaks twice as fast; `pitch` is added, semitones; `intonation` 0 is a monotone, 2 twice the ups and downs
-    that are predicted. `variation` is the prenet's dropout, drawn from `seed`: at 0 a text is said alike
-    every time. `sharpness` 0 leaves spectra as smooth as they are predicted, 1 gives them the variance of speech, more
-    exaggerates. `speaker` is an index of the base's training speakers, -1 the voice's own; `report` is told (sentences
-    done, sentences in all). Raises TtsMetaError where there is nothing to speak and UsageError for a pace out of 0.25
-    to 4, a pitch out of -12 to 12, an intonation out of 0 to 3, a variation out of 0 to 0.9 or a sharpness out of 0 to
-    2.
+    `speaker` is an index of the base's training speakers, -1 the voice's own; `report` is told (sentences done,
+    sentences in all). Raises TtsMetaError where there is nothing to speak.
     """
-    if not 0.25 <= pace <= 4:
-        raise UsageError(f"pace must be from 0.25 to 4, not {pace}")
-    if not -12 <= pitch <= 12:
-        raise UsageError(f"pitch must be from -12 to 12 semitones, not {pitch}")
-    if not 0 <= intonation <= 3:
-        raise UsageError(f"intonation must be from 0 to 3, not {intonation}")
-    if not 0 <= variation <= 0.9:
-        raise UsageError(f"variation must be from 0 to 0.9, not {variation}")
-    if not 0 <= sharpness <= 2:
-        raise UsageError(f"sharpness must be from 0 to 2, not {sharpness}")
     timings = {"text": 0.0, "acoustic": 0.0, "vocoder": 0.0}
     began = time.perf_counter()
     sentences = [line for line in text.splitlines() if line.strip()] if phonemes else base.phonemizer.sentences(text)
@@ -90,17 +72,8 @@ def speak_text(
     with torch.inference_mode():
         for number, sentence in enumerate(tokens):
             began = time.perf_counter()
-            generator = torch.Generator().manual_seed(seed + number)
-            mel = model.generate(
-                sentence,
-                speaker,
-                pace=pace,
-                pitch=pitch,
-                intonation=intonation,
-                prenet_dropout=variation,
-                generator=generator,
-                sharpness=sharpness,
-            )
+            # Each sentence draws its own variation.
+            mel = model.generate(sentence, speaker, manner=dataclasses.replace(manner, seed=manner.seed + number))
             timings["acoustic"] += time.perf_counter() - began
             began = time.perf_counter()
             samples = vocoder(mel[None])[0]
@@ -118,12 +91,7 @@ def speak(
     base: Base | str | Path | None = None,
     vocoder: str | Path | None = None,
     phonemes: bool = False,
-    pace: float = 1.0,
-    pitch: float = 0.0,
-    intonation: float = 1.0,
-    variation: float = 0.0,
-    sharpness: float = 1.0,
-    seed: int = 0,
+    manner: Manner = PLAIN,
 ) -> Speech:
     """Speak `text` in a voice, a voice file, or `"base"`, the mean voice of the base.
 
@@ -137,19 +105,7 @@ def speak(
         model = voice.apply(loaded)
     else:
         model = Voice.load(voice).apply(loaded, str(voice))
-    return speak_text(
-        loaded,
-        model,
-        load_vocoder(vocoder),
-        text,
-        phonemes=phonemes,
-        pace=pace,
-        pitch=pitch,
-        intonation=intonation,
-        variation=variation,
-        sharpness=sharpness,
-        seed=seed,
-    )
+    return speak_text(loaded, model, load_vocoder(vocoder), text, phonemes=phonemes, manner=manner)
 
 
 def _spoken(sentences: list[str], text: str) -> list[str]:

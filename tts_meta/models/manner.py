@@ -1,0 +1,41 @@
+"""How something is said: what a user may change of a voice's way of speaking."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tts_meta.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Manner:
+    """Options of speaking; as they stand, the voice speaks as it is predicted. Raises UsageError out of range."""
+
+    pace: float = 1.0
+    """2 speaks twice as fast."""
+    pitch: float = 0.0
+    """Semitones higher."""
+    intonation: float = 1.0
+    """0 is a monotone, 2 twice the ups and downs that are predicted."""
+    variation: float = 0.0
+    """Dropout in the decoder's prenet: above 0 no two seeds say a text alike."""
+    sharpness: float = 1.0
+    """0 leaves spectra as smooth as they are predicted, 1 gives them the variance of speech, more exaggerates."""
+    seed: int = 0
+    """Seeds the variation."""
+
+    def __post_init__(self) -> None:
+        for name, low, high, unit in (
+            ("pace", 0.25, 4, ""),
+            ("pitch", -12, 12, " semitones"),
+            ("intonation", 0, 3, ""),
+            ("variation", 0, 0.9, ""),
+            ("sharpness", 0, 2, ""),
+        ):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise UsageError(f"{name} must be from {low} to {high}{unit}, not {value}")
+
+
+PLAIN = Manner()
+"""As predicted."""
