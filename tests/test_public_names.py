@@ -10,7 +10,7 @@ import pytest
 import tts_meta
 
 PUBLIC = {
-    "tts_meta": {"Speech", "TtsMetaError", "Voice", "clone", "speak"},
+    "tts_meta": {"Manner", "Speech", "TtsMetaError", "Voice", "clone", "speak"},
     "tts_meta.text": {
         "BOUNDARIES",
         "HibariPhonemizer",
