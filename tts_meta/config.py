@@ -83,21 +83,8 @@ class EncoderConfig(Section):
     """Dropout after each convolution."""
 
 
-class DurationConfig(Section):
-    """Duration and range predictor."""
-
-    channels: int = 256
-    """Width of its convolutions."""
-    layers: int = 2
-    """Convolutions."""
-    kernel: int = 3
-    """Symbols each convolution sees."""
-    dropout: float = 0.2
-    """Dropout after each convolution."""
-
-
-class ProsodyConfig(Section):
-    """Predictor of pitch, voicing and energy (`models/prosody.py`)."""
+class PredictorConfig(Section):
+    """Predictor of something of each symbol: duration and range, or prosody."""
 
     channels: int = 256
     """Width of its convolutions."""
@@ -143,8 +130,8 @@ class AcousticConfig(Section):
     speaker_channels: int = 64
     """Width of the speaker embedding."""
     encoder: EncoderConfig = EncoderConfig()
-    duration: DurationConfig = DurationConfig()
-    prosody: ProsodyConfig = ProsodyConfig()
+    duration: PredictorConfig = PredictorConfig()
+    prosody: PredictorConfig = PredictorConfig()
     decoder: DecoderConfig = DecoderConfig()
     postnet: PostnetConfig = PostnetConfig()
 

@@ -193,9 +193,7 @@ def _read_by_others(
     usable = [one for one in _usable(_of_speakers(manifest, config), config) if one.speaker not in base.speakers]
     needed = voices * config.score_on
     if len(usable) < needed:
-        raise TtsMetaError(
-            f"{len(usable)} sentences of {_SHORTEST:.0f} to {config.longest:.0f} s to say, {needed} are needed"
-        )
+        raise TtsMetaError(f"{len(usable)} sentences of {_span(config)} to say, {needed} are needed")
     drawn = random.Random(config.seed).sample(usable, needed)
     spoken: list[Spoken] = []
     for reader in dict.fromkeys(one.speaker for one in drawn):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from tts_meta.config import DecoderConfig, DurationConfig, EncoderConfig, PostnetConfig, ProsodyConfig
+from tts_meta.config import DecoderConfig, EncoderConfig, PostnetConfig, PredictorConfig
 
 DecoderState = list[tuple[Tensor, Tensor]]
 
@@ -34,6 +34,12 @@ class ConvBlock(nn.Module):
         return self.dropout(self.norm(hidden.relu()))
 
 
+def conv_blocks(inputs: int, config: EncoderConfig | PredictorConfig | PostnetConfig, layers: int) -> nn.ModuleList:
+    """So many blocks in a row, from `inputs` channels to those of the configuration."""
+    widths = [inputs] + [config.channels] * layers
+    return nn.ModuleList(ConvBlock(a, b, config.kernel, config.dropout) for a, b in itertools.pairwise(widths))
+
+
 class Encoder(nn.Module):
     """Symbols `(B, N)` to hidden states `(B, N, D)`: embedding, convolutions, bidirectional LSTM."""
 
@@ -41,7 +47,7 @@ class Encoder(nn.Module):
         super().__init__()
         width = config.channels
         self.embedding = nn.Embedding(n_symbols, width, padding_idx=0)
-        self.convs = nn.ModuleList(ConvBlock(width, width, config.kernel, config.dropout) for _ in range(config.layers))
+        self.convs = conv_blocks(width, config, config.layers)
         self.lstm = nn.LSTM(width, width // 2, batch_first=True, bidirectional=True)
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
@@ -57,12 +63,9 @@ class Encoder(nn.Module):
 class DurationPredictor(nn.Module):
     """Hidden states `(B, N, D)` to log(1 + frames) `(B, N)` and the spread of each symbol in frames `(B, N)`."""
 
-    def __init__(self, config: DurationConfig, inputs: int) -> None:
+    def __init__(self, config: PredictorConfig, inputs: int) -> None:
         super().__init__()
-        widths = [inputs] + [config.channels] * config.layers
-        self.convs = nn.ModuleList(
-            ConvBlock(a, b, config.kernel, config.dropout) for a, b in itertools.pairwise(widths)
-        )
+        self.convs = conv_blocks(inputs, config, config.layers)
         self.output = nn.Linear(config.channels, 1)
         self.spread = nn.Linear(inputs, 1)
 
@@ -77,12 +80,9 @@ class DurationPredictor(nn.Module):
 class ProsodyPredictor(nn.Module):
     """Hidden states `(B, N, D)` to the prosody of each symbol `(B, N, 3)`, as `models/prosody.py` measures it."""
 
-    def __init__(self, config: ProsodyConfig, inputs: int, outputs: int) -> None:
+    def __init__(self, config: PredictorConfig, inputs: int, outputs: int) -> None:
         super().__init__()
-        widths = [inputs] + [config.channels] * config.layers
-        self.convs = nn.ModuleList(
-            ConvBlock(a, b, config.kernel, config.dropout) for a, b in itertools.pairwise(widths)
-        )
+        self.convs = conv_blocks(inputs, config, config.layers)
         self.output = nn.Linear(config.channels, outputs)
 
     def forward(self, encoded: Tensor, mask: Tensor) -> Tensor:
@@ -166,10 +166,7 @@ class Postnet(nn.Module):
 
     def __init__(self, config: PostnetConfig, n_mels: int) -> None:
         super().__init__()
-        widths = [n_mels] + [config.channels] * (config.layers - 1)
-        self.convs = nn.ModuleList(
-            ConvBlock(a, b, config.kernel, config.dropout) for a, b in itertools.pairwise(widths)
-        )
+        self.convs = conv_blocks(n_mels, config, config.layers - 1)
         self.output = nn.Conv1d(config.channels, n_mels, config.kernel, padding=config.kernel // 2)
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
