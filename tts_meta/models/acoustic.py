@@ -62,10 +62,11 @@ class AcousticOutput:
 class Known:
     """Parts of a teacher-forced pass that no moving parameter feeds: None where they are to be computed.
 
-    hidden: encoder output `(B, N, D)`. symbols: all that is said of the symbols. before: frames before the postnet,
-    scaled, `(B, T, M)`.
+    true_prosody: measured `(B, N, 3)`. hidden: encoder output `(B, N, D)`. symbols: all that is said of the symbols.
+    before: frames before the postnet, scaled, `(B, T, M)`.
     """
 
+    true_prosody: Tensor | None = None
     hidden: Tensor | None = None
     symbols: Symbols | None = None
     before: Tensor | None = None
@@ -73,21 +74,37 @@ class Known:
     @classmethod
     def pad(cls, parts: Sequence[Known]) -> Known:
         """One `Known` of a padded batch from those of its sentences, each a batch of one."""
-        hidden = [part.hidden for part in parts if part.hidden is not None]
         symbols = [part.symbols for part in parts if part.symbols is not None]
-        before = [part.before for part in parts if part.before is not None]
         return cls(
-            _pad(hidden) if hidden else None,
-            Symbols(**{f.name: _pad([getattr(one, f.name) for one in symbols]) for f in fields(Symbols)})
+            true_prosody=_pad([part.true_prosody for part in parts]),
+            hidden=_pad([part.hidden for part in parts]),
+            symbols=Symbols(**{f.name: _padded([getattr(one, f.name) for one in symbols]) for f in fields(Symbols)})
             if symbols
             else None,
-            _pad(before) if before else None,
+            before=_pad([part.before for part in parts]),
         )
 
 
-def _pad(parts: Sequence[Tensor]) -> Tensor:
-    """One padded batch of batches of one."""
+def _pad(parts: Sequence[Tensor | None]) -> Tensor | None:
+    """One padded batch of batches of one; None where a part is not known."""
+    known = [part for part in parts if part is not None]
+    return _padded(known) if len(known) == len(parts) else None
+
+
+def _padded(parts: Sequence[Tensor]) -> Tensor:
     return pad_sequence([part[0] for part in parts], batch_first=True)
+
+
+def whole_frames(log_durations: Tensor, mask: Tensor, pace: float = 1.0) -> Tensor:
+    """Whole frames `(B, N)` of symbols from log(1 + frames) `(B, N)`, at least one in all; `pace` 2 is twice as fast.
+
+    Rounding the running total keeps the length of the sentence, not of each symbol, nearest to the prediction.
+    """
+    exact = (log_durations.expm1().clamp(min=0.0) / pace) * mask
+    edges = exact.cumsum(1).round()
+    whole = torch.diff(edges, dim=1, prepend=edges.new_zeros(len(edges), 1))
+    whole[:, 0] += edges[:, -1] < 1
+    return whole.long()
 
 
 class Speaker(nn.Module):
@@ -161,7 +178,7 @@ class AcousticModel(nn.Module):
         symbols, before = known.symbols, known.before
         if symbols is None:
             hidden = self.encoder(batch.tokens, batch.token_lengths) if known.hidden is None else known.hidden
-            symbols = self._symbols(hidden, batch)
+            symbols = self._symbols(hidden, batch, known.true_prosody)
         if before is None:
             before = self.decoder(symbols.context, (batch.mel - self.mel_mean) / self.mel_scale)
         after = before + self.postnet(before, length_mask(batch.mel_lengths, batch.mel.shape[1]))
@@ -174,12 +191,13 @@ class AcousticModel(nn.Module):
         In evaluation mode; a decoder that does not move is then heard without its prenet's dropout.
         """
         parts = {name.split(".")[0] for name in changing}
+        true_prosody = measure_prosody(batch.mel, batch.durations, self.mel_config)
         if "encoder" in parts:
-            return Known()
+            return Known(true_prosody)
         hidden = self.encoder(batch.tokens, batch.token_lengths)
         if parts & {"speaker", "speaker_projection", "duration", "prosody", "prosody_projection"}:
-            return Known(hidden=hidden)
-        symbols = self._symbols(hidden, batch)
+            return Known(true_prosody, hidden)
+        symbols = self._symbols(hidden, batch, true_prosody)
         if "decoder" in parts:
             return Known(symbols=symbols)
         before = self.decoder(symbols.context, (batch.mel - self.mel_mean) / self.mel_scale)
@@ -188,26 +206,16 @@ class AcousticModel(nn.Module):
     def _add_speaker(self, hidden: Tensor, speaker: Tensor) -> Tensor:
         return hidden + self.speaker_projection(self.speaker(speaker)).unsqueeze(1)
 
-    def _symbols(self, hidden: Tensor, batch: Batch) -> Symbols:
+    def _symbols(self, hidden: Tensor, batch: Batch, true_prosody: Tensor | None = None) -> Symbols:
         encoded = self._add_speaker(hidden, batch.speaker)
         mask = length_mask(batch.token_lengths, batch.tokens.shape[1])
         log_durations, spread = self.duration(encoded, mask)
-        true_prosody = measure_prosody(batch.mel, batch.durations, self.mel_config)
+        if true_prosody is None:
+            true_prosody = measure_prosody(batch.mel, batch.durations, self.mel_config)
         said = encoded + self.prosody_projection(true_prosody)
         steps = batch.mel.shape[1] // self.reduction
         context = upsample(said, batch.durations, spread, mask, steps, self.reduction)
         return Symbols(context, log_durations, self.prosody(encoded, mask), true_prosody)
-
-    @torch.no_grad()
-    def durations(self, encoded: Tensor, mask: Tensor, pace: float = 1.0) -> Tensor:
-        """Predicted durations in whole frames `(B, N)`; `pace` 2 speaks twice as fast. At least one frame in all."""
-        log_durations, _ = self.duration(encoded, mask)
-        exact = (log_durations.float().expm1().clamp(min=0.0) / pace) * mask
-        # Rounding the running total keeps the length of the sentence, not of each symbol, nearest to the prediction.
-        edges = exact.cumsum(1).round()
-        whole = torch.diff(edges, dim=1, prepend=edges.new_zeros(len(edges), 1))
-        whole[:, 0] += edges[:, -1] < 1
-        return whole.long()
 
     @torch.no_grad()
     def generate(
@@ -228,10 +236,10 @@ class AcousticModel(nn.Module):
             tokens[None], torch.tensor([len(tokens)], device=device), torch.tensor([speaker], device=device)
         )
         mask = torch.ones(1, len(tokens), dtype=torch.bool, device=device)
-        whole = self.durations(encoded, mask, manner.pace) if durations is None else durations[None]
+        log_durations, spread = self.duration(encoded, mask)
+        whole = whole_frames(log_durations, mask, manner.pace) if durations is None else durations[None]
         frames = int(whole.sum())
         steps = -(-frames // self.reduction)
-        _, spread = self.duration(encoded, mask)
         if prosody is None:
             heard = change_prosody(self.prosody(encoded, mask), manner.pitch, manner.intonation)
         else:
