@@ -11,11 +11,12 @@ from torch import Tensor
 
 from tts_meta.audio import write_wav
 from tts_meta.audio.io import Waveform
-from tts_meta.config import BaseConfig, PretrainConfig, parse_config
+from tts_meta.config import BaseConfig, LightConfig, MelConfig, PitchConfig, PretrainConfig, parse_config
 from tts_meta.corpus import Batch, Example, Manifest, Utterance, collate
 from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.base import Base
 from tts_meta.models.hifigan import HifiGanConfig
+from tts_meta.models.light import LightGenerator
 from tts_meta.text import SymbolTable
 from tts_meta.text.phonemizer import PHONEMIZERS
 
@@ -78,6 +79,14 @@ def tiny_base(seed: int = 0, reduction: int = 3) -> Base:
     for model in (base.aligner, base.acoustic):
         model.eval().requires_grad_(False)
     return base
+
+
+def tiny_light(seed: int = 0) -> LightGenerator:
+    """An untrained light vocoder, a few channels wide, in evaluation mode."""
+    pitch = PitchConfig(bins=16, channels=8, layers=1)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return LightGenerator(LightConfig(channels=16, layers=1, pitch=pitch), MelConfig()).eval()
 
 
 def random_example(base: Base, phonemes: str, seed: int, speaker: str = "ann") -> Example:

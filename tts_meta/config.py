@@ -146,6 +146,45 @@ class BaseConfig(Section):
     acoustic: AcousticConfig = AcousticConfig()
 
 
+class PitchConfig(Section):
+    """F0 and voicing of mel frames, inside the light vocoder (`models/light.py`)."""
+
+    low: float = 60.0
+    """Lowest F0, Hz."""
+    high: float = 500.0
+    """Highest F0, Hz."""
+    bins: int = 128
+    """Classes of F0 between them, evenly spaced in the logarithm."""
+    channels: int = 128
+    """Width of its blocks."""
+    layers: int = 4
+    """ConvNeXt blocks."""
+    kernel: int = 7
+    """Frames each block sees."""
+    expansion: int = 3
+    """How much wider a block is inside."""
+
+
+class LightConfig(Section):
+    """The light vocoder (`models/light.py`)."""
+
+    channels: int = 384
+    """Width of its blocks."""
+    layers: int = 6
+    """ConvNeXt blocks."""
+    kernel: int = 7
+    """Frames each block sees."""
+    expansion: int = 3
+    """How much wider a block is inside."""
+    window: int = 512
+    """Samples of the window in which sources are filtered."""
+    subframes: int = 2
+    """Filters for each mel frame: hop / subframes samples from one to the next."""
+    voiced_noise_db: float = 0.0
+    """Change of the noise of voiced frames when it speaks, dB."""
+    pitch: PitchConfig = PitchConfig()
+
+
 class OptimiserConfig(Section):
     """AdamW with linear warm-up and cosine decay."""
 
@@ -161,6 +200,8 @@ class OptimiserConfig(Section):
     """Steps of linear warm-up."""
     weight_decay: float = 0.01
     """Decoupled weight decay (Loshchilov and Hutter 2019), not on biases and norms."""
+    betas: tuple[float, float] = (0.9, 0.98)
+    """Decays of the moments of the gradient."""
     clip: float = 1.0
     """Largest gradient norm."""
 
@@ -212,6 +253,70 @@ class PretrainConfig(Section):
         "Where did you put the keys, and who has them now?",
     ]
     """Fixed sentences spoken into TensorBoard."""
+    hours: float = 0.0
+    """Stop, with a checkpoint, after so many hours in this process; 0 means no limit."""
+
+
+class DiscriminatorConfig(Section):
+    """What tells spoken from made sound while the light vocoder is trained (`train/discriminator.py`)."""
+
+    windows: list[int] = [2048, 1024, 512, 256, 128]
+    """Samples of the windows of the transforms that it sees, a network for each."""
+    channels: int = 32
+    """Width of its convolutions."""
+
+
+class VocoderTrainConfig(Section):
+    """`tts-meta train-vocoder`: pitch predictor, generator by spectra, against discriminators, on predicted mels."""
+
+    manifest: Path
+    """Manifest of the corpus (JSONL)."""
+    splits: list[str] = ["train"]
+    """Which of its splits to train on."""
+    held_back: list[str] = []
+    """Speakers of those splits kept for validation and tuning; never trained on."""
+    output: Path
+    """Folder of the run: checkpoints and TensorBoard logs."""
+    base: Path | None = None
+    """Base whose mels the last stage trains on, and whose audio settings all do; none: the shipped one."""
+    vocoder: LightConfig = LightConfig()
+    discriminator: DiscriminatorConfig = DiscriminatorConfig()
+    pitch: OptimiserConfig
+    """Of the stage that trains the pitch predictor, by Praat's F0."""
+    spectral: OptimiserConfig
+    """Of the stage that trains by the spectral energy distance alone."""
+    adversarial: OptimiserConfig
+    """Of the stage that adds discriminators."""
+    finetune: OptimiserConfig
+    """Of the stage that goes on with mels that the acoustic model predicts; 0 steps leave it out."""
+    adversarial_weight: float = 0.3
+    """Weight of the discriminators beside the spectral energy distance."""
+    predicted: float = Field(default=0.5, ge=0, le=1)
+    """Part of the crops of the last stage whose mels are predicted."""
+    crop_frames: int = Field(default=72, gt=16)
+    """Mel frames of the crops trained on."""
+    piece_seconds: float = 2.5
+    """Recordings are cut at pauses into pieces at least so long before the acoustic model predicts their mels."""
+    pause_seconds: float = 0.1
+    """Shortest pause that may be cut at."""
+    ema: float = 0.999
+    """Decay of the moving average of the weights that is evaluated and shipped; 0 switches it off."""
+    device: str = "cpu"
+    """`cpu` or `cuda`."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """`bfloat16` computes matrix products in bfloat16 under autocast."""
+    threads: int = 0
+    """CPU threads of each process; 0 leaves torch's own choice."""
+    workers: int = Field(default=2, gt=0)
+    """Threads of each process that read recordings and put batches together ahead of the training."""
+    seed: int = 0
+    """Seeds weights, crops and noise."""
+    log_every: int = Field(default=20, gt=0)
+    """Steps from one line of scalars to the next."""
+    save_every: int = Field(default=300, gt=0)
+    """Steps from one checkpoint to the next."""
+    sample_every: int = Field(default=1000, gt=0)
+    """Steps from one validation with sounds to the next."""
     hours: float = 0.0
     """Stop, with a checkpoint, after so many hours in this process; 0 means no limit."""
 

@@ -76,12 +76,16 @@ class FeatureCache:
 
     def compute(self, audio: str | Path) -> Tensor:
         """Log-mel `(T, M)` float32 of a recording, without the cache."""
+        return self.sound(audio)[1]
+
+    def sound(self, audio: str | Path) -> tuple[Waveform, Tensor]:
+        """What a recording's log-mel is made of, `(S,)` float32, and the log-mel `(T, M)`, without the cache."""
         waveform = prepare_waveform(read_audio(audio, self.config.mel.sample_rate), self.config, str(audio))
         if len(waveform) < self.config.mel.n_fft:
             raise TtsMetaError(f"{audio}: too short to hold a word; leave it out")
         with torch.inference_mode():
             mel = self._mel_spec(torch.from_numpy(waveform)[None])[0]
-        return mel.clone()
+        return waveform, mel.clone()
 
 
 def _levels_db(samples: Waveform) -> Waveform:

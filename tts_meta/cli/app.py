@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tts_meta.cli import benchmark, clone, demo, evaluate, inspect, meta_train, prepare, pretrain, speak
+from tts_meta.cli import benchmark, clone, demo, evaluate, inspect, meta_train, prepare, pretrain, speak, train_vocoder
 
 app = typer.Typer(
     name="tts-meta",
@@ -25,6 +25,7 @@ VERBS = (
     evaluate.evaluate,
     prepare.prepare,
     pretrain.pretrain,
+    train_vocoder.train_vocoder,
     meta_train.meta_train,
     benchmark.benchmark,
 )

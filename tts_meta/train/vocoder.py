@@ -1,0 +1,359 @@
+"""Training of the light vocoder: recordings, pitch predictor, generator by spectra, against discriminators, and on the
+mels that the acoustic model predicts.
+
+Every stage resumes: recordings, labels and predicted mels lie in the output folder, and so does each training's state.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional as F
+
+from tts_meta.audio import FeatureCache
+from tts_meta.config import MelConfig, OptimiserConfig, VocoderTrainConfig
+from tts_meta.corpus import Manifest, bucket_batches, collate, hold_back_named
+from tts_meta.errors import TtsMetaError
+from tts_meta.files import atomic_file, restore_folder, write_tensors
+from tts_meta.models.base import Base, load_base
+from tts_meta.models.light import LightGenerator, Pitch, PitchPredictor
+from tts_meta.models.light_vocoder import Light, save_light
+from tts_meta.report.tensorboard import Log
+from tts_meta.train.data import align_examples
+from tts_meta.train.discriminator import Discriminator, adversarial_loss, discriminator_loss
+from tts_meta.train.distributed import agree, is_first, processes, wait
+from tts_meta.train.fit import FitSettings, fit
+from tts_meta.train.pieces import Pieces
+from tts_meta.train.run import claim_folder
+from tts_meta.train.sound import Crops, CropStream, Sound, write_sound
+from tts_meta.train.spectral import distance, energy_distance, spectra
+from tts_meta.train.store import Durations, Store, write_store
+
+_KEPT_EVERY = 80
+"""One utterance in so many is kept for validation."""
+_EDGE_FRAMES = 4
+"""Frames at both ends of a crop that no loss hears: their surroundings are cut off."""
+_LEVEL_CHANGE, _MEL_NOISE = 0.3, 0.15
+"""Standard deviations of what is added to log-mels in the training of the pitch predictor."""
+_FRAMES_AT_ONCE = 8000
+"""Frames of a batch of pieces whose mels are predicted."""
+_STAGES = ("spectral", "adversarial", "finetune")
+
+Loss = Callable[[Crops, int], tuple[Tensor, dict[str, Tensor]]]
+
+
+def train_vocoder(config: VocoderTrainConfig) -> Path:
+    """Train a light vocoder as `config` says and return its folder, `config.output / "vocoder"`.
+
+    Called again with the same configuration it goes on where it was stopped. The vocoder as it is after the stage
+    `spectral`, `adversarial` or `finetune` lies in the folder of that name. Raises TtsMetaError for a folder that holds
+    another run.
+    """
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    deadline = time.monotonic() + config.hours * 3600 if config.hours else float("inf")
+    with processes(config.device) as rank:
+        console = Console(stderr=True, quiet=rank > 0)
+        if rank == 0:
+            fixed = {"hours": 0.0, "threads": 0, "workers": 2, "device": "cpu"}
+            claim_folder(config.output, config.model_copy(update=fixed))
+        manifest = Manifest.load(config.manifest).of_split(*config.splits)
+        manifest, held = hold_back_named(manifest, config.held_back)
+        base = load_base(config.base)
+        torch.manual_seed(config.seed)
+        generator = LightGenerator(config.vocoder, base.config.audio.mel)
+        discriminator = Discriminator(config.discriminator)
+        run = _Run(config, base, manifest, console, deadline)
+        console.print(f"{len(run.store)} utterances; {len(held)} utterances held back")
+        run.train_pitch(generator.pitch)
+        pitch = run.predict_pitch(generator.pitch)
+        for stage in _STAGES:
+            run.train_generator(stage, generator, discriminator, pitch)
+        folder = config.output / "vocoder"
+        if rank == 0:
+            save_light(generator, folder, run.state())
+        wait()
+        return folder
+
+
+class _Run:
+    """What the stages of a run share: its utterances, and where each writes."""
+
+    def __init__(
+        self, config: VocoderTrainConfig, base: Base, manifest: Manifest, console: Console, deadline: float
+    ) -> None:
+        self.config, self.base, self.console, self.deadline = config, base, console, deadline
+        self.mel_config: MelConfig = base.config.audio.mel
+        self.store, self.sound = self._utterances(manifest)
+        self.mels: NDArray[np.float16] = np.memmap(
+            config.output / "utterances" / "mel.float16", np.float16, "r"
+        ).reshape(-1, self.mel_config.n_mels)
+        numbers = np.arange(len(self.store))
+        self.kept, self.trained_on = numbers[::_KEPT_EVERY], np.delete(numbers, numbers[::_KEPT_EVERY])
+
+    def state(self) -> dict[str, object]:
+        """What is told of the training beside the weights."""
+        stages = {stage: getattr(self.config, stage).steps for stage in ("pitch", *_STAGES)}
+        return {"corpus": str(self.config.manifest), "utterances": len(self.store), "steps": stages}
+
+    def train_pitch(self, predictor: PitchPredictor) -> None:
+        """Train the pitch predictor by Praat's F0; the finished one lies in `pitch.safetensors`, read ever after."""
+        finished = self.config.output / "pitch.safetensors"
+        f0, low = self.sound.f0, self.config.vocoder.pitch.low
+        labels = np.stack([np.log(np.maximum(f0, low)), f0 > 0], 1).astype(np.float32)
+        self._train("pitch", predictor, _pitch_loss(predictor), self._stream(self.config.pitch, labels), finished)
+
+    def predict_pitch(self, predictor: PitchPredictor) -> NDArray[np.float32]:
+        """What the predictor says of all recordings, `(F, 2)`: what the generator is trained on."""
+        path = self.config.output / "pitch.npy"
+        if is_first() and not path.exists():
+            predictor.to(self.config.device)
+            said = []
+            with torch.inference_mode():
+                for n in track(range(len(self.store)), "pitch of recordings", console=self.console):
+                    example = self.store[n]
+                    pitch = predictor(example.mel[None].to(self.config.device))
+                    said.append(torch.stack([pitch.log_f0[0], pitch.voiced[0]], 1).cpu().numpy())
+            with atomic_file(path) as temporary, open(temporary, "wb") as file:
+                np.save(file, np.concatenate(said))
+            predictor.cpu()
+        wait()
+        return np.load(path)
+
+    def train_generator(
+        self, stage: str, generator: LightGenerator, discriminator: Discriminator, pitch: NDArray[np.float32]
+    ) -> None:
+        """One stage; the generator and discriminator are left as it ends, and the vocoder is written to its folder."""
+        optimiser: OptimiserConfig = getattr(self.config, stage)
+        if not optimiser.steps:
+            return
+        generator.pitch.requires_grad_(False)
+        finished = self.config.output / stage / "players.safetensors"
+        other = (*self._predicted(), self.config.predicted) if stage == "finetune" else None
+        stream = self._stream(optimiser, pitch, other)
+        players = nn.ModuleDict({"generator": generator.net})
+        if stage == "spectral":
+            loss = spectral_objective(generator)
+        else:
+            players["discriminator"] = discriminator
+            loss = adversarial_objective(generator, discriminator, self.config.adversarial_weight)
+        sample = self._sampler(generator, pitch)
+
+        def save() -> None:
+            save_light(generator, self.config.output / stage / "vocoder", self.state() | {"stage": stage})
+
+        self._train(stage, players, loss, stream, finished, generator, sample, save)
+
+    def _utterances(self, manifest: Manifest) -> tuple[Store, Sound]:
+        config = self.config
+        folder, sound = config.output / "utterances", config.output / "sound"
+        if is_first():
+            restore_folder(folder)
+            restore_folder(sound)
+            if not (folder.exists() and sound.exists()):
+                cache = FeatureCache(config.output / "no_cache", self.base.config.audio)
+                loaded = write_sound(sound, manifest, self.base, cache, config.workers)
+                write_store(folder, track(loaded, "recordings", len(manifest), console=self.console))
+        wait()
+        store = Store(folder)
+        if store.ids != [utterance.id for utterance in manifest]:
+            raise TtsMetaError(f"{config.output} holds a run on other utterances; choose another output folder")
+        return store, Sound(sound, store, self.mel_config.hop)
+
+    def _predicted(self) -> tuple[NDArray[np.bool_], NDArray[np.float16]]:
+        """Which utterances have mels that the acoustic model predicts, teacher-forced and sharpened, and those mels."""
+        output, base, store = self.config.output, self.base, self.store
+        path, durations_path = output / "predicted.float16", output / "durations.safetensors"
+        if is_first() and not durations_path.exists():
+            numbers = {name: number for number, name in enumerate(store.ids)}
+            aligned = align_examples(store, base, output / "left_out.jsonl")
+            told = track(aligned, "alignment", len(store), console=self.console)
+            Durations.of(store, ((numbers[example.id], example.durations) for example in told)).save(durations_path)
+        wait()
+        durations = Durations.load(durations_path)
+        if is_first() and not path.exists():
+            frame = self.mel_config.frame_seconds
+            shortest, pause = round(self.config.piece_seconds / frame), max(1, round(self.config.pause_seconds / frame))
+            pieces = Pieces.cut(store, durations, base.silent, shortest, pause)
+            said = base.mark_pauses(torch.from_numpy(store.tokens.astype(np.int16)), torch.from_numpy(durations.frames))
+            mels = predict_mels(base, store, pieces.with_tokens(said.numpy()), self.config.device, self.console)
+            with atomic_file(path) as temporary:
+                mels.tofile(temporary)
+        wait()
+        known = durations.known & np.isin(np.array(store.speakers), np.array(base.speakers))
+        return known, np.memmap(path, np.float16, "r").reshape(-1, self.mel_config.n_mels)
+
+    def _stream(
+        self,
+        optimiser: OptimiserConfig,
+        pitch: NDArray[np.float32],
+        other: tuple[NDArray[np.bool_], NDArray[np.float16], float] | None = None,
+    ) -> CropStream:
+        config = self.config
+        return CropStream(
+            self.store,
+            self.sound,
+            self.mels,
+            pitch,
+            self.trained_on,
+            config.crop_frames,
+            optimiser.frames_per_batch,
+            config.seed,
+            config.workers,
+            other,
+        )
+
+    def _train(
+        self,
+        stage: str,
+        model: nn.Module,
+        loss: Loss,
+        stream: CropStream,
+        finished: Path,
+        beside: nn.Module | None = None,
+        sample: Callable[[Log, int], None] = lambda log, step: None,
+        save: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Fit a stage that is not finished, or read what it left.
+
+        `beside` is a module that its loss also runs; `save` writes what came of it, also where the time was up.
+        """
+        config, optimiser = self.config, getattr(self.config, stage)
+        modules = [module for module in (model, beside) if module is not None]
+        if not agree(finished.exists()):
+            settings = FitSettings(
+                optimiser=optimiser,
+                ema=config.ema,
+                device=config.device,
+                precision=config.precision,
+                log_every=config.log_every,
+                save_every=config.save_every,
+                sample_every=config.sample_every,
+                deadline=self.deadline,
+            )
+            for module in modules:
+                module.to(config.device)
+            steps = fit(stage, model, loss, stream, settings, config.output / stage, self.mel_config, sample)
+            if is_first():
+                save()
+            wait()
+            if steps < optimiser.steps:
+                raise TtsMetaError(f"the time is up in the stage {stage}; run the same command again to go on")
+            if is_first():
+                with atomic_file(finished) as temporary:
+                    write_tensors(temporary, {name: value.cpu() for name, value in model.state_dict().items()})
+            wait()
+            for module in modules:
+                module.cpu()
+        model.load_state_dict(safetensors.torch.load_file(finished))
+        model.eval()
+
+    def _sampler(self, generator: LightGenerator, pitch: NDArray[np.float32]) -> Callable[[Log, int], None]:
+        """Logs how far the kept utterances are as spoken anew, and the first as a sound."""
+        longest = 8 * self.mel_config.sample_rate // self.mel_config.hop
+
+        def sample(log: Log, step: int) -> None:
+            light, distances = Light(generator), []
+            starts = np.cumsum(self.store.frames) - self.store.frames
+            for n in self.kept[:20]:
+                begin, frames = int(starts[n]), min(longest, int(self.store.frames[n]))
+                mel = torch.from_numpy(np.array(self.mels[begin : begin + frames])).float()
+                made = light(mel[None].to(self.config.device)).cpu()
+                real = torch.from_numpy(self.sound.samples(begin, begin + frames) / np.float32(32767))[None]
+                distances.append(distance(spectra(real), spectra(made)))
+                if n == self.kept[0]:
+                    log.mel("validation/mel", mel, step)
+                    log.audio("validation/real", real[0], self.mel_config.sample_rate, step)
+                    log.audio("validation/made", made[0], self.mel_config.sample_rate, step)
+            log.scalar("validation/distance", torch.stack(distances).mean(), step)
+
+        return sample
+
+
+def predict_mels(base: Base, store: Store, pieces: Pieces, device: str, console: Console) -> NDArray[np.float16]:
+    """Log-mels `(F, M)` of all frames of a store that the acoustic model predicts for aligned pieces; 0 elsewhere.
+
+    Each piece is spoken with the true durations, prosody and last frames, and sharpened as when the model speaks.
+    """
+    model = base.acoustic.to(device)
+    starts = np.cumsum(store.frames) - store.frames
+    mels = np.zeros((int(store.frames.sum()), model.n_mels), np.float16)
+    speakers = {name: number for number, name in enumerate(base.speakers)}
+    speakers |= {name: -1 for name in store.speakers if name not in speakers}
+    batches = bucket_batches(pieces.frames.tolist(), _FRAMES_AT_ONCE, 0, 0)
+    for places in track(batches, "predicted mels", console=console):
+        batch = collate([pieces[place] for place in places], speakers, model.reduction).to(device)
+        with torch.inference_mode():
+            said = model(batch).mel
+        for row, place in enumerate(places):
+            number, begin, end = (int(pieces.table[place, column]) for column in (0, 6, 7))
+            mel = model.postfilter(said[row, : end - begin])
+            mels[starts[number] + begin : starts[number] + end] = mel.cpu().numpy()
+    model.cpu()
+    return mels
+
+
+def _pitch_loss(predictor: PitchPredictor) -> Loss:
+    """Cross-entropy of bins around the true F0 where voiced, and of voicing, for mels of other levels and noisier."""
+
+    def loss(crops: Crops, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        levels = _LEVEL_CHANGE * torch.randn(len(crops.mel), 1, 1, device=crops.mel.device)
+        noise = _MEL_NOISE * torch.randn(len(crops.mel), 1, 1, device=crops.mel.device)
+        scores, voiced = predictor.logits(crops.mel + levels + noise * torch.randn_like(crops.mel))
+        width = predictor.centres[1] - predictor.centres[0]
+        near = (predictor.centres - crops.log_f0.unsqueeze(-1)) / width
+        target = (-0.5 * near.square()).softmax(-1)
+        frames = -(target * scores.log_softmax(-1)).sum(-1) * crops.voiced
+        bins = frames.sum() / crops.voiced.sum().clamp(min=1)
+        voicing = F.binary_cross_entropy_with_logits(voiced, crops.voiced)
+        return (bins + voicing) * crops.share, {"bins": bins, "voicing": voicing}
+
+    return loss
+
+
+def _make(generator: LightGenerator, crops: Crops, makings: int) -> tuple[Tensor, list[Tensor]]:
+    """The real sound of crops and several independent makings, each `(B, S)`, the edges left out."""
+    pitch = Pitch(crops.log_f0, crops.voiced)
+    filters = generator.filters(crops.mel, pitch)
+    excitation, _ = generator.excite(pitch, torch.rand(len(crops.mel), device=crops.mel.device))
+    harmonics = generator.harmonics(filters, excitation)
+    edge = _EDGE_FRAMES * generator.mel_config.hop
+    made = [
+        generator.inverse(harmonics + generator.breath(filters, excitation, torch.randn_like(crops.samples)))
+        for _ in range(makings)
+    ]
+    return crops.samples[:, edge:-edge], [samples[:, edge:-edge] for samples in made]
+
+
+def spectral_objective(generator: LightGenerator) -> Loss:
+    def loss(crops: Crops, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        real, made = _make(generator, crops, 2)
+        value = energy_distance(spectra(real), *map(spectra, made))
+        return value * crops.share, {"energy_distance": value}
+
+    return loss
+
+
+def adversarial_objective(generator: LightGenerator, discriminator: Discriminator, weight: float) -> Loss:
+    """Both players' losses in one sum: neither has a gradient by the other's."""
+
+    def loss(crops: Crops, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        real, made = _make(generator, crops, 2)
+        value = energy_distance(spectra(real), *map(spectra, made))
+        judge = {name: parameter.detach() for name, parameter in discriminator.named_parameters()}
+        fooled = adversarial_loss(functional_call(discriminator, judge, (made[0],)))
+        told = discriminator_loss(discriminator(torch.cat([real, made[0].detach()])))
+        scalars = {"energy_distance": value, "adversarial": fooled, "discriminator": told}
+        return (value + weight * fooled + told) * crops.share, scalars
+
+    return loss
