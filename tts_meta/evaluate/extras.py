@@ -17,7 +17,8 @@ def require(*modules: str) -> None:
     """Raise TtsMetaError if one of the modules of the extra `eval` is not installed. Imports nothing."""
     missing = [name for name in modules if importlib.util.find_spec(name) is None]
     if missing:
-        raise TtsMetaError(f'scoring needs {" and ".join(missing)}; install with: pip install "tts_meta[eval]"')
+        extra = "pesq" if missing == ["pesq"] else "eval"  # one of its own: installing it takes a C compiler
+        raise TtsMetaError(f'scoring needs {" and ".join(missing)}; install with: pip install "tts_meta[{extra}]"')
 
 
 def load_extra(module: str) -> ModuleType:

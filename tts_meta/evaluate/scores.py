@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tts_meta.errors import TtsMetaError, UsageError
-from tts_meta.evaluate import distance, quality, similarity, variance, words
+from tts_meta.evaluate import distance, fidelity, quality, similarity, variance, words
 from tts_meta.evaluate.extras import require
 from tts_meta.evaluate.metric import Column, Judge, Measure, Metric, Sample, Settings
 from tts_meta.evaluate.speaker_encoder import Embedding
@@ -21,6 +21,8 @@ METRICS: dict[str, Metric] = {
     "distillmos": quality.DISTILLMOS,
     "dnsmos": quality.DNSMOS,
     "distance": distance.METRIC,
+    "pesq": fidelity.PESQ,
+    "stoi": fidelity.STOI,
     "variance": variance.METRIC,
 }
 
