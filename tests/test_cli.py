@@ -72,7 +72,8 @@ def test_help_and_version_load_nothing_heavy() -> None:
     [
         (["sing"], "No such command 'sing'"),
         (["speak", "base", "a", "-o", "a.wav", "--loud"], "No such option: --loud"),
-        (["speak", "base", "a"], "Missing option '-o'"),
+        (["speak", "base", "a"], "no output; give one with -o OUT.wav, or --stream"),
+        (["speak", "base", "a", "--stream", "-o", "a.wav"], "without -o"),
         (["clone", "-o", "a.voice.safetensors"], "Missing argument 'AUDIO"),
         (["clone", "a.wav", "-o", "a.safetensors"], "must be named NAME.voice.safetensors"),
         (["clone", "a.wav", "-o", "a.voice.safetensors", "--steps", "-1"], "--steps"),
@@ -221,6 +222,17 @@ def test_a_dash_writes_the_wav_to_stdout(capfdbinary, place: Path) -> None:
     captured = capfdbinary.readouterr()
     samples, rate = soundfile.read(io.BytesIO(captured.out))
     assert rate == RATE and len(samples) > 500 and captured.err == b""
+
+
+def test_a_stream_is_the_same_samples_without_a_header(capfdbinary, place: Path) -> None:
+    arguments = ["speak", "base", "abc. de.", "--base", str(place / "base"), "--vocoder", "griffin-lim"]
+    assert main([*arguments, "-o", "-"]) == 0
+    samples, _ = soundfile.read(io.BytesIO(capfdbinary.readouterr().out), dtype="int16")
+    assert main([*arguments, "--stream"]) == 0
+    captured = capfdbinary.readouterr()
+    streamed = np.frombuffer(captured.out, "<i2")
+    assert captured.err == b"" and len(streamed) == len(samples)
+    assert np.abs(streamed.astype(int) - samples).max() <= 1
 
 
 def test_phonemes_pace_and_speaker_change_what_is_spoken(say, place: Path, tmp_path: Path) -> None:

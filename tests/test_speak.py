@@ -8,16 +8,19 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from helpers import tiny_light
 
 from tts_meta.adapt import Voice
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.models.base import Base
 from tts_meta.models.griffin_lim import GriffinLim
+from tts_meta.models.light_vocoder import Light
 from tts_meta.models.manner import Manner
-from tts_meta.synth import Speech, speak, speak_text
+from tts_meta.synth import Speech, speak, speak_text, stream_text
 from tts_meta.synth.speak import SENTENCE_PAUSE
 
 TEXT = "Abc de fgh. Head bed,\n cab? Gab!"
+LONG = "Abc de fgh head bed cab gab abc de fgh head bed cab gab abc de fgh. Gab!"
 SENTENCES = ["Abc de fgh.", "Head bed, cab?", "Gab!"]
 
 
@@ -51,6 +54,15 @@ def test_samples_fit_the_frames_and_full_scale(base: Base, vocoder: GriffinLim) 
     assert speech.samples.dtype == np.float32 and np.abs(speech.samples).max() <= 1
     assert len(speech.samples) == vocoder.hop * len(speech.mels[0])
     assert speech.mels[0].shape[1] == 80 and speech.notice == "metallic"
+
+
+@pytest.mark.parametrize("light", [False, True])
+def test_a_stream_says_what_the_whole_does(base: Base, vocoder: GriffinLim, light: bool) -> None:
+    voices = Light(tiny_light()) if light else vocoder
+    whole = speak_text(base, base.acoustic, voices, LONG).samples
+    parts = [*stream_text(base, base.acoustic, voices, LONG)]
+    np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-4)
+    assert len(parts) > 3 if light else len(parts) == 3
 
 
 def test_the_shortest_sentence_there_can_be_is_spoken(base: Base, vocoder: GriffinLim) -> None:

@@ -88,6 +88,11 @@ def check_is_file(path: Path) -> None:
         raise TtsMetaError(f"{path}: empty; copy or record it again")
 
 
+def pcm_bytes(samples: Waveform) -> bytes:
+    """Float samples `(S,)` in [-1, 1] as 16-bit little-endian integers without a header; louder ones are clipped."""
+    return np.round(np.clip(samples, -1.0, 1.0) * 32767).astype("<i2").tobytes()
+
+
 def wav_bytes(samples: Waveform, rate: int) -> bytes:
     """Float samples `(S,)` in [-1, 1] as a 16-bit WAV file's content; louder ones are clipped."""
     content = io.BytesIO()

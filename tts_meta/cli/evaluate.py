@@ -27,7 +27,7 @@ def evaluate(
     sentences: Annotated[int, typer.Option(min=1, help="Score at most so many, the first of the manifest.")] = 10,
     metric: Annotated[list[str], typer.Option(help="What to score by, repeatable; also dnsmos, distance.")] = METRICS,
     base: Annotated[Path | None, typer.Option(help="Folder of the base voice; the shipped one if not given.")] = None,
-    vocoder: Annotated[str | None, typer.Option(help="hifigan, griffin-lim, or the path of weights.")] = None,
+    vocoder: Annotated[str | None, typer.Option(help="light, hifigan, griffin-lim, or a path.")] = None,
     whisper: Annotated[str | None, typer.Option(help="Whisper model that listens, a name or a folder.")] = None,
     scores: Annotated[
         Path | None, typer.Option(metavar="SCORES.jsonl", help="Also write the scores of each sentence there.")

@@ -21,7 +21,7 @@ def inspect(
         typer.Argument(metavar="BASE_OR_VOICE", help="A voice file, a base's folder, or `base`.", show_default=False),
     ],
     vocoder: Annotated[
-        str | None, typer.Option(help="Vocoder listed with the base: hifigan, griffin-lim or a path.")
+        str | None, typer.Option(help="Vocoder listed with the base: light, hifigan, or a path.")
     ] = None,
     picture: Annotated[
         Path | None,
@@ -46,7 +46,6 @@ def inspect(
 def _inspect_base(folder: Path | None, vocoder_name: str | None, picture: Path | None, as_json: bool) -> None:
     from tts_meta.adapt import CloneSettings, adaptable, chosen_modules
     from tts_meta.models.base import load_base
-    from tts_meta.models.hifigan import HifiGan
     from tts_meta.models.partition import Partition
     from tts_meta.models.vocoder import load_vocoder
 
@@ -57,9 +56,7 @@ def _inspect_base(folder: Path | None, vocoder_name: str | None, picture: Path |
     adaptable_names = set(adaptable(base).names)
     adapted = set(chosen_modules(base, CloneSettings()).names)
     models = {"acoustic model": Partition.by_layer(base.acoustic).modules}
-    models["vocoder"] = (
-        Partition.by_layer(vocoder.generator, "vocoder.").modules if isinstance(vocoder, HifiGan) else ()
-    )
+    models["vocoder"] = () if vocoder.generator is None else Partition.by_layer(vocoder.generator, "vocoder.").modules
 
     def clones(module: Module) -> str:
         return "yes" if module.name in adapted else "can" if module.name in adaptable_names else ""

@@ -26,10 +26,16 @@ def speak(
     voice: Annotated[
         str, typer.Argument(metavar="VOICE", help="A voice file, or `base` for its mean voice.", show_default=False)
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT.wav", help="WAV to write; - is stdout.")],
     text: Annotated[
         list[str] | None, typer.Argument(metavar="TEXT", help="What to say; - reads stdin.", show_default=False)
     ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="OUT.wav", help="WAV to write; - is stdout.", show_default=False),
+    ] = None,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Write raw 16-bit PCM to stdout while it speaks, in place of -o.")
+    ] = False,
     file: Annotated[Path | None, typer.Option(help="File of text to say.")] = None,
     phonemes: Annotated[
         bool, typer.Option("--phonemes", help="The text is phonemes, a sentence each argument or line.")
@@ -50,7 +56,7 @@ def speak(
     speaker: Annotated[
         str | None, typer.Option(help="Training speaker of the base to speak as, with VOICE `base`.")
     ] = None,
-    vocoder: Annotated[str | None, typer.Option(help="hifigan, griffin-lim, or the path of weights.")] = None,
+    vocoder: Annotated[str | None, typer.Option(help="light, hifigan, griffin-lim, or a path.")] = None,
     timings: Annotated[
         bool, typer.Option("--timings", help="Print seconds per stage and the real-time factor.")
     ] = False,
@@ -62,22 +68,27 @@ def speak(
     \b
     tts-meta speak alice.voice.safetensors "Good morning." -o morning.wav
     cat chapter.txt | tts-meta speak base - -o chapter.wav --timings
+    tts-meta speak base "Good morning." --stream | aplay -f S16_LE -r 22050
     """
+    if stream and (output is not None or as_json or timings or sys.stdout.isatty()):
+        raise UsageError("--stream writes samples to stdout: send that to a player, without -o, --json or --timings")
+    if output is None and not stream:
+        raise UsageError("no output; give one with -o OUT.wav, or --stream")
     to_stdout = output == STANDARD
     if to_stdout and (as_json or sys.stdout.isatty()):
         raise UsageError("-o - writes the WAV to stdout: send that to a file or program, without --json")
-    if not to_stdout:
+    if output is not None and not to_stdout:
         check_output(output, ".wav", force)
     if speaker is not None and voice != "base":
         raise UsageError("--speaker names a training speaker of the base: use it with VOICE `base`")
     words = _text(text or [], file, "\n" if phonemes else " ")
 
     watch = Stopwatch(STARTED)
-    from tts_meta.audio.io import wav_bytes, write_wav
+    from tts_meta.audio.io import pcm_bytes, wav_bytes, write_wav
     from tts_meta.models.base import load_base
     from tts_meta.models.manner import Manner
     from tts_meta.models.vocoder import load_vocoder
-    from tts_meta.synth import speak_text
+    from tts_meta.synth import speak_text, stream_text
 
     watch.add("start", watch.total)
     manner = Manner(pace, pitch, intonation, variation, sharpness, seed)
@@ -89,6 +100,14 @@ def speak(
         sounds = load_vocoder(vocoder)
     with watch.stage("load phonemizer"):
         _ = phonemes or loaded.phonemizer
+    if output is None:
+        parts = stream_text(loaded, model, sounds, words, phonemes=phonemes, speaker=index, manner=manner)
+        for samples in parts:
+            sys.stdout.buffer.write(pcm_bytes(samples))
+            sys.stdout.buffer.flush()
+        if sounds.notice:
+            tell(sounds.notice)
+        return
     with progress_bar("speaking") as bar:
         speech = speak_text(
             loaded,

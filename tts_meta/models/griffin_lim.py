@@ -22,6 +22,7 @@ class GriffinLim:
     """
 
     name = "griffin-lim"
+    generator = None
 
     def __init__(
         self, config: MelConfig | None = None, iterations: int = 60, seed: int = 0, notice: str | None = None

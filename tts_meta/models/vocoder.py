@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.models.griffin_lim import GriffinLim
@@ -23,13 +23,17 @@ class Vocoder(Protocol):
     """Turns log-mels (B, T, M), natural logarithm, into samples (B, T * hop) in [-1, 1] at `sample_rate` Hz.
 
     Frame t covers the samples from t * hop on. No gradients; float32 on the vocoder's device. A mel of another shape
-    raises TtsMetaError. `notice`, unless None, is a line about the sound that the user should see beside the output.
+    raises TtsMetaError. `notice`, unless None, is a line about the sound that the user should see beside the output;
+    `generator` is what it has learned, or None.
     """
 
     name: str
     sample_rate: int
     hop: int
     notice: str | None
+
+    @property
+    def generator(self) -> nn.Module | None: ...
 
     def __call__(self, mel: Tensor) -> Tensor: ...
 

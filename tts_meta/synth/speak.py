@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,11 +16,14 @@ from tts_meta.audio.io import Waveform, write_wav
 from tts_meta.errors import TtsMetaError
 from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.base import Base, load_base
+from tts_meta.models.light_vocoder import Light
 from tts_meta.models.manner import PLAIN, Manner
 from tts_meta.models.vocoder import Vocoder, load_vocoder
 
 SENTENCE_PAUSE = 0.25
 """Seconds of silence between sentences."""
+_CHUNK = 64
+"""Mel frames that a streaming vocoder is given at a time."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +64,7 @@ def speak_text(
     """
     timings = {"text": 0.0, "acoustic": 0.0, "vocoder": 0.0}
     began = time.perf_counter()
-    sentences = [line for line in text.splitlines() if line.strip()] if phonemes else base.phonemizer.sentences(text)
-    tokens = [base.symbols.encode(s if phonemes else base.phonemizer.phonemize(s), s) for s in _spoken(sentences, text)]
+    tokens = [_encode(base, sentence, phonemes) for sentence in _sentences(base, text, phonemes)]
     timings["text"] = time.perf_counter() - began
 
     rate = vocoder.sample_rate
@@ -72,8 +74,7 @@ def speak_text(
     with torch.inference_mode():
         for number, sentence in enumerate(tokens):
             began = time.perf_counter()
-            # Each sentence draws its own variation.
-            mel = model.generate(sentence, speaker, manner=dataclasses.replace(manner, seed=manner.seed + number))
+            mel = model.generate(sentence, speaker, manner=_manner_of(manner, number))
             timings["acoustic"] += time.perf_counter() - began
             began = time.perf_counter()
             samples = vocoder(mel[None])[0]
@@ -82,6 +83,31 @@ def speak_text(
             mels.append(mel)
             report(number + 1, len(tokens))
     return Speech(np.concatenate(parts), rate, mels, timings, vocoder.notice)
+
+
+def stream_text(
+    base: Base,
+    model: AcousticModel,
+    vocoder: Vocoder,
+    text: str,
+    *,
+    phonemes: bool = False,
+    speaker: int = -1,
+    manner: Manner = PLAIN,
+) -> Iterator[Waveform]:
+    """Yield the samples of `speak_text` as they come, `(S,)` each: a sentence's mel is predicted, then made sound.
+
+    The light vocoder gives a sentence in chunks of under a second, others give it whole. Arguments and errors are those
+    of `speak_text`; a sentence that cannot be read is an error when its turn comes.
+    """
+    for number, sentence in enumerate(_sentences(base, text, phonemes)):
+        if number:
+            yield np.zeros(round(SENTENCE_PAUSE * vocoder.sample_rate), np.float32)
+        tokens = _encode(base, sentence, phonemes)
+        mel = model.generate(tokens, speaker, manner=_manner_of(manner, number))
+        made = vocoder.stream(mel.split(_CHUNK)) if isinstance(vocoder, Light) else vocoder(mel[None])
+        for samples in made:
+            yield samples.float().cpu().numpy()
 
 
 def speak(
@@ -108,8 +134,18 @@ def speak(
     return speak_text(loaded, model, load_vocoder(vocoder), text, phonemes=phonemes, manner=manner)
 
 
-def _spoken(sentences: list[str], text: str) -> list[str]:
+def _manner_of(manner: Manner, number: int) -> Manner:
+    """Each sentence draws its own variation."""
+    return dataclasses.replace(manner, seed=manner.seed + number)
+
+
+def _encode(base: Base, sentence: str, phonemes: bool) -> torch.Tensor:
+    return base.symbols.encode(sentence if phonemes else base.phonemizer.phonemize(sentence), sentence)
+
+
+def _sentences(base: Base, text: str, phonemes: bool) -> list[str]:
     """Sentences that hold a letter or digit; a lone `...` between sentences is a pause, not a fault."""
+    sentences = [line for line in text.splitlines() if line.strip()] if phonemes else base.phonemizer.sentences(text)
     spoken = [sentence for sentence in sentences if any(character.isalnum() for character in sentence)]
     if not spoken:
         shown = " ".join(text.split())[:60]
