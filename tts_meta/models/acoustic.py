@@ -19,7 +19,6 @@ from tts_meta.config import AcousticConfig, MelConfig
 from tts_meta.corpus import Batch
 from tts_meta.models.layers import (
     Decoder,
-    DecoderState,
     DurationPredictor,
     Encoder,
     Postnet,
@@ -246,14 +245,7 @@ class AcousticModel(nn.Module):
             heard = prosody[None]
         said = encoded + self.prosody_projection(torch.where((whole > 0).unsqueeze(-1), heard, 0.0))
         context = upsample(said, whole, spread, mask, steps, self.reduction)
-        state: DecoderState | None = None
-        previous = context.new_zeros(1, self.n_mels)
-        emitted = []
-        for step in range(steps):
-            group, state = self.decoder.step(context[:, step], previous, state, manner.variation, generator)
-            emitted.append(group)
-            previous = group[:, -1]
-        before = torch.cat(emitted, 1)  # (1, steps * R, M)
+        before = self.decoder.generate(context, manner.variation, generator)  # (1, steps * R, M)
         after = before + self.postnet(before, length_mask(whole.sum(1), before.shape[1]))
         return self.postfilter(self._to_log_mel(after)[0, :frames], manner.sharpness)
 

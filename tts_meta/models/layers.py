@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +11,6 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from tts_meta.config import DecoderConfig, EncoderConfig, PostnetConfig, PredictorConfig
-
-DecoderState = list[tuple[Tensor, Tensor]]
 
 
 def length_mask(lengths: Tensor, size: int) -> Tensor:
@@ -111,8 +110,8 @@ def upsample(encoded: Tensor, durations: Tensor, spread: Tensor, mask: Tensor, s
 class Decoder(nn.Module):
     """Autoregressive decoder: context `(B, T/R, D)` and the frame before each step to frames `(B, T, M)`.
 
-    `forward` is teacher-forced and runs each LSTM layer over all steps at once; `step` emits R frames from cached
-    state. Both compute the same function.
+    `forward` is teacher-forced and runs each LSTM layer over all steps at once; `generate` feeds back its own frames.
+    Both compute the same function.
     """
 
     def __init__(self, config: DecoderConfig, context: int, n_mels: int) -> None:
@@ -134,23 +133,36 @@ class Decoder(nn.Module):
         frames = self.output(torch.cat([hidden, context.to(hidden.dtype)], -1))
         return frames.reshape(batch, steps * self.reduction, self.n_mels)
 
-    def step(
-        self,
-        context: Tensor,
-        previous: Tensor,
-        state: DecoderState | None,
-        dropout: float = 0.0,
-        generator: torch.Generator | None = None,
-    ) -> tuple[Tensor, DecoderState]:
-        """One step: context `(B, D)`, last frame `(B, M)` and state to frames `(B, R, M)` and the next state."""
-        hidden = torch.cat([self._prenet(previous, dropout, generator), context], -1).unsqueeze(1)
-        new_state: DecoderState = []
-        for number, lstm in enumerate(self.lstms):
-            out, cell = lstm(hidden, None if state is None else state[number])
-            new_state.append(cell)
-            hidden = out if number == 0 else hidden + out
-        frames = self.output(torch.cat([hidden.squeeze(1), context], -1))
-        return frames.reshape(len(context), self.reduction, self.n_mels), new_state
+    def generate(self, context: Tensor, dropout: float = 0.0, generator: torch.Generator | None = None) -> Tensor:
+        """Frames `(B, T, M)` of context `(B, T/R, D)`, R a step; `dropout` is that of the prenet.
+
+        What the context says to a layer is computed for all steps at once, so that a step multiplies by the weights of
+        what changes from step to step, and by nothing else.
+        """
+        batch, steps = context.shape[:2]
+        layers = [cast(nn.LSTM, lstm).all_weights[0] for lstm in self.lstms]
+        biases = [one + other for *_, one, other in layers]
+        width, size = layers[0][0].shape[1] - context.shape[2], layers[0][1].shape[1]  # of the prenet, of the LSTMs
+        told = F.linear(context, layers[0][0][:, width:], biases[0])
+        told_output = F.linear(context, self.output.weight[:, size:], self.output.bias)
+        weights = [torch.cat([into[:, :width] if n == 0 else into, own], 1) for n, (into, own, *_) in enumerate(layers)]
+        output = self.output.weight[:, :size].T
+        outs = [context.new_zeros(batch, size) for _ in layers]
+        cells = [context.new_zeros(batch, size) for _ in layers]
+        previous, emitted = context.new_zeros(batch, self.n_mels), []
+        for step in range(steps):
+            hidden = self._prenet(previous, dropout, generator)
+            for number, weight in enumerate(weights):
+                bias = told[:, step] if number == 0 else biases[number]
+                gates = torch.addmm(bias, torch.cat([hidden, outs[number]], 1), weight.T)
+                enter, forget, new, leave = gates.chunk(4, 1)
+                cells[number] = forget.sigmoid() * cells[number] + enter.sigmoid() * new.tanh()
+                outs[number] = leave.sigmoid() * cells[number].tanh()
+                hidden = outs[number] if number == 0 else hidden + outs[number]
+            group = torch.addmm(told_output[:, step], hidden, output)
+            emitted.append(group)
+            previous = group[:, -self.n_mels :]
+        return torch.stack(emitted, 1).reshape(batch, steps * self.reduction, self.n_mels)
 
     def _prenet(self, hidden: Tensor, dropout: float, generator: torch.Generator | None = None) -> Tensor:
         for layer in self.prenet:
