@@ -12,9 +12,9 @@ from faults import error_line
 from helpers import tiny_light
 from torch import Tensor
 
-from tts_meta.config import LightConfig, MelConfig
+from tts_meta.config import MelConfig
 from tts_meta.errors import TtsMetaError
-from tts_meta.models.light import LightGenerator, Pitch
+from tts_meta.models.light import Pitch
 from tts_meta.models.light_vocoder import Light, load_light, save_light
 from tts_meta.models.partition import Partition
 from tts_meta.models.vocoder import load_vocoder
@@ -94,19 +94,6 @@ def test_a_stream_shorter_than_its_reach_comes_at_the_end() -> None:
     (only,) = light.stream([mel[0, :2], mel[0, 2:]])
     torch.testing.assert_close(only, light(mel)[0], atol=1e-4, rtol=0)
     assert not list(light.stream([])) and light(mel[:, :0]).shape == (1, 0)
-
-
-def test_quieter_breath_takes_noise_from_voiced_frames_only() -> None:
-    config = LightConfig(channels=16, layers=1, voiced_noise_db=-20, pitch=tiny_light().config.pitch)
-    generator = tiny_light()
-    quiet = LightGenerator(config, MEL)
-    quiet.load_state_dict(generator.state_dict())
-    mel = random_mel(60)
-    one, other = Light(generator), Light(quiet)
-    for voiced, factor in ((1.0, 0.1), (0.0, 1.0)):
-        pitch = steady(100, 60, voiced)
-        torch.testing.assert_close(other.breath_gain(pitch), torch.full((1, 120, 1), factor))
-    assert not torch.allclose(one(mel), other(mel), atol=1e-3)
 
 
 def test_it_has_one_module_a_layer() -> None:

@@ -180,8 +180,6 @@ class LightConfig(Section):
     """Samples of the window in which sources are filtered."""
     subframes: int = 2
     """Filters for each mel frame: hop / subframes samples from one to the next."""
-    voiced_noise_db: float = 0.0
-    """Change of the noise of voiced frames when it speaks, dB."""
     pitch: PitchConfig = PitchConfig()
 
 
@@ -286,11 +284,13 @@ class VocoderTrainConfig(Section):
     spectral: OptimiserConfig
     """Of the stage that trains by the spectral energy distance alone."""
     adversarial: OptimiserConfig
-    """Of the stage that adds discriminators."""
+    """Of the stage that adds discriminators, which then stay; 0 steps leave it and them out."""
     finetune: OptimiserConfig
-    """Of the stage that goes on with mels that the acoustic model predicts; 0 steps leave it out."""
+    """Of the last stage, which makes the sound purer and hears the acoustic model's mels; 0 steps leave it out."""
     adversarial_weight: float = 0.3
     """Weight of the discriminators beside the spectral energy distance."""
+    repulsion: float = Field(default=0.2, ge=0, le=1)
+    """Weight, in the last stage, of the distance between two makings: 1 gives noise as in speech, less gives less."""
     predicted: float = Field(default=0.5, ge=0, le=1)
     """Part of the crops of the last stage whose mels are predicted."""
     crop_frames: int = Field(default=72, gt=16)

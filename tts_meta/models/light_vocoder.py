@@ -142,11 +142,6 @@ class Light:
         for samples in self._render(mel[None].to(self.generator.window) for mel in mels):
             yield samples[0]
 
-    def breath_gain(self, pitch: Pitch) -> Tensor:
-        """Factor of the noise of each subframe, `(B, T * subframes, 1)`: as the configuration says where voiced."""
-        config = self.generator.config
-        return (10 ** (config.voiced_noise_db / 20 * pitch.voiced)).repeat_interleave(config.subframes, 1)[..., None]
-
     def _render(self, mels: Iterable[Tensor]) -> Iterator[Tensor]:
         """Samples `(B, S)` of frames `(B, T, M)`, behind them by the frames that a sample depends on."""
         heard: _Heard | None = None
@@ -175,8 +170,7 @@ class Light:
         filters = generator.filters(heard.mel, pitch)
         excitation, ends = generator.excite(pitch, heard.phase, known_at=min(1, first))
         noise = self._noise(first, heard.mel.shape[1]).to(heard.mel.device).expand(len(heard.mel), -1)
-        breath = self.breath_gain(pitch) * generator.breath(filters, excitation, noise)
-        spectrum = generator.harmonics(filters, excitation) + breath
+        spectrum = generator.harmonics(filters, excitation) + generator.breath(filters, excitation, noise)
         samples = generator.inverse(spectrum)[:, (done - first) * hop : (end - first) * hop].clamp(-1, 1)
 
         after = max(first, end - generator.reach)

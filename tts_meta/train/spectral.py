@@ -36,10 +36,11 @@ def distance(one: Spectra, other: Spectra) -> Tensor:
     return torch.stack(parts).mean()
 
 
-def energy_distance(real: Spectra, one: Spectra, other: Spectra) -> Tensor:
+def energy_distance(real: Spectra, one: Spectra, other: Spectra, repulsion: float = 1.0) -> Tensor:
     """Spectral energy distance of two independent makings to the real one (Gritsenko et al. 2020, arXiv 2008.01160).
 
-    d(real, one) + d(real, other) - d(one, other): least where what is made spreads as what is real does. A plain
-    distance would be least at the median of all noises that fit, which is not noise.
+    d(real, one) + d(real, other) - repulsion * d(one, other). With a repulsion of 1 it is least where what is made
+    spreads as what is real does. A plain distance, half of a repulsion of 0, would be least at the median of all noises
+    that fit, which is not noise.
     """
-    return distance(real, one) + distance(real, other) - distance(one, other)
+    return distance(real, one) + distance(real, other) - repulsion * distance(one, other)

@@ -139,14 +139,16 @@ class _Run:
             return
         generator.pitch.requires_grad_(False)
         finished = self.config.output / stage / "players.safetensors"
-        other = (*self._predicted(), self.config.predicted) if stage == "finetune" else None
+        last, config = stage == "finetune", self.config
+        other = (*self._predicted(), config.predicted) if last and config.predicted else None
         stream = self._stream(optimiser, pitch, other)
         players = nn.ModuleDict({"generator": generator.net})
-        if stage == "spectral":
-            loss = spectral_objective(generator)
+        repulsion = config.repulsion if last else 1.0
+        if stage == "spectral" or not config.adversarial.steps:
+            loss = spectral_objective(generator, repulsion)
         else:
             players["discriminator"] = discriminator
-            loss = adversarial_objective(generator, discriminator, self.config.adversarial_weight)
+            loss = adversarial_objective(generator, discriminator, config.adversarial_weight, repulsion)
         sample = self._sampler(generator, pitch)
 
         def save() -> None:
@@ -335,21 +337,25 @@ def _make(generator: LightGenerator, crops: Crops, makings: int) -> tuple[Tensor
     return crops.samples[:, edge:-edge], [samples[:, edge:-edge] for samples in made]
 
 
-def spectral_objective(generator: LightGenerator) -> Loss:
+def spectral_objective(generator: LightGenerator, repulsion: float = 1.0) -> Loss:
+    """The energy distance of two makings to the real sound, one process's share of it where several have a part."""
+
     def loss(crops: Crops, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         real, made = _make(generator, crops, 2)
-        value = energy_distance(spectra(real), *map(spectra, made))
+        value = energy_distance(spectra(real), *map(spectra, made), repulsion=repulsion)
         return value * crops.share, {"energy_distance": value}
 
     return loss
 
 
-def adversarial_objective(generator: LightGenerator, discriminator: Discriminator, weight: float) -> Loss:
+def adversarial_objective(
+    generator: LightGenerator, discriminator: Discriminator, weight: float, repulsion: float = 1.0
+) -> Loss:
     """Both players' losses in one sum: neither has a gradient by the other's."""
 
     def loss(crops: Crops, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         real, made = _make(generator, crops, 2)
-        value = energy_distance(spectra(real), *map(spectra, made))
+        value = energy_distance(spectra(real), *map(spectra, made), repulsion=repulsion)
         judge = {name: parameter.detach() for name, parameter in discriminator.named_parameters()}
         fooled = adversarial_loss(functional_call(discriminator, judge, (made[0],)))
         told = discriminator_loss(discriminator(torch.cat([real, made[0].detach()])))
