@@ -1,0 +1,157 @@
+"""How fast is speaking, beside others? A process for each row, one after the other, two threads each.
+
+python -m recipes.librispeech_mini.speed [ROW]...      a few minutes on an idle machine; a table
+
+Of a short, a medium and a long sentence, when all is warm: the real-time factor, seconds from text to the last sample
+over the seconds of speech; and seconds to the first samples (those that cannot stream give them with the last). Also
+seconds from the start of the program until it could speak, and the most memory it held. hibari-tts is a dependency;
+`piper` needs `pip install piper-tts` and a voice, PIPER_VOICE=VOICE.onnx; `speechbrain` is its Tacotron 2 and HiFi-GAN
+with random weights, for about as many mel frames as ours give, and needs `pip install speechbrain`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from statistics import median
+
+import numpy as np
+
+from recipes.bench import markdown
+from tts_meta.audio.io import Waveform
+
+THREADS, REPEATS = 2, 5
+SENTENCES = {
+    "short": "Good morning.",
+    "medium": "The quick brown fox jumps over the lazy dog.",
+    "long": "When the sunlight strikes raindrops in the air, they act as a prism and form a rainbow, which is a "
+    "division of white light into many beautiful colors that take the shape of a long round arch.",
+}
+Speaker = Callable[[str], Iterable[Waveform]]
+"""Yields samples as they come."""
+
+
+def ours(vocoder: str) -> tuple[Speaker, int]:
+    """The shipped base by one of our vocoders."""
+    import torch
+
+    from tts_meta.models.base import load_base
+    from tts_meta.models.vocoder import load_vocoder
+    from tts_meta.synth import stream_text
+
+    torch.set_num_threads(THREADS)
+    base, sounds = load_base(), load_vocoder(vocoder)
+    _ = base.phonemizer
+    return lambda text: stream_text(base, base.acoustic, sounds, text), sounds.sample_rate
+
+
+def hibari() -> tuple[Speaker, int]:
+    """hibari-tts in its own voice."""
+    from hibari import Hibari
+
+    speaker = Hibari(threads=THREADS)
+    return lambda text: [np.asarray(speaker(text))], speaker.sample_rate
+
+
+def piper() -> tuple[Speaker, int]:
+    """A Piper voice."""
+    import onnxruntime
+    from piper import PiperVoice  # pyright: ignore[reportMissingImports]
+
+    options, create = onnxruntime.SessionOptions(), onnxruntime.InferenceSession
+    options.intra_op_num_threads = THREADS
+    onnxruntime.InferenceSession = lambda path, sess_options=None, **given: create(path, options, **given)
+    voice = PiperVoice.load(os.environ["PIPER_VOICE"])
+    return lambda text: (chunk.audio_float_array for chunk in voice.synthesize(text)), voice.config.sample_rate
+
+
+def speechbrain() -> tuple[Speaker, int]:
+    """SpeechBrain's layers with random weights: the time is that of trained ones for as many frames."""
+    import torch
+    from speechbrain.lobes.models.HifiGAN import HifiganGenerator  # pyright: ignore[reportMissingImports]
+    from speechbrain.lobes.models.Tacotron2 import Tacotron2  # pyright: ignore[reportMissingImports]
+
+    torch.set_num_threads(THREADS)
+    tacotron = Tacotron2(gate_threshold=1.1).eval()
+    sizes = dict(
+        resblock_type="1",
+        resblock_dilation_sizes=[[1, 3, 5]] * 3,
+        resblock_kernel_sizes=[3, 7, 11],
+        upsample_kernel_sizes=[16, 16, 4, 4],
+        upsample_initial_channel=512,
+        upsample_factors=[8, 8, 2, 2],
+    )
+    generator = HifiganGenerator(80, 1, **sizes).eval()
+
+    def speak(text: str) -> Iterable[Waveform]:
+        symbols = torch.randint(1, 100, (1, len(text)))
+        tacotron.decoder.max_decoder_steps = 6 * len(text)  # about the frames of ours
+        with torch.inference_mode():
+            mel, *_ = tacotron.infer(symbols, torch.tensor([len(text)]))
+            return [generator(mel)[0, 0].numpy()]
+
+    return speak, 22050
+
+
+ROWS: dict[str, Callable[[], tuple[Speaker, int]]] = {
+    "light": lambda: ours("light"),
+    "hifigan": lambda: ours("hifigan"),
+    "griffin-lim": lambda: ours("griffin-lim"),
+    "hibari-tts": hibari,
+    "piper": piper,
+    "speechbrain": speechbrain,
+}
+
+
+def measure(row: str, began: float) -> dict[str, float]:
+    """Of this process, which began at a value of `time.time`: what a row of the table shows."""
+    speak, rate = ROWS[row]()
+    found = {"start": time.time() - began}
+    for name, text in SENTENCES.items():
+        list(speak(text))
+        factors, firsts = [], []
+        for _ in range(REPEATS):
+            asked, first, samples = time.perf_counter(), 0.0, 0
+            for part in speak(text):
+                first = first or time.perf_counter() - asked
+                samples += len(part)
+            factors.append((time.perf_counter() - asked) * rate / samples)
+            firsts.append(first)
+        found[f"{name} factor"], found[f"{name} first"] = median(factors), median(firsts)
+    found["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    return found
+
+
+def main(rows: Iterable[str]) -> None:
+    """Measure each row in a process of its own, and print the table."""
+    lines = []
+    for row in rows:
+        command = [sys.executable, "-m", "recipes.librispeech_mini.speed", "--one", row, str(time.time())]
+        threads = {"OMP_NUM_THREADS": str(THREADS)}
+        done = subprocess.run(command, capture_output=True, text=True, env=os.environ | threads, check=False)
+        if done.returncode:
+            print(f"{row}: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+            continue
+        found = json.loads(done.stdout.splitlines()[-1])
+        shown = [f"{found[f'{name} factor']:.3f}" for name in SENTENCES]
+        shown += [f"{found[f'{name} first']:.2f}" for name in SENTENCES]
+        lines.append([row, *shown, f"{found['start']:.1f}", f"{found['memory']:,.0f}"])
+    heads = [f"{what}, {name}" for what in ("real-time factor", "first audio, s") for name in SENTENCES]
+    print(markdown(["", *heads, "start-up, s", "memory, MiB"], lines))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("rows", nargs="*", help=f"of {', '.join(ROWS)}; all if not given")
+    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        print(json.dumps(measure(arguments.one[0], float(arguments.one[1]))))
+    else:
+        main(arguments.rows or list(ROWS))
