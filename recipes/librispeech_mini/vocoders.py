@@ -1,10 +1,10 @@
 """Vocoders beside each other: copies of recordings, and what the base says, by each of them.
 
-python -m recipes.librispeech_mini.vocoders [--vocoder NAME_OR_PATH]...      half an hour on one core; two tables
+python -m recipes.librispeech_mini.vocoders [PART]... [--vocoder NAME_OR_PATH]...      an hour on one core; two tables
 
 Copies: ten sentences of each `eval` speaker, recording -> mel -> vocoder. Said: ten training speakers of the base say
-two sentences each of the held-back ones, the very same mels for every vocoder. The tables, the scores and a page to
-listen to go to `runs/librispeech_mini/vocoders`.
+two sentences each of the held-back ones, the very same mels for every vocoder. `held-back`: copies of the speakers held
+back, to choose settings by. Tables, scores and a page to listen to go to `runs/librispeech_mini/vocoders`.
 """
 
 from __future__ import annotations
@@ -66,23 +66,20 @@ def said(vocoders: Iterable[str], config: CloningBenchmark) -> list[Spoken]:
     return spoken
 
 
+PARTS = {
+    "copies": ("score.yaml", copies),
+    "held-back": ("tune.yaml", copies),
+    "said": ("voices.yaml", said, "score_on=2"),
+}
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", help="of copies, said, held-back; the first two if not given")
     parser.add_argument("--vocoder", action="append", help="as `speak --vocoder`; the known ones if not given")
-    parser.add_argument("--held-back", action="store_true", help="copies of the speakers held back, for tuning")
     arguments = parser.parse_args()
-    names = arguments.vocoder or VOCODERS
-    metrics = f"metrics=[{', '.join(METRICS)}]"
-    cache = f"cache={RUNS / 'scores'}"
-    if arguments.held_back:
-        tuned = load_config(RECIPES / "tune.yaml", CloningBenchmark, (metrics, cache))
-        table = write_cloning_report(
-            RUNS / "held_back", copies(names, tuned), load_base().config.audio.mel, "Copies, speakers held back"
-        )
-        print(table)
-    else:
-        config = load_config(RECIPES / "score.yaml", CloningBenchmark, (metrics, cache))
-        mel = load_base().config.audio.mel
-        print(write_cloning_report(RUNS / "copies", copies(names, config), mel, "Copies of recordings"))
-        config = load_config(RECIPES / "voices.yaml", CloningBenchmark, (metrics, cache, "score_on=2"))
-        print(write_cloning_report(RUNS / "said", said(names, config), mel, "Said by the base"))
+    mel_config, shared = load_base().config.audio.mel, (f"metrics=[{', '.join(METRICS)}]", f"cache={RUNS / 'scores'}")
+    for part in arguments.parts or ("copies", "said"):
+        name, score, *changes = PARTS[part]
+        config = load_config(RECIPES / name, CloningBenchmark, (*shared, *changes))
+        print(write_cloning_report(RUNS / part, score(arguments.vocoder or VOCODERS, config), mel_config, part))

