@@ -4,7 +4,8 @@ python -m recipes.librispeech_mini.vocoders [PART]... [--vocoder NAME_OR_PATH]..
 
 Copies: ten sentences of each `eval` speaker, recording -> mel -> vocoder. Said: ten training speakers of the base say
 two sentences each of the held-back ones, the very same mels for every vocoder. `held-back`: copies of the speakers held
-back, to choose settings by. Tables, scores and a page to listen to go to `runs/librispeech_mini/vocoders`.
+back, to choose settings by. `band`: what is made of the band above 8 kHz, of which mels say nothing. Tables, scores and
+a page to listen to go to `runs/librispeech_mini/vocoders`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,11 @@ import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
+import torch
+
+from recipes.bench import markdown
+from tts_meta.audio import MelSpec, prepare_waveform, read_audio
 from tts_meta.config import load_config
 from tts_meta.corpus import Manifest
 from tts_meta.evaluate import Scorer, Settings
@@ -25,6 +31,8 @@ from tts_meta.report.cloning import write_cloning_report
 
 RECIPES, RUNS = Path("recipes/librispeech_mini"), Path("runs/librispeech_mini/vocoders")
 METRICS = ("pesq", "stoi", "distance", "distillmos", "dnsmos", "words", "similarity")
+_SPEECH_BAND = 8500.0
+"""Above it a recording made at 16 kHz holds nothing but what resampling leaves, Hz."""
 VOCODERS = ("hifigan", "light", "griffin-lim")
 
 
@@ -66,6 +74,22 @@ def said(vocoders: Iterable[str], config: CloningBenchmark) -> list[Spoken]:
     return spoken
 
 
+def band_above(vocoders: Iterable[str], config: CloningBenchmark) -> list[list[str]]:
+    """What the recordings and their copies hold above 8 kHz, dB of the whole, by speaker."""
+    base = load_base()
+    mel_spec, rate = MelSpec(base.config.audio.mel), base.config.audio.mel.sample_rate
+    systems = {REAL: None, **{name: load_vocoder(name) for name in vocoders}}
+    shown: dict[str, list[str]] = {name: [name] for name in systems}
+    for _, its in choose_sentences(Manifest.load(config.manifest), config).values():
+        real = [prepare_waveform(read_audio(u.audio, rate), base.config.audio) for u in its]
+        for name, vocoder in systems.items():
+            said = [x if vocoder is None else vocoder(mel_spec(torch.from_numpy(x)[None]))[0].numpy() for x in real]
+            power = np.mean([np.abs(np.fft.rfft(x[:rate] * np.hanning(rate))) ** 2 for x in said], axis=0)
+            above = np.fft.rfftfreq(rate, 1 / rate) > _SPEECH_BAND
+            shown[name].append(f"{10 * np.log10(power[above].sum() / power.sum() + 1e-12):.0f}")
+    return list(shown.values())
+
+
 PARTS = {
     "copies": ("score.yaml", copies),
     "held-back": ("tune.yaml", copies),
@@ -75,11 +99,15 @@ PARTS = {
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", help="of copies, said, held-back; the first two if not given")
+    parser.add_argument("parts", nargs="*", help="of copies, said, band, held-back; all but the last if not given")
     parser.add_argument("--vocoder", action="append", help="as `speak --vocoder`; the known ones if not given")
     arguments = parser.parse_args()
     mel_config, shared = load_base().config.audio.mel, (f"metrics=[{', '.join(METRICS)}]", f"cache={RUNS / 'scores'}")
-    for part in arguments.parts or ("copies", "said"):
+    for part in arguments.parts or ("copies", "said", "band"):
+        if part == "band":
+            tuned = load_config(RECIPES / "tune.yaml", CloningBenchmark)
+            print(markdown(["above 8.5 kHz, dB", *tuned.speakers], band_above(arguments.vocoder or VOCODERS, tuned)))
+            continue
         name, score, *changes = PARTS[part]
         config = load_config(RECIPES / name, CloningBenchmark, (*shared, *changes))
         print(write_cloning_report(RUNS / part, score(arguments.vocoder or VOCODERS, config), mel_config, part))
