@@ -12,6 +12,7 @@ from faults import error_line
 from helpers import tiny_light
 from torch import Tensor
 
+from tts_meta.audio import MelSpec
 from tts_meta.config import MelConfig
 from tts_meta.errors import TtsMetaError
 from tts_meta.models.light import Pitch
@@ -94,6 +95,24 @@ def test_a_stream_shorter_than_its_reach_comes_at_the_end() -> None:
     (only,) = light.stream([mel[0, :2], mel[0, 2:]])
     torch.testing.assert_close(only, light(mel)[0], atol=1e-4, rtol=0)
     assert not list(light.stream([])) and light(mel[:, :0]).shape == (1, 0)
+
+
+def test_the_shipped_one_says_what_a_mel_tells() -> None:
+    time = torch.arange(2 * MEL.sample_rate) / MEL.sample_rate
+    f0 = 140 + 40 * torch.sin(4 * time)
+    phase = 2 * torch.pi * torch.cumsum(f0.double() / MEL.sample_rate, 0)
+    tone = torch.stack([torch.sin(k * phase) / k for k in range(1, 50)]).sum(0).float()
+    samples = (0.15 * tone * (0.3 + torch.sin(7 * time).square()))[None]
+    spectrogram = MelSpec(MEL)
+    mel = spectrogram(samples)
+    light = load_vocoder("light")
+    said = light(mel)
+    assert isinstance(light, Light) and said.shape == (1, mel.shape[1] * MEL.hop)
+    loud = mel[:, 5:-5] > mel.max() - 5
+    assert float((spectrogram(said) - mel)[:, 5:-5][loud].abs().mean()) < 0.35
+    pitch, middles = light.generator.pitch(mel), (torch.arange(mel.shape[1]) * MEL.hop + MEL.hop // 2)
+    cents = 1200 * (pitch.log_f0[0, 5:-5] - f0[middles][5:-5].log()).abs() / math.log(2)
+    assert float(cents.median()) < 30 and float(pitch.voiced[0, 5:-5].mean()) > 0.9
 
 
 def test_it_has_one_module_a_layer() -> None:

@@ -76,16 +76,20 @@ class FeatureCache:
 
     def compute(self, audio: str | Path) -> Tensor:
         """Log-mel `(T, M)` float32 of a recording, without the cache."""
-        return self.sound(audio)[1]
+        return load_sound(audio, self.config, self._mel_spec)[1]
 
-    def sound(self, audio: str | Path) -> tuple[Waveform, Tensor]:
-        """What a recording's log-mel is made of, `(S,)` float32, and the log-mel `(T, M)`, without the cache."""
-        waveform = prepare_waveform(read_audio(audio, self.config.mel.sample_rate), self.config, str(audio))
-        if len(waveform) < self.config.mel.n_fft:
-            raise TtsMetaError(f"{audio}: too short to hold a word; leave it out")
-        with torch.inference_mode():
-            mel = self._mel_spec(torch.from_numpy(waveform)[None])[0]
-        return waveform, mel.clone()
+
+def load_sound(audio: str | Path, config: AudioConfig, mel_spec: MelSpec) -> tuple[Waveform, Tensor]:
+    """What models read of a recording: the prepared waveform `(S,)` and its log-mel `(T, M)`, float32.
+
+    Raises as `read_audio` and `prepare_waveform`, and where it is too short for a word.
+    """
+    waveform = prepare_waveform(read_audio(audio, config.mel.sample_rate), config, str(audio))
+    if len(waveform) < config.mel.n_fft:
+        raise TtsMetaError(f"{audio}: too short to hold a word; leave it out")
+    with torch.inference_mode():
+        mel = mel_spec(torch.from_numpy(waveform)[None])[0]
+    return waveform, mel.clone()
 
 
 def _levels_db(samples: Waveform) -> Waveform:

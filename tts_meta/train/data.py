@@ -7,6 +7,7 @@ import json
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from tts_meta.audio import FeatureCache
@@ -17,6 +18,7 @@ from tts_meta.models.base import Base
 from tts_meta.train.ahead import ahead
 from tts_meta.train.distributed import place
 from tts_meta.train.pieces import Pieces
+from tts_meta.train.store import Durations, Store
 
 _TOLERANCE = 1.5
 """Stricter than for new speakers: a doubtful sentence is no loss where there are thousands."""
@@ -55,6 +57,23 @@ def align_example(example: Example, base: Base) -> Example | str:
     if not base.aligner.matches(alignment.score, _TOLERANCE):
         return f"does not match its transcript (alignment score {alignment.score:.2f})"
     return dataclasses.replace(example, tokens=tokens, durations=alignment.durations)
+
+
+def cut_at_said_pauses(
+    store: Store, durations: Durations, base: Base, piece_seconds: float, pause_seconds: float
+) -> Pieces:
+    """Pieces of aligned utterances, of at least so many seconds, cut at pauses; 0 `piece_seconds` keeps them whole.
+
+    Their symbols are punctuated as they were said.
+    """
+    frame = base.config.audio.mel.frame_seconds
+    if piece_seconds:
+        shortest, pause = round(piece_seconds / frame), max(1, round(pause_seconds / frame))
+        pieces = Pieces.cut(store, durations, base.silent, shortest, pause)
+    else:
+        pieces = Pieces.whole(store, durations, np.flatnonzero(durations.known).tolist())
+    said = base.mark_pauses(torch.from_numpy(store.tokens.astype(np.int16)), torch.from_numpy(durations.frames))
+    return pieces.with_tokens(said.numpy())
 
 
 class BatchStream:

@@ -13,7 +13,7 @@ from typing import Protocol, Self, TypeVar
 import torch
 from torch import Tensor, nn
 
-from tts_meta.config import MelConfig, OptimiserConfig
+from tts_meta.config import MelConfig, OptimiserConfig, PretrainConfig, VocoderTrainConfig
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import restore_folder
 from tts_meta.report.tensorboard import Log, NullLog, RunLog
@@ -60,6 +60,14 @@ class FitSettings:
     save_every: int
     sample_every: int
     deadline: float
+
+    @classmethod
+    def of(
+        cls, config: PretrainConfig | VocoderTrainConfig, optimiser: OptimiserConfig, deadline: float
+    ) -> FitSettings:
+        """Those of one stage of a run."""
+        names = ("ema", "device", "precision", "log_every", "save_every", "sample_every")
+        return cls(optimiser=optimiser, deadline=deadline, **{name: getattr(config, name) for name in names})
 
 
 def fit(

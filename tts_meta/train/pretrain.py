@@ -33,7 +33,7 @@ from tts_meta.report.tensorboard import Log
 from tts_meta.text import SymbolTable, load_phonemizer
 from tts_meta.train.aligner import aligner_loss, symbol_log_prior
 from tts_meta.train.bootstrap import bootstrap_durations
-from tts_meta.train.data import BatchStream, align_examples, load_examples
+from tts_meta.train.data import BatchStream, align_examples, cut_at_said_pauses, load_examples
 from tts_meta.train.distributed import agree, is_first, processes, wait
 from tts_meta.train.fit import FitSettings, fit
 from tts_meta.train.pieces import Pieces
@@ -125,30 +125,11 @@ def _pieces(config: PretrainConfig, base: Base, store: Store, console: Console) 
             yield numbers[example.id], example.durations
 
     durations = _once(config.output / "durations.safetensors", store, aligned)
-    frame = config.base.audio.mel.frame_seconds
-    if config.piece_seconds:
-        shortest, pause = round(config.piece_seconds / frame), max(1, round(config.pause_seconds / frame))
-        pieces = Pieces.cut(store, durations, base.silent, shortest, pause)
-    else:
-        pieces = Pieces.whole(store, durations, np.flatnonzero(durations.known).tolist())
-    said = base.mark_pauses(torch.from_numpy(store.tokens.astype(np.int16)), torch.from_numpy(durations.frames))
-    pieces = pieces.with_tokens(said.numpy()).where(pieces.frames <= config.max_seconds / frame)
+    pieces = cut_at_said_pauses(store, durations, base, config.piece_seconds, config.pause_seconds)
+    pieces = pieces.where(pieces.frames <= config.max_seconds / config.base.audio.mel.frame_seconds)
     utterances = int(durations.known.sum())
     console.print(f"{utterances} utterances aligned; {len(pieces)} pieces of at most {config.max_seconds:.0f} s")
     return pieces
-
-
-def _settings(config: PretrainConfig, optimiser: OptimiserConfig, deadline: float) -> FitSettings:
-    return FitSettings(
-        optimiser=optimiser,
-        ema=config.ema,
-        device=config.device,
-        precision=config.precision,
-        log_every=config.log_every,
-        save_every=config.save_every,
-        sample_every=config.sample_every,
-        deadline=deadline,
-    )
 
 
 def _stream(
@@ -207,7 +188,7 @@ def _fit_aligner(
     pair = torch.from_numpy(store.tokens[taught].astype(np.int64)), torch.from_numpy(durations.frames[taught])
     aligner.log_prior.copy_(symbol_log_prior([pair], len(base.symbols)))
     aligner.to(config.device)
-    settings, folder = _settings(config, config.aligner, deadline), config.output / part
+    settings, folder = FitSettings.of(config, config.aligner, deadline), config.output / part
     steps = fit(part, aligner, _aligner_loss(aligner), stream, settings, folder, config.base.audio.mel)
     aligner.cpu().eval()
     return steps == config.aligner.steps
@@ -287,7 +268,7 @@ def _train_acoustic(config: PretrainConfig, base: Base, pieces: Pieces, deadline
         model,
         acoustic_objective(model, config.log_every),
         stream,
-        _settings(config, config.acoustic, deadline),
+        FitSettings.of(config, config.acoustic, deadline),
         config.output / "acoustic",
         config.base.audio.mel,
         sample,

@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tts_meta.audio import FeatureCache
+from tts_meta.audio import MelSpec
+from tts_meta.audio.features import load_sound
 from tts_meta.audio.io import Waveform
 from tts_meta.audio.pitch import praat_frequency
 from tts_meta.corpus import Example, Manifest
@@ -29,15 +30,14 @@ from tts_meta.train.store import Store
 _FULL_SCALE = 32767
 
 
-def write_sound(
-    folder: Path, manifest: Manifest, base: Base, cache: FeatureCache, workers: int
-) -> Generator[Example, None, None]:
+def write_sound(folder: Path, manifest: Manifest, base: Base, workers: int) -> Generator[Example, None, None]:
     """Yield an example for each utterance, as `load_examples`, and write the folder when all were taken."""
     mel_config = base.config.audio.mel
+    mel_spec = MelSpec(mel_config)
 
     def load(number: int) -> tuple[Example, Waveform, Waveform]:
         utterance = manifest.utterances[number]
-        samples, mel = cache.sound(utterance.audio)
+        samples, mel = load_sound(utterance.audio, base.config.audio, mel_spec)
         tokens = base.encode(utterance.text, utterance.phonemes)
         f0 = praat_frequency(samples, mel_config)
         example = Example(utterance.id, utterance.speaker, tokens, torch.zeros_like(tokens), mel)
@@ -122,7 +122,7 @@ class CropStream:
         if not len(long):
             raise TtsMetaError(f"no utterance has {frames} frames; give longer recordings or a smaller crop_frames")
         self._numbers = long
-        self._starts = (np.cumsum(store.frames) - store.frames)[long]
+        self._starts = store.frame_starts[long]
         self._last_places = np.cumsum(store.frames[long] - frames + 1)
         self._crops = max(1, frames_per_batch // frames)
         self._an_epoch = max(1, int(store.frames[long].sum()) // (self._crops * frames))

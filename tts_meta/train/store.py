@@ -66,7 +66,8 @@ class Store(OnDisk):
     """The utterances of a folder that `write_store` wrote, as examples without durations.
 
     frames, symbols: how long each is, `(U,)`. tokens: the symbols of all, `(S,)`, those of utterance n from
-    `starts[n]` to `starts[n + 1]`. Raises TtsMetaError where a file is missing or damaged.
+    `starts[n]` to `starts[n + 1]`; its frames begin at `frame_starts[n]` of those of all. Raises TtsMetaError where a
+    file is missing or damaged.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -81,7 +82,7 @@ class Store(OnDisk):
                 raise ValueError(f"{self._mel.name} was cut short")
         except (OSError, ValueError, KeyError) as error:
             raise TtsMetaError(f"{folder}: damaged utterances ({error}); delete the folder to make it anew") from error
-        self._frame_starts, self.starts = ends.T
+        self.frame_starts, self.starts = ends.T
         self.frames, self.symbols = np.diff(ends, axis=0).T
 
     def __len__(self) -> int:
@@ -97,7 +98,7 @@ class Store(OnDisk):
         frames = np.empty((end - begin, self._bands), np.float16)
         # Read, not mapped: a page fault reads megabytes ahead, of which pieces drawn at random use nothing.
         with open(self._mel, "rb", buffering=0) as file:
-            file.seek((int(self._frame_starts[n]) + begin) * self._bands * 2)
+            file.seek((int(self.frame_starts[n]) + begin) * self._bands * 2)
             if file.readinto(frames.data) != frames.nbytes:
                 raise TtsMetaError(f"{self._mel}: cut short while it is read; delete its folder to make it anew")
         return torch.from_numpy(frames).float()

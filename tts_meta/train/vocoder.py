@@ -1,7 +1,8 @@
-"""Training of the light vocoder: recordings, pitch predictor, generator by spectra, against discriminators, and on the
-mels that the acoustic model predicts.
+"""Training of the light vocoder: recordings, pitch predictor, and the generator in up to three stages.
 
-Every stage resumes: recordings, labels and predicted mels lie in the output folder, and so does each training's state.
+By the spectral energy distance alone; against discriminators beside it; at last with less noise than speech has, and on
+mels that the acoustic model predicts. Every stage resumes: recordings, labels and predicted mels lie in the output
+folder, and so does each training's state.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from tts_meta.audio import FeatureCache
 from tts_meta.config import MelConfig, OptimiserConfig, VocoderTrainConfig
 from tts_meta.corpus import Manifest, bucket_batches, collate, hold_back_named
 from tts_meta.errors import TtsMetaError
@@ -29,7 +29,7 @@ from tts_meta.models.base import Base, load_base
 from tts_meta.models.light import LightGenerator, Pitch, PitchPredictor
 from tts_meta.models.light_vocoder import Light, save_light
 from tts_meta.report.tensorboard import Log
-from tts_meta.train.data import align_examples
+from tts_meta.train.data import align_examples, cut_at_said_pauses
 from tts_meta.train.discriminator import Discriminator, adversarial_loss, discriminator_loss
 from tts_meta.train.distributed import agree, is_first, processes, wait
 from tts_meta.train.fit import FitSettings, fit
@@ -149,7 +149,7 @@ class _Run:
         else:
             players["discriminator"] = discriminator
             loss = adversarial_objective(generator, discriminator, config.adversarial_weight, repulsion)
-        sample = self._sampler(generator, pitch)
+        sample = self._sampler(generator)
 
         def save() -> None:
             save_light(generator, self.config.output / stage / "vocoder", self.state() | {"stage": stage})
@@ -163,8 +163,7 @@ class _Run:
             restore_folder(folder)
             restore_folder(sound)
             if not (folder.exists() and sound.exists()):
-                cache = FeatureCache(config.output / "no_cache", self.base.config.audio)
-                loaded = write_sound(sound, manifest, self.base, cache, config.workers)
+                loaded = write_sound(sound, manifest, self.base, config.workers)
                 write_store(folder, track(loaded, "recordings", len(manifest), console=self.console))
         wait()
         store = Store(folder)
@@ -184,11 +183,8 @@ class _Run:
         wait()
         durations = Durations.load(durations_path)
         if is_first() and not path.exists():
-            frame = self.mel_config.frame_seconds
-            shortest, pause = round(self.config.piece_seconds / frame), max(1, round(self.config.pause_seconds / frame))
-            pieces = Pieces.cut(store, durations, base.silent, shortest, pause)
-            said = base.mark_pauses(torch.from_numpy(store.tokens.astype(np.int16)), torch.from_numpy(durations.frames))
-            mels = predict_mels(base, store, pieces.with_tokens(said.numpy()), self.config.device, self.console)
+            pieces = cut_at_said_pauses(store, durations, base, self.config.piece_seconds, self.config.pause_seconds)
+            mels = predict_mels(base, store, pieces, self.config.device, self.console)
             with atomic_file(path) as temporary:
                 mels.tofile(temporary)
         wait()
@@ -233,16 +229,7 @@ class _Run:
         config, optimiser = self.config, getattr(self.config, stage)
         modules = [module for module in (model, beside) if module is not None]
         if not agree(finished.exists()):
-            settings = FitSettings(
-                optimiser=optimiser,
-                ema=config.ema,
-                device=config.device,
-                precision=config.precision,
-                log_every=config.log_every,
-                save_every=config.save_every,
-                sample_every=config.sample_every,
-                deadline=self.deadline,
-            )
+            settings = FitSettings.of(config, optimiser, self.deadline)
             for module in modules:
                 module.to(config.device)
             steps = fit(stage, model, loss, stream, settings, config.output / stage, self.mel_config, sample)
@@ -260,15 +247,14 @@ class _Run:
         model.load_state_dict(safetensors.torch.load_file(finished))
         model.eval()
 
-    def _sampler(self, generator: LightGenerator, pitch: NDArray[np.float32]) -> Callable[[Log, int], None]:
+    def _sampler(self, generator: LightGenerator) -> Callable[[Log, int], None]:
         """Logs how far the kept utterances are as spoken anew, and the first as a sound."""
         longest = 8 * self.mel_config.sample_rate // self.mel_config.hop
 
         def sample(log: Log, step: int) -> None:
             light, distances = Light(generator), []
-            starts = np.cumsum(self.store.frames) - self.store.frames
             for n in self.kept[:20]:
-                begin, frames = int(starts[n]), min(longest, int(self.store.frames[n]))
+                begin, frames = int(self.store.frame_starts[n]), min(longest, int(self.store.frames[n]))
                 mel = torch.from_numpy(np.array(self.mels[begin : begin + frames])).float()
                 made = light(mel[None].to(self.config.device)).cpu()
                 real = torch.from_numpy(self.sound.samples(begin, begin + frames) / np.float32(32767))[None]
@@ -288,7 +274,7 @@ def predict_mels(base: Base, store: Store, pieces: Pieces, device: str, console:
     Each piece is spoken with the true durations, prosody and last frames, and sharpened as when the model speaks.
     """
     model = base.acoustic.to(device)
-    starts = np.cumsum(store.frames) - store.frames
+    starts = store.frame_starts
     mels = np.zeros((int(store.frames.sum()), model.n_mels), np.float16)
     speakers = {name: number for number, name in enumerate(base.speakers)}
     speakers |= {name: -1 for name in store.speakers if name not in speakers}
