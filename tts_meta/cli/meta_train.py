@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
 from tts_meta.cli.console import print_once
-from tts_meta.cli.faults import Stopped
+from tts_meta.cli.training import Changes, Recipe, stoppable
 
 
 def meta_train(
-    recipe: Annotated[
-        Path, typer.Argument(metavar="RECIPE.yaml", help="Whose sentences, and which learner.", show_default=False)
-    ],
-    changes: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a value of the recipe; repeatable.")
-    ] = None,
+    recipe: Recipe,
+    changes: Changes = None,
 ) -> None:
     """Learn which modules voices differ in.
 
@@ -31,7 +22,5 @@ def meta_train(
     from tts_meta.train.meta_train import meta_train as train
 
     config = load_config(recipe, MetaTrainConfig, changes or ())
-    try:
+    with stoppable():
         print_once(train(config))
-    except KeyboardInterrupt as error:
-        raise Stopped("stopped; run the same command again to go on from the last checkpoint") from error
