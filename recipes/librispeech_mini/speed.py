@@ -3,8 +3,8 @@
 python -m recipes.librispeech_mini.speed [ROW]...      a few minutes on an idle machine; a table
 
 Of a short, a medium and a long sentence, when all is warm: the real-time factor, seconds from text to the last sample
-over the seconds of speech; and seconds to the first samples (those that cannot stream give them with the last). Also
-seconds from the start of the program until it could speak, and the most memory it held. hibari-tts is a dependency;
+over the seconds of speech; and seconds to the first samples, of a stream where one can be had. Also seconds from the
+start of the program until it could speak, and the most memory it held. hibari-tts is a dependency;
 `piper` needs `pip install piper-tts` and a voice, PIPER_VOICE=VOICE.onnx; `speechbrain` is its Tacotron 2 and HiFi-GAN
 with random weights, for about as many mel frames as ours give, and needs `pip install speechbrain`.
 """
@@ -34,32 +34,37 @@ SENTENCES = {
     "division of white light into many beautiful colors that take the shape of a long round arch.",
 }
 Speaker = Callable[[str], Iterable[Waveform]]
-"""Yields samples as they come."""
+"""Gives samples, as they come or whole."""
 
 
-def ours(vocoder: str) -> tuple[Speaker, int]:
-    """The shipped base by one of our vocoders."""
+def ours(vocoder: str) -> tuple[Speaker, Speaker, int]:
+    """The shipped base by one of our vocoders: as a stream, whole, and samples a second."""
     import torch
 
     from tts_meta.models.base import load_base
     from tts_meta.models.vocoder import load_vocoder
-    from tts_meta.synth import stream_text
+    from tts_meta.synth import speak_text, stream_text
 
     torch.set_num_threads(THREADS)
     base, sounds = load_base(), load_vocoder(vocoder)
     _ = base.phonemizer
-    return lambda text: stream_text(base, base.acoustic, sounds, text), sounds.sample_rate
+    given = base, base.acoustic, sounds
+    return lambda text: stream_text(*given, text), lambda text: [speak_text(*given, text).samples], sounds.sample_rate
 
 
-def hibari() -> tuple[Speaker, int]:
+def hibari() -> tuple[Speaker, Speaker, int]:
     """hibari-tts in its own voice."""
     from hibari import Hibari
 
     speaker = Hibari(threads=THREADS)
-    return lambda text: [np.asarray(speaker(text))], speaker.sample_rate
+
+    def speak(text: str) -> Iterable[Waveform]:
+        return [np.asarray(speaker(text))]
+
+    return speak, speak, speaker.sample_rate
 
 
-def piper() -> tuple[Speaker, int]:
+def piper() -> tuple[Speaker, Speaker, int]:
     """A Piper voice."""
     import onnxruntime
     from piper import PiperVoice  # pyright: ignore[reportMissingImports]
@@ -68,10 +73,14 @@ def piper() -> tuple[Speaker, int]:
     options.intra_op_num_threads = THREADS
     onnxruntime.InferenceSession = lambda path, sess_options=None, **given: create(path, options, **given)
     voice = PiperVoice.load(os.environ["PIPER_VOICE"])
-    return lambda text: (chunk.audio_float_array for chunk in voice.synthesize(text)), voice.config.sample_rate
+
+    def speak(text: str) -> Iterable[Waveform]:
+        return (chunk.audio_float_array for chunk in voice.synthesize(text))
+
+    return speak, speak, voice.config.sample_rate
 
 
-def speechbrain() -> tuple[Speaker, int]:
+def speechbrain() -> tuple[Speaker, Speaker, int]:
     """SpeechBrain's layers with random weights: the time is that of trained ones for as many frames."""
     import torch
     from speechbrain.lobes.models.HifiGAN import HifiganGenerator  # pyright: ignore[reportMissingImports]
@@ -96,10 +105,10 @@ def speechbrain() -> tuple[Speaker, int]:
             mel, *_ = tacotron.infer(symbols, torch.tensor([len(text)]))
             return [generator(mel)[0, 0].numpy()]
 
-    return speak, 22050
+    return speak, speak, 22050
 
 
-ROWS: dict[str, Callable[[], tuple[Speaker, int]]] = {
+ROWS: dict[str, Callable[[], tuple[Speaker, Speaker, int]]] = {
     "light": lambda: ours("light"),
     "hifigan": lambda: ours("hifigan"),
     "griffin-lim": lambda: ours("griffin-lim"),
@@ -111,18 +120,18 @@ ROWS: dict[str, Callable[[], tuple[Speaker, int]]] = {
 
 def measure(row: str, began: float) -> dict[str, float]:
     """Of this process, which began at a value of `time.time`: what a row of the table shows."""
-    speak, rate = ROWS[row]()
+    stream, speak, rate = ROWS[row]()
     found = {"start": time.time() - began}
     for name, text in SENTENCES.items():
         list(speak(text))
         factors, firsts = [], []
         for _ in range(REPEATS):
-            asked, first, samples = time.perf_counter(), 0.0, 0
-            for part in speak(text):
-                first = first or time.perf_counter() - asked
-                samples += len(part)
+            asked = time.perf_counter()
+            samples = sum(len(part) for part in speak(text))
             factors.append((time.perf_counter() - asked) * rate / samples)
-            firsts.append(first)
+            asked = time.perf_counter()
+            next(iter(stream(text)))
+            firsts.append(time.perf_counter() - asked)
         found[f"{name} factor"], found[f"{name} first"] = median(factors), median(firsts)
     found["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     return found

@@ -22,8 +22,8 @@ from tts_meta.models.vocoder import Vocoder, load_vocoder
 
 SENTENCE_PAUSE = 0.25
 """Seconds of silence between sentences."""
-_CHUNK = 64
-"""Mel frames that a streaming vocoder is given at a time."""
+_FIRST_CHUNK, _CHUNK = 64, 256
+"""Mel frames that a streaming vocoder is given at a time: few at first, so that it is heard soon."""
 
 
 @dataclass(frozen=True)
@@ -97,15 +97,16 @@ def stream_text(
 ) -> Iterator[Waveform]:
     """Yield the samples of `speak_text` as they come, `(S,)` each: a sentence's mel is predicted, then made sound.
 
-    The light vocoder gives a sentence in chunks of under a second, others give it whole. Arguments and errors are those
-    of `speak_text`; a sentence that cannot be read is an error when its turn comes.
+    The light vocoder gives a sentence in chunks, of under a second at first, others give it whole. Arguments and errors
+    are those of `speak_text`; a sentence that cannot be read is an error when its turn comes.
     """
     for number, sentence in enumerate(_sentences(base, text, phonemes)):
         if number:
             yield np.zeros(round(SENTENCE_PAUSE * vocoder.sample_rate), np.float32)
         tokens = _encode(base, sentence, phonemes)
         mel = model.generate(tokens, speaker, manner=_manner_of(manner, number))
-        made = vocoder.stream(mel.split(_CHUNK)) if isinstance(vocoder, Light) else vocoder(mel[None])
+        chunks = (mel[:_FIRST_CHUNK], *mel[_FIRST_CHUNK:].split(_CHUNK))
+        made = vocoder.stream(chunks) if isinstance(vocoder, Light) else vocoder(mel[None])
         for samples in made:
             yield samples.float().cpu().numpy()
 
