@@ -84,7 +84,7 @@ PUBLIC = {
         "clone_examples",
         "find_transcripts",
     },
-    "tts_meta.synth": {"Speech", "speak", "speak_text"},
+    "tts_meta.synth": {"Speech", "speak", "speak_text", "stream_text"},
     "tts_meta.train": {"load_checkpoint", "pretrain", "save_checkpoint"},
 }
 
