@@ -16,15 +16,15 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from recipes.bench import markdown
-from tts_meta.audio import MelSpec, prepare_waveform, read_audio
+from tts_meta.audio import MelSpec
+from tts_meta.audio.features import load_sound
 from tts_meta.config import load_config
 from tts_meta.corpus import Manifest
 from tts_meta.evaluate import Scorer, Settings
 from tts_meta.evaluate.cloning import CloningBenchmark, choose_sentences, run_cloning
-from tts_meta.evaluate.voice import COPY, OWN, REAL, Spoken, score_voices
+from tts_meta.evaluate.voice import COPY, REAL, Spoken, score_voices
 from tts_meta.models.base import load_base
 from tts_meta.models.vocoder import load_vocoder
 from tts_meta.report.cloning import write_cloning_report
@@ -46,6 +46,14 @@ def named(spoken: Iterable[Spoken], vocoder: str) -> list[Spoken]:
     ]
 
 
+def once(spoken: Iterable[Spoken]) -> list[Spoken]:
+    """The same, each recording once; what vocoders made is under their names once already."""
+    kept: dict[tuple[str, str, str], Spoken] = {}
+    for one in spoken:
+        kept.setdefault((one.system, one.utterance.speaker, one.utterance.id), one)
+    return list(kept.values())
+
+
 def copies(vocoders: Iterable[str], config: CloningBenchmark) -> list[Spoken]:
     """Recordings of the speakers of a recipe and their copies by each vocoder."""
     base, scorer = load_base(), Scorer(METRICS, Settings())
@@ -55,13 +63,8 @@ def copies(vocoders: Iterable[str], config: CloningBenchmark) -> list[Spoken]:
         vocoder = load_vocoder(name)
         for others, its in chosen.values():
             made = score_voices(base, {}, vocoder, its, len(its), scorer, others, config.cache_folder)
-            spoken += named((one for one in made if one.system == COPY or not spoken_has(spoken, one)), name)
-    return spoken
-
-
-def spoken_has(spoken: Iterable[Spoken], one: Spoken) -> bool:
-    """Whether a recording is among what was scored."""
-    return any(other.system == one.system and other.utterance.id == one.utterance.id for other in spoken)
+            spoken += named(made, name)
+    return once(spoken)
 
 
 def said(vocoders: Iterable[str], config: CloningBenchmark) -> list[Spoken]:
@@ -69,9 +72,8 @@ def said(vocoders: Iterable[str], config: CloningBenchmark) -> list[Spoken]:
     spoken: list[Spoken] = []
     for name in vocoders:
         rows = run_cloning(config, load_base(config.base), load_vocoder(name), print)
-        rows = [one for one in rows if one.system == OWN or (one.system == REAL and not spoken_has(spoken, one))]
-        spoken += named(rows, name)
-    return spoken
+        spoken += named((one for one in rows if one.system != COPY), name)
+    return once(spoken)
 
 
 def band_above(vocoders: Iterable[str], config: CloningBenchmark) -> list[list[str]]:
@@ -81,9 +83,9 @@ def band_above(vocoders: Iterable[str], config: CloningBenchmark) -> list[list[s
     systems = {REAL: None, **{name: load_vocoder(name) for name in vocoders}}
     shown: dict[str, list[str]] = {name: [name] for name in systems}
     for _, its in choose_sentences(Manifest.load(config.manifest), config).values():
-        real = [prepare_waveform(read_audio(u.audio, rate), base.config.audio) for u in its]
+        real = [load_sound(one.audio, base.config.audio, mel_spec) for one in its]
         for name, vocoder in systems.items():
-            said = [x if vocoder is None else vocoder(mel_spec(torch.from_numpy(x)[None]))[0].numpy() for x in real]
+            said = [samples if vocoder is None else vocoder(mel[None])[0].numpy() for samples, mel in real]
             power = np.mean([np.abs(np.fft.rfft(x[:rate] * np.hanning(rate))) ** 2 for x in said], axis=0)
             above = np.fft.rfftfreq(rate, 1 / rate) > _SPEECH_BAND
             shown[name].append(f"{10 * np.log10(power[above].sum() / power.sum() + 1e-12):.0f}")

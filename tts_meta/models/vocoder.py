@@ -49,8 +49,9 @@ def load_vocoder(
     notice, griffin-lim whose weights are there. `precision` is that of `HifiGan`, the only one that heeds it. Raises
     UsageError for an unknown name, TtsMetaError for weights that cannot be used.
     """
+    shipped = shipped_light()
     if name_or_path is None:
-        name_or_path = "light" if shipped_light() else "hifigan" if find_universal() else None
+        name_or_path = "light" if shipped else "hifigan" if find_universal() else None
     if name_or_path is None:
         return GriffinLim(notice=FALLBACK_NOTICE)
     if name_or_path == "griffin-lim":
@@ -58,7 +59,6 @@ def load_vocoder(
     if name_or_path == "hifigan":
         return HifiGan(load_hifigan().to(device), precision=precision)
     if name_or_path == "light":
-        shipped = shipped_light()
         if shipped is None:
             raise TtsMetaError("no light vocoder is shipped with this installation; install tts-meta again")
         return Light(load_light(shipped).to(device))

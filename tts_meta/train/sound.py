@@ -27,7 +27,8 @@ from tts_meta.train.ahead import ahead
 from tts_meta.train.distributed import place
 from tts_meta.train.store import Store
 
-_FULL_SCALE = 32767
+FULL_SCALE = 32767
+"""What samples in [-1, 1] are multiplied by."""
 
 
 def write_sound(folder: Path, manifest: Manifest, base: Base, workers: int) -> Generator[Example, None, None]:
@@ -47,7 +48,7 @@ def write_sound(folder: Path, manifest: Manifest, base: Base, workers: int) -> G
         frequencies = []
         with open(temporary / "samples.int16", "wb") as file:
             for example, samples, f0 in ahead(range(len(manifest)), load, workers, waiting=2 * workers):
-                np.round(samples * _FULL_SCALE).astype(np.int16).tofile(file)
+                np.round(samples * FULL_SCALE).astype(np.int16).tofile(file)
                 frequencies.append(f0)
                 yield example
         np.save(temporary / "f0.npy", np.concatenate(frequencies))
@@ -92,7 +93,7 @@ class Crops:
     def to(self, device: torch.device | str) -> Crops:
         """Return them with every tensor on `device`, samples and mels in single precision."""
         moved = {field.name: getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)}
-        moved["samples"] = moved["samples"].float() / _FULL_SCALE
+        moved["samples"] = moved["samples"].float() / FULL_SCALE
         return Crops(**moved | {"mel": moved["mel"].float()})
 
 

@@ -35,7 +35,7 @@ from tts_meta.train.distributed import agree, is_first, processes, wait
 from tts_meta.train.fit import FitSettings, fit
 from tts_meta.train.pieces import Pieces
 from tts_meta.train.run import claim_folder
-from tts_meta.train.sound import Crops, CropStream, Sound, write_sound
+from tts_meta.train.sound import FULL_SCALE, Crops, CropStream, Sound, write_sound
 from tts_meta.train.spectral import distance, energy_distance, spectra
 from tts_meta.train.store import Durations, Store, write_store
 
@@ -257,7 +257,7 @@ class _Run:
                 begin, frames = int(self.store.frame_starts[n]), min(longest, int(self.store.frames[n]))
                 mel = torch.from_numpy(np.array(self.mels[begin : begin + frames])).float()
                 made = light(mel[None].to(self.config.device)).cpu()
-                real = torch.from_numpy(self.sound.samples(begin, begin + frames) / np.float32(32767))[None]
+                real = torch.from_numpy(self.sound.samples(begin, begin + frames) / np.float32(FULL_SCALE))[None]
                 distances.append(distance(spectra(real), spectra(made)))
                 if n == self.kept[0]:
                     log.mel("validation/mel", mel, step)
