@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -138,6 +139,29 @@ def test_rounded_durations_stay_within_a_frame_of_the_prediction_at_every_symbol
     log_durations, _ = model.duration(encoded, mask)
     exact = log_durations.expm1().clamp(min=0)
     assert float((whole_frames(log_durations, mask).cumsum(1) - exact.cumsum(1)).abs().max()) <= 0.51
+
+
+@pytest.mark.parametrize(("mean_over", "chunk"), [(7, 5), (20, 1), (1000, 256)])
+def test_frames_come_as_a_stream(base: Base, mean_over: int, chunk: int) -> None:
+    model, tokens = copy.deepcopy(base.acoustic), base.symbols.encode(" ".join(SENTENCES))
+    model.postfilter.mean_over = mean_over
+    model.postfilter.gain.copy_(torch.linspace(0.8, 1.5, 80))
+    whole, parts = model.generate(tokens), [*model.stream(tokens, chunk=chunk)]
+    assert len(whole) > 60
+    torch.testing.assert_close(torch.cat(parts), whole, atol=1e-4, rtol=0)
+    if mean_over > len(whole):
+        assert len(parts) == 1
+    else:
+        lengths = [len(part) for part in parts]
+        assert mean_over <= lengths[0] < mean_over + model.reduction
+        assert all(chunk <= length < chunk + model.reduction for length in lengths[1:-1])
+
+
+def test_sentences_spoken_side_by_side_are_those_spoken_alone(base: Base) -> None:
+    sentences = [base.symbols.encode(sentence) for sentence in SENTENCES]
+    manner = Manner(pace=0.8, pitch=2.0)
+    for together, one in zip(base.acoustic.generate_batch(sentences, 1, manner), sentences, strict=True):
+        torch.testing.assert_close(together, base.acoustic.generate(one, 1, manner=manner), atol=1e-4, rtol=0)
 
 
 def test_a_sentence_predicted_to_take_no_time_takes_one_frame() -> None:

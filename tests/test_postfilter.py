@@ -9,7 +9,7 @@ from scipy.fft import dct
 from torch import Tensor
 
 from tts_meta.models.manner import Manner
-from tts_meta.models.postfilter import MOST, VariancePostfilter
+from tts_meta.models.postfilter import MEAN_OVER, MOST, VariancePostfilter
 
 GAINS = torch.linspace(1.0, 1.4, 16)
 
@@ -74,3 +74,10 @@ def test_a_model_speaks_through_its_postfilter_and_is_trained_without() -> None:
     torch.testing.assert_close(model.generate(tokens), sharp, atol=1e-3, rtol=1e-3)
     assert not torch.allclose(sharp, plain, atol=0.1)
     assert not list(model.postfilter.parameters())
+
+
+def test_the_mean_of_the_first_seconds_stands_for_that_of_a_long_sentence() -> None:
+    postfilter, mel = VariancePostfilter(16), torch.randn(1500, 16, generator=torch.Generator().manual_seed(6))
+    postfilter.gain.fill_(1.5)
+    mean = mel[:MEAN_OVER].mean(0)
+    torch.testing.assert_close(postfilter(mel), mean + 1.5 * (mel - mean), atol=1e-4, rtol=0)

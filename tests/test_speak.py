@@ -43,6 +43,15 @@ def test_a_long_text_is_split_at_sentences_with_a_pause_between(base: Base, voco
     assert speech.seconds == pytest.approx(len(speech.samples) / 22050) and speech.rate == 22050
 
 
+def test_many_sentences_come_in_their_order(base: Base, vocoder: GriffinLim) -> None:
+    texts = [" ".join(["Abc de fgh"] * (1 + number % 4)) + "." for number in range(11)]
+    for variation in (0.0, 0.5):
+        mels = say(base, vocoder, " ".join(texts), variation=variation, seed=5).mels
+        for number in (0, 3, 10):
+            (alone,) = say(base, vocoder, texts[number], variation=variation, seed=5 + number).mels
+            torch.testing.assert_close(mels[number], alone, atol=1e-4, rtol=0)
+
+
 def test_the_same_seed_says_the_same_samples(base: Base, vocoder: GriffinLim) -> None:
     one, two, other = (say(base, vocoder, TEXT, variation=0.5, seed=seed) for seed in (3, 3, 4))
     assert np.array_equal(one.samples, two.samples)

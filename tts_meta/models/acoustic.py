@@ -8,7 +8,7 @@ over all steps in fused calls. Training gives true durations, prosody and frames
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -229,25 +229,74 @@ class AcousticModel(nn.Module):
 
         `durations (N,)` in frames and `prosody (N, 3)` may be given; `manner` changes what is predicted.
         """
-        generator = torch.Generator().manual_seed(manner.seed)
-        device = tokens.device
-        encoded = self.encode(
-            tokens[None], torch.tensor([len(tokens)], device=device), torch.tensor([speaker], device=device)
-        )
-        mask = torch.ones(1, len(tokens), dtype=torch.bool, device=device)
+        given = (None if one is None else one[None] for one in (durations, prosody))
+        return self._generate(*self._plan([tokens], speaker, manner, *given), manner)[0]
+
+    @torch.no_grad()
+    def generate_batch(self, sentences: Sequence[Tensor], speaker: int = -1, manner: Manner = PLAIN) -> list[Tensor]:
+        """Speak several sentences `(N,)` side by side, as `generate` does one: log-mels `(T, M)`.
+
+        With `variation` they draw together, and not what each alone would.
+        """
+        return self._generate(*self._plan(sentences, speaker, manner), manner)
+
+    @torch.no_grad()
+    def stream(self, tokens: Tensor, speaker: int = -1, manner: Manner = PLAIN, chunk: int = 256) -> Iterator[Tensor]:
+        """Yield the frames of `generate` as they come, `(t, M)`, about `chunk` at a time.
+
+        The first are as many as the postfilter's mean is taken over, the whole of most sentences.
+        """
+        context, lengths = self._plan([tokens], speaker, manner)
+        frames, reach = int(lengths), self.postnet.reach
+        steps = self.decoder.generate(context, manner.variation, torch.Generator().manual_seed(manner.seed))
+        before, done, due, mean = context.new_zeros(1, 0, self.n_mels), 0, self.postfilter.mean_over, None
+        waiting: list[Tensor] = []
+        for step, group in enumerate(steps, start=1):
+            waiting.append(group)
+            there = min(frames, step * self.reduction)
+            if there < min(frames, due + reach):
+                continue
+            before = torch.cat([before, *waiting], 1)
+            waiting.clear()
+            # `before` begins `reach` frames ahead of those that are due, or at the sentence's beginning.
+            first, end = max(0, done - reach), frames if there == frames else there - reach
+            after = before + self.postnet(before, length_mask(lengths - first, before.shape[1]))
+            mel = self._to_log_mel(after)[0, done - first : end - first]
+            mean = self.postfilter.mean(mel) if mean is None else mean
+            yield self.postfilter.sharpen(mel, mean, manner.sharpness)
+            before, done, due = before[:, max(0, end - reach) - first :], end, end + chunk
+
+    def _plan(
+        self,
+        sentences: Sequence[Tensor],
+        speaker: int,
+        manner: Manner,
+        durations: Tensor | None = None,
+        prosody: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """What the decoder reads to say sentences `(N,)`, `(B, T/R, D)`, and their frames `(B,)`.
+
+        durations `(B, N)` and prosody `(B, N, 3)` are predicted where not given.
+        """
+        tokens = pad_sequence(list(sentences), batch_first=True)
+        lengths = torch.tensor([len(sentence) for sentence in sentences], device=tokens.device)
+        encoded = self.encode(tokens, lengths, lengths.new_full((len(lengths),), speaker))
+        mask = length_mask(lengths, tokens.shape[1])
         log_durations, spread = self.duration(encoded, mask)
-        whole = whole_frames(log_durations, mask, manner.pace) if durations is None else durations[None]
-        frames = int(whole.sum())
-        steps = -(-frames // self.reduction)
+        whole = whole_frames(log_durations, mask, manner.pace) if durations is None else durations
         if prosody is None:
-            heard = change_prosody(self.prosody(encoded, mask), manner.pitch, manner.intonation)
-        else:
-            heard = prosody[None]
-        said = encoded + self.prosody_projection(torch.where((whole > 0).unsqueeze(-1), heard, 0.0))
-        context = upsample(said, whole, spread, mask, steps, self.reduction)
-        before = self.decoder.generate(context, manner.variation, generator)  # (1, steps * R, M)
-        after = before + self.postnet(before, length_mask(whole.sum(1), before.shape[1]))
-        return self.postfilter(self._to_log_mel(after)[0, :frames], manner.sharpness)
+            prosody = change_prosody(self.prosody(encoded, mask), manner.pitch, manner.intonation)
+        said = encoded + self.prosody_projection(torch.where((whole > 0).unsqueeze(-1), prosody, 0.0))
+        frames = whole.sum(1)
+        steps = -(-int(frames.max()) // self.reduction)
+        return upsample(said, whole, spread, mask, steps, self.reduction), frames
+
+    def _generate(self, context: Tensor, frames: Tensor, manner: Manner) -> list[Tensor]:
+        generator = torch.Generator().manual_seed(manner.seed)
+        before = torch.cat(list(self.decoder.generate(context, manner.variation, generator)), 1)  # (B, steps * R, M)
+        after = before + self.postnet(before, length_mask(frames, before.shape[1]))
+        mels = (mel[:length] for mel, length in zip(self._to_log_mel(after), frames.tolist(), strict=True))
+        return [self.postfilter(mel, manner.sharpness) for mel in mels]
 
     def _to_log_mel(self, scaled: Tensor) -> Tensor:
         return scaled.float() * self.mel_scale + self.mel_mean

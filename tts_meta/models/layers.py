@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from typing import cast
 
 import torch
@@ -133,8 +134,10 @@ class Decoder(nn.Module):
         frames = self.output(torch.cat([hidden, context.to(hidden.dtype)], -1))
         return frames.reshape(batch, steps * self.reduction, self.n_mels)
 
-    def generate(self, context: Tensor, dropout: float = 0.0, generator: torch.Generator | None = None) -> Tensor:
-        """Frames `(B, T, M)` of context `(B, T/R, D)`, R a step; `dropout` is that of the prenet.
+    def generate(
+        self, context: Tensor, dropout: float = 0.0, generator: torch.Generator | None = None
+    ) -> Iterator[Tensor]:
+        """Yield R frames `(B, R, M)` a step of context `(B, T/R, D)`; `dropout` is that of the prenet.
 
         What the context says to a layer is computed for all steps at once, so that a step multiplies by the weights of
         what changes from step to step, and by nothing else.
@@ -149,7 +152,7 @@ class Decoder(nn.Module):
         output = self.output.weight[:, :size].T
         outs = [context.new_zeros(batch, size) for _ in layers]
         cells = [context.new_zeros(batch, size) for _ in layers]
-        previous, emitted = context.new_zeros(batch, self.n_mels), []
+        previous = context.new_zeros(batch, self.n_mels)
         for step in range(steps):
             hidden = self._prenet(previous, dropout, generator)
             for number, weight in enumerate(weights):
@@ -160,9 +163,8 @@ class Decoder(nn.Module):
                 outs[number] = leave.sigmoid() * cells[number].tanh()
                 hidden = outs[number] if number == 0 else hidden + outs[number]
             group = torch.addmm(told_output[:, step], hidden, output)
-            emitted.append(group)
             previous = group[:, -self.n_mels :]
-        return torch.stack(emitted, 1).reshape(batch, steps * self.reduction, self.n_mels)
+            yield group.reshape(batch, self.reduction, self.n_mels)
 
     def _prenet(self, hidden: Tensor, dropout: float, generator: torch.Generator | None = None) -> Tensor:
         for layer in self.prenet:
@@ -180,6 +182,8 @@ class Postnet(nn.Module):
         super().__init__()
         self.convs = conv_blocks(n_mels, config, config.layers - 1)
         self.output = nn.Conv1d(config.channels, n_mels, config.kernel, padding=config.kernel // 2)
+        self.reach = config.layers * (config.kernel // 2)
+        """Frames on either side that a correction depends on."""
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
         hidden = frames

@@ -1,7 +1,7 @@
 """Postfilter: gives predicted log-mels the variance of speech.
 
 A model that predicts the likeliest value draws spectra too smooth: the finer the detail, the less it strays from its
-sentence's mean. Over a sentence, each mel-cepstral coefficient is scaled about its mean so that it strays as it does in
+sentence's mean. Each mel-cepstral coefficient of a sentence is scaled about its mean so that it strays as it does in
 speech: global variance (Toda and Tokuda 2007) by plain scaling (Silén, Helander, Nurminen, Gabbouj 2012), with factors
 measured once on sentences the model speaks rather than on each sentence anew, which would make all voices alike.
 """
@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torchaudio.functional import create_dct
 
+MEAN_OVER = 1000
+"""Frames at a sentence's beginning whose mean stands for that of all: a longer one need not be known to its end."""
 MOST = 1.5
 """Largest factor. The finest detail is hardly predicted at all: larger ones score as a little more natural and less
 like the speaker."""
@@ -27,15 +29,23 @@ class VariancePostfilter(nn.Module):
 
     def __init__(self, n_mels: int) -> None:
         super().__init__()
+        self.mean_over = MEAN_OVER
         # How much more each coefficient strays in speech than in what is predicted, `(M,)`.
         self.register_buffer("gain", torch.ones(n_mels))
         self.register_buffer("basis", create_dct(n_mels, n_mels, "ortho"), persistent=False)  # (M, M), orthonormal
 
     def forward(self, mel: Tensor, sharpness: float = 1.0) -> Tensor:
         """`sharpness` 0 leaves the mel as it is, 1 scales as measured, up to `MOST`; it is an exponent."""
+        return self.sharpen(mel, self.mean(mel), sharpness)
+
+    def mean(self, mel: Tensor) -> Tensor:
+        """What the values of a sentence `(..., T, M)` stray about, `(..., 1, M)`."""
+        return mel[..., : self.mean_over, :].mean(-2, keepdim=True)
+
+    def sharpen(self, mel: Tensor, mean: Tensor, sharpness: float = 1.0) -> Tensor:
+        """Frames `(..., T, M)` of a sentence whose mean is known, sharpened: `forward` a part at a time."""
         if sharpness == 0:
             return mel
-        mean = mel.mean(-2, keepdim=True)
         factors = self.gain.clamp(max=MOST) ** sharpness
         return mean + ((mel - mean) @ self.basis * factors) @ self.basis.T
 
