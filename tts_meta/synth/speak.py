@@ -135,7 +135,9 @@ def speak(
     return speak_text(loaded, model, load_vocoder(vocoder), text, phonemes=phonemes, manner=manner)
 
 
-def _predict(model: AcousticModel, sentences: Sequence[torch.Tensor], speaker: int, manner: Manner) -> list[torch.Tensor]:
+def _predict(
+    model: AcousticModel, sentences: Sequence[torch.Tensor], speaker: int, manner: Manner
+) -> list[torch.Tensor]:
     """Log-mels `(T, M)` of sentences `(N,)`, those of like length side by side where that is faster."""
     if len(sentences) < _FEWEST_TOGETHER or manner.variation:
         return [model.generate(one, speaker, manner=_manner_of(manner, n)) for n, one in enumerate(sentences)]
