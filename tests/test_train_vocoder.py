@@ -19,9 +19,9 @@ from tts_meta.config import DiscriminatorConfig, MelConfig, VocoderTrainConfig, 
 from tts_meta.errors import TtsMetaError
 from tts_meta.models.base import save_base
 from tts_meta.models.light_vocoder import Light, load_light
+from tts_meta.models.spectral import distance, energy_distance, spectra
 from tts_meta.train.discriminator import Discriminator, adversarial_loss, discriminator_loss
 from tts_meta.train.sound import Crops, CropStream, Sound
-from tts_meta.train.spectral import distance, energy_distance, spectra
 from tts_meta.train.store import Store
 from tts_meta.train.vocoder import adversarial_objective, spectral_objective, train_vocoder
 

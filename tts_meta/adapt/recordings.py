@@ -85,7 +85,7 @@ def load_recording(path: Path, config: AudioConfig) -> Waveform:
 def align_recordings(
     recordings: Sequence[Recording], base: Base, speaker: str, warn: Callable[[str], None]
 ) -> list[Example]:
-    """Features, symbols and durations of each recording.
+    """Features, symbols, durations and sound of each recording.
 
     `warn` is told of what may harm the voice: a narrow band, or a transcript that is plainly not what is said. Raises
     TtsMetaError naming the file for all that makes cloning senseless, and where all recordings together are too short.
@@ -93,26 +93,28 @@ def align_recordings(
     if not recordings:
         raise TtsMetaError("no recordings given; give at least one audio file")
     mel_spec = MelSpec(base.config.audio.mel)
-    prepared: list[tuple[Tensor, Tensor]] = []
+    hop = base.config.audio.mel.hop
+    prepared: list[tuple[Tensor, Tensor, Tensor]] = []
     for recording in recordings:
         waveform = load_recording(recording.audio, base.config.audio)
         with torch.inference_mode():
             mel = mel_spec(torch.from_numpy(waveform)[None])[0]
-        prepared.append((_encode(recording, base), mel.clone()))
-    seconds = sum(len(mel) for _, mel in prepared) * base.config.audio.mel.frame_seconds
+        samples = torch.from_numpy(waveform[: len(mel) * hop])
+        prepared.append((_encode(recording, base), mel.clone(), samples))
+    seconds = sum(len(mel) for _, mel, _ in prepared) * base.config.audio.mel.frame_seconds
     if seconds < FEWEST_SECONDS:
         raise TtsMetaError(f"{seconds:.1f} s of speech in all, at least {FEWEST_SECONDS:.0f} s are needed; record more")
-    narrow = [r.audio for r, (_, mel) in zip(recordings, prepared, strict=True) if _lacks_highs(mel, mel_spec)]
+    narrow = [r.audio for r, (_, mel, _) in zip(recordings, prepared, strict=True) if _lacks_highs(mel, mel_spec)]
     if narrow:
         which = f"{narrow[0]} and {len(narrow) - 1} more" if narrow[1:] else str(narrow[0])
         warn(f"{which}: no sound above 4 kHz (telephone, or 8 kHz?); the voice will lack its highs")
 
     examples = []
-    for recording, (tokens, mel) in zip(recordings, prepared, strict=True):
+    for recording, (tokens, mel, samples) in zip(recordings, prepared, strict=True):
         said, alignment = base.align(mel, tokens, str(recording.audio))
         if not base.aligner.matches(alignment.score):
             warn(f'{recording.audio}: what is said does not seem to be "{recording.text}"; check its transcript')
-        examples.append(Example(str(recording.audio), speaker, said, alignment.durations, mel))
+        examples.append(Example(str(recording.audio), speaker, said, alignment.durations, mel, samples))
     return examples
 
 

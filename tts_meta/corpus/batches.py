@@ -26,6 +26,7 @@ class Example:
     """One utterance as the models see it.
 
     tokens: `(N,)` int64 symbol ids. durations: `(N,)` int64 frames per token. mel: `(T, M)` float32, natural log.
+    samples: `(T * hop,)` float32, what the mel was made of, where it was kept.
     """
 
     id: str
@@ -33,6 +34,7 @@ class Example:
     tokens: Tensor
     durations: Tensor
     mel: Tensor
+    samples: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,6 +25,8 @@ from torch.nn import functional as F
 
 from tts_meta.config import LightConfig, MelConfig, PitchConfig
 
+EDGE_FRAMES = 4
+"""Frames at both ends of a crop that no loss hears: their surroundings are cut off."""
 _MEL_CENTRE, _MEL_SCALE = -5.0, 2.5
 """Log-mels of speech at the usual level lie about this centre, so far around it."""
 _PITCH_CENTRE = 5.0
@@ -136,6 +138,8 @@ class LightGenerator(nn.Module):
     def __init__(self, config: LightConfig, mel: MelConfig) -> None:
         super().__init__()
         self.config, self.mel_config = config, mel
+        self.hash = ""
+        """SHA-256 of the file of the weights; empty where they were not read from one."""
         self.hop = mel.hop // config.subframes
         self.bins = config.window // 2 + 1
         self.pitch = PitchPredictor(config.pitch, mel)
@@ -192,10 +196,15 @@ class LightGenerator(nn.Module):
         periodic = periodic + filters.sine * self.transform(noise * excitation.sine)
         return filters.noise * (self.transform(noise) + periodic)
 
-    def forward(self, mel: Tensor, pitch: Pitch, phase: Tensor, noise: Tensor) -> Tensor:
-        """Log-mels `(B, T, M)`, the phase at their beginning `(B,)` and white noise `(B, S)` to samples `(B, S)`."""
+    def forward(self, mel: Tensor, pitch: Pitch, phase: Tensor, noises: Tensor) -> Tensor:
+        """K makings `(K, B, S)` of log-mels `(B, T, M)`, alike but for the white noise `(K, B, S)`.
+
+        phase: at their beginning `(B,)`, in periods.
+        """
         filters, (excitation, _) = self.filters(mel, pitch), self.excite(pitch, phase)
-        return self.inverse(self.harmonics(filters, excitation) + self.breath(filters, excitation, noise))
+        harmonics = self.harmonics(filters, excitation)
+        made = [self.inverse(harmonics + self.breath(filters, excitation, noise)) for noise in noises]
+        return torch.stack(made)
 
     def transform(self, samples: Tensor) -> Tensor:
         """Short Fourier transform `(B, T * subframes, bins)` of `(B, S)`, windows about the middle of subframes."""

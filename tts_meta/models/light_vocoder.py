@@ -69,13 +69,15 @@ def load_light(folder: Path) -> LightGenerator:
         raise TtsMetaError(f"{folder}: not a light vocoder, or damaged ({error}); copy it again") from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise TtsMetaError(f"{folder}: a vocoder of another format; this version reads format {FORMAT}")
-    if sha256_file(folder / "model.safetensors") != state.get("sha256"):
+    digest = sha256_file(folder / "model.safetensors")
+    if digest != state.get("sha256"):
         raise TtsMetaError(f"{folder}: the weights are not those that state.json names (SHA-256); copy it again")
     generator = LightGenerator(config.light, config.mel)
     try:
         generator.load_state_dict({name: value.float() for name, value in weights.items()})
     except RuntimeError as error:
         raise TtsMetaError(f"{folder}: weights that do not fit config.json; copy it again") from error
+    generator.hash = digest
     return generator.eval()
 
 

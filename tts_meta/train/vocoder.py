@@ -26,8 +26,9 @@ from tts_meta.corpus import Manifest, bucket_batches, collate, hold_back_named
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_file, restore_folder, write_tensors
 from tts_meta.models.base import Base, load_base
-from tts_meta.models.light import LightGenerator, Pitch, PitchPredictor
+from tts_meta.models.light import EDGE_FRAMES, LightGenerator, Pitch, PitchPredictor
 from tts_meta.models.light_vocoder import Light, save_light
+from tts_meta.models.spectral import distance, energy_distance, spectra
 from tts_meta.report.tensorboard import Log
 from tts_meta.train.data import align_examples, cut_at_said_pauses
 from tts_meta.train.discriminator import Discriminator, adversarial_loss, discriminator_loss
@@ -36,13 +37,10 @@ from tts_meta.train.fit import FitSettings, fit
 from tts_meta.train.pieces import Pieces
 from tts_meta.train.run import claim_folder
 from tts_meta.train.sound import FULL_SCALE, Crops, CropStream, Sound, write_sound
-from tts_meta.train.spectral import distance, energy_distance, spectra
 from tts_meta.train.store import Durations, Store, write_store
 
 _KEPT_EVERY = 80
 """One utterance in so many is kept for validation."""
-_EDGE_FRAMES = 4
-"""Frames at both ends of a crop that no loss hears: their surroundings are cut off."""
 _LEVEL_CHANGE, _MEL_NOISE = 0.3, 0.15
 """Standard deviations of what is added to log-mels in the training of the pitch predictor."""
 _FRAMES_AT_ONCE = 8000
@@ -309,18 +307,13 @@ def _pitch_loss(predictor: PitchPredictor) -> Loss:
     return loss
 
 
-def _make(generator: LightGenerator, crops: Crops, makings: int) -> tuple[Tensor, list[Tensor]]:
-    """The real sound of crops and several independent makings, each `(B, S)`, the edges left out."""
-    pitch = Pitch(crops.log_f0, crops.voiced)
-    filters = generator.filters(crops.mel, pitch)
-    excitation, _ = generator.excite(pitch, torch.rand(len(crops.mel), device=crops.mel.device))
-    harmonics = generator.harmonics(filters, excitation)
-    edge = _EDGE_FRAMES * generator.mel_config.hop
-    made = [
-        generator.inverse(harmonics + generator.breath(filters, excitation, torch.randn_like(crops.samples)))
-        for _ in range(makings)
-    ]
-    return crops.samples[:, edge:-edge], [samples[:, edge:-edge] for samples in made]
+def _make(generator: LightGenerator, crops: Crops, makings: int) -> tuple[Tensor, Tensor]:
+    """The real sound of crops `(B, S)` and independent makings `(makings, B, S)`, the edges left out."""
+    phase = torch.rand(len(crops.mel), device=crops.mel.device)
+    noises = torch.randn(makings, *crops.samples.shape, device=crops.mel.device)
+    made = generator(crops.mel, Pitch(crops.log_f0, crops.voiced), phase, noises)
+    edge = EDGE_FRAMES * generator.mel_config.hop
+    return crops.samples[:, edge:-edge], made[..., edge:-edge]
 
 
 def spectral_objective(generator: LightGenerator, repulsion: float = 1.0) -> Loss:
