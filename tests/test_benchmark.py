@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import tiny_base, tone_corpus
+from helpers import tiny_base, tiny_light, tone_corpus
 
 from tts_meta.config import MelConfig, parse_config
 from tts_meta.errors import TtsMetaError, UsageError
@@ -14,6 +14,7 @@ from tts_meta.evaluate.cloning import CLONE, MEAN, CloningBenchmark, run_cloning
 from tts_meta.evaluate.voice import COPY, OWN, REAL
 from tts_meta.models.base import Base
 from tts_meta.models.griffin_lim import GriffinLim
+from tts_meta.models.light_vocoder import Light
 
 
 @pytest.fixture
@@ -100,3 +101,13 @@ def test_clones_are_sharpened_as_far_as_asked_for(base: Base, corpus: Path, tmp_
         found[sharpness] = [clip.samples for clip in spoken]
     for system, same in ((0, True), (1, True), (2, False), (3, False)):
         assert np.allclose(found[0.0][system], found[1.0][system], atol=1e-3) == same
+
+
+def test_clones_speak_by_their_own_vocoder(base: Base, corpus: Path, tmp_path: Path) -> None:
+    light, found = Light(tiny_light()), {}
+    for steps in (0, 2):
+        changes = {"modules": ("speaker.mean", "vocoder.net.output"), "vocoder_steps": steps, "steps": 1}
+        quick = config(corpus, tmp_path, speakers=("ben",), adapt_on=2, score_on=1, **changes)
+        found[steps] = [clip.samples for clip in run_cloning(quick, base, light, lambda line: None)]
+    same = [np.array_equal(one, other) for one, other in zip(found[0], found[2], strict=True)]
+    assert same == [True, True, True, False], "of the recording, its copy, the mean voice and the clone"

@@ -135,6 +135,22 @@ def test_what_clone_prints_for_people_holds_the_file_the_loss_and_the_next_comma
     assert f"tts-meta speak {out} " in printed.splitlines()[-1]
 
 
+def test_clone_adapts_modules_of_the_vocoder_by_name(say, place: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a.voice.safetensors"
+    modules = ("--modules", "speaker.mean", "--modules", "vocoder.net.output", "--vocoder-steps", 2)
+    result = clone(say, place, out, *modules, "--log", tmp_path / "log")
+    assert result.status == 0 and "the vocoder adapted in 2 steps; its distance to the one held out" in result.out
+    voice = Voice.load(out)
+    assert voice.modules == ("speaker.mean", "vocoder.net.output") and voice.scores["vocoder_steps"] == 2
+    said = ("speak", out, "abc de.", "--base", place / "base", "-o")
+    assert say(*said, tmp_path / "a.wav").err == ""
+    expected = speak_in(voice, "abc de.", base=place / "base").samples
+    np.testing.assert_allclose(spoken(tmp_path / "a.wav"), np.clip(expected, -1, 1), atol=1e-4)
+    other = say(*said, tmp_path / "b.wav", *LAST_RESORT)
+    assert other.status == 0 and "changes another vocoder" in other.err
+    assert clone(say, place, out, *modules, "--force", *LAST_RESORT).failed(2, "only the light vocoder has modules")
+
+
 def test_clone_takes_transcripts_from_a_file(say, place: Path, tmp_path: Path) -> None:
     audio = sorted(place.glob("say*.wav"))[0]
     copy = tmp_path / "copy.wav"
@@ -203,6 +219,8 @@ def test_inspect_lists_the_vocoder_too(say, place: Path) -> None:
     data = say("inspect", place / "base", "--json").json
     assert data["vocoder"] == "light" and data["totals"]["vocoder"] == 7_043_595
     assert any(m["module"] == "vocoder.net.blocks.0.widen" and m["kind"] == "Linear" for m in data["modules"])
+    can = {m["module"] for m in data["modules"] if m["model"] == "vocoder" and m["clone"] == "can"}
+    assert can == {m["module"] for m in data["modules"] if m["module"].startswith("vocoder.net.")}
 
 
 def spoken(path: Path) -> np.ndarray:

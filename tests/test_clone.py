@@ -107,9 +107,10 @@ def test_a_smaller_variance_makes_a_smaller_voice(base: Base, examples: list[Exa
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"modules": ("decoder.*", "vocoder.*")}, r"no module matches 'vocoder\.\*'; modules: speaker\.mean, "),
+        ({"modules": ("decoder.*", "vocode.*")}, r"no module matches 'vocode\.\*'; modules: speaker\.mean, "),
         ({"modules": ("speaker.offsets",)}, "no module matches 'speaker.offsets'"),
         ({"steps": -1}, "steps must be 0 or more"),
+        ({"vocoder_steps": -1}, "steps must be 0 or more"),
         ({"learning_rate": 0.0}, "learning rate above 0"),
         ({"learning_rate": math.nan}, "learning rate above 0"),
     ],

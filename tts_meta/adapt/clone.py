@@ -13,13 +13,16 @@ from torch import Tensor
 
 from tts_meta.adapt.likelihood import SpeakerSentences, acoustic_nll, adaptable
 from tts_meta.adapt.recordings import Recording, align_recordings, find_transcripts
-from tts_meta.adapt.voice import Voice
+from tts_meta.adapt.sound import SpeakerSound, adaptable_sound, sound_nll
+from tts_meta.adapt.voice import VOCODER, Voice
 from tts_meta.corpus import Example
-from tts_meta.errors import UsageError
-from tts_meta.meta import Adam, Layout, Problem, ShrinkagePrior, solve
+from tts_meta.errors import TtsMetaError, UsageError
+from tts_meta.meta import Adam, Layout, Problem, ShrinkagePrior, Task, solve
 from tts_meta.meta.parameters import parameters_of
 from tts_meta.models.base import Base, load_base
-from tts_meta.models.partition import Partition
+from tts_meta.models.light_vocoder import Light
+from tts_meta.models.partition import Module, Partition
+from tts_meta.models.vocoder import Vocoder, load_vocoder
 
 HELD_OUT_FROM = 4
 """With so many sentences or more, one is kept back to show how the voice does on words it was not adapted on."""
@@ -34,34 +37,63 @@ class CloneSettings:
     """The inner loop: which modules adapt, how far and how long. Defaults: the best found on held-back speakers."""
 
     modules: tuple[str, ...] = ()
-    """Patterns over module names of the acoustic model; empty: those that the base's prior keeps, or all."""
+    """Patterns over module names; empty: those that the base's prior keeps, or all of the acoustic model.
+
+    Those of the light vocoder begin with `vocoder.`, and only patterns that do so choose them.
+    """
     steps: int = 200
     """Steps of the inner loop."""
     learning_rate: float = 3e-4
     """Step size of Adam."""
+    vocoder_steps: int = 100
+    """Steps of the vocoder's inner loop, where modules of it adapt."""
+    vocoder_learning_rate: float = 1e-4
+    """Step size of Adam in these."""
     variance: float | None = None
     """Prior variance σ² of every adapted module; None: what the base's prior says, or 1."""
     frames_per_step: int = 1600
     """Sentences are drawn anew each step until they hold so many frames."""
+    crops_per_step: int = 8
+    """Crops of .7 s that a step of the vocoder hears."""
     seed: int = 0
-    """Seeds the draws and the prenet's dropout."""
+    """Seeds the draws, the prenet's dropout and the vocoder's noise."""
+
+    @property
+    def adapts_vocoder(self) -> bool:
+        """Whether a pattern names modules of the vocoder."""
+        return any(pattern.startswith(VOCODER) for pattern in self.modules)
 
 
 @dataclass(frozen=True)
 class Progress:
-    """State after an inner step: the step, nats per frame adapted on and, at some steps, on the held-out sentence."""
+    """State after an inner step of `part`, `steps` in all: its loss and, at some steps, that of the held-out sentence.
+
+    Of the acoustic model nats per frame, of the vocoder the spectral distance.
+    """
 
     step: int
     loss: float
     held_out: float | None
+    part: str = "acoustic model"
+    steps: int = 0
 
 
-def chosen_modules(base: Base, settings: CloneSettings) -> Partition:
+def chosen_modules(base: Base, settings: CloneSettings, vocoder: Vocoder | None = None) -> Partition:
     """Modules that cloning with these settings adapts. Raises UsageError where a pattern matches nothing."""
     if not settings.modules and base.prior is not None:
         kept = set(base.prior.strongest(NEGLIGIBLE))
         return Partition(tuple(module for module in adaptable(base).modules if module.name in kept))
-    return adaptable(base).select(settings.modules or ("*",))
+    if not settings.modules:
+        return adaptable(base)
+    chosen = Partition(())
+    own = [pattern for pattern in settings.modules if not pattern.startswith(VOCODER)]
+    if own:
+        chosen += adaptable(base).select(own)
+    if settings.adapts_vocoder:
+        if not isinstance(vocoder, Light):
+            raise UsageError("only the light vocoder has modules that adapt; choose it, or leave out vocoder.* modules")
+        chosen += adaptable_sound(vocoder).select(set(settings.modules) - set(own))
+    return chosen
 
 
 def _prior(base: Base, layout: Layout, settings: CloneSettings) -> ShrinkagePrior:
@@ -73,66 +105,134 @@ def _prior(base: Base, layout: Layout, settings: CloneSettings) -> ShrinkagePrio
     return ShrinkagePrior(layout, torch.tensor([math.log(base.prior.variances[name]) for name in layout.modules]))
 
 
+@dataclass(frozen=True)
+class _Data:
+    """What a model is scored on: sentences or sound, and how many frames or samples they hold."""
+
+    task: Task
+    size: int
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One of the two models: what of it adapts, on what, for how long."""
+
+    name: str
+    problem: Problem
+    support: _Data
+    held_out: _Data | None
+    steps: int
+    learning_rate: float
+
+    def adapt(
+        self, prior: ShrinkagePrior, report: Callable[[Progress], None]
+    ) -> tuple[dict[str, Tensor], dict[str, float]]:
+        """Changes of parameters by name, and the held-out loss before and after."""
+        meta, losses = parameters_of(self.problem.model, self.problem.adapted), list[float]()
+
+        def nll(params: Tensor, step: int) -> Tensor:
+            value = self.problem.nll(params, torch.zeros(0), [self.support.task.at(step)])
+            losses.append(float(value.detach()) / self.support.size)
+            return value
+
+        def after(step: int, params: Tensor) -> None:
+            if step:
+                shown = self._held_out_loss(params) if step % 25 == 0 or step == self.steps else {}
+                report(Progress(step, losses[-1], shown.get("held_out"), self.name, self.steps))
+
+        def rate(step: int) -> float:
+            return self.learning_rate
+
+        scores = {f"{name}_before": loss for name, loss in self._held_out_loss(meta[None]).items()}
+        with torch.random.fork_rng(devices=[]):
+            kept, _ = solve(nll, meta, prior, Adam(), rate, self.steps, observe=after)
+        scores |= {f"{name}_after": loss for name, loss in self._held_out_loss(meta + kept[-1]).items()}
+        return self.problem.adapted.unflatten(kept[-1][0]), scores
+
+    @torch.no_grad()
+    def _held_out_loss(self, params: Tensor) -> dict[str, float]:
+        """Under `held_out`, where a sentence is, of parameters `(1, P)`."""
+        if self.held_out is None:
+            return {}
+        with torch.random.fork_rng(devices=[]):
+            nll = self.problem.nll(params, torch.zeros(0), [self.held_out.task.at(0)])
+        return {"held_out": float(nll) / self.held_out.size}
+
+
+def _speech(
+    base: Base, chosen: Partition, support: Sequence[Example], last: Sequence[Example], settings: CloneSettings
+) -> _Part:
+    """Modules of the acoustic model and the mels of sentences."""
+    model = base.acoustic
+    problem = Problem(model, acoustic_nll(model), Layout.of(model, chosen.modules), Layout.of(model, ()))
+    sentences, others = (SpeakerSentences(base, examples, chosen.names) for examples in (support, last))
+    own = _Data(sentences.task(None, settings.frames_per_step, settings.seed), sentences.frames)
+    held_out = _Data(Task(others.whole()), others.frames) if last else None
+    return _Part("acoustic model", problem, own, held_out, settings.steps, settings.learning_rate)
+
+
+def _sound(
+    vocoder: Light, chosen: Partition, support: Sequence[Example], last: Sequence[Example], settings: CloneSettings
+) -> _Part:
+    """Modules of the vocoder, and the sound of sentences given their mels."""
+    model = vocoder.generator
+    own = [Module(m.name, m.kind, tuple(p.removeprefix(VOCODER) for p in m.parameters), m.size) for m in chosen.modules]
+    problem = Problem(model, sound_nll(model), Layout.of(model, own), Layout.of(model, ()))
+
+    def data(examples: Sequence[Example], seed: int) -> _Data:
+        sound = SpeakerSound(model, examples)
+        return _Data(sound.task(settings.crops_per_step, seed), sound.samples)
+
+    held_out = data(last, 0) if last else None
+    steps, rate = settings.vocoder_steps, settings.vocoder_learning_rate
+    return _Part("vocoder", problem, data(support, settings.seed), held_out, steps, rate)
+
+
 def clone_examples(
     base: Base,
     examples: Sequence[Example],
     settings: CloneSettings | None = None,
     report: Callable[[Progress], None] = lambda progress: None,
     consent: str = "",
+    vocoder: Vocoder | None = None,
 ) -> Voice:
-    """Adapt the base to aligned sentences of one speaker.
+    """Adapt the base to aligned sentences of one speaker, and the vocoder where the settings name modules of it.
 
     With `HELD_OUT_FROM` sentences or more the last is held out; its loss before and after stands in `voice.scores`.
-    Raises UsageError where a module pattern matches nothing.
+    vocoder: None is the default one. Raises UsageError where a module pattern matches nothing or the vocoder is not a
+    light one, TtsMetaError where it takes other mels than the base gives.
     """
     settings = settings or CloneSettings()
-    if settings.steps < 0 or not settings.learning_rate > 0:
+    steps, rates = (settings.steps, settings.vocoder_steps), (settings.learning_rate, settings.vocoder_learning_rate)
+    if min(steps) < 0 or not all(rate > 0 for rate in rates):
         raise UsageError("steps must be 0 or more and the learning rate above 0")
-    chosen = chosen_modules(base, settings)
-    model, layout = base.acoustic, Layout.of(base.acoustic, chosen.modules)
-    problem = Problem(model, acoustic_nll(model), layout, Layout.of(model, ()))
-    meta, nothing = parameters_of(model, layout), torch.zeros(0)
-    support = SpeakerSentences(base, examples[:-1] if len(examples) >= HELD_OUT_FROM else examples, chosen.names)
-    last = SpeakerSentences(base, examples[-1:], chosen.names) if len(examples) >= HELD_OUT_FROM else None
-    task = support.task(None, settings.frames_per_step, settings.seed)
-    losses: list[float] = []
-
-    def nll(params: Tensor, step: int) -> Tensor:
-        value = problem.nll(params, nothing, [task.at(step)])
-        losses.append(float(value.detach()) / support.frames)
-        return value
-
-    @torch.no_grad()
-    def held_out(params: Tensor) -> float:
-        """Nats per frame."""
-        assert last is not None
-        return float(problem.nll(params, nothing, [last.whole()])) / last.frames
-
-    def after(step: int, params: Tensor) -> None:
-        if step:
-            shown = last is not None and (step % 25 == 0 or step == settings.steps)
-            report(Progress(step, losses[-1], held_out(params) if shown else None))
-
-    scores = {
-        "sentences": len(support.examples),
-        "seconds": round(support.frames * base.config.audio.mel.frame_seconds, 1),
-    }
-    if last is not None:
-        scores["held_out_before"] = held_out(meta[None])
-    with torch.random.fork_rng(devices=[]):
-        kept, _ = solve(
-            nll,
-            meta,
-            _prior(base, layout, settings),
-            Adam(),
-            lambda step: settings.learning_rate,
-            settings.steps,
-            observe=after,
-        )
-    if last is not None:
-        scores["held_out_after"] = held_out(meta + kept[-1])
-    deltas = layout.unflatten(kept[-1][0])
-    return Voice(deltas, base.hash, chosen.names, settings.steps, consent, scores)
+    if settings.adapts_vocoder and vocoder is None:
+        vocoder = load_vocoder()
+    chosen = chosen_modules(base, settings, vocoder)
+    count = len(examples) - 1 if len(examples) >= HELD_OUT_FROM else len(examples)
+    support, last = examples[:count], examples[count:]
+    seconds = sum(len(example.mel) for example in support) * base.config.audio.mel.frame_seconds
+    scores: dict[str, float] = {"sentences": len(support), "seconds": round(seconds, 1)}
+    deltas: dict[str, Tensor] = {}
+    spoken = Partition(tuple(module for module in chosen.modules if not module.name.startswith(VOCODER)))
+    heard = Partition(tuple(module for module in chosen.modules if module.name.startswith(VOCODER)))
+    if spoken.modules:
+        part = _speech(base, spoken, support, last, settings)
+        deltas, found = part.adapt(_prior(base, part.problem.adapted, settings), report)
+        scores |= found
+    sound_of = ""
+    if heard.modules:
+        assert isinstance(vocoder, Light)
+        if vocoder.generator.mel_config != base.config.audio.mel:
+            raise TtsMetaError(f"vocoder '{vocoder.name}' takes other mels than the base gives; use another")
+        part = _sound(vocoder, heard, support, last, settings)
+        changed, found = part.adapt(_prior(base, part.problem.adapted, settings), report)
+        deltas |= {VOCODER + name: delta for name, delta in changed.items()}
+        scores |= {"vocoder_steps": settings.vocoder_steps} | {
+            f"vocoder_{name}": value for name, value in found.items()
+        }
+        sound_of = vocoder.generator.hash
+    return Voice(deltas, base.hash, chosen.names, settings.steps, consent, scores, sound_of)
 
 
 def clone(
@@ -140,6 +240,7 @@ def clone(
     *,
     transcripts: str | Path | Sequence[str] | None = None,
     base: Base | str | Path | None = None,
+    vocoder: Vocoder | None = None,
     settings: CloneSettings | None = None,
     consent: str = "",
     transcribe: Callable[[Path], str] | None = None,
@@ -149,8 +250,9 @@ def clone(
     """Clone a voice from recordings.
 
     transcripts: a file of lines `FILE|TEXT`, or the texts in the order of `audio`; None looks for a `.txt` beside each
-    recording, then calls `transcribe`. base: a base voice or its folder; None is the shipped one. Raises TtsMetaError
-    naming the recording at fault.
+    recording, then calls `transcribe`. base: a base voice or its folder; None is the shipped one. vocoder: that which
+    adapts too, where the settings name modules of it; None is the default. Raises TtsMetaError naming the recording at
+    fault.
     """
     loaded = base if isinstance(base, Base) else load_base(base)
     paths = [Path(path) for path in audio]
@@ -161,4 +263,4 @@ def clone(
     else:
         recordings = [Recording(path, text) for path, text in zip(paths, transcripts, strict=True)]
     examples = align_recordings(recordings, loaded, "new speaker", warn)
-    return clone_examples(loaded, examples, settings, report, consent)
+    return clone_examples(loaded, examples, settings, report, consent, vocoder)

@@ -1,13 +1,14 @@
 """The voice file: what a speaker changes in the base, and nothing else.
 
 One `NAME.voice.safetensors`: the deltas of the adapted parameters in half precision, and a header that names the base
-by hash, the modules, the steps, the consent note and the scores.
+by hash, and the vocoder where it adapts too, the modules, the steps, the consent note and the scores.
 """
 
 from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,19 @@ from typing import Any
 import safetensors
 import torch
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
 
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_file, write_tensors
 from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.base import Base
+from tts_meta.models.light_vocoder import Light
+from tts_meta.models.vocoder import Vocoder
 
 FORMAT = "1"
 SUFFIX = ".voice.safetensors"
+VOCODER = "vocoder."
+"""What names of the vocoder's modules and parameters begin with, beside those of the acoustic model."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,8 @@ class Voice:
     """Deltas `{parameter name: tensor}` to the base whose hash is `base_hash`.
 
     modules: names of the adapted modules. steps: inner steps. consent: who agreed to what, in words. scores: figures of
-    the cloning, such as the held-out loss before and after.
+    the cloning, such as the held-out loss before and after. vocoder_hash: of the vocoder that deltas named `vocoder.*`
+    are to; empty where there are none.
     """
 
     deltas: dict[str, Tensor]
@@ -40,6 +46,7 @@ class Voice:
     steps: int
     consent: str = ""
     scores: dict[str, Any] = field(default_factory=dict)
+    vocoder_hash: str = ""
 
     def save(self, path: str | Path) -> None:
         """Write the voice file, whole or not at all. Raises TtsMetaError where a delta is not finite in half."""
@@ -51,6 +58,7 @@ class Voice:
             "steps": str(self.steps),
             "consent": self.consent,
             "scores": json.dumps(self.scores),
+            "vocoder": self.vocoder_hash,
         }
         stored = {name: delta.half().cpu().contiguous() for name, delta in self.deltas.items()}
         for name, delta in stored.items():
@@ -75,7 +83,8 @@ class Voice:
             raise TtsMetaError(f"{path}: not a voice file of format {FORMAT}; clone it again")
         try:
             modules, steps, scores = json.loads(header["modules"]), int(header["steps"]), json.loads(header["scores"])
-            return cls(deltas, header["base"], tuple(modules), steps, header["consent"], scores)
+            told = header["consent"], scores, header.get("vocoder", "")
+            return cls(deltas, header["base"], tuple(modules), steps, *told)
         except (KeyError, ValueError, TypeError) as error:
             raise TtsMetaError(f"{path}: a voice file with a damaged header; clone it again") from error
 
@@ -90,10 +99,35 @@ class Voice:
                 "clone it again or give its own base"
             )
         model = copy.deepcopy(base.acoustic)
-        params = dict(model.named_parameters())
-        with torch.no_grad():
-            for parameter, delta in self.deltas.items():
-                if parameter not in params or params[parameter].shape != delta.shape:
-                    raise TtsMetaError(f"{name} does not fit the base: {parameter}; clone it again")
-                params[parameter].add_(delta)
+        own = {key: delta for key, delta in self.deltas.items() if not key.startswith(VOCODER)}
+        _add(model, own, f"{name} does not fit the base")
         return model
+
+    def apply_vocoder(self, vocoder: Vocoder, name: str = "the voice") -> Vocoder:
+        """A copy of the vocoder as this voice has it; the same vocoder where the voice changes nothing in any.
+
+        A vocoder that the voice was not made with stays as it is, with a notice that says so. Raises TtsMetaError where
+        the voice is damaged.
+        """
+        own = {key.removeprefix(VOCODER): delta for key, delta in self.deltas.items() if key.startswith(VOCODER)}
+        if not own:
+            return vocoder
+        if not isinstance(vocoder, Light) or vocoder.generator.hash != self.vocoder_hash:
+            other = copy.copy(vocoder)
+            notice = (
+                f"{name} changes another vocoder, {self.vocoder_hash[:12]}, than {vocoder.name}, which stays as it is"
+            )
+            other.notice = f"{vocoder.notice}; {notice}" if vocoder.notice else notice
+            return other
+        adapted = Light(vocoder.generator, vocoder.name, vocoder.chunk_frames)
+        _add(adapted.generator, own, f"{name} does not fit the vocoder")
+        return adapted
+
+
+def _add(model: nn.Module, deltas: Mapping[str, Tensor], complaint: str) -> None:
+    params = dict(model.named_parameters())
+    with torch.no_grad():
+        for parameter, delta in deltas.items():
+            if parameter not in params or params[parameter].shape != delta.shape:
+                raise TtsMetaError(f"{complaint}: {parameter}; clone it again")
+            params[parameter].add_(delta)

@@ -18,6 +18,7 @@ from tts_meta.errors import UsageError
 if TYPE_CHECKING:
     from tts_meta.adapt import CloneSettings, Progress, Recording, Voice
     from tts_meta.models.base import Base
+    from tts_meta.models.vocoder import Vocoder
     from tts_meta.report.tensorboard import Log
 
 SUFFIX = ".voice.safetensors"
@@ -34,9 +35,15 @@ def clone(
     whisper: Annotated[str | None, typer.Option(help="Whisper model for --asr, a name or a folder.")] = None,
     modules: Annotated[
         list[str] | None,
-        typer.Option(help="Pattern of module names to adapt, repeatable; see `tts-meta inspect base`."),
+        typer.Option(
+            help="Pattern of module names to adapt, repeatable; see `tts-meta inspect base`. The light vocoder's only "
+            "by patterns that begin with vocoder."
+        ),
     ] = None,
     steps: Annotated[int | None, typer.Option(min=0, help=f"Inner steps. Default: {DEFAULT}.")] = None,
+    vocoder_steps: Annotated[
+        int | None, typer.Option(min=0, help=f"Inner steps of the vocoder, if modules of it adapt. Default: {DEFAULT}.")
+    ] = None,
     learning_rate: Annotated[float | None, typer.Option(help=f"Step size of Adam. Default: {DEFAULT}.")] = None,
     variance: Annotated[
         float | None, typer.Option(help=f"Prior variance of every adapted module. Default: {DEFAULT}.")
@@ -45,7 +52,9 @@ def clone(
     base: Annotated[Path | None, typer.Option(help="Folder of the base voice; the shipped one if not given.")] = None,
     consent: Annotated[str, typer.Option(help="Who agreed to what, kept in the voice file.")] = "",
     log: Annotated[Path | None, typer.Option(help="Folder for TensorBoard: losses, samples, mels.")] = None,
-    vocoder: Annotated[str | None, typer.Option(help="Vocoder of the samples in the log, as for speak.")] = None,
+    vocoder: Annotated[
+        str | None, typer.Option(help="Vocoder that adapts, and of the samples in the log; as for speak.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing voice or log.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -70,31 +79,36 @@ def clone(
     try:
         from tts_meta.adapt import align_recordings, clone_examples, find_transcripts
         from tts_meta.models.base import load_base
+        from tts_meta.models.vocoder import load_vocoder
 
         given = {"steps": steps, "learning_rate": learning_rate, "variance": variance, "seed": seed}
-        settings = _settings(given | {"modules": tuple(modules) if modules else None})
+        given |= {"modules": tuple(modules) if modules else None, "vocoder_steps": vocoder_steps}
+        settings = _settings(given)
         loaded = load_base(base)
+        sounds = load_vocoder(vocoder) if settings.adapts_vocoder or log is not None else None
         listener = _listener(whisper, loaded) if asr or whisper else None
         recordings = find_transcripts(audio, transcripts, listener)
         examples = align_recordings(recordings, loaded, "new speaker", warned)
         with ExitStack() as stack:
             run_log = stack.enter_context(_open_log(log, loaded))
             bar = stack.enter_context(progress_bar("cloning"))
-            held_out = ""
+            held_out, places = "", {"acoustic model": "clone", "vocoder": "clone_vocoder"}
 
             def report(progress: Progress) -> None:
                 nonlocal held_out
-                run_log.scalar("clone/loss", progress.loss, progress.step)
+                held_out = "" if progress.step == 1 else held_out
+                run_log.scalar(f"{places[progress.part]}/loss", progress.loss, progress.step)
                 if progress.held_out is not None:
-                    run_log.scalar("clone/held_out_loss", progress.held_out, progress.step)
+                    run_log.scalar(f"{places[progress.part]}/held_out_loss", progress.held_out, progress.step)
                     held_out = f", held out {progress.held_out:.3f}"
-                bar.move(progress.step, settings.steps, f"loss {progress.loss:.3f}{held_out}")
+                bar.move(progress.step, progress.steps, f"{progress.part}: loss {progress.loss:.3f}{held_out}")
 
-            voice = clone_examples(loaded, examples, settings, report, consent)
+            voice = clone_examples(loaded, examples, settings, report, consent, sounds)
             voice.save(output)
             left = f"{output} is written, its log is not complete"
             if log is not None:
-                _log_samples(run_log, loaded, voice, recordings, vocoder)
+                assert sounds is not None
+                _log_samples(run_log, loaded, voice, recordings, sounds)
     except KeyboardInterrupt as error:
         raise Stopped(f"stopped; {left}") from error
     _tell_result(output, voice, warnings, watch.total, as_json)
@@ -146,13 +160,12 @@ def _open_log(folder: Path | None, base: Base):
     return RunLog(folder, base.config.audio.mel)
 
 
-def _log_samples(log: Log, base: Base, voice: Voice, recordings: Sequence[Recording], vocoder: str | None) -> None:
+def _log_samples(log: Log, base: Base, voice: Voice, recordings: Sequence[Recording], vocoder: Vocoder) -> None:
     """The last recording, which is held out if any is: real, and its words in the base's voice and the new one."""
     import torch
 
     from tts_meta.adapt.recordings import load_recording
     from tts_meta.audio import MelSpec
-    from tts_meta.models.vocoder import load_vocoder
     from tts_meta.synth import speak_text
 
     recording, rate = recordings[-1], base.config.audio.mel.sample_rate
@@ -160,9 +173,9 @@ def _log_samples(log: Log, base: Base, voice: Voice, recordings: Sequence[Record
     log.text("sample/text", recording.text, 0)
     log.audio("sample/real", real, rate, 0)
     log.mel("sample/real", MelSpec(base.config.audio.mel)(torch.from_numpy(real)[None])[0], 0)
-    loaded = load_vocoder(vocoder)
-    for name, model in (("before", base.acoustic), ("after", voice.apply(base))):
-        speech = speak_text(base, model, loaded, recording.text)
+    after = voice.apply(base), voice.apply_vocoder(vocoder)
+    for name, (model, its_vocoder) in {"before": (base.acoustic, vocoder), "after": after}.items():
+        speech = speak_text(base, model, its_vocoder, recording.text)
         log.audio(f"sample/{name}", speech.samples, speech.rate, 0)
         log.mel(f"sample/{name}", torch.cat(speech.mels), 0)
 
@@ -181,4 +194,8 @@ def _tell_result(output: Path, voice: Voice, warnings: list[str], seconds: float
     print(f"adapted on {scores['sentences']} sentences, {scores['seconds']} s", end="")
     moved = f"{scores.get('held_out_before', 0):.3f} -> {scores.get('held_out_after', 0):.3f} nats a frame"
     print(f"; one held out: its loss {moved}" if "held_out_after" in scores else "")
+    if "vocoder_held_out_after" in scores:
+        before, after = scores["vocoder_held_out_before"], scores["vocoder_held_out_after"]
+        moved = f"{before:.4f} -> {after:.4f}"
+        print(f"the vocoder adapted in {scores['vocoder_steps']} steps; its distance to the one held out {moved}")
     print(f'speak in it: tts-meta speak {output} "Text." -o out.wav')

@@ -61,14 +61,15 @@ def evaluate(
         raise UsageError(f"{manifest} has {len(listed.speakers)} speakers; choose one with --speaker NAME")
     listed.validate()
     scorer = Scorer(metric, Settings(whisper=whisper))
-    loaded = load_base(base)
-    model = loaded.acoustic if voice == "base" else Voice.load(voice).apply(loaded, voice)
+    loaded, sounds = load_base(base), load_vocoder(vocoder)
+    speaking = loaded.acoustic, sounds
+    if voice != "base":
+        given = Voice.load(voice)
+        speaking = given.apply(loaded, voice), given.apply_vocoder(sounds, voice)
     scorer.load()
     count = min(sentences, len(listed))
     with progress_bar("scoring") as bar:
-        spoken = score_voices(
-            loaded, {"voice": model}, load_vocoder(vocoder), listed.utterances, count, scorer, report=bar.move
-        )
+        spoken = score_voices(loaded, {"voice": speaking}, sounds, listed.utterances, count, scorer, report=bar.move)
     rows = [one.scores for one in spoken]
     if scores is not None:
         write_scores(scores, rows)

@@ -44,7 +44,7 @@ def inspect(
 
 
 def _inspect_base(folder: Path | None, vocoder_name: str | None, picture: Path | None, as_json: bool) -> None:
-    from tts_meta.adapt import CloneSettings, adaptable, chosen_modules
+    from tts_meta.adapt import CloneSettings, adaptable, adaptable_sound, chosen_modules
     from tts_meta.models.base import load_base
     from tts_meta.models.partition import Partition
     from tts_meta.models.vocoder import load_vocoder
@@ -53,7 +53,7 @@ def _inspect_base(folder: Path | None, vocoder_name: str | None, picture: Path |
     sigmas = {} if base.prior is None else {name: value**0.5 for name, value in base.prior.variances.items()}
     if picture is not None:
         _draw(sigmas, picture, base.folder)
-    adaptable_names = set(adaptable(base).names)
+    adaptable_names = set((adaptable(base) + adaptable_sound(vocoder)).names)
     adapted = set(chosen_modules(base, CloneSettings()).names)
     models = {"acoustic model": Partition.by_layer(base.acoustic).modules}
     models["vocoder"] = () if vocoder.generator is None else Partition.by_layer(vocoder.generator, "vocoder.").modules

@@ -14,7 +14,6 @@ from tts_meta.cli.console import Stopwatch, check_output, progress_bar, show, ta
 from tts_meta.errors import TtsMetaError, UsageError
 
 if TYPE_CHECKING:
-    from tts_meta.models.acoustic import AcousticModel
     from tts_meta.models.base import Base
     from tts_meta.synth import Speech
 
@@ -84,6 +83,7 @@ def speak(
     words = _text(text or [], file, "\n" if phonemes else " ")
 
     watch = Stopwatch(STARTED)
+    from tts_meta.adapt import Voice
     from tts_meta.audio.io import pcm_bytes, wav_bytes, write_wav
     from tts_meta.models.base import load_base
     from tts_meta.models.manner import Manner
@@ -95,9 +95,12 @@ def speak(
     with watch.stage("load base"):
         loaded = load_base(base)
     with watch.stage("load voice"):
-        model, index = _voice(voice, speaker, loaded)
+        given = None if voice == "base" else Voice.load(voice)
+        model = loaded.acoustic if given is None else given.apply(loaded, voice)
+        index = -1 if speaker is None else _training_speaker(speaker, loaded)
     with watch.stage("load vocoder"):
         sounds = load_vocoder(vocoder)
+        sounds = sounds if given is None else given.apply_vocoder(sounds, voice)
     with watch.stage("load phonemizer"):
         _ = phonemes or loaded.phonemizer
     if output is None:
@@ -156,20 +159,14 @@ def _text(arguments: list[str], file: Path | None, between: str) -> str:
         raise TtsMetaError(f"{name}: not UTF-8 text; convert it to UTF-8") from error
 
 
-def _voice(voice: str, speaker: str | None, base: Base) -> tuple[AcousticModel, int]:
-    """The model that speaks, and the index of the training speaker or -1."""
-    from tts_meta.adapt import Voice
-
-    if voice != "base":
-        return Voice.load(voice).apply(base, voice), -1
-    if speaker is None:
-        return base.acoustic, -1
+def _training_speaker(speaker: str, base: Base) -> int:
+    """The index of a training speaker. Raises UsageError where the base has none of the name."""
     if speaker not in base.speakers:
         close = difflib.get_close_matches(speaker, base.speakers, n=3) or base.speakers[:5]
         raise UsageError(
             f"the base has no speaker '{speaker}'; {len(base.speakers)} are there, such as {', '.join(close)}"
         )
-    return base.acoustic, base.speakers.index(speaker)
+    return base.speakers.index(speaker)
 
 
 def _synthesis_seconds(watch: Stopwatch) -> float:

@@ -72,6 +72,10 @@ class CloningBenchmark(Section):
     """Inner steps; the default of `clone` where not given."""
     learning_rate: float | None = None
     """Step size; the default of `clone` where not given."""
+    vocoder_steps: int | None = None
+    """Inner steps of the vocoder's modules, where `modules` names any; the default of `clone` where not given."""
+    vocoder_learning_rate: float | None = None
+    """Step size in these; the default of `clone` where not given."""
     variance: float | None = None
     """Prior variance; the default of `clone` where not given."""
     seed: int = 0
@@ -101,7 +105,7 @@ class CloningBenchmark(Section):
 
     def clone_settings(self) -> CloneSettings:
         """The inner loop that this benchmark runs."""
-        names = ("modules", "steps", "learning_rate", "variance", "seed")
+        names = ("modules", "steps", "learning_rate", "vocoder_steps", "vocoder_learning_rate", "variance", "seed")
         given = {name: getattr(self, name) for name in names if getattr(self, name) not in ((), None)}
         return CloneSettings(**given)
 
@@ -150,8 +154,10 @@ def run_cloning(config: CloningBenchmark, base: Base, vocoder: Vocoder, report: 
     for speaker, (adapt_on, score_on) in choose_sentences(Manifest.load(config.manifest), config).items():
         report(f"{speaker}: cloning from {len(adapt_on)} sentences")
         recordings = [Recording(u.audio, u.text) for u in adapt_on]
-        voice = clone_examples(base, align_recordings(recordings, base, speaker, report), config.clone_settings())
-        voices = {MEAN: base.acoustic, CLONE: voice.apply(base, speaker)}
+        examples = align_recordings(recordings, base, speaker, report)
+        voice = clone_examples(base, examples, config.clone_settings(), vocoder=vocoder)
+        cloned = voice.apply(base, speaker), voice.apply_vocoder(vocoder, speaker)
+        voices = {MEAN: (base.acoustic, vocoder), CLONE: cloned}
         spoken += score_voices(
             base, voices, vocoder, score_on, len(score_on), scorer, adapt_on, config.cache_folder, config.manner
         )

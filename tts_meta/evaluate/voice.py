@@ -42,7 +42,7 @@ class Spoken:
 
 def score_voices(
     base: Base,
-    voices: Mapping[str, AcousticModel],
+    voices: Mapping[str, tuple[AcousticModel, Vocoder]],
     vocoder: Vocoder,
     utterances: Sequence[Utterance],
     count: int,
@@ -54,6 +54,7 @@ def score_voices(
 ) -> list[Spoken]:
     """The first `count` of one speaker's utterances as recorded, copied, and spoken by each voice, with scores.
 
+    voices: by name, each the acoustic model and the vocoder that speak; `vocoder` makes the copies.
     Similarity is to the mean of `REFERENCES` of the `references`, or of the other utterances where there are none; it
     is left out where there is nothing to compare to. `cache`: a folder where scores are kept by what was judged.
     `report` is told (sentences done, sentences in all). Raises TtsMetaError naming a recording that cannot be used.
@@ -67,8 +68,8 @@ def score_voices(
         with torch.inference_mode():
             copy = vocoder(mel_spec(torch.from_numpy(real)[None]))[0].float().cpu().numpy()
         said = {REAL: (real, rate), COPY: (copy, vocoder.sample_rate)}
-        for system, model in voices.items():
-            speech = speak_text(base, model, vocoder, utterance.text, manner=manner)
+        for system, (model, its_vocoder) in voices.items():
+            speech = speak_text(base, model, its_vocoder, utterance.text, manner=manner)
             said[system] = (speech.samples, speech.rate)
         others = [embedding for id, embedding in embeddings.items() if id != utterance.id][:REFERENCES]
         voice = mean_embedding(others) if others else None

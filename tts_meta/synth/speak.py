@@ -125,14 +125,13 @@ def speak(
     base: a base voice or its folder; None is the shipped one. vocoder: as `load_vocoder`. The rest and the errors are
     those of `speak_text`; `Speech.save` writes a WAV file.
     """
-    loaded = base if isinstance(base, Base) else load_base(base)
+    loaded, sounds = base if isinstance(base, Base) else load_base(base), load_vocoder(vocoder)
     if voice == "base":
-        model = loaded.acoustic
-    elif isinstance(voice, Voice):
-        model = voice.apply(loaded)
-    else:
-        model = Voice.load(voice).apply(loaded, str(voice))
-    return speak_text(loaded, model, load_vocoder(vocoder), text, phonemes=phonemes, manner=manner)
+        return speak_text(loaded, loaded.acoustic, sounds, text, phonemes=phonemes, manner=manner)
+    name = "the voice" if isinstance(voice, Voice) else str(voice)
+    chosen = voice if isinstance(voice, Voice) else Voice.load(voice)
+    model, sounds = chosen.apply(loaded, name), chosen.apply_vocoder(sounds, name)
+    return speak_text(loaded, model, sounds, text, phonemes=phonemes, manner=manner)
 
 
 def _predict(

@@ -1,0 +1,117 @@
+"""The sound of a speaker as a task of meta-learning: how far what the vocoder makes of mels is from what was recorded.
+
+A recording's likelihood is that of its mel given the text, which the acoustic model answers for, times that of its
+sound given the mel, which the vocoder answers for: neither has a part in the other's, so each adapts by itself.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tts_meta.adapt.voice import VOCODER
+from tts_meta.corpus import Example
+from tts_meta.errors import TtsMetaError, UsageError
+from tts_meta.meta import Task
+from tts_meta.meta.problem import LossFunction
+from tts_meta.models.light import EDGE_FRAMES, LightGenerator, Pitch
+from tts_meta.models.light_vocoder import Light
+from tts_meta.models.partition import Partition
+from tts_meta.models.spectral import energy_distance, spectra
+from tts_meta.models.vocoder import Vocoder
+
+_CROP_FRAMES = 64
+_FEWEST_FRAMES = 8
+"""A crop without its edges must hold the longest window of the spectra."""
+_REPULSION = 0.2
+"""As in the last stage of the vocoder's training: a little less noise than speech has sounds better."""
+
+
+@dataclass(frozen=True)
+class Sounds:
+    """Crops of a speaker's recordings: mel `(B, T, M)`, its pitch, samples `(B, T * hop)`; it counts `weight` times."""
+
+    mel: Tensor
+    pitch: Pitch
+    samples: Tensor
+    weight: float
+
+
+def adaptable_sound(vocoder: Vocoder) -> Partition:
+    """Modules of a light vocoder that cloning may move, named with the prefix `VOCODER`; none of other vocoders.
+
+    Pitch is not among them: it is told by labels, not by a spectrum.
+    """
+    if not isinstance(vocoder, Light):
+        return Partition(())
+    modules = Partition.by_layer(vocoder.generator, VOCODER).modules
+    return Partition(tuple(module for module in modules if not module.name.startswith(f"{VOCODER}pitch.")))
+
+
+def sound_nll(generator: LightGenerator) -> LossFunction:
+    """-log p(sound | mel, θ) of `Sounds` in nats, up to a constant: the spectral energy distance, once a sample.
+
+    A generalised likelihood (Bissiri et al. 2016): the distance stands for the nats of one of the samples it is taken
+    over.
+    """
+    edge = EDGE_FRAMES * generator.mel_config.hop
+
+    def loss(call: Callable[..., Any], data: Sounds) -> Tensor:
+        phase, noises = torch.rand(len(data.mel)), torch.randn(2, *data.samples.shape)
+        made = call(data.mel, data.pitch, phase, noises)[..., edge:-edge]
+        real = spectra(data.samples[:, edge:-edge])
+        return energy_distance(real, *map(spectra, made), repulsion=_REPULSION) * data.weight
+
+    return loss
+
+
+class SpeakerSound:
+    """Recordings of one speaker as inner steps of a vocoder see them: crops at random places.
+
+    Raises UsageError where an example has no samples, TtsMetaError where none is long enough.
+    """
+
+    def __init__(self, generator: LightGenerator, examples: Sequence[Example]) -> None:
+        if any(example.samples is None for example in examples):
+            raise UsageError("a vocoder adapts to sound: give examples with samples, as align_recordings does")
+        self._hop = generator.mel_config.hop
+        self._frames = min(_CROP_FRAMES, max((len(example.mel) for example in examples), default=0))
+        if self._frames < 2 * EDGE_FRAMES + _FEWEST_FRAMES:
+            raise TtsMetaError("no recording is long enough to adapt the vocoder to; leave its modules out")
+        self._examples = [example for example in examples if len(example.mel) >= self._frames]
+        with torch.no_grad():
+            self._pitch = [generator.pitch(example.mel[None]) for example in self._examples]
+        self.samples = self._hop * sum(len(example.mel) for example in self._examples)
+        """Samples of all recordings that crops are taken of."""
+
+    def task(self, crops: int, seed: int) -> Task:
+        """These recordings as support, so many crops a step; what is drawn hangs on `seed`: step 0 seeds torch too."""
+        draws = random.Random(seed)
+
+        def draw(step: int) -> Sounds:
+            if step == 0:
+                draws.seed(seed)
+                torch.manual_seed(seed)
+            return self.draw(draws, crops)
+
+        return Task(None, None, draw)
+
+    def draw(self, draws: random.Random, crops: int) -> Sounds:
+        """Crops at random, weighed as an estimate of the whole sum."""
+        lengths = [len(example.mel) - self._frames + 1 for example in self._examples]
+        mels, pitches, sounds = [], [], []
+        for number in draws.choices(range(len(lengths)), lengths, k=crops):
+            begin = draws.randrange(lengths[number])
+            span = slice(begin, begin + self._frames)
+            mels.append(self._examples[number].mel[span])
+            pitches.append(self._pitch[number][span])
+            samples = self._examples[number].samples
+            assert samples is not None
+            sounds.append(samples[begin * self._hop : span.stop * self._hop])
+        pitch = Pitch(torch.cat([one.log_f0 for one in pitches]), torch.cat([one.voiced for one in pitches]))
+        return Sounds(torch.stack(mels), pitch, torch.stack(sounds), float(self.samples))
