@@ -106,7 +106,7 @@ def meta_train(config: MetaTrainConfig) -> Path:
     deadline = time.monotonic() + config.hours * 3600 if config.hours else float("inf")
     with processes() as rank:
         if rank == 0:
-            claim_folder(config.output, config.model_copy(update={"hours": 0.0, "threads": 0}))
+            claim_folder(config.output, config)
         base = load_base(config.base)
         manifest, _ = hold_back_named(Manifest.load(config.manifest).of_split(*config.splits), config.held_back)
         usable = tuple(u for u in manifest if config.shortest <= u.seconds <= config.longest)

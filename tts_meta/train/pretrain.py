@@ -63,9 +63,7 @@ def pretrain(config: PretrainConfig) -> Path:
     with processes(config.device) as rank:
         console = Console(stderr=True, quiet=rank > 0)
         if rank == 0:
-            # How long and on what a run computes may change between its parts; what it computes may not.
-            fixed = {"hours": 0.0, "threads": 0, "workers": 2, "device": "cpu"}
-            claim_folder(config.output, config.model_copy(update=fixed))
+            claim_folder(config.output, config)
         manifest = Manifest.load(config.manifest).of_split(*config.splits)
         manifest, held = hold_back_named(manifest, config.held_back)
         torch.manual_seed(config.seed)

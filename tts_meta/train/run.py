@@ -12,9 +12,15 @@ from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_file
 
 
+_HOW = ("hours", "threads", "workers", "device")
+"""How long and on what a run computes may change between its parts; what it computes may not."""
+
+
 def claim_folder(output: Path, config: Section) -> None:
     """Write the resolved configuration as `config.json`, or check that the folder was begun with the same one."""
-    path, text = output / "config.json", dump_config(config)
+    fields = type(config).model_fields
+    fixed = config.model_copy(update={name: fields[name].default for name in _HOW if name in fields})
+    path, text = output / "config.json", dump_config(fixed)
     if path.exists() and path.read_text(encoding="utf-8") != text:
         raise TtsMetaError(f"{output} holds a run with another configuration; choose another output folder")
     with atomic_file(path) as temporary:

@@ -63,8 +63,7 @@ def train_vocoder(config: VocoderTrainConfig) -> Path:
     with processes(config.device) as rank:
         console = Console(stderr=True, quiet=rank > 0)
         if rank == 0:
-            fixed = {"hours": 0.0, "threads": 0, "workers": 2, "device": "cpu"}
-            claim_folder(config.output, config.model_copy(update=fixed))
+            claim_folder(config.output, config)
         manifest = Manifest.load(config.manifest).of_split(*config.splits)
         manifest, held = hold_back_named(manifest, config.held_back)
         base = load_base(config.base)
