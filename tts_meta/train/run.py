@@ -11,7 +11,6 @@ from tts_meta.config import Section, dump_config
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_file
 
-
 _HOW = ("hours", "threads", "workers", "device")
 """How long and on what a run computes may change between its parts; what it computes may not."""
 
