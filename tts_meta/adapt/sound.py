@@ -34,11 +34,16 @@ _REPULSION = 0.2
 
 @dataclass(frozen=True)
 class Sounds:
-    """Crops of a speaker's recordings: mel `(B, T, M)`, its pitch, samples `(B, T * hop)`; it counts `weight` times."""
+    """Crops of a speaker's recordings: mel `(B, T, M)`, its pitch, samples `(B, T * hop)`; it counts `weight` times.
+
+    phase `(B,)` and noises `(2, B, T * hop)` are what two makings of them begin with.
+    """
 
     mel: Tensor
     pitch: Pitch
     samples: Tensor
+    phase: Tensor
+    noises: Tensor
     weight: float
 
 
@@ -62,8 +67,7 @@ def sound_nll(generator: LightGenerator) -> LossFunction:
     edge = EDGE_FRAMES * generator.mel_config.hop
 
     def loss(call: Callable[..., Any], data: Sounds) -> Tensor:
-        phase, noises = torch.rand(len(data.mel)), torch.randn(2, *data.samples.shape)
-        made = call(data.mel, data.pitch, phase, noises)[..., edge:-edge]
+        made = call(data.mel, data.pitch, data.phase, data.noises)[..., edge:-edge]
         real = spectra(data.samples[:, edge:-edge])
         return energy_distance(real, *map(spectra, made), repulsion=_REPULSION) * data.weight
 
@@ -102,7 +106,7 @@ class SpeakerSound:
         return Task(None, None, draw)
 
     def draw(self, draws: random.Random, crops: int) -> Sounds:
-        """Crops at random, weighed as an estimate of the whole sum."""
+        """Crops at random, weighed as an estimate of the whole sum; phases and noises are drawn from torch."""
         lengths = [len(example.mel) - self._frames + 1 for example in self._examples]
         mels, pitches, sounds = [], [], []
         for number in draws.choices(range(len(lengths)), lengths, k=crops):
@@ -114,4 +118,6 @@ class SpeakerSound:
             assert samples is not None
             sounds.append(samples[begin * self._hop : span.stop * self._hop])
         pitch = Pitch(torch.cat([one.log_f0 for one in pitches]), torch.cat([one.voiced for one in pitches]))
-        return Sounds(torch.stack(mels), pitch, torch.stack(sounds), float(self.samples))
+        real = torch.stack(sounds)
+        phase, noises = torch.rand(crops), torch.randn(2, *real.shape)
+        return Sounds(torch.stack(mels), pitch, real, phase, noises, float(self.samples))
