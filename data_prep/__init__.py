@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from data_prep import folder, librispeech_mini
+from data_prep.made_speakers import make_speakers
 from data_prep.recording import Recording, to_utterance
 from tts_meta.corpus import Manifest, Utterance
 from tts_meta.errors import TtsMetaError, UsageError
@@ -24,16 +25,24 @@ CORPORA: dict[str, Callable[[Path], Iterator[Recording]]] = {
 
 MANIFEST_FILE = "manifest.jsonl"
 DROPPED_FILE = "dropped.jsonl"
+MADE_FOLDER = "made"
 
-__all__ = ["CORPORA", "DROPPED_FILE", "MANIFEST_FILE", "Recording", "prepare"]
+__all__ = ["CORPORA", "DROPPED_FILE", "MADE_FOLDER", "MANIFEST_FILE", "Recording", "make_speakers", "prepare"]
 
 
-def prepare(corpus_name: str, corpus_dir: str | Path, out_dir: str | Path) -> Manifest:
+def prepare(
+    corpus_name: str,
+    corpus_dir: str | Path,
+    out_dir: str | Path,
+    speeds: Sequence[float] = (),
+    splits: Sequence[str] = (),
+) -> Manifest:
     """Read a corpus, write `out_dir/manifest.jsonl` and `out_dir/dropped.jsonl`, and return the manifest as loaded.
 
-    The recordings stay where they are. What cannot be used (no transcript, empty text, missing or unreadable
-    audio, an id seen before) is a line of `dropped.jsonl` with its reason. Raises UsageError on an unknown corpus
-    or folder, TtsMetaError where the layout is not the corpus's own or nothing usable was found.
+    The recordings stay where they are; at other `speeds` those of the `splits` are written into `out_dir/made`, and
+    listed as other speakers: see `made_speakers.make_speakers`. What cannot be used (no transcript, empty text, missing
+    or unreadable audio, an id seen before) is a line of `dropped.jsonl` with its reason. Raises UsageError on an
+    unknown corpus or folder, TtsMetaError where the layout is not the corpus's own or nothing usable was found.
     """
     if corpus_name not in CORPORA:
         raise UsageError(f"no corpus named {corpus_name!r}; the corpora are: {', '.join(sorted(CORPORA))}")
@@ -62,6 +71,9 @@ def prepare(corpus_name: str, corpus_dir: str | Path, out_dir: str | Path) -> Ma
         )
     manifest = Manifest(tuple(kept.values()))
     manifest.validate()
+    if speeds:
+        made = make_speakers(manifest, speeds, out_dir / MADE_FOLDER, splits)
+        manifest = Manifest((*manifest.utterances, *made))
     manifest.save(out_dir / MANIFEST_FILE)
     return Manifest.load(out_dir / MANIFEST_FILE)
 

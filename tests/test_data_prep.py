@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import data_prep
 from data_prep import CORPORA, Recording, prepare
 from data_prep.librispeech_mini import sentence_case
+from tts_meta.audio import read_audio
 from tts_meta.corpus import Manifest
 from tts_meta.errors import TtsMetaError, UsageError
 
@@ -75,6 +76,7 @@ def test_every_corpus_has_a_reader_of_its_own_file() -> None:
     folder = Path(data_prep.__file__).parent
     present = {f"data_prep.{path.stem}" for path in folder.glob("*.py")} - {
         "data_prep.__init__",
+        "data_prep.made_speakers",
         "data_prep.recording",
     }
     assert files == present
@@ -300,3 +302,45 @@ def test_the_real_corpus_is_read_whole() -> None:
         "eval": 6,
     }
     assert all(r.audio is not None and r.audio.is_file() and r.text and r.gender in ("F", "M") for r in recordings)
+
+
+def test_recordings_at_other_speeds_are_other_speakers(tmp_path: Path) -> None:
+    corpus, out = tmp_path / "voices", tmp_path / "out"
+    (corpus / "anna").mkdir(parents=True)
+    tone = np.sin(2 * np.pi * 200 * np.arange(16000) / 16000).astype(np.float32)
+    soundfile.write(corpus / "anna/1.wav", tone, 16000)
+    (corpus / "anna/1.txt").write_text("Hello.")
+    manifest = prepare("folder", corpus, out, [0.8, 1.25])
+    own, slow, fast = manifest.utterances
+    assert [(u.id, u.speaker, u.split) for u in manifest] == [
+        ("anna/1", "anna", None),
+        ("anna/1@0.8", "anna@0.8", "_made"),
+        ("anna/1@1.25", "anna@1.25", "_made"),
+    ]
+    assert (slow.seconds, fast.seconds, slow.text) == (1.25, 0.8, own.text)
+    for made, hertz in ((slow, 160), (fast, 250)):
+        heard = read_audio(made.audio, 16000)
+        assert len(heard) == round(16000 * made.seconds)
+        assert np.abs(np.fft.rfft(heard)).argmax() / made.seconds == pytest.approx(hertz, abs=2)
+    written = slow.audio.stat().st_mtime_ns
+    assert prepare("folder", corpus, out, [0.8]).utterances == (own, slow)
+    assert slow.audio.stat().st_mtime_ns == written, "what is there is not made again"
+    soundfile.write(corpus / "anna/1.wav", tone[:8000], 16000)
+    assert len(read_audio(prepare("folder", corpus, out, [0.8]).utterances[1].audio, 16000)) == 10000
+
+
+def test_only_the_splits_named_are_made_speakers_of(tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus"
+    for name in ("a", "b"):
+        write_audio(corpus / "ls1" / f"{name}.ogg")
+    write_table(corpus, row("a", "one"), row("b", "two") | {"split": "eval"})
+    manifest = prepare("librispeech-mini", corpus, tmp_path / "out", [0.9], ["train"])
+    assert [(u.id, u.split) for u in manifest] == [("a", "train"), ("b", "eval"), ("a@0.9", "train_made")]
+
+
+@pytest.mark.parametrize("speed", [1.0, 0.1, 3.0, float("nan")])
+def test_a_speed_that_makes_no_voice_is_refused(tmp_path: Path, speed: float) -> None:
+    write_audio(tmp_path / "voices" / "1.wav")
+    (tmp_path / "voices" / "1.txt").write_text("Hello.")
+    with pytest.raises(UsageError, match="makes no other speaker"):
+        prepare("folder", tmp_path / "voices", tmp_path / "out", [speed])

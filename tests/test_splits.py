@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tts_meta.corpus import Manifest, Utterance, hold_back_named, hold_back_speakers
+from tts_meta.corpus import Manifest, Utterance, hold_back_named, hold_back_speakers, recording_of
 from tts_meta.errors import UsageError
 
 
@@ -78,3 +78,13 @@ def test_speakers_named_are_held_back() -> None:
 def test_an_unknown_name_is_refused() -> None:
     with pytest.raises(UsageError, match="no speaker named 'd'"):
         hold_back_named(corpus(["a", "b"]), ["d"])
+
+
+def test_made_speakers_go_with_those_they_are_made_of() -> None:
+    manifest = corpus(["a", "a@0.9", "b", "b@1.1", "c"])
+    rest, held = hold_back_named(manifest, ["a", "b@1.1"])
+    assert (rest.speakers, held.speakers) == (("b", "c"), ("a", "a@0.9", "b@1.1"))
+    for seed in range(5):
+        rest, held = hold_back_speakers(manifest, 2, seed)
+        assert not {recording_of(name) for name in rest.speakers} & {recording_of(name) for name in held.speakers}
+        assert len({recording_of(name) for name in held.speakers}) == 2

@@ -15,7 +15,7 @@ from processes import under_torchrun
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tts_meta.audio.pitch import praat_frequency
-from tts_meta.config import DiscriminatorConfig, MelConfig, VocoderTrainConfig, dump_config, parse_config
+from tts_meta.config import DiscriminatorConfig, LightConfig, MelConfig, VocoderTrainConfig, dump_config, parse_config
 from tts_meta.errors import TtsMetaError
 from tts_meta.models.base import save_base
 from tts_meta.models.light_vocoder import Light, load_light
@@ -107,6 +107,21 @@ def test_when_the_time_is_up_the_vocoder_so_far_is_there(corpus: Path, tmp_path:
     assert "run the same command again" in error_line(lambda: train_vocoder(config))
     train_vocoder(config.model_copy(update={"hours": 0.0, "threads": 1}))
     assert (tmp_path / "run" / "vocoder" / "state.json").exists()
+
+
+def test_a_run_that_starts_from_a_vocoder_keeps_its_pitch_and_moves_the_rest(
+    corpus: Path, finished: Path, tmp_path: Path
+) -> None:
+    nothing = {"steps": 0, "learning_rate": 1e-3}
+    config = recipe(corpus, tmp_path / "run", start=finished / "vocoder", spectral=nothing, adversarial=nothing)
+    train_vocoder(config)
+    assert not (tmp_path / "run" / "pitch").exists()
+    before, after = (load_light(run / "vocoder").state_dict() for run in (finished, tmp_path / "run"))
+    moved = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert moved == {"net"}
+    assert json.loads((tmp_path / "run/vocoder/state.json").read_text())["start"] == str(finished / "vocoder")
+    wider = recipe(corpus, tmp_path / "wider", start=finished / "vocoder", vocoder=LightConfig())
+    assert "of other sizes" in error_line(lambda: train_vocoder(wider))
 
 
 def test_two_processes_train_one_vocoder(corpus: Path, finished: Path, tmp_path: Path) -> None:

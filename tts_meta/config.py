@@ -277,12 +277,14 @@ class VocoderTrainConfig(Section):
     """Folder of the run: checkpoints and TensorBoard logs."""
     base: Path | None = None
     """Base whose mels the last stage trains on, and whose audio settings all do; none: the shipped one."""
+    start: Path | None = None
+    """Light vocoder that this one starts from, with the same sizes; its pitch predictor stays; none: from nothing."""
     vocoder: LightConfig = LightConfig()
     discriminator: DiscriminatorConfig = DiscriminatorConfig()
     pitch: OptimiserConfig
     """Of the stage that trains the pitch predictor, by Praat's F0."""
     spectral: OptimiserConfig
-    """Of the stage that trains by the spectral energy distance alone."""
+    """Of the stage that trains by the spectral energy distance alone; 0 steps leave it out."""
     adversarial: OptimiserConfig
     """Of the stage that adds discriminators, which then stay; 0 steps leave it and them out."""
     finetune: OptimiserConfig

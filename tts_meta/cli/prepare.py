@@ -20,10 +20,17 @@ def prepare(
         Path,
         typer.Argument(
             metavar="OUT",
-            help="Folder to write manifest.jsonl into; the recordings stay where they are.",
+            help="Folder to write manifest.jsonl, and the recordings of made speakers, into; the others stay.",
             show_default=False,
         ),
     ],
+    speeds: Annotated[
+        list[float] | None,
+        typer.Option("--speed", help="Make speakers too: play recordings at this speed, such as 0.9; repeatable."),
+    ] = None,
+    splits: Annotated[
+        list[str] | None, typer.Option("--of", metavar="SPLIT", help="Make speakers of this split only; repeatable.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing manifest.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -38,7 +45,9 @@ def prepare(
     path = out / MANIFEST_FILE
     if path.exists() and not force:
         raise UsageError(f"{path}: exists already; choose another folder, or overwrite it with --force")
-    manifest = prepare_corpus(corpus, directory, out)
+    if splits and not speeds:
+        raise UsageError("--of says what to make speakers of: say how, by --speed")
+    manifest = prepare_corpus(corpus, directory, out, speeds or (), splits or ())
     dropped = sum(1 for _ in (out / DROPPED_FILE).open(encoding="utf-8"))
     if as_json:
         show(

@@ -2,10 +2,11 @@
 
 from tts_meta.corpus.batches import Batch, Example, bucket_batches, collate
 from tts_meta.corpus.episodes import Episode, sample_episodes
-from tts_meta.corpus.manifest import Manifest, Utterance
+from tts_meta.corpus.manifest import SPEED_MARK, Manifest, Utterance, recording_of
 from tts_meta.corpus.splits import hold_back_named, hold_back_speakers
 
 __all__ = [
+    "SPEED_MARK",
     "Batch",
     "Episode",
     "Example",
@@ -15,5 +16,6 @@ __all__ = [
     "collate",
     "hold_back_named",
     "hold_back_speakers",
+    "recording_of",
     "sample_episodes",
 ]

@@ -14,6 +14,14 @@ from typing import Any
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.files import atomic_file
 
+SPEED_MARK = "@"
+"""Between the name of a recording, or of its speaker, and the speed at which it is played as a made speaker's."""
+
+
+def recording_of(name: str) -> str:
+    """The id of the recording that an utterance plays at some speed, or the name of its speaker, from theirs."""
+    return name.partition(SPEED_MARK)[0]
+
 
 @dataclass(frozen=True)
 class Utterance:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-from tts_meta.corpus.manifest import Manifest
+from tts_meta.corpus.manifest import Manifest, recording_of
 from tts_meta.errors import UsageError
 
 
@@ -16,16 +16,22 @@ def hold_back_speakers(manifest: Manifest, count: int, seed: int) -> tuple[Manif
     speaker added to the corpus displaces at most one of those held back. Raises UsageError unless at least one
     speaker remains in `rest`.
     """
-    speakers = manifest.speakers
-    if not 0 <= count < len(speakers):
-        raise UsageError(f"cannot hold back {count} of {len(speakers)} speakers; give 0 to {len(speakers) - 1}")
-    drawn = sorted(speakers, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())[:count]
-    return hold_back_named(manifest, drawn)
+    people = sorted({recording_of(name) for name in manifest.speakers})
+    if not 0 <= count < len(people):
+        raise UsageError(f"cannot hold back {count} of {len(people)} speakers; give 0 to {len(people) - 1}")
+    drawn = set(sorted(people, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())[:count])
+    return _split(manifest, {name for name in manifest.speakers if recording_of(name) in drawn})
 
 
 def hold_back_named(manifest: Manifest, names: Iterable[str]) -> tuple[Manifest, Manifest]:
-    """Split off all utterances of the speakers named: `(rest, held)`. Raises UsageError on an unknown name."""
-    held = manifest.of_speakers(names)
-    held_names = set(held.speakers)
-    rest = Manifest(tuple(utterance for utterance in manifest if utterance.speaker not in held_names))
-    return rest, held
+    """Split off all utterances of the speakers named: `(rest, held)`. Raises UsageError on an unknown name.
+
+    Speakers made of them, by playing them faster or slower, are held back with them.
+    """
+    named = set(manifest.of_speakers(names).speakers)
+    return _split(manifest, {name for name in manifest.speakers if name in named or recording_of(name) in named})
+
+
+def _split(manifest: Manifest, held: set[str]) -> tuple[Manifest, Manifest]:
+    rest = Manifest(tuple(utterance for utterance in manifest if utterance.speaker not in held))
+    return rest, manifest.of_speakers(held)

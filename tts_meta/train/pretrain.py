@@ -20,7 +20,7 @@ from torch import Tensor
 
 from tts_meta.audio import FeatureCache
 from tts_meta.config import OptimiserConfig, PretrainConfig
-from tts_meta.corpus import Batch, Manifest, collate, hold_back_named
+from tts_meta.corpus import Batch, Manifest, collate, hold_back_named, recording_of
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_file, restore_folder, write_tensors
 from tts_meta.models.acoustic import AcousticModel
@@ -42,7 +42,7 @@ from tts_meta.train.run import claim_folder
 from tts_meta.train.store import Durations, Store, write_store
 
 _VALIDATION_EVERY, _VALIDATION_MOST = 80, 200
-"""One piece in so many of the training speakers is kept for validation, where that is not more than so many."""
+"""One recording in so many is kept for validation, where that makes not more than so many pieces, about."""
 _MEASURED_PIECES = 2000
 """Pieces, about, that the mean and scale of the frames are measured on."""
 _ALIGNER_UTTERANCES = 20_000
@@ -219,8 +219,11 @@ def acoustic_objective(
 
 
 def _kept(pieces: Pieces) -> NDArray[np.bool_]:
-    """Which pieces are kept for validation, `(P,)`."""
-    return np.arange(len(pieces)) % max(_VALIDATION_EVERY, len(pieces) // _VALIDATION_MOST) == 0
+    """Which pieces are kept for validation, `(P,)`: all of some recordings, at whatever speed they are played."""
+    places: dict[str, int] = {}
+    of_utterance = np.array([places.setdefault(recording_of(id), len(places)) for id in pieces.store.ids])
+    every = max(_VALIDATION_EVERY, len(pieces) // _VALIDATION_MOST)
+    return of_utterance[pieces.table[:, 0]] % every == 0
 
 
 def _train_acoustic(config: PretrainConfig, base: Base, pieces: Pieces, deadline: float) -> int:

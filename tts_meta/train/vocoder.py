@@ -27,7 +27,7 @@ from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_file, restore_folder, write_tensors
 from tts_meta.models.base import Base, load_base
 from tts_meta.models.light import EDGE_FRAMES, LightGenerator, Pitch, PitchPredictor
-from tts_meta.models.light_vocoder import Light, save_light
+from tts_meta.models.light_vocoder import Light, load_light, save_light
 from tts_meta.models.spectral import distance, energy_distance, spectra
 from tts_meta.report.tensorboard import Log
 from tts_meta.train.data import align_examples, cut_at_said_pauses
@@ -55,7 +55,7 @@ def train_vocoder(config: VocoderTrainConfig) -> Path:
 
     Called again with the same configuration it goes on where it was stopped. The vocoder as it is after the stage
     `spectral`, `adversarial` or `finetune` lies in the folder of that name. Raises TtsMetaError for a folder that holds
-    another run.
+    another run, and where the vocoder to start from has other sizes or takes other mels.
     """
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -68,11 +68,12 @@ def train_vocoder(config: VocoderTrainConfig) -> Path:
         manifest, held = hold_back_named(manifest, config.held_back)
         base = load_base(config.base)
         torch.manual_seed(config.seed)
-        generator = LightGenerator(config.vocoder, base.config.audio.mel)
+        generator = _first_generator(config, base)
         discriminator = Discriminator(config.discriminator)
         run = _Run(config, base, manifest, console, deadline)
         console.print(f"{len(run.store)} utterances; {len(held)} utterances held back")
-        run.train_pitch(generator.pitch)
+        if not config.start:
+            run.train_pitch(generator.pitch)
         pitch = run.predict_pitch(generator.pitch)
         for stage in _STAGES:
             run.train_generator(stage, generator, discriminator, pitch)
@@ -81,6 +82,16 @@ def train_vocoder(config: VocoderTrainConfig) -> Path:
             save_light(generator, folder, run.state())
         wait()
         return folder
+
+
+def _first_generator(config: VocoderTrainConfig, base: Base) -> LightGenerator:
+    """The generator that training starts from."""
+    if not config.start:
+        return LightGenerator(config.vocoder, base.config.audio.mel)
+    generator = load_light(config.start)
+    if (generator.config, generator.mel_config) != (config.vocoder, base.config.audio.mel):
+        raise TtsMetaError(f"{config.start}: of other sizes or for other mels than this run; start from another")
+    return generator
 
 
 class _Run:
@@ -101,7 +112,8 @@ class _Run:
     def state(self) -> dict[str, object]:
         """What is told of the training beside the weights."""
         stages = {stage: getattr(self.config, stage).steps for stage in ("pitch", *_STAGES)}
-        return {"corpus": str(self.config.manifest), "utterances": len(self.store), "steps": stages}
+        state: dict[str, object] = {"corpus": str(self.config.manifest), "utterances": len(self.store), "steps": stages}
+        return state | {"start": str(self.config.start)} if self.config.start else state
 
     def train_pitch(self, predictor: PitchPredictor) -> None:
         """Train the pitch predictor by Praat's F0; the finished one lies in `pitch.safetensors`, read ever after."""
