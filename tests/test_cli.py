@@ -141,7 +141,8 @@ def test_clone_adapts_modules_of_the_vocoder_by_name(say, place: Path, tmp_path:
     result = clone(say, place, out, *modules, "--log", tmp_path / "log")
     assert result.status == 0 and "the vocoder adapted in 2 steps; its distance to the one held out" in result.out
     voice = Voice.load(out)
-    assert voice.modules == ("speaker.mean", "vocoder.net.output") and voice.scores["vocoder_steps"] == 2
+    assert voice.modules == ("speaker.mean", "vocoder.net.output.weight", "vocoder.net.output.bias")
+    assert voice.scores["vocoder_steps"] == 2
     said = ("speak", out, "abc de.", "--base", place / "base", "-o")
     assert say(*said, tmp_path / "a.wav").err == ""
     expected = speak_in(voice, "abc de.", base=place / "base").samples
@@ -215,10 +216,10 @@ def test_inspect_lists_every_parameter_of_the_base_and_what_clone_adapts(say, pl
 def test_inspect_lists_the_vocoder_too(say, place: Path) -> None:
     data = say("inspect", place / "base", "--vocoder", "hifigan", "--json").json
     assert data["vocoder"] == "hifigan" and data["totals"]["vocoder"] == 13_926_017
-    assert any(m["module"] == "vocoder.ups.0" and m["kind"] == "Upsample" for m in data["modules"])
+    assert any(m["module"] == "vocoder.ups.0.weight" and m["kind"] == "Upsample" for m in data["modules"])
     data = say("inspect", place / "base", "--json").json
     assert data["vocoder"] == "light" and data["totals"]["vocoder"] == 7_043_595
-    assert any(m["module"] == "vocoder.net.blocks.0.widen" and m["kind"] == "Linear" for m in data["modules"])
+    assert any(m["module"] == "vocoder.net.blocks.0.widen.weight" and m["kind"] == "Linear" for m in data["modules"])
     can = {m["module"] for m in data["modules"] if m["model"] == "vocoder" and m["clone"] == "can"}
     assert can == {m["module"] for m in data["modules"] if m["module"].startswith("vocoder.net.")}
 

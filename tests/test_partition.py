@@ -61,6 +61,23 @@ def test_by_layer_makes_one_module_a_layer_with_its_norm() -> None:
     }
 
 
+def test_biases_and_norms_can_be_a_module_beside_their_layers_matrices() -> None:
+    partition = Partition.by_layer(layers(), prefix="model.", biases_apart=True)
+    found = {module.name: (module.kind, module.parameters) for module in partition.modules}
+    assert found == {
+        "model.bias": ("Parameter", ("model.bias",)),
+        "model.part.scale": ("Parameter", ("model.part.scale",)),
+        "model.part.linear.weight": ("Linear", ("model.part.linear.weight",)),
+        "model.part.linear.bias": (
+            "Linear",
+            ("model.part.linear.bias", "model.part.norm.weight", "model.part.norm.bias"),
+        ),
+        "model.lstm.weight": ("LSTM", ("model.lstm.weight_ih_l0", "model.lstm.weight_hh_l0")),
+        "model.lstm.bias": ("LSTM", ("model.lstm.bias_ih_l0", "model.lstm.bias_hh_l0")),
+    }
+    assert [module.size for module in partition.modules] == [5, 4, 6, 9, 32, 16]
+
+
 def test_the_mean_voice_and_the_table_of_speakers_are_modules_of_their_own() -> None:
     modules = {module.name: module for module in Partition.by_layer(tiny_base().acoustic).modules}
     assert modules["speaker.mean"].kind == "Parameter" and modules["speaker.mean"].size == 6
@@ -69,11 +86,11 @@ def test_the_mean_voice_and_the_table_of_speakers_are_modules_of_their_own() -> 
 
 def test_cloning_may_move_all_but_the_table_of_speakers_and_the_scales() -> None:
     base = tiny_base()
-    everything = set(Partition.by_layer(base.acoustic).names)
+    everything = set(Partition.by_layer(base.acoustic, biases_apart=True).names)
     fixed = {"speaker.offsets", "mel_log_scale", "duration_log_scale", "prosody_log_scale"}
     assert everything - set(adaptable(base).names) == fixed
     chosen = chosen_modules(base, CloneSettings())
-    assert "speaker.mean" in chosen.names and "decoder.lstms.0" in chosen.names
+    assert {"speaker.mean", "decoder.lstms.0.weight", "decoder.lstms.0.bias"} <= set(chosen.names)
 
 
 def test_each_layer_of_the_vocoder_is_a_module_under_its_prefix() -> None:
@@ -113,6 +130,10 @@ def test_selection_keeps_order_and_names_a_pattern_that_matches_nothing() -> Non
     partition = Partition.by_layer(layers())
     assert partition.select(["lstm", "part.*"]).names == ("part.scale", "part.linear", "lstm")
     assert partition.select([]).modules == ()
+    assert partition.select(["part"]).names == ("part.scale", "part.linear")
+    apart = Partition.by_layer(layers(), biases_apart=True)
+    assert apart.select(["lstm"]).names == ("lstm.weight", "lstm.bias")
+    assert apart.select(["*.bias", "bias"]).names == ("bias", "part.linear.bias", "lstm.bias")
     with pytest.raises(
         UsageError, match=r"no module matches 'decoder'; modules: bias, part\.scale, part\.linear, lstm"
     ):

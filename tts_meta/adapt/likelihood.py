@@ -36,8 +36,8 @@ class Sentences:
 
 
 def adaptable(base: Base) -> Partition:
-    """Modules of the acoustic model that cloning may move."""
-    partition = Partition.by_layer(base.acoustic)
+    """Modules of the acoustic model that cloning may move, biases apart."""
+    partition = Partition.by_layer(base.acoustic, biases_apart=True)
     return Partition(tuple(module for module in partition.modules if module.name not in FIXED_MODULES))
 
 

@@ -54,7 +54,7 @@ def adaptable_sound(vocoder: Vocoder) -> Partition:
     """
     if not isinstance(vocoder, Light):
         return Partition(())
-    modules = Partition.by_layer(vocoder.generator, VOCODER).modules
+    modules = Partition.by_layer(vocoder.generator, VOCODER, biases_apart=True).modules
     return Partition(tuple(module for module in modules if not module.name.startswith(f"{VOCODER}pitch.")))
 
 

@@ -45,6 +45,7 @@ def inspect(
 
 def _inspect_base(folder: Path | None, vocoder_name: str | None, picture: Path | None, as_json: bool) -> None:
     from tts_meta.adapt import CloneSettings, adaptable, adaptable_sound, chosen_modules
+    from tts_meta.adapt.voice import VOCODER
     from tts_meta.models.base import load_base
     from tts_meta.models.partition import Partition
     from tts_meta.models.vocoder import load_vocoder
@@ -55,8 +56,11 @@ def _inspect_base(folder: Path | None, vocoder_name: str | None, picture: Path |
         _draw(sigmas, picture, base.folder)
     adaptable_names = set((adaptable(base) + adaptable_sound(vocoder)).names)
     adapted = set(chosen_modules(base, CloneSettings()).names)
-    models = {"acoustic model": Partition.by_layer(base.acoustic).modules}
-    models["vocoder"] = () if vocoder.generator is None else Partition.by_layer(vocoder.generator, "vocoder.").modules
+    whole = (("acoustic model", base.acoustic, ""), ("vocoder", vocoder.generator, VOCODER))
+    models = {
+        model: () if network is None else Partition.by_layer(network, prefix, biases_apart=True).modules
+        for model, network, prefix in whole
+    }
 
     def clones(module: Module) -> str:
         return "yes" if module.name in adapted else "can" if module.name in adaptable_names else ""

@@ -1,4 +1,8 @@
-"""Partition: which parameter belongs to which module, one module a layer.
+"""Partition: which parameter belongs to which module, one module a layer, or two.
+
+A layer's biases, and the gains of the norm behind it, are less than a hundredth of it, and may stray from voice to
+voice where its matrices do not (BitFit, Ben Zaken et al. 2022; the layer norms of AdaSpeech, Chen et al. 2021): where
+voices are concerned they are a module of their own.
 
 Meta-learning shrinks, cloning adapts and `inspect` lists modules, never single tensors. A module is a name and patterns
 over parameter names (`fnmatch`); every parameter must belong to exactly one.
@@ -57,11 +61,12 @@ class Partition:
         return cls(tuple(modules))
 
     @classmethod
-    def by_layer(cls, model: nn.Module, prefix: str = "") -> Partition:
+    def by_layer(cls, model: nn.Module, prefix: str = "", biases_apart: bool = False) -> Partition:
         """One module for each of torch's layers, or layers derived from them, LayerNorms with the layer before them.
 
         Parameters held directly by a container, or by a layer of another make, are a module each. `prefix` goes before
-        every module's name.
+        every module's name. biases_apart: layer NAME is two modules, `NAME.weight`, its matrices, and `NAME.bias`, its
+        vectors, where it has both.
         """
         patterns: dict[str, list[str]] = {}
         for name, layer in model.named_modules():
@@ -74,6 +79,8 @@ class Partition:
                 patterns[next(reversed(patterns))] += own
             else:
                 patterns[name] = own
+        if biases_apart:
+            patterns = _biases_apart(model, patterns)
         partition = cls.from_patterns(model, patterns)
         named = []
         for module in partition.modules:
@@ -90,16 +97,35 @@ class Partition:
         return tuple(module.name for module in self.modules)
 
     def select(self, patterns: Iterable[str]) -> Partition:
-        """The modules whose names match any pattern. Raises UsageError naming a pattern that matches none."""
+        """The modules that match any pattern, or lie in what does: `decoder` is all of the decoder.
+
+        Raises UsageError naming a pattern that matches none.
+        """
         wanted = list(patterns)
         for pattern in wanted:
-            if not any(fnmatchcase(name, pattern) for name in self.names):
+            if not any(_matches(name, pattern) for name in self.names):
                 raise UsageError(f"no module matches '{pattern}'; modules: {', '.join(self.names)}")
-        return Partition(tuple(m for m in self.modules if any(fnmatchcase(m.name, pattern) for pattern in wanted)))
+        return Partition(tuple(m for m in self.modules if any(_matches(m.name, pattern) for pattern in wanted)))
 
     def parameters(self) -> tuple[str, ...]:
         """Names of all parameters of these modules."""
         return tuple(name for module in self.modules for name in module.parameters)
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*")
+
+
+def _biases_apart(model: nn.Module, patterns: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """The same, the vectors of layers that have matrices too in a module of their own."""
+    dimensions = {name: parameter.ndim for name, parameter in model.named_parameters()}
+    apart: dict[str, list[str]] = {}
+    for module, names in patterns.items():
+        matrices, vectors = ([n for n in names if (dimensions[n] > 1) == matrix] for matrix in (True, False))
+        apart |= (
+            {f"{module}.weight": matrices, f"{module}.bias": vectors} if matrices and vectors else {module: [*names]}
+        )
+    return apart
 
 
 def _kind(model: nn.Module, parameters: Sequence[str]) -> str:

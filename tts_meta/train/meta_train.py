@@ -55,7 +55,7 @@ class MetaTrainConfig(Section):
     roles: dict[str, tuple[str, ...]] = Field(
         default={"head": ("decoder.output", "postnet.output"), "context": ("speaker.mean",)}
     )
-    """What learners call the head and the context."""
+    """Patterns of what learners call the head and the context."""
     support: int = Field(default=5, gt=0)
     """Sentences that an episode adapts on."""
     query: int = Field(default=5, gt=0)
@@ -124,14 +124,14 @@ def meta_train(config: MetaTrainConfig) -> Path:
 
 def build_learner(config: MetaTrainConfig, base: Base) -> MetaLearner:
     """The learner over the acoustic model, at the start. Raises UsageError naming a module or role that is wrong."""
-    partition = adaptable(base).select(config.modules).modules
+    partition = adaptable(base).select(config.modules)
     return MetaLearner(
         config.learner,
         base.acoustic,
         acoustic_nll(base.acoustic),
-        partition,
+        partition.modules,
         config.settings,
-        roles=config.roles,
+        roles={role: partition.select(patterns).names for role, patterns in config.roles.items()},
         meta_steps=config.meta_steps,
     )
 
