@@ -108,6 +108,18 @@ def test_finetuning_fits_the_meta_parameters_to_all_data_of_all_tasks(name: str)
     assert_gradient(moved(learner), torch.stack(losses).mean(), leaves)
 
 
+@pytest.mark.parametrize("name", ["maml", "meta-sgd", "maml++"])
+def test_step_sizes_may_fall_over_an_inner_loop(name: str) -> None:
+    changes = {"inner_final_rate": 0.2, "first_order_part": 0.0, "annealed_part": 0.0}
+    learner = learner_of(name, PLAIN.model_copy(update=changes), 4)
+    learner.progress[0] = 2
+    leaves = leaves_of(learner)
+    losses = [
+        loss_of(adapted(leaves, task, ALL, lambda n, k: RATE * (1 - 0.8 * k / STEPS))[-1], task.query) for task in TASKS
+    ]
+    assert_gradient(moved(learner), torch.stack(losses).mean(), leaves)
+
+
 def test_meta_sgd_learns_a_step_size_for_each_parameter() -> None:
     learner = learner_of("meta-sgd")
     leaves, layout = leaves_of(learner), learner.problem.adapted

@@ -105,7 +105,7 @@ class Unrolled:
                 leaves.adapted,
                 prior,
                 inner.solver,
-                inner.rates.schedule(leaves.step_sizes),
+                inner.rates.schedule(leaves.step_sizes, inner.steps),
                 inner.steps,
                 len(tasks),
                 order=0 if flat else self.order,
@@ -270,7 +270,7 @@ def _solve_flat(problem: Problem, meta: MetaParams, tasks: Sequence[Task], inner
         meta.adapted.detach(),
         prior,
         inner.solver,
-        inner.rates.schedule(step_sizes),
+        inner.rates.schedule(step_sizes, inner.steps),
         inner.steps,
         len(tasks),
     )

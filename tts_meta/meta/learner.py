@@ -69,7 +69,10 @@ class MetaLearner(nn.Module):
         self.problem = Problem(
             model, loss, layout, Layout.of(model, [m for m in partition if m.name not in names]), vectorised
         )
-        self.rates = StepSizes(self.preset.step_sizes, layout, self.settings.inner_rate, self.settings.inner_steps)
+        inner = self.settings
+        self.rates = StepSizes(
+            self.preset.step_sizes, layout, inner.inner_rate, inner.inner_steps, inner.inner_final_rate
+        )
         self.solver = SOLVERS[self.settings.inner_solver]()
         start = math.inf if self.preset.prior == "none" else math.log(self.settings.variance)
         adapted = parameters_of(model, layout)
@@ -151,7 +154,7 @@ class MetaLearner(nn.Module):
             self.adapted.detach(),
             self.prior,
             self.solver,
-            self.rates.schedule(step_sizes),
+            self.rates.schedule(step_sizes, steps),
             steps,
             len(tasks),
             observe=observe,

@@ -29,6 +29,8 @@ class LearnerSettings(Section):
     """Inner steps while meta-training."""
     inner_rate: float = Field(default=0.01, gt=0)
     """Inner step size η, the first one where it is learned."""
+    inner_final_rate: float = Field(default=1.0, ge=0, le=1)
+    """The part of η that it falls to, in a line, over an inner loop: so what each step draws anew averages out."""
     variance: float = Field(default=1.0, gt=0)
     """σ² of every module: fixed for `imaml`, the start for the σ-learners."""
     outer_solver: Literal["adam", "sgd"] = "adam"

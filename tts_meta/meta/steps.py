@@ -19,13 +19,15 @@ class StepSizes:
     """Where the step size of each step comes from.
 
     fixed and scalar: `()`; parameter: `(P,)` (Li et al. 2017); module-step: `(M, K)` (Antoniou et al. 2019), the last
-    column serving steps past K. scalar is moved by its hypergradient (Alpha-MAML, Behl et al. 2019).
+    column serving steps past K. scalar is moved by its hypergradient (Alpha-MAML, Behl et al. 2019). final: the part of
+    them that they fall to, in a line, over an inner loop.
     """
 
     kind: StepSizeName
     layout: Layout
     initial: float
     steps: int
+    final: float = 1.0
 
     @property
     def learned(self) -> bool:
@@ -42,15 +44,18 @@ class StepSizes:
         }[self.kind]
         return torch.full(shape, self.initial, dtype=torch.float64)
 
-    def schedule(self, values: Tensor) -> Callable[[int], Tensor | float]:
-        """`at` as a function of the step alone; a fixed step size is a plain number, that no gradient is kept for."""
-        if self.kind == "fixed":
-            fixed = float(values.detach())
-            return lambda step: fixed
-        return lambda step: self.at(values, step)
+    def schedule(self, values: Tensor, steps: int) -> Callable[[int], Tensor | float]:
+        """η of each of `steps` steps; a fixed step size is a plain number, that no gradient is kept for."""
+        fixed = float(values.detach()) if self.kind == "fixed" else None
+
+        def rate(step: int) -> Tensor | float:
+            own = self.at(values, step) if fixed is None else fixed
+            return own if self.final == 1 else own * (1 - (1 - self.final) * step / steps)
+
+        return rate
 
     def at(self, values: Tensor, step: int) -> Tensor:
-        """η of step `step` (from 0), a number or `(P,)`; differentiable in `values`."""
+        """η of step `step` (from 0) before it falls, a number or `(P,)`; differentiable in `values`."""
         if self.kind == "module-step":
             return self.layout.spread(values[:, min(step, values.shape[1] - 1)])
         return values
