@@ -12,11 +12,13 @@ from commands import write_recordings
 from helpers import random_example, same_weights, tone_sentence
 
 from tts_meta.adapt import CloneSettings, Progress, adaptable, clone, clone_examples
+from tts_meta.adapt.clone import FREE_RATE, SIGMA_RATE
 from tts_meta.corpus import Example, collate
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.meta import Trace
 from tts_meta.models.base import Base
 from tts_meta.models.losses import acoustic_loss
+from tts_meta.models.module_prior import ModulePrior
 
 FEW = CloneSettings(steps=30, learning_rate=3e-3)
 
@@ -102,6 +104,32 @@ def test_a_smaller_variance_makes_a_smaller_voice(base: Base, examples: list[Exa
         voice = clone_examples(base, examples, replace(FEW, steps=10, variance=variance))
         sizes.append(math.sqrt(sum(float(delta.square().sum()) for delta in voice.deltas.values())))
     assert sizes == sorted(sizes, reverse=True) and sizes[-1] < 0.05 * sizes[0]
+
+
+def with_prior(base: Base, **sigmas: float) -> Base:
+    """The same base, σ² of some modules learned."""
+    variances = {name.replace("__", "."): sigma**2 for name, sigma in sigmas.items()}
+    return replace(base, prior=ModulePrior(variances, base.hash))
+
+
+def test_under_a_learned_prior_a_module_steps_in_its_own_sigmas(base: Base, examples: list[Example]) -> None:
+    """Adam's first step is as long as the step size, whatever the gradient: then the prior draws it back a little."""
+    learned = with_prior(base, speaker__mean=1e-2, decoder__output__weight=2e-3, postnet__output__bias=1e-7)
+    voice = clone_examples(learned, examples, CloneSettings(steps=1))
+    assert voice.modules == ("speaker.mean", "decoder.output.weight"), "what hardly strays is left as it is"
+    for name, sigma in (("speaker.mean", 1e-2), ("decoder.output.weight", 2e-3)):
+        assert float(voice.deltas[name].abs().max()) == pytest.approx(SIGMA_RATE * sigma, rel=0.05)
+    fixed = clone_examples(learned, examples, CloneSettings(steps=1, learning_rate=1e-4))
+    assert float(fixed.deltas["speaker.mean"].abs().max()) == pytest.approx(1e-4, rel=0.05)
+    free = clone_examples(learned, examples, CloneSettings(steps=1, variance=1.0))
+    assert float(free.deltas["speaker.mean"].abs().max()) == pytest.approx(FREE_RATE, rel=0.05)
+
+
+def test_many_steps_under_a_learned_prior_end_where_the_prior_holds_them(base: Base, examples: list[Example]) -> None:
+    learned = with_prior(base, postnet__output__bias=0.3)
+    some, many = (clone_examples(learned, examples, CloneSettings(steps=steps)) for steps in (200, 800))
+    for name, delta in some.deltas.items():
+        assert float((many.deltas[name] - delta).norm()) < 0.1 * float(delta.norm())
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from meta_problems import Net, make_learner, modules_of, regression_loss, regres
 from torch import Tensor
 from torch.func import functional_call
 
+from tts_meta.errors import UsageError
 from tts_meta.meta import LearnerSettings, MetaLearner, Params, Task, Unrolled
 from tts_meta.meta.learners import LEARNERS
 from tts_meta.meta.prior import hyperprior_nll
@@ -118,6 +119,28 @@ def test_step_sizes_may_fall_over_an_inner_loop(name: str) -> None:
         loss_of(adapted(leaves, task, ALL, lambda n, k: RATE * (1 - 0.8 * k / STEPS))[-1], task.query) for task in TASKS
     ]
     assert_gradient(moved(learner), torch.stack(losses).mean(), leaves)
+
+
+def test_step_sizes_may_count_in_sigmas() -> None:
+    settings = PLAIN.model_copy(update={"inner_in_sigmas": True, "inner_final_rate": 0.5})
+    learner = learner_of("sigma-imaml", settings)
+    with torch.no_grad():
+        learner.log_variances.add_(torch.linspace(-2, 0, len(learner.log_variances)))
+    sigma = {name: variance**0.5 for name, variance in learner.variances().items()}
+    params = leaves_of(learner)
+    start = {name: value.detach() for name, value in params.items()}
+    for step in range(STEPS):
+        gradients = torch.autograd.grad(loss_of(params, TASKS[0].support), list(params.values()))
+        for (name, value), gradient in zip(list(params.items()), gradients, strict=True):
+            own = sigma[name.split(".")[0]]
+            rate = RATE * own * (1 - 0.5 * step / STEPS)
+            delta = (value - start[name] - rate * gradient) / (1 + rate / own**2)
+            params[name] = (start[name] + delta).detach().requires_grad_()
+    found = learner.adapt(TASKS[0], STEPS).params
+    for name, value in params.items():
+        torch.testing.assert_close(found[name], value.detach(), atol=1e-11, rtol=1e-11)
+    with pytest.raises(UsageError, match="not for 'maml'"):
+        learner_of("maml", settings)
 
 
 def test_meta_sgd_learns_a_step_size_for_each_parameter() -> None:

@@ -84,6 +84,7 @@ def test_made_speakers_go_with_those_they_are_made_of() -> None:
     manifest = corpus(["a", "a@0.9", "b", "b@1.1", "c"])
     rest, held = hold_back_named(manifest, ["a", "b@1.1"])
     assert (rest.speakers, held.speakers) == (("b", "c"), ("a", "a@0.9", "b@1.1"))
+    assert hold_back_named(corpus(["a@0.9", "b"]), ["a"])[1].speakers == ("a@0.9",)
     for seed in range(5):
         rest, held = hold_back_speakers(manifest, 2, seed)
         assert not {recording_of(name) for name in rest.speakers} & {recording_of(name) for name in held.speakers}

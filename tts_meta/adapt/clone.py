@@ -18,6 +18,7 @@ from tts_meta.adapt.voice import VOCODER, Voice
 from tts_meta.corpus import Example
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.meta import Adam, Layout, Problem, ShrinkagePrior, Task, solve
+from tts_meta.meta.inner import StepSize
 from tts_meta.meta.parameters import parameters_of
 from tts_meta.models.base import Base, load_base
 from tts_meta.models.light_vocoder import Light
@@ -32,6 +33,15 @@ NEGLIGIBLE = 0.01
 """Modules whose learned σ² is below this part of the largest are left as they are."""
 
 
+FREE_RATE = 3e-4
+"""Step size of Adam where no learned prior is followed."""
+SIGMA_RATE = 0.1
+"""Its step size where one is, in units of each module's σ, falling to nothing over the steps.
+
+What each step draws anew then averages out, and what is found after more steps is the same, only nearer.
+"""
+
+
 @dataclass(frozen=True)
 class CloneSettings:
     """The inner loop: which modules adapt, how far and how long. Defaults: the best found on held-back speakers."""
@@ -43,8 +53,8 @@ class CloneSettings:
     """
     steps: int = 200
     """Steps of the inner loop."""
-    learning_rate: float = 3e-4
-    """Step size of Adam."""
+    learning_rate: float | None = None
+    """Step size of Adam, in every step; None: `FREE_RATE`, or where a learned prior is followed `SIGMA_RATE`."""
     vocoder_steps: int = 100
     """Steps of the vocoder's inner loop, where modules of it adapt."""
     vocoder_learning_rate: float = 3e-5
@@ -57,6 +67,10 @@ class CloneSettings:
     """Crops of .7 s that a step of the vocoder hears."""
     seed: int = 0
     """Seeds the draws, the prenet's dropout and the vocoder's noise."""
+
+    def follows(self, base: Base) -> bool:
+        """Whether cloning with these settings follows the base's learned prior."""
+        return base.prior is not None and self.variance is None
 
     @property
     def adapts_vocoder(self) -> bool:
@@ -96,9 +110,14 @@ def chosen_modules(base: Base, settings: CloneSettings, vocoder: Vocoder | None 
     return chosen
 
 
+def _free(layout: Layout, settings: CloneSettings) -> ShrinkagePrior:
+    """One variance for all, by default one so wide that it does not matter."""
+    return ShrinkagePrior.isotropic(layout, 1.0 if settings.variance is None else settings.variance)
+
+
 def _prior(base: Base, layout: Layout, settings: CloneSettings) -> ShrinkagePrior:
-    if settings.variance is not None or base.prior is None:
-        return ShrinkagePrior.isotropic(layout, 1.0 if settings.variance is None else settings.variance)
+    if base.prior is None or not settings.follows(base):
+        return _free(layout, settings)
     missing = [name for name in layout.modules if name not in base.prior.variances]
     if missing:
         raise UsageError(f"the base's prior says nothing of '{missing[0]}'; give a variance")
@@ -122,11 +141,10 @@ class _Part:
     support: _Data
     held_out: _Data | None
     steps: int
-    learning_rate: Callable[[int], float]
+    prior: ShrinkagePrior
+    learning_rate: Callable[[int], StepSize]
 
-    def adapt(
-        self, prior: ShrinkagePrior, report: Callable[[Progress], None]
-    ) -> tuple[dict[str, Tensor], dict[str, float]]:
+    def adapt(self, report: Callable[[Progress], None]) -> tuple[dict[str, Tensor], dict[str, float]]:
         """Changes of parameters by name, and the held-out loss before and after."""
         meta, losses = parameters_of(self.problem.model, self.problem.adapted), list[float]()
 
@@ -142,7 +160,7 @@ class _Part:
 
         scores = {f"{name}_before": loss for name, loss in self._held_out_loss(meta[None]).items()}
         with torch.random.fork_rng(devices=[]):
-            kept, _ = solve(nll, meta, prior, Adam(), self.learning_rate, self.steps, observe=after)
+            kept, _ = solve(nll, meta, self.prior, Adam(), self.learning_rate, self.steps, observe=after)
         scores |= {f"{name}_after": loss for name, loss in self._held_out_loss(meta + kept[-1]).items()}
         return self.problem.adapted.unflatten(kept[-1][0]), scores
 
@@ -165,11 +183,25 @@ def _speech(
     sentences, others = (SpeakerSentences(base, examples, chosen.names) for examples in (support, last))
     own = _Data(sentences.task(None, settings.frames_per_step, settings.seed), sentences.frames)
     held_out = _Data(Task(others.whole()), others.frames) if last else None
-    return _Part("acoustic model", problem, own, held_out, settings.steps, lambda step: settings.learning_rate)
+    prior = _prior(base, problem.adapted, settings)
+    return _Part("acoustic model", problem, own, held_out, settings.steps, prior, _rates(base, prior, settings))
+
+
+def _rates(base: Base, prior: ShrinkagePrior, settings: CloneSettings) -> Callable[[int], StepSize]:
+    """Step sizes of the acoustic model's inner loop."""
+    if settings.learning_rate is not None or not settings.follows(base):
+        rate = settings.learning_rate or FREE_RATE
+        return lambda step: rate
+    longest = SIGMA_RATE * prior.deviation()
+    return lambda step: longest * (1 - step / settings.steps)
 
 
 def _sound(
-    vocoder: Light, chosen: Partition, support: Sequence[Example], last: Sequence[Example], settings: CloneSettings
+    vocoder: Light,
+    chosen: Partition,
+    support: Sequence[Example],
+    last: Sequence[Example],
+    settings: CloneSettings,
 ) -> _Part:
     """Modules of the vocoder, and the sound of sentences given their mels."""
     model = vocoder.generator
@@ -184,7 +216,8 @@ def _sound(
         return settings.vocoder_learning_rate * (1 - step / settings.vocoder_steps)
 
     held_out = data(last, 0) if last else None
-    return _Part("vocoder", problem, data(support, settings.seed), held_out, settings.vocoder_steps, rate)
+    prior = _free(problem.adapted, settings)  # meta-training is of the acoustic model
+    return _Part("vocoder", problem, data(support, settings.seed), held_out, settings.vocoder_steps, prior, rate)
 
 
 def clone_examples(
@@ -203,7 +236,7 @@ def clone_examples(
     """
     settings = settings or CloneSettings()
     steps, rates = (settings.steps, settings.vocoder_steps), (settings.learning_rate, settings.vocoder_learning_rate)
-    if min(steps) < 0 or not all(rate > 0 for rate in rates):
+    if min(steps) < 0 or not all(rate is None or rate > 0 for rate in rates):
         raise UsageError("steps must be 0 or more and the learning rate above 0")
     if settings.adapts_vocoder and vocoder is None:
         vocoder = load_vocoder()
@@ -217,7 +250,7 @@ def clone_examples(
     heard = Partition(tuple(module for module in chosen.modules if module.name.startswith(VOCODER)))
     if spoken.modules:
         part = _speech(base, spoken, support, last, settings)
-        deltas, found = part.adapt(_prior(base, part.problem.adapted, settings), report)
+        deltas, found = part.adapt(report)
         scores |= found
     sound_of = ""
     if heard.modules:
@@ -225,7 +258,7 @@ def clone_examples(
         if vocoder.generator.mel_config != base.config.audio.mel:
             raise TtsMetaError(f"vocoder '{vocoder.name}' takes other mels than the base gives; use another")
         part = _sound(vocoder, heard, support, last, settings)
-        changed, found = part.adapt(_prior(base, part.problem.adapted, settings), report)
+        changed, found = part.adapt(report)
         deltas |= {VOCODER + name: delta for name, delta in changed.items()}
         scores |= {"vocoder_steps": settings.vocoder_steps} | {
             f"vocoder_{name}": value for name, value in found.items()

@@ -26,10 +26,13 @@ def hold_back_speakers(manifest: Manifest, count: int, seed: int) -> tuple[Manif
 def hold_back_named(manifest: Manifest, names: Iterable[str]) -> tuple[Manifest, Manifest]:
     """Split off all utterances of the speakers named: `(rest, held)`. Raises UsageError on an unknown name.
 
-    Speakers made of them, by playing them faster or slower, are held back with them.
+    Speakers made of them, by playing them faster or slower, are held back with them, and may be all that is there.
     """
-    named = set(manifest.of_speakers(names).speakers)
-    return _split(manifest, {name for name in manifest.speakers if name in named or recording_of(name) in named})
+    whose = {name: recording_of(name) for name in manifest.speakers}
+    named, known = set(names), {*whose, *whose.values()}
+    if named - known:
+        raise UsageError(f"no speaker named {min(named - known)!r}; the manifest has: {', '.join(sorted(known))}")
+    return _split(manifest, {name for name in whose if name in named or whose[name] in named})
 
 
 def _split(manifest: Manifest, held: set[str]) -> tuple[Manifest, Manifest]:

@@ -6,7 +6,7 @@ centre of what adapts, what all tasks share, s_m = log σ²_m and the step sizes
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, Protocol
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tts_meta.errors import TtsMetaError
 from tts_meta.meta.curvature import Curvature, HessianName, second_order
-from tts_meta.meta.inner import InnerSolver, solve
+from tts_meta.meta.inner import InnerSolver, StepSize, solve
 from tts_meta.meta.linear import ConjugateGradient, LinearSolver, Outcome
 from tts_meta.meta.prior import ShrinkagePrior
 from tts_meta.meta.problem import Problem, Task
@@ -41,11 +41,20 @@ class MetaParams:
 
 @dataclass(frozen=True)
 class InnerLoop:
-    """How a task is solved while meta-training."""
+    """How a task is solved while meta-training. in_sigmas: whether step sizes count in each module's σ."""
 
     solver: InnerSolver
     steps: int
     rates: StepSizes
+    in_sigmas: bool = False
+
+    def schedule(self, step_sizes: Tensor, prior: ShrinkagePrior, steps: int) -> Callable[[int], StepSize]:
+        """Step sizes of a loop that no gradient is taken through."""
+        own = self.rates.schedule(step_sizes.detach(), steps)
+        if not self.in_sigmas:
+            return own
+        sigma = prior.deviation().detach().to(step_sizes)
+        return lambda step: own(step) * sigma
 
 
 @dataclass(frozen=True)
@@ -257,7 +266,7 @@ def _shared_gradient(total: Tensor, shared: Tensor) -> Tensor:
 
 def _solve_flat(problem: Problem, meta: MetaParams, tasks: Sequence[Task], inner: InnerLoop, nll=None) -> Tensor:
     """Displacements `(T, P)` without a graph: memory does not grow with the steps."""
-    shared, step_sizes = meta.shared.detach(), meta.step_sizes.detach()
+    shared = meta.shared.detach()
 
     def support(params: Tensor, step: int) -> Tensor:
         if nll is not None:
@@ -270,7 +279,7 @@ def _solve_flat(problem: Problem, meta: MetaParams, tasks: Sequence[Task], inner
         meta.adapted.detach(),
         prior,
         inner.solver,
-        inner.rates.schedule(step_sizes, inner.steps),
+        inner.schedule(meta.step_sizes, prior, inner.steps),
         inner.steps,
         len(tasks),
     )

@@ -15,7 +15,15 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from tts_meta.errors import UsageError
-from tts_meta.meta.gradients import GradientRule, InnerLoop, MetaGradient, MetaParams, check_rule
+from tts_meta.meta.gradients import (
+    GradientRule,
+    Implicit,
+    InnerLoop,
+    MetaGradient,
+    MetaParams,
+    ShrinkageReptile,
+    check_rule,
+)
 from tts_meta.meta.inner import SOLVERS, Diverged, solve
 from tts_meta.meta.learners import LearnerSettings, Preset, preset_of
 from tts_meta.meta.parameters import Layout, ModuleLike, Params, match_modules, parameters_of
@@ -88,6 +96,8 @@ class MetaLearner(nn.Module):
         self.register_buffer("last_step", torch.zeros(remembered).to(adapted))
         self.last_step: Tensor  # of φ and the shared parameters together
         check_rule(self._rule(), self.prior)
+        if self.settings.inner_in_sigmas and not isinstance(self._rule(), Implicit | ShrinkageReptile):
+            raise UsageError(f"inner_in_sigmas is for learners with implicit gradients, not for '{name}'")
 
     @property
     def prior(self) -> ShrinkagePrior:
@@ -148,13 +158,13 @@ class MetaLearner(nn.Module):
 
         A task whose loss stops being finite has NaN in its parameters; raises Diverged where all have.
         """
-        shared, step_sizes = self.shared.detach(), self.step_sizes.detach()
+        shared = self.shared.detach()
         kept, trace = solve(
             lambda params, step: self.problem.nll(params, shared, [task.at(step) for task in tasks]),
             self.adapted.detach(),
             self.prior,
             self.solver,
-            self.rates.schedule(step_sizes, steps),
+            self._inner().schedule(self.step_sizes, self.prior, steps),
             steps,
             len(tasks),
             observe=observe,
@@ -171,6 +181,9 @@ class MetaLearner(nn.Module):
     def _phi(self) -> MetaParams:
         return MetaParams(self.adapted, self.shared, self.log_variances, self.step_sizes)
 
+    def _inner(self) -> InnerLoop:
+        return InnerLoop(self.solver, self.settings.inner_steps, self.rates, self.settings.inner_in_sigmas)
+
     def _rule(self) -> GradientRule:
         return self.preset.rule(self.settings, min(1.0, self.steps_done / max(1, self.meta_steps)))
 
@@ -178,7 +191,7 @@ class MetaLearner(nn.Module):
         """Gradients of tasks side by side or, where one of them is not finite, of those that are, one by one."""
         if not tasks:
             return []
-        inner = InnerLoop(self.solver, self.settings.inner_steps, self.rates)
+        inner = self._inner()
         try:
             found = rule(self.problem, self._phi(), tasks, inner)
             if found.finite:

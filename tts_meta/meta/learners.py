@@ -31,6 +31,8 @@ class LearnerSettings(Section):
     """Inner step size η, the first one where it is learned."""
     inner_final_rate: float = Field(default=1.0, ge=0, le=1)
     """The part of η that it falls to, in a line, over an inner loop: so what each step draws anew averages out."""
+    inner_in_sigmas: bool = False
+    """Whether η counts in each module's σ: what strays far takes long steps. For learners with implicit gradients."""
     variance: float = Field(default=1.0, gt=0)
     """σ² of every module: fixed for `imaml`, the start for the σ-learners."""
     outer_solver: Literal["adam", "sgd"] = "adam"
