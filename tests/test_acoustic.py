@@ -242,3 +242,17 @@ def test_gradients_through_functional_call_are_those_of_the_plain_module(base: B
         if name not in scales:
             assert parameter.grad is not None and float(gradient.abs().max()) > 0, name
             torch.testing.assert_close(gradient, parameter.grad, atol=1e-3, rtol=1e-3)
+
+
+def test_the_decoder_computes_on_one_thread_and_leaves_the_others_to_whom_they_belong(base: Base) -> None:
+    seen = []
+    handle = base.acoustic.decoder.prenet[0].register_forward_hook(lambda *_: seen.append(torch.get_num_threads()))
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        for _ in base.acoustic.decoder.generate(torch.zeros(1, 4, base.config.acoustic.encoder.channels)):
+            assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+        handle.remove()
+    assert seen == [1] * 4

@@ -1,6 +1,7 @@
 """How fast is speaking, beside others? A process for each row, one after the other, two threads each.
 
 python -m recipes.librispeech_mini.speed [ROW]...      a few minutes on an idle machine; a table
+python -m recipes.librispeech_mini.speed products      what the decoder's largest product takes in other precisions
 
 Of a short, a medium and a long sentence, when all is warm: the real-time factor, seconds from text to the last sample
 over the seconds of speech; and seconds to the first samples, of a stream where one can be had. Also seconds from the
@@ -19,6 +20,7 @@ import resource
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable
 from statistics import median
 
@@ -138,6 +140,36 @@ def measure(row: str, began: float) -> dict[str, float]:
     return found
 
 
+def products() -> str:
+    """A table: milliseconds of the decoder's largest product, a vector by a matrix, on one thread."""
+    import torch
+    from torch.nn.functional import linear
+
+    torch.set_num_threads(1)
+    vector, layer = torch.randn(1, 1024), torch.nn.Linear(1024, 2048)
+    weight, bias = layer.weight.detach(), layer.bias.detach()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch announces that these go to another package
+        int8 = torch.ao.quantization.quantize_dynamic(torch.nn.Sequential(layer), {torch.nn.Linear}, dtype=torch.qint8)
+    given = {kind: (vector.to(kind), weight.to(kind), bias.to(kind)) for kind in (torch.bfloat16, torch.float16)}
+    ways = {
+        "float32": lambda: linear(vector, weight, bias),
+        "bfloat16": lambda: linear(*given[torch.bfloat16]),
+        "float16": lambda: linear(*given[torch.float16]),
+        "int8, by torch.ao": lambda: int8(vector),
+    }
+    lines = []
+    with torch.inference_mode():
+        for name, run in ways.items():
+            seconds = []
+            for _ in range(500):
+                began = time.perf_counter()
+                run()
+                seconds.append(time.perf_counter() - began)
+            lines.append([name, f"{1000 * median(seconds):.3f}"])
+    return markdown(["precision", "ms"], lines)
+
+
 def main(rows: Iterable[str]) -> None:
     """Measure each row in a process of its own, and print the table."""
     lines = []
@@ -161,7 +193,9 @@ if __name__ == "__main__":
     parser.add_argument("rows", nargs="*", help=f"of {', '.join(ROWS)}; all if not given")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.one:
+    if arguments.rows == ["products"]:
+        print(products())
+    elif arguments.one:
         print(json.dumps(measure(arguments.one[0], float(arguments.one[1]))))
     else:
         main(arguments.rows or list(ROWS))

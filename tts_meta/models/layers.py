@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import cast
 
 import torch
@@ -38,6 +39,20 @@ def conv_blocks(inputs: int, config: EncoderConfig | PredictorConfig | PostnetCo
     """So many blocks in a row, from `inputs` channels to those of the configuration."""
     widths = [inputs] + [config.channels] * layers
     return nn.ModuleList(ConvBlock(a, b, config.kernel, config.dropout) for a, b in itertools.pairwise(widths))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one CPU thread: of short products several are no faster, and far slower beside other work.
+
+    Threads wait for each other after each product; where one has lost its core to another process, all do.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class Encoder(nn.Module):
@@ -154,15 +169,16 @@ class Decoder(nn.Module):
         cells = [context.new_zeros(batch, size) for _ in layers]
         previous = context.new_zeros(batch, self.n_mels)
         for step in range(steps):
-            hidden = self._prenet(previous, dropout, generator)
-            for number, weight in enumerate(weights):
-                bias = told[:, step] if number == 0 else biases[number]
-                gates = torch.addmm(bias, torch.cat([hidden, outs[number]], 1), weight.T)
-                enter, forget, new, leave = gates.chunk(4, 1)
-                cells[number] = forget.sigmoid() * cells[number] + enter.sigmoid() * new.tanh()
-                outs[number] = leave.sigmoid() * cells[number].tanh()
-                hidden = outs[number] if number == 0 else hidden + outs[number]
-            group = torch.addmm(told_output[:, step], hidden, output)
+            with one_thread():
+                hidden = self._prenet(previous, dropout, generator)
+                for number, weight in enumerate(weights):
+                    bias = told[:, step] if number == 0 else biases[number]
+                    gates = torch.addmm(bias, torch.cat([hidden, outs[number]], 1), weight.T)
+                    enter, forget, new, leave = gates.chunk(4, 1)
+                    cells[number] = forget.sigmoid() * cells[number] + enter.sigmoid() * new.tanh()
+                    outs[number] = leave.sigmoid() * cells[number].tanh()
+                    hidden = outs[number] if number == 0 else hidden + outs[number]
+                group = torch.addmm(told_output[:, step], hidden, output)
             previous = group[:, -self.n_mels :]
             yield group.reshape(batch, self.reduction, self.n_mels)
 
