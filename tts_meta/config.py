@@ -340,7 +340,19 @@ def load_config(path: str | Path, kind: type[AnySection], changes: Sequence[str]
     changes: `KEY=VALUE`, a dotted key and a YAML value that replaces the file's. Raises TtsMetaError where the file is
     missing, is not YAML, or has a key or value that `kind` does not allow; UsageError where a change has another form.
     """
-    path = Path(path)
+    data = _read_yaml(Path(path))
+    for change in changes:
+        _apply_change(data, change)
+    return parse_config(data, kind, " ".join([str(path), *changes]))
+
+
+def names_in(path: str | Path) -> set[str]:
+    """The names at the top of a YAML (or JSON) file. Raises TtsMetaError as `load_config`."""
+    data = _read_yaml(Path(path))
+    return set(data) if isinstance(data, dict) else set()
+
+
+def _read_yaml(path: Path) -> Any:
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -348,10 +360,7 @@ def load_config(path: str | Path, kind: type[AnySection], changes: Sequence[str]
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise TtsMetaError(f"{path} is not YAML: {reason}") from error
-    data = {} if data is None else data
-    for change in changes:
-        _apply_change(data, change)
-    return parse_config(data, kind, " ".join([str(path), *changes]))
+    return {} if data is None else data
 
 
 def _apply_change(data: Any, change: str) -> None:

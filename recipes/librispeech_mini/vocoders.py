@@ -57,7 +57,7 @@ def once(spoken: Iterable[Spoken]) -> list[Spoken]:
 def copies(vocoders: Iterable[str], config: CloningBenchmark) -> list[Spoken]:
     """Recordings of the speakers of a recipe and their copies by each vocoder."""
     base, scorer = load_base(), Scorer(METRICS, Settings())
-    chosen = choose_sentences(Manifest.load(config.manifest), config)
+    chosen = choose_sentences(Manifest.load(config.manifest), config, config.adapt_on)
     spoken: list[Spoken] = []
     for name in vocoders:
         vocoder = load_vocoder(name)
@@ -82,7 +82,7 @@ def band_above(vocoders: Iterable[str], config: CloningBenchmark) -> list[list[s
     mel_spec, rate = MelSpec(base.config.audio.mel), base.config.audio.mel.sample_rate
     systems = {REAL: None, **{name: load_vocoder(name) for name in vocoders}}
     shown: dict[str, list[str]] = {name: [name] for name in systems}
-    for _, its in choose_sentences(Manifest.load(config.manifest), config).values():
+    for _, its in choose_sentences(Manifest.load(config.manifest), config, config.adapt_on).values():
         real = [load_sound(one.audio, base.config.audio, mel_spec) for one in its]
         for name, vocoder in systems.items():
             said = [samples if vocoder is None else vocoder(mel[None])[0].numpy() for samples, mel in real]

@@ -18,20 +18,29 @@ def benchmark(
 ) -> None:
     """Clone speakers never trained on and score what they say.
 
-    Tables, the scores of each sentence and a page to listen to go into the recipe's output folder.
+    Tables, the scores of each sentence and a page to listen to go into the recipe's output folder. A recipe with
+    `learners` compares them, from few and more sentences, after few and many steps.
 
     \b
     tts-meta benchmark recipes/librispeech_mini/score.yaml
     """
-    from tts_meta.config import load_config
+    from tts_meta.config import load_config, names_in
     from tts_meta.evaluate.cloning import CloningBenchmark, run_cloning
+    from tts_meta.evaluate.few_shot import FewShotBenchmark, run_few_shot
     from tts_meta.models.base import load_base
     from tts_meta.models.vocoder import load_vocoder
-    from tts_meta.report.cloning import write_cloning_report
+    from tts_meta.report.cloning import write_cloning_report, write_few_shot_report
 
-    config = load_config(recipe, CloningBenchmark, changes or ())
-    base = load_base(config.base)
-    spoken = run_cloning(config, base, load_vocoder(config.vocoder), tell)
-    title = "Voices of the base" if config.own_voices else f"Cloned from {config.adapt_on} sentences"
-    print(write_cloning_report(config.output, spoken, base.config.audio.mel, title), end="")
+    if "learners" in names_in(recipe):
+        config = load_config(recipe, FewShotBenchmark, changes or ())
+        base = load_base(config.base)
+        cells, spoken = run_few_shot(config, base, load_vocoder(config.vocoder), tell)
+        table = write_few_shot_report(config.output, cells, spoken, base.config.audio.mel)
+    else:
+        config = load_config(recipe, CloningBenchmark, changes or ())
+        base = load_base(config.base)
+        spoken = run_cloning(config, base, load_vocoder(config.vocoder), tell)
+        title = "Voices of the base" if config.own_voices else f"Cloned from {config.adapt_on} sentences"
+        table = write_cloning_report(config.output, spoken, base.config.audio.mel, title)
+    print(table, end="")
     tell(f"tables, scores and a page to listen to are in {config.output}")

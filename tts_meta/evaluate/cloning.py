@@ -31,8 +31,8 @@ _SHORTEST = 2.0
 """Shorter recordings are neither cloned from nor scored, seconds."""
 
 
-class CloningBenchmark(Section):
-    """`tts-meta benchmark`: what is cloned, from how much, and how it is judged."""
+class ClonedSpeakers(Section):
+    """Whose recordings are cloned from and scored on, and how that is judged."""
 
     manifest: Path
     """Manifest of the corpus (JSONL)."""
@@ -48,6 +48,32 @@ class CloningBenchmark(Section):
     """Base folder; the shipped one where not given."""
     vocoder: str | None = None
     """As `speak --vocoder`."""
+    score_on: int = Field(default=10, gt=0)
+    """Other sentences, spoken and scored."""
+    longest: float = 12.0
+    """Longer recordings are neither cloned from nor scored, seconds."""
+    metrics: tuple[str, ...] = ("similarity", "words", "distillmos")
+    """Names in `tts_meta.evaluate.METRICS`."""
+    whisper: str = ""
+    """Whisper model: a name or a folder; empty looks for Whisper base as `find_whisper` does."""
+    seed: int = 0
+    """Seeds the choice of sentences and the cloning."""
+
+    @property
+    def cache_folder(self) -> Path:
+        """Where scores are kept."""
+        return self.cache or self.output / "cache"
+
+    def scorer(self) -> Scorer:
+        """The judges, loaded. Raises as `Scorer`."""
+        scorer = Scorer(self.metrics, Settings(whisper=self.whisper or None))
+        scorer.load()
+        return scorer
+
+
+class CloningBenchmark(ClonedSpeakers):
+    """`tts-meta benchmark`: what is cloned, from how much, and how it is judged."""
+
     own_voices: Annotated[int, Field(ge=0)] | tuple[str, ...] = 0
     """So many of the base's training speakers, or these, say the sentences in place of clones, each `score_on`."""
     texts: dict[str, str] = Field(default_factory=dict)
@@ -58,14 +84,6 @@ class CloningBenchmark(Section):
     """As `speak --variation`."""
     adapt_on: int = Field(default=10, gt=0)
     """Sentences to clone from."""
-    score_on: int = Field(default=10, gt=0)
-    """Other sentences, spoken and scored."""
-    longest: float = 12.0
-    """Longer recordings are neither cloned from nor scored, seconds."""
-    metrics: tuple[str, ...] = ("similarity", "words", "distillmos")
-    """Names in `tts_meta.evaluate.METRICS`."""
-    whisper: str = ""
-    """Whisper model: a name or a folder; empty looks for Whisper base as `find_whisper` does."""
     modules: tuple[str, ...] = ()
     """Patterns of the modules to adapt; the default of `clone` where empty."""
     steps: int | None = None
@@ -78,18 +96,11 @@ class CloningBenchmark(Section):
     """Step size in these; the default of `clone` where not given."""
     variance: float | None = None
     """Prior variance; the default of `clone` where not given."""
-    seed: int = 0
-    """Seeds the choice of sentences and the cloning."""
 
     @property
     def manner(self) -> Manner:
         """How everything is spoken."""
         return Manner(sharpness=self.sharpness, variation=self.variation)
-
-    @property
-    def cache_folder(self) -> Path:
-        """Where scores are kept."""
-        return self.cache or self.output / "cache"
 
     def voices_of(self, base: Base) -> list[str]:
         """The training speakers of the base that say the sentences. Raises TtsMetaError where it has not got them."""
@@ -110,48 +121,48 @@ class CloningBenchmark(Section):
         return CloneSettings(**given)
 
 
-def _of_speakers(manifest: Manifest, config: CloningBenchmark) -> Manifest:
+def _of_speakers(manifest: Manifest, config: ClonedSpeakers) -> Manifest:
     """The part of the manifest that the recipe names."""
     chosen = manifest.of_split(config.split)
     return chosen.of_speakers(config.speakers) if config.speakers else chosen
 
 
-def _usable(manifest: Manifest, config: CloningBenchmark) -> list[Utterance]:
+def _usable(manifest: Manifest, config: ClonedSpeakers) -> list[Utterance]:
     """Utterances neither too short nor too long."""
     return [one for one in manifest if _SHORTEST <= one.seconds <= config.longest]
 
 
-def _span(config: CloningBenchmark) -> str:
+def _span(config: ClonedSpeakers) -> str:
     """How long a usable utterance is, in words."""
     return f"{_SHORTEST:.0f} to {config.longest:.0f} s"
 
 
 def choose_sentences(
-    manifest: Manifest, config: CloningBenchmark
+    manifest: Manifest, config: ClonedSpeakers, adapt_on: int
 ) -> dict[str, tuple[list[Utterance], list[Utterance]]]:
     """Sentences to clone from and to score, by speaker; disjoint and seeded. Raises TtsMetaError where too few."""
     chosen = _of_speakers(manifest, config)
-    needed = config.adapt_on + config.score_on
+    needed = adapt_on + config.score_on
     result = {}
     for speaker in chosen.speakers:
         usable = [one for one in _usable(chosen, config) if one.speaker == speaker]
         if len(usable) < needed:
             raise TtsMetaError(f"{speaker} has {len(usable)} sentences of {_span(config)}, {needed} are needed")
         drawn = random.Random(f"{config.seed}/{speaker}").sample(usable, needed)
-        result[speaker] = (drawn[: config.adapt_on], drawn[config.adapt_on :])
+        result[speaker] = (drawn[:adapt_on], drawn[adapt_on:])
     return result
 
 
 def run_cloning(config: CloningBenchmark, base: Base, vocoder: Vocoder, report: Callable[[str], None]) -> list[Spoken]:
     """Clone every speaker; every scored sentence as every system says it, with scores."""
-    scorer = Scorer(config.metrics, Settings(whisper=config.whisper or None))
-    scorer.load()
+    scorer = config.scorer()
     if config.texts and not config.own_voices:
         raise UsageError("texts are said by voices of the base: say by how many, own_voices")
     if config.own_voices:
         return _run_own_voices(config, base, vocoder, scorer, report)
     spoken: list[Spoken] = []
-    for speaker, (adapt_on, score_on) in choose_sentences(Manifest.load(config.manifest), config).items():
+    chosen = choose_sentences(Manifest.load(config.manifest), config, config.adapt_on)
+    for speaker, (adapt_on, score_on) in chosen.items():
         report(f"{speaker}: cloning from {len(adapt_on)} sentences")
         recordings = [Recording(u.audio, u.text) for u in adapt_on]
         examples = align_recordings(recordings, base, speaker, report)
