@@ -29,6 +29,7 @@ PUBLIC = {
         "write_wav",
     },
     "tts_meta.corpus": {
+        "SPEED_MARK",
         "Batch",
         "Episode",
         "Example",
@@ -38,6 +39,7 @@ PUBLIC = {
         "collate",
         "hold_back_named",
         "hold_back_speakers",
+        "recording_of",
         "sample_episodes",
     },
     "tts_meta.meta": {

@@ -355,12 +355,11 @@ def names_in(path: str | Path) -> set[str]:
 def _read_yaml(path: Path) -> Any:
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return {} if data is None else data
     except OSError as error:
         raise TtsMetaError(f"cannot read {path}: {error.strerror}; give the path of a recipe") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise TtsMetaError(f"{path} is not YAML: {reason}") from error
-    return {} if data is None else data
+        raise TtsMetaError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
 
 
 def _apply_change(data: Any, change: str) -> None:
