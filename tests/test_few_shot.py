@@ -1,4 +1,4 @@
-"""The few-shot benchmark end to end, on tones: which cells there are, what they say, and what a second run makes anew."""
+"""The few-shot benchmark end to end, on tones: which cells there are, what they say, what a second run makes anew."""
 
 from __future__ import annotations
 

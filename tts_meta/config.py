@@ -348,8 +348,7 @@ def load_config(path: str | Path, kind: type[AnySection], changes: Sequence[str]
 
 def names_in(path: str | Path) -> set[str]:
     """The names at the top of a YAML (or JSON) file. Raises TtsMetaError as `load_config`."""
-    data = _read_yaml(Path(path))
-    return set(data) if isinstance(data, dict) else set()
+    return set(data) if isinstance(data := _read_yaml(Path(path)), dict) else set()
 
 
 def _read_yaml(path: Path) -> Any:
