@@ -30,8 +30,8 @@ def make_speakers(
     """Write each utterance of the `splits`, of all where none is named, at each speed as FLAC into `folder`.
 
     Speaker `ls84` at speed .9 is `ls84@0.9`, and so are ids. What lies there already, and is no older than the
-    recording, is left as it is.
-    Raises UsageError for a speed that no voice has, or an unknown split; TtsMetaError as `decode_audio`.
+    recording, is left as it is. Raises UsageError for a speed that no voice has, or an unknown split; TtsMetaError as
+    `decode_audio`.
     """
     for speed in speeds:
         if not _SLOWEST <= speed <= _FASTEST or speed == 1 or not math.isfinite(speed):

@@ -10,7 +10,7 @@ import pytest
 from commands import run
 from helpers import tiny_base, tone_corpus
 
-from tts_meta.adapt import Recording, adaptable, align_recordings, clone_examples
+from tts_meta.adapt import Recording, Voice, adaptable, align_recordings, clone_examples
 from tts_meta.config import MelConfig, parse_config
 from tts_meta.corpus import Manifest, collate
 from tts_meta.errors import TtsMetaError, UsageError
@@ -90,7 +90,7 @@ def test_every_learner_speaks_from_every_count_after_every_number_of_steps(
     assert [line["parameters"] for line in lines] == [cell.parameters for cell in cells]
     assert lines[0]["bytes"] > lines[-1]["bytes"] > 0 and (tmp_path / "index.html").exists()
 
-    def no_more(*given: object) -> None:
+    def no_more(*given: object, **named: object) -> None:
         raise AssertionError("made already")
 
     monkeypatch.setattr(FEW_SHOT, "clone_examples", no_more)
@@ -114,7 +114,7 @@ def test_a_learner_may_have_a_base_of_its_own(base: Base, corpus: Path, tmp_path
     }
     recipe = config(corpus, tmp_path / "run", sentences=[1], steps=[0], learners=learners)
     cells, _ = run_few_shot(recipe, base, vocoder(), lambda line: None)
-    assert [cell.voice.base_hash for cell in cells] == [base.hash, other.hash]
+    assert [Voice.load(cell.path).base_hash for cell in cells] == [base.hash, other.hash]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ only what is not there yet.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import time
@@ -66,17 +67,18 @@ class FewShotBenchmark(ClonedSpeakers):
 
 @dataclass(frozen=True)
 class Cell:
-    """One voice of the benchmark.
+    """One voice of the benchmark, in the file `path`.
 
-    seconds: what adapting took when it was made. nats: of each unseen sentence, a frame, with its frames.
+    parameters: how many it changes. seconds: what adapting took when it was made. nats: of each unseen sentence, a
+    frame, with its frames.
     """
 
     learner: str
     speaker: str
     sentences: int
     steps: int
-    voice: Voice
-    bytes: int
+    path: Path
+    parameters: int
     seconds: float
     nats: dict[str, Measure]
 
@@ -86,9 +88,9 @@ class Cell:
         return f"{self.learner}, {self.sentences} sentences, {self.steps} steps"
 
     @property
-    def parameters(self) -> int:
-        """How many parameters the voice changes."""
-        return sum(delta.numel() for delta in self.voice.deltas.values())
+    def bytes(self) -> int:
+        """Size of the voice's file."""
+        return self.path.stat().st_size
 
 
 def run_few_shot(
@@ -108,8 +110,9 @@ def run_few_shot(
     for speaker, (adapt_on, score_on) in chosen.items():
         for name, learner in config.learners.items():
             own = bases[learner.base] if learner.base else base
-            for cell in _cells(config, name, learner, own, speaker, adapt_on, score_on, report):
-                voices = {cell.system: (cell.voice.apply(own), vocoder)}
+            for cell in _cells(config, name, learner, own, vocoder, speaker, adapt_on, score_on, report):
+                voice = Voice.load(cell.path)
+                voices = {cell.system: (voice.apply(own), voice.apply_vocoder(vocoder))}
                 said = score_voices(
                     own, voices, vocoder, score_on, len(score_on), scorer, adapt_on, config.cache_folder / "scores"
                 )
@@ -131,15 +134,16 @@ def _cells(
     name: str,
     learner: Learner,
     base: Base,
+    vocoder: Vocoder,
     speaker: str,
     adapt_on: Sequence[Utterance],
     score_on: Sequence[Utterance],
     report: Callable[[str], None],
 ) -> Iterator[Cell]:
     """One learner's cells of one speaker, read where they are there."""
-    examples: dict[int, list[Example]] = {}
 
-    def aligned(utterances: Sequence[Utterance]) -> list[Example]:
+    @functools.cache
+    def aligned(utterances: tuple[Utterance, ...]) -> list[Example]:
         return align_recordings([Recording(u.audio, u.text) for u in utterances], base, speaker, report)
 
     for count in config.sentences:
@@ -147,19 +151,19 @@ def _cells(
             folder = config.cache_folder / "voices" / _key(config, learner, base, adapt_on[:count], score_on, steps)
             path, facts = folder / "voice.safetensors", folder / "cell.json"
             if not facts.exists():
-                own = examples.setdefault(count, aligned(adapt_on[:count]) if count not in examples else [])
-                unseen = examples.setdefault(0, aligned(score_on) if 0 not in examples else [])
+                own = aligned(tuple(adapt_on[:count]))
                 began = time.perf_counter()
-                voice = clone_examples(base, own, _settings(config, learner, steps))
+                voice = clone_examples(base, own, _settings(config, learner, steps), vocoder=vocoder)
                 seconds = time.perf_counter() - began
                 voice.save(path)
-                nats = _nats(base, voice.apply(base), unseen)
+                nats = _nats(base, voice.apply(base), aligned(tuple(score_on)))
+                size = sum(delta.numel() for delta in voice.deltas.values())
                 with atomic_file(facts) as temporary:
-                    temporary.write_text(json.dumps({"seconds": seconds, "nats": nats}), encoding="utf-8")
+                    what = {"parameters": size, "seconds": seconds, "nats": nats}
+                    temporary.write_text(json.dumps(what), encoding="utf-8")
             told = json.loads(facts.read_text(encoding="utf-8"))
             nats = {u.id: Measure(*pair) for u, pair in zip(score_on, told["nats"], strict=True)}
-            size = path.stat().st_size
-            yield Cell(name, speaker, count, steps, Voice.load(path), size, float(told["seconds"]), nats)
+            yield Cell(name, speaker, count, steps, path, told["parameters"], told["seconds"], nats)
 
 
 def _settings(config: FewShotBenchmark, learner: Learner, steps: int) -> CloneSettings:
@@ -176,7 +180,14 @@ def _key(
 ) -> str:
     """What a cell is made of: base and prior, recordings and texts, settings."""
     prior = {} if base.prior is None else base.prior.variances
-    what = [base.hash, prior, learner.model_dump(mode="json", exclude={"base"}), steps, config.seed]
+    what = [
+        base.hash,
+        prior,
+        str(config.vocoder),
+        learner.model_dump(mode="json", exclude={"base"}),
+        steps,
+        config.seed,
+    ]
     what += [[(sha256_file(u.audio), u.text) for u in some] for some in (adapt_on, score_on)]
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()
 
