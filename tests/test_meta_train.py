@@ -91,6 +91,14 @@ def test_the_variances_learned_stand_beside_the_base_and_clone_and_inspect_follo
     assert set(cloned["modules"]) == kept
 
 
+def test_where_only_the_variances_are_learned_voices_of_the_base_stay_its_own(corpus: Path, tmp_path: Path) -> None:
+    config = recipe(corpus, tmp_path / "run")
+    meta_train(config.model_copy(update={"settings": config.settings.model_copy(update={"outer_rate": 0.0})}))
+    before, after = load_base(corpus / "base"), load_base(tmp_path / "run" / "base")
+    assert after.hash == before.hash and after.prior is not None
+    assert len(set(after.prior.variances.values())) > 1
+
+
 def test_a_base_without_a_prior_has_nothing_to_draw(corpus: Path, tmp_path: Path, capsys) -> None:
     arguments = ("inspect", corpus / "base", "--vocoder", "griffin-lim", "--picture", tmp_path / "sigma.png")
     assert run(capsys, *arguments).failed(1, "has no prior", "tts-meta meta-train")
