@@ -12,7 +12,7 @@ from torch.func import functional_call
 from tts_meta.corpus import Example
 from tts_meta.models.acoustic import whole_frames
 from tts_meta.models.base import Base
-from tts_meta.models.layers import upsample
+from tts_meta.models.layers import HALF_AT_HAND, upsample
 from tts_meta.models.losses import acoustic_loss
 from tts_meta.models.manner import Manner
 from tts_meta.models.prosody import change_prosody, measure_prosody
@@ -256,3 +256,16 @@ def test_the_decoder_computes_on_one_thread_and_leaves_the_others_to_whom_they_b
         torch.set_num_threads(before)
         handle.remove()
     assert seen == [1] * 4
+
+
+@pytest.mark.skipif(not HALF_AT_HAND, reason="this torch has no products in half precision")
+def test_weights_as_files_hold_them_say_the_same_in_half_precision(base: Base) -> None:
+    model = copy.deepcopy(base.acoustic).half().float()
+    tokens = base.encode(SENTENCES[0])
+    whole = model.generate(tokens)
+    model.decoder.half_weights = True
+    torch.testing.assert_close(model.generate(tokens), whole, atol=1e-4, rtol=1e-4)
+    assert torch.equal(torch.cat(list(model.stream(tokens))), model.generate(tokens))
+    with torch.no_grad():
+        model.decoder.output.weight.add_(0.01 * model.decoder.output.weight)
+    assert not torch.equal(model.generate(tokens), whole), "they are read anew each time"

@@ -152,8 +152,10 @@ def products() -> str:
         warnings.simplefilter("ignore")  # torch announces that these go to another package
         int8 = torch.ao.quantization.quantize_dynamic(torch.nn.Sequential(layer), {torch.nn.Linear}, dtype=torch.qint8)
     given = {kind: (vector.to(kind), weight.to(kind), bias.to(kind)) for kind in (torch.bfloat16, torch.float16)}
+    packed = torch.ops.quantized.linear_prepack_fp16(weight, None)
     ways = {
         "float32": lambda: linear(vector, weight, bias),
+        "weights packed in float16": lambda: torch.ops.quantized.linear_dynamic_fp16(vector, packed) + bias,
         "bfloat16": lambda: linear(*given[torch.bfloat16]),
         "float16": lambda: linear(*given[torch.float16]),
         "int8, by torch.ao": lambda: int8(vector),

@@ -12,8 +12,4 @@ try all_but_encoder --set 'modules=["speaker*", "duration*", "prosody*", "decode
 try embedding --set 'modules=["speaker.mean"]'
 try everything_400_steps --set steps=400
 try everything_fast --set learning_rate=1e-3
-# Little enough for a voice of 45 kB, and one of a megabyte.
 try biases --set 'modules=["speaker.mean", "*.bias"]' --set learning_rate=1e-2
-try megabyte --set learning_rate=1e-3 --set steps=400 --set 'modules=["speaker.mean", "*.bias", "encoder.embedding",
-    "speaker_projection", "duration.output", "duration.spread", "prosody.output", "prosody_projection",
-    "decoder.prenet", "decoder.output", "postnet.output"]'

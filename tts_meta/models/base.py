@@ -152,6 +152,7 @@ def load_base(folder: str | Path | None = None) -> Base:
             part = {name.removeprefix(prefix): v.float() for name, v in weights.items() if name.startswith(prefix)}
             model.load_state_dict(part)
             model.eval().requires_grad_(False)
+        base.acoustic.decoder.half_weights = weights["acoustic.decoder.output.weight"].dtype == torch.float16
     except (SafetensorError, RuntimeError) as error:
         raise TtsMetaError(f"{folder}: weights that do not fit config.json; copy the base again") from error
     base.state = {name: value for name, value in state.items() if name not in ("format", "sha256")}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import cast
 
@@ -123,6 +123,22 @@ def upsample(encoded: Tensor, durations: Tensor, spread: Tensor, mask: Tensor, s
     return weights.to(encoded.dtype) @ encoded
 
 
+HALF_AT_HAND = "fbgemm" in torch.backends.quantized.supported_engines
+"""Whether this torch multiplies by weights in half precision faster than by those in single."""
+
+Product = Callable[[Tensor, Tensor], Tensor]
+"""`x (B, I), bias (B, O) or (O,)` to `x @ weight.T + bias`, `(B, O)`."""
+
+
+def _product(weight: Tensor) -> Product:
+    return lambda x, bias: torch.addmm(bias, x, weight.T)
+
+
+def _half_product(weight: Tensor) -> Product:
+    packed = torch.ops.quantized.linear_prepack_fp16(weight.contiguous(), None)
+    return lambda x, bias: torch.ops.quantized.linear_dynamic_fp16(x, packed) + bias
+
+
 class Decoder(nn.Module):
     """Autoregressive decoder: context `(B, T/R, D)` and the frame before each step to frames `(B, T, M)`.
 
@@ -133,6 +149,8 @@ class Decoder(nn.Module):
     def __init__(self, config: DecoderConfig, context: int, n_mels: int) -> None:
         super().__init__()
         self.reduction, self.n_mels, self.dropout = config.reduction, n_mels, config.prenet_dropout
+        self.half_weights = False
+        """Whether `generate` rounds weights to half precision, which is as files hold them, and reads half as much."""
         self.prenet = nn.ModuleList([nn.Linear(n_mels, config.prenet), nn.Linear(config.prenet, config.prenet)])
         widths = [config.prenet + context] + [config.channels] * (config.layers - 1)
         self.lstms = nn.ModuleList(nn.LSTM(width, config.channels, batch_first=True) for width in widths)
@@ -163,22 +181,26 @@ class Decoder(nn.Module):
         width, size = layers[0][0].shape[1] - context.shape[2], layers[0][1].shape[1]  # of the prenet, of the LSTMs
         told = F.linear(context, layers[0][0][:, width:], biases[0])
         told_output = F.linear(context, self.output.weight[:, size:], self.output.bias)
-        weights = [torch.cat([into[:, :width] if n == 0 else into, own], 1) for n, (into, own, *_) in enumerate(layers)]
-        output = self.output.weight[:, :size].T
+        product = _half_product if self.half_weights and HALF_AT_HAND and context.device.type == "cpu" else _product
+        gates_of = [
+            product(torch.cat([into[:, :width] if n == 0 else into, own], 1))
+            for n, (into, own, *_) in enumerate(layers)
+        ]
+        output = product(self.output.weight[:, :size])
         outs = [context.new_zeros(batch, size) for _ in layers]
         cells = [context.new_zeros(batch, size) for _ in layers]
         previous = context.new_zeros(batch, self.n_mels)
         for step in range(steps):
             with one_thread():
                 hidden = self._prenet(previous, dropout, generator)
-                for number, weight in enumerate(weights):
+                for number, gates_from in enumerate(gates_of):
                     bias = told[:, step] if number == 0 else biases[number]
-                    gates = torch.addmm(bias, torch.cat([hidden, outs[number]], 1), weight.T)
+                    gates = gates_from(torch.cat([hidden, outs[number]], 1), bias)
                     enter, forget, new, leave = gates.chunk(4, 1)
                     cells[number] = forget.sigmoid() * cells[number] + enter.sigmoid() * new.tanh()
                     outs[number] = leave.sigmoid() * cells[number].tanh()
                     hidden = outs[number] if number == 0 else hidden + outs[number]
-                group = torch.addmm(told_output[:, step], hidden, output)
+                group = output(hidden, told_output[:, step])
             previous = group[:, -self.n_mels :]
             yield group.reshape(batch, self.reduction, self.n_mels)
 
