@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from commands import Result, run
 from helpers import tiny_base, tone_corpus
 from hypothesis import settings
 
@@ -40,6 +42,18 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("corpus")
     tone_corpus(folder, utterances=8)
     return folder
+
+
+@pytest.fixture(scope="session")
+def long_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a manifest of two speakers whose recordings are of two seconds and more."""
+    return tone_corpus(tmp_path_factory.mktemp("long"), words=8).parent
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
+    """Call the program with arguments: `say("inspect", "base")`."""
+    return lambda *arguments: run(capsys, *arguments)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import tiny_base, tiny_light, tone_corpus
+from helpers import tiny_base, tiny_light
 
 from tts_meta.config import MelConfig, parse_config
 from tts_meta.errors import TtsMetaError, UsageError
@@ -25,15 +25,9 @@ def base() -> Base:
     return base
 
 
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Recordings of two speakers, each of two seconds and more."""
-    return tone_corpus(tmp_path_factory.mktemp("long"), words=8).parent
-
-
-def config(corpus: Path, output: Path, **changes: object) -> CloningBenchmark:
+def config(long_corpus: Path, output: Path, **changes: object) -> CloningBenchmark:
     settings = {"split": "train", "metrics": ("similarity", "variance"), "score_on": 2} | changes
-    settings |= {"manifest": corpus / "manifest.jsonl", "output": output}
+    settings |= {"manifest": long_corpus / "manifest.jsonl", "output": output}
     return parse_config(settings, CloningBenchmark, "test")
 
 
@@ -41,9 +35,9 @@ def vocoder() -> GriffinLim:
     return GriffinLim(MelConfig(), iterations=2)
 
 
-def test_voices_of_the_base_say_what_others_read(base: Base, corpus: Path, tmp_path: Path) -> None:
+def test_voices_of_the_base_say_what_others_read(base: Base, long_corpus: Path, tmp_path: Path) -> None:
     told: list[str] = []
-    spoken = run_cloning(config(corpus, tmp_path, own_voices=1), base, vocoder(), told.append)
+    spoken = run_cloning(config(long_corpus, tmp_path, own_voices=1), base, vocoder(), told.append)
     assert [(clip.system, clip.utterance.speaker, clip.scores.speaker) for clip in spoken] == [
         (REAL, "ben", "ben"),
         (COPY, "ben", "ben"),
@@ -59,17 +53,17 @@ def test_voices_of_the_base_say_what_others_read(base: Base, corpus: Path, tmp_p
     assert told == ["2 recordings scored", "ann: 2 sentences scored"]
 
 
-def test_texts_are_said_by_each_voice(base: Base, corpus: Path, tmp_path: Path) -> None:
+def test_texts_are_said_by_each_voice(base: Base, long_corpus: Path, tmp_path: Path) -> None:
     texts = {"short": "Abc.", "long": "Abc de fg. Gab ec, fad."}
-    spoken = run_cloning(config(corpus, tmp_path, own_voices=2, texts=texts), base, vocoder(), lambda line: None)
+    spoken = run_cloning(config(long_corpus, tmp_path, own_voices=2, texts=texts), base, vocoder(), lambda line: None)
     assert [(c.system, c.utterance.speaker, c.scores.id) for c in spoken] == [
         (OWN, speaker, name) for speaker in base.speakers for name in texts
     ]
     assert len(spoken[1].samples) > len(spoken[0].samples)
 
 
-def test_voices_are_chosen_by_name_too(base: Base, corpus: Path, tmp_path: Path) -> None:
-    recipe = config(corpus, tmp_path, own_voices=["cyd", "ann"], texts={"short": "Abc."})
+def test_voices_are_chosen_by_name_too(base: Base, long_corpus: Path, tmp_path: Path) -> None:
+    recipe = config(long_corpus, tmp_path, own_voices=["cyd", "ann"], texts={"short": "Abc."})
     spoken = run_cloning(recipe, base, vocoder(), lambda line: None)
     assert [clip.utterance.speaker for clip in spoken] == ["cyd", "ann"]
     alone = base.acoustic.generate(base.encode("Abc."), base.speakers.index("cyd"))
@@ -85,17 +79,17 @@ def test_voices_are_chosen_by_name_too(base: Base, corpus: Path, tmp_path: Path)
         ({"texts": {"a": "Abc."}}, "say by how many"),
     ],
 )
-def test_too_few_voices_or_sentences_are_named(base: Base, corpus: Path, tmp_path: Path, changes, said) -> None:
+def test_too_few_voices_or_sentences_are_named(base: Base, long_corpus: Path, tmp_path: Path, changes, said) -> None:
     with pytest.raises((TtsMetaError, UsageError), match=said):
-        run_cloning(config(corpus, tmp_path, **changes), base, vocoder(), pytest.fail)
+        run_cloning(config(long_corpus, tmp_path, **changes), base, vocoder(), pytest.fail)
 
 
-def test_clones_are_sharpened_as_far_as_asked_for(base: Base, corpus: Path, tmp_path: Path) -> None:
+def test_clones_are_sharpened_as_far_as_asked_for(base: Base, long_corpus: Path, tmp_path: Path) -> None:
     base.acoustic.postfilter.gain.fill_(1.5)
     base.acoustic.postfilter.gain[0] = 1.0
     found = {}
     for sharpness in (0.0, 1.0):
-        quick = config(corpus, tmp_path, speakers=("ben",), adapt_on=2, steps=1, score_on=1, sharpness=sharpness)
+        quick = config(long_corpus, tmp_path, speakers=("ben",), adapt_on=2, steps=1, score_on=1, sharpness=sharpness)
         spoken = run_cloning(quick, base, vocoder(), lambda line: None)
         assert [clip.system for clip in spoken] == [REAL, COPY, MEAN, CLONE]
         found[sharpness] = [clip.samples for clip in spoken]
@@ -103,11 +97,11 @@ def test_clones_are_sharpened_as_far_as_asked_for(base: Base, corpus: Path, tmp_
         assert np.allclose(found[0.0][system], found[1.0][system], atol=1e-3) == same
 
 
-def test_clones_speak_by_their_own_vocoder(base: Base, corpus: Path, tmp_path: Path) -> None:
+def test_clones_speak_by_their_own_vocoder(base: Base, long_corpus: Path, tmp_path: Path) -> None:
     light, found = Light(tiny_light()), {}
     for steps in (0, 2):
         changes = {"modules": ("speaker.mean", "vocoder.net.output"), "vocoder_steps": steps, "steps": 1}
-        quick = config(corpus, tmp_path, speakers=("ben",), adapt_on=2, score_on=1, **changes)
+        quick = config(long_corpus, tmp_path, speakers=("ben",), adapt_on=2, score_on=1, **changes)
         found[steps] = [clip.samples for clip in run_cloning(quick, base, light, lambda line: None)]
     same = [np.array_equal(one, other) for one, other in zip(found[0], found[2], strict=True)]
     assert same == [True, True, True, False], "of the recording, its copy, the mean voice and the clone"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from commands import run
-from helpers import tiny_base, tone_corpus
+from helpers import tiny_base
 
 from tts_meta.adapt import Recording, Voice, adaptable, align_recordings, clone_examples
 from tts_meta.config import MelConfig, parse_config
@@ -32,15 +32,9 @@ def base() -> Base:
     return base
 
 
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Recordings of two speakers, each of two seconds and more."""
-    return tone_corpus(tmp_path_factory.mktemp("long"), words=8).parent
-
-
-def config(corpus: Path, output: Path, **changes: object) -> FewShotBenchmark:
+def config(long_corpus: Path, output: Path, **changes: object) -> FewShotBenchmark:
     settings = {
-        "manifest": corpus / "manifest.jsonl",
+        "manifest": long_corpus / "manifest.jsonl",
         "split": "train",
         "speakers": ["ben"],
         "output": output,
@@ -58,9 +52,9 @@ def vocoder() -> GriffinLim:
 
 
 def test_every_learner_speaks_from_every_count_after_every_number_of_steps(
-    base: Base, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    base: Base, long_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe = config(corpus, tmp_path)
+    recipe = config(long_corpus, tmp_path)
     cells, spoken = run_few_shot(recipe, base, vocoder(), lambda line: None)
     combinations = [(name, n, steps) for name in ("all", "biases") for n in (1, 2) for steps in (0, 2)]
     assert [(c.learner, c.sentences, c.steps) for c in cells] == combinations
@@ -98,21 +92,21 @@ def test_every_learner_speaks_from_every_count_after_every_number_of_steps(
     assert [cell.seconds for cell in again] == [cell.seconds for cell in cells]
     assert [one.scores.measures for one in said] == [one.scores.measures for one in spoken]
     with pytest.raises(AssertionError, match="made already"):
-        run_few_shot(config(corpus, tmp_path, seed=1), base, vocoder(), lambda line: None)
+        run_few_shot(config(long_corpus, tmp_path, seed=1), base, vocoder(), lambda line: None)
 
 
 def _unseen(recipe: FewShotBenchmark) -> list:
     return choose_sentences(Manifest.load(recipe.manifest), recipe, 2)["ben"][1]
 
 
-def test_a_learner_may_have_a_base_of_its_own(base: Base, corpus: Path, tmp_path: Path) -> None:
+def test_a_learner_may_have_a_base_of_its_own(base: Base, long_corpus: Path, tmp_path: Path) -> None:
     other = tiny_base(seed=1)
     save_base(other, tmp_path / "other")
     learners = {
         "ours": {"modules": ["speaker.mean"]},
         "theirs": {"modules": ["speaker.mean"], "base": tmp_path / "other"},
     }
-    recipe = config(corpus, tmp_path / "run", sentences=[1], steps=[0], learners=learners)
+    recipe = config(long_corpus, tmp_path / "run", sentences=[1], steps=[0], learners=learners)
     cells, _ = run_few_shot(recipe, base, vocoder(), lambda line: None)
     assert [Voice.load(cell.path).base_hash for cell in cells] == [base.hash, other.hash]
 
@@ -126,16 +120,20 @@ def test_a_learner_may_have_a_base_of_its_own(base: Base, corpus: Path, tmp_path
         ({"learners": {"none": {"modules": ["nothing"]}}}, "no module matches 'nothing'"),
     ],
 )
-def test_cells_that_cannot_be_are_refused(base: Base, corpus: Path, tmp_path: Path, changes: dict, said: str) -> None:
+def test_cells_that_cannot_be_are_refused(
+    base: Base, long_corpus: Path, tmp_path: Path, changes: dict, said: str
+) -> None:
     with pytest.raises((UsageError, TtsMetaError), match=said):
-        run_few_shot(config(corpus, tmp_path, **changes), base, vocoder(), lambda line: None)
+        run_few_shot(config(long_corpus, tmp_path, **changes), base, vocoder(), lambda line: None)
 
 
 def test_the_command_reads_which_benchmark_a_recipe_is(
-    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    long_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     save_base(tiny_base(), tmp_path / "base")
-    recipe = config(corpus, tmp_path / "run", base=tmp_path / "base", vocoder="griffin-lim", sentences=[1], steps=[0])
+    recipe = config(
+        long_corpus, tmp_path / "run", base=tmp_path / "base", vocoder="griffin-lim", sentences=[1], steps=[0]
+    )
     (tmp_path / "recipe.yaml").write_text(recipe.model_dump_json())
     done = run(capsys, "benchmark", tmp_path / "recipe.yaml")
     assert done.status == 0 and "biases, 1 sentences, 0 steps" in done.out

@@ -192,16 +192,16 @@ def _rates(base: Base, prior: ShrinkagePrior, settings: CloneSettings) -> Callab
     if settings.learning_rate is not None or not settings.follows(base):
         rate = settings.learning_rate or FREE_RATE
         return lambda step: rate
-    longest = SIGMA_RATE * prior.deviation()
-    return lambda step: longest * (1 - step / settings.steps)
+    return _falling(SIGMA_RATE * prior.deviation(), settings.steps)
+
+
+def _falling(longest: StepSize, steps: int) -> Callable[[int], StepSize]:
+    """Step sizes from `longest` to nothing."""
+    return lambda step: longest * (1 - step / steps)
 
 
 def _sound(
-    vocoder: Light,
-    chosen: Partition,
-    support: Sequence[Example],
-    last: Sequence[Example],
-    settings: CloneSettings,
+    vocoder: Light, chosen: Partition, support: Sequence[Example], last: Sequence[Example], settings: CloneSettings
 ) -> _Part:
     """Modules of the vocoder, and the sound of sentences given their mels."""
     model = vocoder.generator
@@ -212,12 +212,10 @@ def _sound(
         sound = SpeakerSound(model, examples)
         return _Data(sound.task(settings.crops_per_step, seed), sound.samples)
 
-    def rate(step: int) -> float:
-        return settings.vocoder_learning_rate * (1 - step / settings.vocoder_steps)
-
     held_out = data(last, 0) if last else None
-    prior = _free(problem.adapted, settings)  # meta-training is of the acoustic model
-    return _Part("vocoder", problem, data(support, settings.seed), held_out, settings.vocoder_steps, prior, rate)
+    prior, steps = _free(problem.adapted, settings), settings.vocoder_steps  # meta-training is of the acoustic model
+    rates = _falling(settings.vocoder_learning_rate, steps)
+    return _Part("vocoder", problem, data(support, settings.seed), held_out, steps, prior, rates)
 
 
 def clone_examples(

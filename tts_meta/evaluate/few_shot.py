@@ -110,17 +110,19 @@ def run_few_shot(
     for speaker, (adapt_on, score_on) in chosen.items():
         for name, learner in config.learners.items():
             own = bases[learner.base] if learner.base else base
-            for cell in _cells(config, name, learner, own, vocoder, speaker, adapt_on, score_on, report):
+            its = list(_cells(config, name, learner, own, vocoder, speaker, adapt_on, score_on, report))
+            voices = {}
+            for cell in its:
                 voice = Voice.load(cell.path)
-                voices = {cell.system: (voice.apply(own), voice.apply_vocoder(vocoder))}
-                said = score_voices(
-                    own, voices, vocoder, score_on, len(score_on), scorer, adapt_on, config.cache_folder / "scores"
-                )
-                real = [] if any(one.utterance.speaker == speaker for one in spoken) else said
-                spoken += [one for one in real if one.system in (REAL, COPY)]
-                spoken += [_with_nats(one, cell) for one in said if one.system == cell.system]
-                cells.append(cell)
-                report(f"{speaker}: {cell.system}")
+                voices[cell.system] = voice.apply(own), voice.apply_vocoder(vocoder)
+            said = score_voices(
+                own, voices, vocoder, score_on, len(score_on), scorer, adapt_on, config.cache_folder / "scores"
+            )
+            if name == next(iter(config.learners)):
+                spoken += [one for one in said if one.system in (REAL, COPY)]
+            spoken += [_with_nats(one, cell) for cell in its for one in said if one.system == cell.system]
+            cells += its
+            report(f"{speaker}: {name}, {len(its)} voices scored")
     return cells, spoken
 
 
@@ -163,7 +165,9 @@ def _cells(
                     temporary.write_text(json.dumps(what), encoding="utf-8")
             told = json.loads(facts.read_text(encoding="utf-8"))
             nats = {u.id: Measure(*pair) for u, pair in zip(score_on, told["nats"], strict=True)}
-            yield Cell(name, speaker, count, steps, path, told["parameters"], told["seconds"], nats)
+            cell = Cell(name, speaker, count, steps, path, told["parameters"], told["seconds"], nats)
+            report(f"{speaker}: {cell.system}")
+            yield cell
 
 
 def _settings(config: FewShotBenchmark, learner: Learner, steps: int) -> CloneSettings:

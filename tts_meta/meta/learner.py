@@ -15,15 +15,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from tts_meta.errors import UsageError
-from tts_meta.meta.gradients import (
-    GradientRule,
-    Implicit,
-    InnerLoop,
-    MetaGradient,
-    MetaParams,
-    ShrinkageReptile,
-    check_rule,
-)
+from tts_meta.meta.gradients import GradientRule, InnerLoop, MetaGradient, MetaParams, check_rule
 from tts_meta.meta.inner import SOLVERS, Diverged, solve
 from tts_meta.meta.learners import LearnerSettings, Preset, preset_of
 from tts_meta.meta.parameters import Layout, ModuleLike, Params, match_modules, parameters_of
@@ -96,7 +88,7 @@ class MetaLearner(nn.Module):
         self.register_buffer("last_step", torch.zeros(remembered).to(adapted))
         self.last_step: Tensor  # of φ and the shared parameters together
         check_rule(self._rule(), self.prior)
-        if self.settings.inner_in_sigmas and not isinstance(self._rule(), Implicit | ShrinkageReptile):
+        if self.settings.inner_in_sigmas and not self._rule().needs_prior:
             raise UsageError(f"inner_in_sigmas is for learners with implicit gradients, not for '{name}'")
 
     @property
