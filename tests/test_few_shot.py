@@ -6,13 +6,16 @@ import importlib
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from commands import run
 from helpers import tiny_base
 
-from tts_meta.adapt import Recording, Voice, adaptable, align_recordings, clone_examples
+from tts_meta.adapt import CloneSettings, Recording, Voice, adaptable, align_recordings, clone_examples
+from tts_meta.adapt.low_rank import clone_low_rank
 from tts_meta.config import MelConfig, parse_config
-from tts_meta.corpus import Manifest, collate
+from tts_meta.corpus import Example, Manifest, collate
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.evaluate.cloning import choose_sentences
 from tts_meta.evaluate.few_shot import FewShotBenchmark, run_few_shot
@@ -20,9 +23,9 @@ from tts_meta.evaluate.voice import COPY, REAL
 from tts_meta.models.base import Base, save_base
 from tts_meta.models.griffin_lim import GriffinLim
 from tts_meta.models.losses import acoustic_loss
-from tts_meta.report.cloning import write_few_shot_report
+from tts_meta.report.few_shot import write_few_shot_report
 
-FEW_SHOT = importlib.import_module("tts_meta.evaluate.few_shot")
+CELLS = importlib.import_module("tts_meta.evaluate.cells")
 
 
 @pytest.fixture
@@ -55,44 +58,120 @@ def test_every_learner_speaks_from_every_count_after_every_number_of_steps(
     base: Base, long_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = config(long_corpus, tmp_path)
-    cells, spoken = run_few_shot(recipe, base, vocoder(), lambda line: None)
+    results = run_few_shot(recipe, base, vocoder(), lambda line: None)
+    cells = results.cells
     combinations = [(name, n, steps) for name in ("all", "biases") for n in (1, 2) for steps in (0, 2)]
     assert [(c.learner, c.sentences, c.steps) for c in cells] == combinations
     systems = [cell.system for cell in cells]
     assert systems[1] == "all, 1 sentences, 2 steps"
-    assert [(one.system, one.utterance.id) for one in spoken if one.system in (REAL, COPY)] == [
-        (system, u.id) for u in _unseen(recipe) for system in (REAL, COPY)
-    ]
-    assert [one.system for one in spoken if one.system not in (REAL, COPY)] == [s for s in systems for _ in range(2)]
+    said = [(row.system, row.id) for row in results.scores()]
+    assert said[:4] == [(system, u.id) for u in _unseen(recipe) for system in (REAL, COPY)]
+    assert said[4:] == [(system, u.id) for system in systems for u in _unseen(recipe)]
     assert cells[0].parameters == sum(module.size for module in adaptable(base).modules)
     assert cells[4].parameters == sum(module.size for module in adaptable(base).select(["*.bias"]).modules)
+    assert all(cell.sound(1).exists() for cell in cells) and cells[0].embeddings.shape == (2, 256)
 
-    chosen, _ = choose_sentences(Manifest.load(recipe.manifest), recipe, 2)["ben"]
-    examples = align_recordings([Recording(u.audio, u.text) for u in chosen], base, "ben", lambda line: None)
-    voice = clone_examples(base, examples, FEW_SHOT.CloneSettings(("*",), 2))
+    voice = clone_examples(base, _adapt_on(recipe, base, 2), CloneSettings(("*",), 2))
     unseen = [Recording(u.audio, u.text) for u in _unseen(recipe)]
     example = align_recordings(unseen, base, "ben", lambda line: None)[0]
     batch = collate([example], {"ben": -1}, base.acoustic.reduction)
     model = voice.apply(base)
     expected = float(acoustic_loss(model, model(batch), batch).nll) / len(example.mel)
-    found = next(one for one in spoken if one.system == "all, 2 sentences, 2 steps")
-    assert found.scores["nats"] == pytest.approx(expected, rel=1e-3)
+    found = next(cell for cell in cells if cell.system == "all, 2 sentences, 2 steps").scores[0]
+    assert found["nats"] == pytest.approx(expected, rel=1e-3)
 
-    table = write_few_shot_report(tmp_path, cells, spoken, base.config.audio.mel)
+    table = write_few_shot_report(tmp_path, results, base.config.audio.mel)
     assert "| biases, 2 sentences, 2 steps | 1 | 2 |" in table and "Nats a frame" in table
     lines = [json.loads(line) for line in (tmp_path / "cells.jsonl").read_text().splitlines()]
     assert [line["parameters"] for line in lines] == [cell.parameters for cell in cells]
-    assert lines[0]["bytes"] > lines[-1]["bytes"] > 0 and (tmp_path / "index.html").exists()
+    assert lines[0]["bytes"] > lines[-1]["bytes"] > 0 and (tmp_path / "curves.png").exists()
+    page = (tmp_path / "index.html").read_text()
+    assert all(f"{system}" in page for system in ("all, 2 sentences, 2 steps", "biases, 2 sentences, 2 steps"))
 
     def no_more(*given: object, **named: object) -> None:
         raise AssertionError("made already")
 
-    monkeypatch.setattr(FEW_SHOT, "clone_examples", no_more)
-    again, said = run_few_shot(recipe, base, vocoder(), lambda line: None)
-    assert [cell.seconds for cell in again] == [cell.seconds for cell in cells]
-    assert [one.scores.measures for one in said] == [one.scores.measures for one in spoken]
+    monkeypatch.setattr(CELLS, "clone_examples", no_more)
+    again = run_few_shot(recipe, base, vocoder(), lambda line: None)
+    assert [cell.seconds for cell in again.cells] == [cell.seconds for cell in cells]
+    assert again.scores() == results.scores()
     with pytest.raises(AssertionError, match="made already"):
         run_few_shot(config(long_corpus, tmp_path, seed=1), base, vocoder(), lambda line: None)
+
+
+def _adapt_on(recipe: FewShotBenchmark, base: Base, count: int) -> list[Example]:
+    chosen, _ = choose_sentences(Manifest.load(recipe.manifest), recipe, 2)["ben"]
+    recordings = [Recording(u.audio, u.text) for u in chosen[:count]]
+    return align_recordings(recordings, base, "ben", lambda line: None)
+
+
+def test_tables_of_differences_are_those_of_the_scores(base: Base, long_corpus: Path, tmp_path: Path) -> None:
+    learners = {"all": {"modules": ["*"]}, "biases": {"modules": ["*.bias"], "learning_rate": 1e-2}}
+    recipe = config(long_corpus, tmp_path, speakers=["ann", "ben"], sentences=[2], steps=[0, 3], learners=learners)
+    results = run_few_shot(recipe, base, vocoder(), lambda line: None)
+    table = write_few_shot_report(tmp_path, results, base.config.audio.mel)
+    nats = {
+        cell.system: np.average(
+            [row["nats"] for one in results.cells if one.system == cell.system for row in one.scores],
+            weights=[
+                row.measures["nats"].weight for one in results.cells if one.system == cell.system for row in one.scores
+            ],
+        )
+        for cell in results.cells
+    }
+    lines = {line.split(" | ")[0].strip("| "): line.split(" | ") for line in table.splitlines()}
+    best = {
+        name: min(nats[f"{name}, 2 sentences, 0 steps"], nats[f"{name}, 2 sentences, 3 steps"])
+        for name in ("all", "biases")
+    }
+    shown = float(lines["biases, 2 sentences"][2].split(" [")[0])
+    assert shown == pytest.approx(best["biases"] - best["all"], abs=0.06)
+    rates = results.error_rates()
+    assert set(rates) == {REAL, COPY, *nats}
+    assert all(0 <= rate.low <= rate.mean <= rate.high <= 1 for rate in rates.values())
+    assert f"{rates[REAL].mean:.3f}" in next(line for line in table.splitlines() if REAL in line and " |  | " in line)
+
+
+def test_rivals_without_steps_speak_in_voices_that_the_base_has(base: Base, long_corpus: Path, tmp_path: Path) -> None:
+    learners = {"near": {"method": "nearest"}, "mixed": {"method": "zero-shot"}}
+    recipe = config(long_corpus, tmp_path, learners=learners)
+    cells = run_few_shot(recipe, base, vocoder(), lambda line: None).cells
+    assert [(cell.learner, cell.sentences, cell.steps) for cell in cells] == [
+        (name, n, 0) for name in learners for n in (1, 2)
+    ]
+    near, mixed = (Voice.load(cell.voice) for cell in (cells[1], cells[3]))
+    offsets = base.acoustic.speaker.offsets
+    assert near.scores == {"nearest": "ben"}  # one of the base's own
+    torch.testing.assert_close(near.deltas["speaker.mean"], offsets[1], rtol=1e-3, atol=1e-4)
+    # Between the two speakers there are, and nearer to the right one.
+    part = (
+        (mixed.deltas["speaker.mean"] - offsets[0]) @ (offsets[1] - offsets[0]) / (offsets[1] - offsets[0]).norm() ** 2
+    )
+    assert 0.5 < float(part) < 1.1
+    assert cells[0].parameters == 6
+
+
+def test_low_rank_adapters_multiply_out_to_the_voice(base: Base, long_corpus: Path, tmp_path: Path) -> None:
+    examples = _adapt_on(config(long_corpus, tmp_path), base, 2)
+    settings = CloneSettings(("decoder", "postnet"), 5, 1e-2)
+    found = clone_low_rank(base, examples, 2, settings)
+    again = clone_low_rank(base, examples, 2, settings)
+    name = "decoder.output.weight"
+    one, two = (found.adapters[f"decoder.output.lora_{side}.default.weight"] for side in "AB")
+    assert one.shape[0] == two.shape[1] == 2
+    torch.testing.assert_close(found.voice.deltas[name], two @ one)
+    assert torch.equal(found.voice.deltas[name], again.voice.deltas[name])
+    assert (
+        float(found.voice.deltas[name].abs().max()) > 0 and float(found.voice.deltas["decoder.output.bias"].norm()) > 0
+    )
+    assert not any("lstms" in delta and "weight" in delta for delta in found.voice.deltas)
+    assert found.parameters < sum(delta.numel() for delta in found.voice.deltas.values())
+    moved = found.voice.apply(base)
+    batch = collate(examples[:1], {"ben": -1}, base.acoustic.reduction)
+    before, after = (float(acoustic_loss(model, model(batch), batch).nll) for model in (base.acoustic, moved))
+    assert after < before
+    with pytest.raises(UsageError, match="none of the modules chosen"):
+        clone_low_rank(base, examples, 2, CloneSettings(("speaker.mean",), 1))
 
 
 def _unseen(recipe: FewShotBenchmark) -> list:
@@ -107,8 +186,8 @@ def test_a_learner_may_have_a_base_of_its_own(base: Base, long_corpus: Path, tmp
         "theirs": {"modules": ["speaker.mean"], "base": tmp_path / "other"},
     }
     recipe = config(long_corpus, tmp_path / "run", sentences=[1], steps=[0], learners=learners)
-    cells, _ = run_few_shot(recipe, base, vocoder(), lambda line: None)
-    assert [Voice.load(cell.path).base_hash for cell in cells] == [base.hash, other.hash]
+    cells = run_few_shot(recipe, base, vocoder(), lambda line: None).cells
+    assert [Voice.load(cell.voice).base_hash for cell in cells] == [base.hash, other.hash]
 
 
 @pytest.mark.parametrize(
@@ -116,6 +195,8 @@ def test_a_learner_may_have_a_base_of_its_own(base: Base, long_corpus: Path, tmp
     [
         ({"sentences": [0]}, "sentences must be 1 or more"),
         ({"steps": [-1]}, "steps 0 or more"),
+        ({"learners": {"one": {"sentences": [0]}}}, "sentences must be 1 or more"),
+        ({"learners": {"one": {"method": "low-rank", "rank": 1, "modules": ["speaker.mean"]}}}, "LoRA adapts linear"),
         ({"sentences": [30]}, "32 are needed"),
         ({"learners": {"none": {"modules": ["nothing"]}}}, "no module matches 'nothing'"),
     ],

@@ -29,13 +29,14 @@ def benchmark(
     from tts_meta.evaluate.few_shot import FewShotBenchmark, run_few_shot
     from tts_meta.models.base import load_base
     from tts_meta.models.vocoder import load_vocoder
-    from tts_meta.report.cloning import write_cloning_report, write_few_shot_report
+    from tts_meta.report.cloning import write_cloning_report
+    from tts_meta.report.few_shot import write_few_shot_report
 
     if "learners" in names_in(recipe):
         config = load_config(recipe, FewShotBenchmark, changes or ())
         base = load_base(config.base)
-        cells, spoken = run_few_shot(config, base, load_vocoder(config.vocoder), tell)
-        table = write_few_shot_report(config.output, cells, spoken, base.config.audio.mel)
+        results = run_few_shot(config, base, load_vocoder(config.vocoder), tell)
+        table = write_few_shot_report(config.output, results, base.config.audio.mel)
     else:
         config = load_config(recipe, CloningBenchmark, changes or ())
         base = load_base(config.base)

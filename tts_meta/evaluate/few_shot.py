@@ -1,206 +1,106 @@
 """The few-shot benchmark: several learners, each from few and more sentences, after few and many inner steps.
 
 A cell is one learner's voice of one speaker, from so many sentences, after so many steps; all cells say the same unseen
-sentences. Voices and scores are kept by what they were made of: a run that is called again, or has more cells, makes
-only what is not there yet.
+sentences (`cells.py`).
 """
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import json
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass
 
-import torch
 from pydantic import Field
 
-from tts_meta.adapt import (
-    CloneSettings,
-    Recording,
-    SpeakerSentences,
-    Voice,
-    acoustic_nll,
-    adaptable,
-    align_recordings,
-    clone_examples,
-)
-from tts_meta.config import Section
-from tts_meta.corpus import Example, Manifest, Utterance
+from tts_meta.audio import read_audio
+from tts_meta.corpus import Manifest
 from tts_meta.errors import UsageError
+from tts_meta.evaluate.cells import Cell, Learner, Material, cell
 from tts_meta.evaluate.cloning import ClonedSpeakers, choose_sentences
-from tts_meta.evaluate.metric import Measure
-from tts_meta.evaluate.scores import NATS
-from tts_meta.evaluate.voice import COPY, REAL, Spoken, score_voices
-from tts_meta.files import atomic_file, sha256_file
-from tts_meta.models.acoustic import AcousticModel
+from tts_meta.evaluate.intervals import Interval
+from tts_meta.evaluate.known_voices import KnownVoices
+from tts_meta.evaluate.scores import Scores
+from tts_meta.evaluate.similarity import error_rate_interval, voice_embedding
+from tts_meta.evaluate.speaker_encoder import Embedding, SpeakerEncoder
+from tts_meta.evaluate.voice import Spoken
 from tts_meta.models.base import Base, load_base
 from tts_meta.models.vocoder import Vocoder
-
-
-class Learner(Section):
-    """How a voice is made: what is left out is as `clone` has it."""
-
-    base: Path | None = None
-    """Base folder, such as one with another prior; the benchmark's where not given."""
-    modules: tuple[str, ...] = ()
-    """Patterns of the modules that adapt."""
-    learning_rate: float | None = None
-    """Step size of Adam."""
-    variance: float | None = None
-    """Prior variance of every module."""
 
 
 class FewShotBenchmark(ClonedSpeakers):
     """`tts-meta benchmark` of a recipe with `learners`."""
 
     learners: dict[str, Learner] = Field(min_length=1)
-    """What is compared, by name."""
+    """What is compared, by name; the first is what the others are compared to."""
     sentences: tuple[int, ...] = Field(default=(1, 5, 10, 20), min_length=1)
     """Sentences to clone from: the first so many of the same ones."""
     steps: tuple[int, ...] = Field(default=(0, 10, 100, 1000), min_length=1)
     """Inner steps, each in a loop of its own."""
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One voice of the benchmark, in the file `path`.
+@dataclass(frozen=True, eq=False)
+class FewShotResults:
+    """Every cell, and recordings and copies of what they say, with scores.
 
-    parameters: how many it changes. seconds: what adapting took when it was made. nats: of each unseen sentence, a
-    frame, with its frames.
+    voices: the embedding of each speaker's own recordings. heard: those of recordings and copies, in the order of
+    `spoken`.
     """
 
-    learner: str
-    speaker: str
-    sentences: int
-    steps: int
-    path: Path
-    parameters: int
-    seconds: float
-    nats: dict[str, Measure]
+    cells: list[Cell]
+    spoken: list[Spoken]
+    voices: dict[str, Embedding]
+    heard: list[Embedding]
 
-    @property
-    def system(self) -> str:
-        """The name that its sentences stand under."""
-        return f"{self.learner}, {self.sentences} sentences, {self.steps} steps"
+    def scores(self) -> list[Scores]:
+        """Of recordings, of copies, and of what all voices say."""
+        return [one.scores for one in self.spoken] + [row for cell in self.cells for row in cell.scores]
 
-    @property
-    def bytes(self) -> int:
-        """Size of the voice's file."""
-        return self.path.stat().st_size
+    def error_rates(self) -> dict[str, Interval]:
+        """Of each system: how often a judge of voices errs who takes it for the speakers. None for one speaker."""
+        if len(self.voices) < 2:
+            return {}
+        heard = [(one.system, one.utterance.speaker, e) for one, e in zip(self.spoken, self.heard, strict=True)]
+        heard += [(cell.system, cell.speaker, embedding) for cell in self.cells for embedding in cell.embeddings]
+        rates = {}
+        for system in dict.fromkeys(system for system, *_ in heard):
+            its = [(speaker, embedding) for name, speaker, embedding in heard if name == system]
+            rates[system] = error_rate_interval([e for _, e in its], [speaker for speaker, _ in its], self.voices)
+        return rates
 
 
 def run_few_shot(
     config: FewShotBenchmark, base: Base, vocoder: Vocoder, report: Callable[[str], None]
-) -> tuple[list[Cell], list[Spoken]]:
-    """Every cell, and what real recordings, copies and all voices say, with scores.
+) -> FewShotResults:
+    """Make what cells are missing, and read all.
 
     Raises UsageError for a count of sentences or steps that makes no cell, TtsMetaError as cloning does.
     """
-    if min(config.sentences) < 1 or min(config.steps) < 0:
+    counts = [config.sentences, *(one.sentences for one in config.learners.values() if one.sentences)]
+    steps_of = {name: one.steps or config.steps for name, one in config.learners.items()}
+    if min(map(min, counts)) < 1 or min(map(min, steps_of.values())) < 0:
         raise UsageError("sentences must be 1 or more, steps 0 or more")
-    scorer = config.scorer()
-    bases = {learner.base: load_base(learner.base) for learner in config.learners.values() if learner.base}
-    cells: list[Cell] = []
-    spoken: list[Spoken] = []
-    chosen = choose_sentences(Manifest.load(config.manifest), config, max(config.sentences))
-    for speaker, (adapt_on, score_on) in chosen.items():
+    most = max(map(max, counts))
+    scorer, encoder = config.scorer(), SpeakerEncoder.load()
+    manifest = Manifest.load(config.manifest)
+    bases = {path: load_base(path) for path in {one.base for one in config.learners.values()} if path}
+    known: dict[str, KnownVoices] = {}
+    results = FewShotResults([], [], {}, [])
+    for speaker, (adapt_on, score_on) in choose_sentences(manifest, config, most).items():
+        material = Material(
+            speaker, adapt_on, score_on, vocoder, scorer, encoder, config.seed, config.cache_folder, report=report
+        )
+        said = material.spoken(base, {})
+        results.spoken.extend(said)
+        results.heard.extend(material.embed(said))
+        rate = base.config.audio.mel.sample_rate
+        own = [(read_audio(one.audio, rate), rate) for one in material.references()]
+        results.voices[speaker] = voice_embedding(encoder, own)
         for name, learner in config.learners.items():
-            own = bases[learner.base] if learner.base else base
-            its = list(_cells(config, name, learner, own, vocoder, speaker, adapt_on, score_on, report))
-            voices = {}
-            for cell in its:
-                voice = Voice.load(cell.path)
-                voices[cell.system] = voice.apply(own), voice.apply_vocoder(vocoder)
-            said = score_voices(
-                own, voices, vocoder, score_on, len(score_on), scorer, adapt_on, config.cache_folder / "scores"
-            )
-            if name == next(iter(config.learners)):
-                spoken += [one for one in said if one.system in (REAL, COPY)]
-            spoken += [_with_nats(one, cell) for cell in its for one in said if one.system == cell.system]
-            cells += its
-            report(f"{speaker}: {name}, {len(its)} voices scored")
-    return cells, spoken
-
-
-def _with_nats(spoken: Spoken, cell: Cell) -> Spoken:
-    measures = {**spoken.scores.measures, NATS.name: cell.nats[spoken.utterance.id]}
-    return replace(spoken, scores=replace(spoken.scores, measures=measures))
-
-
-def _cells(
-    config: FewShotBenchmark,
-    name: str,
-    learner: Learner,
-    base: Base,
-    vocoder: Vocoder,
-    speaker: str,
-    adapt_on: Sequence[Utterance],
-    score_on: Sequence[Utterance],
-    report: Callable[[str], None],
-) -> Iterator[Cell]:
-    """One learner's cells of one speaker, read where they are there."""
-
-    @functools.cache
-    def aligned(utterances: tuple[Utterance, ...]) -> list[Example]:
-        return align_recordings([Recording(u.audio, u.text) for u in utterances], base, speaker, report)
-
-    for count in config.sentences:
-        for steps in config.steps:
-            folder = config.cache_folder / "voices" / _key(config, learner, base, adapt_on[:count], score_on, steps)
-            path, facts = folder / "voice.safetensors", folder / "cell.json"
-            if not facts.exists():
-                own = aligned(tuple(adapt_on[:count]))
-                began = time.perf_counter()
-                voice = clone_examples(base, own, _settings(config, learner, steps), vocoder=vocoder)
-                seconds = time.perf_counter() - began
-                voice.save(path)
-                nats = _nats(base, voice.apply(base), aligned(tuple(score_on)))
-                size = sum(delta.numel() for delta in voice.deltas.values())
-                with atomic_file(facts) as temporary:
-                    what = {"parameters": size, "seconds": seconds, "nats": nats}
-                    temporary.write_text(json.dumps(what), encoding="utf-8")
-            told = json.loads(facts.read_text(encoding="utf-8"))
-            nats = {u.id: Measure(*pair) for u, pair in zip(score_on, told["nats"], strict=True)}
-            cell = Cell(name, speaker, count, steps, path, told["parameters"], told["seconds"], nats)
-            report(f"{speaker}: {cell.system}")
-            yield cell
-
-
-def _settings(config: FewShotBenchmark, learner: Learner, steps: int) -> CloneSettings:
-    return CloneSettings(learner.modules, steps, learner.learning_rate, variance=learner.variance, seed=config.seed)
-
-
-def _key(
-    config: FewShotBenchmark,
-    learner: Learner,
-    base: Base,
-    adapt_on: Sequence[Utterance],
-    score_on: Sequence[Utterance],
-    steps: int,
-) -> str:
-    """What a cell is made of: base and prior, recordings and texts, settings."""
-    prior = {} if base.prior is None else base.prior.variances
-    what = [
-        base.hash,
-        prior,
-        str(config.vocoder),
-        learner.model_dump(mode="json", exclude={"base"}),
-        steps,
-        config.seed,
-    ]
-    what += [[(sha256_file(u.audio), u.text) for u in some] for some in (adapt_on, score_on)]
-    return hashlib.sha256(json.dumps(what).encode()).hexdigest()
-
-
-@torch.no_grad()
-def _nats(base: Base, model: AcousticModel, unseen: Sequence[Example]) -> list[tuple[float, int]]:
-    """Nats a frame of each unseen sentence, and its frames."""
-    nll, found = acoustic_nll(model), []
-    for example in unseen:
-        sentence = SpeakerSentences(base, [example], adaptable(base).names)
-        found.append((float(nll(model, sentence.whole())) / sentence.frames, sentence.frames))
-    return found
+            its = bases[learner.base] if learner.base else base
+            if not learner.steps_matter and its.hash not in known:
+                known[its.hash] = KnownVoices.of(its, manifest)
+            its_material = Material(**{**vars(material), "known": known.get(its.hash)})
+            for count in learner.sentences or config.sentences:
+                for steps in steps_of[name] if learner.steps_matter else (0,):
+                    results.cells.append(cell(name, learner, its, its_material, count, steps))
+                    report(f"{speaker}: {results.cells[-1].system}")
+    return results

@@ -8,8 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from tts_meta.errors import TtsMetaError, UsageError
+from tts_meta.evaluate.intervals import Interval
 from tts_meta.evaluate.metric import Column, Judge, Measure, Metric, Sample, Settings
 from tts_meta.evaluate.speaker_encoder import Embedding, SpeakerEncoder
+
+_DRAWS = 1000
+"""Bootstrap samples of an interval of the equal error rate."""
 
 
 def voice_embedding(encoder: SpeakerEncoder, recordings: Iterable[tuple[object, int]]) -> Embedding:
@@ -66,6 +70,26 @@ def equal_error_rate(same: npt.ArrayLike, other: npt.ArrayLike) -> float:
     step = gap[after] - gap[before]
     share = 0.0 if step == 0 else -gap[before] / step
     return float(refused[before] + share * (refused[after] - refused[before]))
+
+
+def error_rate_interval(
+    embeddings: Sequence[Embedding], speakers: Sequence[str], voices: Mapping[str, Embedding], seed: int = 0
+) -> Interval:
+    """Return the equal error rate of utterances as claims to be any of the voices, with its 95 % interval.
+
+    Drawn anew as for means: speakers, then of each its utterances; every utterance claims to be each voice.
+    """
+    who = np.asarray(speakers)
+    claims = np.array([[cosine(embedding, voice) for voice in voices.values()] for embedding in embeddings])
+    true = np.array([[name == speaker for name in voices] for speaker in speakers])
+    groups = [np.flatnonzero(who == name) for name in dict.fromkeys(speakers)]
+    generator, rates = np.random.default_rng(seed), []
+    for _ in range(_DRAWS):
+        drawn = [groups[place] for place in generator.integers(len(groups), size=len(groups))]
+        picked = np.concatenate([group[generator.integers(len(group), size=len(group))] for group in drawn])
+        rates.append(equal_error_rate(claims[picked][true[picked]], claims[picked][~true[picked]]))
+    low, high = np.quantile(rates, [0.025, 0.975])
+    return Interval(equal_error_rate(claims[true], claims[~true]), float(low), float(high), len(embeddings))
 
 
 def _load(settings: Settings) -> Judge:

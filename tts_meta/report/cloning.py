@@ -1,13 +1,11 @@
-"""The benchmarks' results in one folder: `scores.jsonl`, `table.md`, a page to listen to, and the cost of voices."""
+"""The cloning benchmark's results in one folder: `scores.jsonl`, `table.md` and a page to listen to."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from tts_meta.config import MelConfig
-from tts_meta.evaluate.few_shot import Cell
 from tts_meta.evaluate.scores import columns
 from tts_meta.evaluate.table import markdown_table, summarise, write_scores
 from tts_meta.evaluate.voice import Spoken
@@ -56,21 +54,6 @@ def write_cloning_report(folder: Path, spoken: Sequence[Spoken], config: MelConf
             section.row(said[0].utterance.text, clips)
     page.write(folder / "index.html")
     return by_system
-
-
-def write_few_shot_report(folder: Path, cells: Sequence[Cell], spoken: Sequence[Spoken], config: MelConfig) -> str:
-    """Write what `write_cloning_report` does, and each cell's cost; return the tables of scores and costs, Markdown."""
-    scores = write_cloning_report(folder, spoken, config, "From few sentences")
-    facts = ("learner", "speaker", "sentences", "steps", "parameters", "bytes", "seconds")
-    with atomic_file(folder / "cells.jsonl") as temporary:
-        lines = [json.dumps({name: getattr(cell, name) for name in facts}) + "\n" for cell in cells]
-        temporary.write_text("".join(lines), encoding="utf-8")
-    costs = "| Voice | Parameters | KiB | Seconds to adapt |\n| --- | ---: | ---: | ---: |\n"
-    for system in dict.fromkeys(cell.system for cell in cells):
-        own = [cell for cell in cells if cell.system == system]
-        seconds = sum(cell.seconds for cell in own) / len(own)
-        costs += f"| {system} | {own[0].parameters:,} | {own[0].bytes / 1024:,.0f} | {seconds:.1f} |\n"
-    return f"{scores}\n{costs}"
 
 
 def _mean(interval: object) -> float | None:

@@ -1,0 +1,245 @@
+"""One cell of the few-shot benchmark: a learner's voice of a speaker, kept in a folder with all that is said of it.
+
+The folder is named by what the cell is made of, so that a second run, or a recipe with more cells, makes only what is
+not there yet: `voice.safetensors`, `scores.jsonl` of the unseen sentences, a sound file of each, and `cell.json`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import torch
+from pydantic import Field
+
+from tts_meta.adapt import (
+    CloneSettings,
+    Recording,
+    SpeakerSentences,
+    Voice,
+    acoustic_nll,
+    adaptable,
+    align_recordings,
+    clone_examples,
+)
+from tts_meta.adapt.low_rank import clone_low_rank
+from tts_meta.config import Section
+from tts_meta.corpus import Example, Utterance
+from tts_meta.evaluate.known_voices import KnownVoices
+from tts_meta.evaluate.metric import Measure
+from tts_meta.evaluate.scores import NATS, Scorer, Scores
+from tts_meta.evaluate.speaker_encoder import Embedding, SpeakerEncoder
+from tts_meta.evaluate.table import read_scores, write_scores
+from tts_meta.evaluate.voice import REFERENCES, Spoken, score_voices
+from tts_meta.files import atomic_file, sha256_file
+from tts_meta.models.acoustic import AcousticModel
+from tts_meta.models.base import Base
+from tts_meta.models.vocoder import Vocoder
+
+
+class Learner(Section):
+    """How a voice is made: what is left out is as `clone` has it."""
+
+    method: Literal["clone", "low-rank", "nearest", "zero-shot"] = "clone"
+    """`low-rank`: LoRA; `nearest`, `zero-shot`: of the base's own voices, without steps."""
+    base: Path | None = None
+    """Base folder, such as one with another prior; the benchmark's where not given."""
+    modules: tuple[str, ...] = ()
+    """Patterns of the modules that adapt."""
+    learning_rate: float | None = None
+    """Step size of Adam."""
+    variance: float | None = None
+    """Prior variance of every module."""
+    rank: int = Field(default=8, gt=0)
+    """Of `low-rank`'s adapters."""
+    sentences: tuple[int, ...] = ()
+    """In place of the benchmark's."""
+    steps: tuple[int, ...] = ()
+    """In place of the benchmark's."""
+
+    @property
+    def steps_matter(self) -> bool:
+        """Whether there is an inner loop."""
+        return self.method in ("clone", "low-rank")
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One voice of the benchmark, in `folder`.
+
+    parameters, bytes: how many it changes, and what they take on disk. seconds: what adapting took when it was made.
+    scores: of each unseen sentence, nats a frame among them. embeddings: of how each of these sounds, `(U, 256)`.
+    """
+
+    learner: str
+    speaker: str
+    sentences: int
+    steps: int
+    folder: Path
+    parameters: int
+    bytes: int
+    seconds: float
+    scores: tuple[Scores, ...]
+    embeddings: npt.NDArray[np.float32]
+
+    @property
+    def system(self) -> str:
+        """The name that its sentences stand under."""
+        return f"{self.learner}, {self.sentences} sentences, {self.steps} steps"
+
+    @property
+    def voice(self) -> Path:
+        """The voice file."""
+        return self.folder / "voice.safetensors"
+
+    def sound(self, number: int) -> Path:
+        """The sound file of unseen sentence `number`."""
+        return self.folder / f"{number}.flac"
+
+
+@dataclass(frozen=True)
+class Material:
+    """What all cells of one speaker share: recordings to adapt on, others to score, and what they are scored with.
+
+    known: the base's own voices, where a learner asks for them.
+    """
+
+    speaker: str
+    adapt_on: Sequence[Utterance]
+    score_on: Sequence[Utterance]
+    vocoder: Vocoder
+    scorer: Scorer
+    encoder: SpeakerEncoder
+    seed: int
+    folder: Path
+    known: KnownVoices | None = None
+    report: Callable[[str], None] = lambda line: None
+
+    def references(self) -> Sequence[Utterance]:
+        """Recordings that similarity is measured to."""
+        return self.adapt_on[:REFERENCES]
+
+    def spoken(self, base: Base, voices: dict[str, tuple[AcousticModel, Vocoder]]) -> list[Spoken]:
+        """The unseen sentences as recorded, copied and said by the voices, scored."""
+        return score_voices(
+            base,
+            voices,
+            self.vocoder,
+            self.score_on,
+            len(self.score_on),
+            self.scorer,
+            self.references(),
+            self.folder / "scores",
+        )
+
+    def embed(self, spoken: Sequence[Spoken]) -> list[Embedding]:
+        """What each sentence sounds like."""
+        return [self.encoder.embed(one.samples, one.rate) for one in spoken]
+
+    def aligned(self, base: Base, utterances: Sequence[Utterance]) -> list[Example]:
+        """Their examples. Raises TtsMetaError naming a recording that cannot be used."""
+        recordings = [Recording(u.audio, u.text) for u in utterances]
+        return align_recordings(recordings, base, self.speaker, self.report)
+
+
+def cell(name: str, learner: Learner, base: Base, material: Material, sentences: int, steps: int) -> Cell:
+    """The cell, read where it is there and made where it is not. Raises TtsMetaError as cloning does."""
+    folder = material.folder / "voices" / _key(learner, base, material, sentences, steps)
+    facts = folder / "cell.json"
+    if not facts.exists():
+        _make(learner, base, material, sentences, steps, folder)
+    told = json.loads(facts.read_text(encoding="utf-8"))
+    made = Cell(
+        name,
+        material.speaker,
+        sentences,
+        steps,
+        folder,
+        told["parameters"],
+        told["bytes"],
+        told["seconds"],
+        (),
+        np.array(told["embeddings"], np.float32),
+    )
+    scores = tuple(replace(row, system=made.system) for row in read_scores(folder / "scores.jsonl"))
+    return replace(made, scores=scores)
+
+
+def _make(learner: Learner, base: Base, material: Material, sentences: int, steps: int, folder: Path) -> None:
+    path, chosen = folder / "voice.safetensors", material.adapt_on[:sentences]
+    own = material.aligned(base, chosen) if learner.steps_matter else []
+    settings = CloneSettings(
+        learner.modules, steps, learner.learning_rate, variance=learner.variance, seed=material.seed
+    )
+    adapters, began = None, time.perf_counter()
+    if learner.method == "low-rank":
+        adapters = clone_low_rank(base, own, learner.rank, settings)
+        voice = adapters.voice
+    elif learner.method == "clone":
+        voice = clone_examples(base, own, settings, vocoder=material.vocoder)
+    else:
+        assert material.known is not None
+        voice = material.known.nearest(chosen) if learner.method == "nearest" else material.known.zero_shot(chosen)
+    seconds = time.perf_counter() - began
+    voice.save(path)
+    parameters, stored = sum(delta.numel() for delta in voice.deltas.values()), path
+    if adapters is not None:
+        parameters, stored = adapters.parameters, folder / "adapters.safetensors"
+        adapters.save(stored)
+    voice = Voice.load(path)  # as it is on disk
+    model = voice.apply(base)
+    said = [
+        one for one in material.spoken(base, {"": (model, voice.apply_vocoder(material.vocoder))}) if not one.system
+    ]
+    nats = _nats(base, model, material.aligned(base, material.score_on))
+    rows = [
+        replace(one.scores, measures={**one.scores.measures, NATS.name: measure})
+        for one, measure in zip(said, nats, strict=True)
+    ]
+    write_scores(folder / "scores.jsonl", rows)
+    for number, one in enumerate(said):
+        with atomic_file(folder / f"{number}.flac") as temporary:
+            soundfile.write(temporary, one.samples, one.rate, format="FLAC")
+    what = {"parameters": parameters, "bytes": stored.stat().st_size, "seconds": seconds}
+    embeddings = [np.round(embedding, 5).tolist() for embedding in material.embed(said)]
+    with atomic_file(folder / "cell.json") as temporary:
+        temporary.write_text(json.dumps(what | {"embeddings": embeddings}), encoding="utf-8")
+
+
+def _key(learner: Learner, base: Base, material: Material, sentences: int, steps: int) -> str:
+    """What a cell is made of: base and prior, recordings and texts, settings, judges."""
+    settings = learner.model_dump(mode="json", exclude={"base", "sentences", "steps"})
+    chosen = [(sha256_file(u.audio), u.text) for u in material.adapt_on[:sentences]]
+    if learner.method == "clone" and steps == 0:  # the base's mean voice, whatever would have adapted, and to what
+        settings = {"modules": settings["modules"]}
+    what = [
+        base.hash,
+        {} if base.prior is None else base.prior.variances,
+        material.vocoder.name,
+        settings,
+        steps,
+        material.seed,
+        sorted(material.scorer.metrics),
+        material.scorer.settings.whisper,
+        chosen,
+        [(sha256_file(u.audio), u.text) for u in (*material.references(), *material.score_on)],
+    ]
+    return hashlib.sha256(json.dumps(what).encode()).hexdigest()
+
+
+@torch.no_grad()
+def _nats(base: Base, model: AcousticModel, unseen: Sequence[Example]) -> list[Measure]:
+    """Nats a frame of each unseen sentence, and its frames as weight."""
+    nll, found = acoustic_nll(model), []
+    for example in unseen:
+        sentence = SpeakerSentences(base, [example], adaptable(base).names)
+        found.append(Measure(float(nll(model, sentence.whole())) / sentence.frames, sentence.frames))
+    return found
