@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +12,13 @@ import torch
 from commands import write_recordings
 from helpers import random_example, same_weights, tone_sentence
 
-from tts_meta.adapt import CloneSettings, Progress, adaptable, clone, clone_examples
-from tts_meta.adapt.clone import FREE_RATE, SIGMA_RATE
+from tts_meta.adapt import CloneSettings, Progress, Voice, adaptable, clone, clone_examples
+from tts_meta.adapt.clone import FREE_RATE, FREE_STEPS, SIGMA_RATE
+from tts_meta.adapt.settle import MOST_STEPS, Settling
 from tts_meta.corpus import Example, collate
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.meta import Trace
-from tts_meta.models.base import Base
+from tts_meta.models.base import Base, load_base
 from tts_meta.models.losses import acoustic_loss
 from tts_meta.models.module_prior import ModulePrior
 
@@ -196,3 +198,55 @@ def test_the_loss_of_a_step_stands_for_all_recordings_however_few_it_sees(
     batch = collate([examples[0]], {"new": -1}, base.acoustic.reduction)
     nll = acoustic_loss(base.acoustic, base.acoustic(batch), batch).nll
     assert given[0] == pytest.approx(3 * float(nll), rel=1e-5)
+
+
+def test_without_steps_given_the_loop_ends_when_it_has_settled(base: Base, examples: list[Example]) -> None:
+    learned = with_prior(base, postnet__output__bias=0.3)
+    seen: list[Progress] = []
+    voice = clone_examples(learned, examples, CloneSettings(), seen.append)
+    assert 50 <= voice.steps < MOST_STEPS and voice.steps == seen[-1].step == seen[-1].steps
+    assert re.match(r"the last 25 of \d+ steps gained [\d.]+% of what all had; \d+ shorter", voice.scores["stopped"])
+    more = clone_examples(learned, examples, CloneSettings(steps=4 * voice.steps))
+    for name, delta in voice.deltas.items():
+        assert float((more.deltas[name] - delta).norm()) < 0.15 * float(delta.norm()), "nothing is left to be gained"
+    free = clone_examples(base, examples, CloneSettings(modules=("postnet.output",)))
+    assert free.steps == FREE_STEPS and "stopped" not in free.scores
+
+
+def test_step_sizes_fall_when_the_objective_no_longer_does() -> None:
+    settling = Settling(0.1, most=1000)
+    for step, objective in ((0, 1000.0), (25, 500.0), (50, 400.0), (75, 399.0)):
+        assert settling.wants(step) and not settling.finished(step) and settling.rate(step) == 0.1
+        settling.saw(step, objective)
+    assert (settling.turn, settling.end) == (75, 113) and not settling.wants(100)
+    assert (
+        settling.reason == "the last 25 of 75 steps gained 0.2% of what all had; 38 shorter and shorter ones followed"
+    )
+    assert settling.rate(94) == pytest.approx(0.05) and settling.finished(113) and not settling.finished(112)
+
+
+def test_a_loop_that_never_settles_ends_all_the_same() -> None:
+    settling = Settling(0.1, most=300)
+    objectives = {step: 1000.0 - step for step in range(0, 301, 25)}
+    step = 0
+    while not settling.finished(step):
+        if settling.wants(step):
+            settling.saw(step, objectives[step])
+        step += 1
+    assert step == settling.end <= 300 and settling.rate(step - 1) < 0.1
+    assert settling.reason.startswith("the most steps are done")
+
+
+def test_any_number_of_clones_leaves_the_voices_of_the_base_as_they_were(
+    base: Base, examples: list[Example], tmp_path: Path
+) -> None:
+    tokens = base.symbols.encode("abc de.")
+    before = [base.acoustic.generate(tokens, speaker) for speaker in (-1, 0, 1)]
+    for seed in range(3):
+        path = tmp_path / f"{seed}.voice.safetensors"
+        clone_examples(base, examples, CloneSettings(steps=3, seed=seed)).save(path)
+        Voice.load(path).apply(base).generate(tokens)
+    after = [base.acoustic.generate(tokens, speaker) for speaker in (-1, 0, 1)]
+    assert all(torch.equal(one, two) for one, two in zip(before, after, strict=True))
+    reloaded = load_base(base.folder)
+    assert reloaded.hash == base.hash

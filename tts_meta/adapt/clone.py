@@ -7,12 +7,14 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from tts_meta.adapt.likelihood import SpeakerSentences, acoustic_nll, adaptable
 from tts_meta.adapt.recordings import Recording, align_recordings, find_transcripts
+from tts_meta.adapt.settle import CHECK_EVERY, Settling
 from tts_meta.adapt.sound import SpeakerSound, adaptable_sound, sound_nll
 from tts_meta.adapt.voice import VOCODER, Voice
 from tts_meta.corpus import Example
@@ -35,6 +37,8 @@ NEGLIGIBLE = 0.01
 
 FREE_RATE = 3e-4
 """Step size of Adam where no learned prior is followed."""
+FREE_STEPS = 200
+"""Steps there: what more of them do, no prior holds."""
 SIGMA_RATE = 0.1
 """Its step size where one is, in units of each module's σ, falling to nothing over the steps.
 
@@ -51,8 +55,8 @@ class CloneSettings:
 
     Those of the light vocoder begin with `vocoder.`, and only patterns that do so choose them.
     """
-    steps: int = 200
-    """Steps of the inner loop."""
+    steps: int | None = None
+    """Steps of the inner loop; None: until it settles (`settle.py`), or where no learned prior is followed 200."""
     learning_rate: float | None = None
     """Step size of Adam, in every step; None: `FREE_RATE`, or where a learned prior is followed `SIGMA_RATE`."""
     vocoder_steps: int = 100
@@ -80,9 +84,9 @@ class CloneSettings:
 
 @dataclass(frozen=True)
 class Progress:
-    """State after an inner step of `part`, `steps` in all: its loss and, at some steps, that of the held-out sentence.
+    """State after an inner step of `part`: its loss and, at some steps, that of the held-out sentence.
 
-    Of the acoustic model nats per frame, of the vocoder the spectral distance.
+    Of the acoustic model nats per frame, of the vocoder the spectral distance. steps: in all, as far as is known.
     """
 
     step: int
@@ -143,9 +147,11 @@ class _Part:
     steps: int
     prior: ShrinkagePrior
     learning_rate: Callable[[int], StepSize]
+    settling: Settling | None = None
+    """What ends the loop before `steps`."""
 
-    def adapt(self, report: Callable[[Progress], None]) -> tuple[dict[str, Tensor], dict[str, float]]:
-        """Changes of parameters by name, and the held-out loss before and after."""
+    def adapt(self, report: Callable[[Progress], None]) -> tuple[dict[str, Tensor], int, dict[str, Any]]:
+        """Changes of parameters by name, the steps done, and why no more, with the held-out loss before and after."""
         meta, losses = parameters_of(self.problem.model, self.problem.adapted), list[float]()
 
         def nll(params: Tensor, step: int) -> Tensor:
@@ -153,16 +159,32 @@ class _Part:
             losses.append(float(value.detach()) / self.support.size)
             return value
 
-        def after(step: int, params: Tensor) -> None:
-            if step:
-                shown = self._held_out_loss(params) if step % 25 == 0 or step == self.steps else {}
-                report(Progress(step, losses[-1], shown.get("held_out"), self.name, self.steps))
+        settling = self.settling
 
-        scores = {f"{name}_before": loss for name, loss in self._held_out_loss(meta[None]).items()}
+        def after(step: int, params: Tensor) -> None:
+            if settling is not None and settling.wants(step):
+                settling.saw(step, self._objective(params, meta))
+            if step:
+                steps = self.steps if settling is None else settling.end
+                shown = self._held_out_loss(params) if step % CHECK_EVERY == 0 or step == steps else {}
+                report(Progress(step, losses[-1], shown.get("held_out"), self.name, steps))
+
+        scores: dict[str, Any] = {f"{name}_before": loss for name, loss in self._held_out_loss(meta[None]).items()}
+        finished = settling.finished if settling is not None else lambda done: False
         with torch.random.fork_rng(devices=[]):
-            kept, _ = solve(nll, meta, self.prior, Adam(), self.learning_rate, self.steps, observe=after)
+            kept, _ = solve(
+                nll, meta, self.prior, Adam(), self.learning_rate, self.steps, observe=after, finished=finished
+            )
         scores |= {f"{name}_after": loss for name, loss in self._held_out_loss(meta + kept[-1]).items()}
-        return self.problem.adapted.unflatten(kept[-1][0]), scores
+        if settling is not None:
+            scores["stopped"] = settling.reason
+        return self.problem.adapted.unflatten(kept[-1][0]), len(losses), scores
+
+    @torch.no_grad()
+    def _objective(self, params: Tensor, meta: Tensor) -> float:
+        """What is minimised, of all recordings, without dropout: nats, of parameters `(1, P)`."""
+        nll = self.problem.nll(params, torch.zeros(0), [self.support.task.support])
+        return float(nll + self.prior.penalty(params - meta))
 
     @torch.no_grad()
     def _held_out_loss(self, params: Tensor) -> dict[str, float]:
@@ -184,15 +206,20 @@ def _speech(
     own = _Data(sentences.task(None, settings.frames_per_step, settings.seed), sentences.frames)
     held_out = _Data(Task(others.whole()), others.frames) if last else None
     prior = _prior(base, problem.adapted, settings)
-    return _Part("acoustic model", problem, own, held_out, settings.steps, prior, _rates(base, prior, settings))
+    name, settling, rate = "acoustic model", None, settings.learning_rate
+    if rate is not None or not settings.follows(base):
+        steps, rates = FREE_STEPS if settings.steps is None else settings.steps, _held(rate or FREE_RATE)
+    elif settings.steps is not None:
+        steps, rates = settings.steps, _falling(SIGMA_RATE * prior.deviation(), settings.steps)
+    else:
+        settling = Settling(SIGMA_RATE * prior.deviation())
+        steps, rates = settling.most, settling.rate
+    return _Part(name, problem, own, held_out, steps, prior, rates, settling)
 
 
-def _rates(base: Base, prior: ShrinkagePrior, settings: CloneSettings) -> Callable[[int], StepSize]:
-    """Step sizes of the acoustic model's inner loop."""
-    if settings.learning_rate is not None or not settings.follows(base):
-        rate = settings.learning_rate or FREE_RATE
-        return lambda step: rate
-    return _falling(SIGMA_RATE * prior.deviation(), settings.steps)
+def _held(rate: StepSize) -> Callable[[int], StepSize]:
+    """One step size for all steps."""
+    return lambda step: rate
 
 
 def _falling(longest: StepSize, steps: int) -> Callable[[int], StepSize]:
@@ -233,7 +260,10 @@ def clone_examples(
     light one, TtsMetaError where it takes other mels than the base gives.
     """
     settings = settings or CloneSettings()
-    steps, rates = (settings.steps, settings.vocoder_steps), (settings.learning_rate, settings.vocoder_learning_rate)
+    steps, rates = (
+        (settings.steps or 0, settings.vocoder_steps),
+        (settings.learning_rate, settings.vocoder_learning_rate),
+    )
     if min(steps) < 0 or not all(rate is None or rate > 0 for rate in rates):
         raise UsageError("steps must be 0 or more and the learning rate above 0")
     if settings.adapts_vocoder and vocoder is None:
@@ -242,13 +272,13 @@ def clone_examples(
     count = len(examples) - 1 if len(examples) >= HELD_OUT_FROM else len(examples)
     support, last = examples[:count], examples[count:]
     seconds = sum(len(example.mel) for example in support) * base.config.audio.mel.frame_seconds
-    scores: dict[str, float] = {"sentences": len(support), "seconds": round(seconds, 1)}
-    deltas: dict[str, Tensor] = {}
+    scores: dict[str, Any] = {"sentences": len(support), "seconds": round(seconds, 1)}
+    deltas, done = dict[str, Tensor](), 0
     spoken = Partition(tuple(module for module in chosen.modules if not module.name.startswith(VOCODER)))
     heard = Partition(tuple(module for module in chosen.modules if module.name.startswith(VOCODER)))
     if spoken.modules:
         part = _speech(base, spoken, support, last, settings)
-        deltas, found = part.adapt(report)
+        deltas, done, found = part.adapt(report)
         scores |= found
     sound_of = ""
     if heard.modules:
@@ -256,13 +286,13 @@ def clone_examples(
         if vocoder.generator.mel_config != base.config.audio.mel:
             raise TtsMetaError(f"vocoder '{vocoder.name}' takes other mels than the base gives; use another")
         part = _sound(vocoder, heard, support, last, settings)
-        changed, found = part.adapt(report)
+        changed, _, found = part.adapt(report)
         deltas |= {VOCODER + name: delta for name, delta in changed.items()}
         scores |= {"vocoder_steps": settings.vocoder_steps} | {
             f"vocoder_{name}": value for name, value in found.items()
         }
         sound_of = vocoder.generator.hash
-    return Voice(deltas, base.hash, chosen.names, settings.steps, consent, scores, sound_of)
+    return Voice(deltas, base.hash, chosen.names, done, consent, scores, sound_of)
 
 
 def clone(

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tts_meta.adapt.clone import CloneSettings
+from tts_meta.adapt.clone import FREE_STEPS, CloneSettings
 from tts_meta.adapt.likelihood import SpeakerSentences, acoustic_nll, adaptable
 from tts_meta.adapt.voice import Voice
 from tts_meta.corpus import Example
@@ -75,7 +75,7 @@ def clone_low_rank(base: Base, examples: Sequence[Example], rank: int, settings:
         Layout.of(model, ()),
     )
     task = SpeakerSentences(base, examples, chosen.names).task(None, settings.frames_per_step, settings.seed)
-    rate = settings.learning_rate or LEARNING_RATE
+    rate, steps = settings.learning_rate or LEARNING_RATE, FREE_STEPS if settings.steps is None else settings.steps
     meta, prior = parameters_of(model, problem.adapted), ShrinkagePrior.isotropic(problem.adapted, torch.inf)
     with torch.random.fork_rng(devices=[]):
         kept, _ = solve(
@@ -84,7 +84,7 @@ def clone_low_rank(base: Base, examples: Sequence[Example], rank: int, settings:
             prior,
             Adam(),
             lambda step: rate,
-            settings.steps,
+            steps,
         )
     learned = problem.adapted.unflatten((meta + kept[-1])[0])
     with torch.no_grad():
@@ -94,7 +94,7 @@ def clone_low_rank(base: Base, examples: Sequence[Example], rank: int, settings:
         for own, name in inside.items():
             if name in biases:
                 deltas[own] = learned[name] - base.acoustic.get_parameter(own)
-    return LowRankVoice(Voice(deltas, base.hash, chosen.names, settings.steps), learned)
+    return LowRankVoice(Voice(deltas, base.hash, chosen.names, steps), learned)
 
 
 def _layers(model: nn.Module, parameters: Sequence[str]) -> list[str]:

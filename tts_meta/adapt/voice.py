@@ -1,7 +1,8 @@
 """The voice file: what a speaker changes in the base, and nothing else.
 
-One `NAME.voice.safetensors`: the deltas of the adapted parameters in half precision, and a header that names the base
-by hash, and the vocoder where it adapts too, the modules, the steps, the consent note and the scores.
+One `NAME.voice.safetensors`: the deltas of the adapted parameters, vectors in half precision and matrices in four bits
+a number (`packing.py`), and a header that names the base by hash, and the vocoder where it adapts too, the modules, the
+steps, the consent note and the scores. Older files, of format 1, hold matrices in half precision.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from tts_meta.adapt.packing import pack, unpack, worth_packing
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_file, write_tensors
 from tts_meta.models.acoustic import AcousticModel
@@ -25,8 +27,10 @@ from tts_meta.models.base import Base
 from tts_meta.models.light_vocoder import Light
 from tts_meta.models.vocoder import Vocoder
 
-FORMAT = "1"
+FORMAT, OLDER = "2", "1"
 SUFFIX = ".voice.safetensors"
+SCALES = ":scales"
+"""What follows the name of a packed matrix, for its rows' scales."""
 VOCODER = "vocoder."
 """What names of the vocoder's modules and parameters begin with, beside those of the acoustic model."""
 
@@ -49,7 +53,10 @@ class Voice:
     vocoder_hash: str = ""
 
     def save(self, path: str | Path) -> None:
-        """Write the voice file, whole or not at all. Raises TtsMetaError where a delta is not finite in half."""
+        """Write the voice file, whole or not at all. Raises TtsMetaError where a delta is not finite in half.
+
+        A delta of zeros alone is packed as what is next to zero.
+        """
         header = {
             "format": FORMAT,
             "kind": "tts_meta voice",
@@ -60,10 +67,16 @@ class Voice:
             "scores": json.dumps(self.scores),
             "vocoder": self.vocoder_hash,
         }
-        stored = {name: delta.half().cpu().contiguous() for name, delta in self.deltas.items()}
-        for name, delta in stored.items():
-            if not delta.isfinite().all():
+        stored: dict[str, Tensor] = {}
+        shapes: dict[str, list[int]] = {}
+        for name, delta in self.deltas.items():
+            stored[name] = delta.half().cpu().contiguous()
+            if not stored[name].isfinite().all():
                 raise TtsMetaError(f"{path}: not written, the voice diverged in {name}; lower the learning rate")
+            if worth_packing(delta):
+                stored[name], stored[name + SCALES] = pack(delta.cpu())
+                shapes[name] = list(delta.shape)
+        header["packed"] = json.dumps(shapes)
         with atomic_file(path) as temporary:
             write_tensors(temporary, stored, header)
 
@@ -76,14 +89,17 @@ class Voice:
         try:
             with safetensors.safe_open(path, framework="pt") as handle:
                 header = handle.metadata() or {}
-                deltas = {name: handle.get_tensor(name).float() for name in handle.keys()}  # noqa: SIM118
+                stored = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
         except (SafetensorError, OSError) as error:
             raise TtsMetaError(f"{path}: damaged, or not a voice file; clone it again") from error
-        if header.get("kind") != "tts_meta voice" or header.get("format") != FORMAT:
+        if header.get("kind") != "tts_meta voice" or header.get("format") not in (FORMAT, OLDER):
             raise TtsMetaError(f"{path}: not a voice file of format {FORMAT}; clone it again")
         try:
             modules, steps, scores = json.loads(header["modules"]), int(header["steps"]), json.loads(header["scores"])
             told = header["consent"], scores, header.get("vocoder", "")
+            packed = json.loads(header["packed"]) if header["format"] == FORMAT else {}
+            deltas = {name: value.float() for name, value in stored.items() if not name.endswith(SCALES)}
+            deltas |= {name: unpack(stored[name], stored[name + SCALES], shape) for name, shape in packed.items()}
             return cls(deltas, header["base"], tuple(modules), steps, *told)
         except (KeyError, ValueError, TypeError) as error:
             raise TtsMetaError(f"{path}: a voice file with a damaged header; clone it again") from error

@@ -40,7 +40,9 @@ def clone(
             "by patterns that begin with vocoder."
         ),
     ] = None,
-    steps: Annotated[int | None, typer.Option(min=0, help=f"Inner steps. Default: {DEFAULT}.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=0, help="Inner steps. Default: as many as it takes to settle.")
+    ] = None,
     vocoder_steps: Annotated[
         int | None, typer.Option(min=0, help=f"Inner steps of the vocoder, if modules of it adapt. Default: {DEFAULT}.")
     ] = None,
@@ -198,4 +200,6 @@ def _tell_result(output: Path, voice: Voice, warnings: list[str], seconds: float
         before, after = scores["vocoder_held_out_before"], scores["vocoder_held_out_after"]
         moved = f"{before:.4f} -> {after:.4f}"
         print(f"the vocoder adapted in {scores['vocoder_steps']} steps; its distance to the one held out {moved}")
+    if "stopped" in scores:
+        print(f"stopped by itself: {scores['stopped']}")
     print(f'speak in it: tts-meta speak {output} "Text." -o out.wav')

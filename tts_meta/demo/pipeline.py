@@ -146,10 +146,10 @@ class _Demo:
         def warn(line: str) -> None:
             self.say(f"Warning: {line.replace(str(folder), str(self.out))}")
 
-        with _bar(self.console, settings.steps) as move:
+        with _bar(self.console) as move:
 
             def report(progress: Progress) -> None:
-                move(progress.step)
+                move(progress.step, progress.steps)
                 log.scalar("cloning/loss", progress.loss, progress.step)
                 if progress.held_out is not None:
                     log.scalar("cloning/held_out", progress.held_out, progress.step)
@@ -171,11 +171,11 @@ def _real_time_factor(said: Sequence[Speech]) -> float:
 
 
 @contextmanager
-def _bar(console: Console, steps: int) -> Iterator[Callable[[int], None]]:
+def _bar(console: Console) -> Iterator[Callable[[int, int], None]]:
     """A progress bar on a terminal, nothing elsewhere; it is gone when the cloning is done."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("cloning", total=steps)
-        yield lambda step: bar.update(task, completed=step)
+        task = bar.add_task("cloning", total=None)
+        yield lambda step, steps: bar.update(task, completed=step, total=steps)

@@ -127,8 +127,10 @@ def solve(
     tasks: int = 1,
     order: Literal[0, 1, 2] = 0,
     observe: Observer | None = None,
+    finished: Callable[[int], bool] = lambda done: False,
 ) -> tuple[list[Tensor], Trace]:
-    """Run `steps` steps from φ `(P,)` for T tasks at once; return what is kept and the losses.
+    """Run `steps` steps, or until `finished(steps done)`, from φ `(P,)` for T tasks at once; return what is kept and
+    the losses.
 
     `nll(θ (T, P), step)` is `(T,)`. order 0: only the last displacement δ `(T, P)` is returned, detached, and memory
     does not grow with the steps. 1 or 2: θ `(T, P)` before the first step and after each, on the graph of φ, the prior
@@ -144,7 +146,11 @@ def solve(
     carries_params = order == 2 and precision is None
     carried = start if carries_params else torch.zeros_like(start, memory_format=torch.contiguous_format)
     params = start
+    done = 0
     for step in range(steps):
+        if finished(step):
+            break
+        done = step + 1
         kept.append(params)
         point = params if order == 2 and params.requires_grad else params.detach().requires_grad_()
         if observe is not None:
@@ -164,10 +170,10 @@ def solve(
             params = carried if carries_params else start + carried
     # The extremes of a row with NaN are NaN; nothing of its size is written.
     if not torch.stack(params.detach().aminmax(dim=-1)).isfinite().all(0).any():
-        raise Diverged(_not_finite(steps))
+        raise Diverged(_not_finite(done))
     if observe is not None:
-        observe(steps, params.detach())
-    return [carried] if order == 0 else [*kept, params], Trace(losses_before)
+        observe(done, params.detach())
+    return [carried] if order == 0 else [*kept, params], Trace(losses_before[:done])
 
 
 def _not_finite(steps: int) -> str:
