@@ -127,6 +127,33 @@ def test_under_a_learned_prior_a_module_steps_in_its_own_sigmas(base: Base, exam
     assert float(free.deltas["speaker.mean"].abs().max()) == pytest.approx(FREE_RATE, rel=0.05)
 
 
+def test_a_prior_may_name_what_adapts_and_how_much_wider_than_learned(base: Base, examples: list[Example]) -> None:
+    learned = with_prior(base, speaker__mean=1e-2, postnet__output__bias=2e-3)
+    assert learned.prior is not None
+    few = replace(learned, prior=replace(learned.prior, kept=("speaker.mean",)))
+    assert clone_examples(few, examples, CloneSettings(steps=1)).modules == ("speaker.mean",)
+    wide = replace(learned, prior=replace(learned.prior, temperature=100.0))
+
+    def moved(prior: Base, steps: int) -> float:
+        return float(clone_examples(prior, examples, CloneSettings(steps=steps)).deltas["postnet.output.bias"].norm())
+
+    first, last = ([moved(one, steps) for one in (learned, wide)] for steps in (1, 100))
+    assert first[1] == pytest.approx(first[0], rel=0.2), "steps are as long as the learned sigma says"
+    assert last[1] > 3 * last[0], "and more of them go further"
+
+
+def test_a_prior_reads_back_whole(tmp_path: Path) -> None:
+    prior = ModulePrior({"a": 0.5, "b": 2.0}, "hash", {"learner": "x"}, {"a": [1.0, 0.5], "b": [1.0, 2.0]}, ("b",), 4.0)
+    prior.save(tmp_path / "prior.safetensors")
+    loaded = ModulePrior.load(tmp_path / "prior.safetensors")
+    assert replace(loaded, variances={}) == replace(prior, variances={})
+    assert loaded.variances == pytest.approx(prior.variances)
+    for wrong in (replace(prior, kept=("c",)), replace(prior, temperature=-1.0)):
+        wrong.save(tmp_path / "wrong.safetensors")
+        with pytest.raises(TtsMetaError, match="not a prior, or damaged"):
+            ModulePrior.load(tmp_path / "wrong.safetensors")
+
+
 def test_many_steps_under_a_learned_prior_end_where_the_prior_holds_them(base: Base, examples: list[Example]) -> None:
     learned = with_prior(base, postnet__output__bias=0.3)
     some, many = (clone_examples(learned, examples, CloneSettings(steps=steps)) for steps in (200, 800))

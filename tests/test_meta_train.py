@@ -12,11 +12,12 @@ from helpers import same_weights, tiny_base, tone_corpus
 from processes import under_torchrun
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tts_meta.adapt import CloneSettings, chosen_modules
+from tts_meta.adapt import CloneSettings, Voice, adaptable, chosen_modules
 from tts_meta.config import dump_config, parse_config
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.meta import LEARNERS, MetaLearner, MetaStep, Task
-from tts_meta.models.base import load_base, save_base
+from tts_meta.models.base import Base, load_base, save_base
+from tts_meta.report.discovery import module_distances
 from tts_meta.train.meta_train import MetaTrainConfig, meta_train
 
 
@@ -74,6 +75,9 @@ def test_the_variances_learned_stand_beside_the_base_and_clone_and_inspect_follo
     assert len(set(variances.values())) > 1 and base.prior.origin["meta_steps"] == 3
     kept = set(chosen_modules(base, CloneSettings()).names)
     assert kept == {name for name, value in variances.items() if value >= 0.01 * max(variances.values())}
+    assert base.prior.path.keys() == variances.keys()
+    for name, sigmas in base.prior.path.items():
+        assert len(sigmas) == 3 and sigmas[-1] ** 2 == pytest.approx(variances[name], rel=1e-4)
 
     picture = tmp_path / "sigma.png"
     shown = run(capsys, "inspect", finished / "base", "--vocoder", "griffin-lim", "--picture", picture)
@@ -89,6 +93,30 @@ def test_the_variances_learned_stand_beside_the_base_and_clone_and_inspect_follo
     audio, voice = write_recordings(tmp_path, 2), tmp_path / "ann.voice.safetensors"
     cloned = run(capsys, "clone", *audio, "-o", voice, "--base", finished / "base", "--steps", 2, "--json").json
     assert set(cloned["modules"]) == kept
+
+    page = tmp_path / "page.html"
+    done = run(capsys, "inspect", finished / "base", "--vocoder", "griffin-lim", "--html", page, "--voice", voice)
+    assert done.status == 0
+    text = page.read_text()
+    assert all(f">{name}<" in text for name in variances) and text.count("data:image/png") == 3
+    assert "How far voices went" in text and "over meta-training" in text
+    arguments = ("inspect", voice, "--html", page)
+    assert run(capsys, *arguments).failed(2, "--html shows what a base was meta-trained to")
+    assert run(capsys, "inspect", finished / "base", "--voice", voice).failed(2, "--voice is for --html")
+    assert run(capsys, "inspect", finished / "base", "--html", tmp_path / "page.png").failed(2, "FILE.html")
+
+
+def test_how_far_a_voice_went_is_measured_module_by_module(base: Base) -> None:
+    partition = adaptable(base).select(["postnet.output", "speaker.mean"])
+    deltas = {"postnet.output.bias": torch.full((80,), 0.3), "speaker.mean": torch.tensor([3.0, 4.0, 0, 0, 0, 0])}
+    voices = [Voice(deltas, base.hash, ("speaker.mean",), 1), Voice({}, base.hash, (), 1)]
+    moved = module_distances(base, partition, voices)
+    assert set(moved) == {"postnet.output.bias", "speaker.mean"}
+    assert moved["speaker.mean"][0] == pytest.approx((25 / 6) ** 0.5)
+    own = base.acoustic.speaker.mean.square().mean().sqrt()
+    assert moved["speaker.mean"][1] == pytest.approx((25 / 6) ** 0.5 / float(own), rel=1e-4)
+    with pytest.raises(TtsMetaError, match="a voice is of base another"):
+        module_distances(base, partition, [Voice(deltas, "another", (), 1)])
 
 
 def test_where_only_the_variances_are_learned_voices_of_the_base_stay_its_own(corpus: Path, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def voice(base: Base) -> Voice:
     )
 
 
-def test_a_voice_reads_back_vectors_in_half_precision_and_matrices_in_four_bits(voice: Voice, tmp_path: Path) -> None:
+def test_a_voice_reads_back_vectors_in_half_precision_and_matrices_in_three_bits(voice: Voice, tmp_path: Path) -> None:
     path = tmp_path / "ann.voice.safetensors"
     voice.save(path)
     loaded = Voice.load(path)
@@ -39,20 +39,20 @@ def test_a_voice_reads_back_vectors_in_half_precision_and_matrices_in_four_bits(
         if delta.ndim == 1:
             assert torch.equal(loaded.deltas[name], delta.half().float())
         else:
-            # Sixteen steps over a normal density leave 1 % of the variance (Max 1960, table II); here rows have maxima.
-            assert float((loaded.deltas[name] - delta).square().sum() / delta.square().sum()) < 0.02
-            assert len(loaded.deltas[name][0].unique()) <= 16
-    assert path.stat().st_size < 0.5 * sum(delta.numel() for delta in voice.deltas.values()) + 3000
+            # Eight even steps over a normal density leave 3.7 % of the variance (Max 1960, table II).
+            assert float((loaded.deltas[name] - delta).square().sum() / delta.square().sum()) < 0.05
+            assert len(loaded.deltas[name][0].unique()) <= 8
+    assert path.stat().st_size < 0.4 * sum(delta.numel() for delta in voice.deltas.values()) + 3000
 
 
 def test_packed_numbers_are_the_nearest_codes_of_their_row() -> None:
     generator = torch.Generator().manual_seed(0)
     matrix = torch.randn(5, 3, 7, generator=generator) * torch.tensor([1e-4, 1.0, 30.0, 0.0, 1e-7])[:, None, None]
     codes, scales = pack(matrix)
-    assert codes.shape == (5, 11) and codes.dtype == torch.uint8 and scales.shape == (5,)
+    assert codes.shape == (40,) and codes.dtype == torch.uint8 and scales.shape == (5,)
     back = unpack(codes, scales, matrix.shape)
     for row, found, scale in zip(matrix.reshape(5, -1), back.reshape(5, -1), scales.float(), strict=True):
-        levels = (torch.arange(-8, 8) + 0.5) * scale
+        levels = (torch.arange(-4, 4) + 0.5) * scale
         nearest = levels[(row[:, None] - levels).abs().argmin(1)]
         torch.testing.assert_close((found - row).abs(), (nearest - row).abs())
     assert float(back[3].abs().max()) < 1e-4
@@ -85,7 +85,7 @@ def test_a_saved_voice_speaks_as_the_one_it_was_saved_from(voice: Voice, base: B
     durations = torch.full_like(tokens, 3)
     models = (voice.apply(base), Voice.load(tmp_path / "a").apply(base), base.acoustic)
     now, later, before = (model.generate(tokens, durations=durations) for model in models)
-    assert float((now - later).norm()) < 0.2 * float((now - before).norm())
+    assert float((now - later).norm()) < 0.3 * float((now - before).norm())
 
 
 def test_a_voice_for_another_base_is_refused_by_name(voice: Voice, tmp_path: Path) -> None:

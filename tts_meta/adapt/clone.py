@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,11 +29,8 @@ from tts_meta.models.vocoder import Vocoder, load_vocoder
 HELD_OUT_FROM = 4
 """With so many sentences or more, one is kept back to show how the voice does on words it was not adapted on."""
 
-
 NEGLIGIBLE = 0.01
-"""Modules whose learned σ² is below this part of the largest are left as they are."""
-
-
+"""Modules whose learned σ² is below this part of the largest are left as they are, where the prior names none."""
 FREE_RATE = 3e-4
 """Step size of Adam where no learned prior is followed."""
 FREE_STEPS = 200
@@ -125,7 +121,8 @@ def _prior(base: Base, layout: Layout, settings: CloneSettings) -> ShrinkagePrio
     missing = [name for name in layout.modules if name not in base.prior.variances]
     if missing:
         raise UsageError(f"the base's prior says nothing of '{missing[0]}'; give a variance")
-    return ShrinkagePrior(layout, torch.tensor([math.log(base.prior.variances[name]) for name in layout.modules]))
+    values = [base.prior.variances[name] * base.prior.temperature for name in layout.modules]
+    return ShrinkagePrior(layout, torch.tensor(values).log())
 
 
 @dataclass(frozen=True)
@@ -210,11 +207,17 @@ def _speech(
     if rate is not None or not settings.follows(base):
         steps, rates = FREE_STEPS if settings.steps is None else settings.steps, _held(rate or FREE_RATE)
     elif settings.steps is not None:
-        steps, rates = settings.steps, _falling(SIGMA_RATE * prior.deviation(), settings.steps)
+        steps, rates = settings.steps, _falling(_in_sigmas(base, prior), settings.steps)
     else:
-        settling = Settling(SIGMA_RATE * prior.deviation())
+        settling = Settling(_in_sigmas(base, prior))
         steps, rates = settling.most, settling.rate
     return _Part(name, problem, own, held_out, steps, prior, rates, settling)
+
+
+def _in_sigmas(base: Base, prior: ShrinkagePrior) -> Tensor:
+    """The first step size `(P,)` under a learned prior: in each module's σ as it was learned."""
+    assert base.prior is not None
+    return SIGMA_RATE * prior.deviation() / base.prior.temperature**0.5
 
 
 def _held(rate: StepSize) -> Callable[[int], StepSize]:

@@ -1,7 +1,7 @@
-"""Matrices in four bits a number, with a scale a row: what a voice changes is small beside what it changes.
+"""Matrices in three bits a number, with a scale a row: what a voice changes is small beside what it changes.
 
-Codes are the middles of sixteen even steps around zero, (k + 1/2) s for k from -8 to 7. Of some scales s of each row
-the one is taken that comes nearest to it by squares.
+Codes are the middles of eight even steps around zero, (k + 1/2) s for k from -4 to 3. Of some scales s of each row the
+one is taken that comes nearest to it by squares.
 """
 
 from __future__ import annotations
@@ -9,13 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 SMALLEST = 2048
 """Parameters of fewer numbers are not worth packing."""
-_LEVELS = 16
-_REACHES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
+BITS = 3
+_HALF = 2 ** (BITS - 1)
+_REACHES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
 """Where the outermost steps end, as parts of a row's largest number."""
 
 
@@ -25,32 +27,32 @@ def worth_packing(matrix: Tensor) -> bool:
 
 
 def pack(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """Numbers `(N, ...)` to codes, two a byte, uint8 `(N, ceil(K / 2))`, and scales, half `(N,)`."""
+    """Numbers `(N, ...)`, K a row, to codes side by side, uint8 `(ceil(N K BITS / 8),)`, and scales, half `(N,)`."""
     rows = matrix.reshape(len(matrix), -1).float()
     largest = rows.abs().amax(1)
     best, scales = torch.full_like(largest, torch.inf), torch.zeros_like(largest)
     for reach in _REACHES:
         # As the file holds it, and never so small that it is nothing there.
-        scale = (largest * reach * 2 / _LEVELS).half().float().clamp(min=torch.finfo(torch.float16).tiny)
+        scale = (largest * reach / _HALF).half().float().clamp(min=torch.finfo(torch.float16).tiny)
         error = (_middles(_codes(rows, scale), scale) - rows).square().sum(1)
         scales, best = torch.where(error < best, scale, scales), torch.minimum(error, best)
-    codes = (_codes(rows, scales) + _LEVELS // 2).to(torch.uint8)
-    if codes.shape[1] % 2:
-        codes = torch.nn.functional.pad(codes, (0, 1))
-    return codes[:, ::2] | codes[:, 1::2] << 4, scales.half()
+    codes = (_codes(rows, scales) + _HALF).to(torch.uint8).numpy().reshape(-1, 1)
+    bits = np.unpackbits(codes, axis=1, count=BITS, bitorder="little")
+    return torch.from_numpy(np.packbits(bits.reshape(-1), bitorder="little")), scales.half()
 
 
 def unpack(codes: Tensor, scales: Tensor, shape: Sequence[int]) -> Tensor:
     """Back to numbers of `shape`. Raises ValueError where they are not so many."""
-    count = math.prod(shape[1:])
-    if codes.shape != (shape[0], -(-count // 2)) or scales.shape != (shape[0],) or codes.dtype != torch.uint8:
+    count = math.prod(shape)
+    if codes.dtype != torch.uint8 or codes.shape != (-(-count * BITS // 8),) or scales.shape != (shape[0],):
         raise ValueError("codes that are not as many as the shape says")
-    both = torch.stack([codes & 15, codes >> 4], -1).reshape(shape[0], -1)[:, :count]
-    return _middles(both.float() - _LEVELS // 2, scales.float()).reshape(tuple(shape))
+    bits = np.unpackbits(codes.numpy(), count=count * BITS, bitorder="little").reshape(-1, BITS)
+    own = torch.from_numpy(np.packbits(bits, axis=1, bitorder="little")).reshape(shape[0], -1)
+    return _middles(own.float() - _HALF, scales.float()).reshape(tuple(shape))
 
 
 def _codes(rows: Tensor, scale: Tensor) -> Tensor:
-    return (rows / scale[:, None]).floor().clamp(-_LEVELS // 2, _LEVELS // 2 - 1)
+    return (rows / scale[:, None]).floor().clamp(-_HALF, _HALF - 1)
 
 
 def _middles(codes: Tensor, scale: Tensor) -> Tensor:

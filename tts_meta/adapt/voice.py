@@ -1,6 +1,6 @@
 """The voice file: what a speaker changes in the base, and nothing else.
 
-One `NAME.voice.safetensors`: the deltas of the adapted parameters, vectors in half precision and matrices in four bits
+One `NAME.voice.safetensors`: the deltas of the adapted parameters, vectors in half precision and matrices in three bits
 a number (`packing.py`), and a header that names the base by hash, and the vocoder where it adapts too, the modules, the
 steps, the consent note and the scores. Older files, of format 1, hold matrices in half precision.
 """

@@ -27,6 +27,14 @@ def inspect(
         Path | None,
         typer.Option(metavar="FILE.png", help="Draw the learned σ of each module of a meta-trained base as bars."),
     ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.html", help="Write a page on what meta-training found: σ, its path, how far it is."),
+    ] = None,
+    voices: Annotated[
+        list[Path] | None,
+        typer.Option("--voice", metavar="VOICE", help="A voice whose distance --html shows; repeatable."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """List the modules of a base with their σ, or of a voice.
@@ -35,10 +43,15 @@ def inspect(
     tts-meta inspect base
     """
     path = Path(what)
+    if voices and html is None:
+        raise UsageError("--voice is for --html; give the page's name by it")
     if what == "base" or path.is_dir():
+        if html is not None:
+            _write_page(None if what == "base" else path, html, voices or [])
         _inspect_base(None if what == "base" else path, vocoder, picture, as_json)
-    elif picture is not None:
-        raise UsageError("--picture draws what a base was meta-trained to; give the folder of a base")
+    elif picture is not None or html is not None:
+        option = "--picture" if html is None else "--html"
+        raise UsageError(f"{option} shows what a base was meta-trained to; give the folder of a base")
     else:
         _inspect_voice(path, as_json)
 
@@ -116,6 +129,18 @@ def _draw(sigmas: dict[str, float], picture: Path, folder: Path | None) -> None:
     check_parent(picture)
     write_png(picture, bar_picture(sigmas, "σ of each module", logarithmic=True))
     tell(f"{picture} is written")
+
+
+def _write_page(folder: Path | None, page: Path, voices: list[Path]) -> None:
+    from tts_meta.adapt import Voice
+    from tts_meta.models.base import load_base
+    from tts_meta.report.discovery import write_discovery
+
+    if page.suffix != ".html":
+        raise UsageError(f"{page}: a page must be named FILE.html")
+    check_parent(page)
+    write_discovery(page, load_base(folder), [Voice.load(voice) for voice in voices])
+    tell(f"{page} is written")
 
 
 def _inspect_voice(path: Path, as_json: bool) -> None:

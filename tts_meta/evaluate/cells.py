@@ -119,6 +119,7 @@ class Material:
     scorer: Scorer
     encoder: SpeakerEncoder
     seed: int
+    frames_per_step: int
     folder: Path
     known: KnownVoices | None = None
     report: Callable[[str], None] = lambda line: None
@@ -177,7 +178,12 @@ def _make(learner: Learner, base: Base, material: Material, sentences: int, step
     path, chosen = folder / "voice.safetensors", material.adapt_on[:sentences]
     own = material.aligned(base, chosen) if learner.steps_matter else []
     settings = CloneSettings(
-        learner.modules, steps, learner.learning_rate, variance=learner.variance, seed=material.seed
+        learner.modules,
+        steps,
+        learner.learning_rate,
+        variance=learner.variance,
+        frames_per_step=material.frames_per_step,
+        seed=material.seed,
     )
     adapters, began = None, time.perf_counter()
     if learner.method == "low-rank":
@@ -222,11 +228,12 @@ def _key(learner: Learner, base: Base, material: Material, sentences: int, steps
         settings = {"modules": settings["modules"]}
     what = [
         base.hash,
-        {} if base.prior is None else base.prior.variances,
+        {} if base.prior is None else [base.prior.variances, base.prior.kept, base.prior.temperature],
         material.vocoder.name,
         settings,
         steps,
         material.seed,
+        material.frames_per_step,
         sorted(material.scorer.metrics),
         material.scorer.settings.whisper,
         chosen,

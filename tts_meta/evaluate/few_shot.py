@@ -35,6 +35,8 @@ class FewShotBenchmark(ClonedSpeakers):
     """Sentences to clone from: the first so many of the same ones."""
     steps: tuple[int, ...] = Field(default=(0, 10, 100, 1000), min_length=1)
     """Inner steps, each in a loop of its own."""
+    frames_per_step: int = Field(default=1600, gt=0)
+    """Frames that each of them sees, at least a sentence."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +88,16 @@ def run_few_shot(
     results = FewShotResults([], [], {}, [])
     for speaker, (adapt_on, score_on) in choose_sentences(manifest, config, most).items():
         material = Material(
-            speaker, adapt_on, score_on, vocoder, scorer, encoder, config.seed, config.cache_folder, report=report
+            speaker,
+            adapt_on,
+            score_on,
+            vocoder,
+            scorer,
+            encoder,
+            config.seed,
+            config.frames_per_step,
+            config.cache_folder,
+            report=report,
         )
         said = material.spoken(base, {})
         results.spoken.extend(said)

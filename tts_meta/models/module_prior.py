@@ -1,7 +1,7 @@
 """The learned prior beside a base: one variance σ² a module, in `prior.safetensors`.
 
-Tensors: `log_variances (M,)`. Header: format, the modules' names in the same order, the base's SHA-256, and how it was
-learned.
+Tensors: `log_variances (M,)`, and `path (K, M)`, σ after each meta-step, where it is known. Header: format, names of
+the modules in that order, the base's SHA-256, how it was learned, and how voices are cloned under it.
 """
 
 from __future__ import annotations
@@ -25,16 +25,24 @@ FILE = "prior.safetensors"
 
 @dataclass(frozen=True)
 class ModulePrior:
-    """σ² by module name; `origin` says which learner found it and how, as plain JSON."""
+    """σ² by module name; `origin` says which learner found it and how, as plain JSON.
+
+    path: σ of each module after each meta-step; empty where it is not known. kept, temperature: chosen on speakers held
+    back from meta-training. Only modules that are kept adapt, where any are named, and cloning takes σ² so many times
+    as wide: what is likeliest is not yet what sounds most alike.
+    """
 
     variances: dict[str, float]
     base_hash: str
     origin: dict[str, Any] = field(default_factory=dict)
+    path: dict[str, list[float]] = field(default_factory=dict)
+    kept: tuple[str, ...] = ()
+    temperature: float = 1.0
 
     def strongest(self, part: float) -> tuple[str, ...]:
-        """Modules whose σ² is at least `part` of the largest, in order; the others are as good as shared."""
-        largest = max(self.variances.values())
-        return tuple(name for name, variance in self.variances.items() if variance >= part * largest)
+        """The modules that are kept or, where none are named, those whose σ² is at least `part` of the largest."""
+        least = part * max(self.variances.values())
+        return self.kept or tuple(name for name, variance in self.variances.items() if variance >= least)
 
     def save(self, path: str | Path) -> None:
         """Write the file, whole or not at all."""
@@ -44,10 +52,15 @@ class ModulePrior:
             "modules": json.dumps(list(self.variances)),
             "base": self.base_hash,
             "origin": json.dumps(self.origin),
+            "kept": json.dumps(self.kept),
+            "temperature": repr(self.temperature),
         }
         values = torch.tensor([math.log(v) for v in self.variances.values()], dtype=torch.float64)
+        tensors = {"log_variances": values}
+        if self.path:
+            tensors["path"] = torch.tensor([self.path[name] for name in self.variances]).T.contiguous()
         with atomic_file(path) as temporary:
-            write_tensors(temporary, {"log_variances": values}, header)
+            write_tensors(temporary, tensors, header)
 
     @classmethod
     def load(cls, path: str | Path) -> ModulePrior:
@@ -55,12 +68,17 @@ class ModulePrior:
         try:
             with safetensors.safe_open(path, framework="pt") as handle:
                 header, values = handle.metadata() or {}, handle.get_tensor("log_variances")
+                past = handle.get_tensor("path") if "path" in handle.keys() else torch.zeros(0, len(values))  # noqa: SIM118
             if header["kind"] != "tts_meta prior" or header["format"] != FORMAT:
                 raise ValueError("another kind or format of file")
             names = json.loads(header["modules"])
             variances = dict(zip(names, values.exp().tolist(), strict=True))
             if not variances or not all(0 < v < math.inf for v in variances.values()):
                 raise ValueError("variances that are not positive numbers")
-            return cls(variances, header["base"], json.loads(header["origin"]))
+            sigmas = dict(zip(names, past.T.tolist(), strict=True)) if len(past) else {}
+            kept, temperature = tuple(json.loads(header.get("kept", "[]"))), float(header.get("temperature", "1"))
+            if set(kept) - set(names) or not 0 < temperature < math.inf:
+                raise ValueError("modules kept that have no variance, or a temperature that is not positive")
+            return cls(variances, header["base"], json.loads(header["origin"]), sigmas, kept, temperature)
         except (SafetensorError, OSError, ValueError, KeyError) as error:
             raise TtsMetaError(f"{path}: not a prior, or damaged ({error}); meta-train again or remove it") from error

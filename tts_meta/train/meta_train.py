@@ -24,7 +24,7 @@ from tts_meta.meta import LearnerSettings, MetaLearner, MetaStep, Task
 from tts_meta.models.base import Base, load_base, save_base
 from tts_meta.models.module_prior import ModulePrior
 from tts_meta.report.pictures import bar_picture
-from tts_meta.report.tensorboard import Log, NullLog, RunLog
+from tts_meta.report.tensorboard import Log, NullLog, RunLog, read_scalars
 from tts_meta.train.checkpoints import load_checkpoint, save_checkpoint
 from tts_meta.train.data import align_example, load_examples
 from tts_meta.train.distributed import agree, processes, wait
@@ -213,11 +213,13 @@ def _write_base(config: MetaTrainConfig, learner: MetaLearner, base: Base, folde
     weights = learner.meta_params()
     with torch.no_grad():
         for name, parameter in base.acoustic.named_parameters():
-            if name in weights:
-                parameter.copy_(weights[name])
+            if name in weights:  # a step of nothing makes 0 of -0, and another file of the same base
+                parameter.copy_(torch.where(parameter == weights[name], parameter, weights[name]))
     base.prior = None
     if learner.preset.prior != "none":
         origin = {"learner": config.learner, "meta_steps": learner.steps_done, "settings": config.settings.model_dump()}
-        base.prior = ModulePrior(learner.variances(), "", origin)
+        variances, path = learner.variances(), read_scalars(config.output, "sigma")
+        whole = path.keys() == variances.keys() and len({len(values) for values in path.values()}) == 1
+        base.prior = ModulePrior(variances, "", origin, path if whole else {})
     base.state |= {"meta_learner": config.learner, "meta_steps": learner.steps_done}
     save_base(base, folder)

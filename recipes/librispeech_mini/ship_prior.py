@@ -1,0 +1,43 @@
+"""Put a meta-trained prior beside the base it was learned for: `python -m recipes.librispeech_mini.ship_prior RUN`.
+
+Which modules are kept, and the temperature, were chosen on the three speakers held back from meta-training (README).
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from tts_meta.adapt import adaptable
+from tts_meta.errors import TtsMetaError
+from tts_meta.models.base import load_base
+from tts_meta.models.module_prior import FILE
+
+KEPT = ("*.bias", "speaker.mean", "*_projection.weight", "encoder.embedding", "decoder.prenet", "decoder.lstms.1", "prosody.output")
+"""All vectors, what brings the speaker and the melody in, and of the large matrices the one that strays most."""
+TEMPERATURE = 4.0
+"""σ² is taken so many times as wide as it was learned."""
+
+
+def ship(run: Path, base_folder: Path) -> Path:
+    """Write the prior of a run's base into the folder of the same base. Raises TtsMetaError where it is another."""
+    learned, base = load_base(run / "base"), load_base(base_folder)
+    if learned.prior is None or learned.hash != base.hash:
+        raise TtsMetaError(f"{run} holds no prior of the base in {base_folder}; meta-train with outer_rate 0")
+    kept = adaptable(base).select(KEPT).names
+    path = base_folder / FILE
+    replace(learned.prior, base_hash=base.hash, kept=kept, temperature=TEMPERATURE).save(path)
+    return path
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path, help="folder of a run of meta-train")
+    parser.add_argument("--base", type=Path, default=Path("checkpoints/base"))
+    arguments = parser.parse_args()
+    print(ship(arguments.run, arguments.base))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""What a voice is made of, as a page: the learned σ of each module, its path, and how far voices really went."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from tts_meta.adapt import CloneSettings, Voice, adaptable, chosen_modules
+from tts_meta.errors import TtsMetaError
+from tts_meta.evaluate.intervals import Interval
+from tts_meta.models.base import Base
+from tts_meta.models.partition import Partition
+from tts_meta.report.curves import Panel, curves_picture
+from tts_meta.report.page import ListeningPage
+from tts_meta.report.pictures import bar_picture
+
+_SHOWN = 8
+"""Modules whose paths are drawn: those with the largest σ, and as many with the smallest."""
+
+
+def write_discovery(path: Path, base: Base, voices: Sequence[Voice]) -> None:
+    """Write the page, one file. Raises TtsMetaError where the base has no prior, or a voice is of another base."""
+    if base.prior is None:
+        raise TtsMetaError(f"{base.folder} has no prior to show; make one by tts-meta meta-train")
+    sigmas = {name: variance**0.5 for name, variance in base.prior.variances.items()}
+    partition, kept = adaptable(base), set(chosen_modules(base, CloneSettings()).names)
+    order = sorted(sigmas, key=lambda name: -sigmas[name])
+    learner, steps = (base.prior.origin.get(key, "?") for key in ("learner", "meta_steps"))
+    page = ListeningPage(
+        "What a voice is made of",
+        "σ is how far each parameter of a module strays from voice to voice, as meta-training over speakers found it: "
+        f"{learner}, {steps} meta-steps.",
+        base.config.audio.mel,
+    )
+    section = page.section("σ of each module")
+    section.picture(bar_picture({name: sigmas[name] for name in order}, "σ", logarithmic=True), "Bars of σ by module")
+    sizes = {module.name: module.size for module in partition.modules}
+    moved = module_distances(base, partition, voices)
+    head = ("Module", "Parameters", "σ", "clone adapts", *(("moved, σ", "moved, of the weights") if voices else ()))
+    rows = [
+        (name, f"{sizes[name]:,}", sigmas[name], "yes" if name in kept else "", *_moves(moved.get(name), sigmas[name]))
+        for name in order
+        if name in sizes
+    ]
+    if not voices:
+        rows = [row[:4] for row in rows]
+    section.table(head, rows, digits=[0, 0, 4, 0, *((2, 3) if voices else ())])
+    if base.prior.path:
+        _add_paths(page, base.prior.path, order)
+    if voices:
+        bars = {name: moved[name][0] / sigmas[name] for name in order if name in moved}
+        text = (
+            f"Root mean square over parameters and over {len(voices)} voices, in units of σ: 1 is as far as expected."
+        )
+        section = page.section("How far voices went", text)
+        section.picture(bar_picture(bars, "distance / σ"), "Bars of the distance moved in units of σ by module")
+    page.write(path, embed=True)
+
+
+def module_distances(base: Base, partition: Partition, voices: Sequence[Voice]) -> dict[str, tuple[float, float]]:
+    """Of each module that the voices change: the root mean square of what a parameter moved, and its part of theirs.
+
+    Raises TtsMetaError where a voice is of another base.
+    """
+    weights = dict(base.acoustic.named_parameters())
+    found = {}
+    for voice in voices:
+        if voice.base_hash != base.hash:
+            raise TtsMetaError(f"a voice is of base {voice.base_hash[:12]}, this is {base.hash[:12]}; give its own")
+    for module in partition.modules:
+        own = module.parameters
+        deltas = [voice.deltas[name].flatten() for voice in voices for name in own if name in voice.deltas]
+        if deltas:
+            moved = float(torch.cat(deltas).square().mean().sqrt())
+            values = torch.cat([weights[name].detach().flatten() for name in own])
+            found[module.name] = moved, moved / float(values.square().mean().sqrt().clamp(min=1e-12))
+    return found
+
+
+def _moves(distance: tuple[float, float] | None, sigma: float) -> tuple[float | None, float | None]:
+    return (None, None) if distance is None else (distance[0] / sigma, distance[1])
+
+
+def _add_paths(page: ListeningPage, path: Mapping[str, Sequence[float]], order: Sequence[str]) -> None:
+    """Curves of σ over meta-steps, of the largest and of the smallest at the end."""
+    drawn = [name for name in order if name in path]
+    panels = [
+        Panel(
+            title,
+            "meta-steps",
+            "σ",
+            {name: [(float(step), Interval(s, s, s, 1)) for step, s in enumerate(path[name], 1)] for name in names},
+            {},
+        )
+        for title, names in (("largest", drawn[:_SHOWN]), ("smallest", drawn[-_SHOWN:]))
+    ]
+    section = page.section("σ over meta-training")
+    section.picture(curves_picture(panels, 2, logarithmic=False), "Curves of σ over meta-steps for some modules")
