@@ -13,7 +13,7 @@ from commands import run
 from helpers import tiny_base
 
 from tts_meta.adapt import CloneSettings, Recording, Voice, adaptable, align_recordings, clone_examples
-from tts_meta.adapt.low_rank import clone_low_rank
+from tts_meta.adapt.lora import clone_lora
 from tts_meta.config import MelConfig, parse_config
 from tts_meta.corpus import Example, Manifest, collate
 from tts_meta.errors import TtsMetaError, UsageError
@@ -75,7 +75,8 @@ def test_every_learner_speaks_from_every_count_after_every_number_of_steps(
     unseen = [Recording(u.audio, u.text) for u in _unseen(recipe)]
     example = align_recordings(unseen, base, "ben", lambda line: None)[0]
     batch = collate([example], {"ben": -1}, base.acoustic.reduction)
-    model = voice.apply(base)
+    voice.save(tmp_path / "ben.voice.safetensors")
+    model = Voice.load(tmp_path / "ben.voice.safetensors").apply(base)
     expected = float(acoustic_loss(model, model(batch), batch).nll) / len(example.mel)
     found = next(cell for cell in cells if cell.system == "all, 2 sentences, 2 steps").scores[0]
     assert found["nats"] == pytest.approx(expected, rel=1e-3)
@@ -151,11 +152,11 @@ def test_rivals_without_steps_speak_in_voices_that_the_base_has(base: Base, long
     assert cells[0].parameters == 6
 
 
-def test_low_rank_adapters_multiply_out_to_the_voice(base: Base, long_corpus: Path, tmp_path: Path) -> None:
+def test_lora_adapters_multiply_out_to_the_voice(base: Base, long_corpus: Path, tmp_path: Path) -> None:
     examples = _adapt_on(config(long_corpus, tmp_path), base, 2)
     settings = CloneSettings(("decoder", "postnet"), 5, 1e-2)
-    found = clone_low_rank(base, examples, 2, settings)
-    again = clone_low_rank(base, examples, 2, settings)
+    found = clone_lora(base, examples, 2, settings)
+    again = clone_lora(base, examples, 2, settings)
     name = "decoder.output.weight"
     one, two = (found.adapters[f"decoder.output.lora_{side}.default.weight"] for side in "AB")
     assert one.shape[0] == two.shape[1] == 2
@@ -171,7 +172,7 @@ def test_low_rank_adapters_multiply_out_to_the_voice(base: Base, long_corpus: Pa
     before, after = (float(acoustic_loss(model, model(batch), batch).nll) for model in (base.acoustic, moved))
     assert after < before
     with pytest.raises(UsageError, match="none of the modules chosen"):
-        clone_low_rank(base, examples, 2, CloneSettings(("speaker.mean",), 1))
+        clone_lora(base, examples, 2, CloneSettings(("speaker.mean",), 1))
 
 
 def _unseen(recipe: FewShotBenchmark) -> list:
@@ -196,7 +197,7 @@ def test_a_learner_may_have_a_base_of_its_own(base: Base, long_corpus: Path, tmp
         ({"sentences": [0]}, "sentences must be 1 or more"),
         ({"steps": [-1]}, "steps 0 or more"),
         ({"learners": {"one": {"sentences": [0]}}}, "sentences must be 1 or more"),
-        ({"learners": {"one": {"method": "low-rank", "rank": 1, "modules": ["speaker.mean"]}}}, "LoRA adapts linear"),
+        ({"learners": {"one": {"method": "lora", "rank": 1, "modules": ["speaker.mean"]}}}, "LoRA adapts linear"),
         ({"sentences": [30]}, "32 are needed"),
         ({"learners": {"none": {"modules": ["nothing"]}}}, "no module matches 'nothing'"),
     ],

@@ -115,7 +115,7 @@ def test_how_far_a_voice_went_is_measured_module_by_module(base: Base) -> None:
     assert moved["speaker.mean"][0] == pytest.approx((25 / 6) ** 0.5)
     own = base.acoustic.speaker.mean.square().mean().sqrt()
     assert moved["speaker.mean"][1] == pytest.approx((25 / 6) ** 0.5 / float(own), rel=1e-4)
-    with pytest.raises(TtsMetaError, match="a voice is of base another"):
+    with pytest.raises(TtsMetaError, match="was cloned with base another"):
         module_distances(base, partition, [Voice(deltas, "another", (), 1)])
 
 
@@ -125,6 +125,16 @@ def test_where_only_the_variances_are_learned_voices_of_the_base_stay_its_own(co
     before, after = load_base(corpus / "base"), load_base(tmp_path / "run" / "base")
     assert after.hash == before.hash and after.prior is not None
     assert len(set(after.prior.variances.values())) > 1
+
+
+def test_matrices_may_stray_in_low_rank_and_the_prior_says_so(corpus: Path, tmp_path: Path) -> None:
+    few = {"inner_solver": "adam", "inner_rate": 1e-3, "inner_steps": 3, "variance": 1e-3, "linear_steps": 3}
+    changes = {"rank": 2, "meta_steps": 1, "settings": few | {"outer_rate": 0.0}}
+    prior = load_base(meta_train(recipe(corpus, tmp_path / "run", **changes))).prior
+    assert prior is not None and prior.rank == 2 and len(set(prior.variances.values())) > 1
+    assert same_weights(load_base(corpus / "base").acoustic, load_base(tmp_path / "run" / "base").acoustic)
+    with pytest.raises(UsageError, match="with a rank the base stays as it is"):
+        meta_train(recipe(corpus, tmp_path / "other", rank=2))
 
 
 def test_a_base_without_a_prior_has_nothing_to_draw(corpus: Path, tmp_path: Path, capsys) -> None:

@@ -50,7 +50,7 @@ def test_every_package_the_code_imports_is_declared() -> None:
     everything = declared(
         [
             *PROJECT["dependencies"],
-            *(one for extra in ("eval", "pesq", "multilingual", "vocoder") for one in extras[extra]),
+            *(one for extra in ("eval", "lora", "pesq", "multilingual", "vocoder") for one in extras[extra]),
         ]
     )
     assert [module for module, providers in imported().items() if not providers & everything] == []

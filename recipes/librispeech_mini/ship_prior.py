@@ -14,7 +14,15 @@ from tts_meta.errors import TtsMetaError
 from tts_meta.models.base import load_base
 from tts_meta.models.module_prior import FILE
 
-KEPT = ("*.bias", "speaker.mean", "*_projection.weight", "encoder.embedding", "decoder.prenet", "decoder.lstms.1", "prosody.output")
+KEPT = (
+    "*.bias",
+    "speaker.mean",
+    "*_projection.weight",
+    "encoder.embedding",
+    "decoder.prenet",
+    "decoder.lstms.1",
+    "prosody.output",
+)
 """All vectors, what brings the speaker and the melody in, and of the large matrices the one that strays most."""
 TEMPERATURE = 4.0
 """σ² is taken so many times as wide as it was learned."""

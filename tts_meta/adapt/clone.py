@@ -23,6 +23,7 @@ from tts_meta.meta.inner import StepSize
 from tts_meta.meta.parameters import parameters_of
 from tts_meta.models.base import Base, load_base
 from tts_meta.models.light_vocoder import Light
+from tts_meta.models.low_rank import LowRank, low_rank, own_names
 from tts_meta.models.partition import Module, Partition
 from tts_meta.models.vocoder import Vocoder, load_vocoder
 
@@ -61,6 +62,8 @@ class CloneSettings:
     """Step size of Adam in the first of these, falling to zero: crops and noise say more than the speaker does."""
     variance: float | None = None
     """Prior variance σ² of every adapted module; None: what the base's prior says, or 1."""
+    rank: int | None = None
+    """Matrices move in so low a rank (`models/low_rank.py`), 0: whole; None: what the base's prior says, or whole."""
     frames_per_step: int = 1600
     """Sentences are drawn anew each step until they hold so many frames."""
     crops_per_step: int = 8
@@ -71,6 +74,12 @@ class CloneSettings:
     def follows(self, base: Base) -> bool:
         """Whether cloning with these settings follows the base's learned prior."""
         return base.prior is not None and self.variance is None
+
+    def rank_for(self, base: Base) -> int:
+        """The rank that matrices of the base's acoustic model move in; 0: whole."""
+        if self.rank is None:
+            return base.prior.rank if base.prior is not None and self.follows(base) else 0
+        return self.rank
 
     @property
     def adapts_vocoder(self) -> bool:
@@ -118,6 +127,9 @@ def _free(layout: Layout, settings: CloneSettings) -> ShrinkagePrior:
 def _prior(base: Base, layout: Layout, settings: CloneSettings) -> ShrinkagePrior:
     if base.prior is None or not settings.follows(base):
         return _free(layout, settings)
+    if bool(base.prior.rank) != bool(settings.rank_for(base)):
+        how = f"in rank {base.prior.rank}" if base.prior.rank else "whole"
+        raise UsageError(f"the base's prior is of matrices that stray {how}; give a variance")
     missing = [name for name in layout.modules if name not in base.prior.variances]
     if missing:
         raise UsageError(f"the base's prior says nothing of '{missing[0]}'; give a variance")
@@ -175,7 +187,10 @@ class _Part:
         scores |= {f"{name}_after": loss for name, loss in self._held_out_loss(meta + kept[-1]).items()}
         if settling is not None:
             scores["stopped"] = settling.reason
-        return self.problem.adapted.unflatten(kept[-1][0]), len(losses), scores
+        moved = kept[-1][0]
+        if isinstance(self.problem.model, LowRank):
+            return own_names(self.problem.adapted.unflatten(meta + moved)), len(losses), scores
+        return self.problem.adapted.unflatten(moved), len(losses), scores
 
     @torch.no_grad()
     def _objective(self, params: Tensor, meta: Tensor) -> float:
@@ -197,8 +212,9 @@ def _speech(
     base: Base, chosen: Partition, support: Sequence[Example], last: Sequence[Example], settings: CloneSettings
 ) -> _Part:
     """Modules of the acoustic model and the mels of sentences."""
-    model = base.acoustic
-    problem = Problem(model, acoustic_nll(model), Layout.of(model, chosen.modules), Layout.of(model, ()))
+    model, rank = base.acoustic, settings.rank_for(base)
+    moving, moves = (model, chosen) if not rank else low_rank(model, chosen, rank)
+    problem = Problem(moving, acoustic_nll(model), Layout.of(moving, moves.modules), Layout.of(moving, ()))
     sentences, others = (SpeakerSentences(base, examples, chosen.names) for examples in (support, last))
     own = _Data(sentences.task(None, settings.frames_per_step, settings.seed), sentences.frames)
     held_out = _Data(Task(others.whole()), others.frames) if last else None

@@ -25,6 +25,7 @@ from tts_meta.files import atomic_file, write_tensors
 from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.base import Base
 from tts_meta.models.light_vocoder import Light
+from tts_meta.models.low_rank import DOWN, UP, multiply_out
 from tts_meta.models.vocoder import Vocoder
 
 FORMAT, OLDER = "2", "1"
@@ -37,7 +38,8 @@ VOCODER = "vocoder."
 
 @dataclass(frozen=True)
 class Voice:
-    """Deltas `{parameter name: tensor}` to the base whose hash is `base_hash`.
+    """Deltas `{parameter name: tensor}` to the base whose hash is `base_hash`, or of matrices that moved in low rank
+    their two factors, `NAME:up` and `NAME:down`.
 
     modules: names of the adapted modules. steps: inner steps. consent: who agreed to what, in words. scores: figures of
     the cloning, such as the held-out loss before and after. vocoder_hash: of the vocoder that deltas named `vocoder.*`
@@ -73,7 +75,7 @@ class Voice:
             stored[name] = delta.half().cpu().contiguous()
             if not stored[name].isfinite().all():
                 raise TtsMetaError(f"{path}: not written, the voice diverged in {name}; lower the learning rate")
-            if worth_packing(delta):
+            if worth_packing(delta) and not name.endswith((UP, DOWN)):
                 stored[name], stored[name + SCALES] = pack(delta.cpu())
                 shapes[name] = list(delta.shape)
         header["packed"] = json.dumps(shapes)
@@ -119,6 +121,15 @@ class Voice:
         _add(model, own, f"{name} does not fit the base")
         return model
 
+    def changes(self, base: Base) -> dict[str, Tensor]:
+        """What changes in each parameter of the base's acoustic model, factors multiplied out.
+
+        Raises TtsMetaError as `apply` does.
+        """
+        before, after = (dict(model.named_parameters()) for model in (base.acoustic, self.apply(base)))
+        names = {name.removesuffix(UP).removesuffix(DOWN) for name in self.deltas if not name.startswith(VOCODER)}
+        return {name: after[name].detach() - before[name].detach() for name in before if name in names}
+
     def apply_vocoder(self, vocoder: Vocoder, name: str = "the voice") -> Vocoder:
         """A copy of the vocoder as this voice has it; the same vocoder where the voice changes nothing in any.
 
@@ -142,8 +153,12 @@ class Voice:
 
 def _add(model: nn.Module, deltas: Mapping[str, Tensor], complaint: str) -> None:
     params = dict(model.named_parameters())
+    try:
+        changes = multiply_out(deltas, {name: value.shape for name, value in params.items()})
+    except (KeyError, RuntimeError) as error:
+        raise TtsMetaError(f"{complaint}: factors of a matrix that do not fit; clone it again") from error
     with torch.no_grad():
-        for parameter, delta in deltas.items():
+        for parameter, delta in changes.items():
             if parameter not in params or params[parameter].shape != delta.shape:
                 raise TtsMetaError(f"{complaint}: {parameter}; clone it again")
             params[parameter].add_(delta)

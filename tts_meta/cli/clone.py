@@ -50,6 +50,9 @@ def clone(
     variance: Annotated[
         float | None, typer.Option(help=f"Prior variance of every adapted module. Default: {DEFAULT}.")
     ] = None,
+    rank: Annotated[
+        int | None, typer.Option(min=0, help=f"Matrices move in so low a rank, 0: whole. Default: {DEFAULT}.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seeds the order of sentences and the dropout.")] = None,
     base: Annotated[Path | None, typer.Option(help="Folder of the base voice; the shipped one if not given.")] = None,
     consent: Annotated[str, typer.Option(help="Who agreed to what, kept in the voice file.")] = "",
@@ -83,7 +86,7 @@ def clone(
         from tts_meta.models.base import load_base
         from tts_meta.models.vocoder import load_vocoder
 
-        given = {"steps": steps, "learning_rate": learning_rate, "variance": variance, "seed": seed}
+        given = {"steps": steps, "learning_rate": learning_rate, "variance": variance, "rank": rank, "seed": seed}
         given |= {"modules": tuple(modules) if modules else None, "vocoder_steps": vocoder_steps}
         settings = _settings(given)
         loaded = load_base(base)

@@ -30,7 +30,7 @@ from tts_meta.adapt import (
     align_recordings,
     clone_examples,
 )
-from tts_meta.adapt.low_rank import clone_low_rank
+from tts_meta.adapt.lora import clone_lora
 from tts_meta.config import Section
 from tts_meta.corpus import Example, Utterance
 from tts_meta.evaluate.known_voices import KnownVoices
@@ -44,12 +44,15 @@ from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.base import Base
 from tts_meta.models.vocoder import Vocoder
 
+LORA_RANK = 8
+"""Of LoRA's adapters, where a learner gives none."""
+
 
 class Learner(Section):
     """How a voice is made: what is left out is as `clone` has it."""
 
-    method: Literal["clone", "low-rank", "nearest", "zero-shot"] = "clone"
-    """`low-rank`: LoRA; `nearest`, `zero-shot`: of the base's own voices, without steps."""
+    method: Literal["clone", "lora", "nearest", "zero-shot"] = "clone"
+    """`lora`: by the library peft; `nearest`, `zero-shot`: of the base's own voices, without steps."""
     base: Path | None = None
     """Base folder, such as one with another prior; the benchmark's where not given."""
     modules: tuple[str, ...] = ()
@@ -58,8 +61,8 @@ class Learner(Section):
     """Step size of Adam."""
     variance: float | None = None
     """Prior variance of every module."""
-    rank: int = Field(default=8, gt=0)
-    """Of `low-rank`'s adapters."""
+    rank: int | None = Field(default=None, ge=0)
+    """That matrices move in; of LoRA 8 where not given."""
     sentences: tuple[int, ...] = ()
     """In place of the benchmark's."""
     steps: tuple[int, ...] = ()
@@ -68,7 +71,7 @@ class Learner(Section):
     @property
     def steps_matter(self) -> bool:
         """Whether there is an inner loop."""
-        return self.method in ("clone", "low-rank")
+        return self.method in ("clone", "lora")
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,12 +185,13 @@ def _make(learner: Learner, base: Base, material: Material, sentences: int, step
         steps,
         learner.learning_rate,
         variance=learner.variance,
+        rank=learner.rank,
         frames_per_step=material.frames_per_step,
         seed=material.seed,
     )
     adapters, began = None, time.perf_counter()
-    if learner.method == "low-rank":
-        adapters = clone_low_rank(base, own, learner.rank, settings)
+    if learner.method == "lora":
+        adapters = clone_lora(base, own, learner.rank or LORA_RANK, settings)
         voice = adapters.voice
     elif learner.method == "clone":
         voice = clone_examples(base, own, settings, vocoder=material.vocoder)

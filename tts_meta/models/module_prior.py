@@ -29,7 +29,7 @@ class ModulePrior:
 
     path: σ of each module after each meta-step; empty where it is not known. kept, temperature: chosen on speakers held
     back from meta-training. Only modules that are kept adapt, where any are named, and cloning takes σ² so many times
-    as wide: what is likeliest is not yet what sounds most alike.
+    as wide: what is likeliest is not yet what sounds most alike. rank: that matrices stray in, 0 for whole.
     """
 
     variances: dict[str, float]
@@ -38,6 +38,7 @@ class ModulePrior:
     path: dict[str, list[float]] = field(default_factory=dict)
     kept: tuple[str, ...] = ()
     temperature: float = 1.0
+    rank: int = 0
 
     def strongest(self, part: float) -> tuple[str, ...]:
         """The modules that are kept or, where none are named, those whose σ² is at least `part` of the largest."""
@@ -54,6 +55,7 @@ class ModulePrior:
             "origin": json.dumps(self.origin),
             "kept": json.dumps(self.kept),
             "temperature": repr(self.temperature),
+            "rank": str(self.rank),
         }
         values = torch.tensor([math.log(v) for v in self.variances.values()], dtype=torch.float64)
         tensors = {"log_variances": values}
@@ -79,6 +81,7 @@ class ModulePrior:
             kept, temperature = tuple(json.loads(header.get("kept", "[]"))), float(header.get("temperature", "1"))
             if set(kept) - set(names) or not 0 < temperature < math.inf:
                 raise ValueError("modules kept that have no variance, or a temperature that is not positive")
-            return cls(variances, header["base"], json.loads(header["origin"]), sigmas, kept, temperature)
+            how = kept, temperature, int(header.get("rank", "0"))
+            return cls(variances, header["base"], json.loads(header["origin"]), sigmas, *how)
         except (SafetensorError, OSError, ValueError, KeyError) as error:
             raise TtsMetaError(f"{path}: not a prior, or damaged ({error}); meta-train again or remove it") from error

@@ -65,13 +65,10 @@ def module_distances(base: Base, partition: Partition, voices: Sequence[Voice]) 
     Raises TtsMetaError where a voice is of another base.
     """
     weights = dict(base.acoustic.named_parameters())
-    found = {}
-    for voice in voices:
-        if voice.base_hash != base.hash:
-            raise TtsMetaError(f"a voice is of base {voice.base_hash[:12]}, this is {base.hash[:12]}; give its own")
+    changes, found = [voice.changes(base) for voice in voices], {}
     for module in partition.modules:
         own = module.parameters
-        deltas = [voice.deltas[name].flatten() for voice in voices for name in own if name in voice.deltas]
+        deltas = [one[name].flatten() for one in changes for name in own if name in one]
         if deltas:
             moved = float(torch.cat(deltas).square().mean().sqrt())
             values = torch.cat([weights[name].detach().flatten() for name in own])

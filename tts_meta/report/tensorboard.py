@@ -137,20 +137,3 @@ class RunLog:
             raise TtsMetaError(
                 f"cannot write logs to {self._folder}: {reason}; free space or choose another"
             ) from error
-
-
-def read_scalars(folder: str | Path, prefix: str) -> dict[str, list[float]]:
-    """Read what a `RunLog` in `folder` was given as `PREFIX/NAME`, by name, in the order of steps, the latest of each.
-
-    Empty where there is nothing to read.
-    """
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    events = EventAccumulator(str(folder), size_guidance={"scalars": 0})
-    events.Reload()
-    found = {}
-    for tag in events.Tags()["scalars"]:
-        if tag.startswith(f"{prefix}/"):
-            by_step = {event.step: event.value for event in events.Scalars(tag)}
-            found[tag.removeprefix(f"{prefix}/")] = [by_step[step] for step in sorted(by_step)]
-    return found

@@ -18,13 +18,14 @@ from tts_meta.adapt import SpeakerSentences, acoustic_nll, adaptable
 from tts_meta.audio import FeatureCache
 from tts_meta.config import Section
 from tts_meta.corpus import Example, Manifest, Utterance, hold_back_named, sample_episodes
-from tts_meta.errors import TtsMetaError
+from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.files import restore_folder
 from tts_meta.meta import LearnerSettings, MetaLearner, MetaStep, Task
 from tts_meta.models.base import Base, load_base, save_base
+from tts_meta.models.low_rank import low_rank
 from tts_meta.models.module_prior import ModulePrior
 from tts_meta.report.pictures import bar_picture
-from tts_meta.report.tensorboard import Log, NullLog, RunLog, read_scalars
+from tts_meta.report.tensorboard import Log, NullLog, RunLog
 from tts_meta.train.checkpoints import load_checkpoint, save_checkpoint
 from tts_meta.train.data import align_example, load_examples
 from tts_meta.train.distributed import agree, processes, wait
@@ -56,6 +57,8 @@ class MetaTrainConfig(Section):
         default={"head": ("decoder.output", "postnet.output"), "context": ("speaker.mean",)}
     )
     """Patterns of what learners call the head and the context."""
+    rank: int = Field(default=0, ge=0)
+    """Matrices stray in so low a rank (`models/low_rank.py`); 0: whole. The base then stays as it is."""
     support: int = Field(default=5, gt=0)
     """Sentences that an episode adapts on."""
     query: int = Field(default=5, gt=0)
@@ -112,10 +115,10 @@ def meta_train(config: MetaTrainConfig) -> Path:
         usable = tuple(u for u in manifest if config.shortest <= u.seconds <= config.longest)
         speakers = Speakers(Manifest(usable), base, FeatureCache(config.cache, base.config.audio))
         learner = build_learner(config, base)
-        _run(config, learner, speakers, deadline, rank)
+        sigmas = _run(config, learner, speakers, deadline, rank)
         folder = config.output / "base"
         if rank == 0:
-            _write_base(config, learner, base, folder)
+            _write_base(config, learner, sigmas, base, folder)
         wait()
         if learner.steps_done < config.meta_steps:
             raise TtsMetaError(f"the time is up; {folder} holds the base so far, run the same command again to go on")
@@ -124,10 +127,14 @@ def meta_train(config: MetaTrainConfig) -> Path:
 
 def build_learner(config: MetaTrainConfig, base: Base) -> MetaLearner:
     """The learner over the acoustic model, at the start. Raises UsageError naming a module or role that is wrong."""
-    partition = adaptable(base).select(config.modules)
+    partition, model = adaptable(base).select(config.modules), base.acoustic
+    if config.rank:
+        if config.settings.outer_rate:
+            raise UsageError("with a rank the base stays as it is; set settings.outer_rate to 0")
+        model, partition = low_rank(base.acoustic, partition, config.rank)
     return MetaLearner(
         config.learner,
-        base.acoustic,
+        model,
         acoustic_nll(base.acoustic),
         partition.modules,
         config.settings,
@@ -136,14 +143,16 @@ def build_learner(config: MetaTrainConfig, base: Base) -> MetaLearner:
     )
 
 
-def _run(config: MetaTrainConfig, learner: MetaLearner, speakers: Speakers, deadline: float, rank: int) -> None:
-    """Resume, then step, log, save, until the meta-steps or the time are up."""
-    checkpoint = config.output / "training"
+def _run(
+    config: MetaTrainConfig, learner: MetaLearner, speakers: Speakers, deadline: float, rank: int
+) -> dict[str, list[float]]:
+    """Resume, then step, log, save, until the meta-steps or the time are up; σ of each module after each of them."""
+    checkpoint, sigmas = config.output / "training", dict[str, list[float]]()
     if rank == 0:
         restore_folder(checkpoint)
     wait()
     if checkpoint.exists():
-        load_checkpoint(checkpoint, learner, learner.optimiser, None)
+        sigmas = load_checkpoint(checkpoint, learner, learner.optimiser, None)["sigmas"]
     mel = speakers.base.config.audio.mel
     with (
         RunLog(config.output, mel, resume_step=learner.steps_done) if rank == 0 else NullLog() as log,
@@ -156,15 +165,19 @@ def _run(config: MetaTrainConfig, learner: MetaLearner, speakers: Speakers, dead
             result = learner.meta_step(tasks)
             step, seconds = learner.steps_done, time.monotonic() - began
             _log_step(log, learner, result, step, seconds)
+            if learner.preset.prior == "shrinkage":
+                for name, variance in learner.variances().items():
+                    sigmas.setdefault(name, []).append(variance**0.5)
             note = f"query {result.before:.0f} -> {result.after:.0f} nats, {seconds:.0f} s"
             note += f", {result.skipped} skipped" if result.skipped else ""
             progress.update(bar, completed=step, note=note)
             if not progress.console.is_terminal:
                 progress.console.print(f"{config.learner} {step}/{config.meta_steps}: {note}", soft_wrap=True)
             if rank == 0 and (step % config.save_every == 0 or step == config.meta_steps):
-                save_checkpoint(checkpoint, learner, learner.optimiser, None, {"step": step})
+                save_checkpoint(checkpoint, learner, learner.optimiser, None, {"step": step, "sigmas": sigmas})
     if rank == 0:
-        save_checkpoint(checkpoint, learner, learner.optimiser, None, {"step": learner.steps_done})
+        save_checkpoint(checkpoint, learner, learner.optimiser, None, {"step": learner.steps_done, "sigmas": sigmas})
+    return sigmas
 
 
 def _draw_tasks(config: MetaTrainConfig, learner: MetaLearner, speakers: Speakers, step: int) -> list[Task]:
@@ -208,9 +221,11 @@ def _log_step(log: Log, learner: MetaLearner, result: MetaStep, step: int, secon
         log.picture("sigma", bar_picture(deviations, "σ of each module", logarithmic=True), step)
 
 
-def _write_base(config: MetaTrainConfig, learner: MetaLearner, base: Base, folder: Path) -> None:
+def _write_base(
+    config: MetaTrainConfig, learner: MetaLearner, sigmas: dict[str, list[float]], base: Base, folder: Path
+) -> None:
     """The base with φ as its weights and, where there is one, the prior."""
-    weights = learner.meta_params()
+    weights = {} if config.rank else learner.meta_params()
     with torch.no_grad():
         for name, parameter in base.acoustic.named_parameters():
             if name in weights:  # a step of nothing makes 0 of -0, and another file of the same base
@@ -218,8 +233,6 @@ def _write_base(config: MetaTrainConfig, learner: MetaLearner, base: Base, folde
     base.prior = None
     if learner.preset.prior != "none":
         origin = {"learner": config.learner, "meta_steps": learner.steps_done, "settings": config.settings.model_dump()}
-        variances, path = learner.variances(), read_scalars(config.output, "sigma")
-        whole = path.keys() == variances.keys() and len({len(values) for values in path.values()}) == 1
-        base.prior = ModulePrior(variances, "", origin, path if whole else {})
+        base.prior = ModulePrior(learner.variances(), "", origin, sigmas, rank=config.rank)
     base.state |= {"meta_learner": config.learner, "meta_steps": learner.steps_done}
     save_base(base, folder)

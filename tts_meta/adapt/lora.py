@@ -33,7 +33,7 @@ _INSIDE = "base_layer."
 
 
 @dataclass(frozen=True)
-class LowRankVoice:
+class LoraVoice:
     """A voice with the adapters multiplied out, and the adapters and biases themselves, by `peft`'s names."""
 
     voice: Voice
@@ -50,7 +50,7 @@ class LowRankVoice:
             write_tensors(temporary, {name: value.half() for name, value in self.adapters.items()}, {})
 
 
-def clone_low_rank(base: Base, examples: Sequence[Example], rank: int, settings: CloneSettings) -> LowRankVoice:
+def clone_lora(base: Base, examples: Sequence[Example], rank: int, settings: CloneSettings) -> LoraVoice:
     """Adapt layers by adapters of `rank`, and biases, to aligned sentences of one speaker.
 
     Of the settings `modules` (empty: all), `steps`, `learning_rate`, `frames_per_step` and `seed` count. Raises
@@ -94,7 +94,7 @@ def clone_low_rank(base: Base, examples: Sequence[Example], rank: int, settings:
         for own, name in inside.items():
             if name in biases:
                 deltas[own] = learned[name] - base.acoustic.get_parameter(own)
-    return LowRankVoice(Voice(deltas, base.hash, chosen.names, steps), learned)
+    return LoraVoice(Voice(deltas, base.hash, chosen.names, steps), learned)
 
 
 def _layers(model: nn.Module, parameters: Sequence[str]) -> list[str]:

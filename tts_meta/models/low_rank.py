@@ -1,0 +1,101 @@
+"""A model whose matrices stray from their values in low rank: W + up down, with `rank` columns in `up`.
+
+What low-rank adaptation does (Hu et al. 2022), here for every matrix, those of recurrent layers too, and as modules of
+a partition, so that a prior has a variance for each. `up` begins at zero and `down` at random rows of about unit
+length, the same for the same rank: they are the centre that voices stray from, and no part of what is learned.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from tts_meta.errors import UsageError
+from tts_meta.models.partition import Module, Partition
+
+UP, DOWN = ":up", ":down"
+"""What follows the name of a matrix, for its factors."""
+
+
+class LowRank(nn.Module):
+    """The model, called as it is itself; its parameters are how parameters of `partition` stray, zero at first.
+
+    Vectors, and matrices that their factors would not be smaller than, stray as they are. The model itself is left as
+    it was. Raises UsageError where the rank is below 1.
+    """
+
+    def __init__(self, model: nn.Module, partition: Partition, rank: int) -> None:
+        super().__init__()
+        if rank < 1:
+            raise UsageError(f"the rank of what matrices stray by must be at least 1, not {rank}")
+        self.rank, self.values = rank, dict(model.named_parameters())
+        self._whole = [model]  # in a list, it is no part of this one
+        self.strays = nn.ParameterDict()
+        self.places: dict[str, tuple[str, ...]] = {}
+        """Names of the strays of each parameter."""
+        for name in partition.parameters():
+            value = self.values[name].detach()
+            rows, columns = len(value), value[0].numel() if value.ndim > 1 else 1
+            if value.ndim == 1 or rows * columns <= rank * (rows + columns):
+                self._stray(name, name, torch.zeros_like(value))
+            else:
+                generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
+                down = torch.randn(rank, columns, generator=generator) / columns**0.5
+                self._stray(name, name + UP, value.new_zeros(rows, rank))
+                self._stray(name, name + DOWN, down.to(value))
+        own = [
+            (module, tuple(place for name in module.parameters for place in self.places[name]))
+            for module in partition.modules
+        ]
+        self.partition = Partition(
+            tuple(
+                Module(m.name, m.kind, places, sum(self.get_parameter(p).numel() for p in places)) for m, places in own
+            )
+        )
+        """The same modules, of this model's parameters."""
+
+    def forward(self, *args: Any) -> Any:
+        changed = {name: self.values[name] + delta for name, delta in self.multiply(self._named()).items()}
+        return functional_call(self._whole[0], changed, args)
+
+    def multiply(self, strays: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What strays, by this model's names, change in the model's own parameters."""
+        factors = ([strays[place] for place in places] for places in self.places.values())
+        return {
+            name: (own[0] @ own[1]).reshape(self.values[name].shape) if len(own) == 2 else own[0]
+            for name, own in zip(self.places, factors, strict=True)
+        }
+
+    def _stray(self, name: str, stray: str, value: Tensor) -> None:
+        key = stray.replace(".", "/")
+        self.strays[key] = nn.Parameter(value)
+        self.places[name] = (*self.places.get(name, ()), f"strays.{key}")
+
+    def _named(self) -> dict[str, Tensor]:
+        return {f"strays.{key}": value for key, value in self.strays.items()}
+
+
+def low_rank(model: nn.Module, partition: Partition, rank: int) -> tuple[LowRank, Partition]:
+    """The model with modules of a partition straying in low rank, and these modules. Raises as `LowRank`."""
+    strays = LowRank(model, partition, rank)
+    return strays, strays.partition
+
+
+def own_names(strays: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Strays by the names of what they belong to: `NAME`, or `NAME:up` and `NAME:down`."""
+    return {name.removeprefix("strays.").replace("/", "."): value for name, value in strays.items()}
+
+
+def multiply_out(factors: Mapping[str, Tensor], shapes: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
+    """What strays by own names change in parameters of these shapes. Raises KeyError where one of two factors lacks."""
+    changes = {name: value for name, value in factors.items() if not name.endswith((UP, DOWN))}
+    for name in factors:
+        if name.endswith(UP):
+            whole = name.removesuffix(UP)
+            changes[whole] = (factors[name] @ factors[whole + DOWN]).reshape(tuple(shapes[whole]))
+    return changes
