@@ -48,16 +48,20 @@ def test_a_voice_reads_back_vectors_in_half_precision_and_matrices_in_three_bits
 def test_packed_numbers_are_the_nearest_codes_of_their_row() -> None:
     generator = torch.Generator().manual_seed(0)
     matrix = torch.randn(5, 3, 7, generator=generator) * torch.tensor([1e-4, 1.0, 30.0, 0.0, 1e-7])[:, None, None]
-    codes, scales = pack(matrix)
+    codes, scales = pack(matrix, 3)
     assert codes.shape == (40,) and codes.dtype == torch.uint8 and scales.shape == (5,)
-    back = unpack(codes, scales, matrix.shape)
+    back = unpack(codes, scales, matrix.shape, 3)
     for row, found, scale in zip(matrix.reshape(5, -1), back.reshape(5, -1), scales.float(), strict=True):
         levels = (torch.arange(-4, 4) + 0.5) * scale
         nearest = levels[(row[:, None] - levels).abs().argmin(1)]
         torch.testing.assert_close((found - row).abs(), (nearest - row).abs())
     assert float(back[3].abs().max()) < 1e-4
     with pytest.raises(ValueError, match="not as many"):
-        unpack(codes, scales, (5, 30))
+        unpack(codes, scales, (5, 30), 3)
+    finer, scales = pack(matrix, 6)
+    assert finer.shape == (79,)
+    lost = (unpack(finer, scales, matrix.shape, 6) - matrix)[:3].flatten(1).square().sum(1)
+    assert torch.all(lost < 0.002 * matrix[:3].flatten(1).square().sum(1))
 
 
 def test_a_file_of_the_older_format_is_read(voice: Voice, tmp_path: Path) -> None:

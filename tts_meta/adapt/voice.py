@@ -1,6 +1,6 @@
 """The voice file: what a speaker changes in the base, and nothing else.
 
-One `NAME.voice.safetensors`: the deltas of the adapted parameters, vectors in half precision and matrices in three bits
+One `NAME.voice.safetensors`: the deltas of the adapted parameters, vectors in half precision and matrices in few bits
 a number (`packing.py`), and a header that names the base by hash, and the vocoder where it adapts too, the modules, the
 steps, the consent note and the scores. Older files, of format 1, hold matrices in half precision.
 """
@@ -19,7 +19,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from tts_meta.adapt.packing import pack, unpack, worth_packing
+from tts_meta.adapt.packing import FACTOR_BITS, WHOLE_BITS, pack, unpack, worth_packing
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_file, write_tensors
 from tts_meta.models.acoustic import AcousticModel
@@ -75,8 +75,8 @@ class Voice:
             stored[name] = delta.half().cpu().contiguous()
             if not stored[name].isfinite().all():
                 raise TtsMetaError(f"{path}: not written, the voice diverged in {name}; lower the learning rate")
-            if worth_packing(delta) and not name.endswith((UP, DOWN)):
-                stored[name], stored[name + SCALES] = pack(delta.cpu())
+            if worth_packing(delta):
+                stored[name], stored[name + SCALES] = pack(delta.cpu(), _bits(name))
                 shapes[name] = list(delta.shape)
         header["packed"] = json.dumps(shapes)
         with atomic_file(path) as temporary:
@@ -101,7 +101,9 @@ class Voice:
             told = header["consent"], scores, header.get("vocoder", "")
             packed = json.loads(header["packed"]) if header["format"] == FORMAT else {}
             deltas = {name: value.float() for name, value in stored.items() if not name.endswith(SCALES)}
-            deltas |= {name: unpack(stored[name], stored[name + SCALES], shape) for name, shape in packed.items()}
+            deltas |= {
+                name: unpack(stored[name], stored[name + SCALES], shape, _bits(name)) for name, shape in packed.items()
+            }
             return cls(deltas, header["base"], tuple(modules), steps, *told)
         except (KeyError, ValueError, TypeError) as error:
             raise TtsMetaError(f"{path}: a voice file with a damaged header; clone it again") from error
@@ -149,6 +151,11 @@ class Voice:
         adapted = Light(vocoder.generator, vocoder.name, vocoder.chunk_frames)
         _add(adapted.generator, own, f"{name} does not fit the vocoder")
         return adapted
+
+
+def _bits(name: str) -> int:
+    """Bits of a packed number of what is stored under `name`."""
+    return FACTOR_BITS if name.endswith((UP, DOWN)) else WHOLE_BITS
 
 
 def _add(model: nn.Module, deltas: Mapping[str, Tensor], complaint: str) -> None:
