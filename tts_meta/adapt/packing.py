@@ -34,7 +34,7 @@ def pack(matrix: Tensor, bits: int) -> tuple[Tensor, Tensor]:
     best, scales = torch.full_like(largest, torch.inf), torch.zeros_like(largest)
     for reach in _REACHES:
         # As the file holds it, and never so small that it is nothing there.
-        scale = (largest * reach / half).half().float().clamp(min=torch.finfo(torch.float16).tiny)
+        scale = (largest * reach / half).half().float().clamp(min=2.0**-24)
         error = (_middles(_codes(rows, scale, half), scale) - rows).square().sum(1)
         scales, best = torch.where(error < best, scale, scales), torch.minimum(error, best)
     codes = (_codes(rows, scales, half) + half).to(torch.uint8).numpy().reshape(-1, 1)
