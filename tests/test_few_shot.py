@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,12 @@ from tts_meta.config import MelConfig, parse_config
 from tts_meta.corpus import Example, Manifest, collate
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.evaluate.cloning import choose_sentences
-from tts_meta.evaluate.few_shot import FewShotBenchmark, run_few_shot
+from tts_meta.evaluate.few_shot import FewShotBenchmark, FewShotResults, run_few_shot
 from tts_meta.evaluate.voice import COPY, REAL
 from tts_meta.models.base import Base, save_base
 from tts_meta.models.griffin_lim import GriffinLim
 from tts_meta.models.losses import acoustic_loss
+from tts_meta.models.module_prior import ModulePrior
 from tts_meta.report.few_shot import write_few_shot_report
 
 CELLS = importlib.import_module("tts_meta.evaluate.cells")
@@ -189,6 +191,24 @@ def test_a_learner_may_have_a_base_of_its_own(base: Base, long_corpus: Path, tmp
     recipe = config(long_corpus, tmp_path / "run", sentences=[1], steps=[0], learners=learners)
     cells = run_few_shot(recipe, base, vocoder(), lambda line: None).cells
     assert [Voice.load(cell.voice).base_hash for cell in cells] == [base.hash, other.hash]
+
+
+def test_a_learner_may_end_by_itself(base: Base, long_corpus: Path, tmp_path: Path) -> None:
+    learned = replace(base, prior=ModulePrior({"postnet.output.bias": 0.1, "speaker.mean": 1e-2}, base.hash))
+    learners = {"ours": {"settled": True}, "all": {"modules": ["*"], "variance": 1.0}}
+    recipe = config(long_corpus, tmp_path, sentences=[2], steps=[0, 2], learners=learners)
+    results = run_few_shot(recipe, learned, vocoder(), lambda line: None)
+    ours, *others = results.cells
+    assert ours.system == "ours, 2 sentences, settled" and ours.steps is None and ours.done >= 50
+    assert [cell.steps for cell in others] == [0, 2] == [cell.done for cell in others]
+    assert Voice.load(ours.voice).steps == ours.done and "settled" not in table_of(tmp_path, results, "After the last")
+    assert "| all, 2 sentences | " in table_of(tmp_path, results, "Best step, less the best of ours")
+
+
+def table_of(folder: Path, results: FewShotResults, head: str) -> str:
+    """The report's table whose head begins so; empty where there is none."""
+    text = write_few_shot_report(folder, results, MelConfig())
+    return text.split(f"| {head}")[1].split("\n\n")[0] if f"| {head}" in text else ""
 
 
 @pytest.mark.parametrize(

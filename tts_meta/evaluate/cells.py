@@ -67,6 +67,8 @@ class Learner(Section):
     """In place of the benchmark's."""
     steps: tuple[int, ...] = ()
     """In place of the benchmark's."""
+    settled: bool = False
+    """One voice in place of those after so many steps: the loop ends as it does when `clone` is given none."""
 
     @property
     def steps_matter(self) -> bool:
@@ -78,14 +80,16 @@ class Learner(Section):
 class Cell:
     """One voice of the benchmark, in `folder`.
 
-    parameters, bytes: how many it changes, and what they take on disk. seconds: what adapting took when it was made.
-    scores: of each unseen sentence, nats a frame among them. embeddings: of how each of these sounds, `(U, 256)`.
+    steps: those asked for, None where the loop ended by itself. done: the steps done. parameters, bytes: how many it
+    changes, and what they take on disk. seconds: what adapting took when it was made. scores: of each unseen sentence,
+    nats a frame among them. embeddings: of how each of these sounds, `(U, 256)`.
     """
 
     learner: str
     speaker: str
     sentences: int
-    steps: int
+    steps: int | None
+    done: int
     folder: Path
     parameters: int
     bytes: int
@@ -96,7 +100,13 @@ class Cell:
     @property
     def system(self) -> str:
         """The name that its sentences stand under."""
-        return f"{self.learner}, {self.sentences} sentences, {self.steps} steps"
+        ended = "settled" if self.steps is None else f"{self.steps} steps"
+        return f"{self.learner}, {self.sentences} sentences, {ended}"
+
+    @property
+    def place(self) -> tuple[bool, int]:
+        """What cells of one learner are ordered by: their steps, and last what ended by itself."""
+        return self.steps is None, self.steps or 0
 
     @property
     def voice(self) -> Path:
@@ -154,7 +164,7 @@ class Material:
         return align_recordings(recordings, base, self.speaker, self.report)
 
 
-def cell(name: str, learner: Learner, base: Base, material: Material, sentences: int, steps: int) -> Cell:
+def cell(name: str, learner: Learner, base: Base, material: Material, sentences: int, steps: int | None) -> Cell:
     """The cell, read where it is there and made where it is not. Raises TtsMetaError as cloning does."""
     folder = material.folder / "voices" / _key(learner, base, material, sentences, steps)
     facts = folder / "cell.json"
@@ -166,6 +176,7 @@ def cell(name: str, learner: Learner, base: Base, material: Material, sentences:
         material.speaker,
         sentences,
         steps,
+        told["done"],
         folder,
         told["parameters"],
         told["bytes"],
@@ -177,7 +188,7 @@ def cell(name: str, learner: Learner, base: Base, material: Material, sentences:
     return replace(made, scores=scores)
 
 
-def _make(learner: Learner, base: Base, material: Material, sentences: int, steps: int, folder: Path) -> None:
+def _make(learner: Learner, base: Base, material: Material, sentences: int, steps: int | None, folder: Path) -> None:
     path, chosen = folder / "voice.safetensors", material.adapt_on[:sentences]
     own = material.aligned(base, chosen) if learner.steps_matter else []
     settings = CloneSettings(
@@ -218,21 +229,21 @@ def _make(learner: Learner, base: Base, material: Material, sentences: int, step
     for number, one in enumerate(said):
         with atomic_file(folder / f"{number}.flac") as temporary:
             soundfile.write(temporary, one.samples, one.rate, format="FLAC")
-    what = {"parameters": parameters, "bytes": stored.stat().st_size, "seconds": seconds}
+    what = {"done": voice.steps, "parameters": parameters, "bytes": stored.stat().st_size, "seconds": seconds}
     embeddings = [np.round(embedding, 5).tolist() for embedding in material.embed(said)]
     with atomic_file(folder / "cell.json") as temporary:
         temporary.write_text(json.dumps(what | {"embeddings": embeddings}), encoding="utf-8")
 
 
-def _key(learner: Learner, base: Base, material: Material, sentences: int, steps: int) -> str:
+def _key(learner: Learner, base: Base, material: Material, sentences: int, steps: int | None) -> str:
     """What a cell is made of: base and prior, recordings and texts, settings, judges."""
-    settings = learner.model_dump(mode="json", exclude={"base", "sentences", "steps"})
+    settings = learner.model_dump(mode="json", exclude={"base", "sentences", "steps", "settled"})
     chosen = [(sha256_file(u.audio), u.text) for u in material.adapt_on[:sentences]]
     if learner.method == "clone" and steps == 0:  # the base's mean voice, whatever would have adapted, and to what
         settings = {"modules": settings["modules"]}
     what = [
         base.hash,
-        {} if base.prior is None else [base.prior.variances, base.prior.kept, base.prior.temperature],
+        {} if base.prior is None else [base.prior.variances, base.prior.kept, base.prior.temperature, base.prior.rank],
         material.vocoder.name,
         settings,
         steps,

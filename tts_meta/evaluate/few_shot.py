@@ -77,8 +77,8 @@ def run_few_shot(
     Raises UsageError for a count of sentences or steps that makes no cell, TtsMetaError as cloning does.
     """
     counts = [config.sentences, *(one.sentences for one in config.learners.values() if one.sentences)]
-    steps_of = {name: one.steps or config.steps for name, one in config.learners.items()}
-    if min(map(min, counts)) < 1 or min(map(min, steps_of.values())) < 0:
+    steps_of = {name: _steps(one, config) for name, one in config.learners.items()}
+    if min(map(min, counts)) < 1 or any(steps is not None and steps < 0 for own in steps_of.values() for steps in own):
         raise UsageError("sentences must be 1 or more, steps 0 or more")
     most = max(map(max, counts))
     scorer, encoder = config.scorer(), SpeakerEncoder.load()
@@ -111,7 +111,14 @@ def run_few_shot(
                 known[its.hash] = KnownVoices.of(its, manifest)
             its_material = Material(**{**vars(material), "known": known.get(its.hash)})
             for count in learner.sentences or config.sentences:
-                for steps in steps_of[name] if learner.steps_matter else (0,):
+                for steps in steps_of[name]:
                     results.cells.append(cell(name, learner, its, its_material, count, steps))
                     report(f"{speaker}: {results.cells[-1].system}")
     return results
+
+
+def _steps(learner: Learner, config: FewShotBenchmark) -> tuple[int | None, ...]:
+    """After how many a learner's voices are taken; None where the loop ends by itself."""
+    if not learner.steps_matter:
+        return (0,)
+    return (None,) if learner.settled else learner.steps or config.steps

@@ -11,6 +11,9 @@ import numpy as np
 from tts_meta.evaluate.intervals import Interval
 from tts_meta.report.pictures import Rgb
 
+_GREYS, _DASHES = ("0.5", "0.2", "0.35"), (":", "--", "-.")
+"""Of level lines, in the order of their names."""
+
 
 @dataclass(frozen=True)
 class Panel:
@@ -33,6 +36,7 @@ def curves_picture(panels: Sequence[Panel], columns: int, logarithmic: bool = Tr
     figure = Figure(figsize=(4.2 * columns, 3.1 * rows + 0.6), dpi=110, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     names = list(dict.fromkeys(name for panel in panels for name in panel.curves))
+    levels = list(dict.fromkeys(name for panel in panels for name in panel.levels))
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for ax, panel in zip(axes, panels, strict=False):
         for number, name in enumerate(names):
@@ -43,7 +47,8 @@ def curves_picture(panels: Sequence[Panel], columns: int, logarithmic: bool = Tr
             ax.plot(x, [one.mean for _, one in points], "o-", color=colour, markersize=3, label=name)
             ax.fill_between(x, [one.low for _, one in points], [one.high for _, one in points], color=colour, alpha=0.1)
         for name, level in panel.levels.items():
-            ax.axhline(level, color="0.5", linestyle=":", label=name)
+            number = levels.index(name)
+            ax.axhline(level, color=_GREYS[number % len(_GREYS)], linestyle=_DASHES[number % len(_DASHES)], label=name)
         if logarithmic:
             ax.set_xscale("symlog", linthresh=1)
         ax.set(title=panel.title, xlabel=panel.across, ylabel=panel.up)

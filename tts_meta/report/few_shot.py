@@ -36,7 +36,7 @@ def write_few_shot_report(folder: Path, results: FewShotResults, config: MelConf
     """
     rows, cells, rates = results.scores(), results.cells, results.error_rates()
     write_scores(folder / "scores.jsonl", rows)
-    facts = ("learner", "speaker", "sentences", "steps", "parameters", "bytes", "seconds")
+    facts = ("learner", "speaker", "sentences", "steps", "done", "parameters", "bytes", "seconds")
     with atomic_file(folder / "cells.jsonl") as temporary:
         lines = [json.dumps({name: getattr(cell, name) for name in facts}) + "\n" for cell in cells]
         temporary.write_text("".join(lines), encoding="utf-8")
@@ -94,9 +94,9 @@ class _Compared:
     def __init__(self, cells: Sequence[Cell], rows: Sequence[Scores]) -> None:
         self.rows, self.columns = rows, _shown_columns(rows)
         means = {summary.group[0]: summary.intervals for summary in summarise(rows)}
-        self.steps: dict[tuple[str, int], list[int]] = {}
-        self.systems: dict[tuple[str, int, int], str] = {}
-        for cell in sorted(cells, key=lambda cell: cell.steps):
+        self.steps: dict[tuple[str, int], list[int | None]] = {}
+        self.systems: dict[tuple[str, int, int | None], str] = {}
+        for cell in sorted(cells, key=lambda cell: cell.place):
             self.systems[cell.learner, cell.sentences, cell.steps] = cell.system
             own = self.steps.setdefault((cell.learner, cell.sentences), [])
             own += [] if cell.steps in own else [cell.steps]
@@ -152,7 +152,7 @@ def _show(interval: Interval, column: Column, signed: bool = False) -> str:
 
 
 def _panels(cells: Sequence[Cell], rows: Sequence[Scores]) -> list[Panel]:
-    """A row of panels a score, a column for each many sentences: curves over steps."""
+    """A row of panels a score, a column for each many sentences: curves over steps, a level where they settle."""
     means = {summary.group[0]: summary.intervals for summary in summarise(rows)}
     systems = {(cell.learner, cell.sentences, cell.steps): cell.system for cell in cells}
     panels = []
@@ -162,11 +162,21 @@ def _panels(cells: Sequence[Cell], rows: Sequence[Scores]) -> list[Panel]:
                 learner: sorted(
                     (float(steps), means[system][column.name])
                     for (its, count, steps), system in systems.items()
-                    if (its, count) == (learner, sentences)
+                    if (its, count) == (learner, sentences) and steps is not None
                 )
                 for learner in dict.fromkeys(cell.learner for cell in cells)
             }
-            levels = {REAL: means[REAL][column.name].mean} if column.name in means[REAL] else {}
+            settled = {
+                f"{learner}, settled": system
+                for (learner, count, steps), system in systems.items()
+                if count == sentences and steps is None
+            }
+            its_levels = {REAL: REAL} | settled
+            levels = {
+                name: means[system][column.name].mean
+                for name, system in its_levels.items()
+                if column.name in means[system]
+            }
             panels.append(Panel(f"{sentences} sentences", "inner steps", column.heading, curves, levels))
     return panels
 
@@ -188,7 +198,7 @@ def _clips(results: FewShotResults, speaker: str, shown: Sequence[Column]) -> li
 
 def _last(cells: Sequence[Cell], speaker: str) -> list[Cell]:
     """Of one speaker, ordered so that those from the most sentences after the most steps come last."""
-    return sorted((c for c in cells if c.speaker == speaker), key=lambda cell: (cell.sentences, cell.steps))
+    return sorted((c for c in cells if c.speaker == speaker), key=lambda cell: (cell.sentences, cell.place))
 
 
 def _figures(scores: Scores, shown: Sequence[Column]) -> dict[str, float]:
@@ -205,11 +215,11 @@ def _log(
             for column in shown:
                 if column.name in means[cell.system]:
                     tag = f"{column.name}/{cell.learner}, {cell.sentences} sentences"
-                    log.scalar(tag, means[cell.system][column.name].mean, cell.steps)
+                    log.scalar(tag, means[cell.system][column.name].mean, cell.done)
         for speaker in results.voices:
             for cell in {cell.learner: cell for cell in _last(results.cells, speaker)}.values():
                 samples, rate = soundfile.read(cell.sound(0), dtype="float32")
-                log.audio(f"{speaker}/{cell.learner}", torch.from_numpy(samples), rate, cell.steps)
+                log.audio(f"{speaker}/{cell.learner}", torch.from_numpy(samples), rate, cell.done)
 
 
 def _mean(interval: Interval | None) -> float | None:
