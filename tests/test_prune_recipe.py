@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from recipes.few_shot import prune
+from tts_meta.adapt import Voice, adaptable
+from tts_meta.config import MelConfig, parse_config
+from tts_meta.errors import TtsMetaError
+from tts_meta.evaluate.few_shot import FewShotBenchmark
+from tts_meta.models.base import Base
+from tts_meta.models.griffin_lim import GriffinLim
+from tts_meta.models.module_prior import ModulePrior
+
+
+def recipe(long_corpus: Path, output: Path) -> FewShotBenchmark:
+    settings = {
+        "manifest": long_corpus / "manifest.jsonl",
+        "split": "train",
+        "speakers": ["ben"],
+        "output": output,
+        "metrics": ["similarity"],
+        "score_on": 1,
+        "sentences": [1],
+        "steps": [2],
+        "learners": {"all": {"modules": ["*"]}},
+    }
+    return parse_config(settings, FewShotBenchmark, "test")
+
+
+def test_voices_are_made_anew_with_the_modules_each_order_leaves(base: Base, long_corpus: Path, tmp_path: Path) -> None:
+    names = adaptable(base).names
+    prior = ModulePrior({name: 1e-4 / number for number, name in enumerate(names, 1)}, base.hash)
+    learned = replace(base, prior=prior)
+    results = prune.prune(recipe(long_corpus, tmp_path), [3, 1], learned, GriffinLim(MelConfig(), iterations=2))
+    modules = {cell.learner: Voice.load(cell.voice).modules for cell in results.cells}
+    assert list(modules) == ["all", *(f"{order}: {count}" for order in ("σ", "change", "random") for count in (3, 1))]
+    assert modules["all"] == names and modules["σ: 3"] == names[:3] and modules["σ: 1"] == names[:1]
+    orders = prune.orders(learned, results.cells[:1], seed=0)
+    assert all(sorted(order) == sorted(names) for order in orders.values())
+    assert set(modules["change: 3"]) == set(orders["change"][:3]) and set(modules["random: 3"]) == set(
+        orders["random"][:3]
+    )
+    panels = prune.panels(results, len(names))
+    assert [panel.up for panel in panels] == ["Similarity", "Nats a frame"]
+    for panel in panels:
+        assert list(panel.curves) == ["σ", "change", "random"]
+        assert all([x for x, _ in curve] == [1, 3, len(names)] for curve in panel.curves.values())
+    with pytest.raises(TtsMetaError, match="has no prior to drop modules by"):
+        prune.orders(base, (), seed=0)
