@@ -1,6 +1,6 @@
 """Put a meta-trained prior beside the base it was learned for: `python -m recipes.librispeech_mini.ship_prior RUN`.
 
-Which modules are kept, and the temperature, were chosen on the three speakers held back from meta-training (README).
+The temperature was chosen on the three speakers held back from meta-training (`recipes/few_shot/tune.sh`).
 """
 
 from __future__ import annotations
@@ -9,42 +9,31 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from tts_meta.adapt import adaptable
 from tts_meta.errors import TtsMetaError
 from tts_meta.models.base import load_base
 from tts_meta.models.module_prior import FILE
 
-KEPT = (
-    "*.bias",
-    "speaker.mean",
-    "*_projection.weight",
-    "encoder.embedding",
-    "decoder.prenet",
-    "decoder.lstms.1",
-    "prosody.output",
-)
-"""All vectors, what brings the speaker and the melody in, and of the large matrices the one that strays most."""
 TEMPERATURE = 4.0
 """σ² is taken so many times as wide as it was learned."""
 
 
-def ship(run: Path, base_folder: Path) -> Path:
+def ship(run: Path, base_folder: Path, temperature: float = TEMPERATURE) -> Path:
     """Write the prior of a run's base into the folder of the same base. Raises TtsMetaError where it is another."""
     learned, base = load_base(run / "base"), load_base(base_folder)
     if learned.prior is None or learned.hash != base.hash:
         raise TtsMetaError(f"{run} holds no prior of the base in {base_folder}; meta-train with outer_rate 0")
-    kept = adaptable(base).select(KEPT).names
     path = base_folder / FILE
-    replace(learned.prior, base_hash=base.hash, kept=kept, temperature=TEMPERATURE).save(path)
+    replace(learned.prior, base_hash=base.hash, temperature=temperature).save(path)
     return path
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("run", type=Path, help="folder of a run of meta-train")
     parser.add_argument("--base", type=Path, default=Path("checkpoints/base"))
+    parser.add_argument("--temperature", type=float, default=TEMPERATURE)
     arguments = parser.parse_args()
-    print(ship(arguments.run, arguments.base))
+    print(ship(arguments.run, arguments.base, arguments.temperature))
 
 
 if __name__ == "__main__":
