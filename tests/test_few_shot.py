@@ -201,8 +201,35 @@ def test_a_learner_may_end_by_itself(base: Base, long_corpus: Path, tmp_path: Pa
     ours, *others = results.cells
     assert ours.system == "ours, 2 sentences, settled" and ours.steps is None and ours.done >= 50
     assert [cell.steps for cell in others] == [0, 2] == [cell.done for cell in others]
-    assert Voice.load(ours.voice).steps == ours.done and "settled" not in table_of(tmp_path, results, "After the last")
+    assert Voice.load(ours.voice).steps == ours.done
+    assert "settled" not in table_of(tmp_path, results, "After many steps")
     assert "| all, 2 sentences | " in table_of(tmp_path, results, "Best step, less the best of ours")
+
+
+def test_a_learner_that_ends_by_itself_may_go_on_too(base: Base, long_corpus: Path, tmp_path: Path) -> None:
+    learned = replace(base, prior=ModulePrior({"postnet.output.bias": 0.1, "speaker.mean": 1e-2}, base.hash))
+    learners = {"ours": {"settled": True, "steps": [1, 20]}}
+    recipe = config(long_corpus, tmp_path, sentences=[2], learners=learners)
+    results = run_few_shot(recipe, learned, vocoder(), lambda line: None)
+    assert [cell.steps for cell in results.cells] == [1, 20, None]
+    table = table_of(tmp_path, results, "After many steps")
+    assert [line.split(" | ")[0] for line in table.splitlines()[2:]] == [
+        "| ours, 2 sentences, 20 steps",
+        "| ours, 2 sentences, settled",
+    ]
+
+
+def test_only_cells_that_ask_the_prior_are_made_anew_under_another(
+    base: Base, long_corpus: Path, tmp_path: Path
+) -> None:
+    learners = {"ours": {}, "all": {"modules": ["*"], "variance": 1.0}, "lora": {"method": "lora"}}
+    recipe = config(long_corpus, tmp_path, sentences=[2], steps=[1], learners=learners)
+
+    def folders(variance: float) -> list[Path]:
+        learned = replace(base, prior=ModulePrior({"speaker.mean": variance}, base.hash))
+        return [cell.folder for cell in run_few_shot(recipe, learned, vocoder(), lambda line: None).cells]
+
+    assert [one == two for one, two in zip(folders(1e-2), folders(1e-3), strict=True)] == [False, True, True]
 
 
 def table_of(folder: Path, results: FewShotResults, head: str) -> str:

@@ -68,12 +68,17 @@ class Learner(Section):
     steps: tuple[int, ...] = ()
     """In place of the benchmark's."""
     settled: bool = False
-    """One voice in place of those after so many steps: the loop ends as it does when `clone` is given none."""
+    """A voice whose loop ends as it does when `clone` is given no steps; others only after the learner's own steps."""
 
     @property
     def steps_matter(self) -> bool:
         """Whether there is an inner loop."""
         return self.method in ("clone", "lora")
+
+    @property
+    def asks_prior(self) -> bool:
+        """Whether the base's learned prior says how far modules move, or which."""
+        return self.method == "clone" and (self.variance is None or not self.modules)
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,9 +246,10 @@ def _key(learner: Learner, base: Base, material: Material, sentences: int, steps
     chosen = [(sha256_file(u.audio), u.text) for u in material.adapt_on[:sentences]]
     if learner.method == "clone" and steps == 0:  # the base's mean voice, whatever would have adapted, and to what
         settings = {"modules": settings["modules"]}
+    prior = base.prior if learner.asks_prior else None
     what = [
         base.hash,
-        {} if base.prior is None else [base.prior.variances, base.prior.kept, base.prior.temperature, base.prior.rank],
+        {} if prior is None else [prior.variances, prior.kept, prior.temperature, prior.rank],
         material.vocoder.name,
         settings,
         steps,

@@ -121,4 +121,4 @@ def _steps(learner: Learner, config: FewShotBenchmark) -> tuple[int | None, ...]
     """After how many a learner's voices are taken; None where the loop ends by itself."""
     if not learner.steps_matter:
         return (0,)
-    return (None,) if learner.settled else learner.steps or config.steps
+    return (*learner.steps, None) if learner.settled else learner.steps or config.steps

@@ -25,6 +25,8 @@ from tts_meta.report.tensorboard import RunLog
 
 _SHOWN = 2
 """Sentences of each speaker on the page."""
+_LATE = 10
+"""Steps are many from this part of the most."""
 _ERROR_RATE = Column("eer", "EER", 3, "lower")
 """Of a system, not of a sentence."""
 
@@ -111,14 +113,17 @@ class _Compared:
         return min(systems, key=lambda system: sign * self.means[system][column.name].mean)
 
     def steps_table(self) -> str:
-        """The last step less the best one, by learner; empty where no learner has two."""
-        groups = [group for group in self.groups if len(self.steps[group]) > 1]
+        """Late steps less the best one, by learner; empty where no learner has two."""
         lines = []
-        for learner, sentences in groups:
-            last = self.systems[learner, sentences, self.steps[learner, sentences][-1]]
-            changes = [self._change(column, last, self.best(learner, sentences, column)) for column in self.columns]
-            lines.append([last, *changes])
-        return self._table("After the last step, less after the best one", lines)
+        for learner, sentences in self.groups:
+            own = self.steps[learner, sentences]
+            most = max((steps for steps in own if steps is not None), default=0)
+            for steps in own:
+                if len(own) > 1 and (steps is None or steps * _LATE >= most):
+                    system = self.systems[learner, sentences, steps]
+                    bests = [(column, self.best(learner, sentences, column)) for column in self.columns]
+                    lines.append([system, *(self._change(column, system, best) for column, best in bests)])
+        return self._table("After many steps, less after the best number of them", lines)
 
     def learners_table(self) -> str:
         """Each learner's best step less that of the first learner, from as many sentences; empty for one learner."""
