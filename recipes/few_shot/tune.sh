@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 # The shipped base, with the prior that meta-training found taken so many times as wide.
-for temperature in 1 4; do
+for temperature in 1 2 4 16; do
     base="runs/few_shot_tune/base_$temperature"
     mkdir -p "$base"
     cp checkpoints/base/*.json checkpoints/base/model.safetensors "$base"

@@ -13,8 +13,8 @@ from tts_meta.errors import TtsMetaError
 from tts_meta.models.base import load_base
 from tts_meta.models.module_prior import FILE
 
-TEMPERATURE = 1.0
-"""σ² is taken so many times as wide as it was learned: as it is. Four times brings voices no nearer than noise does."""
+TEMPERATURE = 2.0
+"""σ² is taken so many times as wide as it was learned: the least that is near everything set free in similarity."""
 
 
 def ship(run: Path, base_folder: Path, temperature: float = TEMPERATURE) -> Path:
