@@ -1,4 +1,4 @@
-"""An inner loop that ends by itself. No held-out recording is asked: the prior makes every step safe.
+"""An inner loop that ends by itself, and asks no held-out recording.
 
 What is minimised is the likelihood of the recordings and the prior together. Steps are long until that hardly falls any
 more; then they get shorter and shorter, so that what each draws anew averages out, and the loop ends.
