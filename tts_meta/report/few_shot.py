@@ -115,13 +115,13 @@ class _Compared:
     def steps_table(self) -> str:
         """Late steps less the best one, by learner; empty where no learner has two."""
         lines = []
-        for learner, sentences in self.groups:
+        for learner, sentences in (group for group in self.groups if len(self.steps[group]) > 1):
             own = self.steps[learner, sentences]
-            most = max((steps for steps in own if steps is not None), default=0)
+            most = max(steps for steps in own if steps is not None)
+            bests = [(column, self.best(learner, sentences, column)) for column in self.columns]
             for steps in own:
-                if len(own) > 1 and (steps is None or steps * _LATE >= most):
+                if steps is None or steps * _LATE >= most:
                     system = self.systems[learner, sentences, steps]
-                    bests = [(column, self.best(learner, sentences, column)) for column in self.columns]
                     lines.append([system, *(self._change(column, system, best) for column, best in bests)])
         return self._table("After many steps, less after the best number of them", lines)
 
