@@ -140,6 +140,16 @@ def test_a_prior_may_name_what_adapts_and_how_much_wider_than_learned(base: Base
     first, last = ([moved(one, steps) for one in (learned, wide)] for steps in (1, 100))
     assert first[1] == pytest.approx(first[0], rel=0.2), "steps are as long as the learned sigma says"
     assert last[1] > 3 * last[0], "and more of them go further"
+    asked, shipped = (
+        clone_examples(one, examples, CloneSettings(steps=3, temperature=temperature)).deltas
+        for one, temperature in ((learned, 100.0), (wide, None))
+    )
+    assert all(torch.equal(asked[name], shipped[name]) for name in shipped), "as one may ask for"
+    for wrong in (replace(learned, prior=None), wide):
+        with pytest.raises(UsageError, match="a temperature is of the base's learned prior"):
+            clone_examples(wrong, examples, CloneSettings(variance=0.1, temperature=2.0))
+    with pytest.raises(UsageError, match="temperature must be above 0, not 0"):
+        clone_examples(wide, examples, CloneSettings(temperature=0.0))
 
 
 def test_a_prior_reads_back_whole(tmp_path: Path) -> None:

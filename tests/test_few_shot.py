@@ -225,11 +225,15 @@ def test_only_cells_that_ask_the_prior_are_made_anew_under_another(
     learners = {"ours": {}, "all": {"modules": ["*"], "variance": 1.0}, "lora": {"method": "lora"}}
     recipe = config(long_corpus, tmp_path, sentences=[2], steps=[1], learners=learners)
 
-    def folders(variance: float) -> list[Path]:
-        learned = replace(base, prior=ModulePrior({"speaker.mean": variance}, base.hash))
-        return [cell.folder for cell in run_few_shot(recipe, learned, vocoder(), lambda line: None).cells]
+    def folders(variance: float, wider: float = 1.0, asked: float | None = None) -> list[Path]:
+        learned = replace(base, prior=ModulePrior({"speaker.mean": variance}, base.hash, temperature=wider))
+        ours = recipe.learners["ours"].model_copy(update={"temperature": asked})
+        its = recipe.model_copy(update={"learners": recipe.learners | {"ours": ours}})
+        return [cell.folder for cell in run_few_shot(its, learned, vocoder(), lambda line: None).cells]
 
-    assert [one == two for one, two in zip(folders(1e-2), folders(1e-3), strict=True)] == [False, True, True]
+    first = folders(1e-2)
+    assert [one == two for one, two in zip(first, folders(1e-3), strict=True)] == [False, True, True]
+    assert folders(1e-2, wider=4.0) == folders(1e-2, asked=4.0) and folders(1e-2, asked=4.0)[0] != first[0]
 
 
 def table_of(folder: Path, results: FewShotResults, head: str) -> str:
@@ -247,6 +251,7 @@ def table_of(folder: Path, results: FewShotResults, head: str) -> str:
         ({"learners": {"one": {"method": "lora", "rank": 1, "modules": ["speaker.mean"]}}}, "LoRA adapts linear"),
         ({"sentences": [30]}, "32 are needed"),
         ({"learners": {"none": {"modules": ["nothing"]}}}, "no module matches 'nothing'"),
+        ({"learners": {"wide": {"temperature": 2.0}}}, "a temperature is of the base's learned prior"),
     ],
 )
 def test_cells_that_cannot_be_are_refused(

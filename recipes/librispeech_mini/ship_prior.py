@@ -1,6 +1,6 @@
 """Put a meta-trained prior beside the base it was learned for: `python -m recipes.librispeech_mini.ship_prior RUN`.
 
-The temperature was chosen on the three speakers held back from meta-training (`recipes/few_shot/tune.sh`).
+The temperature was chosen on the three speakers held back from meta-training (`recipes/few_shot/tune.yaml`).
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ TEMPERATURE = 2.0
 """σ² is taken so many times as wide as it was learned: the least that is near everything set free in similarity."""
 
 
-def ship(run: Path, base_folder: Path, temperature: float = TEMPERATURE) -> Path:
+def ship(run: Path, base_folder: Path) -> Path:
     """Write the prior of a run's base into the folder of the same base. Raises TtsMetaError where it is another."""
     learned, base = load_base(run / "base"), load_base(base_folder)
     if learned.prior is None or learned.hash != base.hash:
         raise TtsMetaError(f"{run} holds no prior of the base in {base_folder}; meta-train with outer_rate 0")
     path = base_folder / FILE
-    replace(learned.prior, base_hash=base.hash, temperature=temperature).save(path)
+    replace(learned.prior, base_hash=base.hash, temperature=TEMPERATURE).save(path)
     return path
 
 
@@ -31,9 +31,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("run", type=Path, help="folder of a run of meta-train")
     parser.add_argument("--base", type=Path, default=Path("checkpoints/base"))
-    parser.add_argument("--temperature", type=float, default=TEMPERATURE)
     arguments = parser.parse_args()
-    print(ship(arguments.run, arguments.base, arguments.temperature))
+    print(ship(arguments.run, arguments.base))
 
 
 if __name__ == "__main__":

@@ -62,6 +62,8 @@ class CloneSettings:
     """Step size of Adam in the first of these, falling to zero: crops and noise say more than the speaker does."""
     variance: float | None = None
     """Prior variance σ² of every adapted module; None: what the base's prior says, or 1."""
+    temperature: float | None = None
+    """So many times σ² as learned is the prior variance, of every module; None: what the base's prior says."""
     rank: int | None = None
     """Matrices move in so low a rank (`models/low_rank.py`), 0: whole; None: what the base's prior says, or whole."""
     frames_per_step: int = 1600
@@ -74,6 +76,16 @@ class CloneSettings:
     def follows(self, base: Base) -> bool:
         """Whether cloning with these settings follows the base's learned prior."""
         return base.prior is not None and self.variance is None
+
+    def temperature_for(self, base: Base) -> float:
+        """How many times as wide as learned the prior is. Raises UsageError for one that is wrong or not followed."""
+        if self.temperature is None:
+            return 1.0 if base.prior is None else base.prior.temperature
+        if not self.temperature > 0:
+            raise UsageError(f"the temperature must be above 0, not {self.temperature}")
+        if not self.follows(base):
+            raise UsageError("a temperature is of the base's learned prior, and that is not followed; leave it out")
+        return self.temperature
 
     def rank_for(self, base: Base) -> int:
         """The rank that matrices of the base's acoustic model move in; 0: whole."""
@@ -125,6 +137,7 @@ def _free(layout: Layout, settings: CloneSettings) -> ShrinkagePrior:
 
 
 def _prior(base: Base, layout: Layout, settings: CloneSettings) -> ShrinkagePrior:
+    temperature = settings.temperature_for(base)
     if base.prior is None or not settings.follows(base):
         return _free(layout, settings)
     if bool(base.prior.rank) != bool(settings.rank_for(base)):
@@ -133,7 +146,7 @@ def _prior(base: Base, layout: Layout, settings: CloneSettings) -> ShrinkagePrio
     missing = [name for name in layout.modules if name not in base.prior.variances]
     if missing:
         raise UsageError(f"the base's prior says nothing of '{missing[0]}'; give a variance")
-    values = [base.prior.variances[name] * base.prior.temperature for name in layout.modules]
+    values = [base.prior.variances[name] * temperature for name in layout.modules]
     return ShrinkagePrior(layout, torch.tensor(values).log())
 
 
@@ -223,17 +236,16 @@ def _speech(
     if rate is not None or not settings.follows(base):
         steps, rates = FREE_STEPS if settings.steps is None else settings.steps, _held(rate or FREE_RATE)
     elif settings.steps is not None:
-        steps, rates = settings.steps, _falling(_in_sigmas(base, prior), settings.steps)
+        steps, rates = settings.steps, _falling(_in_sigmas(base, prior, settings), settings.steps)
     else:
-        settling = Settling(_in_sigmas(base, prior))
+        settling = Settling(_in_sigmas(base, prior, settings))
         steps, rates = settling.most, settling.rate
     return _Part(name, problem, own, held_out, steps, prior, rates, settling)
 
 
-def _in_sigmas(base: Base, prior: ShrinkagePrior) -> Tensor:
+def _in_sigmas(base: Base, prior: ShrinkagePrior, settings: CloneSettings) -> Tensor:
     """The first step size `(P,)` under a learned prior: in each module's σ as it was learned."""
-    assert base.prior is not None
-    return SIGMA_RATE * prior.deviation() / base.prior.temperature**0.5
+    return SIGMA_RATE * prior.deviation() / settings.temperature_for(base) ** 0.5
 
 
 def _held(rate: StepSize) -> Callable[[int], StepSize]:

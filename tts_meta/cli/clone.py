@@ -50,6 +50,12 @@ def clone(
     variance: Annotated[
         float | None, typer.Option(help=f"Prior variance of every adapted module. Default: {DEFAULT}.")
     ] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(
+            help="So many times as wide as learned is the prior: less keeps words surer. Default: the base's."
+        ),
+    ] = None,
     rank: Annotated[
         int | None, typer.Option(min=0, help=f"Matrices move in so low a rank, 0: whole. Default: {DEFAULT}.")
     ] = None,
@@ -88,6 +94,7 @@ def clone(
 
         given = {"steps": steps, "learning_rate": learning_rate, "variance": variance, "rank": rank, "seed": seed}
         given |= {"modules": tuple(modules) if modules else None, "vocoder_steps": vocoder_steps}
+        given |= {"temperature": temperature}
         settings = _settings(given)
         loaded = load_base(base)
         sounds = load_vocoder(vocoder) if settings.adapts_vocoder or log is not None else None
@@ -122,7 +129,7 @@ def clone(
 def _settings(given: dict[str, Any]) -> CloneSettings:
     from tts_meta.adapt import CloneSettings
 
-    for name in ("learning_rate", "variance"):
+    for name in ("learning_rate", "variance", "temperature"):
         if given[name] is not None and not given[name] > 0:
             raise UsageError(f"--{name.replace('_', '-')} must be above 0, not {given[name]}")
     known = {field.name for field in fields(CloneSettings)}

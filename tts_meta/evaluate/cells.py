@@ -61,6 +61,8 @@ class Learner(Section):
     """Step size of Adam."""
     variance: float | None = None
     """Prior variance of every module."""
+    temperature: float | None = Field(default=None, gt=0)
+    """How many times as wide as learned the prior is."""
     rank: int | None = Field(default=None, ge=0)
     """That matrices move in; of LoRA 8 where not given."""
     sentences: tuple[int, ...] = ()
@@ -201,6 +203,7 @@ def _make(learner: Learner, base: Base, material: Material, sentences: int, step
         steps,
         learner.learning_rate,
         variance=learner.variance,
+        temperature=learner.temperature,
         rank=learner.rank,
         frames_per_step=material.frames_per_step,
         seed=material.seed,
@@ -242,14 +245,15 @@ def _make(learner: Learner, base: Base, material: Material, sentences: int, step
 
 def _key(learner: Learner, base: Base, material: Material, sentences: int, steps: int | None) -> str:
     """What a cell is made of: base and prior, recordings and texts, settings, judges."""
-    settings = learner.model_dump(mode="json", exclude={"base", "sentences", "steps", "settled"})
+    settings = learner.model_dump(mode="json", exclude={"base", "sentences", "steps", "settled", "temperature"})
     chosen = [(sha256_file(u.audio), u.text) for u in material.adapt_on[:sentences]]
     if learner.method == "clone" and steps == 0:  # the base's mean voice, whatever would have adapted, and to what
         settings = {"modules": settings["modules"]}
     prior = base.prior if learner.asks_prior else None
+    temperature = learner.temperature or (prior.temperature if prior is not None else None)
     what = [
         base.hash,
-        {} if prior is None else [prior.variances, prior.kept, prior.temperature, prior.rank],
+        {} if prior is None else [prior.variances, prior.kept, temperature, prior.rank],
         material.vocoder.name,
         settings,
         steps,
