@@ -16,7 +16,7 @@ from tts_meta.cli.faults import Stopped
 from tts_meta.errors import UsageError
 
 if TYPE_CHECKING:
-    from tts_meta.adapt import CloneSettings, Progress, Recording, Voice
+    from tts_meta.adapt import CloneSettings, Expected, Progress, Recording, Voice
     from tts_meta.models.base import Base
     from tts_meta.models.vocoder import Vocoder
     from tts_meta.report.tensorboard import Log
@@ -88,7 +88,7 @@ def clone(
         warn(line)
 
     try:
-        from tts_meta.adapt import align_recordings, clone_examples, find_transcripts
+        from tts_meta.adapt import Expected, align_recordings, clone_examples, find_transcripts
         from tts_meta.models.base import load_base
         from tts_meta.models.vocoder import load_vocoder
 
@@ -98,6 +98,7 @@ def clone(
         settings = _settings(given)
         loaded = load_base(base)
         sounds = load_vocoder(vocoder) if settings.adapts_vocoder or log is not None else None
+        expected = Expected.beside(loaded, settings)
         listener = _listener(whisper, loaded) if asr or whisper else None
         recordings = find_transcripts(audio, transcripts, listener)
         examples = align_recordings(recordings, loaded, "new speaker", warned)
@@ -123,7 +124,7 @@ def clone(
                 _log_samples(run_log, loaded, voice, recordings, sounds)
     except KeyboardInterrupt as error:
         raise Stopped(f"stopped; {left}") from error
-    _tell_result(output, voice, warnings, watch.total, as_json)
+    _tell_result(output, voice, expected, warnings, watch.total, as_json)
 
 
 def _settings(given: dict[str, Any]) -> CloneSettings:
@@ -192,12 +193,15 @@ def _log_samples(log: Log, base: Base, voice: Voice, recordings: Sequence[Record
         log.mel(f"sample/{name}", torch.cat(speech.mels), 0)
 
 
-def _tell_result(output: Path, voice: Voice, warnings: list[str], seconds: float, as_json: bool) -> None:
-    size = output.stat().st_size
+def _tell_result(
+    output: Path, voice: Voice, expected: Expected | None, warnings: list[str], seconds: float, as_json: bool
+) -> None:
+    size, length = output.stat().st_size, voice.scores["seconds"]
     if as_json:
         data: dict[str, Any] = {"voice": str(output), "bytes": size, "base": voice.base_hash}
         data |= {"modules": list(voice.modules), "steps": voice.steps, "consent": voice.consent}
-        show(data | voice.scores | {"warnings": warnings, "took_seconds": round(seconds, 2)})
+        data |= voice.scores | (expected.figures(length) if expected is not None else {})
+        show(data | {"warnings": warnings, "took_seconds": round(seconds, 2)})
         return
     scores = voice.scores
     print(
@@ -212,4 +216,6 @@ def _tell_result(output: Path, voice: Voice, warnings: list[str], seconds: float
         print(f"the vocoder adapted in {scores['vocoder_steps']} steps; its distance to the one held out {moved}")
     if "stopped" in scores:
         print(f"stopped by itself: {scores['stopped']}")
+    if expected is not None:
+        print(expected.told(length))
     print(f'speak in it: tts-meta speak {output} "Text." -o out.wav')

@@ -36,8 +36,8 @@ class ClonedSpeakers(Section):
 
     manifest: Path
     """Manifest of the corpus (JSONL)."""
-    split: str = "eval"
-    """Split whose speakers are cloned; none of them may have been trained on."""
+    split: str | tuple[str, ...] = "eval"
+    """Split, or splits, whose speakers are cloned; none of them may have been trained on."""
     speakers: tuple[str, ...] = ()
     """Only these speakers; all of the split where empty."""
     output: Path
@@ -123,7 +123,7 @@ class CloningBenchmark(ClonedSpeakers):
 
 def _of_speakers(manifest: Manifest, config: ClonedSpeakers) -> Manifest:
     """The part of the manifest that the recipe names."""
-    chosen = manifest.of_split(config.split)
+    chosen = manifest.of_split(*([config.split] if isinstance(config.split, str) else config.split))
     return chosen.of_speakers(config.speakers) if config.speakers else chosen
 
 

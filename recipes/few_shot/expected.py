@@ -1,0 +1,142 @@
+"""What `clone` may say of a voice beforehand, and whether it may be believed.
+
+python -m recipes.few_shot.expected recipes/few_shot/expected.yaml [--check recipes/few_shot/benchmark.yaml]
+
+Runs the recipe, one of the few-shot benchmark with one learner, fits a line to each score, writes `expected.json`
+beside the base and prints what it says. Reliability: how many voices lie in the range told at each level, of each
+speaker by the line of the others; with `--check` also voices of that recipe's speakers, by the same learner and by the
+line of all. Tables on standard output, and `reliability.png` in the recipe's output folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from recipes.bench import markdown
+from tts_meta.adapt import Expected, Voice
+from tts_meta.adapt.expected import FILE, Line, coverage, covered
+from tts_meta.cli.console import tell
+from tts_meta.config import load_config
+from tts_meta.errors import TtsMetaError
+from tts_meta.evaluate.cells import Cell
+from tts_meta.evaluate.few_shot import FewShotBenchmark, FewShotResults, run_few_shot
+from tts_meta.evaluate.intervals import Interval
+from tts_meta.evaluate.scores import columns
+from tts_meta.evaluate.voice import REAL
+from tts_meta.files import sha256_file
+from tts_meta.models.base import Base, load_base
+from tts_meta.models.module_prior import FILE as PRIOR_FILE
+from tts_meta.models.vocoder import Vocoder, load_vocoder
+from tts_meta.report.curves import Panel, curves_picture
+from tts_meta.report.pictures import write_png
+
+SCORES = ("similarity", "distillmos")
+"""What is told; of words one mistake more or less is most of what five sentences show."""
+LEVELS = (0.2, 0.4, 0.6, 0.8, 0.9)
+
+
+@dataclass(frozen=True)
+class Voices:
+    """Seconds that each of N voices was adapted on, whose voice it is, and its scores by name."""
+
+    seconds: list[float]
+    speakers: list[str]
+    scores: dict[str, list[float]]
+
+    @classmethod
+    def of(cls, cells: Sequence[Cell]) -> Voices:
+        """Means over the unseen sentences."""
+        seconds = [float(Voice.load(cell.voice).scores["seconds"]) for cell in cells]
+        means = {name: [float(np.mean([row[name] for row in cell.scores])) for cell in cells] for name in SCORES}
+        return cls(seconds, [cell.speaker for cell in cells], means)
+
+
+def fit(voices: Voices, results: FewShotResults, base: Base) -> Expected:
+    """What is expected of the base's voices. Raises TtsMetaError where it is not a folder with a prior."""
+    if base.folder is None or base.prior is None:
+        raise TtsMetaError("give a base with a prior: without one `clone` is another learner")
+    real = [one.scores for one in results.spoken if one.system == REAL]
+    lines = {
+        name: Line.fit(voices.seconds, scores, voices.speakers, float(np.mean([row[name] for row in real])))
+        for name, scores in voices.scores.items()
+    }
+    prior = sha256_file(base.folder / PRIOR_FILE)
+    return Expected(base.hash, prior, min(voices.seconds), max(voices.seconds), lines)
+
+
+def reliability(voices: Voices, expected: Expected, others: Voices | None) -> dict[str, dict[str, list[float]]]:
+    """By score and by whose voices, which part of them lies in the range told at each of `LEVELS`."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for name, line in expected.lines.items():
+        found[name] = {"speakers left out": coverage(voices.seconds, voices.scores[name], voices.speakers, LEVELS)}
+        if others is not None:
+            found[name]["speakers of the check"] = covered(line, others.seconds, others.scores[name], LEVELS)
+    return found
+
+
+def run(recipe: FewShotBenchmark, base: Base, vocoder: Vocoder) -> tuple[Voices, FewShotResults]:
+    """The voices of the recipe's first learner."""
+    results = run_few_shot(recipe, base, vocoder, tell)
+    return Voices.of(results.cells), results
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("recipe", type=Path, help="of the few-shot benchmark, with one learner")
+    parser.add_argument("--check", type=Path, help="a recipe of other speakers with a learner of the same name")
+    parser.add_argument("--set", dest="changes", action="append", default=[], help="KEY=VALUE of both recipes")
+    arguments = parser.parse_args()
+    recipe = load_config(arguments.recipe, FewShotBenchmark, arguments.changes)
+    base, vocoder = load_base(recipe.base), load_vocoder(recipe.vocoder)
+    voices, results = run(recipe, base, vocoder)
+    others = None
+    if arguments.check is not None:
+        its = load_config(arguments.check, FewShotBenchmark, arguments.changes)
+        name = next(iter(recipe.learners))
+        others, _ = run(its.model_copy(update={"learners": {name: recipe.learners[name]}}), base, vocoder)
+    expected = fit(voices, results, base)
+    assert base.folder is not None
+    expected.save(base.folder / FILE)
+
+    headings = {name: columns()[name].heading for name in SCORES}
+    rows = [
+        [
+            f"{seconds:.0f}",
+            *(f"{one.mean:.3f} [{one.low:.3f}, {one.high:.3f}]" for one in expected.of(seconds).values()),
+        ]
+        for seconds in (expected.least, *(5.0 * 2**n for n in range(8)), expected.most)
+        if expected.least <= seconds <= expected.most
+    ]
+    print(markdown(["seconds of speech", *headings.values()], rows))
+    found = reliability(voices, expected, others)
+    heads = [f"{headings[name]}, {whose}" for name, its in found.items() for whose in its]
+    shares = [
+        [f"{level:.0%}", *(f"{its[whose][n]:.0%}" for its in found.values() for whose in its)]
+        for n, level in enumerate(LEVELS)
+    ]
+    print(markdown(["in the range told at", *heads], shares))
+    ideal = [(level, Interval(level, level, level, 1)) for level in LEVELS]
+    panels = [
+        Panel(
+            headings[name],
+            "told",
+            "found",
+            {"as told": ideal} | {whose: _points(part) for whose, part in its.items()},
+            {},
+        )
+        for name, its in found.items()
+    ]
+    write_png(recipe.output / "reliability.png", curves_picture(panels, columns=len(panels), logarithmic=False))
+
+
+def _points(shares: Sequence[float]) -> list[tuple[float, Interval]]:
+    return [(level, Interval(share, share, share, 1)) for level, share in zip(LEVELS, shares, strict=True)]
+
+
+if __name__ == "__main__":
+    main()
