@@ -74,6 +74,7 @@ PUBLIC = {
     },
     "tts_meta.adapt": {
         "CloneSettings",
+        "Expected",
         "Progress",
         "Recording",
         "SpeakerSentences",
