@@ -116,10 +116,10 @@ def with_prior(base: Base, **sigmas: float) -> Base:
 
 def test_under_a_learned_prior_a_module_steps_in_its_own_sigmas(base: Base, examples: list[Example]) -> None:
     """Adam's first step is as long as the step size, whatever the gradient: then the prior draws it back a little."""
-    learned = with_prior(base, speaker__mean=1e-2, decoder__output__weight=2e-3, postnet__output__bias=1e-7)
+    learned = with_prior(base, speaker__mean=1e-2, decoder__output__weight=4e-3, postnet__output__bias=1e-7)
     voice = clone_examples(learned, examples, CloneSettings(steps=1))
     assert voice.modules == ("speaker.mean", "decoder.output.weight"), "what hardly strays is left as it is"
-    for name, sigma in (("speaker.mean", 1e-2), ("decoder.output.weight", 2e-3)):
+    for name, sigma in (("speaker.mean", 1e-2), ("decoder.output.weight", 4e-3)):
         assert float(voice.deltas[name].abs().max()) == pytest.approx(SIGMA_RATE * sigma, rel=0.05)
     fixed = clone_examples(learned, examples, CloneSettings(steps=1, learning_rate=1e-4))
     assert float(fixed.deltas["speaker.mean"].abs().max()) == pytest.approx(1e-4, rel=0.05)
@@ -128,7 +128,7 @@ def test_under_a_learned_prior_a_module_steps_in_its_own_sigmas(base: Base, exam
 
 
 def test_a_prior_may_name_what_adapts_and_how_much_wider_than_learned(base: Base, examples: list[Example]) -> None:
-    learned = with_prior(base, speaker__mean=1e-2, postnet__output__bias=2e-3)
+    learned = with_prior(base, speaker__mean=5e-3, postnet__output__bias=2e-3)
     assert learned.prior is not None
     few = replace(learned, prior=replace(learned.prior, kept=("speaker.mean",)))
     assert clone_examples(few, examples, CloneSettings(steps=1)).modules == ("speaker.mean",)

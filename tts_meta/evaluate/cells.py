@@ -30,6 +30,7 @@ from tts_meta.adapt import (
     align_recordings,
     clone_examples,
 )
+from tts_meta.adapt.clone import NEGLIGIBLE
 from tts_meta.adapt.lora import clone_lora
 from tts_meta.config import Section
 from tts_meta.corpus import Example, Utterance
@@ -250,10 +251,11 @@ def _key(learner: Learner, base: Base, material: Material, sentences: int, steps
     if learner.method == "clone" and steps == 0:  # the base's mean voice, whatever would have adapted, and to what
         settings = {"modules": settings["modules"]}
     prior = base.prior if learner.asks_prior else None
+    kept = prior.strongest(NEGLIGIBLE) if prior is not None and not learner.modules else ()
     temperature = learner.temperature or (prior.temperature if prior is not None else None)
     what = [
         base.hash,
-        {} if prior is None else [prior.variances, prior.kept, temperature, prior.rank],
+        {} if prior is None else [prior.variances, kept, temperature, prior.rank],
         material.vocoder.name,
         settings,
         steps,
