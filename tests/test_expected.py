@@ -118,9 +118,7 @@ def test_clone_says_what_to_expect(learned: Base, tmp_path: Path, capsys: pytest
     assert "expected" not in silent
 
 
-def test_the_recipe_writes_what_its_voices_say(
-    learned: Base, long_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_recipe_writes_what_its_voices_say(learned: Base, long_corpus: Path, tmp_path: Path) -> None:
     settings = {
         "manifest": long_corpus / "manifest.jsonl",
         "split": ["train"],
@@ -130,7 +128,6 @@ def test_the_recipe_writes_what_its_voices_say(
         "sentences": [1, 2],
         "learners": {"clone": {"steps": [2]}},
     }
-    monkeypatch.setattr(recipe, "SCORES", ("similarity",))
     config = parse_config(settings, FewShotBenchmark, "test")
     found, results = recipe.run(config, learned, GriffinLim(MelConfig(), iterations=2))
     assert len(found.seconds) == len(results.cells) and min(found.seconds) > 0
