@@ -100,6 +100,9 @@ def test_nothing_is_expected_of_other_settings_another_prior_or_no_file(learned:
     assert all(Expected.beside(learned, changed) is None for changed in settings)
     (folder / PRIOR_FILE).write_bytes((folder / PRIOR_FILE).read_bytes() + b" ")
     assert Expected.beside(learned, CloneSettings()) is None
+    (folder / PRIOR_FILE).unlink()
+    assert Expected.beside(load_base(folder), CloneSettings()) is None
+    (folder / PRIOR_FILE).write_bytes(b"")
     (folder / FILE).write_text('{"base": 1}')
     with pytest.raises(TtsMetaError, match="not what is expected of voices, or damaged"):
         Expected.beside(learned, CloneSettings())

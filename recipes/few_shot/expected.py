@@ -1,6 +1,6 @@
 """What `clone` may say of a voice beforehand, and whether it may be believed.
 
-python -m recipes.few_shot.expected recipes/few_shot/expected.yaml [--check recipes/few_shot/benchmark.yaml]
+python -m recipes.few_shot.expected recipes/few_shot/expected.yaml [--check recipes/few_shot/ten.yaml]
 
 Runs the recipe, one of the few-shot benchmark with one learner, fits a line to each score, writes `expected.json`
 beside the base and prints what it says. Reliability: how many voices lie in the range told at each level, of each
@@ -80,7 +80,7 @@ def reliability(voices: Voices, expected: Expected, others: Voices | None) -> di
 
 
 def run(recipe: FewShotBenchmark, base: Base, vocoder: Vocoder) -> tuple[Voices, FewShotResults]:
-    """The voices of the recipe's first learner."""
+    """The voices of the recipe's learner, and all that was scored."""
     results = run_few_shot(recipe, base, vocoder, tell)
     return Voices.of(results.cells), results
 
@@ -88,7 +88,7 @@ def run(recipe: FewShotBenchmark, base: Base, vocoder: Vocoder) -> tuple[Voices,
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("recipe", type=Path, help="of the few-shot benchmark, with one learner")
-    parser.add_argument("--check", type=Path, help="a recipe of other speakers with a learner of the same name")
+    parser.add_argument("--check", type=Path, help="a recipe of other speakers, whose learners do not matter")
     parser.add_argument("--set", dest="changes", action="append", default=[], help="KEY=VALUE of both recipes")
     arguments = parser.parse_args()
     recipe = load_config(arguments.recipe, FewShotBenchmark, arguments.changes)
@@ -120,13 +120,12 @@ def main() -> None:
         for n, level in enumerate(LEVELS)
     ]
     print(markdown(["in the range told at", *heads], shares))
-    ideal = [(level, Interval(level, level, level, 1)) for level in LEVELS]
     panels = [
         Panel(
             headings[name],
             "told",
             "found",
-            {"as told": ideal} | {whose: _points(part) for whose, part in its.items()},
+            {"as told": _points(LEVELS)} | {whose: _points(part) for whose, part in its.items()},
             {},
         )
         for name, its in found.items()

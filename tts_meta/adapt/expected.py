@@ -10,13 +10,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import stdtrit
 
 from tts_meta.adapt.clone import CloneSettings
 from tts_meta.errors import TtsMetaError, UsageError
@@ -28,6 +27,8 @@ FILE = "expected.json"
 """Beside the base whose voices it tells of."""
 LEVEL = 0.8
 """Of new speakers' voices so many lie in the range that is told."""
+_NO_MATTER = ("vocoder_steps", "vocoder_learning_rate", "seed")
+"""Settings that may be any: the vocoder does not adapt where no module of it is named."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,8 @@ class Line:
 
     def of(self, seconds: float, level: float = LEVEL) -> Range:
         """What a voice of so much speech scores: a t-interval with a degree of freedom for each speaker but one."""
+        from scipy.special import stdtrit  # a quarter of a second, that `speak` need not wait for
+
         mean = self.at_one_second + self.slope * math.log(seconds)
         reach = self.deviation * float(stdtrit(self.speakers - 1, (1 + level) / 2))
         return Range(mean, mean - reach, mean + reach)
@@ -119,12 +122,11 @@ class Expected:
 
         Raises TtsMetaError for a damaged file.
         """
-        asked = [name for name in _HOW if getattr(settings, name) != getattr(CloneSettings(), name)]
-        path = base.folder / FILE if base.folder is not None else None
-        if asked or path is None or not path.is_file():
+        own = replace(CloneSettings(), **{name: getattr(settings, name) for name in _NO_MATTER})
+        if settings != own or base.folder is None or base.prior is None or not (base.folder / FILE).is_file():
             return None
-        found = cls.load(path)
-        return found if (found.base, found.prior) == (base.hash, sha256_file(path.with_name(PRIOR_FILE))) else None
+        found = cls.load(base.folder / FILE)
+        return found if (found.base, found.prior) == (base.hash, sha256_file(base.folder / PRIOR_FILE)) else None
 
     @classmethod
     def load(cls, path: Path) -> Expected:
@@ -153,7 +155,7 @@ class Expected:
         real = ", ".join(f"{line.recordings:.2f}" for line in self.lines.values())
         then = ", ".join(f"{one.mean:.2f}" for one in more.values())
         after = f"of twice as much {then}" if seconds < self.most else "more was not tried"
-        return f"expected of {seconds:.0f} s: {now} (8 of 10 speakers; recordings: {real}); {after}"
+        return f"expected of {seconds:.0f} s: {now} ({10 * LEVEL:.0f} of 10 speakers; recordings: {real}); {after}"
 
     def figures(self, seconds: float) -> dict[str, Any]:
         """The same as data: of so much speech, and of twice as much."""
@@ -161,9 +163,3 @@ class Expected:
             "expected": {name: asdict(one) for name, one in self.of(seconds).items()},
             "expected_of_twice": {name: asdict(one) for name, one in self.of(2 * seconds).items()},
         }
-
-
-_HOW = tuple(
-    field.name for field in fields(CloneSettings) if not field.name.startswith("vocoder") and field.name != "seed"
-)
-"""Settings that say how a voice is made."""

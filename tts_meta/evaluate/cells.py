@@ -28,9 +28,9 @@ from tts_meta.adapt import (
     acoustic_nll,
     adaptable,
     align_recordings,
+    chosen_modules,
     clone_examples,
 )
-from tts_meta.adapt.clone import NEGLIGIBLE
 from tts_meta.adapt.lora import clone_lora
 from tts_meta.config import Section
 from tts_meta.corpus import Example, Utterance
@@ -199,16 +199,7 @@ def cell(name: str, learner: Learner, base: Base, material: Material, sentences:
 def _make(learner: Learner, base: Base, material: Material, sentences: int, steps: int | None, folder: Path) -> None:
     path, chosen = folder / "voice.safetensors", material.adapt_on[:sentences]
     own = material.aligned(base, chosen) if learner.steps_matter else []
-    settings = CloneSettings(
-        learner.modules,
-        steps,
-        learner.learning_rate,
-        variance=learner.variance,
-        temperature=learner.temperature,
-        rank=learner.rank,
-        frames_per_step=material.frames_per_step,
-        seed=material.seed,
-    )
+    settings = _settings(learner, material, steps)
     adapters, began = None, time.perf_counter()
     if learner.method == "lora":
         adapters = clone_lora(base, own, learner.rank or LORA_RANK, settings)
@@ -244,18 +235,33 @@ def _make(learner: Learner, base: Base, material: Material, sentences: int, step
         temporary.write_text(json.dumps(what | {"embeddings": embeddings}), encoding="utf-8")
 
 
+def _settings(learner: Learner, material: Material, steps: int | None) -> CloneSettings:
+    return CloneSettings(
+        learner.modules,
+        steps,
+        learner.learning_rate,
+        variance=learner.variance,
+        temperature=learner.temperature,
+        rank=learner.rank,
+        frames_per_step=material.frames_per_step,
+        seed=material.seed,
+    )
+
+
 def _key(learner: Learner, base: Base, material: Material, sentences: int, steps: int | None) -> str:
     """What a cell is made of: base and prior, recordings and texts, settings, judges."""
     settings = learner.model_dump(mode="json", exclude={"base", "sentences", "steps", "settled", "temperature"})
     chosen = [(sha256_file(u.audio), u.text) for u in material.adapt_on[:sentences]]
     if learner.method == "clone" and steps == 0:  # the base's mean voice, whatever would have adapted, and to what
         settings = {"modules": settings["modules"]}
-    prior = base.prior if learner.asks_prior else None
-    kept = prior.strongest(NEGLIGIBLE) if prior is not None and not learner.modules else ()
-    temperature = learner.temperature or (prior.temperature if prior is not None else None)
+    prior, asked = {}, base.prior if learner.asks_prior else None
+    if asked is not None:
+        kept = () if learner.modules else chosen_modules(base, CloneSettings()).names
+        temperature = _settings(learner, material, steps).temperature_for(base)
+        prior = [asked.variances, kept, temperature, asked.rank]
     what = [
         base.hash,
-        {} if prior is None else [prior.variances, kept, temperature, prior.rank],
+        prior,
         material.vocoder.name,
         settings,
         steps,
