@@ -18,8 +18,10 @@ from tts_meta.adapt.lora import clone_lora
 from tts_meta.config import MelConfig, parse_config
 from tts_meta.corpus import Example, Manifest, collate
 from tts_meta.errors import TtsMetaError, UsageError
+from tts_meta.evaluate.cells import Cell
 from tts_meta.evaluate.cloning import choose_sentences
 from tts_meta.evaluate.few_shot import FewShotBenchmark, FewShotResults, run_few_shot
+from tts_meta.evaluate.measured import read_cells, write_cells
 from tts_meta.evaluate.voice import COPY, REAL
 from tts_meta.models.base import Base, save_base
 from tts_meta.models.griffin_lim import GriffinLim
@@ -100,6 +102,53 @@ def test_every_learner_speaks_from_every_count_after_every_number_of_steps(
     assert again.scores() == results.scores()
     with pytest.raises(AssertionError, match="made already"):
         run_few_shot(config(long_corpus, tmp_path, seed=1), base, vocoder(), lambda line: None)
+
+
+def test_what_another_machine_measured_is_not_made_anew(
+    base: Base, long_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    its = {"speakers": ["ann", "ben"], "sentences": [2]}
+    first = run_few_shot(config(long_corpus, tmp_path / "there", **its), base, vocoder(), lambda line: None)
+    write_few_shot_report(tmp_path / "there", first, base.config.audio.mel)
+
+    def no_more(*given: object, **named: object) -> None:
+        raise AssertionError("made anew")
+
+    monkeypatch.setattr(CELLS, "clone_examples", no_more)
+    recipe = config(long_corpus, tmp_path / "here", measured=tmp_path / "there" / "cells.jsonl", **its)
+    renamed = recipe.learners | {"everything": recipe.learners["all"]}
+    recipe = recipe.model_copy(update={"learners": renamed})
+    again = run_few_shot(recipe, base, vocoder(), lambda line: None)
+    assert [row for row in again.scores() if "everything" not in row.system] == first.scores()
+    rates = first.error_rates()
+    assert {name: rate for name, rate in again.error_rates().items() if name in rates} == rates
+    assert {row["nats"] for row in again.scores() if "everything, 2 sentences, 2" in row.system} == {
+        row["nats"] for row in again.scores() if "all, 2 sentences, 2" in row.system
+    }
+    assert not any(cell.here for cell in again.cells) and [cell.seconds for cell in again.cells if cell.seconds]
+    table = write_few_shot_report(tmp_path / "here", again, base.config.audio.mel)
+    assert "| everything, 2 sentences, 2 steps | 2 | 4 |" in table
+    page = (tmp_path / "here" / "index.html").read_text()
+    assert page.count("<audio") == 2 * 2  # of each speaker two recordings, and no voice
+    with pytest.raises(AssertionError, match="made anew"):
+        run_few_shot(recipe.model_copy(update={"seed": 1}), base, vocoder(), lambda line: None)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"), [("", "cannot read the cells"), ("{", "line 2 is no cell"), ('{"key": 1}', "line 2 is no cell")]
+)
+def test_a_file_that_holds_no_cells_is_named(tmp_path: Path, line: str, said: str) -> None:
+    path = tmp_path / "cells.jsonl"
+    write_cells(path, [])
+    assert read_cells(path) == {}
+    if line:
+        cell = Cell("all", "ben", 1, None, 3, tmp_path / "key", 4, 5, 0.5, (), np.ones((1, 256), np.float32))
+        write_cells(path, [cell])
+        path.write_text(path.read_text() + line + "\n")
+    else:
+        path.unlink()
+    with pytest.raises(TtsMetaError, match=f"cells.jsonl.*{said}|{said}.*cells.jsonl"):
+        read_cells(path)
 
 
 def _adapt_on(recipe: FewShotBenchmark, base: Base, count: int) -> list[Example]:

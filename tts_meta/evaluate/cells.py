@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -45,6 +45,8 @@ from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.base import Base
 from tts_meta.models.vocoder import Vocoder
 
+_FACTS = "cell.json"
+"""Of a cell's folder, written last."""
 LORA_RANK = 8
 """Of LoRA's adapters, where a learner gives none."""
 
@@ -86,7 +88,7 @@ class Learner(Section):
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """One voice of the benchmark, in `folder`.
+    """One voice of the benchmark, in `folder`, which is there where the cell was made or kept on this machine.
 
     steps: those asked for, None where the loop ended by itself. done: the steps done. parameters, bytes: how many it
     changes, and what they take on disk. seconds: what adapting took when it was made. scores: of each unseen sentence,
@@ -117,6 +119,16 @@ class Cell:
         return self.steps is None, self.steps or 0
 
     @property
+    def key(self) -> str:
+        """What it is made of, hashed."""
+        return self.folder.name
+
+    @property
+    def here(self) -> bool:
+        """Whether voice and sound are in the folder; a cell measured elsewhere is scores alone."""
+        return (self.folder / _FACTS).exists()
+
+    @property
     def voice(self) -> Path:
         """The voice file."""
         return self.folder / "voice.safetensors"
@@ -130,7 +142,7 @@ class Cell:
 class Material:
     """What all cells of one speaker share: recordings to adapt on, others to score, and what they are scored with.
 
-    known: the base's own voices, where a learner asks for them.
+    known: the base's own voices, where a learner asks for them. measured: cells by their keys that need not be made.
     """
 
     speaker: str
@@ -142,7 +154,8 @@ class Material:
     seed: int
     frames_per_step: int
     folder: Path
-    known: KnownVoices | None = None
+    known: Callable[[], KnownVoices] | None = None
+    measured: Mapping[str, Cell] = field(default_factory=dict)
     report: Callable[[str], None] = lambda line: None
 
     def references(self) -> Sequence[Utterance]:
@@ -173,12 +186,13 @@ class Material:
 
 
 def cell(name: str, learner: Learner, base: Base, material: Material, sentences: int, steps: int | None) -> Cell:
-    """The cell, read where it is there and made where it is not. Raises TtsMetaError as cloning does."""
+    """The cell, read where it is there or measured already, or else made. Raises TtsMetaError as cloning does."""
     folder = material.folder / "voices" / _key(learner, base, material, sentences, steps)
-    facts = folder / "cell.json"
-    if not facts.exists():
+    if not (folder / _FACTS).exists():
+        if folder.name in material.measured:
+            return _named(replace(material.measured[folder.name], folder=folder), name, sentences, steps)
         _make(learner, base, material, sentences, steps, folder)
-    told = json.loads(facts.read_text(encoding="utf-8"))
+    told = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
     made = Cell(
         name,
         material.speaker,
@@ -189,11 +203,16 @@ def cell(name: str, learner: Learner, base: Base, material: Material, sentences:
         told["parameters"],
         told["bytes"],
         told["seconds"],
-        (),
+        tuple(read_scores(folder / "scores.jsonl")),
         np.array(told["embeddings"], np.float32),
     )
-    scores = tuple(replace(row, system=made.system) for row in read_scores(folder / "scores.jsonl"))
-    return replace(made, scores=scores)
+    return _named(made, name, sentences, steps)
+
+
+def _named(made: Cell, name: str, sentences: int, steps: int | None) -> Cell:
+    """The same as another learner calls it, or another recipe."""
+    one = replace(made, learner=name, sentences=sentences, steps=steps)
+    return replace(one, scores=tuple(replace(row, system=one.system) for row in one.scores))
 
 
 def _make(learner: Learner, base: Base, material: Material, sentences: int, steps: int | None, folder: Path) -> None:
@@ -208,7 +227,8 @@ def _make(learner: Learner, base: Base, material: Material, sentences: int, step
         voice = clone_examples(base, own, settings, vocoder=material.vocoder)
     else:
         assert material.known is not None
-        voice = material.known.nearest(chosen) if learner.method == "nearest" else material.known.zero_shot(chosen)
+        known = material.known()
+        voice = known.nearest(chosen) if learner.method == "nearest" else known.zero_shot(chosen)
     seconds = time.perf_counter() - began
     voice.save(path)
     parameters, stored = sum(delta.numel() for delta in voice.deltas.values()), path
@@ -231,7 +251,7 @@ def _make(learner: Learner, base: Base, material: Material, sentences: int, step
             soundfile.write(temporary, one.samples, one.rate, format="FLAC")
     what = {"done": voice.steps, "parameters": parameters, "bytes": stored.stat().st_size, "seconds": seconds}
     embeddings = [np.round(embedding, 5).tolist() for embedding in material.embed(said)]
-    with atomic_file(folder / "cell.json") as temporary:
+    with atomic_file(folder / _FACTS) as temporary:
         temporary.write_text(json.dumps(what | {"embeddings": embeddings}), encoding="utf-8")
 
 

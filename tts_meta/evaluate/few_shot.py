@@ -7,7 +7,9 @@ sentences (`cells.py`).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from pathlib import Path
 
 from pydantic import Field
 
@@ -18,6 +20,7 @@ from tts_meta.evaluate.cells import Cell, Learner, Material, cell
 from tts_meta.evaluate.cloning import ClonedSpeakers, choose_sentences
 from tts_meta.evaluate.intervals import Interval
 from tts_meta.evaluate.known_voices import KnownVoices
+from tts_meta.evaluate.measured import read_cells
 from tts_meta.evaluate.scores import Scores
 from tts_meta.evaluate.similarity import error_rate_interval, voice_embedding
 from tts_meta.evaluate.speaker_encoder import Embedding, SpeakerEncoder
@@ -37,6 +40,8 @@ class FewShotBenchmark(ClonedSpeakers):
     """Inner steps, each in a loop of its own."""
     frames_per_step: int = Field(default=1600, gt=0)
     """Frames that each of them sees, at least a sentence."""
+    measured: Path | None = None
+    """`cells.jsonl` of another run, maybe on another machine: what is in it is not made anew."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,17 +79,18 @@ def run_few_shot(
 ) -> FewShotResults:
     """Make what cells are missing, and read all.
 
-    Raises UsageError for a count of sentences or steps that makes no cell, TtsMetaError as cloning does.
+    Raises UsageError for a count of sentences or steps that makes no cell, TtsMetaError as cloning and `read_cells` do.
     """
     counts = [config.sentences, *(one.sentences for one in config.learners.values() if one.sentences)]
     steps_of = {name: _steps(one, config) for name, one in config.learners.items()}
     if min(map(min, counts)) < 1 or any(steps is not None and steps < 0 for own in steps_of.values() for steps in own):
         raise UsageError("sentences must be 1 or more, steps 0 or more")
     most = max(map(max, counts))
+    measured = read_cells(config.measured) if config.measured else {}
     scorer, encoder = config.scorer(), SpeakerEncoder.load()
     manifest = Manifest.load(config.manifest)
     bases = {path: load_base(path) for path in {one.base for one in config.learners.values()} if path}
-    known: dict[str, KnownVoices] = {}
+    known: dict[str, Callable[[], KnownVoices]] = {}
     results = FewShotResults([], [], {}, [])
     for speaker, (adapt_on, score_on) in choose_sentences(manifest, config, most).items():
         material = Material(
@@ -97,6 +103,7 @@ def run_few_shot(
             config.seed,
             config.frames_per_step,
             config.cache_folder,
+            measured=measured,
             report=report,
         )
         said = material.spoken(base, {})
@@ -107,9 +114,8 @@ def run_few_shot(
         results.voices[speaker] = voice_embedding(encoder, own)
         for name, learner in config.learners.items():
             its = bases[learner.base] if learner.base else base
-            if not learner.steps_matter and its.hash not in known:
-                known[its.hash] = KnownVoices.of(its, manifest)
-            its_material = Material(**{**vars(material), "known": known.get(its.hash)})
+            its_known = known.setdefault(its.hash, cache(partial(KnownVoices.of, its, manifest)))
+            its_material = replace(material, known=its_known)
             for count in learner.sentences or config.sentences:
                 for steps in steps_of[name]:
                     results.cells.append(cell(name, learner, its, its_material, count, steps))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.evaluate.intervals import Interval, mean_interval, paired_difference
@@ -98,11 +98,22 @@ def write_scores(path: str | Path, scores: Iterable[Scores]) -> None:
     """Write one JSON line an utterance: id, speaker, system, scores, weights other than 1, notes."""
     with atomic_file(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         for row in scores:
-            record: dict[str, object] = {"id": row.id, "speaker": row.speaker, "system": row.system}
-            record["scores"] = {name: measure.value for name, measure in row.measures.items()}
-            weights = {name: measure.weight for name, measure in row.measures.items() if measure.weight != 1}
-            record |= {key: value for key, value in (("weights", weights), ("notes", dict(row.notes))) if value}
-            file.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+            file.write(json.dumps(scores_record(row), ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def scores_record(row: Scores) -> dict[str, Any]:
+    """The utterance as an object of JSON."""
+    record: dict[str, Any] = {"id": row.id, "speaker": row.speaker, "system": row.system}
+    record["scores"] = {name: measure.value for name, measure in row.measures.items()}
+    weights = {name: measure.weight for name, measure in row.measures.items() if measure.weight != 1}
+    return record | {key: value for key, value in (("weights", weights), ("notes", dict(row.notes))) if value}
+
+
+def scores_of(record: Mapping[str, Any]) -> Scores:
+    """The utterance that `scores_record` put so. Raises KeyError, TypeError or AttributeError for anything else."""
+    weights = record.get("weights", {})
+    measures = {name: Measure(value, weights.get(name, 1.0)) for name, value in record["scores"].items()}
+    return Scores(record["id"], record["speaker"], record["system"], measures, record.get("notes", {}))
 
 
 def read_scores(path: str | Path) -> list[Scores]:
@@ -114,10 +125,7 @@ def read_scores(path: str | Path) -> list[Scores]:
         raise TtsMetaError(f"cannot read the scores in {path}: {getattr(error, 'strerror', None) or error}") from error
     for number, line in enumerate(lines, 1):
         try:
-            record = json.loads(line)
-            weights = record.get("weights", {})
-            measures = {name: Measure(value, weights.get(name, 1.0)) for name, value in record["scores"].items()}
-            rows.append(Scores(record["id"], record["speaker"], record["system"], measures, record.get("notes", {})))
+            rows.append(scores_of(json.loads(line)))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise TtsMetaError(f"{path}, line {number} is no line of scores; write them with write_scores") from error
     return rows

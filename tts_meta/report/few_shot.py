@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from tts_meta.config import MelConfig
 from tts_meta.evaluate.cells import Cell
 from tts_meta.evaluate.few_shot import FewShotResults
 from tts_meta.evaluate.intervals import Interval
+from tts_meta.evaluate.measured import write_cells
 from tts_meta.evaluate.metric import Column
 from tts_meta.evaluate.scores import Scores, columns
 from tts_meta.evaluate.table import compare, markdown_table, summarise, write_scores
@@ -38,10 +38,7 @@ def write_few_shot_report(folder: Path, results: FewShotResults, config: MelConf
     """
     rows, cells, rates = results.scores(), results.cells, results.error_rates()
     write_scores(folder / "scores.jsonl", rows)
-    facts = ("learner", "speaker", "sentences", "steps", "done", "parameters", "bytes", "seconds")
-    with atomic_file(folder / "cells.jsonl") as temporary:
-        lines = [json.dumps({name: getattr(cell, name) for name in facts}) + "\n" for cell in cells]
-        temporary.write_text("".join(lines), encoding="utf-8")
+    write_cells(folder / "cells.jsonl", cells)
     compared = _Compared(cells, rows)
     tables = [markdown_table(summarise(rows)), _costs(cells, rates), compared.steps_table(), compared.learners_table()]
     text = "\n".join(table for table in tables if table)
@@ -202,8 +199,8 @@ def _clips(results: FewShotResults, speaker: str, shown: Sequence[Column]) -> li
 
 
 def _last(cells: Sequence[Cell], speaker: str) -> list[Cell]:
-    """Of one speaker, ordered so that those from the most sentences after the most steps come last."""
-    return sorted((c for c in cells if c.speaker == speaker), key=lambda cell: (cell.sentences, cell.place))
+    """Of one speaker and to be heard, ordered so that those from the most sentences after the most steps come last."""
+    return sorted((c for c in cells if c.speaker == speaker and c.here), key=lambda cell: (cell.sentences, cell.place))
 
 
 def _figures(scores: Scores, shown: Sequence[Column]) -> dict[str, float]:
