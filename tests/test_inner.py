@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Callable
 from typing import Literal
@@ -16,6 +17,7 @@ from torch import Tensor
 from tts_meta.meta import Adam, Diverged, GradientDescent, Layout, ShrinkagePrior, Trace, solve
 from tts_meta.meta.inner import InnerSolver
 
+INNER = importlib.import_module("tts_meta.meta.inner")
 LAYOUT = Layout.of(Blocks(), modules_of(Blocks()))
 META = torch.tensor([1.0, -2.0, 0.5, 0.0, 3.0, -1.0, 0.2], dtype=torch.float64)
 CENTRES = torch.randn(3, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 3
@@ -208,6 +210,19 @@ def test_all_orders_find_the_same_solution(solver: InnerSolver, variance: float)
         kept, other = displaced(wavy, prior_of(1.0, variance, variance), solver, 0.02, 10, 3, order)
         torch.testing.assert_close(kept, flat, atol=1e-13, rtol=1e-13)
         torch.testing.assert_close(other.losses, trace.losses, atol=1e-12, rtol=1e-13)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("block", [1, 3, 7])
+def test_moving_block_by_block_changes_nothing(
+    solver: InnerSolver, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates = torch.linspace(0.01, 0.05, 7, dtype=torch.float64)
+    for rate in (0.02, rates):
+        expected, _ = solve(wavy, META, prior_of(1.0, 0.1, math.inf), solver, lambda step, r=rate: r, 10, 3, 1)
+        monkeypatch.setattr(INNER, "BLOCK", block)
+        found, _ = solve(wavy, META, prior_of(1.0, 0.1, math.inf), solver, lambda step, r=rate: r, 10, 3)
+        assert torch.equal(META + found[-1], expected[-1].detach())
 
 
 @pytest.mark.parametrize("solver", SOLVERS)

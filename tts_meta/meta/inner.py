@@ -113,6 +113,9 @@ class Trace:
     losses: Tensor
 
 
+BLOCK = 1 << 18
+"""Parameters that a step moves at once where nothing is differentiated, few enough for the cache."""
+
 Observer = Callable[[int, Tensor], None]
 """`observe(steps done, θ (T, P))`, called before the first step and after each."""
 
@@ -166,7 +169,10 @@ def solve(
             kept.clear()
             rate = rate.detach() if isinstance(rate, Tensor) else rate
         with torch.set_grad_enabled(order > 0):
-            carried, state = solver.step(carried, gradient, state, step + 1, rate, precision)
+            if order == 0:
+                _step_in_blocks(solver, carried, gradient, state, done, rate, precision)
+            else:
+                carried, state = solver.step(carried, gradient, state, done, rate, precision)
             params = carried if carries_params else start + carried
     # The extremes of a row with NaN are NaN; nothing of its size is written.
     if not torch.stack(params.detach().aminmax(dim=-1)).isfinite().all(0).any():
@@ -174,6 +180,28 @@ def solve(
     if observe is not None:
         observe(done, params.detach())
     return [carried] if order == 0 else [*kept, params], Trace(losses_before[:done])
+
+
+def _step_in_blocks(
+    solver: InnerSolver,
+    displacement: Tensor,
+    gradient: Tensor,
+    state: tuple[Tensor, ...],
+    count: int,
+    rate: StepSize,
+    prec: Tensor | None,
+) -> None:
+    """The solver's step, in place and block by block: at once, a dozen intermediate values of ten million parameters,
+    each in memory of its own, cost more than the gradient.
+    """
+    for low in range(0, displacement.shape[-1], BLOCK):
+        part = slice(low, low + BLOCK)
+        old = displacement[:, part], *(memory[:, part] for memory in state)
+        its_rate = rate[part] if isinstance(rate, Tensor) and rate.ndim else rate
+        its_prec = None if prec is None else prec[part]
+        moved, remembered = solver.step(old[0], gradient[:, part], old[1:], count, its_rate, its_prec)
+        for memory, new in zip(old, (moved, *remembered), strict=True):
+            memory.copy_(new)
 
 
 def _not_finite(steps: int) -> str:
