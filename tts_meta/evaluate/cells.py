@@ -250,6 +250,8 @@ def _make(learner: Learner, base: Base, material: Material, sentences: int, step
         with atomic_file(folder / f"{number}.flac") as temporary:
             soundfile.write(temporary, one.samples, one.rate, format="FLAC")
     what = {"done": voice.steps, "parameters": parameters, "bytes": stored.stat().st_size, "seconds": seconds}
+    if learner.steps_matter and not voice.steps:  # the base's mean voice, which needs no file
+        what |= {"parameters": 0, "bytes": 0}
     embeddings = [np.round(embedding, 5).tolist() for embedding in material.embed(said)]
     with atomic_file(folder / _FACTS) as temporary:
         temporary.write_text(json.dumps(what | {"embeddings": embeddings}), encoding="utf-8")
