@@ -9,15 +9,6 @@ from recipes.librispeech_mini import throughput
 from tts_meta.models.base import load_base
 
 
-def test_operations_are_told_apart_by_name() -> None:
-    kinds = [
-        throughput.kind_of(name) for name in ("aten::mkldnn_rnn_layer", "aten::convolution_backward", "aten::addmm")
-    ]
-    assert kinds == ["LSTM", "convolution", "matrix product"]
-    assert throughput.kind_of("aten::_fused_adamw_") == "optimiser and average"
-    assert throughput.kind_of("aten::gelu") == "everything else"
-
-
 def test_a_batch_holds_what_the_recipe_trains_on() -> None:
     batch = throughput.random_batch(load_base(), throughput.PIECE)
     assert 0.95 * throughput.FRAMES < int(batch.all_frames) <= throughput.FRAMES

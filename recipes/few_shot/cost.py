@@ -1,43 +1,42 @@
 """What an inner step costs by what adapts, what bounds it, and what adapting speakers in one batch could save.
 
-python -m recipes.few_shot.cost [--threads N]      two minutes; tables on standard output
+python -m recipes.few_shot.cost [--threads N]      three minutes; tables on standard output
 
-Steps on 1,600 frames of random sentences, the base's sizes. Speakers in one batch have weights of their own, which
+Steps on 1,600 frames of random sentences, the base's sizes: the gradient alone, and with what the solver does with it.
+Speakers in one batch have weights of their own, which
 makes them slower than a batch of one speaker that is as large: that one bounds what could be saved.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
-from torch.profiler import ProfilerActivity, profile
 
 from recipes.bench import markdown
-from recipes.librispeech_mini.throughput import kind_of
-from tts_meta.adapt import SpeakerSentences, acoustic_nll, adaptable
+from recipes.timing import profile_table, seconds_each
+from tts_meta.adapt import CloneSettings, SpeakerSentences, acoustic_nll, chosen_modules
 from tts_meta.corpus import Example
-from tts_meta.meta import Layout, Problem
+from tts_meta.meta import Adam, Layout, Problem, ShrinkagePrior, solve
 from tts_meta.meta.parameters import parameters_of
 from tts_meta.models.base import Base, load_base
 from tts_meta.models.low_rank import low_rank
 
-FRAMES, SENTENCE, SPEAKERS = 1600, 400, 8
-"""Frames of a step and of a sentence; speakers in a batch."""
+FRAMES, SENTENCE, SPEAKERS, LOOP = 1600, 400, 8, 4
+"""Frames of a step and of a sentence; speakers in a batch; steps of a loop."""
 WHOLE = "every module, whole"
 CHOICES: dict[str, tuple[Sequence[str], int]] = {
     WHOLE: (("*",), 0),
+    "what `clone` adapts, rank 16": ((), 16),
     "every module, rank 16": (("*",), 16),
     "decoder and postnet": (("decoder", "postnet"), 0),
     "biases and speaker": (("speaker.mean", "*.bias"), 0),
     "speaker": (("speaker.mean",), 0),
     "durations": (("duration",), 0),
 }
-"""Patterns of the modules that adapt, and the rank."""
+"""Patterns of the modules that adapt, none for those of `clone`, and the rank."""
 
 
 def sentences(base: Base, count: int) -> list[Example]:
@@ -49,30 +48,27 @@ def sentences(base: Base, count: int) -> list[Example]:
     return [Example(str(n), "new", row, torch.full_like(row, 8), mel) for n, (row, mel) in rows]
 
 
-def step_of(base: Base, patterns: Sequence[str], rank: int, frames: int) -> Callable[[], Tensor]:
-    """The gradient of an inner step on so many frames."""
-    chosen = adaptable(base).select(patterns)
+def steps_of(
+    base: Base, patterns: Sequence[str], rank: int, frames: int
+) -> tuple[Callable[[], Tensor], Callable[[], Tensor]]:
+    """The gradient of an inner step on so many frames, and where a loop of `LOOP` such steps ends."""
+    chosen = chosen_modules(base, CloneSettings(tuple(patterns)))
     model, moves = low_rank(base.acoustic, chosen, rank) if rank else (base.acoustic, chosen)
     problem = Problem(model, acoustic_nll(base.acoustic), Layout.of(model, moves.modules), Layout.of(model, ()))
-    point = parameters_of(model, problem.adapted)[None].detach().requires_grad_()
+    meta = parameters_of(model, problem.adapted)
+    point, prior = meta[None].detach().requires_grad_(), ShrinkagePrior.isotropic(problem.adapted, 1.0)
     data = SpeakerSentences(base, sentences(base, frames // SENTENCE), chosen.names).task(None, frames, 0).at(0)
 
-    def step() -> Tensor:
-        return torch.autograd.grad(problem.nll(point, torch.zeros(0), [data]).sum(), point, materialize_grads=True)[0]
+    def nll(params: Tensor, step: int = 0) -> Tensor:
+        return problem.nll(params, torch.zeros(0), [data])
 
-    return step
+    def gradient() -> Tensor:
+        return torch.autograd.grad(nll(point).sum(), point, materialize_grads=True)[0]
 
+    def loop() -> Tensor:
+        return solve(nll, meta, prior, Adam(), lambda step: 3e-4, LOOP)[0][-1]
 
-def seconds_each(steps: dict[str, Callable[[], Tensor]], rounds: int) -> dict[str, float]:
-    """Median seconds of each, in turns, so that what else the machine does falls on all alike."""
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for turn in range(rounds + 1):
-        for name, step in steps.items():
-            began = time.perf_counter()
-            step()
-            if turn:  # the first is warming up
-                seconds[name].append(time.perf_counter() - began)
-    return {name: statistics.median(values) for name, values in seconds.items()}
+    return gradient, loop
 
 
 def main() -> None:
@@ -84,23 +80,18 @@ def main() -> None:
         torch.set_num_threads(arguments.threads)
     base = load_base()
     base.acoustic.requires_grad_(False)
-    steps = {name: step_of(base, *choice, FRAMES) for name, choice in CHOICES.items()}
-    cost = seconds_each(steps, arguments.steps)
+    steps = {name: steps_of(base, *choice, FRAMES) for name, choice in CHOICES.items()}
+    cost = seconds_each({name: gradient for name, (gradient, _) in steps.items()}, arguments.steps)
+    loops = seconds_each({name: loop for name, (_, loop) in steps.items()}, max(2, arguments.steps // LOOP))
     print(f"**An inner step on {FRAMES:,} frames, {torch.get_num_threads()} threads**\n")
-    rows = [[name, f"{value:.2f}", f"{cost[WHOLE] / value:.2f}"] for name, value in cost.items()]
-    print(markdown(["what adapts", "seconds", "times as fast"], rows))
+    rows = [
+        [name, f"{cost[name]:.2f}", f"{loops[name] / LOOP:.2f}", f"{loops[WHOLE] / loops[name]:.2f}"] for name in steps
+    ]
+    print(markdown(["what adapts", "gradient, seconds", "whole step, seconds", "times as fast"], rows))
+    print("**Steps of every module by kind of operation**\n")
+    print(profile_table(steps[WHOLE][1]))
 
-    with profile(activities=[ProfilerActivity.CPU]) as profiler:
-        steps[WHOLE]()
-    totals: dict[str, float] = {}
-    for event in profiler.key_averages():
-        kind = kind_of(event.key.lower())
-        totals[kind] = totals.get(kind, 0.0) + event.self_cpu_time_total
-    shares = sorted(((time_of / sum(totals.values()), kind) for kind, time_of in totals.items()), reverse=True)
-    print("**A step of every module by kind of operation**\n")
-    print(markdown(["operation", "share of the time"], [[kind, f"{100 * share:.0f} %"] for share, kind in shares]))
-
-    batches = {name: step_of(base, *CHOICES[name], SPEAKERS * FRAMES) for name in (WHOLE, "biases and speaker")}
+    batches = {name: steps_of(base, *CHOICES[name], SPEAKERS * FRAMES)[0] for name in (WHOLE, "biases and speaker")}
     together = seconds_each(batches, max(2, arguments.steps // 4))
     print(f"**{SPEAKERS} speakers: at most so much faster in one batch than one after another**\n")
     rows = [[name, f"{SPEAKERS * cost[name] / value:.2f}"] for name, value in together.items()]

@@ -9,14 +9,12 @@ time of a step by kind of operation.
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
 from collections.abc import Callable
 
 import torch
-from torch.profiler import ProfilerActivity, profile
 
 from recipes.bench import markdown
+from recipes.timing import profile_table, seconds_each
 from tts_meta.config import OptimiserConfig
 from tts_meta.corpus import Batch, Example, collate
 from tts_meta.models.base import Base, load_base
@@ -25,12 +23,6 @@ from tts_meta.train.pretrain import acoustic_objective
 
 FRAMES, PIECE, WHOLE = 10_000, 250, 1000
 """Frames of a batch, of a piece between pauses, and of a sentence left whole."""
-KINDS = (
-    ("LSTM", ("rnn", "lstm")),
-    ("convolution", ("conv",)),
-    ("matrix product", ("addmm", "bmm", "aten::mm", "baddbmm", "linear")),
-    ("optimiser and average", ("adam", "lerp", "foreach", "norm_")),
-)
 
 
 def random_batch(base: Base, frames: int) -> Batch:
@@ -62,54 +54,32 @@ def step_of(base: Base, batch: Batch, bfloat16: bool) -> Callable[[], None]:
     return step
 
 
-def kind_of(operation: str) -> str:
-    """The kind of operation that a name in the profile belongs to."""
-    return next((kind for kind, parts in KINDS if any(part in operation for part in parts)), "everything else")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: torch's choice")
-    parser.add_argument("--steps", type=int, default=6, help="steps that are timed, after two that are not")
+    parser.add_argument("--steps", type=int, default=6, help="steps that are timed, after one that is not")
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     base = load_base()
-    rows, first = [], 0.0
-    for name, frames, bfloat16 in (
-        ("float32, whole sentences", WHOLE, False),
-        ("float32, pieces", PIECE, False),
-        ("bfloat16, pieces (the recipe)", PIECE, True),
-    ):
-        batch = random_batch(base, frames)
-        step = step_of(base, batch, bfloat16)
-        for _ in range(2):
-            step()
-        seconds = []
-        for _ in range(arguments.steps):
-            began = time.perf_counter()
-            step()
-            seconds.append(time.perf_counter() - began)
-        speed = int(batch.all_frames) * base.config.audio.mel.frame_seconds / statistics.median(seconds)
-        first = first or speed
-        rows.append([name, f"{speed:.0f}", f"{speed / first:.2f}"])
+    batches = {frames: random_batch(base, frames) for frames in (WHOLE, PIECE)}
+    choices = {
+        "float32, whole sentences": (WHOLE, False),
+        "float32, pieces": (PIECE, False),
+        "bfloat16, pieces (the recipe)": (PIECE, True),
+    }
+    steps = {name: step_of(base, batches[frames], bfloat16) for name, (frames, bfloat16) in choices.items()}
+    frame = base.config.audio.mel.frame_seconds
+    speeds = {
+        name: int(batches[choices[name][0]].all_frames) * frame / seconds
+        for name, seconds in seconds_each(steps, arguments.steps).items()
+    }
+    first = next(iter(speeds.values()))
+    rows = [[name, f"{speed:.0f}", f"{speed / first:.2f}"] for name, speed in speeds.items()]
     print(f"**Training, {torch.get_num_threads()} threads**\n")
     print(markdown(["step", "seconds of speech a second", "times the first"], rows))
-
-    step = step_of(base, random_batch(base, PIECE), True)
-    step()
-    with profile(activities=[ProfilerActivity.CPU]) as profiler:
-        for _ in range(3):
-            step()
-    totals: dict[str, float] = {}
-    for event in profiler.key_averages():
-        kind = kind_of(event.key.lower())
-        totals[kind] = totals.get(kind, 0.0) + event.self_cpu_time_total
-    whole = sum(totals.values())
-    order = sorted(totals, key=lambda kind: -totals[kind])
     print("**A step of the recipe by kind of operation**\n")
-    shares = [[kind, f"{100 * totals[kind] / whole:.0f} %"] for kind in order]
-    print(markdown(["operation", "share of the time"], shares))
+    print(profile_table(steps["bfloat16, pieces (the recipe)"], times=3))
 
 
 if __name__ == "__main__":
