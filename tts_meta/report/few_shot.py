@@ -44,7 +44,8 @@ def write_few_shot_report(folder: Path, results: FewShotResults, config: MelConf
     text = "\n".join(table for table in tables if table)
     with atomic_file(folder / "table.md") as temporary:
         temporary.write_text(text, encoding="utf-8")
-    picture = curves_picture(_panels(cells, rows), columns=len({cell.sentences for cell in cells}))
+    counts = len({cell.sentences for cell in cells})
+    picture = curves_picture(_panels(cells, rows), columns=counts if counts > 1 else 3)
     write_png(folder / "curves.png", picture)
     page = ListeningPage(
         "From few sentences", "Sentences that no voice was adapted on. Means with 95 % intervals over speakers.", config
