@@ -1,6 +1,6 @@
 """What an inner step costs by what adapts, what bounds it, and what adapting speakers in one batch could save.
 
-python -m recipes.few_shot.cost [--threads N]      three minutes; tables on standard output
+python -m recipes.few_shot.cost [--threads N]      a minute; tables on standard output
 
 Steps on 1,600 frames of random sentences, the base's sizes: the gradient alone, and with what the solver does with it.
 Speakers in one batch have weights of their own, which
