@@ -3,8 +3,8 @@
 python -m recipes.few_shot.cost [--threads N]      a minute; tables on standard output
 
 Steps on 1,600 frames of random sentences, the base's sizes: the gradient alone, and with what the solver does with it.
-Speakers in one batch have weights of their own, which
-makes them slower than a batch of one speaker that is as large: that one bounds what could be saved.
+Speakers in one batch have weights of their own, which makes them slower than a batch of one speaker that is as large:
+that one bounds what could be saved.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class InnerSolver(Protocol):
     """One step of a solver; every operation is differentiable and elementwise."""
 
     def init(self, displacement: Tensor) -> tuple[Tensor, ...]:
-        """What the solver remembers between steps, at the start."""
+        """What the solver remembers between steps, at the start: tensors of the shape of δ."""
         ...
 
     def step(
