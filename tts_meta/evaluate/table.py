@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.evaluate.intervals import Interval, mean_interval, paired_difference
 from tts_meta.evaluate.metric import Measure
 from tts_meta.evaluate.scores import Scores, columns
 from tts_meta.files import atomic_file
+
+Line = TypeVar("Line")
 
 
 @dataclass(frozen=True)
@@ -96,9 +98,14 @@ def _cell(interval: Interval | None, digits: int) -> str:
 
 def write_scores(path: str | Path, scores: Iterable[Scores]) -> None:
     """Write one JSON line an utterance: id, speaker, system, scores, weights other than 1, notes."""
+    write_lines(path, map(scores_record, scores))
+
+
+def write_lines(path: str | Path, records: Iterable[Mapping[str, Any]]) -> None:
+    """Write one JSON line a record. Raises ValueError for a number that is not finite."""
     with atomic_file(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
-        for row in scores:
-            file.write(json.dumps(scores_record(row), ensure_ascii=False, allow_nan=False) + "\n")
+        for record in records:
+            file.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def scores_record(row: Scores) -> dict[str, Any]:
@@ -118,14 +125,23 @@ def scores_of(record: Mapping[str, Any]) -> Scores:
 
 def read_scores(path: str | Path) -> list[Scores]:
     """Read what `write_scores` wrote. Raises TtsMetaError naming the file and line."""
-    rows: list[Scores] = []
+    return read_lines(path, scores_of, "the scores", "line of scores; write them with write_scores")
+
+
+def read_lines(path: str | Path, parse: Callable[[Any], Line], what: str, one: str) -> list[Line]:
+    """Read what `write_lines` wrote, each record parsed.
+
+    what, one: how an error calls all of it and a line of it. Raises TtsMetaError naming the file and line.
+    """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        content = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise TtsMetaError(f"cannot read the scores in {path}: {getattr(error, 'strerror', None) or error}") from error
-    for number, line in enumerate(lines, 1):
+        raise TtsMetaError(f"cannot read {what} in {path}: {getattr(error, 'strerror', None) or error}") from error
+    rows: list[Line] = []
+    # Not splitlines(): it also cuts at U+2028 and its like, which may stand inside a JSON string.
+    for number, line in enumerate(content.removesuffix("\n").split("\n") if content else (), 1):
         try:
-            rows.append(scores_of(json.loads(line)))
+            rows.append(parse(json.loads(line)))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise TtsMetaError(f"{path}, line {number} is no line of scores; write them with write_scores") from error
+            raise TtsMetaError(f"{path}, line {number} is no {one}") from error
     return rows
