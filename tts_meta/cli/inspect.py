@@ -12,6 +12,8 @@ from tts_meta.cli.console import check_parent, show, table, tell
 from tts_meta.errors import TtsMetaError, UsageError
 
 if TYPE_CHECKING:
+    from tts_meta.evaluate.agreement import Agreement
+    from tts_meta.models.base import Base
     from tts_meta.models.partition import Module
 
 
@@ -35,6 +37,10 @@ def inspect(
         list[Path] | None,
         typer.Option("--voice", metavar="VOICE", help="A voice whose distance --html shows; repeatable."),
     ] = None,
+    beside: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="BASE", help="Another run's base: say how far its σ agree with these; repeatable."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """List the modules of a base with their σ, or of a voice.
@@ -46,17 +52,39 @@ def inspect(
     if voices and html is None:
         raise UsageError("--voice is for --html; give the page's name by it")
     if what == "base" or path.is_dir():
+        folder, others = None if what == "base" else path, _sigmas_of(what, beside or [])
         if html is not None:
-            _write_page(None if what == "base" else path, html, voices or [])
-        _inspect_base(None if what == "base" else path, vocoder, picture, as_json)
-    elif picture is not None or html is not None:
-        option = "--picture" if html is None else "--html"
+            _write_page(folder, html, voices or [], others)
+        _inspect_base(folder, vocoder, picture, others, as_json)
+    elif picture is not None or html is not None or beside:
+        option = "--picture" if picture is not None else "--html" if html is not None else "--beside"
         raise UsageError(f"{option} shows what a base was meta-trained to; give the folder of a base")
     else:
         _inspect_voice(path, as_json)
 
 
-def _inspect_base(folder: Path | None, vocoder_name: str | None, picture: Path | None, as_json: bool) -> None:
+def _sigmas_of(what: str, folders: list[Path]) -> dict[str, dict[str, float]]:
+    """σ by module of each of other bases."""
+    from tts_meta.models.base import load_base
+
+    if len({Path(what), *folders}) <= len(folders):
+        raise UsageError("--beside is for other bases, each once")
+    found = {}
+    for folder in folders:
+        prior = load_base(folder).prior
+        if prior is None:
+            raise TtsMetaError(f"{folder} has no prior to compare; make one by tts-meta meta-train")
+        found[str(folder)] = prior.sigmas
+    return found
+
+
+def _inspect_base(
+    folder: Path | None,
+    vocoder_name: str | None,
+    picture: Path | None,
+    others: dict[str, dict[str, float]],
+    as_json: bool,
+) -> None:
     from tts_meta.adapt import CloneSettings, adaptable, adaptable_sound, chosen_modules
     from tts_meta.adapt.voice import VOCODER
     from tts_meta.models.base import load_base
@@ -64,11 +92,12 @@ def _inspect_base(folder: Path | None, vocoder_name: str | None, picture: Path |
     from tts_meta.models.vocoder import load_vocoder
 
     base, vocoder = load_base(folder), load_vocoder(vocoder_name)
-    sigmas = {} if base.prior is None else {name: value**0.5 for name, value in base.prior.variances.items()}
+    sigmas = {} if base.prior is None else base.prior.sigmas
     if picture is not None:
         _draw(sigmas, picture, base.folder)
     adaptable_names = set((adaptable(base) + adaptable_sound(vocoder)).names)
     adapted = set(chosen_modules(base, CloneSettings()).names)
+    pairs = _pairs(base, "base" if folder is None else str(folder), sigmas, others, len(adapted & set(sigmas)))
     whole = (("acoustic model", base.acoustic, ""), ("vocoder", vocoder.generator, VOCODER))
     models = {
         model: () if network is None else Partition.by_layer(network, prefix, biases_apart=True).modules
@@ -88,6 +117,18 @@ def _inspect_base(folder: Path | None, vocoder_name: str | None, picture: Path |
         data: dict[str, Any] = {"kind": "base", "folder": str(base.folder), "hash": base.hash}
         data |= {"speakers": len(base.speakers), "state": base.state, "vocoder": vocoder.name, "modules": modules}
         data["prior"] = None if base.prior is None else base.prior.origin
+        data["agreement"] = [
+            {
+                "bases": both,
+                "correlation": found.correlation.mean,
+                "interval": [found.correlation.low, found.correlation.high],
+                "largest": found.largest,
+                "in_common": found.common,
+                "by_chance": found.expected,
+                "factor": found.factor,
+            }
+            for both, found in pairs.items()
+        ]
         data["totals"] = {model: sum(m.size for m in members) for model, members in models.items()}
         show(data)
         return
@@ -107,7 +148,37 @@ def _inspect_base(folder: Path | None, vocoder_name: str | None, picture: Path |
         name = f" ({vocoder.name})" if model == "vocoder" else ""
         print(f"{model}{name}: {sum(m.size for m in members):,} parameters in {len(members)} modules")
     print(f"cloned by default: {sum(m.size for ms in models.values() for m in ms if m.name in adapted):,} parameters")
+    if pairs:
+        print()
+        print(_agreement(pairs))
     print(f"base {base.hash[:12]} in {base.folder}, {len(base.speakers)} training speakers")
+
+
+def _pairs(
+    base: Base, name: str, sigmas: dict[str, float], others: dict[str, dict[str, float]], largest: int
+) -> dict[tuple[str, str], Agreement]:
+    """How far each two of the runs agree, where there are others."""
+    from tts_meta.report.discovery import pairs_of_runs
+
+    if others and not sigmas:
+        raise TtsMetaError(f"{base.folder} has no prior to compare; make one by tts-meta meta-train")
+    return pairs_of_runs({name: sigmas, **others}, largest)
+
+
+def _agreement(pairs: dict[tuple[str, str], Agreement]) -> str:
+    """A line for each two runs."""
+    first = next(iter(pairs.values()))
+    head = ("σ of", "and of", "rank correlation", f"of the {first.largest} largest in common", "factor")
+    rows = [
+        (
+            *both,
+            f"{found.correlation.mean:.2f} [{found.correlation.low:.2f}, {found.correlation.high:.2f}]",
+            f"{found.common} ({found.expected:.1f} by chance)",
+            f"{found.factor:.2f}",
+        )
+        for both, found in pairs.items()
+    ]
+    return table(head, rows)
 
 
 def _bars(sigmas: dict[str, float]) -> dict[str, tuple[str, str]]:
@@ -131,7 +202,7 @@ def _draw(sigmas: dict[str, float], picture: Path, folder: Path | None) -> None:
     tell(f"{picture} is written")
 
 
-def _write_page(folder: Path | None, page: Path, voices: list[Path]) -> None:
+def _write_page(folder: Path | None, page: Path, voices: list[Path], others: dict[str, dict[str, float]]) -> None:
     from tts_meta.adapt import Voice
     from tts_meta.models.base import load_base
     from tts_meta.report.discovery import write_discovery
@@ -139,7 +210,7 @@ def _write_page(folder: Path | None, page: Path, voices: list[Path]) -> None:
     if page.suffix != ".html":
         raise UsageError(f"{page}: a page must be named FILE.html")
     check_parent(page)
-    write_discovery(page, load_base(folder), [Voice.load(voice) for voice in voices])
+    write_discovery(page, load_base(folder), [Voice.load(voice) for voice in voices], others)
     tell(f"{page} is written")
 
 

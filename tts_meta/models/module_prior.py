@@ -40,6 +40,11 @@ class ModulePrior:
     temperature: float = 1.0
     rank: int = 0
 
+    @property
+    def sigmas(self) -> dict[str, float]:
+        """σ by module name."""
+        return {name: variance**0.5 for name, variance in self.variances.items()}
+
     def strongest(self, part: float) -> tuple[str, ...]:
         """The modules that are kept or, where none are named, those whose σ² is at least `part` of the largest."""
         least = part * max(self.variances.values())

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 
 import torch
 
 from tts_meta.adapt import CloneSettings, Voice, adaptable, chosen_modules
 from tts_meta.errors import TtsMetaError
+from tts_meta.evaluate.agreement import Agreement, agreement
 from tts_meta.evaluate.intervals import Interval
 from tts_meta.models.base import Base
 from tts_meta.models.partition import Partition
@@ -20,11 +22,17 @@ _SHOWN = 8
 """Modules whose paths are drawn: those with the largest σ, and as many with the smallest."""
 
 
-def write_discovery(path: Path, base: Base, voices: Sequence[Voice]) -> None:
-    """Write the page, one file. Raises TtsMetaError where the base has no prior, or a voice is of another base."""
+def write_discovery(
+    path: Path, base: Base, voices: Sequence[Voice], beside: Mapping[str, Mapping[str, float]] | None = None
+) -> None:
+    """Write the page, one file; `beside`: σ by module that other runs found, by the name of each.
+
+    Raises TtsMetaError where the base has no prior, or a voice is of another base; UsageError where another run's
+    modules are others.
+    """
     if base.prior is None:
         raise TtsMetaError(f"{base.folder} has no prior to show; make one by tts-meta meta-train")
-    sigmas = {name: variance**0.5 for name, variance in base.prior.variances.items()}
+    sigmas = base.prior.sigmas
     partition, kept = adaptable(base), set(chosen_modules(base, CloneSettings()).names)
     order = sorted(sigmas, key=lambda name: -sigmas[name])
     learner, steps = (base.prior.origin.get(key, "?") for key in ("learner", "meta_steps"))
@@ -47,6 +55,8 @@ def write_discovery(path: Path, base: Base, voices: Sequence[Voice]) -> None:
     if not voices:
         rows = [row[:4] for row in rows]
     section.table(head, rows, digits=[0, 0, 4, 0, *((2, 3) if voices else ())])
+    if beside:
+        _add_agreement(page, {"this one": sigmas, **beside}, len(kept & set(sigmas)), order)
     if base.prior.path:
         _add_paths(page, base.prior.path, order)
     if voices:
@@ -78,6 +88,33 @@ def module_distances(base: Base, partition: Partition, voices: Sequence[Voice]) 
 
 def _moves(distance: tuple[float, float] | None, sigma: float) -> tuple[float | None, float | None]:
     return (None, None) if distance is None else (distance[0] / sigma, distance[1])
+
+
+def pairs_of_runs(runs: Mapping[str, Mapping[str, float]], largest: int) -> dict[tuple[str, str], Agreement]:
+    """How far each two runs agree, by their names. Raises UsageError as `agreement` does."""
+    return {(a, b): agreement(runs[a], runs[b], largest) for a, b in combinations(runs, 2)}
+
+
+def _add_agreement(
+    page: ListeningPage, runs: Mapping[str, Mapping[str, float]], largest: int, order: Sequence[str]
+) -> None:
+    """Tables of each two runs, and of every σ by all of them."""
+    pairs = pairs_of_runs(runs, largest)
+    chance = next(iter(pairs.values())).expected
+    section = page.section(
+        "Do other runs find the same?",
+        f"Rank correlation of σ over modules, with 95 % intervals; how many modules are among the {largest} largest of "
+        f"both ({chance:.1f} by chance); and what one σ is of the other, up or down, for the median module.",
+    )
+    rows = [
+        (one, other, found.correlation.mean, found.correlation.low, found.correlation.high, found.common, found.factor)
+        for (one, other), found in pairs.items()
+    ]
+    section.table(
+        ("Run", "and", "correlation", "from", "to", "largest in common", "factor"), rows, digits=[0, 0, 2, 2, 2, 0, 2]
+    )
+    table = [(name, *(sigmas[name] for sigmas in runs.values())) for name in order]
+    section.table(("Module", *runs), table, digits=[0, *[4] * len(runs)])
 
 
 def _add_paths(page: ListeningPage, path: Mapping[str, Sequence[float]], order: Sequence[str]) -> None:
