@@ -1,0 +1,129 @@
+"""The few-shot benchmark's tables, for each number of sentences: scores and costs, and what steps and learners change.
+
+A learner's best step, in one score and from so many sentences, is that of the best mean over all speakers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from tts_meta.evaluate.cells import Cell
+from tts_meta.evaluate.intervals import Interval
+from tts_meta.evaluate.metric import Column
+from tts_meta.evaluate.scores import Scores, columns
+from tts_meta.evaluate.table import compare, summarise
+from tts_meta.evaluate.voice import COPY, REAL
+
+_LATE = 10
+"""Steps are many from this part of the most."""
+_ERROR_RATE = Column("eer", "EER", 3, "lower")
+"""Of a system, not of a sentence."""
+
+
+def shown_columns(rows: Sequence[Scores]) -> list[Column]:
+    """The columns that some sentence has a score in, in their order."""
+    return [column for column in columns().values() if any(column.name in row.measures for row in rows)]
+
+
+def few_shot_tables(cells: Sequence[Cell], rows: Sequence[Scores], rates: Mapping[str, Interval]) -> str:
+    """Everything as Markdown. rows: of recordings, copies and cells. rates: each system's equal error rate, if any."""
+    said, speakers = len({(row.speaker, row.id) for row in rows}), len({row.speaker for row in rows})
+    tables = _Tables(cells, rows, rates)
+    parts = [
+        f"{said} unseen sentences of {speakers} speaker{'s' * (speakers > 1)}; means with 95 % intervals over both.\n"
+    ]
+    for count in sorted({cell.sentences for cell in cells}):
+        parts += [f"### From {count} sentence{'s' * (count > 1)}\n", tables.scores(count)]
+        parts += [table for table in (tables.steps(count), tables.learners(count)) if table]
+    return "\n".join(parts)
+
+
+class _Tables:
+    """Means of every system, and differences between cells on the same sentences."""
+
+    def __init__(self, cells: Sequence[Cell], rows: Sequence[Scores], rates: Mapping[str, Interval]) -> None:
+        self.rows, self.rates, self.columns = rows, rates, shown_columns(rows)
+        self.means = {summary.group[0]: summary.intervals for summary in summarise(rows)}
+        self.first = cells[0].learner
+        self.groups: dict[tuple[str, int], dict[int | None, list[Cell]]] = {}
+        """Of each learner and count: the speakers' cells by steps."""
+        order = list(dict.fromkeys(cell.learner for cell in cells))
+        for cell in sorted(cells, key=lambda cell: (order.index(cell.learner), cell.place)):
+            self.groups.setdefault((cell.learner, cell.sentences), {}).setdefault(cell.steps, []).append(cell)
+
+    def scores(self, count: int) -> str:
+        """Scores and costs of every system from so many sentences, below those of recordings and copies."""
+        rated = [_ERROR_RATE] if self.rates else []
+        heads = [*map(_heading, [*self.columns, *rated]), "Parameters", "KiB", "Seconds"]
+        lines = [[system, *self._means(system), "", "", ""] for system in (REAL, COPY)]
+        for learner, own in self._of(count):
+            for cells in own.values():
+                seconds = sum(cell.seconds for cell in cells) / len(cells)
+                costs = [f"{cells[0].parameters:,}", f"{cells[0].bytes / 1024:,.0f}", f"{seconds:.1f}"]
+                lines.append([_label(learner, cells[0], own), *self._means(cells[0].system), *costs])
+        return _markdown(["System", *heads], lines)
+
+    def steps(self, count: int) -> str:
+        """Late steps less the best one, by learner; empty where no learner has two."""
+        lines = []
+        for learner, own in self._of(count):
+            most = max((steps for steps in own if steps is not None), default=0)
+            bests = [(column, self._best(own, column)) for column in self.columns]
+            for steps, cells in own.items():
+                if len(own) > 1 and (steps is None or steps * _LATE >= most):
+                    changes = [self._change(column, cells[0].system, best) for column, best in bests]
+                    lines.append([_label(learner, cells[0], own), *changes])
+        title = "After many steps, less after the best number of them"
+        return _markdown([title, *map(_heading, self.columns)], lines) if lines else ""
+
+    def learners(self, count: int) -> str:
+        """Each learner's best step less that of the first learner; empty where there is no other, or not the first."""
+        groups = dict(self._of(count))
+        first = groups.pop(self.first, None)
+        if first is None or not groups:
+            return ""
+        lines = [
+            [learner, *(self._change(c, self._best(own, c), self._best(first, c)) for c in self.columns)]
+            for learner, own in groups.items()
+        ]
+        return _markdown([f"Best step, less the best of {self.first}", *map(_heading, self.columns)], lines)
+
+    def _of(self, count: int) -> list[tuple[str, dict[int | None, list[Cell]]]]:
+        return [(learner, own) for (learner, sentences), own in self.groups.items() if sentences == count]
+
+    def _means(self, system: str) -> list[str]:
+        own = self.means[system]
+        shown = [_show(own[column.name], column) if column.name in own else "" for column in self.columns]
+        return shown + ([_show(self.rates[system], _ERROR_RATE)] if self.rates else [])
+
+    def _best(self, own: Mapping[int | None, list[Cell]], column: Column) -> str:
+        """The system of the step with the best mean; of equal ones the first."""
+        sign = 1 if column.better == "lower" else -1
+        systems = [cells[0].system for cells in own.values()]
+        return min(systems, key=lambda system: sign * self.means[system][column.name].mean)
+
+    def _change(self, column: Column, system: str, baseline: str) -> str:
+        if system == baseline:
+            return "0"
+        return _show(compare(self.rows, column.name, system, baseline), column, signed=True)
+
+
+def _label(learner: str, cell: Cell, own: Mapping[int | None, list[Cell]]) -> str:
+    """A learner's cell beside its others; one that takes no steps at all goes by its name."""
+    if list(own) == [0]:
+        return learner
+    return f"{learner}, {'settled' if cell.steps is None else f'{cell.steps} steps'}"
+
+
+def _heading(column: Column) -> str:
+    return f"{column.heading} {'↑' if column.better == 'higher' else '↓'}"
+
+
+def _show(interval: Interval, column: Column, signed: bool = False) -> str:
+    form = f"{'+' if signed else ''}.{column.digits}f"
+    return f"{interval.mean:{form}} [{interval.low:{form}}, {interval.high:{form}}]"
+
+
+def _markdown(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    rows = [heads, ["---", *["---:"] * (len(heads) - 1)], *lines]
+    return "".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in row)} |\n" for row in rows)
