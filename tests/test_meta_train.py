@@ -102,7 +102,15 @@ def test_the_variances_learned_stand_beside_the_base_and_clone_and_inspect_follo
     assert "How far voices went" in text and "over meta-training" in text
     arguments = ("inspect", voice, "--html", page)
     assert run(capsys, *arguments).failed(2, "--html shows what a base was meta-trained to")
-    assert run(capsys, "inspect", finished / "base", "--voice", voice).failed(2, "--voice is for --html")
+    assert run(capsys, "inspect", voice, "--voice", voice).failed(2, "--voice shows what a base was meta-trained to")
+    told = run(capsys, "inspect", finished / "base", "--vocoder", "griffin-lim", "--voice", voice, "--json").json
+    moved = {one["module"]: one["moved"] for one in told["modules"] if "moved" in one}
+    distances = module_distances(base, adaptable(base), [Voice.load(voice)])
+    assert moved == pytest.approx({name: far for name, (far, _) in distances.items()}) and set(moved) == kept
+    rows = run(capsys, "inspect", finished / "base", "--vocoder", "griffin-lim", "--voice", voice).out.splitlines()
+    name, (far, part) = next(iter(distances.items()))
+    shown = next(line.split() for line in rows if line.startswith(name))
+    assert shown[-2:] == [f"{far / base.prior.sigmas[name]:.2f}", f"{part:.3f}"]
     assert run(capsys, "inspect", finished / "base", "--html", tmp_path / "page.png").failed(2, "FILE.html")
 
 

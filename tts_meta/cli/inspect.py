@@ -14,7 +14,9 @@ from tts_meta.errors import TtsMetaError, UsageError
 if TYPE_CHECKING:
     from tts_meta.evaluate.agreement import Agreement
     from tts_meta.models.base import Base
-    from tts_meta.models.partition import Module
+    from tts_meta.models.vocoder import Vocoder
+
+_MODELS = ("acoustic model", "vocoder")
 
 
 def inspect(
@@ -35,7 +37,7 @@ def inspect(
     ] = None,
     voices: Annotated[
         list[Path] | None,
-        typer.Option("--voice", metavar="VOICE", help="A voice whose distance --html shows; repeatable."),
+        typer.Option("--voice", metavar="VOICE", help="A voice: say how far it moved each module; repeatable."),
     ] = None,
     beside: Annotated[
         list[Path] | None,
@@ -49,18 +51,16 @@ def inspect(
     tts-meta inspect base
     """
     path = Path(what)
-    if voices and html is None:
-        raise UsageError("--voice is for --html; give the page's name by it")
     if what == "base" or path.is_dir():
         folder, others = None if what == "base" else path, _sigmas_of(what, beside or [])
         if html is not None:
             _write_page(folder, html, voices or [], others)
-        _inspect_base(folder, vocoder, picture, others, as_json)
-    elif picture is not None or html is not None or beside:
-        option = "--picture" if picture is not None else "--html" if html is not None else "--beside"
-        raise UsageError(f"{option} shows what a base was meta-trained to; give the folder of a base")
-    else:
-        _inspect_voice(path, as_json)
+        _inspect_base(folder, vocoder, picture, voices or [], others, as_json)
+        return
+    asked = {"picture": picture, "html": html, "voice": voices, "beside": beside}
+    if given := [name for name, value in asked.items() if value]:
+        raise UsageError(f"--{given[0]} shows what a base was meta-trained to; give the folder of a base")
+    _inspect_voice(path, as_json)
 
 
 def _sigmas_of(what: str, folders: list[Path]) -> dict[str, dict[str, float]]:
@@ -82,38 +82,22 @@ def _inspect_base(
     folder: Path | None,
     vocoder_name: str | None,
     picture: Path | None,
+    voices: list[Path],
     others: dict[str, dict[str, float]],
     as_json: bool,
 ) -> None:
-    from tts_meta.adapt import CloneSettings, adaptable, adaptable_sound, chosen_modules
-    from tts_meta.adapt.voice import VOCODER
     from tts_meta.models.base import load_base
-    from tts_meta.models.partition import Partition
     from tts_meta.models.vocoder import load_vocoder
 
     base, vocoder = load_base(folder), load_vocoder(vocoder_name)
     sigmas = {} if base.prior is None else base.prior.sigmas
     if picture is not None:
         _draw(sigmas, picture, base.folder)
-    adaptable_names = set((adaptable(base) + adaptable_sound(vocoder)).names)
-    adapted = set(chosen_modules(base, CloneSettings()).names)
-    pairs = _pairs(base, "base" if folder is None else str(folder), sigmas, others, len(adapted & set(sigmas)))
-    whole = (("acoustic model", base.acoustic, ""), ("vocoder", vocoder.generator, VOCODER))
-    models = {
-        model: () if network is None else Partition.by_layer(network, prefix, biases_apart=True).modules
-        for model, network, prefix in whole
-    }
-
-    def clones(module: Module) -> str:
-        return "yes" if module.name in adapted else "can" if module.name in adaptable_names else ""
-
+    modules = _modules(base, vocoder, sigmas, voices)
+    largest = sum(one["clone"] == "yes" and "sigma" in one for one in modules)
+    pairs = _pairs(base, "base" if folder is None else str(folder), sigmas, others, largest)
+    totals = {model: sum(one["parameters"] for one in modules if one["model"] == model) for model in _MODELS}
     if as_json:
-        modules = [
-            {"model": model, "module": m.name, "parameters": m.size, "kind": m.kind, "clone": clones(m) or "no"}
-            | ({"sigma": sigmas[m.name]} if m.name in sigmas else {})
-            for model, members in models.items()
-            for m in members
-        ]
         data: dict[str, Any] = {"kind": "base", "folder": str(base.folder), "hash": base.hash}
         data |= {"speakers": len(base.speakers), "state": base.state, "vocoder": vocoder.name, "modules": modules}
         data["prior"] = None if base.prior is None else base.prior.origin
@@ -129,29 +113,66 @@ def _inspect_base(
             }
             for both, found in pairs.items()
         ]
-        data["totals"] = {model: sum(m.size for m in members) for model, members in models.items()}
+        data["totals"] = totals
         show(data)
         return
-    head = ("module", "parameters", "kind", "clone adapts", *(("sigma", "(logarithmic)") if sigmas else ()))
-    bars = _bars(sigmas)
-    rows = [
-        (m.name, f"{m.size:,}", m.kind, clones(m), *(bars.get(m.name, ("", "")) if sigmas else ()))
-        for members in models.values()
-        for m in members
-    ]
-    print(table(head, rows, right=(1,)))
+    print(_modules_table(modules, sigmas, bool(voices)))
     print()
     if base.prior is not None:
         learner, steps = (base.prior.origin.get(key, "?") for key in ("learner", "meta_steps"))
         print(f"sigma: how far each module strays from voice to voice; {learner}, {steps} meta-steps")
-    for model, members in models.items():
+    if voices:
+        print("moved: root mean square over parameters and voices, in sigmas, and as a part of the weights' own")
+    for model, total in totals.items():
         name = f" ({vocoder.name})" if model == "vocoder" else ""
-        print(f"{model}{name}: {sum(m.size for m in members):,} parameters in {len(members)} modules")
-    print(f"cloned by default: {sum(m.size for ms in models.values() for m in ms if m.name in adapted):,} parameters")
+        print(f"{model}{name}: {total:,} parameters in {sum(one['model'] == model for one in modules)} modules")
+    print(f"cloned by default: {sum(one['parameters'] for one in modules if one['clone'] == 'yes'):,} parameters")
     if pairs:
         print()
         print(_agreement(pairs))
     print(f"base {base.hash[:12]} in {base.folder}, {len(base.speakers)} training speakers")
+
+
+def _modules(base: Base, vocoder: Vocoder, sigmas: dict[str, float], voices: list[Path]) -> list[dict[str, Any]]:
+    """Each module of the acoustic model and of the vocoder, as JSON has it."""
+    from tts_meta.adapt import CloneSettings, Voice, adaptable, adaptable_sound, chosen_modules
+    from tts_meta.adapt.voice import VOCODER
+    from tts_meta.models.partition import Partition
+    from tts_meta.report.discovery import module_distances
+
+    can = set((adaptable(base) + adaptable_sound(vocoder)).names)
+    adapted = set(chosen_modules(base, CloneSettings()).names)
+    moved = module_distances(base, adaptable(base), [Voice.load(voice) for voice in voices])
+    found = []
+    for model, network, prefix in zip(_MODELS, (base.acoustic, vocoder.generator), ("", VOCODER), strict=True):
+        if network is None:
+            continue
+        for module in Partition.by_layer(network, prefix, biases_apart=True).modules:
+            name = module.name
+            clone = "yes" if name in adapted else "can" if name in can else "no"
+            one = {"model": model, "module": name, "parameters": module.size, "kind": module.kind, "clone": clone}
+            one |= {"sigma": sigmas[name]} if name in sigmas else {}
+            one |= {"moved": moved[name][0], "moved_part": moved[name][1]} if name in moved else {}
+            found.append(one)
+    return found
+
+
+def _modules_table(modules: list[dict[str, Any]], sigmas: dict[str, float], moved: bool) -> str:
+    """The modules in columns; σ where there is a prior, distances where voices were given."""
+    head = ["module", "parameters", "kind", "clone adapts"]
+    head += ["sigma", "(logarithmic)"] if sigmas else []
+    head += [*(["moved, sigmas"] if sigmas else []), "of the weights"] if moved else []
+    bars, rows = _bars(sigmas), []
+    for one in modules:
+        clone = "" if one["clone"] == "no" else one["clone"]
+        row = [one["module"], f"{one['parameters']:,}", one["kind"], clone]
+        row += bars.get(one["module"], ("", "")) if sigmas else ()
+        if moved:
+            both = "moved" in one and "sigma" in one
+            row += [f"{one['moved'] / one['sigma']:.2f}" if both else ""] if sigmas else []
+            row += [f"{one['moved_part']:.3f}" if "moved" in one else ""]
+        rows.append(row)
+    return table(head, rows, right=(1,))
 
 
 def _pairs(
