@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,6 +64,28 @@ def test_a_metric_without_what_it_needs_is_left_out(loudness):
     assert scores.get("peak") is None
     with pytest.raises(TtsMetaError, match="one has no score peak; it has none"):
         scores["peak"]
+
+
+def test_the_very_same_is_judged_once_by_each_metric(loudness, monkeypatch, tmp_path):
+    def score(scorer: Scorer, tone: np.ndarray = TONE, rate: int = 16_000, text: str = "la", **more) -> Scores:
+        return scorer.score(tone, rate, id="one", text=text, cache=tmp_path / "cache", **more)
+
+    first = score(Scorer(["peak"]))
+    again = score(Scorer(["peak"]), reference=TONE)  # which it does not look at
+    assert again == first and again.notes == {"remark": "at 16000 Hz"} and len(loudness) == 1
+    changes: list[dict[str, Any]] = [{"tone": 2 * TONE}, {"rate": 8_000}, {"text": "lala"}]
+    for changed in changes:
+        before = len(loudness)
+        assert score(Scorer(["peak"]), **changed).measures != {} and len(loudness) == before + 1, changed
+    score(Scorer(["peak"], Settings(language="de")))
+    assert len(loudness) == 5
+
+    monkeypatch.setitem(METRICS, "constant", Metric((), lambda settings: lambda sample: {"one": Measure(1.0)}))
+    both = score(Scorer(["peak", "constant"]))
+    assert both.measures == {**first.measures, "one": Measure(1.0)} and len(loudness) == 5
+    for path in (tmp_path / "cache").iterdir():
+        path.write_text("{")
+    assert score(Scorer(["peak"])) == first and len(loudness) == 6  # what is damaged is judged anew
 
 
 def test_load_loads_every_model_before_the_long_work(loudness):

@@ -110,6 +110,24 @@ def test_every_learner_speaks_from_every_count_after_every_number_of_steps(
         run_few_shot(config(long_corpus, tmp_path, seed=1), base, vocoder(), lambda line: None)
 
 
+def test_a_voice_is_made_once_whoever_judges_it(
+    base: Base, long_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = {"learners": {"all": {"modules": ["*"]}}, "steps": [2]}
+    first = run_few_shot(config(long_corpus, tmp_path, **one), base, vocoder(), lambda line: None)
+
+    def no_more(*given: object, **named: object) -> None:
+        raise AssertionError("made anew")
+
+    monkeypatch.setattr(CELLS, "clone_examples", no_more)
+    judged = {"metrics": ["similarity", "variance"], "score_on": 1}  # one sentence that was not adapted on, as before
+    again = run_few_shot(config(long_corpus, tmp_path, **one, **judged), base, vocoder(), lambda line: None)
+    for cell, before in zip(again.cells, first.cells, strict=True):
+        assert cell.voice == before.voice and cell.key != before.key and cell.seconds == before.seconds
+        assert cell.key.split("/")[0] == before.key.split("/")[0]
+        assert {"variance", "similarity", "nats"} <= set(cell.scores[0].measures) and len(cell.scores) == 1
+
+
 def test_what_another_machine_measured_is_not_made_anew(
     base: Base, long_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,15 +161,25 @@ def test_what_another_machine_measured_is_not_made_anew(
 
 
 @pytest.mark.parametrize(
-    ("line", "said"), [("", "cannot read the cells"), ("{", "line 2 is no cell"), ('{"key": 1}', "line 2 is no cell")]
+    ("line", "said"),
+    [
+        ("", "cannot read the cells"),
+        ("{", "line 2 is no cell"),
+        ('{"key": 1}', "line 2 is no cell"),
+        ("a key of another form", "line 2 is no cell"),
+    ],
 )
 def test_a_file_that_holds_no_cells_is_named(tmp_path: Path, line: str, said: str) -> None:
     path = tmp_path / "cells.jsonl"
     write_cells(path, [])
     assert read_cells(path) == {}
     if line:
-        cell = Cell("all", "ben", 1, None, 3, tmp_path / "key", 4, 5, 0.5, (), np.ones((1, 256), np.float32))
+        cell = Cell(
+            "all", "ben", 1, None, 3, tmp_path / "voice" / "judged", 4, 5, 0.5, (), np.ones((1, 256), np.float32)
+        )
         write_cells(path, [cell])
+        if line.startswith("a key"):
+            line = path.read_text().strip().replace("voice/judged", "voice")
         path.write_text(path.read_text() + line + "\n")
     else:
         path.unlink()

@@ -1,7 +1,9 @@
-"""One cell of the few-shot benchmark: a learner's voice of a speaker, kept in a folder with all that is said of it.
+"""One cell of the few-shot benchmark: a learner's voice of a speaker, kept with all that is said of it.
 
-The folder is named by what the cell is made of, so that a second run, or a recipe with more cells, makes only what is
-not there yet: `voice.safetensors`, `scores.jsonl` of the unseen sentences, a sound file of each, and `cell.json`.
+Folders are named by what is in them, so that a second run, or a recipe with more cells, makes only what is not there
+yet. VOICE, by what the voice is made of: `voice.safetensors`, and `made.json` with what it cost. VOICE/JUDGED, by what
+it says and who judges: `scores.jsonl` of the unseen sentences, a sound file of each, and `cell.json`. A voice is made
+once, whatever it is to say and whoever judges it.
 """
 
 from __future__ import annotations
@@ -45,8 +47,11 @@ from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.base import Base
 from tts_meta.models.vocoder import Vocoder
 
+_MADE = "made.json"
+"""Of a voice's folder, written last."""
 _FACTS = "cell.json"
 """Of a cell's folder, written last."""
+_VOICE = "voice.safetensors"
 LORA_RANK = 8
 """Of LoRA's adapters, where a learner gives none."""
 
@@ -88,7 +93,7 @@ class Learner(Section):
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """One voice of the benchmark, in `folder`, which is there where the cell was made or kept on this machine.
+    """One voice of the benchmark as it was judged, in `folder`, if the cell was made or kept on this machine.
 
     steps: those asked for, None where the loop ended by itself. done: the steps done. parameters, bytes: how many it
     changes, and what they take on disk. seconds: what adapting took when it was made. scores: of each unseen sentence,
@@ -120,8 +125,8 @@ class Cell:
 
     @property
     def key(self) -> str:
-        """What it is made of, hashed."""
-        return self.folder.name
+        """What its voice is made of, and what it says to which judges; both hashed."""
+        return key_of(self.folder)
 
     @property
     def here(self) -> bool:
@@ -131,7 +136,7 @@ class Cell:
     @property
     def voice(self) -> Path:
         """The voice file."""
-        return self.folder / "voice.safetensors"
+        return self.folder.parent / _VOICE
 
     def sound(self, number: int) -> Path:
         """The sound file of unseen sentence `number`."""
@@ -187,26 +192,35 @@ class Material:
 
 def cell(name: str, learner: Learner, base: Base, material: Material, sentences: int, steps: int | None) -> Cell:
     """The cell, read where it is there or measured already, or else made. Raises TtsMetaError as cloning does."""
-    folder = material.folder / "voices" / _key(learner, base, material, sentences, steps)
+    voice = material.folder / "voices" / _voice_key(learner, base, material, sentences, steps)
+    folder = voice / _judged_key(material)
     if not (folder / _FACTS).exists():
-        if folder.name in material.measured:
-            return _named(replace(material.measured[folder.name], folder=folder), name, sentences, steps)
-        _make(learner, base, material, sentences, steps, folder)
+        if key_of(folder) in material.measured:
+            return _named(replace(material.measured[key_of(folder)], folder=folder), name, sentences, steps)
+        if not (voice / _MADE).exists():
+            _make(learner, base, material, sentences, steps, voice)
+        _judge(base, material, voice / _VOICE, folder)
+    made = json.loads((voice / _MADE).read_text(encoding="utf-8"))
     told = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
-    made = Cell(
+    found = Cell(
         name,
         material.speaker,
         sentences,
         steps,
-        told["done"],
+        made["done"],
         folder,
-        told["parameters"],
-        told["bytes"],
-        told["seconds"],
+        made["parameters"],
+        made["bytes"],
+        made["seconds"],
         tuple(read_scores(folder / "scores.jsonl")),
         np.array(told["embeddings"], np.float32),
     )
-    return _named(made, name, sentences, steps)
+    return _named(found, name, sentences, steps)
+
+
+def key_of(folder: Path) -> str:
+    """A cell's key, from where it lies."""
+    return f"{folder.parent.name}/{folder.name}"
 
 
 def _named(made: Cell, name: str, sentences: int, steps: int | None) -> Cell:
@@ -216,7 +230,8 @@ def _named(made: Cell, name: str, sentences: int, steps: int | None) -> Cell:
 
 
 def _make(learner: Learner, base: Base, material: Material, sentences: int, steps: int | None, folder: Path) -> None:
-    path, chosen = folder / "voice.safetensors", material.adapt_on[:sentences]
+    """The voice, into its folder, and what it cost."""
+    path, chosen = folder / _VOICE, material.adapt_on[:sentences]
     own = material.aligned(base, chosen) if learner.steps_matter else []
     settings = _settings(learner, material, steps)
     adapters, began = None, time.perf_counter()
@@ -235,7 +250,16 @@ def _make(learner: Learner, base: Base, material: Material, sentences: int, step
     if adapters is not None:
         parameters, stored = adapters.parameters, folder / "adapters.safetensors"
         adapters.save(stored)
-    voice = Voice.load(path)  # as it is on disk
+    what = {"done": voice.steps, "parameters": parameters, "bytes": stored.stat().st_size, "seconds": seconds}
+    if learner.steps_matter and not voice.steps:  # the base's mean voice, which needs no file
+        what |= {"parameters": 0, "bytes": 0}
+    with atomic_file(folder / _MADE) as temporary:
+        temporary.write_text(json.dumps(what), encoding="utf-8")
+
+
+def _judge(base: Base, material: Material, path: Path, folder: Path) -> None:
+    """What the voice says of the unseen sentences, and how likely it finds them, into the cell's folder."""
+    voice = Voice.load(path)
     model = voice.apply(base)
     said = [
         one for one in material.spoken(base, {"": (model, voice.apply_vocoder(material.vocoder))}) if not one.system
@@ -249,12 +273,9 @@ def _make(learner: Learner, base: Base, material: Material, sentences: int, step
     for number, one in enumerate(said):
         with atomic_file(folder / f"{number}.flac") as temporary:
             soundfile.write(temporary, one.samples, one.rate, format="FLAC")
-    what = {"done": voice.steps, "parameters": parameters, "bytes": stored.stat().st_size, "seconds": seconds}
-    if learner.steps_matter and not voice.steps:  # the base's mean voice, which needs no file
-        what |= {"parameters": 0, "bytes": 0}
     embeddings = [np.round(embedding, 5).tolist() for embedding in material.embed(said)]
     with atomic_file(folder / _FACTS) as temporary:
-        temporary.write_text(json.dumps(what | {"embeddings": embeddings}), encoding="utf-8")
+        temporary.write_text(json.dumps({"embeddings": embeddings}), encoding="utf-8")
 
 
 def _settings(learner: Learner, material: Material, steps: int | None) -> CloneSettings:
@@ -270,10 +291,9 @@ def _settings(learner: Learner, material: Material, steps: int | None) -> CloneS
     )
 
 
-def _key(learner: Learner, base: Base, material: Material, sentences: int, steps: int | None) -> str:
-    """What a cell is made of: base and prior, recordings and texts, settings, judges."""
+def _voice_key(learner: Learner, base: Base, material: Material, sentences: int, steps: int | None) -> str:
+    """What a voice is made of: base and prior, recordings and texts, settings."""
     settings = learner.model_dump(mode="json", exclude={"base", "sentences", "steps", "settled", "temperature"})
-    chosen = [(sha256_file(u.audio), u.text) for u in material.adapt_on[:sentences]]
     if learner.method == "clone" and steps == 0:  # the base's mean voice, whatever would have adapted, and to what
         settings = {"modules": settings["modules"]}
     prior, asked = {}, base.prior if learner.asks_prior else None
@@ -281,19 +301,26 @@ def _key(learner: Learner, base: Base, material: Material, sentences: int, steps
         kept = () if learner.modules else chosen_modules(base, CloneSettings()).names
         temperature = _settings(learner, material, steps).temperature_for(base)
         prior = [asked.variances, kept, temperature, asked.rank]
-    what = [
-        base.hash,
-        prior,
-        material.vocoder.name,
-        settings,
-        steps,
-        material.seed,
-        material.frames_per_step,
-        sorted(material.scorer.metrics),
-        material.scorer.settings.whisper,
-        chosen,
-        [(sha256_file(u.audio), u.text) for u in (*material.references(), *material.score_on)],
-    ]
+    what = [base.hash, prior, *_vocoder(material), settings, steps, material.seed, material.frames_per_step]
+    return _hashed([*what, _contents(material.adapt_on[:sentences])])
+
+
+def _judged_key(material: Material) -> str:
+    """What a voice says, and who judges it by which recordings; enough of the digest to tell some thousands apart."""
+    what = [sorted(material.scorer.metrics), material.scorer.settings.whisper, *_vocoder(material)]
+    return _hashed([*what, _contents([*material.references(), *material.score_on])])[:16]
+
+
+def _vocoder(material: Material) -> tuple[str, str]:
+    """By name and, where it is one of ours, by its weights."""
+    return material.vocoder.name, getattr(material.vocoder.generator, "hash", "")
+
+
+def _contents(utterances: Sequence[Utterance]) -> list[tuple[str, str]]:
+    return [(sha256_file(one.audio), one.text) for one in utterances]
+
+
+def _hashed(what: Sequence[object]) -> str:
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()
 
 

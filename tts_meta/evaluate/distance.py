@@ -51,7 +51,11 @@ class Distances:
 
 def distances(waveform: object, rate: int, reference: object, reference_rate: int) -> Distances:
     """Return the distances of an utterance (S,) to a recording (S,) of the same sentence, rates in Hz."""
-    track, real = analyse(waveform, rate), analyse(reference, reference_rate)
+    return distances_of(analyse(waveform, rate), analyse(reference, reference_rate))
+
+
+def distances_of(track: Track, real: Track) -> Distances:
+    """Return the distances of one utterance to another of the same words."""
     rows, columns = align(track.cepstra, real.cepstra)
     f0_rmse, voicing_error = pitch_distances(track.pitch[rows], real.pitch[columns])
     return Distances(mel_cepstral_distortion(track.cepstra[rows], real.cepstra[columns]), f0_rmse, voicing_error)
@@ -103,10 +107,16 @@ def pitch_distances(first: Floats, second: Floats) -> tuple[float | None, float]
 
 
 def _load(settings: Settings) -> Judge:
+    tracks: dict[tuple[int, bytes], Track] = {}  # of the last recording, that other voices are compared to next
+
     def judge(sample: Sample) -> dict[str, Measure]:
         assert sample.reference is not None
         rate = sample.reference_rate or sample.rate
-        found = distances(sample.waveform, sample.rate, sample.reference, rate)
+        key = rate, sample.reference.tobytes()
+        if key not in tracks:
+            tracks.clear()
+            tracks[key] = analyse(sample.reference, rate)
+        found = distances_of(analyse(sample.waveform, sample.rate), tracks[key])
         measures = {"mcd": Measure(found.mcd), "voicing_error": Measure(found.voicing_error)}
         return measures if found.f0_rmse is None else measures | {"f0_rmse": Measure(found.f0_rmse)}
 

@@ -37,10 +37,16 @@ def _record(cell: Cell) -> dict[str, Any]:
 def _cell_of(record: Mapping[str, Any]) -> Cell:
     return Cell(
         **{name: record[name] for name in _FACTS},
-        folder=Path(record["key"]),
+        folder=_folder(record["key"]),
         scores=tuple(scores_of(row) for row in record["scores"]),
         embeddings=np.array([_unpacked(text) for text in record["embeddings"]], np.float32),
     )
+
+
+def _folder(key: str) -> Path:
+    """Where a cell of that key would lie. Raises ValueError for a key of another form."""
+    voice, judged = key.split("/")
+    return Path(voice, judged)
 
 
 def _packed(embedding: Embedding) -> str:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.evaluate import distance, fidelity, quality, similarity, variance, words
 from tts_meta.evaluate.extras import require
+from tts_meta.evaluate.judged import Judgement, judged_path, read_judgement, write_judgement
 from tts_meta.evaluate.metric import Column, Judge, Measure, Metric, Sample, Settings
 from tts_meta.evaluate.speaker_encoder import Embedding
 from tts_meta.evaluate.waveform import as_samples
@@ -93,12 +95,14 @@ class Scorer:
         voice: Embedding | None = None,
         reference: object = None,
         reference_rate: int | None = None,
+        cache: Path | None = None,
     ) -> Scores:
         """Judge samples (S,) at `rate` Hz by every chosen metric whose needs are given; the others are left out.
 
         `text` is what should be said, `voice` the embedding (256,) from `voice_embedding`, `reference` the real
-        recording (S,) of the sentence, at `reference_rate` (default `rate`). Raises TtsMetaError for an empty
-        or non-finite waveform, naming the utterance; silence is scored, badly.
+        recording (S,) of the sentence, at `reference_rate` (default `rate`). `cache`: a folder where what each metric
+        says is kept, and read where it judged the very same before. Raises TtsMetaError for an empty or non-finite
+        waveform, naming the utterance; silence is scored, badly.
         """
         try:
             sample = Sample(
@@ -116,12 +120,22 @@ class Scorer:
         for name, metric in self.metrics.items():
             if any(getattr(sample, need) is None for need in metric.needs):
                 continue
-            for key, value in self._judge(name)(sample).items():
+            for key, value in self._judgement(name, sample, cache).items():
                 if isinstance(value, Measure):
                     measures[key] = value
                 else:
                     notes[key] = value
         return Scores(id, speaker, system, measures, notes)
+
+    def _judgement(self, name: str, sample: Sample, cache: Path | None) -> Judgement:
+        if cache is None:
+            return self._judge(name)(sample)
+        path = judged_path(cache, name, self.metrics[name].needs, self.settings, sample)
+        found = read_judgement(path)
+        if found is None:
+            found = self._judge(name)(sample)
+            write_judgement(path, found)
+        return found
 
     def _judge(self, name: str) -> Judge:
         if name not in self._judges:

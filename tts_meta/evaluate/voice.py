@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from tts_meta.audio import MelSpec, prepare_waveform, read_audio
@@ -17,7 +15,6 @@ from tts_meta.corpus import Utterance
 from tts_meta.evaluate.scores import Scorer, Scores
 from tts_meta.evaluate.similarity import mean_embedding
 from tts_meta.evaluate.speaker_encoder import Embedding, SpeakerEncoder
-from tts_meta.evaluate.table import read_scores, write_scores
 from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.base import Base
 from tts_meta.models.manner import PLAIN, Manner
@@ -56,7 +53,7 @@ def score_voices(
 
     voices: by name, each the acoustic model and the vocoder that speak; `vocoder` makes the copies.
     Similarity is to the mean of `REFERENCES` of the `references`, or of the other utterances where there are none; it
-    is left out where there is nothing to compare to. `cache`: a folder where scores are kept by what was judged.
+    is left out where there is nothing to compare to. `cache`: as `Scorer.score` has it.
     `report` is told (sentences done, sentences in all). Raises TtsMetaError naming a recording that cannot be used.
     """
     rate = base.config.audio.mel.sample_rate
@@ -75,7 +72,18 @@ def score_voices(
         voice = mean_embedding(others) if others else None
         for system, (samples, its_rate) in said.items():
             reference = None if system == REAL else real
-            scores = _scored(scorer, cache, utterance, system, samples, its_rate, voice, reference, rate)
+            scores = scorer.score(
+                samples,
+                its_rate,
+                id=utterance.id,
+                speaker=utterance.speaker,
+                system=system,
+                text=utterance.text,
+                voice=voice,
+                reference=reference,
+                reference_rate=rate,
+                cache=cache,
+            )
             spoken.append(Spoken(utterance, system, samples, its_rate, scores))
         report(number + 1, count)
     return spoken
@@ -101,7 +109,16 @@ def score_own_voice(
     for utterance in utterances:
         said = dataclasses.replace(utterance, speaker=base.speakers[speaker])
         speech = speak_text(base, base.acoustic, vocoder, said.text, speaker=speaker, manner=manner)
-        scores = _scored(scorer, cache, said, OWN, speech.samples, speech.rate, voice, None, speech.rate)
+        scores = scorer.score(
+            speech.samples,
+            speech.rate,
+            id=said.id,
+            speaker=said.speaker,
+            system=OWN,
+            text=said.text,
+            voice=voice,
+            cache=cache,
+        )
         spoken.append(Spoken(said, OWN, speech.samples, speech.rate, scores))
     return spoken
 
@@ -118,39 +135,3 @@ def _embeddings(base: Base, scorer: Scorer, utterances: Sequence[Utterance]) -> 
     encoder = SpeakerEncoder.load(scorer.settings.device)
     rate = base.config.audio.mel.sample_rate
     return {one.id: encoder.embed(_load(base, one), rate) for one in utterances}
-
-
-def _scored(
-    scorer: Scorer,
-    cache: Path | None,
-    utterance: Utterance,
-    system: str,
-    samples: Waveform,
-    rate: int,
-    voice: Embedding | None,
-    reference: Waveform | None,
-    reference_rate: int,
-) -> Scores:
-    """Score one clip, or read its scores where the very same clip was judged before by the same metrics."""
-    key = hashlib.sha256(
-        f"{rate} {reference_rate} {utterance.text} {scorer.settings} {sorted(scorer.metrics)}".encode()
-    )
-    for part in (samples, voice, reference):
-        key.update(b"none" if part is None else np.ascontiguousarray(part).tobytes())
-    path = None if cache is None else cache / f"{key.hexdigest()}.jsonl"
-    if path is not None and path.exists():
-        return dataclasses.replace(read_scores(path)[0], system=system)
-    scores = scorer.score(
-        samples,
-        rate,
-        id=utterance.id,
-        speaker=utterance.speaker,
-        system=system,
-        text=utterance.text,
-        voice=voice,
-        reference=reference,
-        reference_rate=reference_rate,
-    )
-    if path is not None:
-        write_scores(path, [scores])
-    return scores
