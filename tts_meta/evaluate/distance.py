@@ -29,6 +29,7 @@ HOP, N_FFT, BANDS, CEPSTRA = 160, 512, 40, 13
 PITCH_FRAME, PITCH_LOW, PITCH_HIGH = 1024, 60.0, 500.0
 FLOOR_DB = 80.0  # below an utterance's loudest band there is only noise
 TRIM_DB = 40.0
+_KEPT = 20  # recordings whose frames a judge keeps
 DB_PER_CEPSTRUM = 10 / np.log(10) * np.sqrt(2)
 
 
@@ -107,15 +108,16 @@ def pitch_distances(first: Floats, second: Floats) -> tuple[float | None, float]
 
 
 def _load(settings: Settings) -> Judge:
-    tracks: dict[tuple[int, bytes], Track] = {}  # of the last recording, that other voices are compared to next
+    tracks: dict[tuple[int, bytes], Track] = {}  # of the last recordings, that other voices are compared to next
 
     def judge(sample: Sample) -> dict[str, Measure]:
         assert sample.reference is not None
         rate = sample.reference_rate or sample.rate
         key = rate, sample.reference.tobytes()
         if key not in tracks:
-            tracks.clear()
             tracks[key] = analyse(sample.reference, rate)
+            if len(tracks) > _KEPT:
+                del tracks[next(iter(tracks))]
         found = distances_of(analyse(sample.waveform, sample.rate), tracks[key])
         measures = {"mcd": Measure(found.mcd), "voicing_error": Measure(found.voicing_error)}
         return measures if found.f0_rmse is None else measures | {"f0_rmse": Measure(found.f0_rmse)}
