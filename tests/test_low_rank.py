@@ -16,7 +16,7 @@ from tts_meta.corpus import Example, collate
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.models.base import Base
 from tts_meta.models.losses import acoustic_loss
-from tts_meta.models.low_rank import LowRank, low_rank, multiply_out, own_names
+from tts_meta.models.low_rank import LowRank, expected_stray, low_rank, multiply_out, own_names
 from tts_meta.models.module_prior import ModulePrior
 from tts_meta.models.partition import Module, Partition
 
@@ -72,6 +72,24 @@ def test_a_layer_called_with_strays_is_the_layer_with_their_product_added() -> N
         whole.weight.add_(up @ down)
         whole.bias.add_(bias)
     torch.testing.assert_close(linear(given), whole(given))
+
+
+@pytest.mark.parametrize(("shape", "rank"), [((40, 60), 4), ((30, 5, 7), 3), ((50,), 4), ((4, 4), 4), ((40, 60), 0)])
+def test_how_far_an_entry_strays_is_that_of_draws(shape: tuple[int, ...], rank: int) -> None:
+    sigma, draws = 0.3, torch.Generator().manual_seed(1)
+    layer = nn.Module()
+    layer.weight = nn.Parameter(torch.zeros(shape))
+    partition = Partition((Module("all", "Linear", ("weight",), layer.weight.numel()),))
+    moves = []
+    for _ in range(200):
+        if rank:
+            strays = LowRank(layer, partition, rank)
+            own = {name: p + sigma * torch.randn(p.shape, generator=draws) for name, p in strays.named_parameters()}
+            moves.append(strays.multiply(own)["weight"].detach())
+        else:
+            moves.append(sigma * torch.randn(shape, generator=draws))
+    far = float(torch.stack(moves).square().mean().sqrt())
+    assert expected_stray(layer.weight, rank, sigma) == pytest.approx(far, rel=0.05)
 
 
 def test_small_matrices_stray_whole_and_the_rank_must_be_one_or_more(base: Base) -> None:

@@ -110,7 +110,7 @@ def test_the_variances_learned_stand_beside_the_base_and_clone_and_inspect_follo
     rows = run(capsys, "inspect", finished / "base", "--vocoder", "griffin-lim", "--voice", voice).out.splitlines()
     name, (far, part) = next(iter(distances.items()))
     shown = next(line.split() for line in rows if line.startswith(name))
-    assert shown[-2:] == [f"{far / base.prior.sigmas[name]:.2f}", f"{part:.3f}"]
+    assert shown[-2:] == [f"{far / base.prior.sigmas[name]:.3f}", f"{part:.3f}"]
     assert run(capsys, "inspect", finished / "base", "--html", tmp_path / "page.png").failed(2, "FILE.html")
 
 

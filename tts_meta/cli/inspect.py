@@ -122,7 +122,7 @@ def _inspect_base(
         learner, steps = (base.prior.origin.get(key, "?") for key in ("learner", "meta_steps"))
         print(f"sigma: how far each module strays from voice to voice; {learner}, {steps} meta-steps")
     if voices:
-        print("moved: root mean square over parameters and voices, in sigmas, and as a part of the weights' own")
+        print("moved: root mean square over parameters and voices, as a part of that of voices drawn from the prior")
     for model, total in totals.items():
         name = f" ({vocoder.name})" if model == "vocoder" else ""
         print(f"{model}{name}: {total:,} parameters in {sum(one['model'] == model for one in modules)} modules")
@@ -138,11 +138,12 @@ def _modules(base: Base, vocoder: Vocoder, sigmas: dict[str, float], voices: lis
     from tts_meta.adapt import CloneSettings, Voice, adaptable, adaptable_sound, chosen_modules
     from tts_meta.adapt.voice import VOCODER
     from tts_meta.models.partition import Partition
-    from tts_meta.report.discovery import module_distances
+    from tts_meta.report.discovery import expected_distances, module_distances
 
     can = set((adaptable(base) + adaptable_sound(vocoder)).names)
     adapted = set(chosen_modules(base, CloneSettings()).names)
     moved = module_distances(base, adaptable(base), [Voice.load(voice) for voice in voices])
+    expected = expected_distances(base, adaptable(base))
     found = []
     for model, network, prefix in zip(_MODELS, (base.acoustic, vocoder.generator), ("", VOCODER), strict=True):
         if network is None:
@@ -152,7 +153,9 @@ def _modules(base: Base, vocoder: Vocoder, sigmas: dict[str, float], voices: lis
             clone = "yes" if name in adapted else "can" if name in can else "no"
             one = {"model": model, "module": name, "parameters": module.size, "kind": module.kind, "clone": clone}
             one |= {"sigma": sigmas[name]} if name in sigmas else {}
-            one |= {"moved": moved[name][0], "moved_part": moved[name][1]} if name in moved else {}
+            if name in moved:
+                one |= {"moved": moved[name][0], "moved_part": moved[name][1]}
+                one |= {"moved_of_expected": moved[name][0] / expected[name]} if name in expected else {}
             found.append(one)
     return found
 
@@ -161,16 +164,15 @@ def _modules_table(modules: list[dict[str, Any]], sigmas: dict[str, float], move
     """The modules in columns; σ where there is a prior, distances where voices were given."""
     head = ["module", "parameters", "kind", "clone adapts"]
     head += ["sigma", "(logarithmic)"] if sigmas else []
-    head += [*(["moved, sigmas"] if sigmas else []), "of the weights"] if moved else []
+    head += [*(["moved, of expected"] if sigmas else []), "of the weights"] if moved else []
     bars, rows = _bars(sigmas), []
     for one in modules:
         clone = "" if one["clone"] == "no" else one["clone"]
         row = [one["module"], f"{one['parameters']:,}", one["kind"], clone]
         row += bars.get(one["module"], ("", "")) if sigmas else ()
         if moved:
-            both = "moved" in one and "sigma" in one
-            row += [f"{one['moved'] / one['sigma']:.2f}" if both else ""] if sigmas else []
-            row += [f"{one['moved_part']:.3f}" if "moved" in one else ""]
+            shown = [*(["moved_of_expected"] if sigmas else []), "moved_part"]
+            row += [f"{one[key]:.3f}" if key in one else "" for key in shown]
         rows.append(row)
     return table(head, rows, right=(1,))
 

@@ -40,8 +40,8 @@ class LowRank(nn.Module):
         """Names of the strays of each parameter."""
         for name in partition.parameters():
             value = self.values[name].detach()
-            rows, columns = len(value), value[0].numel() if value.ndim > 1 else 1
-            if value.ndim == 1 or rows * columns <= rank * (rows + columns):
+            rows, columns = _shape(value)
+            if strays_whole(value, rank):
                 self._stray(name, name, torch.zeros_like(value))
             else:
                 generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
@@ -99,3 +99,24 @@ def multiply_out(factors: Mapping[str, Tensor], shapes: Mapping[str, Sequence[in
             whole = name.removesuffix(UP)
             changes[whole] = (factors[name] @ factors[whole + DOWN]).reshape(tuple(shapes[whole]))
     return changes
+
+
+def strays_whole(value: Tensor, rank: int) -> bool:
+    """Whether a parameter strays as it is: a vector, or a matrix that its factors would not be smaller than."""
+    rows, columns = _shape(value)
+    return value.ndim == 1 or rows * columns <= rank * (rows + columns)
+
+
+def expected_stray(value: Tensor, rank: int, sigma: float) -> float:
+    """The root mean square that an entry of a parameter strays by, where what adapts does so by `sigma`.
+
+    rank: 0 for whole. A matrix strays by the product of factors `(rows, rank)`, at 0, and `(rank, columns)`, at random
+    of variance 1 / columns, that each stray by `sigma`.
+    """
+    if not rank or strays_whole(value, rank):
+        return sigma
+    return sigma * (rank * (1 / _shape(value)[1] + sigma**2)) ** 0.5
+
+
+def _shape(value: Tensor) -> tuple[int, int]:
+    return len(value), value[0].numel() if value.ndim > 1 else 1

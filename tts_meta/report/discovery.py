@@ -13,6 +13,7 @@ from tts_meta.errors import TtsMetaError
 from tts_meta.evaluate.agreement import Agreement, agreement
 from tts_meta.evaluate.intervals import Interval
 from tts_meta.models.base import Base
+from tts_meta.models.low_rank import expected_stray
 from tts_meta.models.partition import Partition
 from tts_meta.report.curves import Panel, curves_picture
 from tts_meta.report.page import ListeningPage
@@ -45,10 +46,17 @@ def write_discovery(
     section = page.section("σ of each module")
     section.picture(bar_picture({name: sigmas[name] for name in order}, "σ", logarithmic=True), "Bars of σ by module")
     sizes = {module.name: module.size for module in partition.modules}
-    moved = module_distances(base, partition, voices)
-    head = ("Module", "Parameters", "σ", "clone adapts", *(("moved, σ", "moved, of the weights") if voices else ()))
+    moved, expected = module_distances(base, partition, voices), expected_distances(base, partition)
+    columns = ("moved, of what is expected", "moved, of the weights") if voices else ()
+    head = ("Module", "Parameters", "σ", "clone adapts", *columns)
     rows = [
-        (name, f"{sizes[name]:,}", sigmas[name], "yes" if name in kept else "", *_moves(moved.get(name), sigmas[name]))
+        (
+            name,
+            f"{sizes[name]:,}",
+            sigmas[name],
+            "yes" if name in kept else "",
+            *_moves(moved.get(name), expected[name]),
+        )
         for name in order
         if name in sizes
     ]
@@ -60,12 +68,13 @@ def write_discovery(
     if base.prior.path:
         _add_paths(page, base.prior.path, order)
     if voices:
-        bars = {name: moved[name][0] / sigmas[name] for name in order if name in moved}
+        bars = {name: moved[name][0] / expected[name] for name in order if name in moved}
         text = (
-            f"Root mean square over parameters and over {len(voices)} voices, in units of σ: 1 is as far as expected."
+            f"Root mean square over parameters and over {len(voices)} voices, as a part of that of voices drawn from "
+            "the prior: 1 is as far as expected."
         )
         section = page.section("How far voices went", text)
-        section.picture(bar_picture(bars, "distance / σ"), "Bars of the distance moved in units of σ by module")
+        section.picture(bar_picture(bars, "moved / expected"), "Bars of how far voices went by module")
     page.write(path, embed=True)
 
 
@@ -86,8 +95,21 @@ def module_distances(base: Base, partition: Partition, voices: Sequence[Voice]) 
     return found
 
 
-def _moves(distance: tuple[float, float] | None, sigma: float) -> tuple[float | None, float | None]:
-    return (None, None) if distance is None else (distance[0] / sigma, distance[1])
+def expected_distances(base: Base, partition: Partition) -> dict[str, float]:
+    """Of each module that the prior knows: the root mean square of a parameter's move in voices drawn from it."""
+    if base.prior is None:
+        return {}
+    weights, found = dict(base.acoustic.named_parameters()), {}
+    for module in partition.modules:
+        if sigma := base.prior.sigmas.get(module.name):
+            own = [weights[name].detach() for name in module.parameters]
+            squares = sum(value.numel() * expected_stray(value, base.prior.rank, sigma) ** 2 for value in own)
+            found[module.name] = (squares / sum(value.numel() for value in own)) ** 0.5
+    return found
+
+
+def _moves(distance: tuple[float, float] | None, expected: float) -> tuple[float | None, float | None]:
+    return (None, None) if distance is None else (distance[0] / expected, distance[1])
 
 
 def pairs_of_runs(runs: Mapping[str, Mapping[str, float]], largest: int) -> dict[tuple[str, str], Agreement]:
