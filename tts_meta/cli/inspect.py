@@ -122,7 +122,8 @@ def _inspect_base(
         learner, steps = (base.prior.origin.get(key, "?") for key in ("learner", "meta_steps"))
         print(f"sigma: how far each module strays from voice to voice; {learner}, {steps} meta-steps")
     if voices:
-        print("moved: root mean square over parameters and voices, as a part of that of voices drawn from the prior")
+        print("moved: root mean square over parameters and voices, as a part of that of the weights themselves", end="")
+        print(", or of voices drawn from the prior" if sigmas else "")
     for model, total in totals.items():
         name = f" ({vocoder.name})" if model == "vocoder" else ""
         print(f"{model}{name}: {total:,} parameters in {sum(one['model'] == model for one in modules)} modules")
@@ -164,7 +165,7 @@ def _modules_table(modules: list[dict[str, Any]], sigmas: dict[str, float], move
     """The modules in columns; σ where there is a prior, distances where voices were given."""
     head = ["module", "parameters", "kind", "clone adapts"]
     head += ["sigma", "(logarithmic)"] if sigmas else []
-    head += [*(["moved, of expected"] if sigmas else []), "of the weights"] if moved else []
+    head += [*(["moved, of expected"] if sigmas else []), "moved, of weights"] if moved else []
     bars, rows = _bars(sigmas), []
     for one in modules:
         clone = "" if one["clone"] == "no" else one["clone"]
