@@ -9,6 +9,7 @@ import pytest
 
 from tts_meta.evaluate.cells import Cell
 from tts_meta.evaluate.measured import read_cells
+from tts_meta.evaluate.scores import columns
 from tts_meta.evaluate.table import summarise
 
 FOLDER = Path(__file__).resolve().parents[1] / "recipes" / "few_shot"
@@ -24,24 +25,30 @@ def test_every_cell_is_whole_and_there_once(cells: list[Cell]) -> None:
     assert set(times.values()) == {1} and len(times) > 100
     for cell in cells:
         assert len(cell.scores) == len(cell.embeddings) == 5
-        assert all({"similarity", "cer", "wer", "distillmos", "nats"} <= set(row.measures) for row in cell.scores)
+        wanted = {"similarity", "cer", "wer", "distillmos", "dnsmos", "mcd", "voicing_error", "nats"}
+        assert all(wanted <= set(row.measures) for row in cell.scores)
         assert cell.steps in (cell.done, None) and cell.seconds > 0
 
 
-def test_the_table_is_that_of_the_cells(cells: list[Cell]) -> None:
+def test_the_tables_are_those_of_the_cells(cells: list[Cell]) -> None:
     means = {one.group[0]: one.intervals for one in summarise(row for cell in cells for row in cell.scores)}
-    table = (FOLDER / "README.md").read_text(encoding="utf-8").split("## Learners and steps")[1].split("\n\n")
-    rows = [[part.strip() for part in line.strip("| ").split(" | ")] for line in table[3].splitlines()[2:]]
-    named = {"mean voice": "clone, 0 steps"}
-    checked = 0
-    for name, *shown in rows:
-        learner, _, steps = named.get(name, name).partition(", ")
-        system = f"{learner}, 10 sentences, {steps or '0 steps'}"
-        if system in means:
-            its = [means[system][column] for column in ("similarity", "cer", "distillmos", "nats")]
-            digits = (3, 3, 2, 1)
-            assert shown[:4] == [
-                f"{one.mean:.{d}f} [{one.low:.{d}f}, {one.high:.{d}f}]" for one, d in zip(its, digits, strict=True)
-            ], name
-            checked += 1
-    assert checked == len(rows) - 2  # recordings and copies are no cells
+    learners = {cell.learner for cell in cells}
+    section = (FOLDER / "README.md").read_text(encoding="utf-8").split("\n## Learners and steps\n")[1].split("\n## ")[0]
+    parts = section.split("\n### From ")[1:]
+    for part in parts:
+        count, table = part.split()[0], part.split("\n\n")[1]
+        head, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines())
+        shown = {
+            f"{column.heading} {'↑' if column.better == 'higher' else '↓'}": column for column in columns().values()
+        }
+        for name, *found in rows[2:]:  # below recordings and copies, which are no cells
+            learner, _, steps = name.partition(", ")
+            own = means[f"{learner}, {count} sentences, {steps or '0 steps'}"]
+            assert learner in learners and len(own) == 9
+            for heading, text in zip(head[1:], found, strict=True):
+                if column := shown.get(heading):
+                    one = own[column.name]
+                    expected = (f"{value:.{column.digits}f}" for value in (one.mean, one.low, one.high))
+                    assert text == "{} [{}, {}]".format(*expected), (name, heading)
+        assert len(rows) > 10 and len(shown.keys() & set(head)) == 9
+    assert parts
