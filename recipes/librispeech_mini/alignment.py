@@ -253,7 +253,7 @@ def error_row(name: str, sentences: Sequence[Compared], keep: Callable[[Boundary
 
 
 def ms(interval: Interval) -> str:
-    return f"{interval.mean:.1f} [{interval.low:.1f}, {interval.high:.1f}]"
+    return interval.shown(1)
 
 
 def percent(interval: Interval) -> str:

@@ -44,7 +44,7 @@ def semitones(base: Base, speaker: int, text: str, vocoder: Vocoder, manner: Man
 
 def shown(interval: Interval) -> str:
     """A mean and its interval."""
-    return f"{interval.mean:.1f} [{interval.low:.1f}, {interval.high:.1f}]"
+    return interval.shown(1)
 
 
 def control(base: Base, vocoder: Vocoder) -> list[list[str]]:

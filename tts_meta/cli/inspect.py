@@ -12,6 +12,7 @@ from tts_meta.cli.console import check_parent, show, table, tell
 from tts_meta.errors import TtsMetaError, UsageError
 
 if TYPE_CHECKING:
+    from tts_meta.adapt import Voice
     from tts_meta.evaluate.agreement import Agreement
     from tts_meta.models.base import Base
     from tts_meta.models.vocoder import Vocoder
@@ -52,10 +53,14 @@ def inspect(
     """
     path = Path(what)
     if what == "base" or path.is_dir():
-        folder, others = None if what == "base" else path, _sigmas_of(what, beside or [])
+        from tts_meta.adapt import Voice
+        from tts_meta.models.base import load_base
+
+        others, base = _sigmas_of(what, beside or []), load_base(None if what == "base" else path)
+        heard = [Voice.load(voice) for voice in voices or ()]
         if html is not None:
-            _write_page(folder, html, voices or [], others)
-        _inspect_base(folder, vocoder, picture, voices or [], others, as_json)
+            _write_page(base, html, heard, others)
+        _inspect_base(base, str(path), vocoder, picture, heard, others, as_json)
         return
     asked = {"picture": picture, "html": html, "voice": voices, "beside": beside}
     if given := [name for name, value in asked.items() if value]:
@@ -71,31 +76,34 @@ def _sigmas_of(what: str, folders: list[Path]) -> dict[str, dict[str, float]]:
         raise UsageError("--beside is for other bases, each once")
     found = {}
     for folder in folders:
-        prior = load_base(folder).prior
-        if prior is None:
-            raise TtsMetaError(f"{folder} has no prior to compare; make one by tts-meta meta-train")
-        found[str(folder)] = prior.sigmas
+        found[str(folder)] = _compared(load_base(folder))
     return found
 
 
+def _compared(base: Base) -> dict[str, float]:
+    if base.prior is None:
+        raise TtsMetaError(f"{base.folder} has no prior to compare; make one by tts-meta meta-train")
+    return base.prior.sigmas
+
+
 def _inspect_base(
-    folder: Path | None,
+    base: Base,
+    name: str,
     vocoder_name: str | None,
     picture: Path | None,
-    voices: list[Path],
+    voices: list[Voice],
     others: dict[str, dict[str, float]],
     as_json: bool,
 ) -> None:
-    from tts_meta.models.base import load_base
     from tts_meta.models.vocoder import load_vocoder
 
-    base, vocoder = load_base(folder), load_vocoder(vocoder_name)
+    vocoder = load_vocoder(vocoder_name)
     sigmas = {} if base.prior is None else base.prior.sigmas
     if picture is not None:
         _draw(sigmas, picture, base.folder)
     modules = _modules(base, vocoder, sigmas, voices)
     largest = sum(one["clone"] == "yes" and "sigma" in one for one in modules)
-    pairs = _pairs(base, "base" if folder is None else str(folder), sigmas, others, largest)
+    pairs = _pairs(base, name, others, largest) if others else {}
     totals = {model: sum(one["parameters"] for one in modules if one["model"] == model) for model in _MODELS}
     if as_json:
         data: dict[str, Any] = {"kind": "base", "folder": str(base.folder), "hash": base.hash}
@@ -125,8 +133,8 @@ def _inspect_base(
         print("moved: root mean square over parameters and voices, as a part of that of the weights themselves", end="")
         print(", or of voices drawn from the prior" if sigmas else "")
     for model, total in totals.items():
-        name = f" ({vocoder.name})" if model == "vocoder" else ""
-        print(f"{model}{name}: {total:,} parameters in {sum(one['model'] == model for one in modules)} modules")
+        which = f" ({vocoder.name})" if model == "vocoder" else ""
+        print(f"{model}{which}: {total:,} parameters in {sum(one['model'] == model for one in modules)} modules")
     print(f"cloned by default: {sum(one['parameters'] for one in modules if one['clone'] == 'yes'):,} parameters")
     if pairs:
         print()
@@ -134,17 +142,15 @@ def _inspect_base(
     print(f"base {base.hash[:12]} in {base.folder}, {len(base.speakers)} training speakers")
 
 
-def _modules(base: Base, vocoder: Vocoder, sigmas: dict[str, float], voices: list[Path]) -> list[dict[str, Any]]:
+def _modules(base: Base, vocoder: Vocoder, sigmas: dict[str, float], voices: list[Voice]) -> list[dict[str, Any]]:
     """Each module of the acoustic model and of the vocoder, as JSON has it."""
-    from tts_meta.adapt import CloneSettings, Voice, adaptable, adaptable_sound, chosen_modules
+    from tts_meta.adapt import CloneSettings, adaptable, adaptable_sound, chosen_modules
     from tts_meta.adapt.voice import VOCODER
     from tts_meta.models.partition import Partition
-    from tts_meta.report.discovery import expected_distances, module_distances
 
     can = set((adaptable(base) + adaptable_sound(vocoder)).names)
     adapted = set(chosen_modules(base, CloneSettings()).names)
-    moved = module_distances(base, adaptable(base), [Voice.load(voice) for voice in voices])
-    expected = expected_distances(base, adaptable(base))
+    moved, expected = _distances(base, voices) if voices else ({}, {})
     found = []
     for model, network, prefix in zip(_MODELS, (base.acoustic, vocoder.generator), ("", VOCODER), strict=True):
         if network is None:
@@ -159,6 +165,14 @@ def _modules(base: Base, vocoder: Vocoder, sigmas: dict[str, float], voices: lis
                 one |= {"moved_of_expected": moved[name][0] / expected[name]} if name in expected else {}
             found.append(one)
     return found
+
+
+def _distances(base: Base, voices: list[Voice]) -> tuple[dict[str, tuple[float, float]], dict[str, float]]:
+    from tts_meta.adapt import adaptable
+    from tts_meta.report.discovery import expected_distances, module_distances  # and matplotlib with it
+
+    partition = adaptable(base)
+    return module_distances(base, partition, voices), expected_distances(base, partition)
 
 
 def _modules_table(modules: list[dict[str, Any]], sigmas: dict[str, float], moved: bool) -> str:
@@ -179,14 +193,12 @@ def _modules_table(modules: list[dict[str, Any]], sigmas: dict[str, float], move
 
 
 def _pairs(
-    base: Base, name: str, sigmas: dict[str, float], others: dict[str, dict[str, float]], largest: int
+    base: Base, name: str, others: dict[str, dict[str, float]], largest: int
 ) -> dict[tuple[str, str], Agreement]:
-    """How far each two of the runs agree, where there are others."""
+    """How far each two of the runs agree."""
     from tts_meta.report.discovery import pairs_of_runs
 
-    if others and not sigmas:
-        raise TtsMetaError(f"{base.folder} has no prior to compare; make one by tts-meta meta-train")
-    return pairs_of_runs({name: sigmas, **others}, largest)
+    return pairs_of_runs({name: _compared(base), **others}, largest)
 
 
 def _agreement(pairs: dict[tuple[str, str], Agreement]) -> str:
@@ -196,7 +208,7 @@ def _agreement(pairs: dict[tuple[str, str], Agreement]) -> str:
     rows = [
         (
             *both,
-            f"{found.correlation.mean:.2f} [{found.correlation.low:.2f}, {found.correlation.high:.2f}]",
+            found.correlation.shown(2),
             f"{found.common} ({found.expected:.1f} by chance)",
             f"{found.factor:.2f}",
         )
@@ -226,15 +238,13 @@ def _draw(sigmas: dict[str, float], picture: Path, folder: Path | None) -> None:
     tell(f"{picture} is written")
 
 
-def _write_page(folder: Path | None, page: Path, voices: list[Path], others: dict[str, dict[str, float]]) -> None:
-    from tts_meta.adapt import Voice
-    from tts_meta.models.base import load_base
+def _write_page(base: Base, page: Path, voices: list[Voice], others: dict[str, dict[str, float]]) -> None:
     from tts_meta.report.discovery import write_discovery
 
     if page.suffix != ".html":
         raise UsageError(f"{page}: a page must be named FILE.html")
     check_parent(page)
-    write_discovery(page, load_base(folder), [Voice.load(voice) for voice in voices], others)
+    write_discovery(page, base, voices, others)
     tell(f"{page} is written")
 
 

@@ -28,6 +28,11 @@ class Interval:
     count: int
     """How many values went into the mean."""
 
+    def shown(self, digits: int, signed: bool = False) -> str:
+        """The mean, and the interval in brackets, as tables have them."""
+        form = f"{'+' if signed else ''}.{digits}f"
+        return f"{self.mean:{form}} [{self.low:{form}}, {self.high:{form}}]"
+
 
 def mean_interval(
     values: npt.ArrayLike,

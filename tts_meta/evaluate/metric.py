@@ -47,6 +47,11 @@ class Column:
     digits: int
     better: Literal["higher", "lower"]
 
+    @property
+    def title(self) -> str:
+        """The heading, and which way is better."""
+        return f"{self.heading} {'↑' if self.better == 'higher' else '↓'}"
+
 
 @dataclass(frozen=True)
 class Settings:

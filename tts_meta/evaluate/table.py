@@ -82,8 +82,10 @@ def compare(scores: Iterable[Scores], name: str, system: str, baseline: str, see
 def markdown_table(summaries: Sequence[Summary], title: str = "System") -> str:
     """Return a Markdown table, one line a group: each mean with its 95 % interval in brackets."""
     shown = [column for column in columns().values() if any(column.name in row.intervals for row in summaries)]
-    heads = [f"{column.heading} {'↑' if column.better == 'higher' else '↓'}" for column in shown]
-    lines = [[title, "Speakers", "Sentences", *heads], ["---", *["---:"] * (2 + len(shown))]]
+    lines = [
+        [title, "Speakers", "Sentences", *(column.title for column in shown)],
+        ["---", *["---:"] * (2 + len(shown))],
+    ]
     for row in summaries:
         cells = [_cell(row.intervals.get(column.name), column.digits) for column in shown]
         lines.append([" / ".join(row.group), str(row.speakers), str(row.utterances), *cells])
@@ -91,9 +93,7 @@ def markdown_table(summaries: Sequence[Summary], title: str = "System") -> str:
 
 
 def _cell(interval: Interval | None, digits: int) -> str:
-    if interval is None:
-        return ""
-    return f"{interval.mean:.{digits}f} [{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
+    return "" if interval is None else interval.shown(digits)
 
 
 def write_scores(path: str | Path, scores: Iterable[Scores]) -> None:

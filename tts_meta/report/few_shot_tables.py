@@ -43,6 +43,7 @@ class _Tables:
 
     def __init__(self, cells: Sequence[Cell], rows: Sequence[Scores], rates: Mapping[str, Interval]) -> None:
         self.rows, self.rates, self.columns = rows, rates, shown_columns(rows)
+        self.titles = [column.title for column in self.columns]
         self.means = {summary.group[0]: summary.intervals for summary in summarise(rows)}
         self.first = cells[0].learner
         self.groups: dict[tuple[str, int], dict[int | None, list[Cell]]] = {}
@@ -53,8 +54,8 @@ class _Tables:
 
     def scores(self, count: int) -> str:
         """Scores and costs of every system from so many sentences, below those of recordings and copies."""
-        rated = [_ERROR_RATE] if self.rates else []
-        heads = [*map(_heading, [*self.columns, *rated]), "Parameters", "KiB", "Seconds"]
+        rated = [_ERROR_RATE.title] if self.rates else []
+        heads = [*self.titles, *rated, "Parameters", "KiB", "Seconds"]
         lines = [[system, *self._means(system), "", "", ""] for system in (REAL, COPY)]
         for learner, own in self._of(count):
             for cells in own.values():
@@ -74,7 +75,7 @@ class _Tables:
                     changes = [self._change(column, cells[0].system, best) for column, best in bests]
                     lines.append([_label(learner, cells[0], own), *changes])
         title = "After many steps, less after the best number of them"
-        return _markdown([title, *map(_heading, self.columns)], lines) if lines else ""
+        return _markdown([title, *self.titles], lines) if lines else ""
 
     def learners(self, count: int) -> str:
         """Each learner's best step less that of the first learner; empty where there is no other, or not the first."""
@@ -86,15 +87,15 @@ class _Tables:
             [learner, *(self._change(c, self._best(own, c), self._best(first, c)) for c in self.columns)]
             for learner, own in groups.items()
         ]
-        return _markdown([f"Best step, less the best of {self.first}", *map(_heading, self.columns)], lines)
+        return _markdown([f"Best step, less the best of {self.first}", *self.titles], lines)
 
     def _of(self, count: int) -> list[tuple[str, dict[int | None, list[Cell]]]]:
         return [(learner, own) for (learner, sentences), own in self.groups.items() if sentences == count]
 
     def _means(self, system: str) -> list[str]:
         own = self.means[system]
-        shown = [_show(own[column.name], column) if column.name in own else "" for column in self.columns]
-        return shown + ([_show(self.rates[system], _ERROR_RATE)] if self.rates else [])
+        shown = [own[column.name].shown(column.digits) if column.name in own else "" for column in self.columns]
+        return shown + ([self.rates[system].shown(_ERROR_RATE.digits)] if self.rates else [])
 
     def _best(self, own: Mapping[int | None, list[Cell]], column: Column) -> str:
         """The system of the step with the best mean; of equal ones the first."""
@@ -105,7 +106,7 @@ class _Tables:
     def _change(self, column: Column, system: str, baseline: str) -> str:
         if system == baseline:
             return "0"
-        return _show(compare(self.rows, column.name, system, baseline), column, signed=True)
+        return compare(self.rows, column.name, system, baseline).shown(column.digits, signed=True)
 
 
 def _label(learner: str, cell: Cell, own: Mapping[int | None, list[Cell]]) -> str:
@@ -113,15 +114,6 @@ def _label(learner: str, cell: Cell, own: Mapping[int | None, list[Cell]]) -> st
     if list(own) == [0]:
         return learner
     return f"{learner}, {'settled' if cell.steps is None else f'{cell.steps} steps'}"
-
-
-def _heading(column: Column) -> str:
-    return f"{column.heading} {'↑' if column.better == 'higher' else '↓'}"
-
-
-def _show(interval: Interval, column: Column, signed: bool = False) -> str:
-    form = f"{'+' if signed else ''}.{column.digits}f"
-    return f"{interval.mean:{form}} [{interval.low:{form}}, {interval.high:{form}}]"
 
 
 def _markdown(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
