@@ -36,6 +36,7 @@ from tts_meta.adapt import (
 from tts_meta.adapt.lora import clone_lora
 from tts_meta.config import Section
 from tts_meta.corpus import Example, Utterance
+from tts_meta.errors import UsageError
 from tts_meta.evaluate.known_voices import KnownVoices
 from tts_meta.evaluate.metric import Measure
 from tts_meta.evaluate.scores import NATS, Scorer, Scores
@@ -52,6 +53,8 @@ _MADE = "made.json"
 _FACTS = "cell.json"
 """Of a cell's folder, written last."""
 _VOICE = "voice.safetensors"
+_ELSEWHERE = {"base", "isotropic", "temperature", "sentences", "steps", "settled"}
+"""What of a learner a voice's key holds in another form, or not at all."""
 LORA_RANK = 8
 """Of LoRA's adapters, where a learner gives none."""
 
@@ -71,6 +74,8 @@ class Learner(Section):
     """Prior variance of every module."""
     temperature: float | None = Field(default=None, gt=0)
     """How many times as wide as learned the prior is."""
+    isotropic: float | None = Field(default=None, gt=0)
+    """One σ for every module of the learned prior, in place of those found."""
     rank: int | None = Field(default=None, ge=0)
     """That matrices move in; of LoRA 8 where not given."""
     sentences: tuple[int, ...] = ()
@@ -89,6 +94,16 @@ class Learner(Section):
     def asks_prior(self) -> bool:
         """Whether the base's learned prior says how far modules move, or which."""
         return self.method == "clone" and (self.variance is None or not self.modules)
+
+    def seen(self, base: Base) -> Base:
+        """The base under the prior that this learner has. Raises UsageError where it asks for one that cannot be."""
+        if self.isotropic is None:
+            return base
+        if self.variance is not None or self.temperature is not None:
+            raise UsageError("isotropic says how far modules stray already; leave out variance and temperature")
+        if base.prior is None:
+            raise UsageError("isotropic takes the place of a learned prior, and the base has none; give a variance")
+        return replace(base, prior=base.prior.isotropic(self.isotropic))
 
 
 @dataclass(frozen=True, eq=False)
@@ -293,7 +308,7 @@ def _settings(learner: Learner, material: Material, steps: int | None) -> CloneS
 
 def _voice_key(learner: Learner, base: Base, material: Material, sentences: int, steps: int | None) -> str:
     """What a voice is made of: base and prior, recordings and texts, settings."""
-    settings = learner.model_dump(mode="json", exclude={"base", "sentences", "steps", "settled", "temperature"})
+    settings = learner.model_dump(mode="json", exclude=_ELSEWHERE)
     if learner.method == "clone" and steps == 0:  # the base's mean voice, whatever would have adapted, and to what
         settings = {"modules": settings["modules"]}
     prior, asked = {}, base.prior if learner.asks_prior else None

@@ -89,7 +89,8 @@ def run_few_shot(
     measured = read_cells(config.measured) if config.measured else {}
     scorer, encoder = config.scorer(), SpeakerEncoder.load()
     manifest = Manifest.load(config.manifest)
-    bases = {path: load_base(path) for path in {one.base for one in config.learners.values()} if path}
+    loaded = {path: load_base(path) for path in {one.base for one in config.learners.values()} if path}
+    bases = {name: one.seen(loaded[one.base] if one.base else base) for name, one in config.learners.items()}
     known: dict[str, Callable[[], KnownVoices]] = {}
     results = FewShotResults([], [], {}, [])
     for speaker, (adapt_on, score_on) in choose_sentences(manifest, config, most).items():
@@ -113,7 +114,7 @@ def run_few_shot(
         own = [(read_audio(one.audio, rate), rate) for one in material.references()]
         results.voices[speaker] = voice_embedding(encoder, own)
         for name, learner in config.learners.items():
-            its = bases[learner.base] if learner.base else base
+            its = bases[name]
             its_known = known.setdefault(its.hash, cache(partial(KnownVoices.of, its, manifest)))
             its_material = replace(material, known=its_known)
             for count in learner.sentences or config.sentences:

@@ -50,6 +50,11 @@ class ModulePrior:
         least = part * max(self.variances.values())
         return self.kept or tuple(name for name, variance in self.variances.items() if variance >= least)
 
+    def isotropic(self, sigma: float) -> ModulePrior:
+        """One σ for every module, and as wide as it says: what finding one for each is held against."""
+        variances = dict.fromkeys(self.variances, sigma**2)
+        return ModulePrior(variances, self.base_hash, {"learner": "none, one sigma for all"}, rank=self.rank)
+
     def save(self, path: str | Path) -> None:
         """Write the file, whole or not at all."""
         header = {
