@@ -291,6 +291,16 @@ def test_a_learner_may_end_by_itself(base: Base, long_corpus: Path, tmp_path: Pa
     assert "| all | " in table_of(tmp_path, results, "Best step, less the best of ours")
 
 
+def test_a_report_where_all_end_by_themselves_has_levels_in_place_of_curves(
+    base: Base, long_corpus: Path, tmp_path: Path
+) -> None:
+    learned = replace(base, prior=ModulePrior({"speaker.mean": 1e-2}, base.hash))
+    recipe = config(long_corpus, tmp_path, sentences=[2], learners={"ours": {"settled": True}})
+    results = run_few_shot(recipe, learned, vocoder(), lambda line: None)
+    assert "| ours, settled | " in write_few_shot_report(tmp_path / "report", results, MelConfig())
+    assert (tmp_path / "report" / "curves.png").exists()
+
+
 def test_a_learner_that_ends_by_itself_may_go_on_too(base: Base, long_corpus: Path, tmp_path: Path) -> None:
     learned = replace(base, prior=ModulePrior({"postnet.output.bias": 0.1, "speaker.mean": 1e-2}, base.hash))
     learners = {"ours": {"settled": True, "steps": [1, 20]}}

@@ -52,7 +52,7 @@ def curves_picture(panels: Sequence[Panel], columns: int, logarithmic: bool = Tr
         if logarithmic:
             places = sorted({x for points in panel.curves.values() for x, _ in points})
             ax.set_xscale("symlog", linthresh=1)
-            ax.set_xlim(left=min(0.0, *places) - 0.3)
+            ax.set_xlim(left=min([0.0, *places]) - 0.3)
             ax.set_xticks(places, [f"{x:,g}" for x in places])
             ax.minorticks_off()
         ax.set(title=panel.title, xlabel=panel.across, ylabel=panel.up)
