@@ -85,7 +85,8 @@ def _panels(cells: Sequence[Cell], rows: Sequence[Scores]) -> list[Panel]:
                 for name, system in its_levels.items()
                 if column.name in means[system]
             }
-            panels.append(Panel(f"{sentences} sentences", "inner steps", column.heading, curves, levels))
+            title = f"{sentences} sentence{'s' * (sentences > 1)}"
+            panels.append(Panel(title, "inner steps", column.heading, curves, levels))
     return panels
 
 
