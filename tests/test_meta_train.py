@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from commands import run, write_recordings
-from helpers import same_weights, tiny_base, tone_corpus
+from helpers import same_weights, tiny_base, tiny_light, tone_corpus
 from processes import under_torchrun
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tts_meta.adapt import CloneSettings, Voice, adaptable, chosen_modules
+from tts_meta.adapt import CloneSettings, Voice, adaptable, adaptable_sound, chosen_modules, clone_examples
 from tts_meta.config import dump_config, parse_config
+from tts_meta.corpus import Manifest
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.meta import LEARNERS, MetaLearner, MetaStep, Task
 from tts_meta.models.base import Base, load_base, save_base
+from tts_meta.models.light_vocoder import Light, load_light, save_light
 from tts_meta.report.discovery import module_distances
+from tts_meta.train.meta_parts import Sound
 from tts_meta.train.meta_train import MetaTrainConfig, meta_train
 
 
@@ -143,6 +147,74 @@ def test_matrices_may_stray_in_low_rank_and_the_prior_says_so(corpus: Path, tmp_
     assert same_weights(load_base(corpus / "base").acoustic, load_base(tmp_path / "run" / "base").acoustic)
     with pytest.raises(UsageError, match="with a rank the base stays as it is"):
         meta_train(recipe(corpus, tmp_path / "other", rank=2))
+
+
+SOUND = {"inner_solver": "adam", "inner_rate": 0.1, "inner_in_sigmas": True, "inner_steps": 3, "linear_steps": 2}
+SOUND |= {"variance": 1e-3, "outer_rate": 0.0, "hessian": "difference"}
+
+
+@pytest.fixture(scope="module")
+def light(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a vocoder without a prior."""
+    folder = tmp_path_factory.mktemp("light") / "vocoder"
+    save_light(tiny_light(), folder, {})
+    return folder
+
+
+def sound_recipe(corpus: Path, output: Path, light: Path, **changes: object) -> MetaTrainConfig:
+    return recipe(
+        corpus,
+        output,
+        **{"modules": ["vocoder.*"], "vocoder": str(light), "crops_per_step": 2} | {"settings": SOUND} | changes,
+    )
+
+
+def test_the_vocoder_has_a_prior_of_its_own_and_clone_and_inspect_follow_it(
+    corpus: Path, tmp_path: Path, light: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = meta_train(sound_recipe(corpus, tmp_path / "run", light))
+    assert folder == tmp_path / "run" / "vocoder" and not (tmp_path / "run" / "base").exists()
+    before, after = load_light(light), load_light(folder)
+    assert before.prior is None and after.prior is not None and after.hash == before.hash
+    names = adaptable_sound(Light(after)).names
+    assert tuple(after.prior.variances) == names and len(set(after.prior.variances.values())) > 1
+    assert all(len(path) == 3 for path in after.prior.path.values())
+
+    listed = run(capsys, "inspect", corpus / "base", "--vocoder", folder, "--json").json["modules"]
+    shown = {one["module"]: one["sigma"] ** 2 for one in listed if "sigma" in one}
+    assert shown == pytest.approx(after.prior.variances)
+
+    examples = Sound(load_base(corpus / "base"), Light(after), names, 2).examples(
+        Manifest.load(corpus / "manifest.jsonl").utterances
+    )
+    settings = CloneSettings(modules=("vocoder.*",), vocoder_steps=20, crops_per_step=2)
+
+    def farthest(variance: float) -> float:
+        narrow = Light(after)
+        narrow.generator.prior = replace(after.prior, variances=dict.fromkeys(names, variance))  # type: ignore[reportArgumentType]
+        voice = clone_examples(load_base(corpus / "base"), examples, settings, vocoder=narrow)
+        return max(float(delta.abs().max()) for delta in voice.deltas.values())
+
+    # Twenty steps of .1 that fall to nothing: no parameter goes further than one standard deviation.
+    assert 1e-6 < farthest(1e-10) < 1.1e-5 and 1e-3 < farthest(1e-4) < 1.1e-2
+
+
+def test_a_vocoder_may_be_meta_learned_too(corpus: Path, tmp_path: Path, light: Path) -> None:
+    few = {"inner_solver": "adam", "inner_rate": 1e-3, "inner_steps": 2, "outer_solver": "sgd", "outer_rate": 0.5}
+    folder = meta_train(sound_recipe(corpus, tmp_path / "run", light, learner="reptile", settings=few, meta_steps=1))
+    before, after = load_light(light), load_light(folder)
+    assert after.prior is None and not same_weights(before.net, after.net) and same_weights(before.pitch, after.pitch)
+
+
+def test_faults_of_a_recipe_for_the_vocoder_are_named(corpus: Path, tmp_path: Path, light: Path) -> None:
+    with pytest.raises(UsageError, match="the acoustic model and the vocoder one by one"):
+        meta_train(sound_recipe(corpus, tmp_path / "a", light, modules=["*", "vocoder.*"]))
+    with pytest.raises(UsageError, match="leave rank out"):
+        meta_train(sound_recipe(corpus, tmp_path / "b", light, rank=2))
+    with pytest.raises(UsageError, match="only the light vocoder has modules that adapt"):
+        meta_train(sound_recipe(corpus, tmp_path / "c", light, vocoder="griffin-lim"))
+    with pytest.raises(UsageError, match=r"no module matches 'vocoder.nothing'"):
+        meta_train(sound_recipe(corpus, tmp_path / "d", light, modules=["vocoder.nothing"]))
 
 
 def test_a_base_without_a_prior_has_nothing_to_draw(corpus: Path, tmp_path: Path, capsys) -> None:

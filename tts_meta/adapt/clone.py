@@ -14,17 +14,18 @@ from torch import Tensor
 from tts_meta.adapt.likelihood import SpeakerSentences, acoustic_nll, adaptable
 from tts_meta.adapt.recordings import Recording, align_recordings, find_transcripts
 from tts_meta.adapt.settle import CHECK_EVERY, Settling
-from tts_meta.adapt.sound import SpeakerSound, adaptable_sound, sound_nll
+from tts_meta.adapt.sound import SpeakerSound, adaptable_sound, adapting, own_modules, sound_nll
 from tts_meta.adapt.voice import VOCODER, Voice
 from tts_meta.corpus import Example
-from tts_meta.errors import TtsMetaError, UsageError
+from tts_meta.errors import UsageError
 from tts_meta.meta import Adam, Layout, Problem, ShrinkagePrior, Task, solve
 from tts_meta.meta.inner import StepSize
 from tts_meta.meta.parameters import parameters_of
 from tts_meta.models.base import Base, load_base
 from tts_meta.models.light_vocoder import Light
 from tts_meta.models.low_rank import LowRank, low_rank, own_names
-from tts_meta.models.partition import Module, Partition
+from tts_meta.models.module_prior import ModulePrior
+from tts_meta.models.partition import Partition
 from tts_meta.models.vocoder import Vocoder, load_vocoder
 
 HELD_OUT_FROM = 4
@@ -40,6 +41,8 @@ FREE_RATE = 3e-4
 """Step size of Adam where no learned prior is followed."""
 FREE_STEPS = 200
 """Steps there: what more of them do, no prior holds."""
+SOUND_RATE = 3e-5
+"""Of the vocoder there: crops and noise say more than the speaker does."""
 SIGMA_RATE = 0.1
 """Its step size where one is, in units of each module's σ, falling to nothing over the steps.
 
@@ -62,8 +65,9 @@ class CloneSettings:
     """Step size of Adam, in every step; None: `FREE_RATE`, or where a learned prior is followed `SIGMA_RATE`."""
     vocoder_steps: int = 100
     """Steps of the vocoder's inner loop, where modules of it adapt."""
-    vocoder_learning_rate: float = 3e-5
-    """Step size of Adam in the first of these, falling to zero: crops and noise say more than the speaker does."""
+    vocoder_learning_rate: float | None = None
+    """Step size of Adam in the first of these, falling to nothing; None: `SOUND_RATE`, or where the vocoder has a
+    learned prior `SIGMA_RATE`."""
     variance: float | None = None
     """Prior variance σ² of every adapted module; None: what the base's prior says, or 1."""
     temperature: float | None = None
@@ -82,11 +86,9 @@ class CloneSettings:
         return base.prior is not None and self.variance is None
 
     def temperature_for(self, base: Base) -> float:
-        """How many times as wide as learned the prior is. Raises UsageError for one that is wrong or not followed."""
+        """How many times as wide as learned the base's prior is. Raises UsageError for one that is not followed."""
         if self.temperature is None:
             return 1.0 if base.prior is None else base.prior.temperature
-        if not self.temperature > 0:
-            raise UsageError(f"the temperature must be above 0, not {self.temperature}")
         if not self.follows(base):
             raise UsageError("a temperature is of the base's learned prior, and that is not followed; leave it out")
         return self.temperature
@@ -129,9 +131,7 @@ def chosen_modules(base: Base, settings: CloneSettings, vocoder: Vocoder | None 
     if own:
         chosen += adaptable(base).select(own)
     if settings.adapts_vocoder:
-        if not isinstance(vocoder, Light):
-            raise UsageError("only the light vocoder has modules that adapt; choose it, or leave out vocoder.* modules")
-        chosen += adaptable_sound(vocoder).select(set(settings.modules) - set(own))
+        chosen += adaptable_sound(adapting(vocoder, base)).select(set(settings.modules) - set(own))
     return chosen
 
 
@@ -147,10 +147,14 @@ def _prior(base: Base, layout: Layout, settings: CloneSettings) -> ShrinkagePrio
     if bool(base.prior.rank) != bool(settings.rank_for(base)):
         how = f"in rank {base.prior.rank}" if base.prior.rank else "whole"
         raise UsageError(f"the base's prior is of matrices that stray {how}; give a variance")
-    missing = [name for name in layout.modules if name not in base.prior.variances]
+    return _learned(base.prior, layout, temperature)
+
+
+def _learned(prior: ModulePrior, layout: Layout, temperature: float) -> ShrinkagePrior:
+    missing = [name for name in layout.modules if name not in prior.variances]
     if missing:
-        raise UsageError(f"the base's prior says nothing of '{missing[0]}'; give a variance")
-    values = [base.prior.variances[name] * temperature for name in layout.modules]
+        raise UsageError(f"the learned prior says nothing of '{missing[0]}'; give a variance")
+    values = [prior.variances[name] * temperature for name in layout.modules]
     return ShrinkagePrior(layout, torch.tensor(values).log())
 
 
@@ -267,16 +271,19 @@ def _sound(
 ) -> _Part:
     """Modules of the vocoder, and the sound of sentences given their mels."""
     model = vocoder.generator
-    own = [Module(m.name, m.kind, tuple(p.removeprefix(VOCODER) for p in m.parameters), m.size) for m in chosen.modules]
-    problem = Problem(model, sound_nll(model), Layout.of(model, own), Layout.of(model, ()))
+    problem = Problem(model, sound_nll(model), Layout.of(model, own_modules(chosen)), Layout.of(model, ()))
 
     def data(examples: Sequence[Example], seed: int) -> _Data:
         sound = SpeakerSound(model, examples)
         return _Data(sound.task(settings.crops_per_step, seed), sound.samples)
 
     held_out = data(last, 0) if last else None
-    prior, steps = _free(problem.adapted, settings), settings.vocoder_steps  # meta-training is of the acoustic model
-    rates = _falling(settings.vocoder_learning_rate, steps)
+    prior, longest, steps = _free(problem.adapted, settings), SOUND_RATE, settings.vocoder_steps
+    if model.prior is not None and settings.variance is None:
+        temperature = settings.temperature or model.prior.temperature
+        prior = _learned(model.prior, problem.adapted, temperature)
+        longest = SIGMA_RATE * prior.deviation() / temperature**0.5
+    rates = _falling(settings.vocoder_learning_rate or longest, steps)
     return _Part("vocoder", problem, data(support, settings.seed), held_out, steps, prior, rates)
 
 
@@ -301,6 +308,8 @@ def clone_examples(
     )
     if min(steps) < 0 or not all(rate is None or rate > 0 for rate in rates):
         raise UsageError("steps must be 0 or more and the learning rate above 0")
+    if settings.temperature is not None and not settings.temperature > 0:
+        raise UsageError(f"the temperature must be above 0, not {settings.temperature}")
     if settings.adapts_vocoder and vocoder is None:
         vocoder = load_vocoder()
     chosen = chosen_modules(base, settings, vocoder)
@@ -317,16 +326,11 @@ def clone_examples(
         scores |= found
     sound_of = ""
     if heard.modules:
-        assert isinstance(vocoder, Light)
-        if vocoder.generator.mel_config != base.config.audio.mel:
-            raise TtsMetaError(f"vocoder '{vocoder.name}' takes other mels than the base gives; use another")
-        part = _sound(vocoder, heard, support, last, settings)
-        changed, _, found = part.adapt(report)
+        light = adapting(vocoder, base)
+        changed, steps_heard, found = _sound(light, heard, support, last, settings).adapt(report)
         deltas |= {VOCODER + name: delta for name, delta in changed.items()}
-        scores |= {"vocoder_steps": settings.vocoder_steps} | {
-            f"vocoder_{name}": value for name, value in found.items()
-        }
-        sound_of = vocoder.generator.hash
+        scores |= {"vocoder_steps": steps_heard} | {f"vocoder_{name}": value for name, value in found.items()}
+        sound_of = light.generator.hash
     return Voice(deltas, base.hash, chosen.names, done, consent, scores, sound_of)
 
 

@@ -19,12 +19,15 @@ from tts_meta.corpus import Example
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.meta import Task
 from tts_meta.meta.problem import LossFunction
+from tts_meta.models.base import Base
 from tts_meta.models.light import EDGE_FRAMES, LightGenerator, Pitch
 from tts_meta.models.light_vocoder import Light
-from tts_meta.models.partition import Partition
+from tts_meta.models.partition import Module, Partition
 from tts_meta.models.spectral import energy_distance, spectra
 from tts_meta.models.vocoder import Vocoder
 
+WHOLE = 4
+"""Steps' worth of crops that stand for all of a speaker's recordings."""
 _CROP_FRAMES = 64
 _FEWEST_FRAMES = 8
 """A crop without its edges must hold the longest window of the spectra."""
@@ -56,6 +59,26 @@ def adaptable_sound(vocoder: Vocoder) -> Partition:
         return Partition(())
     modules = Partition.by_layer(vocoder.generator, VOCODER, biases_apart=True).modules
     return Partition(tuple(module for module in modules if not module.name.startswith(f"{VOCODER}pitch.")))
+
+
+def adapting(vocoder: Vocoder | None, base: Base) -> Light:
+    """The vocoder as one that adapts to the sound of the base's mels.
+
+    Raises UsageError where it is no light one, TtsMetaError where it takes other mels.
+    """
+    if not isinstance(vocoder, Light):
+        raise UsageError("only the light vocoder has modules that adapt; choose it, or leave out vocoder.* modules")
+    if vocoder.generator.mel_config != base.config.audio.mel:
+        raise TtsMetaError(f"vocoder '{vocoder.name}' takes other mels than the base gives; use another")
+    return vocoder
+
+
+def own_modules(partition: Partition) -> list[Module]:
+    """Modules of a vocoder, whose parameters have the names that its generator has for them, without `VOCODER`."""
+    return [
+        Module(one.name, one.kind, tuple(name.removeprefix(VOCODER) for name in one.parameters), one.size)
+        for one in partition.modules
+    ]
 
 
 def sound_nll(generator: LightGenerator) -> LossFunction:
@@ -93,8 +116,11 @@ class SpeakerSound:
         self.samples = self._hop * sum(len(example.mel) for example in self._examples)
         """Samples of all recordings that crops are taken of."""
 
-    def task(self, crops: int, seed: int) -> Task:
-        """These recordings as support, so many crops a step; what is drawn hangs on `seed`: step 0 seeds torch too."""
+    def task(self, crops: int, seed: int, query: Sounds | None = None, name: str = "") -> Task:
+        """These recordings as support, so many crops a step; what is drawn hangs on `seed`: step 0 seeds torch too.
+
+        Where all of the support is asked for, it is `WHOLE` times as many crops, always the same.
+        """
         draws = random.Random(seed)
 
         def draw(step: int) -> Sounds:
@@ -103,7 +129,13 @@ class SpeakerSound:
                 torch.manual_seed(seed)
             return self.draw(draws, crops)
 
-        return Task(None, None, draw)
+        return Task(self.sample(WHOLE * crops, seed), query, draw, name)
+
+    def sample(self, crops: int, seed: int) -> Sounds:
+        """Crops that hang on `seed` alone; the random state of torch stays as it is."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return self.draw(random.Random(seed), crops)
 
     def draw(self, draws: random.Random, crops: int) -> Sounds:
         """Crops at random, weighed as an estimate of the whole sum; phases and noises are drawn from torch."""

@@ -101,7 +101,8 @@ def _inspect_base(
     sigmas = {} if base.prior is None else base.prior.sigmas
     if picture is not None:
         _draw(sigmas, picture, base.folder)
-    modules = _modules(base, vocoder, sigmas, voices)
+    all_sigmas = sigmas | _sigmas_of_sound(vocoder)
+    modules = _modules(base, vocoder, all_sigmas, voices)
     largest = sum(one["clone"] == "yes" and "sigma" in one for one in modules)
     pairs = _pairs(base, name, others, largest) if others else {}
     totals = {model: sum(one["parameters"] for one in modules if one["model"] == model) for model in _MODELS}
@@ -124,7 +125,7 @@ def _inspect_base(
         data["totals"] = totals
         show(data)
         return
-    print(_modules_table(modules, sigmas, bool(voices)))
+    print(_modules_table(modules, all_sigmas, bool(voices)))
     print()
     if base.prior is not None:
         learner, steps = (base.prior.origin.get(key, "?") for key in ("learner", "meta_steps"))
@@ -140,6 +141,13 @@ def _inspect_base(
         print()
         print(_agreement(pairs))
     print(f"base {base.hash[:12]} in {base.folder}, {len(base.speakers)} training speakers")
+
+
+def _sigmas_of_sound(vocoder: Vocoder) -> dict[str, float]:
+    from tts_meta.models.light_vocoder import Light
+
+    prior = vocoder.generator.prior if isinstance(vocoder, Light) else None
+    return {} if prior is None else prior.sigmas
 
 
 def _modules(base: Base, vocoder: Vocoder, sigmas: dict[str, float], voices: list[Voice]) -> list[dict[str, Any]]:

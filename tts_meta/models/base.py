@@ -157,10 +157,7 @@ def load_base(folder: str | Path | None = None) -> Base:
         raise TtsMetaError(f"{folder}: weights that do not fit config.json; copy the base again") from error
     base.state = {name: value for name, value in state.items() if name not in ("format", "sha256")}
     base.hash, base.folder = digest, folder
-    if (folder / PRIOR_FILE).exists():
-        base.prior = ModulePrior.load(folder / PRIOR_FILE)
-        if base.prior.base_hash != digest:
-            raise TtsMetaError(f"{folder / PRIOR_FILE}: the prior of another base; meta-train again or remove it")
+    base.prior = ModulePrior.beside(folder, digest)
     return base
 
 

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tts_meta.config import LightConfig, MelConfig, PitchConfig
+from tts_meta.models.module_prior import ModulePrior
 
 EDGE_FRAMES = 4
 """Frames at both ends of a crop that no loss hears: their surroundings are cut off."""
@@ -140,6 +141,8 @@ class LightGenerator(nn.Module):
         self.config, self.mel_config = config, mel
         self.hash = ""
         """SHA-256 of the file of the weights; empty where they were not read from one."""
+        self.prior: ModulePrior | None = None
+        """How far its modules stray from voice to voice, where that was meta-learned."""
         self.hop = mel.hop // config.subframes
         self.bins = config.window // 2 + 1
         self.pitch = PitchPredictor(config.pitch, mel)

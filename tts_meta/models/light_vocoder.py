@@ -3,6 +3,7 @@
 model.safetensors   weights in half precision
 config.json         what `LightFile` says
 state.json          format version, what it was trained on, SHA-256 of the weights
+prior.safetensors   where there is one, how far each module strays from voice to voice
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from tts_meta.config import LightConfig, MelConfig, Section, dump_config, parse_
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_folder, sha256_file, write_tensors
 from tts_meta.models.light import LightGenerator, Pitch
+from tts_meta.models.module_prior import FILE as PRIOR_FILE
+from tts_meta.models.module_prior import ModulePrior
 
 FORMAT = 1
 _SEED = 20
@@ -37,15 +40,19 @@ class LightFile(Section):
     mel: MelConfig
 
 
-def save_light(generator: LightGenerator, folder: Path, state: dict[str, Any]) -> None:
-    """Write a folder, whole or not at all; weights in half precision."""
+def save_light(generator: LightGenerator, folder: Path, state: Mapping[str, Any]) -> None:
+    """Write a folder, whole or not at all; weights in half precision. Sets the base that its prior is of."""
     config = LightFile(light=generator.config, mel=generator.mel_config)
     weights = {name: value.half().cpu().contiguous() for name, value in generator.state_dict().items()}
     with atomic_folder(folder) as temporary:
         write_tensors(temporary / "model.safetensors", weights)
-        whole = {"format": FORMAT, "sha256": sha256_file(temporary / "model.safetensors"), **state}
+        digest = sha256_file(temporary / "model.safetensors")
+        whole = {"format": FORMAT, "sha256": digest, **state}
         (temporary / "config.json").write_text(dump_config(config), encoding="utf-8")
         (temporary / "state.json").write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
+        if generator.prior is not None:
+            generator.prior = dataclasses.replace(generator.prior, base_hash=digest)
+            generator.prior.save(temporary / PRIOR_FILE)
 
 
 def is_light(folder: Path) -> bool:
@@ -78,6 +85,7 @@ def load_light(folder: Path) -> LightGenerator:
     except RuntimeError as error:
         raise TtsMetaError(f"{folder}: weights that do not fit config.json; copy it again") from error
     generator.hash = digest
+    generator.prior = ModulePrior.beside(folder, digest)
     return generator.eval()
 
 

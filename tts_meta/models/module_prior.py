@@ -1,7 +1,7 @@
-"""The learned prior beside a base: one variance σ² a module, in `prior.safetensors`.
+"""The learned prior beside a base, or a vocoder: one variance σ² a module, in `prior.safetensors`.
 
 Tensors: `log_variances (M,)`, and `path (K, M)`, σ after each meta-step, where it is known. Header: format, names of
-the modules in that order, the base's SHA-256, how it was learned, and how voices are cloned under it.
+the modules in that order, the SHA-256 of the weights, how it was learned, and how voices are cloned under it.
 """
 
 from __future__ import annotations
@@ -73,6 +73,19 @@ class ModulePrior:
             tensors["path"] = torch.tensor([self.path[name] for name in self.variances]).T.contiguous()
         with atomic_file(path) as temporary:
             write_tensors(temporary, tensors, header)
+
+    @classmethod
+    def beside(cls, folder: Path, digest: str) -> ModulePrior | None:
+        """That of the weights of SHA-256 `digest` in a folder, where it has one. Raises TtsMetaError as `load` does,
+        and for the prior of other weights.
+        """
+        path = folder / FILE
+        if not path.exists():
+            return None
+        prior = cls.load(path)
+        if prior.base_hash != digest:
+            raise TtsMetaError(f"{path}: the prior of other weights; meta-train again or remove it")
+        return prior
 
     @classmethod
     def load(cls, path: str | Path) -> ModulePrior:

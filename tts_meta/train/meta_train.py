@@ -1,4 +1,4 @@
-"""Meta-training: episodes of speakers, a learner by name, and at the end a base with its prior.
+"""Meta-training: episodes of speakers, a learner by name, and at the end a base, or a vocoder, with its prior.
 
 Under `torchrun` the tasks of a meta-step are spread over the processes; the first one writes.
 """
@@ -8,27 +8,27 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from pydantic import Field
 
-from tts_meta.adapt import SpeakerSentences, acoustic_nll, adaptable
+from tts_meta.adapt.sound import adapting
+from tts_meta.adapt.voice import VOCODER
 from tts_meta.audio import FeatureCache
 from tts_meta.config import Section
-from tts_meta.corpus import Example, Manifest, Utterance, hold_back_named, sample_episodes
+from tts_meta.corpus import Manifest, Utterance, hold_back_named, sample_episodes
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.files import restore_folder
 from tts_meta.meta import LearnerSettings, MetaLearner, MetaStep, Task
-from tts_meta.models.base import Base, load_base, save_base
-from tts_meta.models.low_rank import low_rank
+from tts_meta.models.base import load_base
 from tts_meta.models.module_prior import ModulePrior
+from tts_meta.models.vocoder import load_vocoder
 from tts_meta.report.pictures import bar_picture
 from tts_meta.report.tensorboard import Log, NullLog, RunLog
 from tts_meta.train.checkpoints import load_checkpoint, save_checkpoint
-from tts_meta.train.data import align_example, load_examples
 from tts_meta.train.distributed import agree, processes, wait
+from tts_meta.train.meta_parts import Part, Sound, Speech
 from tts_meta.train.run import claim_folder, progress_bar
 
 
@@ -52,7 +52,12 @@ class MetaTrainConfig(Section):
     settings: LearnerSettings = LearnerSettings()
     """Its numbers."""
     modules: tuple[str, ...] = ("*",)
-    """Patterns of the modules that are meta-learned; the others stay as they are, and what they feed is cached."""
+    """Patterns of the modules that are meta-learned; the others stay as they are, and what they feed is cached.
+
+    Of the acoustic model or, where all begin with `vocoder.`, of the light vocoder.
+    """
+    vocoder: str | None = None
+    """As `speak --vocoder`: where modules of it are meta-learned."""
     roles: dict[str, tuple[str, ...]] = Field(
         default={"head": ("decoder.output", "postnet.output"), "context": ("speaker.mean",)}
     )
@@ -69,6 +74,8 @@ class MetaTrainConfig(Section):
     """Longer recordings are left out, seconds."""
     frames_per_step: int = Field(default=1600, gt=0)
     """Sentences are drawn anew each inner step until they hold so many frames."""
+    crops_per_step: int = Field(default=8, gt=0)
+    """Crops of .7 s that an inner step of the vocoder hears."""
     meta_steps: int = Field(gt=0)
     """Meta-steps in all."""
     tasks: int = Field(default=2, gt=0)
@@ -83,23 +90,8 @@ class MetaTrainConfig(Section):
     """Stop, with a checkpoint, after so many hours in this process; 0 means no limit."""
 
 
-@dataclass(frozen=True)
-class Speakers:
-    """Utterances to draw episodes from, made into examples when first drawn."""
-
-    utterances: Manifest
-    base: Base
-    cache: FeatureCache
-
-    def examples(self, utterances: Sequence[Utterance]) -> list[Example]:
-        """Aligned examples of those utterances that match their transcripts."""
-        loaded = load_examples(Manifest(tuple(utterances)), self.base, self.cache)
-        aligned = [align_example(example, self.base) for example in loaded]
-        return [example for example in aligned if isinstance(example, Example)]
-
-
 def meta_train(config: MetaTrainConfig) -> Path:
-    """Meta-train a base as `config` says and return its folder, `config.output / "base"`.
+    """Meta-train as `config` says and return the folder of the result, `config.output / "base"`, or `"vocoder"`.
 
     Called again with the same configuration it goes on where it was stopped. Raises TtsMetaError for a folder that
     holds another run, and `Diverged` where no episode gives finite losses any more.
@@ -110,41 +102,43 @@ def meta_train(config: MetaTrainConfig) -> Path:
     with processes() as rank:
         if rank == 0:
             claim_folder(config.output, config)
-        base = load_base(config.base)
+        part = build_part(config)
         manifest, _ = hold_back_named(Manifest.load(config.manifest).of_split(*config.splits), config.held_back)
-        usable = tuple(u for u in manifest if config.shortest <= u.seconds <= config.longest)
-        speakers = Speakers(Manifest(usable), base, FeatureCache(config.cache, base.config.audio))
-        learner = build_learner(config, base)
-        sigmas = _run(config, learner, speakers, deadline, rank)
-        folder = config.output / "base"
+        usable = [u for u in manifest if config.shortest <= u.seconds <= config.longest]
+        learner = part.learner(config.learner, config.settings, config.meta_steps)
+        sigmas = _run(config, learner, part, usable, deadline, rank)
+        folder = config.output / part.folder
         if rank == 0:
-            _write_base(config, learner, sigmas, base, folder)
+            _write(config, learner, sigmas, part, folder)
         wait()
         if learner.steps_done < config.meta_steps:
             raise TtsMetaError(f"the time is up; {folder} holds the base so far, run the same command again to go on")
         return folder
 
 
-def build_learner(config: MetaTrainConfig, base: Base) -> MetaLearner:
-    """The learner over the acoustic model, at the start. Raises UsageError naming a module or role that is wrong."""
-    partition, model = adaptable(base).select(config.modules), base.acoustic
+def build_part(config: MetaTrainConfig) -> Part:
+    """What is meta-trained. Raises UsageError for modules of both models, or of a vocoder that has none."""
+    base = load_base(config.base)
+    heard = [pattern for pattern in config.modules if pattern.startswith(VOCODER)]
+    if not heard:
+        cache = FeatureCache(config.cache, base.config.audio)
+        return Speech(base, cache, config.modules, config.roles, config.rank, config.frames_per_step)
+    if len(heard) < len(config.modules):
+        raise UsageError(
+            "meta-train the acoustic model and the vocoder one by one; neither's likelihood asks the other"
+        )
     if config.rank:
-        if config.settings.outer_rate:
-            raise UsageError("with a rank the base stays as it is; set settings.outer_rate to 0")
-        model, partition = low_rank(base.acoustic, partition, config.rank)
-    return MetaLearner(
-        config.learner,
-        model,
-        acoustic_nll(base.acoustic),
-        partition.modules,
-        config.settings,
-        roles={role: partition.select(patterns).names for role, patterns in config.roles.items()},
-        meta_steps=config.meta_steps,
-    )
+        raise UsageError("modules of the vocoder stray whole; leave rank out")
+    return Sound(base, adapting(load_vocoder(config.vocoder), base), heard, config.crops_per_step)
 
 
 def _run(
-    config: MetaTrainConfig, learner: MetaLearner, speakers: Speakers, deadline: float, rank: int
+    config: MetaTrainConfig,
+    learner: MetaLearner,
+    part: Part,
+    utterances: Sequence[Utterance],
+    deadline: float,
+    rank: int,
 ) -> dict[str, list[float]]:
     """Resume, then step, log, save, until the meta-steps or the time are up; σ of each module after each of them."""
     checkpoint, sigmas = config.output / "training", dict[str, list[float]]()
@@ -153,15 +147,16 @@ def _run(
     wait()
     if checkpoint.exists():
         sigmas = load_checkpoint(checkpoint, learner, learner.optimiser, None)["sigmas"]
-    mel = speakers.base.config.audio.mel
     with (
-        RunLog(config.output, mel, resume_step=learner.steps_done) if rank == 0 else NullLog() as log,
+        RunLog(config.output, part.base.config.audio.mel, resume_step=learner.steps_done)
+        if rank == 0
+        else NullLog() as log,
         progress_bar(rank) as progress,
     ):
         bar = progress.add_task(config.learner, total=config.meta_steps, completed=learner.steps_done, note="")
         while learner.steps_done < config.meta_steps and agree(time.monotonic() < deadline):
             began = time.monotonic()
-            tasks = _draw_tasks(config, learner, speakers, learner.steps_done)
+            tasks = _draw_tasks(config, learner, part, utterances)
             result = learner.meta_step(tasks)
             step, seconds = learner.steps_done, time.monotonic() - began
             _log_step(log, learner, result, step, seconds)
@@ -180,23 +175,19 @@ def _run(
     return sigmas
 
 
-def _draw_tasks(config: MetaTrainConfig, learner: MetaLearner, speakers: Speakers, step: int) -> list[Task]:
-    """The episodes of a meta-step; the same in every process, and in a resumed run."""
-    episodes = sample_episodes(
-        speakers.utterances, config.support, config.query, config.tasks, config.seed, step * config.tasks
-    )
+def _draw_tasks(
+    config: MetaTrainConfig, learner: MetaLearner, part: Part, utterances: Sequence[Utterance]
+) -> list[Task]:
+    """The episodes of the next meta-step; the same in every process, and in a resumed run."""
+    step = learner.steps_done
+    episodes = sample_episodes(utterances, config.support, config.query, config.tasks, config.seed, step * config.tasks)
     changing = (*learner.problem.adapted.modules, *learner.problem.shared.modules)
-    tasks = []
-    for number, episode in enumerate(episodes):
-        support, query = speakers.examples(episode.support), speakers.examples(episode.query)
-        if support and query:  # else no recording of one of them says its transcript
-            scored = SpeakerSentences(speakers.base, query, changing).whole()
-            seed = random.Random(f"{config.seed}/{step}/{number}").getrandbits(31)
-            own = SpeakerSentences(speakers.base, support, changing)
-            tasks.append(own.task(scored, config.frames_per_step, seed, episode.speaker))
-    if not tasks:
+    seeds = (random.Random(f"{config.seed}/{step}/{number}").getrandbits(31) for number in range(config.tasks))
+    tasks = [part.task(episode, changing, seed) for episode, seed in zip(episodes, seeds, strict=True)]
+    usable = [task for task in tasks if task is not None]
+    if not usable:
         raise TtsMetaError("no recording of a meta-step's episodes matches its transcript; check the manifest's texts")
-    return tasks
+    return usable
 
 
 def _log_step(log: Log, learner: MetaLearner, result: MetaStep, step: int, seconds: float) -> None:
@@ -221,18 +212,13 @@ def _log_step(log: Log, learner: MetaLearner, result: MetaStep, step: int, secon
         log.picture("sigma", bar_picture(deviations, "σ of each module", logarithmic=True), step)
 
 
-def _write_base(
-    config: MetaTrainConfig, learner: MetaLearner, sigmas: dict[str, list[float]], base: Base, folder: Path
+def _write(
+    config: MetaTrainConfig, learner: MetaLearner, sigmas: dict[str, list[float]], part: Part, folder: Path
 ) -> None:
-    """The base with φ as its weights and, where there is one, the prior."""
-    weights = {} if config.rank else learner.meta_params()
-    with torch.no_grad():
-        for name, parameter in base.acoustic.named_parameters():
-            if name in weights:  # a step of nothing makes 0 of -0, and another file of the same base
-                parameter.copy_(torch.where(parameter == weights[name], parameter, weights[name]))
-    base.prior = None
+    """The model with φ as its weights and, where there is one, the prior."""
+    prior = None
     if learner.preset.prior != "none":
         origin = {"learner": config.learner, "meta_steps": learner.steps_done, "settings": config.settings.model_dump()}
-        base.prior = ModulePrior(learner.variances(), "", origin, sigmas, rank=config.rank)
-    base.state |= {"meta_learner": config.learner, "meta_steps": learner.steps_done}
-    save_base(base, folder)
+        prior = ModulePrior(learner.variances(), "", origin, sigmas, rank=config.rank)
+    state = {"meta_learner": config.learner, "meta_steps": learner.steps_done}
+    part.write(learner.meta_params(), prior, state, folder)

@@ -1,0 +1,149 @@
+"""What may be meta-trained, the acoustic model or the vocoder: modules, likelihood, and episodes as tasks.
+
+Neither likelihood has a part in the other's (`adapt/sound.py`), so each is meta-trained by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from tts_meta.adapt import SpeakerSentences, SpeakerSound, acoustic_nll, adaptable, adaptable_sound, sound_nll
+from tts_meta.adapt.sound import WHOLE, own_modules
+from tts_meta.audio import FeatureCache, MelSpec
+from tts_meta.audio.features import load_sound
+from tts_meta.corpus import Episode, Example, Manifest, Utterance
+from tts_meta.errors import UsageError
+from tts_meta.meta import LearnerSettings, MetaLearner, Task
+from tts_meta.models.base import Base, save_base
+from tts_meta.models.light_vocoder import Light, save_light
+from tts_meta.models.low_rank import low_rank
+from tts_meta.models.module_prior import ModulePrior
+from tts_meta.train.data import align_example, load_examples
+
+
+class Part(Protocol):
+    """One of the two models, as a learner and its episodes see it."""
+
+    folder: ClassVar[str]
+    """Name of the folder, in that of the run, that it is written to."""
+
+    @property
+    def base(self) -> Base:
+        """The base, whose features recordings have."""
+        ...
+
+    def learner(self, name: str, settings: LearnerSettings, meta_steps: int) -> MetaLearner:
+        """The learner at the start. Raises UsageError naming a module or role that is wrong."""
+        ...
+
+    def task(self, episode: Episode[Utterance], changing: Sequence[str], seed: int) -> Task | None:
+        """The episode as a task; None where no recording of it can be used. changing: modules that are meta-learned."""
+        ...
+
+    def write(
+        self, params: Mapping[str, Tensor], prior: ModulePrior | None, state: Mapping[str, Any], folder: Path
+    ) -> None:
+        """Write the model with these parameters, its prior if it has one, and what is to be told of it."""
+        ...
+
+
+@dataclass(frozen=True)
+class Speech:
+    """The acoustic model, and the mels and durations of sentences given their texts.
+
+    rank: that matrices stray in, 0 for whole. roles: patterns of what learners call the head and the context.
+    """
+
+    base: Base
+    cache: FeatureCache
+    modules: Sequence[str]
+    roles: Mapping[str, Sequence[str]]
+    rank: int
+    frames_per_step: int
+    folder: ClassVar[str] = "base"
+
+    def learner(self, name: str, settings: LearnerSettings, meta_steps: int) -> MetaLearner:
+        partition, model = adaptable(self.base).select(self.modules), self.base.acoustic
+        if self.rank:
+            if settings.outer_rate:
+                raise UsageError("with a rank the base stays as it is; set settings.outer_rate to 0")
+            model, partition = low_rank(self.base.acoustic, partition, self.rank)
+        roles = {role: partition.select(patterns).names for role, patterns in self.roles.items()}
+        nll = acoustic_nll(self.base.acoustic)
+        return MetaLearner(name, model, nll, partition.modules, settings, roles=roles, meta_steps=meta_steps)
+
+    def task(self, episode: Episode[Utterance], changing: Sequence[str], seed: int) -> Task | None:
+        support, query = self.examples(episode.support), self.examples(episode.query)
+        if not (support and query):  # no recording of one of them says its transcript
+            return None
+        scored = SpeakerSentences(self.base, query, changing).whole()
+        own = SpeakerSentences(self.base, support, changing)
+        return own.task(scored, self.frames_per_step, seed, episode.speaker)
+
+    def examples(self, utterances: Sequence[Utterance]) -> list[Example]:
+        """Aligned examples of those utterances that match their transcripts."""
+        loaded = load_examples(Manifest(tuple(utterances)), self.base, self.cache)
+        aligned = [align_example(example, self.base) for example in loaded]
+        return [example for example in aligned if isinstance(example, Example)]
+
+    def write(
+        self, params: Mapping[str, Tensor], prior: ModulePrior | None, state: Mapping[str, Any], folder: Path
+    ) -> None:
+        if not self.rank:
+            _set(self.base.acoustic, params)
+        self.base.prior = prior
+        self.base.state |= state
+        save_base(self.base, folder)
+
+
+@dataclass(frozen=True)
+class Sound:
+    """The light vocoder, and the sound of recordings given their mels, in crops."""
+
+    base: Base
+    vocoder: Light
+    modules: Sequence[str]
+    crops_per_step: int
+    folder: ClassVar[str] = "vocoder"
+
+    def learner(self, name: str, settings: LearnerSettings, meta_steps: int) -> MetaLearner:
+        chosen = adaptable_sound(self.vocoder).select(self.modules)
+        model = self.vocoder.generator
+        return MetaLearner(name, model, sound_nll(model), own_modules(chosen), settings, meta_steps=meta_steps)
+
+    def task(self, episode: Episode[Utterance], changing: Sequence[str], seed: int) -> Task | None:
+        support, query = (
+            SpeakerSound(self.vocoder.generator, self.examples(own)) for own in (episode.support, episode.query)
+        )
+        scored = query.sample(WHOLE * self.crops_per_step, seed)
+        return support.task(self.crops_per_step, seed, scored, episode.speaker)
+
+    def examples(self, utterances: Sequence[Utterance]) -> list[Example]:
+        """Mels and samples of the recordings, without symbols."""
+        config = self.base.config.audio
+        mel_spec, nothing, found = MelSpec(config.mel), torch.zeros(0, dtype=torch.int64), []
+        for one in utterances:
+            samples, mel = load_sound(one.audio, config, mel_spec)
+            sound = torch.from_numpy(samples[: len(mel) * config.mel.hop])
+            found.append(Example(one.id, one.speaker, nothing, nothing, mel, sound))
+        return found
+
+    def write(
+        self, params: Mapping[str, Tensor], prior: ModulePrior | None, state: Mapping[str, Any], folder: Path
+    ) -> None:
+        _set(self.vocoder.generator, params)
+        self.vocoder.generator.prior = prior
+        save_light(self.vocoder.generator, folder, dict(state))
+
+
+@torch.no_grad()
+def _set(model: nn.Module, params: Mapping[str, Tensor]) -> None:
+    for name, parameter in model.named_parameters():
+        if name in params:  # a step of nothing makes 0 of -0, and another file of the same weights
+            parameter.copy_(torch.where(parameter == params[name], parameter, params[name]))
