@@ -291,3 +291,5 @@ def test_faults_of_a_recipe_are_named(corpus: Path, finished: Path, tmp_path: Pa
         meta_train(recipe(corpus, tmp_path / "b", modules=["decoder.lstn*"]))
     with pytest.raises(UsageError, match="no speaker has 9 utterances"):
         meta_train(recipe(corpus, tmp_path / "c", support=8))
+    for folder in "ab":
+        assert not (tmp_path / folder).exists(), "a fault found before the first step leaves nothing behind"

@@ -100,19 +100,20 @@ def meta_train(config: MetaTrainConfig) -> Path:
         torch.set_num_threads(config.threads)
     deadline = time.monotonic() + config.hours * 3600 if config.hours else float("inf")
     with processes() as rank:
-        if rank == 0:
-            claim_folder(config.output, config)
         part = build_part(config)
         manifest, _ = hold_back_named(Manifest.load(config.manifest).of_split(*config.splits), config.held_back)
         usable = [u for u in manifest if config.shortest <= u.seconds <= config.longest]
         learner = part.learner(config.learner, config.settings, config.meta_steps)
+        if rank == 0:
+            claim_folder(config.output, config)
         sigmas = _run(config, learner, part, usable, deadline, rank)
         folder = config.output / part.folder
         if rank == 0:
             _write(config, learner, sigmas, part, folder)
         wait()
         if learner.steps_done < config.meta_steps:
-            raise TtsMetaError(f"the time is up; {folder} holds the base so far, run the same command again to go on")
+            so_far = f"{folder} holds the {part.folder} so far"
+            raise TtsMetaError(f"the time is up; {so_far}, run the same command again to go on")
         return folder
 
 
