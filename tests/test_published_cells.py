@@ -30,10 +30,11 @@ def test_every_cell_is_whole_and_there_once(cells: list[Cell]) -> None:
         assert cell.steps in (cell.done, None) and cell.seconds > 0
 
 
-def test_the_tables_are_those_of_the_cells(cells: list[Cell]) -> None:
+@pytest.mark.parametrize("title", ["Learners and steps", "Where voices begin, meta-learned"])
+def test_the_tables_are_those_of_the_cells(cells: list[Cell], title: str) -> None:
     means = {one.group[0]: one.intervals for one in summarise(row for cell in cells for row in cell.scores)}
     learners = {cell.learner for cell in cells}
-    section = (FOLDER / "README.md").read_text(encoding="utf-8").split("\n## Learners and steps\n")[1].split("\n## ")[0]
+    section = (FOLDER / "README.md").read_text(encoding="utf-8").split(f"\n## {title}\n")[1].split("\n## ")[0]
     parts = section.split("\n### From ")[1:]
     for part in parts:
         count, table = part.split()[0], part.split("\n\n")[1]
