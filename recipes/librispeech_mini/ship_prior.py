@@ -22,9 +22,8 @@ def ship(run: Path, base_folder: Path) -> Path:
     learned, base = load_base(run / "base"), load_base(base_folder)
     if learned.prior is None or learned.hash != base.hash:
         raise TtsMetaError(f"{run} holds no prior of the base in {base_folder}; meta-train with outer_rate 0")
-    path = base_folder / FILE
-    replace(learned.prior, base_hash=base.hash, temperature=TEMPERATURE).save(path)
-    return path
+    replace(learned.prior, temperature=TEMPERATURE).save_beside(base_folder, base.hash)
+    return base_folder / FILE
 
 
 def main() -> None:

@@ -69,9 +69,9 @@ class CloneSettings:
     """Step size of Adam in the first of these, falling to nothing; None: `SOUND_RATE`, or where the vocoder has a
     learned prior `SIGMA_RATE`."""
     variance: float | None = None
-    """Prior variance σ² of every adapted module; None: what the base's prior says, or 1."""
+    """Prior variance σ² of every adapted module; None: what the prior of its model says, or 1."""
     temperature: float | None = None
-    """So many times σ² as learned is the prior variance, of every module; None: what the base's prior says."""
+    """So many times σ² as learned is the prior variance, of every module; None: what that prior says."""
     rank: int | None = None
     """Matrices move in so low a rank (`models/low_rank.py`), 0: whole; None: what the base's prior says, or whole."""
     frames_per_step: int = 1600
@@ -151,6 +151,7 @@ def _prior(base: Base, layout: Layout, settings: CloneSettings) -> ShrinkagePrio
 
 
 def _learned(prior: ModulePrior, layout: Layout, temperature: float) -> ShrinkagePrior:
+    """That prior of these modules, so many times as wide. Raises UsageError for a module that it says nothing of."""
     missing = [name for name in layout.modules if name not in prior.variances]
     if missing:
         raise UsageError(f"the learned prior says nothing of '{missing[0]}'; give a variance")

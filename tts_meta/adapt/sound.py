@@ -26,8 +26,6 @@ from tts_meta.models.partition import Module, Partition
 from tts_meta.models.spectral import energy_distance, spectra
 from tts_meta.models.vocoder import Vocoder
 
-WHOLE = 4
-"""Steps' worth of crops that stand for all of a speaker's recordings."""
 _CROP_FRAMES = 64
 _FEWEST_FRAMES = 8
 """A crop without its edges must hold the longest window of the spectra."""
@@ -116,11 +114,8 @@ class SpeakerSound:
         self.samples = self._hop * sum(len(example.mel) for example in self._examples)
         """Samples of all recordings that crops are taken of."""
 
-    def task(self, crops: int, seed: int, query: Sounds | None = None, name: str = "") -> Task:
-        """These recordings as support, so many crops a step; what is drawn hangs on `seed`: step 0 seeds torch too.
-
-        Where all of the support is asked for, it is `WHOLE` times as many crops, always the same.
-        """
+    def task(self, crops: int, seed: int) -> Task:
+        """These recordings as support, so many crops a step; what is drawn hangs on `seed`: step 0 seeds torch too."""
         draws = random.Random(seed)
 
         def draw(step: int) -> Sounds:
@@ -129,7 +124,7 @@ class SpeakerSound:
                 torch.manual_seed(seed)
             return self.draw(draws, crops)
 
-        return Task(self.sample(WHOLE * crops, seed), query, draw, name)
+        return Task(None, None, draw)
 
     def sample(self, crops: int, seed: int) -> Sounds:
         """Crops that hang on `seed` alone; the random state of torch stays as it is."""

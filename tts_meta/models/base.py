@@ -11,7 +11,6 @@ Nothing in it is unpickled. The SHA-256 of the weights is the base's identity: v
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -28,7 +27,6 @@ from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_folder, sha256_file, write_tensors
 from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.aligner import Aligner, Alignment
-from tts_meta.models.module_prior import FILE as PRIOR_FILE
 from tts_meta.models.module_prior import ModulePrior
 from tts_meta.text import Phonemizer, SymbolKinds, SymbolTable, load_phonemizer
 
@@ -122,8 +120,7 @@ def save_base(base: Base, folder: str | Path, half: bool = True) -> None:
         _write_json(temporary / "symbols.json", list(base.symbols.symbols))
         _write_json(temporary / "state.json", state)
         if base.prior is not None:
-            base.prior = dataclasses.replace(base.prior, base_hash=digest)
-            base.prior.save(temporary / PRIOR_FILE)
+            base.prior = base.prior.save_beside(temporary, digest)
     base.hash, base.folder = digest, folder
 
 

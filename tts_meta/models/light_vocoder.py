@@ -25,7 +25,6 @@ from tts_meta.config import LightConfig, MelConfig, Section, dump_config, parse_
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_folder, sha256_file, write_tensors
 from tts_meta.models.light import LightGenerator, Pitch
-from tts_meta.models.module_prior import FILE as PRIOR_FILE
 from tts_meta.models.module_prior import ModulePrior
 
 FORMAT = 1
@@ -41,7 +40,7 @@ class LightFile(Section):
 
 
 def save_light(generator: LightGenerator, folder: Path, state: Mapping[str, Any]) -> None:
-    """Write a folder, whole or not at all; weights in half precision. Sets the base that its prior is of."""
+    """Write a folder, whole or not at all; weights in half precision. Its prior becomes that of the weights written."""
     config = LightFile(light=generator.config, mel=generator.mel_config)
     weights = {name: value.half().cpu().contiguous() for name, value in generator.state_dict().items()}
     with atomic_folder(folder) as temporary:
@@ -51,8 +50,7 @@ def save_light(generator: LightGenerator, folder: Path, state: Mapping[str, Any]
         (temporary / "config.json").write_text(dump_config(config), encoding="utf-8")
         (temporary / "state.json").write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
         if generator.prior is not None:
-            generator.prior = dataclasses.replace(generator.prior, base_hash=digest)
-            generator.prior.save(temporary / PRIOR_FILE)
+            generator.prior = generator.prior.save_beside(temporary, digest)
 
 
 def is_light(folder: Path) -> bool:

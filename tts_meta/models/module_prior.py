@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,12 @@ class ModulePrior:
             tensors["path"] = torch.tensor([self.path[name] for name in self.variances]).T.contiguous()
         with atomic_file(path) as temporary:
             write_tensors(temporary, tensors, header)
+
+    def save_beside(self, folder: Path, digest: str) -> ModulePrior:
+        """Write it into a folder as that of the weights of SHA-256 `digest`, and return it as such."""
+        own = replace(self, base_hash=digest)
+        own.save(folder / FILE)
+        return own
 
     @classmethod
     def beside(cls, folder: Path, digest: str) -> ModulePrior | None:

@@ -6,7 +6,7 @@ Neither likelihood has a part in the other's (`adapt/sound.py`), so each is meta
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from tts_meta.adapt import SpeakerSentences, SpeakerSound, acoustic_nll, adaptable, adaptable_sound, sound_nll
-from tts_meta.adapt.sound import WHOLE, own_modules
+from tts_meta.adapt.sound import own_modules
 from tts_meta.audio import FeatureCache, MelSpec
 from tts_meta.audio.features import load_sound
 from tts_meta.corpus import Episode, Example, Manifest, Utterance
@@ -25,6 +25,9 @@ from tts_meta.models.light_vocoder import Light, save_light
 from tts_meta.models.low_rank import low_rank
 from tts_meta.models.module_prior import ModulePrior
 from tts_meta.train.data import align_example, load_examples
+
+_WHOLE = 4
+"""Steps' worth of crops that stand for all of a speaker's recordings."""
 
 
 class Part(Protocol):
@@ -121,8 +124,8 @@ class Sound:
         support, query = (
             SpeakerSound(self.vocoder.generator, self.examples(own)) for own in (episode.support, episode.query)
         )
-        scored = query.sample(WHOLE * self.crops_per_step, seed)
-        return support.task(self.crops_per_step, seed, scored, episode.speaker)
+        whole, scored = (sound.sample(_WHOLE * self.crops_per_step, seed) for sound in (support, query))
+        return replace(support.task(self.crops_per_step, seed), support=whole, query=scored, name=episode.speaker)
 
     def examples(self, utterances: Sequence[Utterance]) -> list[Example]:
         """Mels and samples of the recordings, without symbols."""
@@ -139,7 +142,7 @@ class Sound:
     ) -> None:
         _set(self.vocoder.generator, params)
         self.vocoder.generator.prior = prior
-        save_light(self.vocoder.generator, folder, dict(state))
+        save_light(self.vocoder.generator, folder, state)
 
 
 @torch.no_grad()
