@@ -157,7 +157,7 @@ SOUND |= {"variance": 1e-3, "outer_rate": 0.0, "hessian": "difference"}
 def light(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a vocoder without a prior."""
     folder = tmp_path_factory.mktemp("light") / "vocoder"
-    save_light(tiny_light(), folder, {})
+    save_light(tiny_light(), folder, {"corpus": "tones"})
     return folder
 
 
@@ -178,6 +178,7 @@ def test_the_vocoder_has_a_prior_of_its_own_and_clone_and_inspect_follow_it(
     assert before.prior is None and after.prior is not None and after.hash == before.hash
     names = adaptable_sound(Light(after)).names
     assert tuple(after.prior.variances) == names and len(set(after.prior.variances.values())) > 1
+    assert after.state == {"corpus": "tones", "meta_learner": "sigma-reptile", "meta_steps": 3}
     assert all(len(path) == 3 for path in after.prior.path.values())
 
     listed = run(capsys, "inspect", corpus / "base", "--vocoder", folder, "--json").json["modules"]

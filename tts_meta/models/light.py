@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -143,6 +144,8 @@ class LightGenerator(nn.Module):
         """SHA-256 of the file of the weights; empty where they were not read from one."""
         self.prior: ModulePrior | None = None
         """How far its modules stray from voice to voice, where that was meta-learned."""
+        self.state: dict[str, Any] = {}
+        """What it was trained on."""
         self.hop = mel.hop // config.subframes
         self.bins = config.window // 2 + 1
         self.pitch = PitchPredictor(config.pitch, mel)

@@ -83,6 +83,7 @@ def load_light(folder: Path) -> LightGenerator:
     except RuntimeError as error:
         raise TtsMetaError(f"{folder}: weights that do not fit config.json; copy it again") from error
     generator.hash = digest
+    generator.state = {name: value for name, value in state.items() if name not in ("format", "sha256")}
     generator.prior = ModulePrior.beside(folder, digest)
     return generator.eval()
 

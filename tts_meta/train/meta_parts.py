@@ -142,7 +142,8 @@ class Sound:
     ) -> None:
         _set(self.vocoder.generator, params)
         self.vocoder.generator.prior = prior
-        save_light(self.vocoder.generator, folder, state)
+        self.vocoder.generator.state |= state
+        save_light(self.vocoder.generator, folder, self.vocoder.generator.state)
 
 
 @torch.no_grad()

@@ -1,0 +1,125 @@
+"""Is a voice in the vocoder? How near sound comes to the recordings of a speaker whom the vocoder adapted to.
+
+python -m recipes.librispeech_mini.sound [--vocoder FOLDER] [--steps N]      ten minutes on one core; a table
+
+The light vocoder adapts to ten sentences of each speaker of `tune.yaml`, as `clone --modules 'vocoder.*'` does, and
+makes ten others of theirs and of each of the other speakers. Where it comes as much nearer to another's recordings as
+to the speaker's own, what it learned is not the speaker.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+from typing import cast
+
+import torch
+
+from recipes.bench import markdown
+from tts_meta.adapt import CloneSettings, SpeakerSound, adaptable_sound, clone_examples, sound_nll
+from tts_meta.adapt.sound import own_modules
+from tts_meta.config import load_config
+from tts_meta.corpus import Example, Manifest
+from tts_meta.evaluate.cloning import CloningBenchmark, choose_sentences
+from tts_meta.evaluate.intervals import Interval, mean_interval
+from tts_meta.models.base import Base, load_base
+from tts_meta.models.light_vocoder import Light, load_light, shipped_light
+from tts_meta.train.meta_parts import Sound
+
+RECIPE = Path("recipes/librispeech_mini/tune.yaml")
+CROPS = 8
+"""In each of the draws that distances are taken over."""
+
+Sentences = tuple[Sequence[Example], Sequence[Example]]
+"""Of a speaker, to adapt on and to score."""
+Distances = Mapping[tuple[str, str], Sequence[float]]
+"""To the recordings of the second speaker, of what the vocoder of the first makes; a value a draw, the same for all."""
+
+
+@torch.no_grad()
+def distances(vocoder: Light, examples: Sequence[Example], draws: int) -> list[float]:
+    """Spectral energy distance of what the vocoder makes of recordings' mels to them, of each of the draws of crops."""
+    sound, nll = SpeakerSound(vocoder.generator, examples), sound_nll(vocoder.generator)
+    crops = (sound.sample(CROPS, seed) for seed in range(draws))
+    return [float(nll(vocoder.generator, one)) / sound.samples for one in crops]
+
+
+def adapted(base: Base, vocoder: Light, speakers: Mapping[str, Sentences], settings: CloneSettings) -> dict[str, Light]:
+    """The vocoder as it is, which is nobody's (""), and adapted to the first examples of each speaker."""
+    made = {"": vocoder}
+    for speaker, (own, _) in speakers.items():
+        voice = clone_examples(base, own, settings, vocoder=vocoder)
+        made[speaker] = cast(Light, voice.apply_vocoder(vocoder))
+    return made
+
+
+def measure(vocoders: Mapping[str, Light], speakers: Mapping[str, Sentences], draws: int) -> Distances:
+    """Of what each vocoder makes of each speaker's other examples."""
+    return {
+        (whose, heard): distances(vocoder, others, draws)
+        for whose, vocoder in vocoders.items()
+        for heard, (_, others) in speakers.items()
+    }
+
+
+def change(found: Distances, own: bool) -> Interval:
+    """Of distances, percent of what they were: to the speaker's own recordings, or to those of the others."""
+    parts, who = list[float](), list[str]()
+    for (whose, heard), values in found.items():
+        if whose and (whose == heard) == own:
+            parts += [100 * (value / before - 1) for value, before in zip(values, found["", heard], strict=True)]
+            who += [heard] * len(values)
+    return mean_interval(parts, who)
+
+
+def modules(vocoders: Mapping[str, Light]) -> list[list[str]]:
+    """Of each module, the strongest first: parameters, σ, and how far it moved, both in units of its weights."""
+    before, *after = (dict(one.generator.named_parameters()) for one in vocoders.values())
+    sigmas = prior.sigmas if (prior := vocoders[""].generator.prior) else {}
+    rows = []
+    for module in own_modules(adaptable_sound(vocoders[""])):
+        size = float(torch.cat([before[name].flatten() for name in module.parameters]).square().mean().sqrt())
+        moves = [(one[name] - before[name]).flatten() for one in after for name in module.parameters]
+        moved, sigma = float(torch.cat(moves).square().mean().sqrt()), sigmas.get(module.name, 0.0)
+        rows.append(
+            (sigma, [module.name, f"{module.size:,}", f"{sigma:.4f}", f"{sigma / size:.3f}", f"{moved / size:.4f}"])
+        )
+    return [row for _, row in sorted(rows, key=lambda row: -row[0])]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument(
+        "--vocoder", type=Path, default=shipped_light(), help="its folder; the shipped one if not given"
+    )
+    parser.add_argument("--temperature", type=float, nargs="*", default=[1.0], help="of its prior, if it has one")
+    parser.add_argument("--steps", type=int, default=CloneSettings.vocoder_steps, help="of the inner loop")
+    parser.add_argument("--draws", type=int, default=32, help="of eight crops, that distances are taken over")
+    arguments = parser.parse_args()
+    base, vocoder = load_base(), Light(load_light(arguments.vocoder))
+    config = load_config(RECIPE, CloningBenchmark)
+    read = Sound(base, vocoder, (), CROPS).examples
+    chosen = choose_sentences(Manifest.load(config.manifest), config, config.adapt_on)
+    speakers = {name: (read(own), read(others)) for name, (own, others) in chosen.items()}
+    free = CloneSettings(modules=("vocoder.*",), vocoder_steps=arguments.steps, variance=1.0)
+    ways = {"no prior": free}
+    if vocoder.generator.prior is not None:
+        for temperature in arguments.temperature:
+            ways[f"its prior, {temperature:g} σ²"] = replace(free, variance=None, temperature=temperature)
+    rows, made = [], {"": vocoder}
+    for name, settings in ways.items():
+        made = adapted(base, vocoder, speakers, settings)
+        found = measure(made, speakers, arguments.draws)
+        each = [f"{fmean(found['', one]):.4f} → {fmean(found[one, one]):.4f}" for one in speakers]
+        rows.append([name, *each, *(change(found, own).shown(2, signed=True) for own in (True, False))])
+        print(name, *rows[-1][1:], flush=True)
+    print(markdown(["adapted under", *speakers, "to own recordings, %", "to others', %"], rows))
+    if vocoder.generator.prior is not None:
+        print(markdown(["module", "parameters", "σ", "σ / weights", f"moved / weights, {rows[-1][0]}"], modules(made)))
+
+
+if __name__ == "__main__":
+    main()
