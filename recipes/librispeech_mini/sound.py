@@ -1,6 +1,6 @@
 """Is a voice in the vocoder? How near sound comes to the recordings of a speaker whom the vocoder adapted to.
 
-python -m recipes.librispeech_mini.sound [--vocoder FOLDER] [--steps N]      ten minutes on one core; a table
+python -m recipes.librispeech_mini.sound [--vocoder FOLDER] [--set KEY=VALUE]      five minutes on one core; tables
 
 The light vocoder adapts to ten sentences of each speaker of `tune.yaml`, as `clone --modules 'vocoder.*'` does, and
 makes ten others of theirs and of each of the other speakers. Where it comes as much nearer to another's recordings as
@@ -98,9 +98,10 @@ def main() -> None:
     parser.add_argument("--temperature", type=float, nargs="*", default=[1.0], help="of its prior, if it has one")
     parser.add_argument("--steps", type=int, default=CloneSettings.vocoder_steps, help="of the inner loop")
     parser.add_argument("--draws", type=int, default=32, help="of eight crops, that distances are taken over")
+    parser.add_argument("--set", dest="changes", action="append", default=[], help="KEY=VALUE of tune.yaml: speakers")
     arguments = parser.parse_args()
     base, vocoder = load_base(), Light(load_light(arguments.vocoder))
-    config = load_config(RECIPE, CloningBenchmark)
+    config = load_config(RECIPE, CloningBenchmark, arguments.changes)
     read = Sound(base, vocoder, (), CROPS).examples
     chosen = choose_sentences(Manifest.load(config.manifest), config, config.adapt_on)
     speakers = {name: (read(own), read(others)) for name, (own, others) in chosen.items()}
