@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -324,6 +325,15 @@ def test_whatever_happens_is_one_line(say, tmp_path: Path, monkeypatch, error, s
 
     monkeypatch.setattr("tts_meta.models.base.load_base", fails)
     assert say("speak", "base", "abc", "-o", tmp_path / "a.wav").failed(status, said)
+
+
+def test_a_script_of_a_recipe_says_what_is_wrong_in_one_line(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(sys, "argv", ["prune", str(tmp_path / "absent.yaml")])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("recipes.few_shot.prune", run_name="__main__", alter_sys=True)
+    out, err = capsys.readouterr()
+    assert ended.value.code == 1 and out == ""
+    assert err.startswith("tts-meta: ") and "absent.yaml" in err and err.count("\n") == 1
 
 
 def test_the_trace_is_shown_when_asked_for(monkeypatch, tmp_path: Path) -> None:

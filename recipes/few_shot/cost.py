@@ -10,6 +10,7 @@ that one bounds what could be saved.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
 
 import torch
@@ -18,6 +19,7 @@ from torch import Tensor
 from recipes.bench import markdown
 from recipes.timing import profile_table, seconds_each
 from tts_meta.adapt import CloneSettings, SpeakerSentences, acoustic_nll, chosen_modules
+from tts_meta.cli import told
 from tts_meta.corpus import Example
 from tts_meta.meta import Adam, Layout, Problem, ShrinkagePrior, solve
 from tts_meta.meta.parameters import parameters_of
@@ -99,4 +101,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(told(main))

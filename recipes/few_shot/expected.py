@@ -11,6 +11,7 @@ line of all. Tables on standard output, and `reliability.png` in the recipe's ou
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ import numpy as np
 from recipes.bench import markdown
 from tts_meta.adapt import Expected, Voice
 from tts_meta.adapt.expected import FILE, Line, coverage, covered
+from tts_meta.cli import told
 from tts_meta.cli.console import tell
 from tts_meta.config import load_config
 from tts_meta.errors import TtsMetaError
@@ -138,4 +140,4 @@ def _points(shares: Sequence[float]) -> list[tuple[float, Interval]]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(told(main))

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import argparse
 import random
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from tts_meta.adapt import Voice, adaptable
+from tts_meta.cli import told
 from tts_meta.config import load_config
 from tts_meta.errors import TtsMetaError
 from tts_meta.evaluate.cells import Cell
@@ -91,4 +93,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(told(main))

@@ -8,6 +8,7 @@ Voices of the base say a few sentences at each setting, F0 is that of the wavefo
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from recipes.bench import markdown
 from tts_meta.audio import fundamental_frequency
+from tts_meta.cli import told
 from tts_meta.evaluate.intervals import Interval, mean_interval
 from tts_meta.models.base import Base, load_base
 from tts_meta.models.manner import PLAIN, Manner
@@ -75,4 +77,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(told(main))

@@ -6,9 +6,11 @@ The temperature was chosen on the three speakers held back from meta-training (`
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import replace
 from pathlib import Path
 
+from tts_meta.cli import told
 from tts_meta.errors import TtsMetaError
 from tts_meta.models.base import load_base
 from tts_meta.models.module_prior import FILE
@@ -35,4 +37,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(told(main))

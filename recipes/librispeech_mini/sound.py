@@ -10,6 +10,7 @@ to the speaker's own, what it learned is not the speaker.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ import torch
 from recipes.bench import markdown
 from tts_meta.adapt import CloneSettings, SpeakerSound, adaptable_sound, clone_examples, sound_nll
 from tts_meta.adapt.sound import own_modules
+from tts_meta.cli import told
 from tts_meta.config import load_config
 from tts_meta.corpus import Example, Manifest
 from tts_meta.evaluate.cloning import CloningBenchmark, choose_sentences
@@ -75,15 +77,16 @@ def change(found: Distances, own: bool) -> Interval:
     return mean_interval(parts, who)
 
 
+@torch.no_grad()
 def modules(vocoders: Mapping[str, Light]) -> list[list[str]]:
     """Of each module, the strongest first: parameters, σ, and how far it moved, both in units of its weights."""
     before, *after = (dict(one.generator.named_parameters()) for one in vocoders.values())
+    moves = [{name: one[name] - before[name] for name in before} for one in after]
     sigmas = prior.sigmas if (prior := vocoders[""].generator.prior) else {}
     rows = []
     for module in own_modules(adaptable_sound(vocoders[""])):
-        size = float(torch.cat([before[name].flatten() for name in module.parameters]).square().mean().sqrt())
-        moves = [(one[name] - before[name]).flatten() for one in after for name in module.parameters]
-        moved, sigma = float(torch.cat(moves).square().mean().sqrt()), sigmas.get(module.name, 0.0)
+        size, moved = (module.root_mean_square(*tables) or 0.0 for tables in ([before], moves))
+        sigma = sigmas.get(module.name, 0.0)
         rows.append(
             (sigma, [module.name, f"{module.size:,}", f"{sigma:.4f}", f"{sigma / size:.3f}", f"{moved / size:.4f}"])
         )
@@ -123,4 +126,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(told(main))

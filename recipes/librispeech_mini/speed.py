@@ -28,6 +28,7 @@ import numpy as np
 
 from recipes.bench import markdown
 from tts_meta.audio.io import Waveform
+from tts_meta.cli import told
 
 THREADS, REPEATS = 2, 5
 SENTENCES = {
@@ -172,7 +173,7 @@ def products() -> str:
     return markdown(["precision", "ms"], lines)
 
 
-def main(rows: Iterable[str]) -> None:
+def compare(rows: Iterable[str]) -> None:
     """Measure each row in a process of its own, and print the table."""
     lines = []
     for row in rows:
@@ -190,7 +191,7 @@ def main(rows: Iterable[str]) -> None:
     print(markdown(["", *heads, "start-up, s", "memory, MiB"], lines))
 
 
-if __name__ == "__main__":
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", nargs="*", help=f"of {', '.join(ROWS)}; all if not given")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
@@ -200,4 +201,8 @@ if __name__ == "__main__":
     elif arguments.one:
         print(json.dumps(measure(arguments.one[0], float(arguments.one[1]))))
     else:
-        main(arguments.rows or list(ROWS))
+        compare(arguments.rows or list(ROWS))
+
+
+if __name__ == "__main__":
+    sys.exit(told(main))

@@ -9,12 +9,14 @@ time of a step by kind of operation.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 
 import torch
 
 from recipes.bench import markdown
 from recipes.timing import profile_table, seconds_each
+from tts_meta.cli import told
 from tts_meta.config import OptimiserConfig
 from tts_meta.corpus import Batch, Example, collate
 from tts_meta.models.base import Base, load_base
@@ -83,4 +85,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(told(main))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -20,6 +21,7 @@ import numpy as np
 from recipes.bench import markdown
 from tts_meta.audio import MelSpec
 from tts_meta.audio.features import load_sound
+from tts_meta.cli import told
 from tts_meta.config import load_config
 from tts_meta.corpus import Manifest
 from tts_meta.evaluate import Scorer, Settings
@@ -99,7 +101,7 @@ PARTS = {
 }
 
 
-if __name__ == "__main__":
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", help="of copies, said, band, held-back; all but the last if not given")
     parser.add_argument("--vocoder", action="append", help="as `speak --vocoder`; the known ones if not given")
@@ -113,3 +115,7 @@ if __name__ == "__main__":
         name, score, *changes = PARTS[part]
         config = load_config(RECIPES / name, CloningBenchmark, (*shared, *changes))
         print(write_cloning_report(RUNS / part, score(arguments.vocoder or VOCODERS, config), mel_config, part))
+
+
+if __name__ == "__main__":
+    sys.exit(told(main))

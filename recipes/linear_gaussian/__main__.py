@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from recipes.bench import in_processes, load_recipe, markdown, recipe_parser, save_figure, spread
 from recipes.linear_gaussian.experiment import Experiment, Found, Job, best_of, run
 from recipes.linear_gaussian.oracle import MAP, best_deviations, centre_floor
+from tts_meta.cli import told
 
 SHRUNK, CLOSE, RECOVERED = 0.1, 0.15, 0.05
 """What counts: σ of a constant module as a part of any varying one's; σ off its best by; ‖φ̂ - φ‖ / ‖φ‖."""
@@ -133,4 +135,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(told(main))

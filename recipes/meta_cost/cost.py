@@ -27,6 +27,7 @@ import torch
 import torch.distributed as dist
 import torch.distributed.nn  # before there is a group, as in `tts_meta.train.distributed.processes`
 
+from tts_meta.cli import told
 from tts_meta.meta import Task
 
 POINTS, WIDTH = 100, 256
@@ -296,4 +297,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(told(main))

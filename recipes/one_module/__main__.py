@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from recipes.bench import in_processes, load_recipe, markdown, recipe_parser, save_figure, spread
 from recipes.one_module.experiment import Experiment, Found, Job, run
+from tts_meta.cli import told
 
 Results = Mapping[str, Mapping[str, Found]]
 """By family, then by learner."""
@@ -136,4 +138,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(told(main))

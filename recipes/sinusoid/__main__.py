@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 
@@ -10,6 +11,7 @@ import torch
 from recipes.bench import in_processes, load_recipe, recipe_parser, save_figure
 from recipes.sinusoid.experiment import Experiment, Job, run
 from recipes.sinusoid.report import draw, tables
+from tts_meta.cli import told
 from tts_meta.meta.learners import preset_of
 
 
@@ -40,4 +42,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(told(main))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 STARTED = time.perf_counter()
 """When the program began, for `--timings`."""
@@ -18,10 +18,19 @@ STARTED = time.perf_counter()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `tts-meta` with `arguments`, those of the process by default, and return the exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    try:
+
+    def verb() -> int:
         from tts_meta.cli.app import run
 
-        status = run(given)
+        return run(given)
+
+    return told(verb)
+
+
+def told(work: Callable[[], int | None]) -> int:
+    """Do `work` and return its exit status, 0 where it gives none; whatever it raises is told as above. For scripts."""
+    try:
+        status = work() or 0
         sys.stdout.flush()
         return status
     except (Exception, KeyboardInterrupt) as error:

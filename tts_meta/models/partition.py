@@ -14,7 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from tts_meta.errors import TtsMetaError, UsageError
 
@@ -27,6 +28,12 @@ class Module:
     kind: str
     parameters: tuple[str, ...]
     size: int
+
+    @torch.no_grad()
+    def root_mean_square(self, *tables: Mapping[str, Tensor]) -> float | None:
+        """Of what the tables, weights or changes by parameter, hold of this module; None where they hold nothing."""
+        own = [table[name].flatten() for table in tables for name in self.parameters if name in table]
+        return float(torch.cat(own).square().mean().sqrt()) if own else None
 
 
 @dataclass(frozen=True)

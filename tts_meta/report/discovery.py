@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
-import torch
-
 from tts_meta.adapt import CloneSettings, Voice, adaptable, chosen_modules
 from tts_meta.errors import TtsMetaError
 from tts_meta.evaluate.agreement import Agreement, agreement
@@ -86,12 +84,9 @@ def module_distances(base: Base, partition: Partition, voices: Sequence[Voice]) 
     weights = dict(base.acoustic.named_parameters())
     changes, found = [voice.changes(base) for voice in voices], {}
     for module in partition.modules:
-        own = module.parameters
-        deltas = [one[name].flatten() for one in changes for name in own if name in one]
-        if deltas:
-            moved = float(torch.cat(deltas).square().mean().sqrt())
-            values = torch.cat([weights[name].detach().flatten() for name in own])
-            found[module.name] = moved, moved / float(values.square().mean().sqrt().clamp(min=1e-12))
+        moved = module.root_mean_square(*changes)
+        if moved is not None:
+            found[module.name] = moved, moved / max(module.root_mean_square(weights) or 0.0, 1e-12)
     return found
 
 
