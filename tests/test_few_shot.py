@@ -67,7 +67,7 @@ def test_every_learner_speaks_from_every_count_after_every_number_of_steps(
     combinations = [(name, n, steps) for name in ("all", "biases") for n in (1, 2) for steps in (0, 2)]
     assert [(c.learner, c.sentences, c.steps) for c in cells] == combinations
     systems = [cell.system for cell in cells]
-    assert systems[1] == "all, 1 sentences, 2 steps"
+    assert systems[1] == "all, 1 sentence, 2 steps"
     said = [(row.system, row.id) for row in results.scores()]
     assert said[:4] == [(system, u.id) for u in _unseen(recipe) for system in (REAL, COPY)]
     assert said[4:] == [(system, u.id) for system in systems for u in _unseen(recipe)]

@@ -130,8 +130,12 @@ class Cell:
     @property
     def system(self) -> str:
         """The name that its sentences stand under."""
-        ended = "settled" if self.steps is None else f"{self.steps} steps"
-        return f"{self.learner}, {self.sentences} sentences, {ended}"
+        return f"{self.learner}, {counted(self.sentences, 'sentence')}, {self.ended}"
+
+    @property
+    def ended(self) -> str:
+        """Where its loop ended."""
+        return "settled" if self.steps is None else counted(self.steps, "step")
 
     @property
     def place(self) -> tuple[bool, int]:
@@ -231,6 +235,11 @@ def cell(name: str, learner: Learner, base: Base, material: Material, sentences:
         np.array(told["embeddings"], np.float32),
     )
     return _named(found, name, sentences, steps)
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 step`, `10 steps`."""
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def key_of(folder: Path) -> str:

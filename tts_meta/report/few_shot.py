@@ -9,7 +9,7 @@ import soundfile
 import torch
 
 from tts_meta.config import MelConfig
-from tts_meta.evaluate.cells import Cell
+from tts_meta.evaluate.cells import Cell, counted
 from tts_meta.evaluate.few_shot import FewShotResults
 from tts_meta.evaluate.intervals import Interval
 from tts_meta.evaluate.measured import write_cells
@@ -85,8 +85,7 @@ def _panels(cells: Sequence[Cell], rows: Sequence[Scores]) -> list[Panel]:
                 for name, system in its_levels.items()
                 if column.name in means[system]
             }
-            title = f"{sentences} sentence{'s' * (sentences > 1)}"
-            panels.append(Panel(title, "inner steps", column.heading, curves, levels))
+            panels.append(Panel(counted(sentences, "sentence"), "inner steps", column.heading, curves, levels))
     return panels
 
 
@@ -123,7 +122,7 @@ def _log(
         for cell in {cell.system: cell for cell in results.cells}.values():
             for column in shown:
                 if column.name in means[cell.system]:
-                    tag = f"{column.name}/{cell.learner}, {cell.sentences} sentences"
+                    tag = f"{column.name}/{cell.learner}, {counted(cell.sentences, 'sentence')}"
                     log.scalar(tag, means[cell.system][column.name].mean, cell.done)
         for speaker in results.voices:
             for cell in {cell.learner: cell for cell in _last(results.cells, speaker)}.values():

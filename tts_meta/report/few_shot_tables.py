@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tts_meta.evaluate.cells import Cell
+from tts_meta.evaluate.cells import Cell, counted
 from tts_meta.evaluate.intervals import Interval
 from tts_meta.evaluate.metric import Column
 from tts_meta.evaluate.scores import Scores, columns
@@ -30,10 +30,10 @@ def few_shot_tables(cells: Sequence[Cell], rows: Sequence[Scores], rates: Mappin
     said, speakers = len({(row.speaker, row.id) for row in rows}), len({row.speaker for row in rows})
     tables = _Tables(cells, rows, rates)
     parts = [
-        f"{said} unseen sentences of {speakers} speaker{'s' * (speakers > 1)}; means with 95 % intervals over both.\n"
+        f"{counted(said, 'unseen sentence')} of {counted(speakers, 'speaker')}; means with 95 % intervals over both.\n"
     ]
     for count in sorted({cell.sentences for cell in cells}):
-        parts += [f"### From {count} sentence{'s' * (count > 1)}\n", tables.scores(count)]
+        parts += [f"### From {counted(count, 'sentence')}\n", tables.scores(count)]
         parts += [table for table in (tables.steps(count), tables.learners(count)) if table]
     return "\n".join(parts)
 
@@ -113,7 +113,7 @@ def _label(learner: str, cell: Cell, own: Mapping[int | None, list[Cell]]) -> st
     """A learner's cell beside its others; one that takes no steps at all goes by its name."""
     if list(own) == [0]:
         return learner
-    return f"{learner}, {'settled' if cell.steps is None else f'{cell.steps} steps'}"
+    return f"{learner}, {cell.ended}"
 
 
 def _markdown(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
