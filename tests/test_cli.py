@@ -328,9 +328,10 @@ def test_whatever_happens_is_one_line(say, tmp_path: Path, monkeypatch, error, s
 
 
 def test_a_script_of_a_recipe_says_what_is_wrong_in_one_line(tmp_path: Path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(sys, "argv", ["prune", str(tmp_path / "absent.yaml")])
+    script = Path(__file__).parents[1] / "recipes" / "few_shot" / "prune.py"
+    monkeypatch.setattr(sys, "argv", [script.name, str(tmp_path / "absent.yaml")])
     with pytest.raises(SystemExit) as ended:
-        runpy.run_module("recipes.few_shot.prune", run_name="__main__", alter_sys=True)
+        runpy.run_path(str(script), run_name="__main__")
     out, err = capsys.readouterr()
     assert ended.value.code == 1 and out == ""
     assert err.startswith("tts-meta: ") and "absent.yaml" in err and err.count("\n") == 1
