@@ -288,7 +288,7 @@ def _judge(base: Base, material: Material, path: Path, folder: Path) -> None:
     said = [
         one for one in material.spoken(base, {"": (model, voice.apply_vocoder(material.vocoder))}) if not one.system
     ]
-    nats = _nats(base, model, material.aligned(base, material.score_on))
+    nats = nats_a_frame(base, model, material.aligned(base, material.score_on))
     rows = [
         replace(one.scores, measures={**one.scores.measures, NATS.name: measure})
         for one, measure in zip(said, nats, strict=True)
@@ -349,10 +349,10 @@ def _hashed(what: Sequence[object]) -> str:
 
 
 @torch.no_grad()
-def _nats(base: Base, model: AcousticModel, unseen: Sequence[Example]) -> list[Measure]:
-    """Nats a frame of each unseen sentence, and its frames as weight."""
+def nats_a_frame(base: Base, model: AcousticModel, examples: Sequence[Example]) -> list[Measure]:
+    """Nats a frame of each sentence under a voice, and its frames as weight."""
     nll, found = acoustic_nll(model), []
-    for example in unseen:
+    for example in examples:
         sentence = SpeakerSentences(base, [example], adaptable(base).names)
         found.append(Measure(float(nll(model, sentence.whole())) / sentence.frames, sentence.frames))
     return found

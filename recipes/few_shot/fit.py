@@ -1,0 +1,68 @@
+"""How much likelier voices find the sentences that they adapted to than unseen ones: what they learned by heart.
+
+python -m recipes.few_shot.fit RECIPE.yaml [--set KEY=VALUE]      voices of the recipe, made where missing; a table
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from recipes.bench import markdown
+from tts_meta.adapt import Recording, Voice, align_recordings
+from tts_meta.cli import told
+from tts_meta.config import load_config
+from tts_meta.corpus import Manifest
+from tts_meta.evaluate.cells import Cell, nats_a_frame
+from tts_meta.evaluate.cloning import choose_sentences
+from tts_meta.evaluate.few_shot import FewShotBenchmark, run_few_shot
+from tts_meta.evaluate.scores import NATS, Scores
+from tts_meta.evaluate.table import summarise
+from tts_meta.models.base import Base, load_base
+from tts_meta.models.vocoder import load_vocoder
+
+
+def own_scores(base: Base, cells: Sequence[Cell], recipe: FewShotBenchmark) -> list[Scores]:
+    """Nats a frame of the sentences that each cell's voice adapted to, under the cell's name."""
+    most, found = max(cell.sentences for cell in cells), list[Scores]()
+    chosen = choose_sentences(Manifest.load(recipe.manifest), recipe, max(most, *recipe.sentences))
+    for speaker, (adapt_on, _) in chosen.items():
+        own = [cell for cell in cells if cell.speaker == speaker]
+        recordings = [Recording(one.audio, one.text) for one in adapt_on[:most]]
+        examples = align_recordings(recordings, base, speaker, lambda line: None)
+        for cell in own:
+            voice = Voice.load(cell.voice)
+            seen = int(voice.scores.get("sentences", cell.sentences))  # less one, where one was held out
+            nats = nats_a_frame(base, voice.apply(base), examples[:seen])
+            pairs = zip(adapt_on, nats, strict=False)
+            found += [Scores(utterance.id, speaker, cell.system, {NATS.name: measure}) for utterance, measure in pairs]
+    return found
+
+
+def table(cells: Sequence[Cell], own: Sequence[Scores]) -> str:
+    """Of each system: frames that a voice adapted to, in the mean, and nats a frame of those and of unseen ones."""
+    unseen = [row for cell in cells for row in cell.scores]
+    seen, other = ({one.group[0]: one.intervals[NATS.name] for one in summarise(rows)} for rows in (own, unseen))
+    lines = []
+    for system in seen:
+        weights = [row.measures[NATS.name].weight for row in own if row.system == system]
+        frames = sum(weights) / sum(cell.system == system for cell in cells)
+        lines.append([system, f"{frames:,.0f}", *(found[system].shown(NATS.digits) for found in (seen, other))])
+    return markdown(["voices", "frames", "own sentences, nats a frame", "unseen ones"], lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("recipe", type=Path, help="of the few-shot benchmark")
+    parser.add_argument("--set", dest="changes", action="append", default=[], help="KEY=VALUE of the recipe")
+    arguments = parser.parse_args()
+    recipe = load_config(arguments.recipe, FewShotBenchmark, (*arguments.changes, "measured=null"))
+    base = load_base(recipe.base)
+    cells = run_few_shot(recipe, base, load_vocoder(recipe.vocoder), print).cells
+    print(table(cells, own_scores(base, cells, recipe)))
+
+
+if __name__ == "__main__":
+    sys.exit(told(main))
