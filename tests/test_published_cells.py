@@ -33,14 +33,14 @@ def test_every_cell_is_whole_and_there_once(cells: list[Cell]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("title", "recipe"),
+    ("title", "recipe", "fewest"),
     [
-        ("Learners and steps", "benchmark.yaml"),
-        ("Ten thousand steps", "long.yaml"),
-        ("Where voices begin, meta-learned", "presets.yaml"),
+        ("Learners and steps", "benchmark.yaml", 11),
+        ("Ten thousand steps", "long.yaml", 7),
+        ("Where voices begin, meta-learned", "presets.yaml", 11),
     ],
 )
-def test_the_tables_are_those_of_the_cells(cells: list[Cell], title: str, recipe: str) -> None:
+def test_the_tables_are_those_of_the_cells(cells: list[Cell], title: str, recipe: str, fewest: int) -> None:
     config = load_config(FOLDER / recipe, FewShotBenchmark)
     its = [cell for cell in cells if not config.speakers or cell.speaker in config.speakers]
     means = {one.group[0]: one.intervals for one in summarise(row for cell in its for row in cell.scores)}
@@ -60,5 +60,5 @@ def test_the_tables_are_those_of_the_cells(cells: list[Cell], title: str, recipe
                     one = own[column.name]
                     expected = (f"{value:.{column.digits}f}" for value in (one.mean, one.low, one.high))
                     assert text == "{} [{}, {}]".format(*expected), (name, heading)
-        assert len(rows) > 6 and len(shown.keys() & set(head)) == 9
+        assert len(rows) >= fewest and len(shown.keys() & set(head)) == 9
     assert parts

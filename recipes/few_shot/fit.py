@@ -26,17 +26,18 @@ from tts_meta.models.vocoder import load_vocoder
 
 def own_scores(base: Base, cells: Sequence[Cell], recipe: FewShotBenchmark) -> list[Scores]:
     """Nats a frame of the sentences that each cell's voice adapted to, under the cell's name."""
-    most, found = max(cell.sentences for cell in cells), list[Scores]()
-    chosen = choose_sentences(Manifest.load(recipe.manifest), recipe, max(most, *recipe.sentences))
+    found = list[Scores]()
+    chosen = choose_sentences(Manifest.load(recipe.manifest), recipe, max(recipe.all_sentences))
     for speaker, (adapt_on, _) in chosen.items():
         own = [cell for cell in cells if cell.speaker == speaker]
+        most = max(cell.sentences for cell in own)
         recordings = [Recording(one.audio, one.text) for one in adapt_on[:most]]
         examples = align_recordings(recordings, base, speaker, lambda line: None)
         for cell in own:
             voice = Voice.load(cell.voice)
             seen = int(voice.scores.get("sentences", cell.sentences))  # less one, where one was held out
             nats = nats_a_frame(base, voice.apply(base), examples[:seen])
-            pairs = zip(adapt_on, nats, strict=False)
+            pairs = zip(adapt_on[:seen], nats, strict=True)
             found += [Scores(utterance.id, speaker, cell.system, {NATS.name: measure}) for utterance, measure in pairs]
     return found
 

@@ -43,6 +43,11 @@ class FewShotBenchmark(ClonedSpeakers):
     measured: Path | None = None
     """`cells.jsonl` of another run, maybe on another machine: what is in it is not made anew."""
 
+    @property
+    def all_sentences(self) -> set[int]:
+        """Every number of sentences that is asked for, the learners' own among them; the most says what is scored."""
+        return {*self.sentences, *(count for one in self.learners.values() for count in one.sentences)}
+
 
 @dataclass(frozen=True, eq=False)
 class FewShotResults:
@@ -81,11 +86,11 @@ def run_few_shot(
 
     Raises UsageError for a count of sentences or steps that makes no cell, TtsMetaError as cloning and `read_cells` do.
     """
-    counts = [config.sentences, *(one.sentences for one in config.learners.values() if one.sentences)]
     steps_of = {name: _steps(one, config) for name, one in config.learners.items()}
-    if min(map(min, counts)) < 1 or any(steps is not None and steps < 0 for own in steps_of.values() for steps in own):
+    if min(config.all_sentences) < 1 or any(
+        steps is not None and steps < 0 for own in steps_of.values() for steps in own
+    ):
         raise UsageError("sentences must be 1 or more, steps 0 or more")
-    most = max(map(max, counts))
     measured = read_cells(config.measured) if config.measured else {}
     scorer, encoder = config.scorer(), SpeakerEncoder.load()
     manifest = Manifest.load(config.manifest)
@@ -93,7 +98,7 @@ def run_few_shot(
     bases = {name: one.seen(loaded[one.base] if one.base else base) for name, one in config.learners.items()}
     known: dict[str, Callable[[], KnownVoices]] = {}
     results = FewShotResults([], [], {}, [])
-    for speaker, (adapt_on, score_on) in choose_sentences(manifest, config, most).items():
+    for speaker, (adapt_on, score_on) in choose_sentences(manifest, config, max(config.all_sentences)).items():
         material = Material(
             speaker,
             adapt_on,
