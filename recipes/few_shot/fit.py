@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from recipes.bench import markdown
-from tts_meta.adapt import Recording, Voice, align_recordings
+from tts_meta.adapt import Voice
 from tts_meta.cli import told
 from tts_meta.config import load_config
 from tts_meta.corpus import Manifest
 from tts_meta.evaluate.cells import Cell, nats_a_frame
-from tts_meta.evaluate.cloning import choose_sentences
+from tts_meta.evaluate.cloning import align_utterances, choose_sentences
 from tts_meta.evaluate.few_shot import FewShotBenchmark, run_few_shot
 from tts_meta.evaluate.scores import NATS, Scores
 from tts_meta.evaluate.table import summarise
@@ -31,8 +31,7 @@ def own_scores(base: Base, cells: Sequence[Cell], recipe: FewShotBenchmark) -> l
     for speaker, (adapt_on, _) in chosen.items():
         own = [cell for cell in cells if cell.speaker == speaker]
         most = max(cell.sentences for cell in own)
-        recordings = [Recording(one.audio, one.text) for one in adapt_on[:most]]
-        examples = align_recordings(recordings, base, speaker, lambda line: None)
+        examples = align_utterances(adapt_on[:most], base, speaker, lambda line: None)
         for cell in own:
             voice = Voice.load(cell.voice)
             seen = int(voice.scores.get("sentences", cell.sentences))  # less one, where one was held out

@@ -24,12 +24,10 @@ from pydantic import Field
 
 from tts_meta.adapt import (
     CloneSettings,
-    Recording,
     SpeakerSentences,
     Voice,
     acoustic_nll,
     adaptable,
-    align_recordings,
     chosen_modules,
     clone_examples,
 )
@@ -37,6 +35,7 @@ from tts_meta.adapt.lora import clone_lora
 from tts_meta.config import Section
 from tts_meta.corpus import Example, Utterance
 from tts_meta.errors import UsageError
+from tts_meta.evaluate.cloning import align_utterances
 from tts_meta.evaluate.known_voices import KnownVoices
 from tts_meta.evaluate.metric import Measure
 from tts_meta.evaluate.scores import NATS, Scorer, Scores
@@ -205,8 +204,7 @@ class Material:
 
     def aligned(self, base: Base, utterances: Sequence[Utterance]) -> list[Example]:
         """Their examples. Raises TtsMetaError naming a recording that cannot be used."""
-        recordings = [Recording(u.audio, u.text) for u in utterances]
-        return align_recordings(recordings, base, self.speaker, self.report)
+        return align_utterances(utterances, base, self.speaker, self.report)
 
 
 def cell(name: str, learner: Learner, base: Base, material: Material, sentences: int, steps: int | None) -> Cell:

@@ -8,16 +8,15 @@ of the base say sentences of other speakers, beside these speakers' own recordin
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
-from tts_meta.adapt import CloneSettings, align_recordings, clone_examples
-from tts_meta.adapt.recordings import Recording
+from tts_meta.adapt import CloneSettings, Recording, align_recordings, clone_examples
 from tts_meta.config import Section
-from tts_meta.corpus import Manifest, Utterance
+from tts_meta.corpus import Example, Manifest, Utterance
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.evaluate.metric import Settings
 from tts_meta.evaluate.scores import Scorer
@@ -153,6 +152,13 @@ def choose_sentences(
     return result
 
 
+def align_utterances(
+    utterances: Sequence[Utterance], base: Base, speaker: str, report: Callable[[str], None]
+) -> list[Example]:
+    """Their examples, by the manifest's transcripts. Raises TtsMetaError naming a recording that cannot be used."""
+    return align_recordings([Recording(one.audio, one.text) for one in utterances], base, speaker, report)
+
+
 def run_cloning(config: CloningBenchmark, base: Base, vocoder: Vocoder, report: Callable[[str], None]) -> list[Spoken]:
     """Clone every speaker; every scored sentence as every system says it, with scores."""
     scorer = config.scorer()
@@ -164,8 +170,7 @@ def run_cloning(config: CloningBenchmark, base: Base, vocoder: Vocoder, report: 
     chosen = choose_sentences(Manifest.load(config.manifest), config, config.adapt_on)
     for speaker, (adapt_on, score_on) in chosen.items():
         report(f"{speaker}: cloning from {len(adapt_on)} sentences")
-        recordings = [Recording(u.audio, u.text) for u in adapt_on]
-        examples = align_recordings(recordings, base, speaker, report)
+        examples = align_utterances(adapt_on, base, speaker, report)
         voice = clone_examples(base, examples, config.clone_settings(), vocoder=vocoder)
         cloned = voice.apply(base, speaker), voice.apply_vocoder(vocoder, speaker)
         voices = {MEAN: (base.acoustic, vocoder), CLONE: cloned}
