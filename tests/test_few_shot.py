@@ -331,18 +331,28 @@ def test_only_cells_that_ask_the_prior_are_made_anew_under_another(
     assert folders(1e-2, wider=4.0) == folders(1e-2, asked=4.0) and folders(1e-2, asked=4.0)[0] != first[0]
 
 
-def test_one_sigma_for_all_in_place_of_those_found(base: Base, long_corpus: Path, tmp_path: Path) -> None:
+def test_another_prior_or_one_sigma_for_all_in_place_of_those_found(
+    base: Base, long_corpus: Path, tmp_path: Path
+) -> None:
     found = {"speaker.mean": 1e-2, "postnet.output.bias": 1e-4}
     prior = ModulePrior(found, base.hash, kept=("speaker.mean",), temperature=2.0)
     same = ModulePrior(dict.fromkeys(found, 0.25), base.hash)
 
-    def voice(prior: ModulePrior | None, **learner: object) -> Voice:
+    def voice(own: ModulePrior | None, **learner: object) -> Voice:
         recipe = config(long_corpus, tmp_path, sentences=[2], steps=[3], learners={"one": learner})
-        return Voice.load(run_few_shot(recipe, replace(base, prior=prior), vocoder(), lambda line: None).cells[0].voice)
+        return Voice.load(run_few_shot(recipe, replace(base, prior=own), vocoder(), lambda line: None).cells[0].voice)
 
     ours, theirs, learned = voice(prior, isotropic=0.5), voice(same), voice(prior)
     assert set(ours.modules) == set(found) and learned.modules == ("speaker.mean",)
     assert all(torch.equal(delta, theirs.deltas[name]) for name, delta in ours.deltas.items())
+    file = tmp_path / "prior.safetensors"
+    replace(prior, base_hash="another base").save(file)
+    for one in voice(None, prior=file), voice(same, prior=file):
+        assert all(torch.equal(one.deltas[name], delta) for name, delta in learned.deltas.items())
+    with pytest.raises(TtsMetaError, match="not a prior"):
+        voice(prior, prior=tmp_path / "none.safetensors")
+    with pytest.raises(UsageError, match="leave out one of them"):
+        voice(prior, prior=file, variance=1.0)
     with pytest.raises(UsageError, match="the base has none"):
         voice(None, isotropic=0.5)
     with pytest.raises(UsageError, match="leave out variance"):

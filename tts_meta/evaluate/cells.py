@@ -45,6 +45,7 @@ from tts_meta.evaluate.voice import REFERENCES, Spoken, score_voices
 from tts_meta.files import atomic_file, sha256_file
 from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.base import Base
+from tts_meta.models.module_prior import ModulePrior
 from tts_meta.models.vocoder import Vocoder
 
 _MADE = "made.json"
@@ -52,7 +53,7 @@ _MADE = "made.json"
 _FACTS = "cell.json"
 """Of a cell's folder, written last."""
 _VOICE = "voice.safetensors"
-_ELSEWHERE = {"base", "isotropic", "temperature", "sentences", "steps", "settled"}
+_ELSEWHERE = {"base", "prior", "isotropic", "temperature", "sentences", "steps", "settled"}
 """What of a learner a voice's key holds in another form, or not at all."""
 LORA_RANK = 8
 """Of LoRA's adapters, where a learner gives none."""
@@ -65,6 +66,8 @@ class Learner(Section):
     """`lora`: by the library peft; `nearest`, `zero-shot`: of the base's own voices, without steps."""
     base: Path | None = None
     """Base folder, such as one with another prior; the benchmark's where not given."""
+    prior: Path | None = None
+    """File of a learned prior that is followed in place of the base's own, such as that of another base's modules."""
     modules: tuple[str, ...] = ()
     """Patterns of the modules that adapt."""
     learning_rate: float | None = None
@@ -95,7 +98,14 @@ class Learner(Section):
         return self.method == "clone" and (self.variance is None or not self.modules)
 
     def seen(self, base: Base) -> Base:
-        """The base under the prior that this learner has. Raises UsageError where it asks for one that cannot be."""
+        """The base under the prior that this learner has.
+
+        Raises UsageError where it asks for one that cannot be, TtsMetaError for a file that is none.
+        """
+        if self.prior is not None:
+            if self.variance is not None:
+                raise UsageError("a variance takes the place of a learned prior; leave out one of them")
+            base = replace(base, prior=ModulePrior.load(self.prior))
         if self.isotropic is None:
             return base
         if self.variance is not None or self.temperature is not None:
