@@ -3,20 +3,22 @@
 # First: the manifests that benchmark.yaml and ../librispeech_mini/meta_train.yaml name.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-# Each of: the learner, and what of its settings differs from preset.yaml.
+# Each of: a folder, the learner, and what else differs from preset.yaml.
 train() {
-    local settings=("${@:2}")
-    tts-meta meta-train recipes/few_shot/preset.yaml --set learner="$1" --set output="runs/few_shot_presets/$1" \
-        "${settings[@]/#/--set=settings.}"
+    local changes=("${@:3}")
+    tts-meta meta-train recipes/few_shot/preset.yaml --set output="runs/few_shot_presets/$1" --set learner="$2" \
+        "${changes[@]/#/--set=}"
 }
 # Its gradient is how far voices went, so plain steps, of a part of that.
-train reptile outer_solver=sgd outer_rate=0.3
-train fomaml
+reptile=(settings.outer_solver=sgd settings.outer_rate=0.3)
+train reptile reptile "${reptile[@]}"
+train long_reptile reptile "${reptile[@]}" meta_steps=100
+train fomaml fomaml
 # Gradients through the loop keep every step of it in memory (9 GB): few steps.
-train maml inner_steps=3
-train anil
-train cavia inner_rate=0.03 inner_steps=5
+train maml maml settings.inner_steps=3
+train anil anil
+train cavia cavia settings.inner_rate=0.03 settings.inner_steps=5
 # As in meta_train.yaml, but one variance for all.
-train imaml inner_rate=1.0e-3 inner_final_rate=0.0 inner_steps=60 variance=1.0e-4 \
-    linear_steps=3 tolerance=0.05 hessian=difference
+train imaml imaml settings.inner_rate=1.0e-3 settings.inner_final_rate=0.0 settings.inner_steps=60 \
+    settings.variance=1.0e-4 settings.linear_steps=3 settings.tolerance=0.05 settings.hessian=difference
 tts-meta benchmark recipes/few_shot/presets.yaml
