@@ -6,6 +6,7 @@ import importlib
 import json
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -19,7 +20,6 @@ from tts_meta.config import MelConfig, parse_config
 from tts_meta.corpus import Example, Manifest, collate
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.evaluate.cells import Cell
-from tts_meta.evaluate.cloning import choose_sentences
 from tts_meta.evaluate.few_shot import FewShotBenchmark, FewShotResults, run_few_shot
 from tts_meta.evaluate.measured import read_cells, write_cells
 from tts_meta.evaluate.voice import COPY, REAL
@@ -99,14 +99,11 @@ def test_every_learner_speaks_from_every_count_after_every_number_of_steps(
     page = (tmp_path / "index.html").read_text()
     assert all(f"{system}" in page for system in ("all, 2 sentences, 2 steps", "biases, 2 sentences, 2 steps"))
 
-    def no_more(*given: object, **named: object) -> None:
-        raise AssertionError("made already")
-
-    monkeypatch.setattr(CELLS, "clone_examples", no_more)
+    monkeypatch.setattr(CELLS, "clone_examples", Mock(side_effect=AssertionError("made anew")))
     again = run_few_shot(recipe, base, vocoder(), lambda line: None)
     assert [cell.seconds for cell in again.cells] == [cell.seconds for cell in cells]
     assert again.scores() == results.scores()
-    with pytest.raises(AssertionError, match="made already"):
+    with pytest.raises(AssertionError, match="made anew"):
         run_few_shot(config(long_corpus, tmp_path, seed=1), base, vocoder(), lambda line: None)
 
 
@@ -116,10 +113,7 @@ def test_a_voice_is_made_once_whoever_judges_it(
     one = {"learners": {"all": {"modules": ["*"]}}, "steps": [2]}
     first = run_few_shot(config(long_corpus, tmp_path, **one), base, vocoder(), lambda line: None)
 
-    def no_more(*given: object, **named: object) -> None:
-        raise AssertionError("made anew")
-
-    monkeypatch.setattr(CELLS, "clone_examples", no_more)
+    monkeypatch.setattr(CELLS, "clone_examples", Mock(side_effect=AssertionError("made anew")))
     judged = {"metrics": ["similarity", "variance"], "score_on": 1}  # one sentence that was not adapted on, as before
     again = run_few_shot(config(long_corpus, tmp_path, **one, **judged), base, vocoder(), lambda line: None)
     for cell, before in zip(again.cells, first.cells, strict=True):
@@ -135,10 +129,7 @@ def test_what_another_machine_measured_is_not_made_anew(
     first = run_few_shot(config(long_corpus, tmp_path / "there", **its), base, vocoder(), lambda line: None)
     write_few_shot_report(tmp_path / "there", first, base.config.audio.mel)
 
-    def no_more(*given: object, **named: object) -> None:
-        raise AssertionError("made anew")
-
-    monkeypatch.setattr(CELLS, "clone_examples", no_more)
+    monkeypatch.setattr(CELLS, "clone_examples", Mock(side_effect=AssertionError("made anew")))
     recipe = config(long_corpus, tmp_path / "here", measured=tmp_path / "there" / "cells.jsonl", **its)
     renamed = recipe.learners | {"everything": recipe.learners["all"]}
     recipe = recipe.model_copy(update={"learners": renamed})
@@ -188,7 +179,7 @@ def test_a_file_that_holds_no_cells_is_named(tmp_path: Path, line: str, said: st
 
 
 def _adapt_on(recipe: FewShotBenchmark, base: Base, count: int) -> list[Example]:
-    chosen, _ = choose_sentences(Manifest.load(recipe.manifest), recipe, 2)["ben"]
+    chosen, _ = recipe.choose(Manifest.load(recipe.manifest))["ben"]
     recordings = [Recording(u.audio, u.text) for u in chosen[:count]]
     return align_recordings(recordings, base, "ben", lambda line: None)
 
@@ -262,8 +253,15 @@ def test_lora_adapters_multiply_out_to_the_voice(base: Base, long_corpus: Path, 
         clone_lora(base, examples, 2, CloneSettings(("speaker.mean",), 1))
 
 
+def test_what_is_scored_hangs_on_how_many_are_set_apart(long_corpus: Path, tmp_path: Path) -> None:
+    manifest = Manifest.load(long_corpus / "manifest.jsonl")
+    whole, part = (config(long_corpus, tmp_path, sentences=n, set_apart=2).choose(manifest) for n in ([1, 2], [1]))
+    assert whole == part == config(long_corpus, tmp_path).choose(manifest)
+    assert whole != config(long_corpus, tmp_path, sentences=[1]).choose(manifest)
+
+
 def _unseen(recipe: FewShotBenchmark) -> list:
-    return choose_sentences(Manifest.load(recipe.manifest), recipe, 2)["ben"][1]
+    return recipe.choose(Manifest.load(recipe.manifest))["ben"][1]
 
 
 def test_a_learner_may_have_a_base_of_its_own(base: Base, long_corpus: Path, tmp_path: Path) -> None:
@@ -369,7 +367,8 @@ def table_of(folder: Path, results: FewShotResults, head: str) -> str:
     ("changes", "said"),
     [
         ({"sentences": [0]}, "sentences must be 1 or more"),
-        ({"steps": [-1]}, "steps 0 or more"),
+        ({"set_apart": 1}, "set_apart is 1, and a learner asks for 2 sentences"),
+        ({"steps": [-1]}, "steps must be 0 or more"),
         ({"learners": {"one": {"sentences": [0]}}}, "sentences must be 1 or more"),
         ({"learners": {"one": {"method": "lora", "rank": 1, "modules": ["speaker.mean"]}}}, "LoRA adapts linear"),
         ({"sentences": [30]}, "32 are needed"),

@@ -16,7 +16,7 @@ from tts_meta.cli import told
 from tts_meta.config import load_config
 from tts_meta.corpus import Manifest
 from tts_meta.evaluate.cells import Cell, nats_a_frame
-from tts_meta.evaluate.cloning import align_utterances, choose_sentences
+from tts_meta.evaluate.cloning import align_utterances
 from tts_meta.evaluate.few_shot import FewShotBenchmark, run_few_shot
 from tts_meta.evaluate.scores import NATS, Scores
 from tts_meta.evaluate.table import summarise
@@ -27,8 +27,7 @@ from tts_meta.models.vocoder import load_vocoder
 def own_scores(base: Base, cells: Sequence[Cell], recipe: FewShotBenchmark) -> list[Scores]:
     """Nats a frame of the sentences that each cell's voice adapted to, under the cell's name."""
     found = list[Scores]()
-    chosen = choose_sentences(Manifest.load(recipe.manifest), recipe, max(recipe.all_sentences))
-    for speaker, (adapt_on, _) in chosen.items():
+    for speaker, (adapt_on, _) in recipe.choose(Manifest.load(recipe.manifest)).items():
         own = [cell for cell in cells if cell.speaker == speaker]
         most = max(cell.sentences for cell in own)
         examples = align_utterances(adapt_on[:most], base, speaker, lambda line: None)

@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import Field
 
 from tts_meta.audio import read_audio
-from tts_meta.corpus import Manifest
+from tts_meta.corpus import Manifest, Utterance
 from tts_meta.errors import UsageError
 from tts_meta.evaluate.cells import Cell, Learner, Material, cell
 from tts_meta.evaluate.cloning import ClonedSpeakers, choose_sentences
@@ -36,6 +36,8 @@ class FewShotBenchmark(ClonedSpeakers):
     """What is compared, by name; the first is what the others are compared to."""
     sentences: tuple[int, ...] = Field(default=(1, 5, 10, 20), min_length=1)
     """Sentences to clone from: the first so many of the same ones."""
+    set_apart: int | None = Field(default=None, gt=0)
+    """Sentences kept for cloning, beside which the scored ones are drawn; the most that are asked for by default."""
     steps: tuple[int, ...] = Field(default=(0, 10, 100, 1000), min_length=1)
     """Inner steps, each in a loop of its own."""
     frames_per_step: int = Field(default=1600, gt=0)
@@ -43,10 +45,17 @@ class FewShotBenchmark(ClonedSpeakers):
     measured: Path | None = None
     """`cells.jsonl` of another run, maybe on another machine: what is in it is not made anew."""
 
-    @property
-    def all_sentences(self) -> set[int]:
-        """Every number of sentences that is asked for, the learners' own among them; the most says what is scored."""
-        return {*self.sentences, *(count for one in self.learners.values() for count in one.sentences)}
+    def choose(self, manifest: Manifest) -> dict[str, tuple[list[Utterance], list[Utterance]]]:
+        """Sentences to clone from and to score, by speaker.
+
+        Raises UsageError for counts that are none or more than are set apart, TtsMetaError as `choose_sentences` does.
+        """
+        counts = {*self.sentences, *(count for one in self.learners.values() for count in one.sentences)}
+        if min(counts) < 1:
+            raise UsageError("sentences must be 1 or more")
+        if self.set_apart is not None and self.set_apart < max(counts):
+            raise UsageError(f"set_apart is {self.set_apart}, and a learner asks for {max(counts)} sentences")
+        return choose_sentences(manifest, self, self.set_apart or max(counts))
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,18 +96,17 @@ def run_few_shot(
     Raises UsageError for a count of sentences or steps that makes no cell, TtsMetaError as cloning and `read_cells` do.
     """
     steps_of = {name: _steps(one, config) for name, one in config.learners.items()}
-    if min(config.all_sentences) < 1 or any(
-        steps is not None and steps < 0 for own in steps_of.values() for steps in own
-    ):
-        raise UsageError("sentences must be 1 or more, steps 0 or more")
+    if any(steps is not None and steps < 0 for own in steps_of.values() for steps in own):
+        raise UsageError("steps must be 0 or more")
+    manifest = Manifest.load(config.manifest)
+    chosen = config.choose(manifest)
     measured = read_cells(config.measured) if config.measured else {}
     scorer, encoder = config.scorer(), SpeakerEncoder.load()
-    manifest = Manifest.load(config.manifest)
     loaded = {path: load_base(path) for path in {one.base for one in config.learners.values()} if path}
     bases = {name: one.seen(loaded[one.base] if one.base else base) for name, one in config.learners.items()}
     known: dict[str, Callable[[], KnownVoices]] = {}
     results = FewShotResults([], [], {}, [])
-    for speaker, (adapt_on, score_on) in choose_sentences(manifest, config, max(config.all_sentences)).items():
+    for speaker, (adapt_on, score_on) in chosen.items():
         material = Material(
             speaker,
             adapt_on,
