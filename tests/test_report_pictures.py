@@ -14,6 +14,7 @@ from tts_meta.config import MelConfig
 from tts_meta.errors import UsageError
 from tts_meta.report import alignment_picture, bar_picture, mel_picture, png_bytes, write_png
 from tts_meta.report.colours import LOUDEST, NOT_A_NUMBER, frequency_ticks, heat_indices, palette, time_ticks
+from tts_meta.report.curves import places_apart
 from tts_meta.report.pictures import _BAR, _LEFT, _TOP, _font, heatmap_png
 from tts_meta.text import HibariPhonemizer
 
@@ -80,6 +81,12 @@ def test_a_loud_frame_and_band_show_at_their_time_and_frequency() -> None:
     rows, columns = bright[:, 0], bright[:, 1]
     assert (rows.min() - _TOP, rows.max() - _TOP) == (19 * 3, 20 * 3 - 1)
     assert (columns.min() - _LEFT, columns.max() - _LEFT) == (25 * 4, 26 * 4 - 1)
+
+
+def test_numbers_of_steps_whose_labels_would_run_into_each_other_go_unlabelled() -> None:
+    assert places_apart([1000, 0, 150, 10, 100, 100]) == [0, 10, 100, 1000]
+    assert places_apart([1, 2, 4, 5]) == [1, 2, 4]
+    assert places_apart([]) == []
 
 
 @pytest.mark.parametrize("frames", [1, 50, 1500, 6000])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -50,7 +50,7 @@ def curves_picture(panels: Sequence[Panel], columns: int, logarithmic: bool = Tr
             number = levels.index(name)
             ax.axhline(level, color=_GREYS[number % len(_GREYS)], linestyle=_DASHES[number % len(_DASHES)], label=name)
         if logarithmic:
-            places = sorted({x for points in panel.curves.values() for x, _ in points})
+            places = places_apart(x for points in panel.curves.values() for x, _ in points)
             ax.set_xscale("symlog", linthresh=1)
             ax.set_xlim(left=min([0.0, *places]) - 0.3)
             ax.set_xticks(places, [f"{x:,g}" for x in places])
@@ -62,3 +62,12 @@ def curves_picture(panels: Sequence[Panel], columns: int, logarithmic: bool = Tr
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, fontsize=8)
     canvas.draw()
     return cast(Rgb, np.asarray(canvas.buffer_rgba())[..., :3].copy())
+
+
+def places_apart(values: Iterable[float]) -> list[float]:
+    """Those of the values, in order, whose labels do not run into each other: each at least twice the one before."""
+    places: list[float] = []
+    for value in sorted(set(values)):
+        if not places or value >= 2 * places[-1]:
+            places.append(value)
+    return places
