@@ -1,7 +1,7 @@
 """The project's own mix of LibriSpeech and LJSpeech: `manifest.tsv` beside one folder of Ogg files per speaker.
 
-Columns: `split speaker gender source utterance file seconds sample_rate text text_punctuated`. The splits are
-`train`, `train_noisy` (estimated SNR of 28 dB or less) and `eval` (speakers that training never hears).
+Columns: `split speaker gender source utterance file seconds sample_rate text text_punctuated`. Among the
+splits are `train`, `train_noisy` (estimated SNR of 28 dB or less) and `eval` (speakers that training never hears).
 """
 
 from __future__ import annotations

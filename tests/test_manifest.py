@@ -1,17 +1,22 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 
 import pytest
+from faults import error_line
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tts_meta.corpus import Manifest, Utterance
+from tts_meta.corpus import Manifest, Utterance, recording_of
 from tts_meta.errors import TtsMetaError, UsageError
 
-WORDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
+WORDS = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1).filter(
+    lambda word: word.strip() and not any(part in ("", ".", "..") for part in re.split(r"[/\\]", word))
+)
+TEXTS = WORDS.map(lambda word: f"{word}\u2028\x85\n{word}")
 MAYBE = st.none() | WORDS
 UTTERANCES = st.lists(
     st.builds(
@@ -20,13 +25,15 @@ UTTERANCES = st.lists(
         speaker=WORDS,
         audio=st.text("ab_ ü", min_size=1, max_size=8).map(lambda name: Path("/corpus/voices") / f"{name}.ogg"),
         seconds=st.floats(1e-3, 1e5),
-        text=WORDS,
+        text=TEXTS,
         phonemes=MAYBE,
         gender=MAYBE,
         language=MAYBE,
         split=MAYBE,
     ),
+    min_size=1,
     max_size=5,
+    unique_by=lambda utterance: utterance.id,
 )
 
 
@@ -122,6 +129,8 @@ def test_audio_paths_are_absolute_even_where_the_manifest_path_is_not(
         (record(audio=""), "'audio' must be a path"),
         (record(audio="a\0b"), "'audio' must be a path"),
         (["a"], "not a JSON object"),
+        (record(text=7), "'text' must be a string, not 7"),
+        (record(id=["a\nb"]), "'id' must be a string"),
     ],
 )
 def test_loading_names_the_line_and_its_fault(tmp_path: Path, line: object, fault: str) -> None:
@@ -143,25 +152,42 @@ def test_a_line_that_is_no_json_is_named(tmp_path: Path, line: str) -> None:
     [
         (record(), "duplicate id, first seen in line 1"),
         (record(id="b", text=" "), "empty text"),
+        (record(id="b", text=""), "empty text"),
+        (record(id="b", text="\u2028"), "empty text"),
+        (record(id="b", text="a\x1b[31m"), r"text holds the control character U\+001B"),
+        (record(id="b", text="a" * 100_001), "text has 100001 characters, at most 100000"),
+        (record(id="b", phonemes="a\0"), r"phonemes holds the control character U\+0000"),
         (record(id=" "), "empty id"),
+        (record(id="b\n"), r"id holds the control character U\+000A"),
+        (record(id="b" * 1001), "id has 1001 characters, at most 1000"),
+        (record(id="../b"), "id must not begin or end with a slash, nor hold '..'"),
+        (record(id="/b"), "id must not begin or end with a slash"),
+        (record(id="a/..\\b"), "id must not begin or end with a slash"),
         (record(id="b", speaker=""), "empty speaker"),
+        (record(id="b", speaker="\u3000"), "empty speaker"),
+        (record(id="b", speaker=".."), "speaker must not begin or end with a slash, nor hold '..'"),
+        (record(id="b", split=""), "empty split"),
+        (record(id="b", gender="\x07"), r"gender holds the control character U\+0007"),
         (record(id="b", seconds=0), "seconds must be a positive number, not 0.0"),
         (record(id="b", seconds=-1), "seconds must be a positive number"),
-        (
-            record(id="b", seconds=float("nan")),
-            "seconds must be a positive number, not nan",
-        ),
-        (record(id="b", audio="b.ogg"), "missing audio file .*b.ogg"),
-        (record(id="b", audio="."), "missing audio file"),
+        (record(id="b", seconds=float("nan")), "seconds must be a positive number, not nan"),
+        (record(id="b", seconds=1e8), "seconds must be at most 100000"),
+        (record(id="b", audio="b\r.ogg"), r"audio holds the control character U\+000D"),
+        (record(id="b", audio="b" * 5000), r"audio is a path of \d+ bytes, at most 4096"),
+        (record(id="b", audio="\ud800"), "audio cannot be written as UTF-8"),
         (record(id="b", text="\ud800"), "text cannot be written as UTF-8"),
     ],
 )
-def test_validation_names_the_line_and_its_fault(tmp_path: Path, line: object, fault: str) -> None:
+def test_a_manifest_that_is_loaded_is_in_order(tmp_path: Path, line: object, fault: str) -> None:
+    path = write_lines(tmp_path / "m.jsonl", record(), line)
+    assert re.search(rf"m\.jsonl, line 2 \('.*'\): {fault}", error_line(lambda: Manifest.load(path)))
+
+
+@pytest.mark.parametrize("audio", ["b.ogg", "."])
+def test_validation_names_the_line_of_a_missing_recording(tmp_path: Path, audio: str) -> None:
     (tmp_path / "a.ogg").touch()
-    manifest = Manifest.load(write_lines(tmp_path / "m.jsonl", record(), line))
-    with pytest.raises(TtsMetaError, match=rf"m\.jsonl, line 2 .*{fault}") as error:
-        manifest.validate()
-    assert "\n" not in str(error.value)
+    manifest = Manifest.load(write_lines(tmp_path / "m.jsonl", record(), record(id="b", audio=audio)))
+    assert re.search(r"m\.jsonl, line 2 \('b'\): missing audio file", error_line(manifest.validate))
 
 
 def test_validation_of_a_manifest_that_is_in_order_says_nothing(tmp_path: Path) -> None:
@@ -178,10 +204,10 @@ def test_validation_of_a_selection_counts_utterances_instead_of_lines(
 
 
 def test_an_empty_manifest_is_a_fault(tmp_path: Path) -> None:
-    manifest = Manifest.load(write_lines(tmp_path / "m.jsonl"))
-    assert len(manifest) == 0
-    with pytest.raises(TtsMetaError, match="lists no utterance"):
-        manifest.validate()
+    path = write_lines(tmp_path / "m.jsonl")
+    assert "m.jsonl lists no utterance" in error_line(lambda: Manifest.load(path))
+    with pytest.raises(TtsMetaError, match="the manifest lists no utterance"):
+        Manifest(()).validate()
 
 
 def test_a_manifest_that_cannot_be_read_is_named(tmp_path: Path) -> None:
@@ -216,8 +242,15 @@ def test_an_unknown_split_or_speaker_is_refused_with_the_names_there_are(
         manifest.of_split("trian")
     with pytest.raises(UsageError, match="no speaker named 'bob'; the manifest has: anna"):
         manifest.of_speakers(["anna", "bob"])
-    with pytest.raises(UsageError, match="the manifest has: none"):
-        Manifest(()).of_split("train")
+
+
+def test_a_manifest_without_splits_is_all_of_any_split(tmp_path: Path) -> None:
+    manifest = Manifest((make_utterance(tmp_path), make_utterance(tmp_path, "b")))
+    assert manifest.of_split("train", "eval").utterances == manifest.utterances
+    mixed = Manifest((make_utterance(tmp_path), make_utterance(tmp_path, "b", split="dev")))
+    assert mixed.of_split().utterances == mixed.utterances, "no name selects everything"
+    with pytest.raises(UsageError, match="no split named 'train'; the manifest has: dev"):
+        mixed.of_split("train")
 
 
 def test_a_failed_save_leaves_the_old_manifest(tmp_path: Path) -> None:
@@ -234,3 +267,49 @@ def test_a_failed_save_leaves_the_old_manifest(tmp_path: Path) -> None:
 def test_an_utterance_cannot_be_changed(tmp_path: Path) -> None:
     with pytest.raises(FrozenInstanceError):
         make_utterance(tmp_path).text = "Other."  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        (b'{"id": "b", "id": "c"}', "the key 'id' is there twice"),
+        (b'{"id": "b\xff"}', "not UTF-8 text, a manifest is a JSONL file"),
+        (b'{"id": "' + b"b" * 2**20 + b'"}', "longer than 1048576 bytes"),
+        (b'{"id": 1' + b"0" * 5000 + b"}", "not a line of JSON"),
+    ],
+    ids=["twice", "bytes", "long", "digits"],
+)
+def test_a_hostile_line_is_named(tmp_path: Path, line: bytes, fault: str) -> None:
+    path = write_lines(tmp_path / "m.jsonl", record())
+    path.write_bytes(path.read_bytes() + line + b"\n")
+    assert f"m.jsonl, line 2: {fault}" in error_line(lambda: Manifest.load(path))
+
+
+def test_a_manifest_saved_on_windows_loads(tmp_path: Path) -> None:
+    path = tmp_path / "m.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + f"{json.dumps(record())}\r\n{json.dumps(record(id='b'))}".encode())
+    assert [utterance.id for utterance in Manifest.load(path)] == ["a", "b"]
+
+
+def test_what_would_not_load_is_not_saved(tmp_path: Path) -> None:
+    utterance = make_utterance(tmp_path)
+    line = error_line(lambda: Manifest((utterance, utterance)).save(tmp_path / "m.jsonl"))
+    assert line.startswith("utterance 2 ('a'): duplicate id, first seen in line 1")
+    assert not (tmp_path / "m.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "recording"),
+    [
+        ("ls84@0.9", "ls84"),
+        ("ls84@1.25", "ls84"),
+        ("a/b@2", "a/b"),
+        ("anna@home", "anna@home"),
+        ("a@x.org@0.5", "a@x.org"),
+        ("a@3", "a@3"),
+        ("@0.9", "@0.9"),
+        ("0.9", "0.9"),
+    ],
+)
+def test_only_a_speed_after_the_mark_is_taken_off_a_name(name: str, recording: str) -> None:
+    assert recording_of(name) == recording

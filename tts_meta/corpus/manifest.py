@@ -6,58 +6,15 @@ import dataclasses
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
+from tts_meta.corpus.utterance import KEYS, Utterance
+from tts_meta.corpus.utterance_line import LONGEST_LINE, parse_line
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.files import atomic_file
-
-SPEED_MARK = "@"
-"""Between the name of a recording, or of its speaker, and the speed at which it is played as a made speaker's."""
-
-
-def recording_of(name: str) -> str:
-    """The id of the recording that an utterance plays at some speed, or the name of its speaker, from theirs."""
-    return name.partition(SPEED_MARK)[0]
-
-
-@dataclass(frozen=True)
-class Utterance:
-    """One recorded sentence: `audio` is absolute once loaded, `seconds` its duration, `text` what is said."""
-
-    id: str
-    speaker: str
-    audio: Path
-    seconds: float
-    text: str
-    phonemes: str | None = None
-    gender: str | None = None
-    language: str | None = None
-    split: str | None = None
-
-    def fault(self) -> str | None:
-        """Return what is wrong with the fields themselves, or None. The audio file is not looked at."""
-        for name in ("id", "speaker", "text"):
-            if not getattr(self, name).strip():
-                return f"empty {name}"
-        if not (math.isfinite(self.seconds) and self.seconds > 0):
-            return f"seconds must be a positive number, not {self.seconds}"
-        return self.encoding_fault()
-
-    def encoding_fault(self) -> str | None:
-        """Return which field UTF-8 cannot write (half a surrogate pair, an undecodable file name), or None."""
-        for name in _KEYS:
-            try:
-                str(getattr(self, name)).encode()
-            except UnicodeEncodeError:
-                return f"{name} cannot be written as UTF-8"
-        return None
-
-
-_KEYS = tuple(field.name for field in dataclasses.fields(Utterance))
-_REQUIRED = ("id", "speaker", "audio", "seconds", "text")
 
 
 @dataclass(frozen=True)
@@ -69,63 +26,61 @@ class Manifest:
 
     @classmethod
     def load(cls, path: str | Path) -> Manifest:
-        """Read a JSONL manifest and make its audio paths absolute.
+        """Read and check a JSONL manifest, and make its audio paths absolute.
 
-        Checks the form of each line (keys and types), not what the lines say: that is `validate`. Raises
-        TtsMetaError that names the line and the fault.
+        Everything is checked but the audio files, which may be many and far away: `validate` looks for them. Raises
+        TtsMetaError that names the first faulty line and its fault, and where no utterance is listed.
         """
         path = Path(path)
         try:
-            content = path.read_text(encoding="utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise TtsMetaError(f"{path} is not UTF-8 text; a manifest is a JSONL file") from error
+            with open(path, "rb") as handle:
+                utterances = tuple(_read(handle, path))
         except OSError as error:
             raise TtsMetaError(f"cannot read the manifest {path}: {error.strerror}; give a JSONL file") from error
-        folder = path.parent.resolve()
-        # Not splitlines(): it also cuts at U+2028 and its like, which may stand inside a JSON string.
-        lines = content.removesuffix("\n").split("\n") if content else []
-        utterances = tuple(_parse(line, folder, f"{path}, line {number}") for number, line in enumerate(lines, 1))
-        return cls(utterances, path)
+        except ValueError as error:
+            raise TtsMetaError(f"cannot read the manifest {str(path)!r}: {error}; give a JSONL file") from error
+        manifest = cls(utterances, path)
+        manifest._check(look_for_audio=False)
+        return manifest
 
     def save(self, path: str | Path) -> None:
         """Write JSONL whole or not at all, audio paths relative to the folder of `path`, absent fields left out.
 
-        Raises TtsMetaError where the file cannot be written or an utterance is not fit for UTF-8.
+        Raises TtsMetaError where the file cannot be written, or `load` would refuse it.
         """
         path = Path(path)
         folder = path.parent.resolve()
-        for number, utterance in enumerate(self.utterances, 1):
-            fault = utterance.encoding_fault()
-            if fault is not None:
-                raise TtsMetaError(f"utterance {number} ({utterance.id!r}): {fault}; correct or drop it")
+        dataclasses.replace(self, path=None)._check(look_for_audio=False)
         with (
             atomic_file(path) as temporary,
             open(temporary, "w", encoding="utf-8", newline="\n") as out,
         ):
             for utterance in self.utterances:
-                record = {key: value for key in _KEYS if (value := getattr(utterance, key)) is not None}
+                record = {key: value for key in KEYS if (value := getattr(utterance, key)) is not None}
                 record["audio"] = _relative(utterance.audio, folder)
                 out.write(json.dumps(record, ensure_ascii=False) + "\n")
 
     def validate(self) -> None:
         """Raise TtsMetaError that names the first faulty line and its fault.
 
-        Faults: an empty id, speaker or text, seconds that are not positive, an id seen before, a missing audio
-        file, a manifest without utterances.
+        Faults: what `Utterance.fault` finds, an id seen before, a missing audio file, a manifest without utterances.
         """
+        self._check(look_for_audio=True)
+
+    def _check(self, look_for_audio: bool) -> None:
         if not self.utterances:
             raise TtsMetaError(f"{self.path or 'the manifest'} lists no utterance; prepare a corpus first")
         first_line: dict[str, int] = {}
         for number, utterance in enumerate(self.utterances, 1):
             fault = utterance.fault()
-            if fault is None and utterance.id in first_line:
+            if fault is None and first_line.setdefault(utterance.id, number) != number:
                 fault = f"duplicate id, first seen in line {first_line[utterance.id]}"
-            if fault is None and not utterance.audio.is_file():
+            if fault is None and look_for_audio and not utterance.audio.is_file():
                 fault = f"missing audio file {utterance.audio}"
             if fault is not None:
                 where = f"{self.path}, line {number}" if self.path else f"utterance {number}"
-                raise TtsMetaError(f"{where} ({utterance.id!r}): {fault}; correct it or prepare the corpus again")
-            first_line[utterance.id] = number
+                name = ascii(utterance.id[:60])
+                raise TtsMetaError(f"{where} ({name}): {fault}; correct it or prepare the corpus again")
 
     @property
     def speakers(self) -> tuple[str, ...]:
@@ -138,8 +93,13 @@ class Manifest:
         return math.fsum(utterance.seconds for utterance in self.utterances)
 
     def of_split(self, *names: str) -> Manifest:
-        """Return the utterances of these splits. Raises UsageError, listing the splits, where a name is unknown."""
+        """Return the utterances of these splits; all of them where no name is given, or no utterance has a split.
+
+        Raises UsageError, listing the splits there are, where a name is unknown.
+        """
         present = {utterance.split for utterance in self.utterances if utterance.split is not None}
+        if not names or not present:
+            return Manifest(self.utterances)
         _check_names("split", names, present)
         return Manifest(tuple(utterance for utterance in self.utterances if utterance.split in names))
 
@@ -163,38 +123,13 @@ def _check_names(kind: str, wanted: Iterable[str], present: Iterable[str]) -> No
             raise UsageError(f"no {kind} named {name!r}; the manifest has: {', '.join(present) or 'none'}")
 
 
-def _parse(line: str, folder: Path, where: str) -> Utterance:
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise TtsMetaError(f"{where}: not a line of JSON; write one utterance a line, no empty lines") from error
-    fault = _record_fault(record)
-    if fault is not None:
-        raise TtsMetaError(f"{where}: {fault}; correct it or prepare the corpus again")
-    # abspath takes the dots out of the path; `folder` is resolved, so that no link is crossed by them.
-    audio = Path(os.path.abspath(folder / record["audio"]))
-    return Utterance(**{**record, "audio": audio, "seconds": float(record["seconds"])})
-
-
-def _record_fault(record: Any) -> str | None:
-    if not isinstance(record, Mapping):
-        return "not a JSON object"
-    for key in record:
-        if key not in _KEYS:
-            return f"unknown key {key!r}, the keys are: {', '.join(_KEYS)}"
-    for key in _REQUIRED:
-        if key not in record:
-            return f"no {key!r}"
-    for key, value in record.items():
-        if key == "seconds":
-            # bool is an int to Python; an int too long for a float would overflow.
-            if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e9:
-                return f"'seconds' must be a number of seconds, not {str(value)[:40]!r}"
-        elif not isinstance(value, str) and (value is not None or key in _REQUIRED):
-            return f"{key!r} must be a string"
-    if not record["audio"] or "\0" in record["audio"]:
-        return "'audio' must be a path"
-    return None
+def _read(handle: BinaryIO, path: Path) -> Iterator[Utterance]:
+    folder = str(path.parent.resolve())
+    number = 0
+    # Only "\n" ends a line: U+2028 and its like may stand inside a JSON string.
+    while line := handle.readline(LONGEST_LINE + 1):
+        number += 1
+        yield parse_line(line, number, folder, path)
 
 
 def _relative(audio: Path, folder: Path) -> str:

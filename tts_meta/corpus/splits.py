@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-from tts_meta.corpus.manifest import Manifest, recording_of
+from tts_meta.corpus.manifest import Manifest
+from tts_meta.corpus.utterance import recording_of
 from tts_meta.errors import UsageError
 
 
