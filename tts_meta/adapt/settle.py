@@ -39,19 +39,23 @@ class Settling:
         if len(self.objectives) < 2:
             return
         gained, lately = self.objectives[0] - objective, self.objectives[-2] - objective
-        late = step * (1 + _FALL) >= self.most - CHECK_EVERY
-        if lately < _SETTLED * gained or late:
-            self.turn, self.end = step, min(self.most, step + max(CHECK_EVERY, round(_FALL * step)))
+        settled = not lately > _SETTLED * max(gained, 0.0)
+        if not settled and step * (1 + _FALL) < self.most - CHECK_EVERY:
+            return
+        self.turn, self.end = step, min(self.most, step + max(CHECK_EVERY, round(_FALL * step)))
+        if not gained > 0:
+            self.reason = f"the {step} steps gained nothing; {self.end - step} shorter and shorter ones followed"
+        elif settled:
             part = f"the last {CHECK_EVERY} of {step} steps gained {max(0.0, lately / gained):.1%} of what all had"
-            self.reason = f"{part}; {self.end - step} shorter and shorter ones followed" if gained > 0 else "no gain"
-            if late and lately >= _SETTLED * gained:
-                self.reason = f"the most steps are done, and the last {CHECK_EVERY} still gained {lately / gained:.1%}"
+            self.reason = f"{part}; {self.end - step} shorter and shorter ones followed"
+        else:
+            self.reason = f"the most steps are done, and the last {CHECK_EVERY} still gained {lately / gained:.1%}"
 
     def rate(self, step: int) -> StepSize:
         """Step size of step `step`, from 0."""
         if step < self.turn:
             return self.longest
-        return self.longest * (1 - (step - self.turn) / (self.end - self.turn))
+        return self.longest * max(0.0, 1 - (step - self.turn) / max(1, self.end - self.turn))
 
     def finished(self, step: int) -> bool:
         """Whether the loop ends after `step` steps."""
