@@ -23,7 +23,7 @@ from tts_meta.train import fit as fit_module
 from tts_meta.train.checkpoints import load_checkpoint, save_checkpoint
 from tts_meta.train.data import BatchStream, align_examples, load_examples
 from tts_meta.train.fit import FitSettings, fit
-from tts_meta.train.optimiser import MovingAverage, build_optimiser, set_learning_rate
+from tts_meta.train.optimiser import MovingAverage, build_optimiser, clip_gradients, set_learning_rate
 
 OPTIMISER = OptimiserConfig(steps=10, warmup=3, frames_per_batch=120, learning_rate=1e-2)
 SETTINGS = FitSettings(
@@ -77,7 +77,7 @@ def train(folder: Path, settings: FitSettings = SETTINGS, sample: Callable[[Log,
     """Run or go on with a run in `folder`; the random state is that of a new process."""
     model = toy()
     torch.manual_seed(1)
-    fit("toy", model, toy_loss(model), stream(), settings, folder, MelConfig(), *([sample] if sample else []))
+    fit("toy", model, toy_loss(model), stream(), settings, folder, MelConfig(), sample or (lambda log, step: None))
     return model
 
 
@@ -355,3 +355,47 @@ def test_sentences_that_cannot_be_what_is_said_are_left_out_and_listed(tmp_path:
     assert [entry["id"] for entry in listed] == ["short", far.id]
     assert "too short for its transcript" in listed[0]["reason"]
     assert "does not match its transcript" in listed[1]["reason"]
+
+
+def test_gradients_are_clipped_each_by_its_own_norm() -> None:
+    large, small = nn.Linear(3, 1, bias=False), nn.Linear(4, 1, bias=False)
+    large.weight.grad, small.weight.grad = torch.full((1, 3), 100.0), torch.full((1, 4), 0.25)
+    norm = clip_gradients([large, small], 1.0)
+    assert float(norm) == pytest.approx((3e4 + 0.25) ** 0.5)
+    assert float(large.weight.grad.norm()) == pytest.approx(1.0, rel=1e-5)
+    assert torch.equal(small.weight.grad, torch.full((1, 4), 0.25)), "below the bound of its own"
+    large.weight.grad.fill_(math.inf)
+    assert not clip_gradients([large, small], 1.0).isfinite()
+
+
+class Players(nn.Module):
+    """Two layers that lower losses of very different size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.generator, self.discriminator = toy(0).layer, toy(1).layer
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_player_with_a_large_gradient_does_not_shorten_the_others_step(apart: bool, tmp_path: Path) -> None:
+    """With stochastic gradient descent in place of AdamW, which would scale the step back."""
+
+    def weights(size: float) -> Tensor:
+        players = Players()
+
+        def loss(batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+            own = players.generator(batch.mel).square().mean()
+            return own + size * players.discriminator(batch.mel).square().mean(), {}
+
+        one_step = replace(SETTINGS, optimiser=replace_optimiser(steps=1, clip=0.1), ema=0.0)
+        parts = [players.generator, players.discriminator] if apart else ()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(fit_module, "build_optimiser", lambda model, config: torch.optim.SGD(model.parameters(), 0.1))
+            fit("s", players, loss, stream(), one_step, tmp_path / f"{size}", MelConfig(), clipped=parts)
+        return players.generator.weight.detach().clone()
+
+    assert torch.equal(weights(1.0), weights(1e4)) == apart
+
+
+def replace_optimiser(**changes: object) -> OptimiserConfig:
+    return OPTIMISER.model_copy(update=changes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from faults import error_line, interrupted
 from helpers import RATE, tiny_base, tiny_light, tone_corpus
 from processes import under_torchrun
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import nn
 
 from tts_meta.audio.pitch import praat_frequency
 from tts_meta.config import DiscriminatorConfig, LightConfig, MelConfig, VocoderTrainConfig, dump_config, parse_config
@@ -21,6 +23,7 @@ from tts_meta.models.base import save_base
 from tts_meta.models.light_vocoder import Light, load_light
 from tts_meta.models.spectral import distance, energy_distance, spectra
 from tts_meta.train.discriminator import Discriminator, adversarial_loss, discriminator_loss
+from tts_meta.train.optimiser import clip_gradients
 from tts_meta.train.sound import Crops, CropStream, Sound
 from tts_meta.train.store import Store
 from tts_meta.train.vocoder import adversarial_objective, spectral_objective, train_vocoder
@@ -122,6 +125,23 @@ def test_a_run_that_starts_from_a_vocoder_keeps_its_pitch_and_moves_the_rest(
     assert json.loads((tmp_path / "run/vocoder/state.json").read_text())["start"] == str(finished / "vocoder")
     wider = recipe(corpus, tmp_path / "wider", start=finished / "vocoder", vocoder=LightConfig())
     assert "of other sizes" in error_line(lambda: train_vocoder(wider))
+
+
+def test_generator_and_discriminator_are_clipped_apart(
+    corpus: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[set[str]] = []
+
+    def spy(modules: Iterable[nn.Module], largest: float) -> torch.Tensor:
+        parts = list(modules)
+        seen.append({type(part).__name__ for part in parts})
+        return clip_gradients(parts, largest)
+
+    monkeypatch.setattr("tts_meta.train.fit.clip_gradients", spy)
+    nothing, one = {"steps": 0, "learning_rate": 1e-3}, {"steps": 1, "learning_rate": 1e-3, "frames_per_batch": 64}
+    stages = {"spectral": nothing, "adversarial": one, "finetune": nothing}
+    train_vocoder(recipe(corpus, tmp_path / "run", start=finished / "vocoder", **stages))
+    assert seen == [{"ConvNext", "Discriminator"}]
 
 
 def test_two_processes_train_one_vocoder(corpus: Path, finished: Path, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from tts_meta.files import restore_folder
 from tts_meta.report.tensorboard import Log, NullLog, RunLog
 from tts_meta.train.checkpoints import load_checkpoint, save_checkpoint
 from tts_meta.train.distributed import add_gradients, agree, place, total, wait
-from tts_meta.train.optimiser import MovingAverage, build_optimiser, set_learning_rate
+from tts_meta.train.optimiser import MovingAverage, build_optimiser, clip_gradients, set_learning_rate
 from tts_meta.train.run import progress_bar
 
 _MOST_BAD_STEPS = 20
@@ -79,11 +79,13 @@ def fit(
     folder: Path,
     mel_config: MelConfig,
     sample: Callable[[Log, int], None] = lambda log, step: None,
+    clipped: Sequence[nn.Module] = (),
 ) -> int:
     """Train `model` for `settings.optimiser.steps` steps and leave the moving average in it.
 
     `loss(batch, step)` returns what is minimised and further scalars to log; `sample(log, step)` is called with the
-    averaged weights in place. The state lies in `folder/training` and is picked up where there is one. Returns the
+    averaged weights in place. `clipped`: parts of the model whose gradients are clipped each by its own norm; the whole
+    model's where none is given. The state lies in `folder/training` and is picked up where there is one. Returns the
     steps done, fewer than all where the deadline came first. Raises TtsMetaError where losses stay non-finite.
 
     Under `torchrun` each process computes its part of every batch, and the gradients are added: `loss` must return a
@@ -123,7 +125,7 @@ def fit(
                     value, scalars = loss(batch.to(settings.device), step)
                 value.backward()
             add_gradients(model.parameters())
-            norm = nn.utils.clip_grad_norm_(model.parameters(), settings.optimiser.clip)
+            norm = clip_gradients(clipped or [model], settings.optimiser.clip)
             if torch.isfinite(norm):
                 optimiser.step()
                 average.update(model, step)

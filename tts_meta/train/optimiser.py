@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,15 @@ def set_learning_rate(optimiser: torch.optim.Optimizer, config: OptimiserConfig,
     for group in optimiser.param_groups:
         group["lr"] = config.learning_rate * scale
     return config.learning_rate * scale
+
+
+def clip_gradients(modules: Iterable[nn.Module], largest: float) -> Tensor:
+    """Scale each module's gradient to a norm of at most `largest`, and return the norm of all of them before, `()`.
+
+    Modules that play against each other, as a generator and its discriminator, are clipped one by one: the gradient of
+    one does not shrink the step of the other.
+    """
+    return torch.stack([nn.utils.clip_grad_norm_(module.parameters(), largest) for module in modules]).norm()
 
 
 class MovingAverage:

@@ -241,7 +241,8 @@ class _Run:
             settings = FitSettings.of(config, optimiser, self.deadline)
             for module in modules:
                 module.to(config.device)
-            steps = fit(stage, model, loss, stream, settings, config.output / stage, self.mel_config, sample)
+            folder, players = config.output / stage, list(model.children()) if isinstance(model, nn.ModuleDict) else ()
+            steps = fit(stage, model, loss, stream, settings, folder, self.mel_config, sample, players)
             if is_first():
                 save()
             wait()
