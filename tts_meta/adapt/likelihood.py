@@ -26,13 +26,14 @@ FIXED_MODULES = ("speaker.offsets", "mel_log_scale", "duration_log_scale", "pros
 class Sentences:
     """Some sentences of a speaker, whose negative log-likelihood counts `weight` times.
 
-    known: what no moving module feeds, computed once. dropout: whether the prenet draws, as inner steps have it.
+    known: what no moving module feeds, computed once. dropout_seed: seed of the prenet's dropout, which inner steps
+    have; None is no dropout.
     """
 
     batch: Batch
     known: Known
     weight: float = 1.0
-    dropout: bool = False
+    dropout_seed: int | None = None
 
 
 def adaptable(base: Base) -> Partition:
@@ -42,12 +43,19 @@ def adaptable(base: Base) -> Partition:
 
 
 def acoustic_nll(model: AcousticModel) -> LossFunction:
-    """-log p(mel, durations | text, θ) of `Sentences`, nats, a sum over frames and symbols (DESIGN, section 2)."""
+    """-log p(mel, durations | text, θ) of `Sentences`, nats, a sum over frames and symbols (DESIGN, section 2).
+
+    The loss is a function of θ and the data alone: it draws dropout from a generator of its own.
+    """
 
     def loss(call: Callable[..., Any], data: Sentences) -> Tensor:
-        model.decoder.train(data.dropout)
+        generator = None
+        if data.dropout_seed is not None:
+            generator = torch.Generator(data.batch.mel.device).manual_seed(data.dropout_seed)
+        model.decoder.train(generator is not None)
         try:
-            return acoustic_loss(model, call(data.batch, data.known), data.batch).nll * data.weight
+            output = call(data.batch, data.known, generator)
+            return acoustic_loss(model, output, data.batch).nll * data.weight
         finally:
             model.decoder.eval()
 
@@ -70,17 +78,13 @@ class SpeakerSentences:
         return self._gather(self.examples)
 
     def task(self, query: Sentences | None, frames_per_step: int, seed: int, name: str = "") -> Task:
-        """These sentences as support; each inner step draws some anew, until they hold `frames_per_step`.
+        """These sentences as support; each inner step draws some of them, until they hold `frames_per_step`.
 
-        What is drawn, and the prenet's dropout, hang on `seed` alone: step 0 seeds torch too.
+        The sentences and the dropout of step k are a function of `seed` and k alone. No other generator is touched.
         """
-        draws = random.Random(seed)
 
         def draw(step: int) -> Sentences:
-            if step == 0:
-                draws.seed(seed)
-                torch.manual_seed(seed)
-            return self._draw(draws, frames_per_step)
+            return self._draw(random.Random(f"{seed}/{step}"), frames_per_step)
 
         return Task(self.whole(), query, draw, name)
 
@@ -92,11 +96,11 @@ class SpeakerSentences:
                 break
             chosen.append(example)
             total += len(example.mel)
-        return self._gather(chosen, self.frames / total, dropout=True)
+        return self._gather(chosen, self.frames / total, draws.getrandbits(32))
 
-    def _gather(self, examples: Sequence[Example], weight: float = 1.0, dropout: bool = False) -> Sentences:
+    def _gather(self, examples: Sequence[Example], weight: float = 1.0, dropout_seed: int | None = None) -> Sentences:
         known = Known.pad([self._precomputed(example) for example in examples])
-        return Sentences(self._collate(examples), known, weight, dropout)
+        return Sentences(self._collate(examples), known, weight, dropout_seed)
 
     def _precomputed(self, example: Example) -> Known:
         if example.id not in self._known:

@@ -115,25 +115,15 @@ class SpeakerSound:
         """Samples of all recordings that crops are taken of."""
 
     def task(self, crops: int, seed: int) -> Task:
-        """These recordings as support, so many crops a step; what is drawn hangs on `seed`: step 0 seeds torch too."""
+        """These recordings as support, so many crops a step; those of step k are a function of `seed` and k alone."""
+        return Task(None, None, lambda step: self.sample(crops, f"{seed}/{step}"))
+
+    def sample(self, crops: int, seed: int | str) -> Sounds:
+        """Crops at random, weighed as an estimate of the whole sum: a function of `seed` alone, phases and noises too.
+
+        No other generator is touched.
+        """
         draws = random.Random(seed)
-
-        def draw(step: int) -> Sounds:
-            if step == 0:
-                draws.seed(seed)
-                torch.manual_seed(seed)
-            return self.draw(draws, crops)
-
-        return Task(None, None, draw)
-
-    def sample(self, crops: int, seed: int) -> Sounds:
-        """Crops that hang on `seed` alone; the random state of torch stays as it is."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return self.draw(random.Random(seed), crops)
-
-    def draw(self, draws: random.Random, crops: int) -> Sounds:
-        """Crops at random, weighed as an estimate of the whole sum; phases and noises are drawn from torch."""
         lengths = [len(example.mel) - self._frames + 1 for example in self._examples]
         mels, pitches, sounds = [], [], []
         for number in draws.choices(range(len(lengths)), lengths, k=crops):
@@ -146,5 +136,7 @@ class SpeakerSound:
             sounds.append(samples[begin * self._hop : span.stop * self._hop])
         pitch = Pitch(torch.cat([one.log_f0 for one in pitches]), torch.cat([one.voiced for one in pitches]))
         real = torch.stack(sounds)
-        phase, noises = torch.rand(crops), torch.randn(2, *real.shape)
+        generator = torch.Generator().manual_seed(draws.getrandbits(32))
+        phase = torch.rand(crops, generator=generator)
+        noises = torch.randn(2, *real.shape, generator=generator)
         return Sounds(torch.stack(mels), pitch, real, phase, noises, float(self.samples))

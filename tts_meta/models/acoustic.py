@@ -168,10 +168,12 @@ class AcousticModel(nn.Module):
         """Hidden states of the symbols with the speaker added: `(B, N)`, `(B,)`, `(B,)` to `(B, N, D)`."""
         return self._add_speaker(self.encoder(tokens, token_lengths), speaker)
 
-    def forward(self, batch: Batch, known: Known | None = None) -> AcousticOutput:
+    def forward(
+        self, batch: Batch, known: Known | None = None, generator: torch.Generator | None = None
+    ) -> AcousticOutput:
         """Teacher-forced pass: every step sees the true frame before it, the true durations and the true prosody.
 
-        What of it is `known` is not computed.
+        What of it is `known` is not computed. generator: draws the prenet's dropout; None is torch's own.
         """
         known = known or Known()
         symbols, before = known.symbols, known.before
@@ -179,7 +181,7 @@ class AcousticModel(nn.Module):
             hidden = self.encoder(batch.tokens, batch.token_lengths) if known.hidden is None else known.hidden
             symbols = self._symbols(hidden, batch, known.true_prosody)
         if before is None:
-            before = self.decoder(symbols.context, (batch.mel - self.mel_mean) / self.mel_scale)
+            before = self.decoder(symbols.context, (batch.mel - self.mel_mean) / self.mel_scale, generator)
         after = before + self.postnet(before, length_mask(batch.mel_lengths, batch.mel.shape[1]))
         return AcousticOutput(self._to_log_mel(before), self._to_log_mel(after), symbols)
 

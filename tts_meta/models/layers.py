@@ -156,11 +156,12 @@ class Decoder(nn.Module):
         self.lstms = nn.ModuleList(nn.LSTM(width, config.channels, batch_first=True) for width in widths)
         self.output = nn.Linear(config.channels + context, n_mels * config.reduction)
 
-    def forward(self, context: Tensor, true: Tensor) -> Tensor:
+    def forward(self, context: Tensor, true: Tensor, generator: torch.Generator | None = None) -> Tensor:
         batch, steps = context.shape[:2]
         last = true.reshape(batch, steps, self.reduction, self.n_mels)[:, :-1, -1]
         previous = F.pad(last, (0, 0, 1, 0))  # (B, steps, M): the first step sees zeros
-        hidden = torch.cat([self._prenet(previous, self.dropout if self.training else 0.0), context], -1)
+        dropout = self.dropout if self.training else 0.0
+        hidden = torch.cat([self._prenet(previous, dropout, generator), context], -1)
         for number, lstm in enumerate(self.lstms):
             out = lstm(hidden)[0]
             hidden = out if number == 0 else hidden + out

@@ -8,7 +8,7 @@ length, the same for the same rank: they are the centre that voices stray from, 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -59,9 +59,16 @@ class LowRank(nn.Module):
         )
         """The same modules, of this model's parameters."""
 
-    def forward(self, *args: Any) -> Any:
+    def forward(self, *args: Any, **named: Any) -> Any:
         changed = {name: self.values[name] + delta for name, delta in self.multiply(self._named()).items()}
-        return functional_call(self._whole[0], changed, args)
+        return functional_call(self._whole[0], changed, args, named)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> LowRank:
+        """Move the model itself with this one, as `to` and `double` ask."""
+        super()._apply(fn, recurse)
+        self._whole[0]._apply(fn, recurse)
+        self.values = dict(self._whole[0].named_parameters())
+        return self
 
     def multiply(self, strays: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """What strays, by this model's names, change in the model's own parameters."""

@@ -1,0 +1,173 @@
+"""What inner steps on speech draw: a function of the seed and the step alone, from generators of their own."""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import astuple, replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from helpers import random_example, same_weights, tiny_base, tiny_light, tone_sentence
+from torch import Tensor
+
+from tts_meta.adapt import (
+    CloneSettings,
+    SpeakerSentences,
+    SpeakerSound,
+    acoustic_nll,
+    adaptable,
+    adaptable_sound,
+    clone_examples,
+    sound_nll,
+)
+from tts_meta.adapt.sound import own_modules
+from tts_meta.corpus import Example
+from tts_meta.meta import LearnerSettings, MetaLearner, Task
+from tts_meta.models.base import Base
+from tts_meta.models.light_vocoder import Light
+
+SETTINGS = LearnerSettings(inner_solver="adam", inner_rate=1e-3, inner_steps=2, variance=1e-3, linear_steps=2)
+Make = Callable[..., Task]
+
+
+@pytest.fixture(scope="module")
+def examples(base: Base) -> list[Example]:
+    """Sentences with mels and samples long enough for crops."""
+    light = Light(tiny_light())
+    made = [random_example(base, tone_sentence(seed, words=12), seed, "new") for seed in range(3)]
+    return [replace(example, samples=light(example.mel[None])[0]) for example in made]
+
+
+def speech(base: Base, examples: list[Example], seed: int = 3) -> Task:
+    """Its query has dropout too, so that every loss of a meta-step draws."""
+    task = SpeakerSentences(base, examples[:2], adaptable(base).names).task(None, 60, seed, "new")
+    return replace(task, query=SpeakerSentences(base, examples[2:], adaptable(base).names).task(None, 60, 9).at(0))
+
+
+def sound(base: Base, examples: list[Example], seed: int = 3) -> Task:
+    task = SpeakerSound(tiny_light(), examples[:2]).task(2, seed)
+    scored = SpeakerSound(tiny_light(), examples[2:]).sample(2, 0)
+    return replace(task, support=SpeakerSound(tiny_light(), examples[:2]).sample(4, 0), query=scored)
+
+
+def learner_of(base: Base, make: Make) -> MetaLearner:
+    if make is speech:
+        chosen = adaptable(base).select(["decoder.output", "postnet.output"]).modules
+        return MetaLearner("sigma-reptile", base.acoustic, acoustic_nll(base.acoustic), chosen, SETTINGS)
+    light = tiny_light()
+    chosen = own_modules(adaptable_sound(Light(light)).select(["vocoder.net.output"]))
+    settings = SETTINGS.model_copy(update={"hessian": "difference"})
+    return MetaLearner("sigma-reptile", light, sound_nll(light), chosen, settings)
+
+
+def loss_of(base: Base, make: Make) -> Callable[[Any], Tensor]:
+    """The loss of data under the model's own weights."""
+    if make is speech:
+        return lambda data: acoustic_nll(base.acoustic)(base.acoustic, data)
+    light = tiny_light()
+    return lambda data: sound_nll(light)(light, data)
+
+
+def tensors(value: Any) -> list[Tensor]:
+    """All that data holds: its tensors, and its numbers as tensors."""
+    if isinstance(value, Tensor | int | float):
+        return [torch.as_tensor(value)]
+    items = astuple(value) if hasattr(value, "__dataclass_fields__") else value
+    return [one for item in items for one in tensors(item)] if isinstance(items, tuple | list) else []
+
+
+def same(one: Any, two: Any) -> bool:
+    pairs = list(zip(tensors(one), tensors(two), strict=True))
+    return bool(pairs) and all(a.shape == b.shape and torch.equal(a, b) for a, b in pairs)
+
+
+@contextmanager
+def random_state_kept() -> Iterator[None]:
+    """Fails where the caller's generators, of torch, NumPy or Python, are not as they were."""
+    torch.manual_seed(1), np.random.seed(2), random.seed(3)  # pyright: ignore[reportUnusedExpression]
+    before = torch.get_rng_state(), copy.deepcopy(np.random.get_state()), random.getstate()
+    yield
+    assert torch.equal(torch.get_rng_state(), before[0]), "torch"
+    after = np.random.get_state()
+    assert all(np.array_equal(a, b) for a, b in zip(after, before[1], strict=True)), "NumPy"  # type: ignore[arg-type]
+    assert random.getstate() == before[2], "Python"
+
+
+both = pytest.mark.parametrize("make", [speech, sound])
+
+
+@both
+def test_a_draw_is_a_function_of_the_seed_and_the_step(base: Base, examples: list[Example], make: Make) -> None:
+    task, other = make(base, examples), make(base, examples)
+    in_order = [task.at(step) for step in range(6)]
+    for step in (5, 0, 3, 3, 1):  # out of order, and twice
+        torch.randn(3), random.random(), np.random.rand()  # pyright: ignore[reportUnusedExpression]
+        assert same(other.at(step), in_order[step])
+    assert not any(same(in_order[0], one) for one in in_order[1:]), "each step draws"
+    assert not same(in_order[0], make(base, examples, seed=4).at(0))
+
+
+@both
+def test_the_loss_of_a_draw_is_a_function_of_it(base: Base, examples: list[Example], make: Make) -> None:
+    """Dropout of the prenet and noise of the vocoder too, with whatever else is drawn in between."""
+    task, loss = make(base, examples), loss_of(base, make)
+    with torch.no_grad():
+        first, second = float(loss(task.at(0))), float(loss(task.at(1)))
+        torch.randn(11)
+        again, other = float(loss(task.at(1))), float(loss(task.at(0)))
+    assert (other, again) == (first, second) and first != second
+
+
+def test_the_prenet_has_other_dropout_in_each_step(base: Base, examples: list[Example]) -> None:
+    """One sentence is all there is to draw, so that dropout alone tells the steps apart."""
+    task, loss = SpeakerSentences(base, examples[:1], adaptable(base).names).task(None, 60, 0), loss_of(base, speech)
+    with torch.no_grad():
+        losses = [float(loss(task.at(step))) for step in range(4)]
+        whole = float(loss(task.support))
+    assert len({*losses, whole}) == 5
+
+
+@both
+def test_nothing_touches_the_callers_random_state(base: Base, examples: list[Example], make: Make) -> None:
+    with random_state_kept():
+        task, learner = make(base, examples), learner_of(base, make)
+        task.at(0), task.at(7)  # pyright: ignore[reportUnusedExpression]
+        learner.adapt(task, 2)
+        learner.adapt_many([task, make(base, examples, seed=5)], 2)
+        learner.meta_step([task])
+        learner.score(learner.adapted.detach()[None], [task.query])
+
+
+def test_cloning_touches_nothing_either(base: Base, examples: list[Example]) -> None:
+    few = CloneSettings(modules=("postnet.output", "vocoder.net.output"), steps=2, vocoder_steps=2, crops_per_step=2)
+    with random_state_kept():
+        clone_examples(base, examples, few, vocoder=Light(tiny_light()))
+
+
+@both
+def test_speakers_adapt_together_as_one_by_one(base: Base, examples: list[Example], make: Make) -> None:
+    tasks, learner = [make(base, examples, seed=seed) for seed in (3, 4)], learner_of(base, make)
+    together = learner.adapt_many(tasks, 3)
+    for found, task in zip(together, tasks, strict=True):
+        alone = learner.adapt(task, 3)
+        torch.testing.assert_close(found.losses, alone.losses, atol=0, rtol=1e-6)
+        for name, value in alone.params.items():
+            torch.testing.assert_close(found.params[name], value, atol=1e-6, rtol=1e-6)
+
+
+@both
+def test_adapting_twice_is_the_same_and_so_is_a_meta_step(base: Base, examples: list[Example], make: Make) -> None:
+    task, learner = make(base, examples), learner_of(base, make)
+    first = learner.adapt(task, 3)
+    torch.randn(5)
+    assert same_weights(learner.adapt(task, 3).params, first.params)
+    other = learner_of(tiny_base(), make)
+    learner.meta_step([task])
+    torch.randn(5)
+    other.meta_step([make(base, examples)])
+    assert same_weights(learner, other)
