@@ -46,8 +46,8 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def long_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a manifest of two speakers whose recordings are of two seconds and more."""
-    return tone_corpus(tmp_path_factory.mktemp("long"), words=8).parent
+    """A folder with a manifest of two speakers with nine recordings each, of two seconds and more."""
+    return tone_corpus(tmp_path_factory.mktemp("long"), utterances=18, words=8).parent
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import runpy
 import subprocess
 import sys
@@ -97,8 +98,8 @@ def test_clone_inspect_speak(say, place: Path, tmp_path: Path) -> None:
     out = tmp_path / "new" / "ann.voice.safetensors"
     cloned = clone(say, place, out, "--consent", "Ann, today", "--json")
     assert cloned.status == 0 and cloned.err == ""
-    assert cloned.json["bytes"] == out.stat().st_size and cloned.json["sentences"] == 4
-    assert cloned.json["held_out_after"] != cloned.json["held_out_before"]
+    assert cloned.json["bytes"] == out.stat().st_size and cloned.json["sentences"] == 5
+    assert "held_out_after" not in cloned.json
 
     inspected = say("inspect", out, "--json").json
     assert inspected["consent"] == "Ann, today" and inspected["steps"] == 3
@@ -126,15 +127,22 @@ def test_the_command_clones_what_the_library_clones(say, place: Path, tmp_path: 
 def test_what_clone_prints_for_people_holds_the_file_the_loss_and_the_next_command(say, place, tmp_path) -> None:
     out = tmp_path / "a.voice.safetensors"
     printed = clone(say, place, out).out
-    assert printed.startswith(f"{out}: ") and "4 sentences" in printed and "held out" in printed
+    assert printed.startswith(f"{out}: ") and "5 sentences" in printed and "held out" not in printed
     assert f"tts-meta speak {out} " in printed.splitlines()[-1]
+    held = clone(say, place, out, "--force", "--hold-out", 2).out
+    assert re.search(r"adapted on 3 sentences, [\d.]+ s; held out: loss -?[\d.]+ -> -?[\d.]+ nats a frame\n", held)
+    refused = clone(say, place, out, "--force", "--hold-out", 5)
+    assert refused.failed(2, "5 of 5 sentences cannot be held out; hold out 0 to 4")
 
 
 def test_clone_adapts_modules_of_the_vocoder_by_name(say, place: Path, tmp_path: Path) -> None:
     out = tmp_path / "a.voice.safetensors"
     modules = ("--modules", "speaker.mean", "--modules", "vocoder.net.output", "--vocoder-steps", 2)
     result = clone(say, place, out, *modules, "--log", tmp_path / "log")
-    assert result.status == 0 and "the vocoder adapted in 2 steps; its distance to the one held out" in result.out
+    assert result.status == 0 and "the vocoder adapted in 2 steps\n" in result.out
+    held = clone(say, place, out, *modules, "--hold-out", 1, "--force").out
+    assert "the vocoder adapted in 2 steps; held out: spectral distance " in held
+    assert clone(say, place, out, *modules, "--force").status == 0
     voice = Voice.load(out)
     assert voice.modules == ("speaker.mean", "vocoder.net.output.weight", "vocoder.net.output.bias")
     assert voice.scores["vocoder_steps"] == 2
@@ -181,7 +189,17 @@ def test_the_log_of_a_clone_holds_losses_and_samples_before_after_and_real(say, 
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     for _ in range(2):  # the second time in place of the first
-        clone(say, place, tmp_path / "a.voice.safetensors", "--log", tmp_path / "log", *LAST_RESORT, "--force")
+        clone(
+            say,
+            place,
+            tmp_path / "a.voice.safetensors",
+            "--log",
+            tmp_path / "log",
+            *LAST_RESORT,
+            "--force",
+            "--hold-out",
+            1,
+        )
     assert len(list((tmp_path / "log").iterdir())) == 1
     events = EventAccumulator(str(tmp_path / "log"))
     events.Reload()

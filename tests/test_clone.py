@@ -45,7 +45,7 @@ def nats_per_frame(base: Base, model: torch.nn.Module, example: Example) -> floa
 
 def test_cloning_lowers_the_loss_on_sentences_never_adapted_on(base: Base, examples: list[Example]) -> None:
     seen: list[Progress] = []
-    voice = clone_examples(base, examples, FEW, seen.append, consent="agreed")
+    voice = clone_examples(base, examples, replace(FEW, hold_out=1), seen.append, consent="agreed")
     assert voice.base_hash == base.hash and voice.steps == 30 and voice.consent == "agreed"
     assert [progress.step for progress in seen] == list(range(1, 31))
     assert seen[-1].loss < seen[0].loss - 1
@@ -53,20 +53,52 @@ def test_cloning_lowers_the_loss_on_sentences_never_adapted_on(base: Base, examp
     assert voice.scores["held_out_after"] < voice.scores["held_out_before"] - 1
     assert voice.scores["held_out_before"] == pytest.approx(nats_per_frame(base, base.acoustic, examples[-1]), rel=1e-5)
     adapted = voice.apply(base)
-    assert voice.scores["held_out_after"] == pytest.approx(nats_per_frame(base, adapted, examples[-1]), rel=1e-3)
+    assert voice.scores["held_out_after"] == pytest.approx(nats_per_frame(base, adapted, examples[-1]), rel=1e-5)
     assert {progress.step for progress in seen if progress.held_out is not None} == {25, 30}
-    assert seen[-1].held_out == pytest.approx(voice.scores["held_out_after"])
+    # The voice is rounded to what its file holds after the last step.
+    assert seen[-1].held_out == pytest.approx(voice.scores["held_out_after"], rel=0.02)
 
 
-def test_the_held_out_sentence_is_never_adapted_on(base: Base, examples: list[Example]) -> None:
-    one = clone_examples(base, examples, FEW)
-    two = clone_examples(base, [*examples[:-1], replace(examples[-1], mel=examples[-1].mel + 3)], FEW)
-    assert same_weights(one.deltas, two.deltas)
+def test_every_sentence_is_adapted_on_unless_some_are_held_out(base: Base, examples: list[Example]) -> None:
+    few, other = replace(FEW, steps=2), [*examples[:-1], replace(examples[-1], mel=examples[-1].mel + 3)]
+    assert CloneSettings().hold_out == 0
+    voices = [clone_examples(base, examples[:count], few) for count in range(1, 6)]
+    for count, voice in enumerate(voices, 1):
+        assert voice.scores["sentences"] == count and "held_out_after" not in voice.scores
+        frames = sum(len(example.mel) for example in examples[:count])
+        assert voice.scores["seconds"] == pytest.approx(frames * 256 / 22050, abs=0.05)
+    assert not same_weights(voices[-1].deltas, clone_examples(base, other, few).deltas), "the last is adapted on"
+    held = replace(few, hold_out=1)
+    one, two = (clone_examples(base, own, held) for own in (examples, other))
+    assert same_weights(one.deltas, two.deltas) and one.scores["sentences"] == 4
+    assert same_weights(one.deltas, clone_examples(base, examples[:4], few).deltas), "and else nothing changes"
+    assert one.scores["held_out_after"] != two.scores["held_out_after"]
 
 
-def test_fewer_than_four_sentences_are_all_adapted_on(base: Base, examples: list[Example]) -> None:
-    voice = clone_examples(base, examples[:3], replace(FEW, steps=2))
-    assert voice.scores["sentences"] == 3 and "held_out_after" not in voice.scores
+@pytest.mark.parametrize("hold_out", [-1, 5, 6])
+def test_holding_out_all_sentences_is_refused(base: Base, examples: list[Example], hold_out: int) -> None:
+    with pytest.raises(UsageError, match=f"{hold_out} of 5 sentences cannot be held out; hold out 0 to 4"):
+        clone_examples(base, examples, replace(FEW, hold_out=hold_out))
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+def test_a_voice_in_memory_is_the_voice_on_disk(
+    base: Base, examples: list[Example], rank: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("tts_meta.adapt.packing", "tts_meta.adapt.voice"):
+        monkeypatch.setattr(importlib.import_module(module), "worth_packing", lambda matrix: matrix.ndim > 1)
+    voice = clone_examples(base, examples, replace(FEW, steps=3, rank=rank, hold_out=1))
+    voice.save(tmp_path / "a.voice.safetensors")
+    loaded = Voice.load(tmp_path / "a.voice.safetensors")
+    assert loaded.deltas.keys() == voice.deltas.keys()
+    assert any(name.endswith(":up") for name in voice.deltas) == bool(rank)
+    for name, delta in voice.deltas.items():
+        assert torch.equal(loaded.deltas[name].view(torch.int32), delta.view(torch.int32)), name
+    assert loaded.scores == voice.scores
+    found = nats_per_frame(base, loaded.apply(base), examples[-1])
+    assert voice.scores["held_out_after"] == pytest.approx(found, rel=1e-5), "scores are those of the saved voice"
+    loaded.save(tmp_path / "b.voice.safetensors")
+    assert same_weights(Voice.load(tmp_path / "b.voice.safetensors").deltas, voice.deltas)
 
 
 def test_the_same_seed_gives_the_same_voice_whatever_was_drawn_before(base: Base, examples: list[Example]) -> None:
@@ -97,7 +129,8 @@ def test_the_base_is_left_as_it_was(base: Base, examples: list[Example]) -> None
 def test_no_steps_give_the_base_back(base: Base, examples: list[Example]) -> None:
     voice = clone_examples(base, examples, replace(FEW, steps=0))
     assert all(float(delta.abs().max()) == 0 for delta in voice.deltas.values())
-    assert voice.scores["held_out_after"] == voice.scores["held_out_before"]
+    held = clone_examples(base, examples, replace(FEW, steps=0, hold_out=1))
+    assert held.scores["held_out_after"] == held.scores["held_out_before"]
 
 
 def test_a_smaller_variance_makes_a_smaller_voice(base: Base, examples: list[Example]) -> None:
@@ -191,7 +224,7 @@ def test_wrong_settings_are_refused_by_name(
 
 def test_recordings_with_texts_beside_them_become_a_voice(base: Base, recordings: list[Path]) -> None:
     voice = clone(recordings, base=base, settings=replace(FEW, steps=2), warn=lambda text: None)
-    assert voice.scores["sentences"] == 3 and voice.scores["seconds"] > 1
+    assert voice.scores["sentences"] == 4 and voice.scores["seconds"] > 1
     texts = [path.with_suffix(".txt").read_text().strip() for path in recordings]
     given = clone(
         recordings, transcripts=texts, base=base.folder, settings=replace(FEW, steps=2), warn=lambda text: None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from commands import run, write_base, write_recordings
 
 from recipes.few_shot import expected as recipe
 from tts_meta.adapt import CloneSettings, Expected
-from tts_meta.adapt.expected import FILE, Line, coverage, covered
+from tts_meta.adapt.clone import CLONE_VERSION
+from tts_meta.adapt.expected import FILE, PROTOCOL, Line, coverage, covered
 from tts_meta.config import MelConfig, parse_config
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.evaluate.few_shot import FewShotBenchmark
@@ -71,7 +73,8 @@ def learned(tmp_path: Path) -> Base:
     save_base(replace(base, prior=ModulePrior({"speaker.mean": 1e-2}, base.hash)), tmp_path / "base")
     base = load_base(tmp_path / "base")
     lines = {"similarity": Line(0.7, 0.05, 0.02, 10, 0.9), "distillmos": Line(4.0, 0.0, 0.1, 10, 4.2)}
-    Expected(base.hash, sha256_file(tmp_path / "base" / PRIOR_FILE), 4.0, 100.0, lines).save(tmp_path / "base" / FILE)
+    prior = sha256_file(tmp_path / "base" / PRIOR_FILE)
+    Expected(base.hash, prior, 4.0, 100.0, lines, PROTOCOL, CLONE_VERSION).save(tmp_path / "base" / FILE)
     return base
 
 
@@ -107,6 +110,19 @@ def test_nothing_is_expected_of_other_settings_another_prior_or_no_file(learned:
     with pytest.raises(TtsMetaError, match="not what is expected of voices, or damaged"):
         Expected.beside(learned, CloneSettings())
     (folder / FILE).unlink()
+    assert Expected.beside(learned, CloneSettings()) is None
+
+
+@pytest.mark.parametrize("older", ["protocol", "clone_version"])
+def test_nothing_is_expected_by_an_older_protocol_or_way_of_cloning(learned: Base, older: str) -> None:
+    assert learned.folder is not None
+    path = learned.folder / FILE
+    known = json.loads(path.read_text())
+    assert Expected.beside(learned, CloneSettings(hold_out=1)) is not None
+    path.write_text(json.dumps(known | {older: known[older] - 1}))
+    assert Expected.beside(learned, CloneSettings()) is None
+    del known[older]  # as files before the field was there
+    path.write_text(json.dumps(known))
     assert Expected.beside(learned, CloneSettings()) is None
 
 

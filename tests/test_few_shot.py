@@ -4,32 +4,45 @@ from __future__ import annotations
 
 import importlib
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, get_args
 from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
 from commands import run
-from helpers import tiny_base
+from helpers import RATE, tiny_base, tiny_light
 
 from tts_meta.adapt import CloneSettings, Recording, Voice, adaptable, align_recordings, clone_examples
 from tts_meta.adapt.lora import clone_lora
+from tts_meta.audio import prepare_waveform, read_audio
 from tts_meta.config import MelConfig, parse_config
 from tts_meta.corpus import Example, Manifest, collate
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.evaluate.cells import Cell
 from tts_meta.evaluate.few_shot import FewShotBenchmark, FewShotResults, run_few_shot
 from tts_meta.evaluate.measured import read_cells, write_cells
-from tts_meta.evaluate.voice import COPY, REAL
+from tts_meta.evaluate.methods import Learner
+from tts_meta.evaluate.scores import Scorer
+from tts_meta.evaluate.similarity import mean_embedding
+from tts_meta.evaluate.speaker_encoder import SpeakerEncoder
+from tts_meta.evaluate.voice import COPY, REAL, score_voices
 from tts_meta.models.base import Base, save_base
 from tts_meta.models.griffin_lim import GriffinLim
+from tts_meta.models.light_vocoder import Light
 from tts_meta.models.losses import acoustic_loss
 from tts_meta.models.module_prior import ModulePrior
 from tts_meta.report.few_shot import write_few_shot_report
 
 CELLS = importlib.import_module("tts_meta.evaluate.cells")
+METHODS = importlib.import_module("tts_meta.evaluate.methods")
+NOTE = (
+    "{}, where an earlier run of the same versions of methods and judges left it ({} of {} cells); "
+    "not computed in this run.\n"
+)
 
 
 @pytest.fixture
@@ -92,7 +105,7 @@ def test_every_learner_speaks_from_every_count_after_every_number_of_steps(
     names = ["| all, 0 steps", "| all, 2 steps", "| biases, 0 steps", "| biases, 2 steps"]
     assert [line.split(" | ")[0] for line in few[2:]] == [f"| {REAL}", f"| {COPY}", *names]
     biases = next(cell for cell in cells if cell.system == "biases, 2 sentences, 2 steps")
-    assert many[-1].endswith(f" | {biases.parameters:,} | {biases.bytes / 1024:,.0f} | {biases.seconds:.1f} |")
+    assert many[-1].endswith(f" | {biases.parameters:,} | {biases.bytes / 1024:,.0f} | {biases.cpu_seconds:.1f} |")
     lines = [json.loads(line) for line in (tmp_path / "cells.jsonl").read_text().splitlines()]
     assert [line["parameters"] for line in lines] == [cell.parameters for cell in cells]
     assert lines[1]["bytes"] > lines[-1]["bytes"] > 0 and (tmp_path / "curves.png").exists()
@@ -101,7 +114,12 @@ def test_every_learner_speaks_from_every_count_after_every_number_of_steps(
 
     monkeypatch.setattr(CELLS, "clone_examples", Mock(side_effect=AssertionError("made anew")))
     again = run_few_shot(recipe, base, vocoder(), lambda line: None)
-    assert [cell.seconds for cell in again.cells] == [cell.seconds for cell in cells]
+    assert [cell.cpu_seconds for cell in again.cells] == [cell.cpu_seconds for cell in cells]
+    assert {cell.source for cell in cells} == {"this run"} and {cell.source for cell in again.cells} == {"cache"}
+    marked = write_few_shot_report(tmp_path, again, base.config.audio.mel)
+    assert "†" not in table and marked.count("steps † |") == 8
+    assert marked.endswith("† " + NOTE.format("read from the cache folder", 8, 8))
+    assert "all, 1 sentence, 0 steps †" in (tmp_path / "index.html").read_text()
     assert again.scores() == results.scores()
     with pytest.raises(AssertionError, match="made anew"):
         run_few_shot(config(long_corpus, tmp_path, seed=1), base, vocoder(), lambda line: None)
@@ -117,7 +135,7 @@ def test_a_voice_is_made_once_whoever_judges_it(
     judged = {"metrics": ["similarity", "variance"], "score_on": 1}  # one sentence that was not adapted on, as before
     again = run_few_shot(config(long_corpus, tmp_path, **one, **judged), base, vocoder(), lambda line: None)
     for cell, before in zip(again.cells, first.cells, strict=True):
-        assert cell.voice == before.voice and cell.key != before.key and cell.seconds == before.seconds
+        assert cell.voice == before.voice and cell.key != before.key and cell.cpu_seconds == before.cpu_seconds
         assert cell.key.split("/")[0] == before.key.split("/")[0]
         assert {"variance", "similarity", "nats"} <= set(cell.scores[0].measures) and len(cell.scores) == 1
 
@@ -140,11 +158,11 @@ def test_what_another_machine_measured_is_not_made_anew(
     assert {row["nats"] for row in again.scores() if "everything, 2 sentences, 2" in row.system} == {
         row["nats"] for row in again.scores() if "all, 2 sentences, 2" in row.system
     }
-    assert not any(cell.here for cell in again.cells) and [cell.seconds for cell in again.cells if cell.seconds]
+    assert not any(cell.here for cell in again.cells) and {cell.source for cell in again.cells} == {"measured"}
     table = write_few_shot_report(tmp_path / "here", again, base.config.audio.mel)
     assert table.startswith("4 unseen sentences of 2 speakers;")
     shown = {line.split(" | ")[0]: line.split(" | ")[1:-1] for line in table.split("\n\n")[2].splitlines()}
-    assert shown["| everything, 2 steps"] == shown["| all, 2 steps"]
+    assert shown["| everything, 2 steps ‡"] == shown["| all, 2 steps ‡"]
     page = (tmp_path / "here" / "index.html").read_text()
     assert page.count("<audio") == 2 * 2  # of each speaker two recordings, and no voice
     with pytest.raises(AssertionError, match="made anew"):
@@ -179,7 +197,7 @@ def test_a_file_that_holds_no_cells_is_named(tmp_path: Path, line: str, said: st
 
 
 def _adapt_on(recipe: FewShotBenchmark, base: Base, count: int) -> list[Example]:
-    chosen, _ = recipe.choose(Manifest.load(recipe.manifest))["ben"]
+    chosen = recipe.choose(Manifest.load(recipe.manifest))["ben"].adapt_on
     recordings = [Recording(u.audio, u.text) for u in chosen[:count]]
     return align_recordings(recordings, base, "ben", lambda line: None)
 
@@ -253,6 +271,146 @@ def test_lora_adapters_multiply_out_to_the_voice(base: Base, long_corpus: Path, 
         clone_lora(base, examples, 2, CloneSettings(("speaker.mean",), 1))
 
 
+def material(recipe: FewShotBenchmark, folder: Path) -> Any:
+    """What the cells of ben share, with one metric that any machine has."""
+    chosen = recipe.choose(Manifest.load(recipe.manifest))["ben"]
+    own = chosen.adapt_on, chosen.score_on, chosen.references
+    return CELLS.Material("ben", *own, vocoder(), Scorer(["variance"]), Mock(), 0, 800, folder)
+
+
+VERSIONS = {
+    "clone": ["CLONE_VERSION", "RECORDINGS_VERSION", "FREE_RATE", "FREE_STEPS", "SIGMA_RATE", "NEGLIGIBLE"],
+    "lora": ["LORA_VERSION", "RECORDINGS_VERSION", "LEARNING_RATE", "FREE_STEPS"],
+    "nearest": ["NEAREST_VERSION"],
+    "zero-shot": ["ZERO_SHOT_VERSION"],
+}
+
+
+def test_a_changed_version_of_a_method_or_a_judge_makes_a_new_key(
+    base: Base, long_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    its = material(config(long_corpus, tmp_path), tmp_path)
+    learned = replace(base, prior=ModulePrior({"speaker.mean": 1e-2}, base.hash))
+    methods = get_args(Learner.model_fields["method"].annotation)
+    learners: dict[str, tuple[Learner, int | None]] = {name: (Learner(method=name), 3) for name in methods}
+    learners["settled"] = Learner(settled=True), None
+
+    def voices() -> dict[str, str]:
+        return {name: CELLS._voice_key(own, learned, its, 2, steps) for name, (own, steps) in learners.items()}
+
+    before, judged = voices(), CELLS._judged_key(its)
+    assert len(set(before.values())) == 5 and voices() == before
+    depends = {name: set(its) for name, its in VERSIONS.items()}
+    depends["settled"] = depends["clone"] | {"STOPPING_VERSION"}
+    for version in sorted(set().union(*depends.values())):
+        with monkeypatch.context() as changed:
+            changed.setattr(METHODS, version, 99)
+            after = voices()
+            assert {name for name in after if after[name] != before[name]} == {
+                name for name, its in depends.items() if version in its
+            }, version
+            assert CELLS._judged_key(its) == judged, "how a voice is made does not change how it is judged"
+    for version in ("JUDGE_VERSION", "SPEECH_VERSION"):
+        with monkeypatch.context() as changed:
+            changed.setattr(CELLS, version, 99)
+            assert CELLS._judged_key(its) != judged and voices() == before
+    its.scorer.metrics["variance"] = replace(its.scorer.metrics["variance"], version=99)
+    assert CELLS._judged_key(its) != judged
+
+
+def test_a_cell_of_an_older_version_is_computed_again(
+    base: Base, long_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = config(long_corpus, tmp_path, sentences=[1], steps=[1], learners={"all": {"modules": ["*"]}})
+    first = run_few_shot(one, base, vocoder(), lambda line: None).cells[0]
+    measured = one.model_copy(update={"output": tmp_path / "other", "measured": tmp_path / "cells.jsonl"})
+    write_cells(tmp_path / "cells.jsonl", [first])
+    told: list[str] = []
+    assert run_few_shot(measured, base, vocoder(), told.append).cells[0].source == "measured"
+    assert told == ["ben: all, 1 sentence, 1 step (measured)"]
+    monkeypatch.setattr(METHODS, "CLONE_VERSION", 99)
+    for recipe in (one, measured):
+        again = run_few_shot(recipe, base, vocoder(), lambda line: None).cells[0]
+        assert again.source == "this run" and again.key != first.key
+
+
+def test_similarity_is_measured_to_sentences_neither_adapted_on_nor_scored(
+    base: Base, long_corpus: Path, tmp_path: Path
+) -> None:
+    manifest = Manifest.load(long_corpus / "manifest.jsonl")
+    several = [
+        config(long_corpus, tmp_path),
+        config(long_corpus, tmp_path, seed=5),
+        config(long_corpus, tmp_path, sentences=[1], score_on=3, longest=20.0),
+    ]
+    chosen = [recipe.choose(manifest)["ben"] for recipe in several]
+    for one in chosen:
+        kinds = [{u.audio for u in part} for part in (one.adapt_on, one.score_on, one.references)]
+        assert len(set.union(*kinds)) == sum(map(len, kinds)) and len(one.references) == 5
+        assert one.references == chosen[0].references, "the same in every recipe"
+    own = sorted((u.seconds for u in manifest if u.speaker == "ben"), reverse=True)
+    assert sorted((u.seconds for u in chosen[0].references), reverse=True) == own[:5]
+
+    results = run_few_shot(several[0], base, vocoder(), lambda line: None)
+    encoder = SpeakerEncoder.load()
+
+    def sound(path: Path) -> np.ndarray:
+        return encoder.embed(prepare_waveform(read_audio(path, RATE), base.config.audio, str(path)), RATE)
+
+    voice = mean_embedding([sound(u.audio) for u in chosen[0].references])
+    for cell in results.cells:
+        for row, embedding in zip(cell.scores, cell.embeddings, strict=True):
+            assert row["similarity"] == pytest.approx(float(voice @ embedding), abs=1e-4)
+    real = next(one for one in results.spoken if one.system == REAL)
+    assert real.scores["similarity"] == pytest.approx(float(voice @ sound(real.utterance.audio)), abs=1e-5)
+    with pytest.raises(UsageError, match=r"\.wav: similarity is measured to it and it is scored"):
+        score_voices(base, {}, vocoder(), chosen[0].score_on, Mock(), chosen[0].score_on[1:])
+
+
+@pytest.mark.parametrize(
+    ("learner", "said"),
+    [
+        ({"method": "lora", "settled": True}, "learner 'one': method lora does not use settled; it uses base, "),
+        ({"method": "nearest", "settled": True}, "method nearest does not use settled; it uses base, sentences"),
+        ({"method": "zero-shot", "steps": [3]}, "method zero-shot does not use steps"),
+        ({"method": "lora", "temperature": 2.0}, "method lora does not use temperature"),
+        ({"method": "lora", "variance": 0.1}, "method lora does not use variance"),
+        ({"method": "lora", "rank": 0}, "LoRA needs a rank of 1 or more"),
+        ({"settled": True, "variance": 1.0}, "with a variance no loop stops by itself; leave out variance or settled"),
+        ({"settled": True, "learning_rate": 0.1}, "with a learning_rate no loop stops by itself"),
+        ({"settled": True, "modules": ["vocoder.*"]}, "the vocoder's loop does not stop by itself"),
+    ],
+)
+def test_settings_that_a_method_would_ignore_are_refused_before_any_work(
+    base: Base, tmp_path: Path, learner: dict, said: str
+) -> None:
+    learned = replace(base, prior=ModulePrior({"speaker.mean": 1e-2}, base.hash))
+    recipe = config(tmp_path / "no corpus", tmp_path, learners={"one": learner})
+    with pytest.raises(UsageError, match=said):
+        run_few_shot(recipe, learned, Light(tiny_light()), pytest.fail)
+
+
+def test_settled_without_a_prior_is_refused_before_any_work(base: Base, tmp_path: Path) -> None:
+    recipe = config(tmp_path / "no corpus", tmp_path, learners={"one": {"settled": True}})
+    with pytest.raises(UsageError, match="settled needs a learned prior, and the base has none; give steps"):
+        run_few_shot(recipe, base, vocoder(), pytest.fail)
+
+
+def test_what_adapting_costs_is_time_of_the_processor(
+    base: Base, long_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def waiting(*arguments: object, **named: object) -> Voice:
+        time.sleep(0.3)
+        return clone_examples(*arguments, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(CELLS, "clone_examples", waiting)
+    began, clock = time.process_time(), time.perf_counter()
+    recipe = config(long_corpus, tmp_path, sentences=[1], steps=[1], learners={"all": {"modules": ["*"]}})
+    cell = run_few_shot(recipe, base, vocoder(), lambda line: None).cells[0]
+    assert 0 < cell.cpu_seconds < time.process_time() - began
+    assert time.perf_counter() - clock > cell.cpu_seconds + 0.3
+
+
 def test_what_is_scored_hangs_on_how_many_are_set_apart(long_corpus: Path, tmp_path: Path) -> None:
     manifest = Manifest.load(long_corpus / "manifest.jsonl")
     whole, part = (config(long_corpus, tmp_path, sentences=n, set_apart=2).choose(manifest) for n in ([1, 2], [1]))
@@ -261,7 +419,7 @@ def test_what_is_scored_hangs_on_how_many_are_set_apart(long_corpus: Path, tmp_p
 
 
 def _unseen(recipe: FewShotBenchmark) -> list:
-    return recipe.choose(Manifest.load(recipe.manifest))["ben"][1]
+    return recipe.choose(Manifest.load(recipe.manifest))["ben"].score_on
 
 
 def test_a_learner_may_have_a_base_of_its_own(base: Base, long_corpus: Path, tmp_path: Path) -> None:

@@ -53,11 +53,11 @@ def clone(base: Base, examples: list[Example], vocoder: Vocoder, settings: Clone
 def test_the_vocoder_comes_nearer_to_sound_it_never_adapted_on(base: Base, examples: list[Example], light) -> None:
     seen: list[Progress] = []
     before = {name: value.clone() for name, value in light.generator.state_dict().items()}
-    voice = clone_examples(base, examples, FEW, seen.append, vocoder=light)
+    voice = clone_examples(base, examples, replace(FEW, hold_out=1), seen.append, vocoder=light)
     assert voice.scores["vocoder_held_out_after"] < 0.8 * voice.scores["vocoder_held_out_before"]
     assert seen[-1].loss < 0.8 * seen[0].loss
     assert [(one.part, one.step, one.steps) for one in seen] == [("vocoder", step, 30) for step in range(1, 31)]
-    assert seen[-1].held_out == pytest.approx(voice.scores["vocoder_held_out_after"])
+    assert seen[-1].held_out == pytest.approx(voice.scores["vocoder_held_out_after"], rel=0.05)
     assert voice.scores["vocoder_steps"] == 30 and "held_out_after" not in voice.scores
     assert voice.vocoder_hash == light.generator.hash != ""
     assert same_weights(light.generator.state_dict(), before), "the vocoder stays as it is"

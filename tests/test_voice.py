@@ -7,6 +7,8 @@ import pytest
 import torch
 from faults import full_disk
 from helpers import same_weights, tiny_base
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from tts_meta.adapt import Voice
@@ -62,6 +64,19 @@ def test_packed_numbers_are_the_nearest_codes_of_their_row() -> None:
     assert finer.shape == (79,)
     lost = (unpack(finer, scales, matrix.shape, 6) - matrix)[:3].flatten(1).square().sum(1)
     assert torch.all(lost < 0.002 * matrix[:3].flatten(1).square().sum(1))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**31), st.sampled_from([3, 6]), st.integers(1, 6), st.integers(1, 50))
+def test_what_was_packed_is_found_again_to_the_bit(seed: int, bits: int, rows: int, columns: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    sizes = 10 ** (torch.rand(rows, 1, generator=generator) * 14 - 9)  # from half's smallest numbers to its largest
+    matrix = (torch.randn(rows, columns, generator=generator) * sizes).clamp(-65504, 65504)
+    matrix *= torch.rand(rows, columns, generator=generator) < torch.rand(1, generator=generator)
+    once = unpack(*pack(matrix, bits), matrix.shape, bits)
+    assert torch.equal(unpack(*pack(once, bits), matrix.shape, bits), once)
+    silent = matrix.abs().amax(1) == 0
+    assert torch.equal(once[silent], matrix[silent]), "rows of zeros stay zero"
 
 
 def test_a_file_of_the_older_format_is_read(voice: Voice, tmp_path: Path) -> None:

@@ -27,15 +27,14 @@ from tts_meta.models.vocoder import load_vocoder
 def own_scores(base: Base, cells: Sequence[Cell], recipe: FewShotBenchmark) -> list[Scores]:
     """Nats a frame of the sentences that each cell's voice adapted to, under the cell's name."""
     found = list[Scores]()
-    for speaker, (adapt_on, _) in recipe.choose(Manifest.load(recipe.manifest)).items():
+    for speaker, sentences in recipe.choose(Manifest.load(recipe.manifest)).items():
         own = [cell for cell in cells if cell.speaker == speaker]
         most = max(cell.sentences for cell in own)
-        examples = align_utterances(adapt_on[:most], base, speaker, lambda line: None)
+        examples = align_utterances(sentences.adapt_on[:most], base, speaker, lambda line: None)
         for cell in own:
             voice = Voice.load(cell.voice)
-            seen = int(voice.scores.get("sentences", cell.sentences))  # less one, where one was held out
-            nats = nats_a_frame(base, voice.apply(base), examples[:seen])
-            pairs = zip(adapt_on[:seen], nats, strict=True)
+            nats = nats_a_frame(base, voice.apply(base), examples[: cell.sentences])
+            pairs = zip(sentences.adapt_on[: cell.sentences], nats, strict=True)
             found += [Scores(utterance.id, speaker, cell.system, {NATS.name: measure}) for utterance, measure in pairs]
     return found
 

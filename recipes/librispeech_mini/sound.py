@@ -107,7 +107,7 @@ def main() -> None:
     config = load_config(RECIPE, CloningBenchmark, arguments.changes)
     read = Sound(base, vocoder, (), CROPS).examples
     chosen = choose_sentences(Manifest.load(config.manifest), config, config.adapt_on)
-    speakers = {name: (read(own), read(others)) for name, (own, others) in chosen.items()}
+    speakers = {name: (read(own.adapt_on), read(own.score_on)) for name, own in chosen.items()}
     free = CloneSettings(modules=("vocoder.*",), vocoder_steps=arguments.steps, variance=1.0)
     ways = {"no prior": free}
     if vocoder.generator.prior is not None:

@@ -63,8 +63,8 @@ def copies(vocoders: Iterable[str], config: CloningBenchmark) -> list[Spoken]:
     spoken: list[Spoken] = []
     for name in vocoders:
         vocoder = load_vocoder(name)
-        for others, its in chosen.values():
-            made = score_voices(base, {}, vocoder, its, len(its), scorer, others, config.cache_folder)
+        for own in chosen.values():
+            made = score_voices(base, {}, vocoder, own.score_on, scorer, own.references, config.cache_folder)
             spoken += named(made, name)
     return once(spoken)
 
@@ -84,8 +84,8 @@ def band_above(vocoders: Iterable[str], config: CloningBenchmark) -> list[list[s
     mel_spec, rate = MelSpec(base.config.audio.mel), base.config.audio.mel.sample_rate
     systems = {REAL: None, **{name: load_vocoder(name) for name in vocoders}}
     shown: dict[str, list[str]] = {name: [name] for name in systems}
-    for _, its in choose_sentences(Manifest.load(config.manifest), config, config.adapt_on).values():
-        real = [load_sound(one.audio, base.config.audio, mel_spec) for one in its]
+    for own in choose_sentences(Manifest.load(config.manifest), config, config.adapt_on).values():
+        real = [load_sound(one.audio, base.config.audio, mel_spec) for one in own.score_on]
         for name, vocoder in systems.items():
             said = [samples if vocoder is None else vocoder(mel[None])[0].numpy() for samples, mel in real]
             power = np.mean([np.abs(np.fft.rfft(x[:rate] * np.hanning(rate))) ** 2 for x in said], axis=0)

@@ -15,7 +15,7 @@ from tts_meta.adapt.likelihood import SpeakerSentences, acoustic_nll, adaptable
 from tts_meta.adapt.recordings import Recording, align_recordings, find_transcripts
 from tts_meta.adapt.settle import CHECK_EVERY, Settling
 from tts_meta.adapt.sound import SpeakerSound, adaptable_sound, adapting, own_modules, sound_nll
-from tts_meta.adapt.voice import VOCODER, Voice
+from tts_meta.adapt.voice import VOCODER, Voice, as_stored
 from tts_meta.corpus import Example
 from tts_meta.errors import UsageError
 from tts_meta.meta import Adam, Layout, Problem, ShrinkagePrior, Task, solve
@@ -28,8 +28,11 @@ from tts_meta.models.module_prior import ModulePrior
 from tts_meta.models.partition import Partition
 from tts_meta.models.vocoder import Vocoder, load_vocoder
 
-HELD_OUT_FROM = 4
-"""With so many sentences or more, one is kept back to show how the voice does on words it was not adapted on."""
+CLONE_VERSION = 2
+"""Version of how a voice is adapted. Increase it when the same recordings and settings would give another voice.
+
+The benchmark's cache depends on it. 2: no sentence is held out by default, and packing finds its own codes again.
+"""
 
 NEGLIGIBLE = 0.077
 """Modules whose learned σ² is below this part of the largest are left as they are, where the prior names none.
@@ -80,6 +83,8 @@ class CloneSettings:
     """Crops of .7 s that a step of the vocoder hears."""
     seed: int = 0
     """Seeds the draws, the prenet's dropout and the vocoder's noise."""
+    hold_out: int = 0
+    """The last so many sentences are not adapted on; their loss before and after stands in `Voice.scores`."""
 
     def follows(self, base: Base) -> bool:
         """Whether cloning with these settings follows the base's learned prior."""
@@ -107,7 +112,7 @@ class CloneSettings:
 
 @dataclass(frozen=True)
 class Progress:
-    """State after an inner step of `part`: its loss and, at some steps, that of the held-out sentence.
+    """State after an inner step of `part`: its loss and, at some steps, that of held-out sentences, if any are.
 
     Of the acoustic model nats per frame, of the vocoder the spectral distance. steps: in all, as far as is known.
     """
@@ -206,13 +211,22 @@ class _Part:
             kept, _ = solve(
                 nll, meta, self.prior, Adam(), self.learning_rate, self.steps, observe=after, finished=finished
             )
-        scores |= {f"{name}_after": loss for name, loss in self._held_out_loss(meta + kept[-1]).items()}
+        deltas, params = self._stored(meta, kept[-1][0])
+        scores |= {f"{name}_after": loss for name, loss in self._held_out_loss(params[None]).items()}
         if settling is not None:
             scores["stopped"] = settling.reason
-        moved = kept[-1][0]
+        return deltas, len(losses), scores
+
+    def _stored(self, meta: Tensor, moved: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """Deltas by name as the voice file holds them, and the parameters `(P,)` that the model has with these."""
+        layout = self.problem.adapted
         if isinstance(self.problem.model, LowRank):
-            return own_names(self.problem.adapted.unflatten(meta + moved)), len(losses), scores
-        return self.problem.adapted.unflatten(moved), len(losses), scores
+            strays = own_names(layout.unflatten(meta + moved))
+            deltas = as_stored(strays)
+            inside = dict(zip(layout.shapes, strays, strict=True))
+            return deltas, layout.flatten({name: deltas[own] for name, own in inside.items()})
+        deltas = as_stored(layout.unflatten(moved))
+        return deltas, meta + layout.flatten(deltas)
 
     @torch.no_grad()
     def _objective(self, params: Tensor, meta: Tensor) -> float:
@@ -298,9 +312,10 @@ def clone_examples(
 ) -> Voice:
     """Adapt the base to aligned sentences of one speaker, and the vocoder where the settings name modules of it.
 
-    With `HELD_OUT_FROM` sentences or more the last is held out; its loss before and after stands in `voice.scores`.
-    vocoder: None is the default one. Raises UsageError where a module pattern matches nothing or the vocoder is not a
-    light one, TtsMetaError where it takes other mels than the base gives.
+    All sentences are adapted on, but for those that `settings.hold_out` keeps back. The deltas are as the voice file
+    holds them: saving and loading the voice changes no bit. vocoder: None is the default one. Raises UsageError where a
+    module pattern matches nothing, no sentence is left to adapt on or the vocoder is not a light one, TtsMetaError
+    where it takes other mels than the base gives or the voice diverges.
     """
     settings = settings or CloneSettings()
     steps, rates = (
@@ -314,7 +329,11 @@ def clone_examples(
     if settings.adapts_vocoder and vocoder is None:
         vocoder = load_vocoder()
     chosen = chosen_modules(base, settings, vocoder)
-    count = len(examples) - 1 if len(examples) >= HELD_OUT_FROM else len(examples)
+    count = len(examples) - settings.hold_out
+    if not 0 < count <= len(examples):
+        raise UsageError(
+            f"{settings.hold_out} of {len(examples)} sentences cannot be held out; hold out 0 to {len(examples) - 1}"
+        )
     support, last = examples[:count], examples[count:]
     seconds = sum(len(example.mel) for example in support) * base.config.audio.mel.frame_seconds
     scores: dict[str, Any] = {"sentences": len(support), "seconds": round(seconds, 1)}

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tts_meta.adapt.clone import CloneSettings
+from tts_meta.adapt.clone import CLONE_VERSION, CloneSettings
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.files import atomic_file, sha256_file
 from tts_meta.models.base import Base
@@ -27,8 +27,11 @@ FILE = "expected.json"
 """Beside the base whose voices it tells of."""
 LEVEL = 0.8
 """Of new speakers' voices so many lie in the range that is told."""
-_NO_MATTER = ("vocoder_steps", "vocoder_learning_rate", "seed")
-"""Settings that may be any: the vocoder does not adapt where no module of it is named."""
+_NO_MATTER = ("vocoder_steps", "vocoder_learning_rate", "seed", "hold_out")
+"""Settings that may be any: the vocoder does not adapt where no module of it is named, and the seconds count only what
+is adapted on."""
+PROTOCOL = 2
+"""Version of how the scores are measured. 2: similarity to sentences that no voice was adapted on."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,8 @@ class Expected:
     """What voices of a base score, by seconds of speech.
 
     base, prior: SHA-256 of its weights and of its prior's file. least, most: seconds that were tried. lines: by score.
+    protocol, clone_version: `PROTOCOL` and `CLONE_VERSION` when the voices were made; files that name none are older
+    than both.
     """
 
     base: str
@@ -115,10 +120,14 @@ class Expected:
     least: float
     most: float
     lines: dict[str, Line]
+    protocol: int = 1
+    clone_version: int = 1
 
     @classmethod
     def beside(cls, base: Base, settings: CloneSettings) -> Expected | None:
-        """That of voices of a base, cloned with these settings; None where they or the prior are others than it knows.
+        """That of voices of a base, cloned with these settings.
+
+        None where settings, prior, the way of cloning or of measuring are others than it knows.
 
         Raises TtsMetaError for a damaged file.
         """
@@ -126,7 +135,8 @@ class Expected:
         if settings != own or base.folder is None or base.prior is None or not (base.folder / FILE).is_file():
             return None
         found = cls.load(base.folder / FILE)
-        return found if (found.base, found.prior) == (base.hash, sha256_file(base.folder / PRIOR_FILE)) else None
+        now = (base.hash, sha256_file(base.folder / PRIOR_FILE), PROTOCOL, CLONE_VERSION)
+        return found if (found.base, found.prior, found.protocol, found.clone_version) == now else None
 
     @classmethod
     def load(cls, path: Path) -> Expected:

@@ -26,6 +26,8 @@ from tts_meta.meta.parameters import parameters_of
 from tts_meta.models.base import Base
 from tts_meta.models.partition import Module
 
+LORA_VERSION = 1
+"""Version of how LoRA adapts. Increase it when the same recordings and settings would give another voice."""
 LEARNING_RATE = 1e-3
 """Step size of Adam where none is given."""
 _INSIDE = "base_layer."

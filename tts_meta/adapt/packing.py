@@ -1,7 +1,8 @@
 """Matrices in few bits a number, with a scale a row: what a voice changes is small beside what it changes.
 
 Codes are the middles of even steps around zero: of three bits (k + 1/2) s for k from -4 to 3. Of some scales s of each
-row the one is taken that comes nearest to it by squares.
+row the one is taken that comes nearest to it by squares. Numbers that were packed before are found again to the bit,
+since the scales by which the row's largest number is a code are among those tried.
 """
 
 from __future__ import annotations
@@ -32,11 +33,12 @@ def pack(matrix: Tensor, bits: int) -> tuple[Tensor, Tensor]:
     rows = matrix.reshape(len(matrix), -1).float()
     largest = rows.abs().amax(1)
     best, scales = torch.full_like(largest, torch.inf), torch.zeros_like(largest)
-    for reach in _REACHES:
+    for part in (*(1 / (code + 0.5) for code in reversed(range(half))), *(reach / half for reach in _REACHES)):
         # As the file holds it, and never so small that it is nothing there.
-        scale = (largest * reach / half).half().float().clamp(min=2.0**-24)
+        scale = (largest * part).half().float().clamp(min=2.0**-24)
         error = (_middles(_codes(rows, scale, half), scale) - rows).square().sum(1)
         scales, best = torch.where(error < best, scale, scales), torch.minimum(error, best)
+    scales = torch.where(largest > 0, scales, 0.0)
     codes = (_codes(rows, scales, half) + half).to(torch.uint8).numpy().reshape(-1, 1)
     single = np.unpackbits(codes, axis=1, count=bits, bitorder="little")
     return torch.from_numpy(np.packbits(single.reshape(-1), bitorder="little")), scales.half()
@@ -53,7 +55,7 @@ def unpack(codes: Tensor, scales: Tensor, shape: Sequence[int], bits: int) -> Te
 
 
 def _codes(rows: Tensor, scale: Tensor, half: int) -> Tensor:
-    return (rows / scale[:, None]).floor().clamp(-half, half - 1)
+    return (rows / scale.clamp(min=2.0**-24)[:, None]).floor().clamp(-half, half - 1)
 
 
 def _middles(codes: Tensor, scale: Tensor) -> Tensor:

@@ -17,6 +17,9 @@ from tts_meta.corpus import Example
 from tts_meta.errors import TtsMetaError
 from tts_meta.models.base import Base
 
+RECORDINGS_VERSION = 1
+"""Version of how recordings become examples. Increase it when the same recording would give other features,
+symbols or durations; the cache of the benchmark depends on it."""
 MOST_SECONDS = 60.0
 """Longest single recording; sentences are what is wanted."""
 FEWEST_SECONDS = 1.0

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from tts_meta.meta.inner import StepSize
 
+STOPPING_VERSION = 1
+"""Version of the stopping rule. Increase it when the same objectives would end the loop at another step."""
 CHECK_EVERY = 25
 """Steps from one look at the objective to the next."""
 _SETTLED = 0.02

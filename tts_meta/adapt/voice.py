@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ class Voice:
     def save(self, path: str | Path) -> None:
         """Write the voice file, whole or not at all. Raises TtsMetaError where a delta is not finite in half.
 
-        A delta of zeros alone is packed as what is next to zero.
+        Deltas as `as_stored` returns them are read back to the bit, and so are those that were read from a file.
         """
         header = {
             "format": FORMAT,
@@ -69,15 +69,7 @@ class Voice:
             "scores": json.dumps(self.scores),
             "vocoder": self.vocoder_hash,
         }
-        stored: dict[str, Tensor] = {}
-        shapes: dict[str, list[int]] = {}
-        for name, delta in self.deltas.items():
-            stored[name] = delta.half().cpu().contiguous()
-            if not stored[name].isfinite().all():
-                raise TtsMetaError(f"{path}: not written, the voice diverged in {name}; lower the learning rate")
-            if worth_packing(delta):
-                stored[name], stored[name + SCALES] = pack(delta.cpu(), _bits(name))
-                shapes[name] = list(delta.shape)
+        stored, shapes = _to_stored(self.deltas, f"{path}: not written, the voice")
         header["packed"] = json.dumps(shapes)
         with atomic_file(path) as temporary:
             write_tensors(temporary, stored, header)
@@ -100,11 +92,7 @@ class Voice:
             modules, steps, scores = json.loads(header["modules"]), int(header["steps"]), json.loads(header["scores"])
             told = header["consent"], scores, header.get("vocoder", "")
             packed = json.loads(header["packed"]) if header["format"] == FORMAT else {}
-            deltas = {name: value.float() for name, value in stored.items() if not name.endswith(SCALES)}
-            deltas |= {
-                name: unpack(stored[name], stored[name + SCALES], shape, _bits(name)) for name, shape in packed.items()
-            }
-            return cls(deltas, header["base"], tuple(modules), steps, *told)
+            return cls(_from_stored(stored, packed), header["base"], tuple(modules), steps, *told)
         except (KeyError, ValueError, TypeError) as error:
             raise TtsMetaError(f"{path}: a voice file with a damaged header; clone it again") from error
 
@@ -151,6 +139,35 @@ class Voice:
         adapted = Light(vocoder.generator, vocoder.name, vocoder.chunk_frames)
         _add(adapted.generator, own, f"{name} does not fit the vocoder")
         return adapted
+
+
+def as_stored(deltas: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Deltas by name as `Voice.load` returns them after `Voice.save`: rounded to what the file holds, float32.
+
+    Of what is returned, it returns the same bits. Raises TtsMetaError naming a delta that is not finite in half.
+    """
+    return _from_stored(*_to_stored(deltas, "the voice"))
+
+
+def _to_stored(deltas: Mapping[str, Tensor], whose: str) -> tuple[dict[str, Tensor], dict[str, list[int]]]:
+    """Tensors of the file, and the shapes of those that are packed."""
+    stored: dict[str, Tensor] = {}
+    shapes: dict[str, list[int]] = {}
+    for name, delta in deltas.items():
+        stored[name] = delta.detach().half().cpu().contiguous()
+        if not stored[name].isfinite().all():
+            raise TtsMetaError(f"{whose} diverged in {name}; lower the learning rate")
+        if worth_packing(delta):
+            stored[name], stored[name + SCALES] = pack(delta.detach().cpu(), _bits(name))
+            shapes[name] = list(delta.shape)
+    return stored, shapes
+
+
+def _from_stored(stored: Mapping[str, Tensor], packed: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
+    """Deltas by name. Raises KeyError or ValueError where codes, scales and shapes do not fit."""
+    deltas = {name: value.float() for name, value in stored.items() if not name.endswith(SCALES)}
+    codes = {name: (stored[name], stored[name + SCALES], shape) for name, shape in packed.items()}
+    return deltas | {name: unpack(*parts, _bits(name)) for name, parts in codes.items()}
 
 
 def _bits(name: str) -> int:

@@ -60,6 +60,10 @@ def clone(
         int | None, typer.Option(min=0, help=f"Matrices move in so low a rank, 0: whole. Default: {DEFAULT}.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seeds the order of sentences and the dropout.")] = None,
+    hold_out: Annotated[
+        int | None,
+        typer.Option(min=0, help="Do not adapt on the last N recordings, and print their loss. Default: 0."),
+    ] = None,
     base: Annotated[Path | None, typer.Option(help="Folder of the base voice; the shipped one if not given.")] = None,
     consent: Annotated[str, typer.Option(help="Who agreed to what, kept in the voice file.")] = "",
     log: Annotated[Path | None, typer.Option(help="Folder for TensorBoard: losses, samples, mels.")] = None,
@@ -94,7 +98,7 @@ def clone(
 
         given = {"steps": steps, "learning_rate": learning_rate, "variance": variance, "rank": rank, "seed": seed}
         given |= {"modules": tuple(modules) if modules else None, "vocoder_steps": vocoder_steps}
-        given |= {"temperature": temperature}
+        given |= {"temperature": temperature, "hold_out": hold_out}
         settings = _settings(given)
         loaded = load_base(base)
         sounds = load_vocoder(vocoder) if settings.adapts_vocoder or log is not None else None
@@ -174,7 +178,7 @@ def _open_log(folder: Path | None, base: Base):
 
 
 def _log_samples(log: Log, base: Base, voice: Voice, recordings: Sequence[Recording], vocoder: Vocoder) -> None:
-    """The last recording, which is held out if any is: real, and its words in the base's voice and the new one."""
+    """The last recording, the one that `--hold-out` keeps back: real, and its words in the base's and the new voice."""
     import torch
 
     from tts_meta.adapt.recordings import load_recording
@@ -209,11 +213,12 @@ def _tell_result(
     )
     print(f"adapted on {scores['sentences']} sentences, {scores['seconds']} s", end="")
     moved = f"{scores.get('held_out_before', 0):.3f} -> {scores.get('held_out_after', 0):.3f} nats a frame"
-    print(f"; one held out: its loss {moved}" if "held_out_after" in scores else "")
-    if "vocoder_held_out_after" in scores:
-        before, after = scores["vocoder_held_out_before"], scores["vocoder_held_out_after"]
-        moved = f"{before:.4f} -> {after:.4f}"
-        print(f"the vocoder adapted in {scores['vocoder_steps']} steps; its distance to the one held out {moved}")
+    print(f"; held out: loss {moved}" if "held_out_after" in scores else "")
+    if "vocoder_steps" in scores:
+        print(f"the vocoder adapted in {scores['vocoder_steps']} steps", end="")
+        before, after = (scores.get(f"vocoder_held_out_{when}", 0) for when in ("before", "after"))
+        moved = f"; held out: spectral distance {before:.4f} -> {after:.4f}"
+        print(moved if "vocoder_held_out_after" in scores else "")
     if "stopped" in scores:
         print(f"stopped by itself: {scores['stopped']}")
     if expected is not None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tts_meta.cli.console import check_output, progress_bar, show
+from tts_meta.cli.console import check_output, progress_bar, show, tell
 from tts_meta.errors import UsageError
 
 METRICS = ["similarity", "words", "distillmos"]
@@ -50,7 +50,7 @@ def evaluate(
     from tts_meta.adapt import Voice
     from tts_meta.corpus import Manifest
     from tts_meta.evaluate import Scorer, Settings, markdown_table, summarise, write_scores
-    from tts_meta.evaluate.voice import score_voices
+    from tts_meta.evaluate.voice import score_voices, split_references
     from tts_meta.models.base import load_base
     from tts_meta.models.vocoder import load_vocoder
 
@@ -67,15 +67,26 @@ def evaluate(
         given = Voice.load(voice)
         speaking = given.apply(loaded, voice), given.apply_vocoder(sounds, voice)
     scorer.load()
-    count = min(sentences, len(listed))
+    scored, references = listed.utterances[:sentences], ()
+    if "similarity" in scorer.metrics:
+        scored, references = split_references(listed.utterances, sentences)
+        tell(f"{len(scored)} sentences are scored; similarity is measured to {len(references)} others")
     with progress_bar("scoring") as bar:
-        spoken = score_voices(loaded, {"voice": speaking}, sounds, listed.utterances, count, scorer, report=bar.move)
+        spoken = score_voices(loaded, {"voice": speaking}, sounds, scored, scorer, references, report=bar.move)
     rows = [one.scores for one in spoken]
     if scores is not None:
         write_scores(scores, rows)
     summaries = summarise(rows)
     if as_json:
         systems = {row.group[0]: {name: asdict(value) for name, value in row.intervals.items()} for row in summaries}
-        show({"voice": voice, "manifest": str(manifest), "sentences": count, "systems": systems})
+        show(
+            {
+                "voice": voice,
+                "manifest": str(manifest),
+                "sentences": len(scored),
+                "references": [one.id for one in references],
+                "systems": systems,
+            }
+        )
     else:
         print(markdown_table(summaries), end="")

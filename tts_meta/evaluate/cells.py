@@ -4,6 +4,9 @@ Folders are named by what is in them, so that a second run, or a recipe with mor
 yet. VOICE, by what the voice is made of: `voice.safetensors`, and `made.json` with what it cost. VOICE/JUDGED, by what
 it says and who judges: `scores.jsonl` of the unseen sentences, a sound file of each, and `cell.json`. A voice is made
 once, whatever it is to say and whoever judges it.
+
+Both names depend on the versions of the code that makes and judges a voice. Results of older code are therefore not
+read as results of the present code.
 """
 
 from __future__ import annotations
@@ -20,7 +23,6 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 import torch
-from pydantic import Field
 
 from tts_meta.adapt import (
     CloneSettings,
@@ -32,87 +34,36 @@ from tts_meta.adapt import (
     clone_examples,
 )
 from tts_meta.adapt.lora import clone_lora
-from tts_meta.config import Section
 from tts_meta.corpus import Example, Utterance
 from tts_meta.errors import UsageError
 from tts_meta.evaluate.cloning import align_utterances
 from tts_meta.evaluate.known_voices import KnownVoices
+from tts_meta.evaluate.methods import LORA_RANK, Learner
 from tts_meta.evaluate.metric import Measure
 from tts_meta.evaluate.scores import NATS, Scorer, Scores
 from tts_meta.evaluate.speaker_encoder import Embedding, SpeakerEncoder
 from tts_meta.evaluate.table import read_scores, write_scores
-from tts_meta.evaluate.voice import REFERENCES, Spoken, score_voices
+from tts_meta.evaluate.voice import Spoken, score_voices
 from tts_meta.files import atomic_file, sha256_file
 from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.base import Base
-from tts_meta.models.module_prior import ModulePrior
 from tts_meta.models.vocoder import Vocoder
+from tts_meta.synth.speak import SPEECH_VERSION
 
 _MADE = "made.json"
 """Of a voice's folder, written last."""
 _FACTS = "cell.json"
 """Of a cell's folder, written last."""
 _VOICE = "voice.safetensors"
+JUDGE_VERSION = 2
+"""Version of how a voice's sentences are scored. Increase it when the same voice would get other scores or nats.
+
+2: similarity is measured to sentences that no voice was adapted on.
+"""
+Source = Literal["this run", "cache", "measured"]
+"""Whether a cell was computed in this run, read from the cache folder, or read from the file `measured`."""
 _ELSEWHERE = {"base", "prior", "isotropic", "temperature", "sentences", "steps", "settled"}
 """What of a learner a voice's key holds in another form, or not at all."""
-LORA_RANK = 8
-"""Of LoRA's adapters, where a learner gives none."""
-
-
-class Learner(Section):
-    """How a voice is made: what is left out is as `clone` has it."""
-
-    method: Literal["clone", "lora", "nearest", "zero-shot"] = "clone"
-    """`lora`: by the library peft; `nearest`, `zero-shot`: of the base's own voices, without steps."""
-    base: Path | None = None
-    """Base folder, such as one with another prior; the benchmark's where not given."""
-    prior: Path | None = None
-    """File of a learned prior that is followed in place of the base's own, such as that of another base's modules."""
-    modules: tuple[str, ...] = ()
-    """Patterns of the modules that adapt."""
-    learning_rate: float | None = None
-    """Step size of Adam."""
-    variance: float | None = None
-    """Prior variance of every module."""
-    temperature: float | None = Field(default=None, gt=0)
-    """How many times as wide as learned the prior is."""
-    isotropic: float | None = Field(default=None, gt=0)
-    """One σ for every module of the learned prior, in place of those found."""
-    rank: int | None = Field(default=None, ge=0)
-    """That matrices move in; of LoRA 8 where not given."""
-    sentences: tuple[int, ...] = ()
-    """In place of the benchmark's."""
-    steps: tuple[int, ...] = ()
-    """In place of the benchmark's."""
-    settled: bool = False
-    """A voice whose loop ends as it does when `clone` is given no steps; others only after the learner's own steps."""
-
-    @property
-    def steps_matter(self) -> bool:
-        """Whether there is an inner loop."""
-        return self.method in ("clone", "lora")
-
-    @property
-    def asks_prior(self) -> bool:
-        """Whether the base's learned prior says how far modules move, or which."""
-        return self.method == "clone" and (self.variance is None or not self.modules)
-
-    def seen(self, base: Base) -> Base:
-        """The base under the prior that this learner has.
-
-        Raises UsageError where it asks for one that cannot be, TtsMetaError for a file that is none.
-        """
-        if self.prior is not None:
-            if self.variance is not None:
-                raise UsageError("a variance takes the place of a learned prior; leave out one of them")
-            base = replace(base, prior=ModulePrior.load(self.prior))
-        if self.isotropic is None:
-            return base
-        if self.variance is not None or self.temperature is not None:
-            raise UsageError("isotropic says how far modules stray already; leave out variance and temperature")
-        if base.prior is None:
-            raise UsageError("isotropic takes the place of a learned prior, and the base has none; give a variance")
-        return replace(base, prior=base.prior.isotropic(self.isotropic))
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,8 +71,8 @@ class Cell:
     """One voice of the benchmark as it was judged, in `folder`, if the cell was made or kept on this machine.
 
     steps: those asked for, None where the loop ended by itself. done: the steps done. parameters, bytes: how many it
-    changes, and what they take on disk. seconds: what adapting took when it was made. scores: of each unseen sentence,
-    nats a frame among them. embeddings: of how each of these sounds, `(U, 256)`.
+    changes, and what they take on disk. cpu_seconds: of all threads, that adapting took when it was made. scores: of
+    each unseen sentence, nats a frame among them. embeddings: of how each of these sounds, `(U, 256)`.
     """
 
     learner: str
@@ -132,9 +83,10 @@ class Cell:
     folder: Path
     parameters: int
     bytes: int
-    seconds: float
+    cpu_seconds: float
     scores: tuple[Scores, ...]
     embeddings: npt.NDArray[np.float32]
+    source: Source = "measured"
 
     @property
     def system(self) -> str:
@@ -175,12 +127,15 @@ class Cell:
 class Material:
     """What all cells of one speaker share: recordings to adapt on, others to score, and what they are scored with.
 
-    known: the base's own voices, where a learner asks for them. measured: cells by their keys that need not be made.
+    references: recordings that similarity is measured to, neither adapted on nor scored. known: the base's own voices,
+    where a learner asks for them. measured: cells by their keys that need not be made. made: folders of the voices and
+    cells that this run has computed.
     """
 
     speaker: str
     adapt_on: Sequence[Utterance]
     score_on: Sequence[Utterance]
+    references: Sequence[Utterance]
     vocoder: Vocoder
     scorer: Scorer
     encoder: SpeakerEncoder
@@ -190,10 +145,7 @@ class Material:
     known: Callable[[], KnownVoices] | None = None
     measured: Mapping[str, Cell] = field(default_factory=dict)
     report: Callable[[str], None] = lambda line: None
-
-    def references(self) -> Sequence[Utterance]:
-        """Recordings that similarity is measured to."""
-        return self.adapt_on[:REFERENCES]
+    made: set[Path] = field(default_factory=set)
 
     def spoken(self, base: Base, voices: dict[str, tuple[AcousticModel, Vocoder]]) -> list[Spoken]:
         """The unseen sentences as recorded, copied and said by the voices, scored."""
@@ -202,9 +154,8 @@ class Material:
             voices,
             self.vocoder,
             self.score_on,
-            len(self.score_on),
             self.scorer,
-            self.references(),
+            self.references,
             self.folder / "scores",
         )
 
@@ -226,7 +177,9 @@ def cell(name: str, learner: Learner, base: Base, material: Material, sentences:
             return _named(replace(material.measured[key_of(folder)], folder=folder), name, sentences, steps)
         if not (voice / _MADE).exists():
             _make(learner, base, material, sentences, steps, voice)
+            material.made.add(voice)
         _judge(base, material, voice / _VOICE, folder)
+        material.made.add(folder)
     made = json.loads((voice / _MADE).read_text(encoding="utf-8"))
     told = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
     found = Cell(
@@ -238,9 +191,10 @@ def cell(name: str, learner: Learner, base: Base, material: Material, sentences:
         folder,
         made["parameters"],
         made["bytes"],
-        made["seconds"],
+        made["cpu_seconds"],
         tuple(read_scores(folder / "scores.jsonl")),
         np.array(told["embeddings"], np.float32),
+        "this run" if {voice, folder} <= material.made else "cache",
     )
     return _named(found, name, sentences, steps)
 
@@ -266,7 +220,7 @@ def _make(learner: Learner, base: Base, material: Material, sentences: int, step
     path, chosen = folder / _VOICE, material.adapt_on[:sentences]
     own = material.aligned(base, chosen) if learner.steps_matter else []
     settings = _settings(learner, material, steps)
-    adapters, began = None, time.perf_counter()
+    adapters, began = None, time.process_time()
     if learner.method == "lora":
         adapters = clone_lora(base, own, learner.rank or LORA_RANK, settings)
         voice = adapters.voice
@@ -276,13 +230,16 @@ def _make(learner: Learner, base: Base, material: Material, sentences: int, step
         assert material.known is not None
         known = material.known()
         voice = known.nearest(chosen) if learner.method == "nearest" else known.zero_shot(chosen)
-    seconds = time.perf_counter() - began
+    seconds = time.process_time() - began
+    if steps is None and "stopped" not in voice.scores:
+        raise UsageError(f"method {learner.method} with these settings does not stop by itself; leave out settled")
     voice.save(path)
     parameters, stored = sum(delta.numel() for delta in voice.deltas.values()), path
     if adapters is not None:
         parameters, stored = adapters.parameters, folder / "adapters.safetensors"
         adapters.save(stored)
-    what = {"done": voice.steps, "parameters": parameters, "bytes": stored.stat().st_size, "seconds": seconds}
+    what = {"done": voice.steps, "parameters": parameters, "bytes": stored.stat().st_size}
+    what |= {"cpu_seconds": seconds}
     if learner.steps_matter and not voice.steps:  # the base's mean voice, which needs no file
         what |= {"parameters": 0, "bytes": 0}
     with atomic_file(folder / _MADE) as temporary:
@@ -333,14 +290,16 @@ def _voice_key(learner: Learner, base: Base, material: Material, sentences: int,
         kept = () if learner.modules else chosen_modules(base, CloneSettings()).names
         temperature = _settings(learner, material, steps).temperature_for(base)
         prior = [asked.variances, kept, temperature, asked.rank]
-    what = [base.hash, prior, *_vocoder(material), settings, steps, material.seed, material.frames_per_step]
+    what = [learner.version(steps), base.hash, prior, *_vocoder(material), settings, steps, material.seed]
+    what.append(material.frames_per_step)
     return _hashed([*what, _contents(material.adapt_on[:sentences])])
 
 
 def _judged_key(material: Material) -> str:
     """What a voice says, and who judges it by which recordings; enough of the digest to tell some thousands apart."""
-    what = [sorted(material.scorer.metrics), material.scorer.settings.whisper, *_vocoder(material)]
-    return _hashed([*what, _contents([*material.references(), *material.score_on])])[:16]
+    metrics = sorted((name, metric.version) for name, metric in material.scorer.metrics.items())
+    what = [JUDGE_VERSION, SPEECH_VERSION, metrics, material.scorer.settings.whisper, *_vocoder(material)]
+    return _hashed([*what, _contents(material.references), _contents(material.score_on)])[:16]
 
 
 def _vocoder(material: Material) -> tuple[str, str]:

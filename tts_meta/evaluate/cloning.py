@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -136,20 +137,49 @@ def _span(config: ClonedSpeakers) -> str:
     return f"{_SHORTEST:.0f} to {config.longest:.0f} s"
 
 
-def choose_sentences(
-    manifest: Manifest, config: ClonedSpeakers, adapt_on: int
-) -> dict[str, tuple[list[Utterance], list[Utterance]]]:
-    """Sentences to clone from and to score, by speaker; disjoint and seeded. Raises TtsMetaError where too few."""
+@dataclass(frozen=True)
+class Sentences:
+    """Sentences of one speaker, no recording in two of the lists.
+
+    adapt_on: to clone from. score_on: to speak and score. references: to measure similarity to, the same in every
+    benchmark of this speaker.
+    """
+
+    adapt_on: list[Utterance]
+    score_on: list[Utterance]
+    references: list[Utterance]
+
+
+def choose_sentences(manifest: Manifest, config: ClonedSpeakers, adapt_on: int) -> dict[str, Sentences]:
+    """Sentences by speaker, seeded. Raises TtsMetaError where a speaker has too few."""
     chosen = _of_speakers(manifest, config)
     needed = adapt_on + config.score_on
     result = {}
     for speaker in chosen.speakers:
-        usable = [one for one in _usable(chosen, config) if one.speaker == speaker]
+        references = choose_references(manifest, speaker)
+        taken = {one.audio for one in references}
+        usable = [one for one in _usable(chosen, config) if one.speaker == speaker and one.audio not in taken]
         if len(usable) < needed:
-            raise TtsMetaError(f"{speaker} has {len(usable)} sentences of {_span(config)}, {needed} are needed")
+            raise TtsMetaError(
+                f"{speaker} has {len(usable)} sentences of {_span(config)} beside {len(references)} that similarity is "
+                f"measured to, {needed} are needed; lower adapt_on, sentences, set_apart or score_on"
+            )
         drawn = random.Random(f"{config.seed}/{speaker}").sample(usable, needed)
-        result[speaker] = (drawn[:adapt_on], drawn[adapt_on:])
+        result[speaker] = Sentences(drawn[:adapt_on], drawn[adapt_on:], references)
     return result
+
+
+def choose_references(manifest: Manifest, speaker: str) -> list[Utterance]:
+    """`REFERENCES` sentences of a speaker, drawn from the longest third; fewer where there are no more.
+
+    They depend on the manifest and the speaker alone, not on a recipe, so that similarities of several recipes are
+    measured to the same sentences. Long sentences determine an embedding better, and short ones are left to clone from
+    and to score.
+    """
+    own = [one for one in manifest if one.speaker == speaker and one.seconds >= _SHORTEST]
+    own.sort(key=lambda one: (-one.seconds, one.id))
+    longest = own[: max(REFERENCES, len(own) // 3)]
+    return random.Random(f"references/{speaker}").sample(longest, min(REFERENCES, len(longest)))
 
 
 def align_utterances(
@@ -168,16 +198,16 @@ def run_cloning(config: CloningBenchmark, base: Base, vocoder: Vocoder, report: 
         return _run_own_voices(config, base, vocoder, scorer, report)
     spoken: list[Spoken] = []
     chosen = choose_sentences(Manifest.load(config.manifest), config, config.adapt_on)
-    for speaker, (adapt_on, score_on) in chosen.items():
-        report(f"{speaker}: cloning from {len(adapt_on)} sentences")
-        examples = align_utterances(adapt_on, base, speaker, report)
+    for speaker, own in chosen.items():
+        report(f"{speaker}: cloning from {len(own.adapt_on)} sentences")
+        examples = align_utterances(own.adapt_on, base, speaker, report)
         voice = clone_examples(base, examples, config.clone_settings(), vocoder=vocoder)
         cloned = voice.apply(base, speaker), voice.apply_vocoder(vocoder, speaker)
         voices = {MEAN: (base.acoustic, vocoder), CLONE: cloned}
         spoken += score_voices(
-            base, voices, vocoder, score_on, len(score_on), scorer, adapt_on, config.cache_folder, config.manner
+            base, voices, vocoder, own.score_on, scorer, own.references, config.cache_folder, config.manner
         )
-        report(f"{speaker}: {len(score_on)} sentences scored")
+        report(f"{speaker}: {len(own.score_on)} sentences scored")
     return spoken
 
 
@@ -221,5 +251,5 @@ def _read_by_others(
     for reader in dict.fromkeys(one.speaker for one in drawn):
         its = [one for one in drawn if one.speaker == reader]
         others = [one for one in usable if one.speaker == reader and one not in its][:REFERENCES]
-        spoken += score_voices(base, {}, vocoder, its, len(its), scorer, others, config.cache_folder)
+        spoken += score_voices(base, {}, vocoder, its, scorer, others, config.cache_folder)
     return [drawn[first : first + config.score_on] for first in range(0, needed, config.score_on)], spoken

@@ -14,13 +14,14 @@ from pathlib import Path
 from pydantic import Field
 
 from tts_meta.audio import read_audio
-from tts_meta.corpus import Manifest, Utterance
+from tts_meta.corpus import Manifest
 from tts_meta.errors import UsageError
-from tts_meta.evaluate.cells import Cell, Learner, Material, cell
-from tts_meta.evaluate.cloning import ClonedSpeakers, choose_sentences
+from tts_meta.evaluate.cells import Cell, Material, cell
+from tts_meta.evaluate.cloning import ClonedSpeakers, Sentences, choose_sentences
 from tts_meta.evaluate.intervals import Interval
 from tts_meta.evaluate.known_voices import KnownVoices
 from tts_meta.evaluate.measured import read_cells
+from tts_meta.evaluate.methods import Learner
 from tts_meta.evaluate.scores import Scores
 from tts_meta.evaluate.similarity import error_rate_interval, voice_embedding
 from tts_meta.evaluate.speaker_encoder import Embedding, SpeakerEncoder
@@ -45,8 +46,8 @@ class FewShotBenchmark(ClonedSpeakers):
     measured: Path | None = None
     """`cells.jsonl` of another run, maybe on another machine: what is in it is not made anew."""
 
-    def choose(self, manifest: Manifest) -> dict[str, tuple[list[Utterance], list[Utterance]]]:
-        """Sentences to clone from and to score, by speaker.
+    def choose(self, manifest: Manifest) -> dict[str, Sentences]:
+        """Sentences to clone from, to score and to measure similarity to, by speaker.
 
         Raises UsageError for counts that are none or more than are set apart, TtsMetaError as `choose_sentences` does.
         """
@@ -93,24 +94,28 @@ def run_few_shot(
 ) -> FewShotResults:
     """Make what cells are missing, and read all.
 
-    Raises UsageError for a count of sentences or steps that makes no cell, TtsMetaError as cloning and `read_cells` do.
+    Raises UsageError before any work for a count of sentences or steps that makes no cell and for settings of a learner
+    that cannot be, TtsMetaError as cloning and `read_cells` do.
     """
     steps_of = {name: _steps(one, config) for name, one in config.learners.items()}
     if any(steps is not None and steps < 0 for own in steps_of.values() for steps in own):
         raise UsageError("steps must be 0 or more")
+    loaded = {path: load_base(path) for path in {one.base for one in config.learners.values()} if path}
+    bases = {name: one.seen(loaded[one.base] if one.base else base) for name, one in config.learners.items()}
+    for name, learner in config.learners.items():
+        learner.check(name, bases[name], vocoder)
     manifest = Manifest.load(config.manifest)
     chosen = config.choose(manifest)
     measured = read_cells(config.measured) if config.measured else {}
     scorer, encoder = config.scorer(), SpeakerEncoder.load()
-    loaded = {path: load_base(path) for path in {one.base for one in config.learners.values()} if path}
-    bases = {name: one.seen(loaded[one.base] if one.base else base) for name, one in config.learners.items()}
     known: dict[str, Callable[[], KnownVoices]] = {}
     results = FewShotResults([], [], {}, [])
-    for speaker, (adapt_on, score_on) in chosen.items():
+    for speaker, sentences in chosen.items():
         material = Material(
             speaker,
-            adapt_on,
-            score_on,
+            sentences.adapt_on,
+            sentences.score_on,
+            sentences.references,
             vocoder,
             scorer,
             encoder,
@@ -124,7 +129,7 @@ def run_few_shot(
         results.spoken.extend(said)
         results.heard.extend(material.embed(said))
         rate = base.config.audio.mel.sample_rate
-        own = [(read_audio(one.audio, rate), rate) for one in material.references()]
+        own = [(read_audio(one.audio, rate), rate) for one in material.references]
         results.voices[speaker] = voice_embedding(encoder, own)
         for name, learner in config.learners.items():
             its = bases[name]
@@ -133,7 +138,8 @@ def run_few_shot(
             for count in learner.sentences or config.sentences:
                 for steps in steps_of[name]:
                     results.cells.append(cell(name, learner, its, its_material, count, steps))
-                    report(f"{speaker}: {results.cells[-1].system}")
+                    source = results.cells[-1].source
+                    report(f"{speaker}: {results.cells[-1].system}{'' if source == 'this run' else f' ({source})'}")
     return results
 
 

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from tts_meta.evaluate.metric import Measure, Need, Sample, Settings
+from tts_meta.evaluate.metric import Measure, Metric, Sample, Settings
 from tts_meta.files import atomic_file
 
 Judgement = Mapping[str, Measure | str]
 """Measures, and notes as strings."""
 
 
-def judged_path(cache: Path, name: str, needs: Sequence[Need], settings: Settings, sample: Sample) -> Path:
-    """The file of what the metric of that name says of a sample: the same for the same sound, needs and settings."""
-    key = hashlib.sha256(f"{name} {settings} {sample.rate} {sample.waveform.dtype}".encode())
+def judged_path(cache: Path, name: str, metric: Metric, settings: Settings, sample: Sample) -> Path:
+    """The file of what the metric of that name says of a sample: the same for the same version, sound, needs and
+    settings."""
+    key = hashlib.sha256(f"{name} {metric.version} {settings} {sample.rate} {sample.waveform.dtype}".encode())
     key.update(np.ascontiguousarray(sample.waveform).tobytes())
-    for need in needs:
+    for need in metric.needs:
         value = getattr(sample, need)
         key.update(f" {need} ".encode())
         key.update(value.encode() if isinstance(value, str) else np.ascontiguousarray(value).tobytes())

@@ -21,6 +21,8 @@ from tts_meta.evaluate.similarity import cosine, voice_embedding
 from tts_meta.evaluate.speaker_encoder import Embedding, SpeakerEncoder
 from tts_meta.models.base import Base
 
+NEAREST_VERSION = ZERO_SHOT_VERSION = 1
+"""Versions of the two methods. Increase one when the same recordings would give another voice."""
 _RECORDINGS = 10
 """Recordings of each training speaker that its embedding is the mean of."""
 _SHRINKAGE = 0.1

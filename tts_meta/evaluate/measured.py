@@ -13,11 +13,11 @@ from tts_meta.evaluate.cells import Cell
 from tts_meta.evaluate.speaker_encoder import Embedding
 from tts_meta.evaluate.table import read_lines, scores_of, scores_record, write_lines
 
-_FACTS = ("learner", "speaker", "sentences", "steps", "done", "parameters", "bytes", "seconds")
+_FACTS = ("learner", "speaker", "sentences", "steps", "done", "parameters", "bytes", "cpu_seconds")
 
 
 def write_cells(path: str | Path, cells: Sequence[Cell]) -> None:
-    """Write one JSON line a cell: its key, what it is, what it cost, its scores, and embeddings in half precision."""
+    """Write one JSON line a cell: its key, what it is, cost and is from, its scores, embeddings in half precision."""
     write_lines(path, map(_record, cells))
 
 
@@ -29,6 +29,7 @@ def read_cells(path: str | Path) -> dict[str, Cell]:
 
 def _record(cell: Cell) -> dict[str, Any]:
     record: dict[str, Any] = {"key": cell.key} | {name: getattr(cell, name) for name in _FACTS}
+    record["source"] = cell.source
     record["scores"] = [scores_record(row) for row in cell.scores]
     record["embeddings"] = [_packed(embedding) for embedding in cell.embeddings]
     return record

@@ -79,3 +79,5 @@ class Metric:
     needs: tuple[Need, ...] = ()
     packages: tuple[str, ...] = ()
     """Modules of the extra `eval` without which it cannot be loaded."""
+    version: int = 1
+    """Increase it when the same clip would be judged otherwise; caches of scores depend on it."""

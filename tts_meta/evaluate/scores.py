@@ -130,7 +130,7 @@ class Scorer:
     def _judgement(self, name: str, sample: Sample, cache: Path | None) -> Judgement:
         if cache is None:
             return self._judge(name)(sample)
-        path = judged_path(cache, name, self.metrics[name].needs, self.settings, sample)
+        path = judged_path(cache, name, self.metrics[name], self.settings, sample)
         found = read_judgement(path)
         if found is None:
             found = self._judge(name)(sample)

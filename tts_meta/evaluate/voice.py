@@ -12,6 +12,7 @@ import torch
 from tts_meta.audio import MelSpec, prepare_waveform, read_audio
 from tts_meta.audio.io import Waveform
 from tts_meta.corpus import Utterance
+from tts_meta.errors import UsageError
 from tts_meta.evaluate.scores import Scorer, Scores
 from tts_meta.evaluate.similarity import mean_embedding
 from tts_meta.evaluate.speaker_encoder import Embedding, SpeakerEncoder
@@ -23,7 +24,7 @@ from tts_meta.synth import speak_text
 
 REAL, COPY, OWN = "real recording", "copy-synthesis", "voice of the base"
 REFERENCES = 5
-"""Real sentences whose mean embedding a sentence is compared to, itself left out."""
+"""Real sentences whose mean embedding a sentence is compared to. None of them is adapted on or scored."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,25 +43,27 @@ def score_voices(
     voices: Mapping[str, tuple[AcousticModel, Vocoder]],
     vocoder: Vocoder,
     utterances: Sequence[Utterance],
-    count: int,
     scorer: Scorer,
-    references: Sequence[Utterance] = (),
+    references: Sequence[Utterance],
     cache: Path | None = None,
     manner: Manner = PLAIN,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Spoken]:
-    """The first `count` of one speaker's utterances as recorded, copied, and spoken by each voice, with scores.
+    """One speaker's utterances as recorded, copied, and spoken by each voice, with scores.
 
     voices: by name, each the acoustic model and the vocoder that speak; `vocoder` makes the copies.
-    Similarity is to the mean of `REFERENCES` of the `references`, or of the other utterances where there are none; it
-    is left out where there is nothing to compare to. `cache`: as `Scorer.score` has it.
-    `report` is told (sentences done, sentences in all). Raises TtsMetaError naming a recording that cannot be used.
+    Similarity is to the mean of the `references`, recordings that no voice was adapted on and that are not among the
+    utterances; it is left out where there are none. `cache`: as `Scorer.score` has it. `report` is told (sentences
+    done, sentences in all). Raises UsageError naming a reference that is also scored, TtsMetaError naming a recording
+    that cannot be used.
     """
+    check_disjoint(references, utterances)
     rate = base.config.audio.mel.sample_rate
     mel_spec = MelSpec(base.config.audio.mel)
-    embeddings = _embeddings(base, scorer, references or utterances[: max(count, REFERENCES + 1)])
+    embeddings = _embeddings(base, scorer, references)
+    voice = mean_embedding(embeddings) if embeddings else None
     spoken: list[Spoken] = []
-    for number, utterance in enumerate(utterances[:count]):
+    for number, utterance in enumerate(utterances):
         real = _load(base, utterance)
         with torch.inference_mode():
             copy = vocoder(mel_spec(torch.from_numpy(real)[None]))[0].float().cpu().numpy()
@@ -68,8 +71,6 @@ def score_voices(
         for system, (model, its_vocoder) in voices.items():
             speech = speak_text(base, model, its_vocoder, utterance.text, manner=manner)
             said[system] = (speech.samples, speech.rate)
-        others = [embedding for id, embedding in embeddings.items() if id != utterance.id][:REFERENCES]
-        voice = mean_embedding(others) if others else None
         for system, (samples, its_rate) in said.items():
             reference = None if system == REAL else real
             scores = scorer.score(
@@ -85,8 +86,26 @@ def score_voices(
                 cache=cache,
             )
             spoken.append(Spoken(utterance, system, samples, its_rate, scores))
-        report(number + 1, count)
+        report(number + 1, len(utterances))
     return spoken
+
+
+def split_references(utterances: Sequence[Utterance], count: int) -> tuple[list[Utterance], list[Utterance]]:
+    """Sentences to score, the first `count` or fewer, and up to `REFERENCES` others that similarity is measured to.
+
+    Where there are too few for both, at most half are references; a single sentence is scored without similarity.
+    """
+    references = min(REFERENCES, max(len(utterances) - count, len(utterances) // 2))
+    scored = min(count, len(utterances) - references)
+    return list(utterances[:scored]), list(utterances[scored : scored + references])
+
+
+def check_disjoint(references: Sequence[Utterance], others: Sequence[Utterance]) -> None:
+    """Raise UsageError naming a recording that is in both, which would raise or distort its similarity."""
+    taken = {one.audio for one in others}
+    for one in references:
+        if one.audio in taken:
+            raise UsageError(f"{one.audio}: similarity is measured to it and it is scored; use other references")
 
 
 def score_own_voice(
@@ -104,7 +123,7 @@ def score_own_voice(
     Similarity is to the mean of `own`, recordings of the training speaker; there is no recording of what is said.
     """
     embeddings = _embeddings(base, scorer, own)
-    voice = mean_embedding(list(embeddings.values())) if embeddings else None
+    voice = mean_embedding(embeddings) if embeddings else None
     spoken = []
     for utterance in utterances:
         said = dataclasses.replace(utterance, speaker=base.speakers[speaker])
@@ -128,10 +147,10 @@ def _load(base: Base, utterance: Utterance) -> Waveform:
     return prepare_waveform(waveform, base.config.audio, str(utterance.audio))
 
 
-def _embeddings(base: Base, scorer: Scorer, utterances: Sequence[Utterance]) -> dict[str, Embedding]:
-    """Of each recording, by id; none where similarity is not asked for."""
+def _embeddings(base: Base, scorer: Scorer, utterances: Sequence[Utterance]) -> list[Embedding]:
+    """Of each recording; none where similarity is not asked for."""
     if "similarity" not in scorer.metrics:
-        return {}
+        return []
     encoder = SpeakerEncoder.load(scorer.settings.device)
     rate = base.config.audio.mel.sample_rate
-    return {one.id: encoder.embed(_load(base, one), rate) for one in utterances}
+    return [encoder.embed(_load(base, one), rate) for one in utterances]

@@ -19,7 +19,7 @@ from tts_meta.evaluate.table import summarise, write_scores
 from tts_meta.evaluate.voice import REAL
 from tts_meta.files import atomic_file
 from tts_meta.report.curves import Panel, curves_picture
-from tts_meta.report.few_shot_tables import few_shot_tables, shown_columns
+from tts_meta.report.few_shot_tables import few_shot_tables, shown_columns, source_marks, source_notes
 from tts_meta.report.page import Clip, ListeningPage
 from tts_meta.report.pictures import write_png
 from tts_meta.report.tensorboard import RunLog
@@ -45,9 +45,19 @@ def write_few_shot_report(folder: Path, results: FewShotResults, config: MelConf
     overview = page.section("Scores over inner steps")
     overview.picture(picture, "Curves of each score over inner steps, one a learner, a column for each many sentences")
     shown = shown_columns(rows)
+    sources: dict[str, list[Cell]] = {}
+    for cell in cells:
+        sources.setdefault(cell.system, []).append(cell)
     overview.table(
         ("System", *(column.heading for column in shown)),
-        [(s.group[0], *(_mean(s.intervals.get(column.name)) for column in shown)) for s in summarise(rows)],
+        [
+            (
+                s.group[0] + source_marks(sources.get(s.group[0], ())),
+                *(_mean(s.intervals.get(column.name)) for column in shown),
+            )
+            for s in summarise(rows)
+        ],
+        " ".join(note.strip() for note in source_notes(cells)),
         digits=[0, *(column.digits for column in shown)],
     )
     for speaker in results.voices:

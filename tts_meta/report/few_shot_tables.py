@@ -35,7 +35,30 @@ def few_shot_tables(cells: Sequence[Cell], rows: Sequence[Scores], rates: Mappin
     for count in sorted({cell.sentences for cell in cells}):
         parts += [f"### From {counted(count, 'sentence')}\n", tables.scores(count)]
         parts += [table for table in (tables.steps(count), tables.learners(count)) if table]
-    return "\n".join(parts)
+    return "\n".join([*parts, *source_notes(cells)])
+
+
+_MARKS = {"cache": "†", "measured": "‡"}
+_NOTES = {
+    "cache": "read from the cache folder, where an earlier run of the same versions of methods and judges left it",
+    "measured": "read from the file `measured`, which another run of the same versions of methods and judges wrote",
+}
+
+
+def source_marks(cells: Sequence[Cell]) -> str:
+    """What follows the name of a row of these cells: a space and a mark for each source but this run."""
+    marks = "".join(mark for source, mark in _MARKS.items() if any(cell.source == source for cell in cells))
+    return f" {marks}" if marks else ""
+
+
+def source_notes(cells: Sequence[Cell]) -> list[str]:
+    """A line for each mark: what it means, and of how many cells it is true."""
+    counts = {source: sum(cell.source == source for cell in cells) for source in _MARKS}
+    return [
+        f"{_MARKS[source]} {_NOTES[source]} ({count} of {len(cells)} cells); not computed in this run.\n"
+        for source, count in counts.items()
+        if count
+    ]
 
 
 class _Tables:
@@ -55,13 +78,14 @@ class _Tables:
     def scores(self, count: int) -> str:
         """Scores and costs of every system from so many sentences, below those of recordings and copies."""
         rated = [_ERROR_RATE.title] if self.rates else []
-        heads = [*self.titles, *rated, "Parameters", "KiB", "Seconds"]
+        heads = [*self.titles, *rated, "Parameters", "KiB", "CPU seconds"]
         lines = [[system, *self._means(system), "", "", ""] for system in (REAL, COPY)]
         for learner, own in self._of(count):
             for cells in own.values():
-                seconds = sum(cell.seconds for cell in cells) / len(cells)
+                seconds = sum(cell.cpu_seconds for cell in cells) / len(cells)
                 costs = [f"{cells[0].parameters:,}", f"{cells[0].bytes / 1024:,.0f}", f"{seconds:.1f}"]
-                lines.append([_label(learner, cells[0], own), *self._means(cells[0].system), *costs])
+                label = f"{_label(learner, cells[0], own)}{source_marks(cells)}"
+                lines.append([label, *self._means(cells[0].system), *costs])
         return _markdown(["System", *heads], lines)
 
     def steps(self, count: int) -> str:

@@ -20,6 +20,9 @@ from tts_meta.models.light_vocoder import Light
 from tts_meta.models.manner import PLAIN, Manner
 from tts_meta.models.vocoder import Vocoder, load_vocoder
 
+SPEECH_VERSION = 1
+"""Version of how text becomes sound, with reading and vocoders. Increase it when the same voice and text would sound
+other than before; the cache of the benchmark depends on it."""
 SENTENCE_PAUSE = 0.25
 """Seconds of silence between sentences."""
 _FIRST_CHUNK, _CHUNK = 64, 256
