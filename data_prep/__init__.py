@@ -8,24 +8,39 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
-from data_prep import folder, librispeech_mini
-from data_prep.made_speakers import make_speakers
+from data_prep import folder, folder_lists, librispeech, librispeech_mini, libritts, vctk
+from data_prep.made_speakers import check_speeds, make_speakers
 from data_prep.recording import Recording, to_utterance
 from tts_meta.corpus import Manifest, Utterance
+from tts_meta.corpus.text_file import shown_path
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.files import atomic_file
 
 CORPORA: dict[str, Callable[[Path], Iterator[Recording]]] = {
     "folder": folder.read,
+    "librispeech": librispeech.read,
     "librispeech-mini": librispeech_mini.read,
+    "libritts": libritts.read,
+    "vctk": vctk.read,
 }
+LAYOUTS: dict[str, Callable[[Path], bool]] = {
+    "vctk": vctk.is_layout,
+    "libritts": libritts.is_layout,
+    "librispeech": librispeech.is_layout,
+}
+"""How to recognise a published corpus that is given as a folder."""
 
 MANIFEST_FILE = "manifest.jsonl"
 DROPPED_FILE = "dropped.jsonl"
 MADE_FOLDER = "made"
+_AT_ONCE = 1024
+"""Recordings that are read ahead of the manifest."""
 
 __all__ = ["CORPORA", "DROPPED_FILE", "MADE_FOLDER", "MANIFEST_FILE", "Recording", "make_speakers", "prepare"]
 
@@ -36,28 +51,40 @@ def prepare(
     out_dir: str | Path,
     speeds: Sequence[float] = (),
     splits: Sequence[str] = (),
+    transcripts: str | Path | None = None,
 ) -> Manifest:
     """Read a corpus, write `out_dir/manifest.jsonl` and `out_dir/dropped.jsonl`, and return the manifest as loaded.
 
     The recordings stay where they are; at other `speeds` those of the `splits` are written into `out_dir/made`, and
-    listed as other speakers: see `made_speakers.make_speakers`. What cannot be used (no transcript, empty text, missing
-    or unreadable audio, an id seen before) is a line of `dropped.jsonl` with its reason. Raises UsageError on an
-    unknown corpus or folder, TtsMetaError where the layout is not the corpus's own or nothing usable was found.
+    listed as other speakers: see `made_speakers.make_speakers`. `transcripts` is the list of a folder's transcripts,
+    where it is not one that `folder.read` finds. What cannot be used (no transcript, empty text, missing or unreadable
+    audio, an id seen before) is a line of `dropped.jsonl` with its reason. Raises UsageError on an unknown corpus or
+    folder, or for a corpus with a reader of its own that is given as a folder; TtsMetaError where the layout is not the
+    corpus's own, nothing usable was found, or `out_dir` cannot be written.
     """
     if corpus_name not in CORPORA:
         raise UsageError(f"no corpus named {corpus_name!r}; the corpora are: {', '.join(sorted(CORPORA))}")
     corpus_dir, out_dir = Path(corpus_dir).resolve(), Path(out_dir)
     if not corpus_dir.is_dir():
-        raise UsageError(f"{corpus_dir} is not a folder; give the folder that holds the corpus")
+        raise UsageError(f"{shown_path(corpus_dir)} is not a folder; give the folder that holds the corpus")
+    read = CORPORA[corpus_name]
+    if transcripts is not None:
+        if corpus_name != "folder":
+            raise UsageError(f"{corpus_name} has transcripts of its own; a list of transcripts is for: folder")
+        read = partial(folder.read, transcripts=Path(transcripts).resolve())
+    elif corpus_name == "folder":
+        _check_is_no_published_layout(corpus_dir)
+    check_speeds(speeds)
+    _check_writable(out_dir)
 
     kept: dict[str, Utterance] = {}
     dropped: list[dict[str, str | None]] = []
-    for recording in CORPORA[corpus_name](corpus_dir):
-        result = f"duplicate id {recording.id}" if recording.id in kept else to_utterance(recording)
-        if isinstance(result, Utterance):
+    for recording, result in _utterances(read(corpus_dir), (out_dir / MADE_FOLDER).resolve()):
+        if isinstance(result, Utterance) and result.id not in kept:
             kept[result.id] = result
         else:
-            dropped.append(_dropped_line(recording, result, out_dir))
+            reason = result if isinstance(result, str) else f"duplicate id {result.id}"
+            dropped.append(_dropped_line(recording, reason, out_dir))
 
     if not kept and not dropped:
         where = f"{CORPORA[corpus_name].__module__.replace('.', '/')}.py"
@@ -76,6 +103,40 @@ def prepare(
         manifest = Manifest((*manifest.utterances, *made))
     manifest.save(out_dir / MANIFEST_FILE)
     return Manifest.load(out_dir / MANIFEST_FILE)
+
+
+def _check_is_no_published_layout(corpus_dir: Path) -> None:
+    if (corpus_dir / folder_lists.METADATA).is_file():
+        return
+    for name, is_layout in LAYOUTS.items():
+        if is_layout(corpus_dir):
+            raise UsageError(
+                f"{shown_path(corpus_dir)} has the layout of {name}; read it with `tts-meta prepare {name} DIR OUT`"
+            )
+
+
+def _check_writable(out_dir: Path) -> None:
+    """Find out before the work, and without a trace, whether the results can be written."""
+    try:
+        os.stat(out_dir / f".{MANIFEST_FILE}.longest-name-of-a-temporary-file")
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise TtsMetaError(f"cannot write into {shown_path(out_dir)}: {reason}; choose another folder") from error
+    above = next(path for path in (out_dir.absolute(), *out_dir.absolute().parents) if os.path.lexists(path))
+    if not above.is_dir():
+        raise UsageError(f"{shown_path(above)} is not a folder; choose another one for the results")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise TtsMetaError(f"no permission to write in {shown_path(above)}; choose another folder for the results")
+
+
+def _utterances(recordings: Iterable[Recording], made: Path) -> Iterator[tuple[Recording, Utterance | str]]:
+    """Each recording and what becomes of it, in order; those that an earlier run wrote into `made` are left out."""
+    recordings = (one for one in recordings if one.audio is None or not one.audio.is_relative_to(made))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        while some := list(islice(recordings, _AT_ONCE)):
+            yield from zip(some, pool.map(to_utterance, some), strict=True)
 
 
 def _dropped_line(recording: Recording, reason: str, out_dir: Path) -> dict[str, str | None]:

@@ -1,90 +1,123 @@
-"""Anybody's folder of recordings: LJSpeech's `metadata.csv`, or a `.txt` beside each recording.
+"""Anybody's folder of recordings: with a list of transcripts, or with a `.txt` file next to each recording.
 
-With `metadata.csv` (lines `id|raw text|normalised text`) the audio is `wavs/ID.wav` or `ID.wav`, and the folder's
-name is the speaker. Otherwise the speaker is the subfolder that a recording lies in, or the folder's own name.
-Recordings may be wav, flac, ogg or mp3.
+A list is `metadata.csv`, or another file in a form that `tts_meta.corpus.transcripts` reads; `metadata.csv` may also
+lie in each subfolder. The speaker is what the list says, else the first subfolder that the recording lies in, else the
+folder's own name; folders named `wavs`, `wav`, `audio` or `clips` are no speakers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from data_prep.recording import AUDIO_SUFFIXES, Recording
-from tts_meta.errors import TtsMetaError
+from data_prep.files import by_preference, files_below, read_transcript, relative_id
+from data_prep.folder_lists import find_lists
+from data_prep.recording import Recording
+from tts_meta.corpus import AUDIO_SUFFIXES, Transcript, composed, match_transcripts, name_stem, read_transcripts
 
-METADATA = "metadata.csv"
+_NOT_SPEAKERS = ("wavs", "wav", "audio", "clips")
 
 
-def read(corpus_dir: Path) -> Iterator[Recording]:
+def read(corpus_dir: Path, transcripts: Path | None = None) -> Iterator[Recording]:
     """Yield every recording and every transcript, also those that have no counterpart.
 
-    Raises TtsMetaError where `metadata.csv` cannot be read.
+    `transcripts` is the list; where it is not given, lists are looked for. Raises TtsMetaError where a list cannot be
+    read or contradicts itself, UsageError where several lists are there and it is not clear which is meant.
     """
-    if (corpus_dir / METADATA).is_file():
-        yield from _read_metadata(corpus_dir)
-    else:
-        yield from _read_text_files(corpus_dir)
+    files = files_below(corpus_dir)
+    audio = by_preference(path for path in files if path.suffix.lower() in AUDIO_SUFFIXES)
+    texts = [path for path in files if path.suffix.lower() == ".txt"]
+    lists = find_lists(corpus_dir, files, audio) if transcripts is None else [transcripts]
+    for path in lists:
+        home = path.parent if path.parent.is_relative_to(corpus_dir) and transcripts is None else corpus_dir
+        yield from _read_list(path, [one for one in audio if one.is_relative_to(home)], home, corpus_dir)
+        audio = [one for one in audio if not one.is_relative_to(home)]
+    if lists:
+        stems = {path.parent / name_stem(path.name) for path in audio}
+        texts = [path for path in texts if path.with_suffix("") in stems]
+    yield from _read_text_files(audio, texts, corpus_dir)
 
 
-def _read_metadata(corpus_dir: Path) -> Iterator[Recording]:
-    metadata = corpus_dir / METADATA
-    speaker = corpus_dir.resolve().name
-    audio_of: dict[str, Path] = {}
-    for path in _recordings(corpus_dir.glob("*")) + _recordings((corpus_dir / "wavs").glob("*")):
-        # Later ones win: `wavs/` over the folder itself, and in each the preferred format, which comes last.
-        audio_of[path.stem] = path
-    try:
-        lines = metadata.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise TtsMetaError(f"cannot read {metadata}; save it as UTF-8 text") from error
-    listed = set()
-    for line in lines:
-        if not line.strip():
-            continue
-        name, *texts = (field.strip() for field in line.split("|"))
-        listed.add(name)
-        # The last column is the normalised text; some lines, and some corpora, have the raw text only.
-        text = next((text for text in reversed(texts[:2]) if text), "")
-        yield Recording(name, speaker, audio_of.get(name), text)
-    for name in sorted(audio_of.keys() - listed):
-        yield Recording(name, speaker, audio_of[name], fault=f"no transcript: not in {METADATA}")
+def _read_list(source: Path, audio: list[Path], home: Path, corpus_dir: Path) -> Iterator[Recording]:
+    """The recordings below `home`, and those elsewhere that the list names by their path."""
+    entries = read_transcripts(source)
+    audio = list(dict.fromkeys([*audio, *(path for entry in entries if (path := _named_file(source, entry)))]))
+    matches = match_transcripts(entries, audio, source, [source.parent, home])
+    file_of = {entry.line: path for path, entry in matches.found.items()}
+    for entry in entries:
+        path, fault = file_of.get(entry.line), None
+        if entry.line in matches.repeated:
+            fault = f"listed twice: line {entry.line} of {source.name} says the same as {matches.repeated[entry.line]}"
+        elif entry.line in matches.ambiguous:
+            names = " and ".join(os.path.relpath(one, corpus_dir) for one in matches.ambiguous[entry.line][:2])
+            fault = f"ambiguous: line {entry.line} of {source.name} fits {names} alike"
+        speaker = entry.speaker or _speaker(path, corpus_dir)
+        identity = entry.id or _identity(entry, path, home, corpus_dir)
+        yield Recording(identity, speaker, path, entry.text, entry.gender, entry.language, fault=fault)
+    used = {_stem(path): path for path in matches.found}
+    for path in sorted(set(audio) - matches.found.keys()):
+        fault = _instead(path, used, corpus_dir) or f"no transcript: not in {source.name}"
+        yield Recording(_with_suffix(path, corpus_dir), _speaker(path, corpus_dir), path, fault=fault)
 
 
-def _read_text_files(corpus_dir: Path) -> Iterator[Recording]:
-    files = sorted(path for path in corpus_dir.rglob("*") if not _hidden(path.relative_to(corpus_dir)))
-    audio_of = {path.with_suffix(""): path for path in _recordings(files)}
-    text_of = {path.with_suffix(""): path for path in files if path.suffix.lower() == ".txt" and path.is_file()}
+def _read_text_files(audio: list[Path], texts: list[Path], corpus_dir: Path) -> Iterator[Recording]:
+    audio_of: dict[str, list[Path]] = defaultdict(list)
+    for path in audio:
+        audio_of[_stem(path)].append(path)
+    text_of = {composed(str(path.with_suffix(""))): path for path in reversed(texts)}
     for stem in sorted(audio_of.keys() | text_of.keys()):
-        relative = stem.relative_to(corpus_dir)
-        speaker = relative.parts[0] if len(relative.parts) > 1 else corpus_dir.resolve().name
+        own = audio_of.get(stem, [])
+        path = next(iter(own), None)
         text, fault = "", None
-        if stem not in audio_of:
-            fault = "missing audio: no recording beside the transcript"
+        if path is None:
+            fault = "missing audio: no recording of the transcript's name"
         elif stem not in text_of:
-            fault = "no transcript: no .txt beside the recording"
+            fault = "no transcript: no .txt of the recording's name"
         else:
-            try:
-                text = text_of[stem].read_text(encoding="utf-8-sig")
-            except UnicodeDecodeError:
-                fault = "unreadable transcript: not UTF-8 text"
-            except OSError as error:
-                fault = f"unreadable transcript: {error.strerror}"
-        yield Recording(relative.as_posix(), speaker, audio_of.get(stem), text, fault=fault)
+            text, fault = read_transcript(text_of[stem])
+        named = path or text_of[stem].with_suffix("")
+        yield Recording(relative_id(named, corpus_dir), _speaker(named, corpus_dir), path, text, fault=fault)
+        for other in own[1:]:
+            fault = _instead(other, {stem: own[0]}, corpus_dir)
+            yield Recording(_with_suffix(other, corpus_dir), _speaker(other, corpus_dir), other, fault=fault)
 
 
-def _recordings(paths: Iterator[Path] | list[Path]) -> list[Path]:
-    """The audio files among `paths`, sorted by name, the preferred format of a name last."""
-    found = [path for path in paths if path.suffix.lower() in AUDIO_SUFFIXES and not _hidden(Path(path.name))]
-    return sorted(
-        found,
-        key=lambda path: (
-            path.stem,
-            -AUDIO_SUFFIXES.index(path.suffix.lower()),
-            path.name,
-        ),
-    )
+def _named_file(source: Path, entry: Transcript) -> Path | None:
+    """The recording that an entry names by its path from the list, or from the root of the file system."""
+    path = os.path.normpath(os.path.join(os.path.abspath(source.parent), entry.name))
+    return Path(path) if path.lower().endswith(AUDIO_SUFFIXES) and os.path.isfile(path) else None
 
 
-def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
+def _identity(entry: Transcript, path: Path | None, home: Path, corpus_dir: Path) -> str:
+    """The id of an entry: its name in the list without suffix, or the path of its recording where that leads away."""
+    name = composed(name_stem(entry.name.replace("\\", "/")))
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if name[:1] in "/~" or ":" in name.split("/")[0] or ".." in parts:
+        if path is not None and path.is_relative_to(corpus_dir):
+            return relative_id(path, corpus_dir)
+        parts = parts[-1:]
+    return composed("/".join([*home.relative_to(corpus_dir).parts, *parts]))
+
+
+def _speaker(path: Path | None, corpus_dir: Path) -> str:
+    folders: Iterable[str] = ()
+    if path is not None and path.is_relative_to(corpus_dir):
+        folders = path.relative_to(corpus_dir).parts[:-1]
+    own = corpus_dir.resolve().name
+    return composed(next((name for name in folders if name.lower() not in _NOT_SPEAKERS), own))
+
+
+def _instead(path: Path, used: dict[str, Path], corpus_dir: Path) -> str | None:
+    other = used.get(_stem(path))
+    return None if other is None else f"the same recording as {_with_suffix(other, corpus_dir)}, which is used"
+
+
+def _stem(path: Path) -> str:
+    return composed(name_stem(str(path)))
+
+
+def _with_suffix(path: Path, corpus_dir: Path) -> str:
+    inside = path.is_relative_to(corpus_dir)
+    return composed(path.relative_to(corpus_dir).as_posix() if inside else str(path))

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from data_prep.librispeech import sentence_case
 from data_prep.recording import Recording
 from tts_meta.errors import TtsMetaError
 
@@ -25,7 +26,6 @@ _COLUMNS = (
     "text",
     "text_punctuated",
 )
-_PRONOUN = re.compile(r"(?<![\w'])i(?=$|[^\w']|'(?:m|ll|ve|d|s)\b)")
 _CAPITAL_WORD = re.compile(r"(?<![\w'])[A-Z]{3,}(?![\w'])")
 
 
@@ -63,8 +63,3 @@ def _text(row: dict[str, str]) -> str:
         # Emphasis of the printed book ("LUKE two", "SIR,"), which a phonemizer would spell letter by letter.
         return _CAPITAL_WORD.sub(lambda word: word[0].capitalize(), row["text_punctuated"])
     return sentence_case(row["text"])
-
-
-def sentence_case(text: str) -> str:
-    """Return upper-case text in lower case, but for the pronoun I (also in I'm, I'll, I've, I'd)."""
-    return _PRONOUN.sub("I", text.lower())

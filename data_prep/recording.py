@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from tts_meta.corpus import Utterance
-
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
-"""In order of preference, for a recording that is there in several formats."""
+from tts_meta.corpus import Utterance, recording_of
 
 _UNKNOWN_LENGTH = 2**62
 
@@ -34,7 +32,10 @@ def to_utterance(recording: Recording) -> Utterance | str:
     """Return the utterance, white space of its text made single spaces, or the reason why there is none."""
     if recording.fault is not None:
         return recording.fault
-    if recording.audio is None or not recording.audio.is_file():
+    if recording_of(recording.id) != recording.id or recording_of(recording.speaker) != recording.speaker:
+        return "the id or speaker ends like that of a recording at another speed, such as @0.9"
+    # Not by `Path.is_file`, which raises an error for a name that is too long.
+    if recording.audio is None or not os.path.isfile(recording.audio):
         return "missing audio"
     text = " ".join(recording.text.split())
     if not text:

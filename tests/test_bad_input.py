@@ -137,7 +137,7 @@ def test_eight_kilohertz_work_and_the_missing_highs_are_told(say, tmp_path: Path
         (b" \n\t\n", ("its transcript is empty",)),
         (b"...?! -", ("its transcript cannot be spoken", "nothing to speak", "at least one word")),
         (b"abc x", ("its transcript cannot be spoken", "unknown symbol 'x'")),
-        ("abc".encode("utf-16"), ("not UTF-8 text",)),
+        ("für".encode("latin-1"), ("not UTF-8 text",)),
         (b"abc" * 400, ("too short for its transcript",)),
     ],
 )

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import data_prep
 from data_prep import CORPORA, Recording, prepare
-from data_prep.librispeech_mini import sentence_case
+from data_prep.librispeech import sentence_case
 from tts_meta.audio import read_audio
 from tts_meta.corpus import Manifest
 from tts_meta.errors import TtsMetaError, UsageError
@@ -75,9 +75,8 @@ def test_every_corpus_has_a_reader_of_its_own_file() -> None:
     files = {reader.__module__ for reader in CORPORA.values()}
     folder = Path(data_prep.__file__).parent
     present = {f"data_prep.{path.stem}" for path in folder.glob("*.py")} - {
-        "data_prep.__init__",
-        "data_prep.made_speakers",
-        "data_prep.recording",
+        f"data_prep.{name}"
+        for name in ("__init__", "files", "folder_lists", "made_speakers", "recording", "speaker_tables")
     }
     assert files == present
 
@@ -207,7 +206,8 @@ def test_ljspeech_metadata_is_read_with_the_normalised_text(tmp_path: Path) -> N
     assert dropped(out) == {
         "four": "missing audio",
         "five": "empty text",
-        "spare": "no transcript: not in metadata.csv",
+        "wavs/spare.wav": "no transcript: not in metadata.csv",
+        "one.wav": "no transcript: not in metadata.csv",
     }
 
 
@@ -242,9 +242,10 @@ def test_text_files_are_read_beside_their_recordings(tmp_path: Path) -> None:
         "own": ("voices", "own.mp3", "Mine."),
     }
     assert dropped(out) == {
-        "bob/mute": "no transcript: no .txt beside the recording",
-        "latin": "unreadable transcript: not UTF-8 text",
-        "notes": "missing audio: no recording beside the transcript",
+        "anna/1.mp3": "the same recording as anna/1.wav, which is used",
+        "bob/mute": "no transcript: no .txt of the recording's name",
+        "latin": "unreadable transcript: not UTF-8 text (byte 0xFC in line 1)",
+        "notes": "missing audio: no recording of the transcript's name",
     }
 
 
@@ -275,7 +276,7 @@ def test_a_corpus_of_nothing_usable_is_an_error_that_says_where_to_look(
 def test_wrong_names_are_refused_with_the_right_ones(tmp_path: Path) -> None:
     with pytest.raises(
         UsageError,
-        match="no corpus named 'folders'; the corpora are: folder, librispeech-mini",
+        match="no corpus named 'folders'; the corpora are: folder, librispeech, librispeech-mini, libritts, vctk",
     ):
         prepare("folders", tmp_path, tmp_path / "out")
     with pytest.raises(UsageError, match="none is not a folder"):
@@ -312,8 +313,8 @@ def test_recordings_at_other_speeds_are_other_speakers(tmp_path: Path) -> None:
     own, slow, fast = manifest.utterances
     assert [(u.id, u.speaker, u.split) for u in manifest] == [
         ("anna/1", "anna", None),
-        ("anna/1@0.8", "anna@0.8", "_made"),
-        ("anna/1@1.25", "anna@1.25", "_made"),
+        ("anna/1@0.8", "anna@0.8", None),
+        ("anna/1@1.25", "anna@1.25", None),
     ]
     assert (slow.seconds, fast.seconds, slow.text) == (1.25, 0.8, own.text)
     for made, hertz in ((slow, 160), (fast, 250)):

@@ -153,7 +153,7 @@ def test_speech_is_counted_without_the_silence_around_it(tmp_path: Path) -> None
 
 def test_transcripts_are_found_by_path_name_or_stem(tmp_path: Path) -> None:
     audio = write_recordings(tmp_path, 3)
-    lines = f"{audio[0]}|a\nsay1.wav|b, again\n\nsay2|speaker|c\n"
+    lines = f"{audio[0]}|a\nsay1.wav|b, again\n\nsay2|c\n"
     (tmp_path / "list.txt").write_text("\ufeff" + lines, encoding="utf-8")
     found = find_transcripts(audio, tmp_path / "list.txt")
     assert [(one.audio, one.text) for one in found] == list(zip(audio, ["a", "b, again", "c"], strict=True))

@@ -13,7 +13,8 @@ from torch import Tensor
 from tts_meta.audio import MelSpec, prepare_waveform
 from tts_meta.audio.io import Waveform, check_is_file, decode_audio, to_mono
 from tts_meta.config import AudioConfig
-from tts_meta.corpus import Example
+from tts_meta.corpus import Example, find_sidecar, match_transcripts, read_transcripts
+from tts_meta.corpus.text_file import read_text_file, shown_path
 from tts_meta.errors import TtsMetaError
 from tts_meta.models.base import Base
 
@@ -43,25 +44,24 @@ def find_transcripts(
 ) -> list[Recording]:
     """Pair each recording with its text.
 
-    The text comes from `transcripts` (lines `FILE|TEXT`, FILE a name with or without folder and suffix), else from a
-    `.txt` beside the recording, else from `transcribe`. Raises TtsMetaError naming the file that has none.
+    The text comes from the list `transcripts` (see `tts_meta.corpus.read_transcripts`), else from a `.txt` of the
+    recording's name next to it, else from `transcribe`. Raises TtsMetaError naming the file that has none, or the lines
+    of the list that contradict each other.
     """
-    listed = {} if transcripts is None else _read_list(transcripts)
-    recordings = []
     for path in audio:
         check_is_file(path)
+    listed = None if transcripts is None else _match(audio, transcripts)
+    recordings = []
     for path in audio:
-        beside = path.with_suffix(".txt")
-        if transcripts is not None:
-            text = next((listed[key] for key in (str(path), path.name, path.stem) if key in listed), None)
-            if text is None:
-                raise TtsMetaError(f"{path}: not in {transcripts}; add a line `{path.name}|TEXT`")
-        elif beside.is_file():
-            text = _read_text(beside)
+        if listed is not None:
+            text = listed[path]
+        elif (sidecar := find_sidecar(path)) is not None:
+            text = read_text_file(sidecar)
         elif transcribe is not None:
             text = transcribe(path)
         else:
-            raise TtsMetaError(f"{path}: no transcript; write {beside.name} beside it, or use --transcripts or --asr")
+            name = path.with_suffix(".txt").name
+            raise TtsMetaError(f"{path}: no transcript; write {name} beside it, or use --transcripts or --asr")
         if not text.strip():
             raise TtsMetaError(f"{path}: its transcript is empty; write down what is said")
         recordings.append(Recording(path, " ".join(text.split())))
@@ -155,22 +155,18 @@ def _encode(recording: Recording, base: Base) -> Tensor:
         raise TtsMetaError(f"{recording.audio}: its transcript cannot be spoken: {error}") from error
 
 
-def _read_list(path: Path) -> dict[str, str]:
-    lines = {}
-    for number, line in enumerate(_read_text(path).splitlines(), start=1):
-        if not line.strip():
-            continue
-        name, bar, text = line.partition("|")
-        if not bar:
-            raise TtsMetaError(f"{path}, line {number}: no '|' between file and text; write `FILE|TEXT`")
-        lines[name.strip()] = text.split("|")[-1].strip()
-    return lines
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise TtsMetaError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
-    except UnicodeDecodeError as error:
-        raise TtsMetaError(f"{path}: not UTF-8 text; save it as UTF-8") from error
+def _match(audio: Sequence[Path], transcripts: Path) -> dict[Path, str]:
+    """The text that the list has for each recording."""
+    source = shown_path(transcripts)
+    matches = match_transcripts(
+        read_transcripts(transcripts), audio, transcripts, [transcripts.parent, Path()], loose=True
+    )
+    for path in audio:
+        if path not in matches.found:
+            for line, alike in matches.ambiguous.items():
+                if path in alike:
+                    other = next(one for one in alike if one != path)
+                    fits = f"line {line} of {source} fits {shown_path(other)} as well"
+                    raise TtsMetaError(f"{shown_path(path)}: {fits}; write the folders in the list")
+            raise TtsMetaError(f"{shown_path(path)}: not in {source}; add a line `{path.name}|TEXT`")
+    return {path: entry.text for path, entry in matches.found.items()}

@@ -13,7 +13,12 @@ from tts_meta.errors import UsageError
 
 def prepare(
     corpus: Annotated[
-        str, typer.Argument(metavar="CORPUS", help="Kind of corpus: folder or librispeech-mini.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="CORPUS",
+            help="Kind of corpus: folder, librispeech, librispeech-mini, libritts or vctk.",
+            show_default=False,
+        ),
     ],
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that holds it.", show_default=False)],
     out: Annotated[
@@ -24,6 +29,10 @@ def prepare(
             show_default=False,
         ),
     ],
+    transcripts: Annotated[
+        Path | None,
+        typer.Option(help="A folder's list of transcripts. Default: its metadata.csv, or its only list."),
+    ] = None,
     speeds: Annotated[
         list[float] | None,
         typer.Option("--speed", help="Make speakers too: play recordings at this speed, such as 0.9; repeatable."),
@@ -47,7 +56,7 @@ def prepare(
         raise UsageError(f"{path}: exists already; choose another folder, or overwrite it with --force")
     if splits and not speeds:
         raise UsageError("--of says what to make speakers of: say how, by --speed")
-    manifest = prepare_corpus(corpus, directory, out, speeds or (), splits or ())
+    manifest = prepare_corpus(corpus, directory, out, speeds or (), splits or (), transcripts)
     dropped = sum(1 for _ in (out / DROPPED_FILE).open(encoding="utf-8"))
     if as_json:
         show(

@@ -1,0 +1,47 @@
+"""VCTK (Yamagishi et al. 2019) as published, 0.80 and 0.92: recordings and texts in folders apart.
+
+`wav48_silence_trimmed/SPEAKER/SPEAKER_001_mic1.flac` (0.92) or `wav48/SPEAKER/SPEAKER_001.wav` (0.80), and
+`txt/SPEAKER/SPEAKER_001.txt`. Of two microphones the first is read; the second only where the first is absent.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from data_prep.files import by_preference, files_below, read_transcript
+from data_prep.recording import Recording
+from data_prep.speaker_tables import vctk_genders
+from tts_meta.corpus import AUDIO_SUFFIXES, name_stem
+
+SOUND, TEXTS = ("wav48_silence_trimmed", "wav48"), "txt"
+_MICROPHONE = re.compile(r"_mic\d$")
+
+
+def read(corpus_dir: Path) -> Iterator[Recording]:
+    """Yield every recording and every transcript, also those that have no counterpart, with the speaker's gender."""
+    genders = vctk_genders(corpus_dir)
+    audio_of: dict[str, Path] = {}
+    for folder in (corpus_dir / name for name in SOUND if (corpus_dir / name).is_dir()):
+        for path in by_preference(one for one in files_below(folder) if one.suffix.lower() in AUDIO_SUFFIXES):
+            audio_of.setdefault(_identity(path), path)
+    texts = corpus_dir / TEXTS
+    listed = files_below(texts) if texts.is_dir() else []
+    text_of = {path.stem: path for path in listed if path.suffix.lower() == ".txt"}
+    for name in sorted(audio_of.keys() | text_of.keys()):
+        path = audio_of.get(name)
+        speaker = (path or text_of[name]).parent.name
+        text, fault = "", f"no transcript: no {TEXTS}/{speaker}/{name}.txt"
+        if name in text_of:
+            text, fault = read_transcript(text_of[name])
+        yield Recording(name, speaker, path, text, gender=genders.get(speaker), language="en", fault=fault)
+
+
+def is_layout(corpus_dir: Path) -> bool:
+    """Whether a folder has this layout."""
+    return (corpus_dir / TEXTS).is_dir() and any((corpus_dir / name).is_dir() for name in SOUND)
+
+
+def _identity(path: Path) -> str:
+    return _MICROPHONE.sub("", name_stem(path.name))
