@@ -50,9 +50,9 @@ def test_a_wrong_value_is_named_by_its_place(change: dict[str, object], named: s
     ("content", "said"),
     [
         (None, "No such file"),
-        (b"a: [1", "is not YAML"),
-        (b"\xff\xfe\x00", "is not YAML"),
-        (b"- 1\n- 2\n", "valid dictionary"),
+        (b"a: [1", "not YAML"),
+        (b"\xff\xfe\x00", "not YAML"),
+        (b"- 1\n- 2\n", "holds no keys"),
         (b"", "Field required"),
     ],
 )
@@ -103,7 +103,7 @@ def test_changes_replace_values_of_the_file_by_dotted_keys(tmp_path: Path) -> No
     [
         ("n_mels", "is not KEY=VALUE"),
         ("n_mels.x=1", "'n_mels' is not a section"),
-        ("n_mels=[", "the value is not YAML"),
+        ("n_mels=[", "'n_mels=[': not YAML"),
         ("n_mel=1", "did you mean 'n_mels'"),
         ("n_mels=many", "n_mels=many: n_mels: "),
     ],

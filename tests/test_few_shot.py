@@ -505,7 +505,7 @@ def test_another_prior_or_one_sigma_for_all_in_place_of_those_found(
     replace(prior, base_hash="another base").save(file)
     for one in voice(None, prior=file), voice(same, prior=file):
         assert all(torch.equal(one.deltas[name], delta) for name, delta in learned.deltas.items())
-    with pytest.raises(TtsMetaError, match="not a prior"):
+    with pytest.raises(TtsMetaError, match="cannot be read"):
         voice(prior, prior=tmp_path / "none.safetensors")
     with pytest.raises(UsageError, match="leave out one of them"):
         voice(prior, prior=file, variance=1.0)

@@ -150,9 +150,9 @@ def test_a_damaged_folder_is_one_line_that_names_it(tmp_path: Path) -> None:
         return text
 
     state = json.loads(saved["state.json"])
-    assert "not a light vocoder" in fault("model.safetensors", None)
-    assert "not a light vocoder" in fault("model.safetensors", saved["model.safetensors"][:100])
-    assert "not a light vocoder" in fault("state.json", b"{")
+    assert "model.safetensors: cannot be read" in fault("model.safetensors", None)
+    assert "it was cut short" in fault("model.safetensors", saved["model.safetensors"][:100])
+    assert "state.json: not JSON" in fault("state.json", b"{")
     assert "another format" in fault("state.json", json.dumps(state | {"format": 9}).encode())
     assert "SHA-256" in fault("state.json", json.dumps(state | {"sha256": "0"}).encode())
     config = json.loads(saved["config.json"])

@@ -129,7 +129,10 @@ def test_a_factor_without_its_other_is_refused_by_the_name_of_the_voice(base: Ba
         {own: delta for own, delta in voice.deltas.items() if own != name},
         voice.deltas | {name: torch.zeros(2, 1)},
     ):
-        with pytest.raises(TtsMetaError, match="factors of a matrix that do not fit"):
+        with pytest.raises(
+            TtsMetaError,
+            match=r"does not fit the base: the factors? .* (stands alone|do not multiply to its shape); clone it",
+        ):
             replace(voice, deltas=deltas).apply(base, "ann")
 
 

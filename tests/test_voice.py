@@ -133,7 +133,7 @@ def test_a_voice_file_cut_short_is_refused(voice: Voice, tmp_path: Path, keep: i
     path = tmp_path / "a.voice.safetensors"
     voice.save(path)
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(TtsMetaError, match=r"a\.voice\.safetensors: damaged, or not a voice file"):
+    with pytest.raises(TtsMetaError, match=r"a\.voice\.safetensors: damaged"):
         Voice.load(path)
 
 
@@ -161,7 +161,7 @@ def test_a_damaged_header_is_one_line(voice: Voice, tmp_path: Path) -> None:
     for change in (*changes, {"packed": '{"speaker.mean": [6]}'}, {"packed": '{"none": [2, 3]}'}):
         header = {key: value for key, value in (good | change).items() if value is not None}
         save_file({"speaker.mean": torch.zeros(6)}, path, header)
-        with pytest.raises(TtsMetaError, match="damaged header"):
+        with pytest.raises(TtsMetaError, match="damaged"):
             Voice.load(path)
 
 

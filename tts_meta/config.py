@@ -5,41 +5,43 @@ The classes mirror the parts that read them; a part is handed its own section, n
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from tts_meta.errors import TtsMetaError, UsageError
-
-
-class Section(BaseModel):
-    """One section of the configuration."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+from tts_meta.parsing import ParseError, first_fault, parse_yaml, printable
+from tts_meta.sections import Hours, Kernel, Layers, Section, Seed, Share, Threads, Width, even
 
 
 class MelConfig(Section):
     """Log-mel spectrogram in the HiFi-GAN convention (Kong et al. 2020)."""
 
-    sample_rate: int = 22050
+    sample_rate: int = Field(default=22050, ge=1000, le=768_000)
     """Samples a second of every waveform inside the toolkit."""
-    n_fft: int = 1024
+    n_fft: int = Field(default=1024, ge=16, le=65536)
     """Samples in one analysis window."""
-    hop: int = 256
+    hop: int = Field(default=256, gt=0, le=65536)
     """Samples from one frame to the next."""
-    n_mels: int = 80
+    n_mels: int = Field(default=80, gt=0, le=1024)
     """Mel bands M."""
-    f_min: float = 0.0
+    f_min: float = Field(default=0.0, ge=0)
     """Lowest frequency, Hz."""
-    f_max: float = 8000.0
+    f_max: float = Field(default=8000.0, gt=0)
     """Highest frequency, Hz; 8,000 loses nothing of 16 kHz corpora."""
-    floor: float = 1e-5
+    floor: float = Field(default=1e-5, gt=0)
     """Magnitudes are clamped here before the natural logarithm."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.hop > self.n_fft:
+            raise ValueError(f"hop is {self.hop}, longer than the window n_fft of {self.n_fft}")
+        if not self.f_min < self.f_max <= self.sample_rate / 2:
+            raise ValueError(f"f_max must lie above f_min and at most at half of sample_rate, not at {self.f_max} Hz")
+        return self
 
     @property
     def frame_seconds(self) -> float:
@@ -51,83 +53,83 @@ class AudioConfig(Section):
     """How a recording becomes features."""
 
     mel: MelConfig = MelConfig()
-    trim_db: float = 40.0
+    trim_db: float = Field(default=40.0, gt=0)
     """Leading and trailing parts this far below the loudest frame are cut, dB."""
-    trim_pad: float = 0.06
+    trim_pad: float = Field(default=0.06, ge=0, le=60)
     """Seconds kept on each side of what was found to be speech."""
-    loudness: float = -24.0
+    loudness: float = Field(default=-24.0, ge=-100, le=0)
     """Root mean square of the active part after normalisation, dB of full scale."""
 
 
 class AlignerConfig(Section):
     """Frame classifier that aligns symbols to frames (`models/aligner.py`)."""
 
-    channels: int = 192
+    channels: Width = 192
     """Width of the convolutions and of the recurrent layer."""
-    layers: int = 3
+    layers: Layers = 3
     """Convolutions before the recurrent layer."""
-    kernel: int = 5
+    kernel: Kernel = 5
     """Frames each convolution sees."""
 
 
 class EncoderConfig(Section):
     """Symbols to hidden states."""
 
-    channels: int = 384
+    channels: Annotated[Width, AfterValidator(even)] = 384
     """Width D of embedding, convolutions and output."""
-    layers: int = 3
+    layers: Layers = 3
     """Convolutions before the bidirectional LSTM."""
-    kernel: int = 5
+    kernel: Kernel = 5
     """Symbols each convolution sees."""
-    dropout: float = 0.2
+    dropout: Share = 0.2
     """Dropout after each convolution."""
 
 
 class PredictorConfig(Section):
     """Predictor of something of each symbol: duration and range, or prosody."""
 
-    channels: int = 256
+    channels: Width = 256
     """Width of its convolutions."""
-    layers: int = 2
+    layers: Layers = 2
     """Convolutions."""
-    kernel: int = 3
+    kernel: Kernel = 3
     """Symbols each convolution sees."""
-    dropout: float = 0.2
+    dropout: Share = 0.2
     """Dropout after each convolution."""
 
 
 class DecoderConfig(Section):
     """Autoregressive LSTM decoder."""
 
-    reduction: int = 3
+    reduction: int = Field(default=3, gt=0, le=32)
     """Frames R that one step emits."""
-    prenet: int = 256
+    prenet: Width = 256
     """Width of the two prenet layers."""
-    prenet_dropout: float = 0.5
+    prenet_dropout: Share = 0.5
     """Dropout in the prenet while training; keeps the decoder from copying its own last frame."""
-    channels: int = 512
+    channels: Width = 512
     """Width of the LSTM layers."""
-    layers: int = 2
+    layers: Layers = 2
     """LSTM layers."""
 
 
 class PostnetConfig(Section):
     """Convolutional residual correction of the decoder's frames."""
 
-    channels: int = 256
+    channels: Width = 256
     """Width of its convolutions."""
-    layers: int = 5
+    layers: Layers = 5
     """Convolutions."""
-    kernel: int = 5
+    kernel: Kernel = 5
     """Frames each convolution sees."""
-    dropout: float = 0.0
+    dropout: Share = 0.0
     """Dropout after each convolution but the last."""
 
 
 class AcousticConfig(Section):
     """The acoustic model, a Non-Attentive Tacotron (Shen et al. 2020)."""
 
-    speaker_channels: int = 64
+    speaker_channels: Width = 64
     """Width of the speaker embedding."""
     encoder: EncoderConfig = EncoderConfig()
     duration: PredictorConfig = PredictorConfig()
@@ -140,7 +142,7 @@ class BaseConfig(Section):
     """All that is needed to build a base voice again; stored as `config.json` in its folder."""
 
     audio: AudioConfig = AudioConfig()
-    phonemizer: str = "hibari"
+    phonemizer: str = Field(default="hibari", min_length=1, max_length=100)
     """Which phonemizer made the symbols the model was trained on."""
     aligner: AlignerConfig = AlignerConfig()
     acoustic: AcousticConfig = AcousticConfig()
@@ -149,36 +151,42 @@ class BaseConfig(Section):
 class PitchConfig(Section):
     """F0 and voicing of mel frames, inside the light vocoder (`models/light.py`)."""
 
-    low: float = 60.0
+    low: float = Field(default=60.0, gt=0)
     """Lowest F0, Hz."""
-    high: float = 500.0
+    high: float = Field(default=500.0, gt=0)
     """Highest F0, Hz."""
-    bins: int = 128
+    bins: int = Field(default=128, gt=1, le=4096)
     """Classes of F0 between them, evenly spaced in the logarithm."""
-    channels: int = 128
+    channels: Width = 128
     """Width of its blocks."""
-    layers: int = 4
+    layers: Layers = 4
     """ConvNeXt blocks."""
-    kernel: int = 7
+    kernel: Kernel = 7
     """Frames each block sees."""
-    expansion: int = 3
+    expansion: int = Field(default=3, gt=0, le=64)
     """How much wider a block is inside."""
+
+    @model_validator(mode="after")
+    def _rises(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError(f"low is {self.low} Hz, and must lie below high, {self.high} Hz")
+        return self
 
 
 class LightConfig(Section):
     """The light vocoder (`models/light.py`)."""
 
-    channels: int = 384
+    channels: Width = 384
     """Width of its blocks."""
-    layers: int = 6
+    layers: Layers = 6
     """ConvNeXt blocks."""
-    kernel: int = 7
+    kernel: Kernel = 7
     """Frames each block sees."""
-    expansion: int = 3
+    expansion: int = Field(default=3, gt=0, le=64)
     """How much wider a block is inside."""
-    window: int = 512
+    window: Annotated[int, Field(ge=4, le=65536), AfterValidator(even)] = 512
     """Samples of the window in which sources are filtered."""
-    subframes: int = 2
+    subframes: int = Field(default=2, gt=0, le=64)
     """Filters for each mel frame: hop / subframes samples from one to the next."""
     pitch: PitchConfig = PitchConfig()
 
@@ -186,21 +194,21 @@ class LightConfig(Section):
 class OptimiserConfig(Section):
     """AdamW with linear warm-up and cosine decay."""
 
-    steps: int
+    steps: int = Field(ge=0, le=10**9)
     """Optimiser steps in all."""
-    frames_per_batch: int = 12000
+    frames_per_batch: int = Field(default=12000, gt=0)
     """Mel frames, padding included, that one batch holds at most; all processes of `torchrun` share it."""
-    learning_rate: float = 1e-3
+    learning_rate: float = Field(default=1e-3, gt=0)
     """Peak step size."""
-    final_rate: float = 0.02
+    final_rate: float = Field(default=0.02, ge=0)
     """Step size at the last step, as a part of the peak."""
-    warmup: int = 200
+    warmup: int = Field(default=200, ge=0)
     """Steps of linear warm-up."""
-    weight_decay: float = 0.01
+    weight_decay: float = Field(default=0.01, ge=0)
     """Decoupled weight decay (Loshchilov and Hutter 2019), not on biases and norms."""
-    betas: tuple[float, float] = (0.9, 0.98)
+    betas: tuple[Share, Share] = (0.9, 0.98)
     """Decays of the moments of the gradient."""
-    clip: float = 1.0
+    clip: float = Field(default=1.0, gt=0)
     """Largest gradient norm."""
 
 
@@ -209,9 +217,9 @@ class PretrainConfig(Section):
 
     manifest: Path
     """Manifest of the corpus (JSONL)."""
-    splits: list[str] = ["train"]
+    splits: list[str] = Field(default=["train"])
     """Which of its splits to train on."""
-    held_back: list[str] = []
+    held_back: list[str] = Field(default=[])
     """Speakers of those splits kept for validation and tuning; never trained on."""
     output: Path
     """Folder of the run: checkpoints and TensorBoard logs."""
@@ -222,23 +230,23 @@ class PretrainConfig(Section):
     """Base whose acoustic model this one starts from, with the same sizes and phonemizer; none: from nothing."""
     aligner: OptimiserConfig
     acoustic: OptimiserConfig
-    ema: float = 0.999
+    ema: Share = 0.999
     """Decay of the moving average of the weights that is evaluated and shipped; 0 switches it off."""
-    piece_seconds: float = 2.5
+    piece_seconds: float = Field(default=2.5, ge=0)
     """Recordings are cut at pauses into pieces at least so long, for wide and short batches; 0 keeps them whole."""
-    pause_seconds: float = 0.1
+    pause_seconds: float = Field(default=0.1, ge=0)
     """Shortest pause that may be cut at."""
-    max_seconds: float = 16.0
+    max_seconds: float = Field(default=16.0, gt=0)
     """Longer pieces are left out of acoustic training, longer recordings out of the aligner's."""
     device: str = "cpu"
     """`cpu` or `cuda`."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """`bfloat16` computes matrix products in bfloat16 under autocast."""
-    threads: int = 0
+    threads: Threads = 0
     """CPU threads of each process; 0 leaves torch's own choice."""
-    workers: int = Field(default=2, gt=0)
+    workers: int = Field(default=2, gt=0, le=256)
     """Threads of each process that compute features and put batches together ahead of the training."""
-    seed: int = 0
+    seed: Seed = 0
     """Seeds weights, batch order and dropout."""
     log_every: int = Field(default=20, gt=0)
     """Steps from one line of scalars to the next."""
@@ -246,21 +254,23 @@ class PretrainConfig(Section):
     """Steps from one checkpoint to the next."""
     sample_every: int = Field(default=1000, gt=0)
     """Steps from one validation with pictures and audio to the next."""
-    sentences: list[str] = [
-        "The birch canoe slid on the smooth planks.",
-        "Where did you put the keys, and who has them now?",
-    ]
+    sentences: list[str] = Field(
+        default=[
+            "The birch canoe slid on the smooth planks.",
+            "Where did you put the keys, and who has them now?",
+        ]
+    )
     """Fixed sentences spoken into TensorBoard."""
-    hours: float = 0.0
+    hours: Hours = 0.0
     """Stop, with a checkpoint, after so many hours in this process; 0 means no limit."""
 
 
 class DiscriminatorConfig(Section):
     """What tells spoken from made sound while the light vocoder is trained (`train/discriminator.py`)."""
 
-    windows: list[int] = [2048, 1024, 512, 256, 128]
+    windows: list[Annotated[int, Field(ge=16, le=65536)]] = Field(default=[2048, 1024, 512, 256, 128])
     """Samples of the windows of the transforms that it sees, a network for each."""
-    channels: int = 32
+    channels: Width = 32
     """Width of its convolutions."""
 
 
@@ -269,9 +279,9 @@ class VocoderTrainConfig(Section):
 
     manifest: Path
     """Manifest of the corpus (JSONL)."""
-    splits: list[str] = ["train"]
+    splits: list[str] = Field(default=["train"])
     """Which of its splits to train on."""
-    held_back: list[str] = []
+    held_back: list[str] = Field(default=[])
     """Speakers of those splits kept for validation and tuning; never trained on."""
     output: Path
     """Folder of the run: checkpoints and TensorBoard logs."""
@@ -289,29 +299,29 @@ class VocoderTrainConfig(Section):
     """Of the stage that adds discriminators, which then stay; 0 steps leave it and them out."""
     finetune: OptimiserConfig
     """Of the last stage, which makes the sound purer and hears the acoustic model's mels; 0 steps leave it out."""
-    adversarial_weight: float = 0.3
+    adversarial_weight: float = Field(default=0.3, ge=0)
     """Weight of the discriminators beside the spectral energy distance."""
     repulsion: float = Field(default=0.2, ge=0, le=1)
     """Weight, in the last stage, of the distance between two makings: 1 gives noise as in speech, less gives less."""
     predicted: float = Field(default=0.5, ge=0, le=1)
     """Part of the crops of the last stage whose mels are predicted."""
-    crop_frames: int = Field(default=72, gt=16)
+    crop_frames: int = Field(default=72, gt=16, le=100_000)
     """Mel frames of the crops trained on."""
-    piece_seconds: float = 2.5
+    piece_seconds: float = Field(default=2.5, ge=0)
     """Recordings are cut at pauses into pieces at least so long before the acoustic model predicts their mels."""
-    pause_seconds: float = 0.1
+    pause_seconds: float = Field(default=0.1, ge=0)
     """Shortest pause that may be cut at."""
-    ema: float = 0.999
+    ema: Share = 0.999
     """Decay of the moving average of the weights that is evaluated and shipped; 0 switches it off."""
     device: str = "cpu"
     """`cpu` or `cuda`."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """`bfloat16` computes matrix products in bfloat16 under autocast."""
-    threads: int = 0
+    threads: Threads = 0
     """CPU threads of each process; 0 leaves torch's own choice."""
-    workers: int = Field(default=2, gt=0)
+    workers: int = Field(default=2, gt=0, le=256)
     """Threads of each process that read recordings and put batches together ahead of the training."""
-    seed: int = 0
+    seed: Seed = 0
     """Seeds weights, crops and noise."""
     log_every: int = Field(default=20, gt=0)
     """Steps from one line of scalars to the next."""
@@ -319,7 +329,7 @@ class VocoderTrainConfig(Section):
     """Steps from one checkpoint to the next."""
     sample_every: int = Field(default=1000, gt=0)
     """Steps from one validation with sounds to the next."""
-    hours: float = 0.0
+    hours: Hours = 0.0
     """Stop, with a checkpoint, after so many hours in this process; 0 means no limit."""
 
 
@@ -328,10 +338,12 @@ AnySection = TypeVar("AnySection", bound=Section)
 
 def parse_config(data: object, kind: type[AnySection], where: str) -> AnySection:
     """Build `kind` from plain data. Raises TtsMetaError naming `where`, the key and the valid names."""
+    if not isinstance(data, dict):
+        raise TtsMetaError(f"{where}: holds no keys; write lines such as `{next(iter(kind.model_fields))}: VALUE`")
     try:
         return kind.model_validate(data)
     except ValidationError as error:
-        raise TtsMetaError(f"{where}: {_first_fault(error, kind)}") from error
+        raise TtsMetaError(f"{where}: {first_fault(error, kind)}") from error
 
 
 def load_config(path: str | Path, kind: type[AnySection], changes: Sequence[str] = ()) -> AnySection:
@@ -353,12 +365,12 @@ def names_in(path: str | Path) -> set[str]:
 
 def _read_yaml(path: Path) -> Any:
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = parse_yaml(path.read_bytes())
         return {} if data is None else data
     except OSError as error:
         raise TtsMetaError(f"cannot read {path}: {error.strerror}; give the path of a recipe") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise TtsMetaError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    except ParseError as error:
+        raise TtsMetaError(f"{path}: {error}; correct the recipe") from error
 
 
 def _apply_change(data: Any, change: str) -> None:
@@ -370,31 +382,14 @@ def _apply_change(data: Any, change: str) -> None:
         if not isinstance(data, dict) or not isinstance(data.setdefault(section, {}), dict):
             raise UsageError(f"'{change}': '{section}' is not a section of the recipe")
         data = data[section]
+    if not isinstance(data, dict):
+        raise UsageError(f"'{change}': the recipe holds no keys")
     try:
-        data[last] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise UsageError(f"'{change}': the value is not YAML") from error
+        data[last] = parse_yaml(value)
+    except ParseError as error:
+        raise UsageError(f"'{printable(change)}': {error}") from error
 
 
 def dump_config(config: Section) -> str:
     """Return a section as indented JSON, every default written out."""
     return json.dumps(config.model_dump(mode="json"), indent=2) + "\n"
-
-
-def _first_fault(error: ValidationError, kind: type[Section]) -> str:
-    fault = error.errors()[0]
-    place = ".".join(str(part) for part in fault["loc"])
-    if fault["type"] != "extra_forbidden":
-        return f"{place or 'the whole'}: {fault['msg']}" if place else str(fault["msg"])
-    valid = _valid_names(kind, fault["loc"][:-1])
-    close = difflib.get_close_matches(str(fault["loc"][-1]), valid, n=1)
-    hint = f"did you mean '{close[0]}'? " if close else ""
-    return f"unknown key '{place}'; {hint}valid here: {', '.join(valid)}"
-
-
-def _valid_names(kind: type[Section], path: tuple[Any, ...]) -> list[str]:
-    for part in path:
-        annotation = kind.model_fields[str(part)].annotation
-        if isinstance(annotation, type) and issubclass(annotation, Section):
-            kind = annotation
-    return sorted(kind.model_fields)

@@ -12,14 +12,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field, model_validator
 
 from tts_meta.adapt.clone import CLONE_VERSION, CloneSettings
-from tts_meta.errors import TtsMetaError, UsageError
+from tts_meta.errors import UsageError
 from tts_meta.files import atomic_file, sha256_file
+from tts_meta.headers import Header, Name, check_header, read_header
 from tts_meta.models.base import Base
 from tts_meta.models.module_prior import FILE as PRIOR_FILE
 
@@ -106,6 +108,34 @@ def covered(line: Line, seconds: npt.ArrayLike, scores: npt.ArrayLike, levels: S
     return [sum(one.low <= score <= one.high for one, score in row) / len(row) for row in ranges]
 
 
+class LineHeader(Header):
+    """One line of `expected.json`."""
+
+    at_one_second: float
+    slope: float
+    deviation: float = Field(ge=0)
+    speakers: int = Field(ge=2, le=10**6)
+    recordings: float
+
+
+class ExpectedHeader(Header):
+    """`expected.json`."""
+
+    base: str = Field(max_length=64)
+    prior: str = Field(max_length=64)
+    least: float = Field(gt=0)
+    most: float = Field(gt=0)
+    lines: dict[Name, LineHeader] = Field(min_length=1)
+    protocol: int = 1
+    clone_version: int = 1
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.least > self.most:
+            raise ValueError("least is more than most")
+        return self
+
+
 @dataclass(frozen=True)
 class Expected:
     """What voices of a base score, by seconds of speech.
@@ -141,17 +171,17 @@ class Expected:
     @classmethod
     def load(cls, path: Path) -> Expected:
         """Read it. Raises TtsMetaError where it is damaged."""
-        try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-            lines = {name: Line(**line) for name, line in data.pop("lines").items()}
-            return cls(**data, lines=lines)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise TtsMetaError(f"{path}: not what is expected of voices, or damaged ({error}); make it anew") from error
+        header = read_header(path, ExpectedHeader, "make it again or remove it")
+        lines = {name: Line(**line.model_dump()) for name, line in header.lines.items()}
+        versions = header.protocol, header.clone_version
+        return cls(header.base, header.prior, header.least, header.most, lines, *versions)
 
     def save(self, path: Path) -> None:
-        """Write it, whole or not at all."""
+        """Write it, whole or not at all. Raises TtsMetaError where a number is not finite."""
+        data = asdict(self)
+        check_header(data, ExpectedHeader, f"{path}: not written", "fit it to more voices")
         with atomic_file(path) as temporary:
-            temporary.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+            temporary.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
 
     def of(self, seconds: float) -> dict[str, Range]:
         """Each score that is expected of so much speech; of more than was tried no more is claimed."""

@@ -47,7 +47,14 @@ def pack(matrix: Tensor, bits: int) -> tuple[Tensor, Tensor]:
 def unpack(codes: Tensor, scales: Tensor, shape: Sequence[int], bits: int) -> Tensor:
     """Back to numbers of `shape`. Raises ValueError where they are not so many."""
     count = math.prod(shape)
-    if codes.dtype != torch.uint8 or codes.shape != (-(-count * bits // 8),) or scales.shape != (shape[0],):
+    if not shape or min(shape) < 1:
+        raise ValueError("a shape that holds no number")
+    if (
+        codes.dtype != torch.uint8
+        or not scales.is_floating_point()
+        or codes.shape != (-(-count * bits // 8),)
+        or scales.shape != (shape[0],)
+    ):
         raise ValueError("codes that are not as many as the shape says")
     single = np.unpackbits(codes.numpy(), count=count * bits, bitorder="little").reshape(-1, bits)
     own = torch.from_numpy(np.packbits(single, axis=1, bitorder="little")).reshape(shape[0], -1)

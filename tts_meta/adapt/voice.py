@@ -12,21 +12,23 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import safetensors
 import torch
-from safetensors import SafetensorError
+from pydantic import Field
 from torch import Tensor, nn
 
 from tts_meta.adapt.packing import FACTOR_BITS, WHOLE_BITS, pack, unpack, worth_packing
-from tts_meta.errors import TtsMetaError
+from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.files import atomic_file, write_tensors
+from tts_meta.headers import Count, Header, Name, check_header
 from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.base import Base
 from tts_meta.models.light_vocoder import Light
 from tts_meta.models.low_rank import DOWN, UP, multiply_out
 from tts_meta.models.vocoder import Vocoder
+from tts_meta.parsing import ParseError, parse_json, printable
+from tts_meta.tensors import TensorFile, check_finite, to_float32
 
 FORMAT, OLDER = "2", "1"
 SUFFIX = ".voice.safetensors"
@@ -34,6 +36,20 @@ SCALES = ":scales"
 """What follows the name of a packed matrix, for its rows' scales."""
 VOCODER = "vocoder."
 """What names of the vocoder's modules and parameters begin with, beside those of the acoustic model."""
+_ADVICE = "clone it again"
+_Shape = Annotated[list[Annotated[int, Field(gt=0)]], Field(min_length=2, max_length=8)]
+
+
+class VoiceHeader(Header):
+    """The header of a voice file. packed: shapes of the packed matrices."""
+
+    base: str = Field(max_length=64)
+    modules: list[Name] = Field(max_length=10_000)
+    steps: Count
+    consent: str
+    scores: dict[Name, Any]
+    packed: dict[Name, _Shape]
+    vocoder: str = Field(default="", max_length=64)
 
 
 @dataclass(frozen=True)
@@ -41,9 +57,9 @@ class Voice:
     """Deltas `{parameter name: tensor}` to the base whose hash is `base_hash`, or of matrices that moved in low rank
     their two factors, `NAME:up` and `NAME:down`.
 
-    modules: names of the adapted modules. steps: inner steps. consent: who agreed to what, in words. scores: figures of
-    the cloning, such as the held-out loss before and after. vocoder_hash: of the vocoder that deltas named `vocoder.*`
-    are to; empty where there are none.
+    modules: names of the adapted modules. steps: inner steps. consent: who agreed to what, in words, on one line. scores:
+    figures of the cloning, such as the held-out loss before and after. vocoder_hash: of the vocoder that deltas named
+    `vocoder.*` are to; empty where there are none.
     """
 
     deltas: dict[str, Tensor]
@@ -53,6 +69,9 @@ class Voice:
     consent: str = ""
     scores: dict[str, Any] = field(default_factory=dict)
     vocoder_hash: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "consent", " ".join(self.consent.split()))
 
     def save(self, path: str | Path) -> None:
         """Write the voice file, whole or not at all. Raises TtsMetaError where a delta is not finite in half.
@@ -71,6 +90,9 @@ class Voice:
         }
         stored, shapes = _to_stored(self.deltas, f"{path}: not written, the voice")
         header["packed"] = json.dumps(shapes)
+        data = {"base": self.base_hash, "modules": list(self.modules), "steps": self.steps, "consent": self.consent}
+        data |= {"scores": self.scores, "packed": shapes, "vocoder": self.vocoder_hash}
+        check_header(data, VoiceHeader, f"{path}: not written", "correct it and clone again")
         with atomic_file(path) as temporary:
             write_tensors(temporary, stored, header)
 
@@ -80,21 +102,24 @@ class Voice:
         path = Path(path)
         if not path.is_file():
             raise TtsMetaError(f"{path}: no such voice; make one with `tts-meta clone AUDIO... -o {path}`")
+        file = TensorFile.open(path, _ADVICE)
+        header = _read_header(file)
+        stored = to_float32(file.read(), str(path), _ADVICE)
+        for name, value in stored.items():
+            whole = name.removesuffix(SCALES)
+            if whole == name and value.is_floating_point() == (name in header.packed):
+                raise TtsMetaError(f"{path}: damaged, {printable(name)} holds {file.infos[name].dtype}; {_ADVICE}")
+            if whole != name and whole not in header.packed:
+                raise TtsMetaError(f"{path}: damaged, {printable(name)} belongs to no packed matrix; {_ADVICE}")
         try:
-            with safetensors.safe_open(path, framework="pt") as handle:
-                header = handle.metadata() or {}
-                stored = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError) as error:
-            raise TtsMetaError(f"{path}: damaged, or not a voice file; clone it again") from error
-        if header.get("kind") != "tts_meta voice" or header.get("format") not in (FORMAT, OLDER):
-            raise TtsMetaError(f"{path}: not a voice file of format {FORMAT}; clone it again")
-        try:
-            modules, steps, scores = json.loads(header["modules"]), int(header["steps"]), json.loads(header["scores"])
-            told = header["consent"], scores, header.get("vocoder", "")
-            packed = json.loads(header["packed"]) if header["format"] == FORMAT else {}
-            return cls(_from_stored(stored, packed), header["base"], tuple(modules), steps, *told)
-        except (KeyError, ValueError, TypeError) as error:
-            raise TtsMetaError(f"{path}: a voice file with a damaged header; clone it again") from error
+            deltas = _from_stored(stored, header.packed)
+        except (KeyError, ValueError) as error:
+            raise TtsMetaError(f"{path}: damaged, a packed matrix does not fit its shape; {_ADVICE}") from error
+        for name in header.packed:
+            check_finite(name, deltas[name], str(path), _ADVICE)
+        return cls(
+            deltas, header.base, tuple(header.modules), header.steps, header.consent, header.scores, header.vocoder
+        )
 
     def apply(self, base: Base, name: str = "the voice") -> AcousticModel:
         """A copy of the base's acoustic model that speaks in this voice; the base stays as it is.
@@ -179,10 +204,30 @@ def _add(model: nn.Module, deltas: Mapping[str, Tensor], complaint: str) -> None
     params = dict(model.named_parameters())
     try:
         changes = multiply_out(deltas, {name: value.shape for name, value in params.items()})
-    except (KeyError, RuntimeError) as error:
-        raise TtsMetaError(f"{complaint}: factors of a matrix that do not fit; clone it again") from error
+    except UsageError as error:
+        raise TtsMetaError(f"{complaint}: {error}; {_ADVICE}") from error
     with torch.no_grad():
         for parameter, delta in changes.items():
             if parameter not in params or params[parameter].shape != delta.shape:
-                raise TtsMetaError(f"{complaint}: {parameter}; clone it again")
+                raise TtsMetaError(f"{complaint}: {printable(parameter)}; {_ADVICE}")
             params[parameter].add_(delta)
+            check_finite(parameter, params[parameter], complaint, _ADVICE)
+
+
+def _read_header(file: TensorFile) -> VoiceHeader:
+    """What the header of a voice file says. Its values are strings, of which some hold JSON."""
+    metadata = file.metadata
+    if metadata.get("kind") != "tts_meta voice" or metadata.get("format") not in (FORMAT, OLDER):
+        raise TtsMetaError(f"{file.path}: not a voice file of format {FORMAT}; {_ADVICE}")
+    data: dict[str, Any] = dict(metadata)
+    for name in {"modules", "steps", "scores", "packed"} & metadata.keys():
+        try:
+            data[name] = parse_json(metadata[name])
+        except ParseError as error:
+            raise TtsMetaError(f"{file.path}: damaged header ({name}: {error}); {_ADVICE}") from error
+    data["consent"] = " ".join(metadata.get("consent", "").split())
+    if metadata["format"] == OLDER:
+        data["packed"] = {}
+    elif "packed" not in data:
+        raise TtsMetaError(f"{file.path}: damaged header (packed is missing); {_ADVICE}")
+    return check_header(data, VoiceHeader, f"{file.path}: damaged header", _ADVICE)

@@ -17,6 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from tts_meta.config import AcousticConfig, MelConfig
 from tts_meta.corpus import Batch
+from tts_meta.errors import TtsMetaError
 from tts_meta.models.layers import (
     Decoder,
     DurationPredictor,
@@ -92,6 +93,39 @@ def _pad(parts: Sequence[Tensor | None]) -> Tensor | None:
 
 def _padded(parts: Sequence[Tensor]) -> Tensor:
     return pad_sequence([part[0] for part in parts], batch_first=True)
+
+
+SYMBOL_SECONDS, SENTENCE_SECONDS, MEAN_SYMBOL_SECONDS = 5.0, 5.0, 0.5
+"""Longest speech at the usual pace: of one symbol, and of a sentence of N symbols the second plus N times the third.
+
+The longest pauses and vowels of real speech last a second or two, and a symbol a tenth of a second on average.
+"""
+MOST_LOG_MEL, LEAST_LOG_MEL = 20.0, -100.0
+"""Speech at full scale has log-mels below 5, silence has the logarithm of `MelConfig.floor`."""
+
+
+def check_durations(log_durations: Tensor, mask: Tensor, frame_seconds: float) -> None:
+    """Raise TtsMetaError where sentences `(B, N)` of log(1 + frames) last longer than any speech."""
+    # An overflow is as long as any: nothing here turns NaN or infinity into frames.
+    seconds = torch.where(mask, log_durations.float().expm1().clamp(min=0.0) * frame_seconds, 0.0)
+    longest, whole = seconds.amax(1), seconds.sum(1)
+    limits = SENTENCE_SECONDS + MEAN_SYMBOL_SECONDS * mask.sum(1)
+    if not bool(((longest <= SYMBOL_SECONDS) & (whole <= limits)).all()):
+        raise TtsMetaError(
+            f"a sentence of {int(mask.sum(1).max())} symbols would last {float(whole.max()):.3g} s, one symbol "
+            f"{float(longest.max()):.3g} s: the voice or base is damaged or diverged; clone or copy it again"
+        )
+
+
+def check_frames(mel: Tensor) -> Tensor:
+    """Return log-mels `(..., T, M)`. Raises TtsMetaError where they are not finite or louder than any sound."""
+    # Comparisons with NaN are false.
+    if mel.numel() and not bool(((mel <= MOST_LOG_MEL) & (mel >= LEAST_LOG_MEL)).all()):
+        raise TtsMetaError(
+            "the predicted spectrum is not that of a sound (values that are not finite, or overflow): "
+            "the voice or base is damaged or diverged; clone or copy it again"
+        )
+    return mel
 
 
 def whole_frames(log_durations: Tensor, mask: Tensor, pace: float = 1.0) -> Tensor:
@@ -229,7 +263,8 @@ class AcousticModel(nn.Module):
     ) -> Tensor:
         """Speak `tokens (N,)` frame by frame: log-mel `(T, M)`.
 
-        `durations (N,)` in frames and `prosody (N, 3)` may be given; `manner` changes what is predicted.
+        `durations (N,)` in frames and `prosody (N, 3)` may be given; `manner` changes what is predicted. Raises
+        TtsMetaError for predictions that are no speech: `check_durations`, `check_frames`.
         """
         given = (None if one is None else one[None] for one in (durations, prosody))
         return self._generate(*self._plan([tokens], speaker, manner, *given), manner)[0]
@@ -265,7 +300,7 @@ class AcousticModel(nn.Module):
             after = before + self.postnet(before, length_mask(lengths - first, before.shape[1]))
             mel = self._to_log_mel(after)[0, done - first : end - first]
             mean = self.postfilter.mean(mel) if mean is None else mean
-            yield self.postfilter.sharpen(mel, mean, manner.sharpness)
+            yield check_frames(self.postfilter.sharpen(mel, mean, manner.sharpness))
             before, done, due = before[:, max(0, end - reach) - first :], end, end + chunk
 
     def _plan(
@@ -285,6 +320,8 @@ class AcousticModel(nn.Module):
         encoded = self.encode(tokens, lengths, lengths.new_full((len(lengths),), speaker))
         mask = length_mask(lengths, tokens.shape[1])
         log_durations, spread = self.duration(encoded, mask)
+        if durations is None:
+            check_durations(log_durations, mask, self.mel_config.frame_seconds)
         whole = whole_frames(log_durations, mask, manner.pace) if durations is None else durations
         if prosody is None:
             prosody = change_prosody(self.prosody(encoded, mask), manner.pitch, manner.intonation)
@@ -298,7 +335,7 @@ class AcousticModel(nn.Module):
         before = torch.cat(list(self.decoder.generate(context, manner.variation, generator)), 1)  # (B, steps * R, M)
         after = before + self.postnet(before, length_mask(frames, before.shape[1]))
         mels = (mel[:length] for mel, length in zip(self._to_log_mel(after), frames.tolist(), strict=True))
-        return [self.postfilter(mel, manner.sharpness) for mel in mels]
+        return [check_frames(self.postfilter(mel, manner.sharpness)) for mel in mels]
 
     def _to_log_mel(self, scaled: Tensor) -> Tensor:
         return scaled.float() * self.mel_scale + self.mel_mean

@@ -15,23 +15,56 @@ import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
+from pydantic import ConfigDict, Field, RootModel, model_validator
 from torch import Tensor
 
 from tts_meta.config import BaseConfig, dump_config, parse_config
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_folder, sha256_file, write_tensors
+from tts_meta.headers import Digest, Header, Name, check_header, read_header, read_json
 from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.aligner import Aligner, Alignment
 from tts_meta.models.module_prior import ModulePrior
+from tts_meta.parsing import is_printable, printable
+from tts_meta.tensors import TensorFile, check_finite, to_float32
 from tts_meta.text import Phonemizer, SymbolKinds, SymbolTable, load_phonemizer
+from tts_meta.text.symbols import BOUNDARIES, END, START
 
 FORMAT = 3
+_ADVICE = "copy the base again"
 _FILES = ("model.safetensors", "config.json", "symbols.json", "state.json")
+
+
+class BaseState(Header):
+    """`state.json`. Further keys say how the base was made."""
+
+    format: int
+    speakers: Annotated[list[Name], Field(min_length=1, max_length=100_000)]
+    sha256: Digest
+
+    @model_validator(mode="after")
+    def _named_once(self) -> Self:
+        if len(set(self.speakers)) < len(self.speakers):
+            raise ValueError("a speaker is named twice")
+        return self
+
+
+class SymbolList(RootModel[Annotated[list[Annotated[str, Field(min_length=1, max_length=8)]], Field(max_length=5000)]]):
+    """`symbols.json`."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if len(set(self.root)) < len(self.root):
+            raise ValueError("a symbol stands there twice")
+        missing = [symbol for symbol in (START, END, *BOUNDARIES) if symbol not in self.root]
+        if missing:
+            raise ValueError(f"the symbol '{missing[0]}' is missing")
+        return self
 
 
 @dataclass(eq=False)
@@ -50,7 +83,12 @@ class Base:
 
     @classmethod
     def create(cls, config: BaseConfig, symbols: SymbolTable, speakers: tuple[str, ...]) -> Base:
-        """Build untrained models; the caller seeds torch."""
+        """Build untrained models; the caller seeds torch. Raises TtsMetaError for a speaker without a usable name."""
+        for name in speakers:
+            if not (0 < len(name) <= 500 and is_printable(name)):
+                raise TtsMetaError(
+                    f"the speaker '{printable(name)}' has no usable name; use 1 to 500 printable characters"
+                )
         aligner = Aligner(config.aligner, config.audio.mel.n_mels, len(symbols))
         acoustic = AcousticModel(config.acoustic, config.audio.mel, len(symbols), len(speakers))
         return cls(config, symbols, speakers, aligner, acoustic)
@@ -109,13 +147,14 @@ class Base:
 def save_base(base: Base, folder: str | Path, half: bool = True) -> None:
     """Write a base folder, whole or not at all; floating weights in half precision by default. Sets `base.hash`."""
     folder = Path(folder)
-    weights = {f"aligner.{name}": value for name, value in base.aligner.state_dict().items()}
-    weights |= {f"acoustic.{name}": value for name, value in base.acoustic.state_dict().items()}
-    stored = {name: (value.half() if half else value).cpu().contiguous() for name, value in weights.items()}
+    stored = {name: (value.half() if half else value).cpu().contiguous() for name, value in _weights(base).items()}
+    for name, value in stored.items():
+        check_finite(name, value, str(folder), "not written, the training diverged; lower the learning rate")
     with atomic_folder(folder) as temporary:
         write_tensors(temporary / "model.safetensors", stored)
         digest = sha256_file(temporary / "model.safetensors")
         state = {"format": FORMAT, "speakers": list(base.speakers), "sha256": digest, **base.state}
+        check_header(state, BaseState, f"{folder}: not written", "correct the names of the manifest")
         (temporary / "config.json").write_text(dump_config(base.config), encoding="utf-8")
         _write_json(temporary / "symbols.json", list(base.symbols.symbols))
         _write_json(temporary / "state.json", state)
@@ -127,35 +166,56 @@ def save_base(base: Base, folder: str | Path, half: bool = True) -> None:
 def load_base(folder: str | Path | None = None) -> Base:
     """Load a base folder in evaluation mode, float32 on the CPU; None loads the shipped one.
 
-    Raises TtsMetaError where a file is missing or damaged, the format is another, or the weights are not those
-    that `state.json` names.
+    Raises TtsMetaError where a file is missing or damaged, the format is another, or the weights are not those that
+    `state.json` names, do not fit `config.json` or are not finite.
     """
     folder = shipped_base() if folder is None else Path(folder)
     for name in _FILES:
         if not (folder / name).is_file():
             raise TtsMetaError(f"{folder}: not a base voice, {name} is missing; give the folder of a trained base")
-    state = _read_json(folder / "state.json")
-    if not isinstance(state, dict) or state.get("format") != FORMAT or "speakers" not in state:
+    data = read_json(folder / "state.json", _ADVICE)
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise TtsMetaError(f"{folder}: a base of another format; this version reads format {FORMAT}")
-    digest = sha256_file(folder / "model.safetensors")
-    if digest != state.get("sha256"):
-        raise TtsMetaError(f"{folder}: the weights are not those that state.json names (SHA-256); copy the base again")
-    config = parse_config(_read_json(folder / "config.json"), BaseConfig, str(folder / "config.json"))
-    symbols = SymbolTable(_read_json(folder / "symbols.json"))
-    base = Base.create(config, symbols, tuple(state.pop("speakers")))
-    try:
-        weights = safetensors.torch.load_file(folder / "model.safetensors")
-        for prefix, model in (("aligner.", base.aligner), ("acoustic.", base.acoustic)):
-            part = {name.removeprefix(prefix): v.float() for name, v in weights.items() if name.startswith(prefix)}
-            model.load_state_dict(part)
-            model.eval().requires_grad_(False)
-        base.acoustic.decoder.half_weights = weights["acoustic.decoder.output.weight"].dtype == torch.float16
-    except (SafetensorError, RuntimeError) as error:
-        raise TtsMetaError(f"{folder}: weights that do not fit config.json; copy the base again") from error
-    base.state = {name: value for name, value in state.items() if name not in ("format", "sha256")}
+    state = check_header(data, BaseState, str(folder / "state.json"), _ADVICE)
+    path = folder / "model.safetensors"
+    digest = sha256_file(path)
+    if digest != state.sha256:
+        raise TtsMetaError(f"{folder}: the weights are not those that state.json names (SHA-256); {_ADVICE}")
+    config_path = folder / "config.json"
+    config = parse_config(read_json(config_path, _ADVICE), BaseConfig, str(config_path))
+    symbols = SymbolTable(read_header(folder / "symbols.json", SymbolList, _ADVICE).root)
+    base, half = _load_weights(path, config, symbols, tuple(state.speakers))
+    base.acoustic.decoder.half_weights = half
+    for model in (base.aligner, base.acoustic):
+        model.eval().requires_grad_(False)
+    base.state = {name: value for name, value in data.items() if name not in ("format", "sha256", "speakers")}
     base.hash, base.folder = digest, folder
     base.prior = ModulePrior.beside(folder, digest)
     return base
+
+
+def _load_weights(path: Path, config: BaseConfig, symbols: SymbolTable, speakers: tuple[str, ...]) -> tuple[Base, bool]:
+    """The base with the weights of a file, and whether the decoder's are stored in half precision.
+
+    Names and shapes are compared on the meta device first, so that a configuration allocates no more than the file
+    holds.
+    """
+    file = TensorFile.open(path, _ADVICE)
+    with torch.device("meta"):
+        file.check_like(_weights(Base.create(config, symbols, speakers)), "weights that do not fit config.json")
+    stored = file.read()
+    with torch.random.fork_rng(devices=[]):
+        base = Base.create(config, symbols, speakers)
+    for prefix, model in (("aligner.", base.aligner), ("acoustic.", base.acoustic)):
+        part = {name.removeprefix(prefix): value for name, value in stored.items() if name.startswith(prefix)}
+        model.load_state_dict(to_float32(part, str(path), _ADVICE))
+    return base, stored["acoustic.decoder.output.weight"].dtype == torch.float16
+
+
+def _weights(base: Base) -> dict[str, Tensor]:
+    """The tensors of both models by the names that a file gives them."""
+    weights = {f"aligner.{name}": value for name, value in base.aligner.state_dict().items()}
+    return weights | {f"acoustic.{name}": value for name, value in base.acoustic.state_dict().items()}
 
 
 def shipped_base() -> Path:
@@ -169,10 +229,3 @@ def shipped_base() -> Path:
 
 def _write_json(path: Path, data: object) -> None:
     path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise TtsMetaError(f"{path}: not JSON; copy the base again") from error

@@ -13,13 +13,17 @@ from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PositiveInt, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from tts_meta.errors import TtsMetaError, UsageError
+from tts_meta.tensors import check_finite
 
 SLOPE = 0.1
 LAST_SLOPE = 0.01  # The reference leaves the default slope before its last layer; public weights were trained with it.
+
+
+_Sizes = Annotated[tuple[Annotated[int, Field(gt=0, le=1024)], ...], Field(max_length=16)]
 
 
 class HifiGanConfig(BaseModel):
@@ -33,13 +37,13 @@ class HifiGanConfig(BaseModel):
 
     # Some published files write the number, not the text.
     resblock: Annotated[Literal["1", "2"], BeforeValidator(str)] = "1"
-    upsample_rates: tuple[PositiveInt, ...] = (8, 8, 2, 2)
-    upsample_kernel_sizes: tuple[PositiveInt, ...] = (16, 16, 4, 4)
-    upsample_initial_channel: PositiveInt = 512
-    resblock_kernel_sizes: tuple[PositiveInt, ...] = (3, 7, 11)
-    resblock_dilation_sizes: tuple[tuple[PositiveInt, ...], ...] = ((1, 3, 5), (1, 3, 5), (1, 3, 5))
-    num_mels: PositiveInt = 80
-    sampling_rate: PositiveInt = 22050
+    upsample_rates: _Sizes = (8, 8, 2, 2)
+    upsample_kernel_sizes: _Sizes = (16, 16, 4, 4)
+    upsample_initial_channel: int = Field(default=512, gt=0, le=8192)
+    resblock_kernel_sizes: _Sizes = (3, 7, 11)
+    resblock_dilation_sizes: Annotated[tuple[_Sizes, ...], Field(max_length=16)] = ((1, 3, 5), (1, 3, 5), (1, 3, 5))
+    num_mels: int = Field(default=80, gt=0, le=1024)
+    sampling_rate: int = Field(default=22050, ge=1000, le=768_000)
 
     @model_validator(mode="after")
     def _fits(self) -> HifiGanConfig:
@@ -56,6 +60,8 @@ class HifiGanConfig(BaseModel):
             raise ValueError("resblock_kernel_sizes must be odd")
         if self.upsample_initial_channel % 2 ** len(self.upsample_rates):
             raise ValueError("upsample_initial_channel must halve evenly at each upsampling stage")
+        if self.hop > 65536:
+            raise ValueError(f"upsample_rates multiply to a hop of {self.hop} samples, more than 65536")
         return self
 
     @property
@@ -242,7 +248,9 @@ class HifiGan:
             first, end = max(0, start - reach), min(frames, start + self.chunk_frames)
             piece = self._generate(mel[:, first : end + reach])
             pieces.append(piece[:, (start - first) * self.hop : (end - first) * self.hop])
-        return torch.cat(pieces, dim=1)
+        samples = torch.cat(pieces, dim=1)
+        check_finite("the sound", samples, f"vocoder '{self.name}'", "copy it again")
+        return samples
 
     def _generate(self, mel: Tensor) -> Tensor:
         if mel.device.type != "cpu":

@@ -7,17 +7,19 @@ same through `torch.nn.utils.parametrizations` (`parametrizations.weight.origina
 from __future__ import annotations
 
 import importlib.util
-import json
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 
 from tts_meta.errors import TtsMetaError
+from tts_meta.headers import check_header, read_json
 from tts_meta.models.hifigan import V1, V2, V3, HifiGanConfig, HifiGanGenerator
+from tts_meta.parsing import is_printable
+from tts_meta.tensors import TensorFile
 
 _WRAPPERS = ("generator", "state_dict", "model")
 _PREFIXES = ("module.", "_orig_mod.", "generator.")
@@ -86,23 +88,41 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
         raise TtsMetaError(f"no vocoder weights at {path}: give the path of a HiFi-GAN checkpoint")
     try:
         if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            content: Any = load_file(path)
+            content: Any = TensorFile.open(path, "give another file").read()
         else:
+            _check_archive(path)
             content = torch.load(path, map_location="cpu", weights_only=True)
+    except TtsMetaError:
+        raise
     except Exception as error:  # torch and safetensors raise a dozen kinds for a broken file
         raise TtsMetaError(f"cannot read vocoder weights from {path}: damaged, or more than tensors in it") from error
-    while isinstance(content, dict) and (inner := next((key for key in _WRAPPERS if key in content), None)):
-        content = content[inner]
+    for _ in _WRAPPERS:
+        inner = next((key for key in _WRAPPERS if isinstance(content, dict) and key in content), None)
+        content = content if inner is None else content[inner]
     state = content.items() if isinstance(content, dict) else ()
     if not state or not all(isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state):
         raise TtsMetaError(f"{path} holds no HiFi-GAN generator: expected tensors by name, perhaps under 'generator'")
+    for name, tensor in state:
+        if not (len(name) <= 500 and is_printable(name)):
+            raise TtsMetaError(f"{path}: the name of a tensor is not printable: the file is damaged")
+        # A view may claim any shape over a few stored numbers.
+        dense = tensor.layout == torch.strided and tensor.nbytes <= tensor.untyped_storage().nbytes()
+        if not (tensor.is_floating_point() and dense):
+            raise TtsMetaError(f"{path}: the tensor {name} is not a dense array of real numbers: the file is damaged")
     return {_strip(name): tensor for name, tensor in state}
 
 
+def _check_archive(path: Path) -> None:
+    """Raise TtsMetaError where a zip archive unpacks to more than its own size: torch writes it uncompressed."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
+                raise TtsMetaError(f"{path}: a compressed archive; give the checkpoint as torch.save writes it")
+
+
 def _strip(name: str) -> str:
-    while prefix := next((prefix for prefix in _PREFIXES if name.startswith(prefix)), None):
+    for _ in _PREFIXES:
+        prefix = next((prefix for prefix in _PREFIXES if name.startswith(prefix)), "")
         name = name.removeprefix(prefix)
     return name
 
@@ -111,18 +131,10 @@ def _read_config(path: Path) -> HifiGanConfig | None:
     """The config in a file, or None where there is no file or it describes something else."""
     if not path.is_file():
         return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise TtsMetaError(f"cannot read {path}: it is not JSON; repair it or remove it") from error
+    content = read_json(path, "repair it or remove it")
     if not isinstance(content, dict) or "upsample_rates" not in content:
         return None
-    try:
-        return HifiGanConfig.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the HiFi-GAN config"
-        raise TtsMetaError(f"{path}: {where}: {first['msg']}") from error
+    return check_header(content, HifiGanConfig, str(path), "repair it or remove it")
 
 
 def _recognise(state: Mapping[str, Tensor], path: Path) -> HifiGanConfig:

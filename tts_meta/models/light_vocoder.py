@@ -14,20 +14,22 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
+from pydantic import model_validator
 from torch import Tensor
 
 from tts_meta.config import LightConfig, MelConfig, Section, dump_config, parse_config
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_folder, sha256_file, write_tensors
+from tts_meta.headers import Digest, Header, check_header, read_json
 from tts_meta.models.light import LightGenerator, Pitch
 from tts_meta.models.module_prior import ModulePrior
+from tts_meta.tensors import TensorFile, check_finite, to_float32
 
 FORMAT = 1
+_ADVICE = "copy it again"
 _SEED = 20
 """Of the noise: the same mel always sounds the same."""
 
@@ -38,11 +40,28 @@ class LightFile(Section):
     light: LightConfig
     mel: MelConfig
 
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.mel.hop % self.light.subframes:
+            raise ValueError(f"a hop of {self.mel.hop} samples is not divisible by {self.light.subframes} subframes")
+        if self.light.window < self.mel.hop // self.light.subframes:
+            raise ValueError(f"a window of {self.light.window} samples is shorter than a subframe")
+        return self
+
+
+class LightState(Header):
+    """`state.json` of a light vocoder. Further keys say how it was made."""
+
+    format: int
+    sha256: Digest
+
 
 def save_light(generator: LightGenerator, folder: Path, state: Mapping[str, Any]) -> None:
     """Write a folder, whole or not at all; weights in half precision. Its prior becomes that of the weights written."""
     config = LightFile(light=generator.config, mel=generator.mel_config)
     weights = {name: value.half().cpu().contiguous() for name, value in generator.state_dict().items()}
+    for name, value in weights.items():
+        check_finite(name, value, str(folder), "not written, the training diverged; lower the learning rate")
     with atomic_folder(folder) as temporary:
         write_tensors(temporary / "model.safetensors", weights)
         digest = sha256_file(temporary / "model.safetensors")
@@ -54,34 +73,40 @@ def save_light(generator: LightGenerator, folder: Path, state: Mapping[str, Any]
 
 
 def is_light(folder: Path) -> bool:
-    """Whether a folder holds a light vocoder, sound or not."""
-    try:
-        return "light" in json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    """Whether a folder holds a light vocoder, damaged or not: its `config.json` names one, or is no HiFi-GAN's."""
+    path = folder / "config.json"
+    if not path.is_file():
         return False
+    try:
+        data = read_json(path, _ADVICE)
+    except TtsMetaError:
+        return (folder / "state.json").is_file()
+    return isinstance(data, dict) and "light" in data
 
 
 def load_light(folder: Path) -> LightGenerator:
     """Read a folder; weights become single precision, in evaluation mode.
 
-    Raises TtsMetaError where a file is missing or damaged, or the format is another.
+    Raises TtsMetaError where a file is missing or damaged, the format is another, or the weights do not fit
+    `config.json` or are not finite.
     """
-    try:
-        state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-        config = parse_config(json.loads((folder / "config.json").read_text(encoding="utf-8")), LightFile, str(folder))
-        weights = safetensors.torch.load_file(folder / "model.safetensors")
-    except (OSError, ValueError, SafetensorError) as error:
-        raise TtsMetaError(f"{folder}: not a light vocoder, or damaged ({error}); copy it again") from error
+    path = folder / "model.safetensors"
+    state = read_json(folder / "state.json", _ADVICE)
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise TtsMetaError(f"{folder}: a vocoder of another format; this version reads format {FORMAT}")
-    digest = sha256_file(folder / "model.safetensors")
-    if digest != state.get("sha256"):
-        raise TtsMetaError(f"{folder}: the weights are not those that state.json names (SHA-256); copy it again")
-    generator = LightGenerator(config.light, config.mel)
-    try:
-        generator.load_state_dict({name: value.float() for name, value in weights.items()})
-    except RuntimeError as error:
-        raise TtsMetaError(f"{folder}: weights that do not fit config.json; copy it again") from error
+    check_header(state, LightState, str(folder / "state.json"), _ADVICE)
+    config = parse_config(read_json(folder / "config.json", _ADVICE), LightFile, str(folder / "config.json"))
+    file = TensorFile.open(path, _ADVICE)
+    digest = sha256_file(path)
+    if digest != state["sha256"]:
+        raise TtsMetaError(f"{folder}: the weights are not those that state.json names (SHA-256); {_ADVICE}")
+    # On the meta device a configuration allocates nothing: it is compared with the file first.
+    with torch.device("meta"):
+        file.check_like(LightGenerator(config.light, config.mel).state_dict(), "weights that do not fit config.json")
+    weights = to_float32(file.read(), str(path), _ADVICE)
+    with torch.random.fork_rng(devices=[]):
+        generator = LightGenerator(config.light, config.mel)
+    generator.load_state_dict(weights)
     generator.hash = digest
     generator.state = {name: value for name, value in state.items() if name not in ("format", "sha256")}
     generator.prior = ModulePrior.beside(folder, digest)
@@ -181,6 +206,7 @@ class Light:
         noise = self._noise(first, heard.mel.shape[1]).to(heard.mel.device).expand(len(heard.mel), -1)
         spectrum = generator.harmonics(filters, excitation) + generator.breath(filters, excitation, noise)
         samples = generator.inverse(spectrum)[:, (done - first) * hop : (end - first) * hop].clamp(-1, 1)
+        check_finite("the sound", samples, f"vocoder '{self.name}'", "copy it or clone the voice again")
 
         after = max(first, end - generator.reach)
         phase = heard.phase if after == first else ends[:, (after + 1 - first) * hop - 1] % 1.0

@@ -7,6 +7,7 @@ length, the same for the same rank: they are the centre that voices stray from, 
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -17,6 +18,7 @@ from torch.func import functional_call
 
 from tts_meta.errors import UsageError
 from tts_meta.models.partition import Module, Partition
+from tts_meta.parsing import printable
 
 UP, DOWN = ":up", ":down"
 """What follows the name of a matrix, for its factors."""
@@ -99,12 +101,25 @@ def own_names(strays: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def multiply_out(factors: Mapping[str, Tensor], shapes: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
-    """What strays by own names change in parameters of these shapes. Raises KeyError where one of two factors lacks."""
+    """What strays by own names change in parameters of these shapes.
+
+    Raises UsageError where a factor lacks its partner, or where the two do not multiply to their parameter's shape; no
+    product is computed before.
+    """
     changes = {name: value for name, value in factors.items() if not name.endswith((UP, DOWN))}
-    for name in factors:
+    for name, value in factors.items():
+        if name.endswith(DOWN) and name.removesuffix(DOWN) + UP not in factors:
+            raise UsageError(f"the factor {printable(name)} stands alone")
         if name.endswith(UP):
             whole = name.removesuffix(UP)
-            changes[whole] = (factors[name] @ factors[whole + DOWN]).reshape(tuple(shapes[whole]))
+            down = factors.get(whole + DOWN)
+            if down is None:
+                raise UsageError(f"the factor {printable(name)} stands alone")
+            shape = tuple(shapes.get(whole, ()))
+            rows, columns = (shape[0], math.prod(shape[1:])) if len(shape) > 1 else (0, 0)
+            if value.ndim != 2 or tuple(value.shape) != (rows, len(down)) or tuple(down.shape) != (len(down), columns):
+                raise UsageError(f"the factors of {printable(whole)} do not multiply to its shape")
+            changes[whole] = (value @ down).reshape(shape)
     return changes
 
 

@@ -10,17 +10,20 @@ import json
 import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
-import safetensors
 import torch
-from safetensors import SafetensorError
+from pydantic import Field, model_validator
 
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_file, write_tensors
+from tts_meta.headers import Header, Name, check_header
+from tts_meta.parsing import ParseError, parse_json
+from tts_meta.tensors import TensorFile
 
 FORMAT = "1"
 FILE = "prior.safetensors"
+_ADVICE = "meta-train again or remove it"
 
 
 @dataclass(frozen=True)
@@ -96,21 +99,55 @@ class ModulePrior:
     @classmethod
     def load(cls, path: str | Path) -> ModulePrior:
         """Read the file. Raises TtsMetaError where it is damaged or no prior."""
-        try:
-            with safetensors.safe_open(path, framework="pt") as handle:
-                header, values = handle.metadata() or {}, handle.get_tensor("log_variances")
-                past = handle.get_tensor("path") if "path" in handle.keys() else torch.zeros(0, len(values))  # noqa: SIM118
-            if header["kind"] != "tts_meta prior" or header["format"] != FORMAT:
-                raise ValueError("another kind or format of file")
-            names = json.loads(header["modules"])
-            variances = dict(zip(names, values.exp().tolist(), strict=True))
-            if not variances or not all(0 < v < math.inf for v in variances.values()):
-                raise ValueError("variances that are not positive numbers")
-            sigmas = dict(zip(names, past.T.tolist(), strict=True)) if len(past) else {}
-            kept, temperature = tuple(json.loads(header.get("kept", "[]"))), float(header.get("temperature", "1"))
-            if set(kept) - set(names) or not 0 < temperature < math.inf:
-                raise ValueError("modules kept that have no variance, or a temperature that is not positive")
-            how = kept, temperature, int(header.get("rank", "0"))
-            return cls(variances, header["base"], json.loads(header["origin"]), sigmas, *how)
-        except (SafetensorError, OSError, ValueError, KeyError) as error:
-            raise TtsMetaError(f"{path}: not a prior, or damaged ({error}); meta-train again or remove it") from error
+        file = TensorFile.open(path, _ADVICE)
+        header = _read_header(file)
+        modules = len(header.modules)
+        shapes = {name: info.shape for name, info in file.infos.items()}
+        if shapes.get("log_variances") != [modules] or len(shapes.get("path", [0, 0])) != 2:
+            raise TtsMetaError(f"{path}: damaged, not one variance for each of {modules} modules; {_ADVICE}")
+        if shapes.get("path", [0, modules])[1] != modules or set(shapes) - {"log_variances", "path"}:
+            raise TtsMetaError(f"{path}: damaged, tensors that do not fit {modules} modules; {_ADVICE}")
+        tensors = {name: tensor.double() for name, tensor in file.read().items()}
+        variances = dict(zip(header.modules, tensors["log_variances"].exp().tolist(), strict=True))
+        if not all(0 < variance < math.inf for variance in variances.values()):
+            raise TtsMetaError(f"{path}: damaged, variances that are not positive numbers; {_ADVICE}")
+        past = tensors.get("path", torch.zeros(0, modules))
+        if bool((past <= 0).any()):
+            raise TtsMetaError(f"{path}: damaged, a path of deviations that are not positive; {_ADVICE}")
+        sigmas = dict(zip(header.modules, past.T.tolist(), strict=True)) if len(past) else {}
+        kept = tuple(header.kept)
+        return cls(variances, header.base, header.origin, sigmas, kept, header.temperature, header.rank)
+
+
+class PriorHeader(Header):
+    """The header of a prior's file."""
+
+    modules: Annotated[list[Name], Field(min_length=1, max_length=10_000)]
+    base: str = Field(max_length=64)
+    origin: dict[Name, Any]
+    kept: list[Name] = []  # noqa: RUF012
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    rank: Annotated[int, Field(ge=0, le=10_000)] = 0
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if len(set(self.modules)) < len(self.modules):
+            raise ValueError("a module is named twice")
+        unknown = sorted(set(self.kept) - set(self.modules))
+        if unknown:
+            raise ValueError(f"the module '{unknown[0]}' is kept and has no variance")
+        return self
+
+
+def _read_header(file: TensorFile) -> PriorHeader:
+    """What the header of a prior's file says. Its values are strings, of which some hold JSON."""
+    if file.metadata.get("kind") != "tts_meta prior" or file.metadata.get("format") != FORMAT:
+        raise TtsMetaError(f"{file.path}: not a prior of format {FORMAT}; {_ADVICE}")
+    data: dict[str, Any] = dict(file.metadata)
+    for name in ("modules", "origin", "kept", "temperature", "rank"):
+        if name in data:
+            try:
+                data[name] = parse_json(data[name])
+            except ParseError as error:
+                raise TtsMetaError(f"{file.path}: damaged header ({name}: {error}); {_ADVICE}") from error
+    return check_header(data, PriorHeader, f"{file.path}: damaged header", _ADVICE)
