@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from tts_meta.meta.refusals import check_twice_differentiable
+
 Likelihood = Callable[[Tensor, Tensor], Tensor]
 """`nll(θ (T, P), shared (Q,))`: `(T,)` nats."""
 
@@ -38,6 +40,7 @@ class Curvature:
                 losses = nll(self.params, self.shared)
                 grads = torch.autograd.grad(losses.sum(), self.params, create_graph=True, materialize_grads=True)
             self._graph = grads[0]
+            check_twice_differentiable(self._graph)
             self.gradient = self._graph.detach()
         else:
             losses = nll(self.params, self.shared)

@@ -19,6 +19,7 @@ from tts_meta.meta.inner import InnerSolver, StepSize, solve
 from tts_meta.meta.linear import ConjugateGradient, LinearSolver, Outcome
 from tts_meta.meta.prior import ShrinkagePrior
 from tts_meta.meta.problem import Problem, Task
+from tts_meta.meta.seeding import combine
 from tts_meta.meta.steps import StepSizes
 
 
@@ -41,12 +42,16 @@ class MetaParams:
 
 @dataclass(frozen=True)
 class InnerLoop:
-    """How a task is solved while meta-training. in_sigmas: whether step sizes count in each module's σ."""
+    """How a task is solved while meta-training. in_sigmas: whether step sizes count in each module's σ.
+
+    seed: what is drawn in inner step k is a function of it and of k.
+    """
 
     solver: InnerSolver
     steps: int
     rates: StepSizes
     in_sigmas: bool = False
+    seed: int = 0
 
     def schedule(self, step_sizes: Tensor, prior: ShrinkagePrior, steps: int) -> Callable[[int], StepSize]:
         """Step sizes of a loop that no gradient is taken through."""
@@ -110,7 +115,7 @@ class Unrolled:
         flat = self.order == 1 and not self.step_weights and not inner.rates.learned and prior.is_absent
         with second_order() if self.order == 2 else torch.enable_grad():
             kept, _ = solve(
-                lambda params, step: problem.nll(params, leaves.shared, [task.at(step) for task in tasks]),
+                lambda params, step: problem.step_nll(params, leaves.shared, tasks, step, inner.seed),
                 leaves.adapted,
                 prior,
                 inner.solver,
@@ -123,11 +128,11 @@ class Unrolled:
                 kept = [leaves.adapted + kept[-1]]
             weights = self.step_weights or (1.0,)
             scored = kept[-len(weights) :]
-            losses = [problem.nll(params, leaves.shared, query) for params in scored]
+            losses = [problem.nll(params, leaves.shared, query, inner.seed) for params in scored]
             total = torch.stack([w * loss.sum() for w, loss in zip(weights[-len(scored) :], losses, strict=True)]).sum()
             gradient = torch.autograd.grad(total, tuple(leaves), allow_unused=True, materialize_grads=True)
         with torch.no_grad():
-            before = problem.nll(leaves.adapted.expand(len(tasks), -1), leaves.shared, query)
+            before = problem.nll(leaves.adapted.expand(len(tasks), -1), leaves.shared, query, inner.seed)
         nothing = torch.zeros_like(before)
         return MetaGradient(MetaParams(*gradient), before, losses[-1].detach(), nothing, nothing)
 
@@ -150,18 +155,20 @@ class Implicit:
 
     def __call__(self, problem: Problem, meta: MetaParams, tasks: Sequence[Task], inner: InnerLoop) -> MetaGradient:
         delta = _solve_flat(problem, meta, tasks, inner)
-        return self.at(problem, meta, tasks, delta)
+        return self.at(problem, meta, tasks, delta, inner.seed)
 
-    def at(self, problem: Problem, meta: MetaParams, tasks: Sequence[Task], delta: Tensor) -> MetaGradient:
+    def at(
+        self, problem: Problem, meta: MetaParams, tasks: Sequence[Task], delta: Tensor, seed: int = 0
+    ) -> MetaGradient:
         """The gradient at given displacements `(T, P)`, which should be stationary points of the inner objective."""
         sigma = ShrinkagePrior(problem.adapted, meta.log_variances.detach()).deviation().to(delta)
         scaled = delta / sigma  # ε
         params = (meta.adapted.detach() + delta).requires_grad_()
         shared = meta.shared.detach().requires_grad_()
         query, support = [task.query for task in tasks], [task.support for task in tasks]
-        after = problem.nll(params, shared, query)
+        after = problem.nll(params, shared, query, seed)
         g, g_shared = torch.autograd.grad(after.sum(), (params, shared), allow_unused=True, materialize_grads=True)
-        bend = Curvature(lambda p, s: problem.nll(p, s, support), params, shared, self.hessian)
+        bend = Curvature(lambda p, s: problem.nll(p, s, support, seed), params, shared, self.hessian)
         if self.centred:
             solution = self.linear(lambda v: bend.product(v) + v / sigma.square(), g, sigma.square())
             v, u = solution.value, solution.value / sigma
@@ -181,7 +188,7 @@ class Implicit:
         off = (sigma * bend.gradient + scaled).norm(dim=-1)
         size = scaled.norm(dim=-1)
         with torch.no_grad():
-            before = problem.nll(meta.adapted.expand(len(tasks), -1), meta.shared, query)
+            before = problem.nll(meta.adapted.expand(len(tasks), -1), meta.shared, query, seed)
         return MetaGradient(
             gradient,
             before,
@@ -203,16 +210,17 @@ class Reptile:
         query = [task.query for task in tasks]
 
         def nll(params: Tensor, shared: Tensor, step: int) -> Tensor:
-            return problem.nll(params, shared, [task.at(step) for task in tasks]) + problem.nll(params, shared, query)
+            own = problem.step_nll(params, shared, tasks, step, inner.seed)
+            return own + problem.nll(params, shared, query, combine(inner.seed, step))
 
         with torch.no_grad():
-            before = problem.nll(meta.adapted.expand(len(tasks), -1), meta.shared, query)
+            before = problem.nll(meta.adapted.expand(len(tasks), -1), meta.shared, query, inner.seed)
         delta = _solve_flat(problem, meta, tasks, inner, nll)
         params, shared = (meta.adapted.detach() + delta), meta.shared.detach().requires_grad_()
         loss = nll(params, shared, 0)
         g_shared = _shared_gradient(loss.sum(), shared)
         with torch.no_grad():
-            after = problem.nll(params, shared, query)
+            after = problem.nll(params, shared, query, inner.seed)
         nothing = torch.zeros_like(before)
         gradient = MetaParams(
             -delta.sum(0), g_shared, torch.zeros_like(meta.log_variances), torch.zeros_like(meta.step_sizes)
@@ -232,10 +240,11 @@ class ShrinkageReptile:
 
     def __call__(self, problem: Problem, meta: MetaParams, tasks: Sequence[Task], inner: InnerLoop) -> MetaGradient:
         delta = _solve_flat(problem, meta, tasks, inner)
-        found = self.implicit.at(problem, meta, tasks, delta)
+        found = self.implicit.at(problem, meta, tasks, delta, inner.seed)
         precision = ShrinkagePrior(problem.adapted, meta.log_variances.detach()).precision().to(delta)
         shared = meta.shared.detach().requires_grad_()
-        support = problem.nll(meta.adapted.detach() + delta, shared, [task.support for task in tasks])
+        whole = [task.support for task in tasks]
+        support = problem.nll(meta.adapted.detach() + delta, shared, whole, inner.seed)
         g_shared = _shared_gradient(support.sum(), shared)
         gradient = replace(found.gradient, adapted=(-delta * precision).sum(0), shared=g_shared)
         return replace(found, gradient=gradient)
@@ -250,8 +259,8 @@ class Joint:
     def __call__(self, problem: Problem, meta: MetaParams, tasks: Sequence[Task], inner: InnerLoop) -> MetaGradient:
         leaves = meta.leaves()
         params = leaves.adapted.expand(len(tasks), -1)
-        after = problem.nll(params, leaves.shared, [task.query for task in tasks])
-        total = problem.nll(params, leaves.shared, [task.at(0) for task in tasks]) + after
+        after = problem.nll(params, leaves.shared, [task.query for task in tasks], inner.seed)
+        total = problem.step_nll(params, leaves.shared, tasks, 0, inner.seed) + after
         gradient = torch.autograd.grad(total.sum(), tuple(leaves), allow_unused=True, materialize_grads=True)
         nothing = torch.zeros_like(after.detach())
         return MetaGradient(MetaParams(*gradient), after.detach(), after.detach(), nothing, nothing)
@@ -271,7 +280,7 @@ def _solve_flat(problem: Problem, meta: MetaParams, tasks: Sequence[Task], inner
     def support(params: Tensor, step: int) -> Tensor:
         if nll is not None:
             return nll(params, shared, step)
-        return problem.nll(params, shared, [task.at(step) for task in tasks])
+        return problem.step_nll(params, shared, tasks, step, inner.seed)
 
     prior = ShrinkagePrior(problem.adapted, meta.log_variances.detach())
     kept, _ = solve(

@@ -14,8 +14,9 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from tts_meta.errors import TtsMetaError
+from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.meta.prior import ShrinkagePrior, proximal
+from tts_meta.meta.refusals import check_twice_differentiable
 
 StepSize = Tensor | float
 """Step size η: one number, or one a parameter `(P,)`."""
@@ -138,8 +139,34 @@ def solve(
     `nll(θ (T, P), step)` is `(T,)`. order 0: only the last displacement δ `(T, P)` is returned, detached, and memory
     does not grow with the steps. 1 or 2: θ `(T, P)` before the first step and after each, on the graph of φ, the prior
     and the rates, and for 2 through the likelihood's gradients. A task whose loss stops being finite leaves NaN in its
-    row; where every row is, Diverged says after how many steps.
+    row; where every row is, Diverged says after how many steps. Gradients are on inside, whatever the caller's mode.
+    Raises UsageError for a number of steps below 0.
     """
+    check_steps(steps)
+    with torch.inference_mode(False), torch.enable_grad():
+        meta = meta.clone() if meta.is_inference() else meta
+        return _loop(nll, meta, prior, solver, rates, steps, tasks, order, observe, finished)
+
+
+def check_steps(steps: int) -> None:
+    """Raise UsageError where `steps` is not a whole number of 0 or more."""
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
+        raise UsageError(f"the number of inner steps must be a whole number of 0 or more, not {steps!r}")
+
+
+def _loop(
+    nll: Callable[[Tensor, int], Tensor],
+    meta: Tensor,
+    prior: ShrinkagePrior,
+    solver: InnerSolver,
+    rates: Callable[[int], StepSize],
+    steps: int,
+    tasks: int,
+    order: Literal[0, 1, 2],
+    observe: Observer | None,
+    finished: Callable[[int], bool],
+) -> tuple[list[Tensor], Trace]:
+    """`solve`, with gradients on."""
     start = meta.unsqueeze(0).expand(tasks, -1)
     state, losses_before, kept = solver.init(start.detach()), start.new_zeros(steps, tasks), []
     precision = None if prior.is_absent else prior.precision().to(meta)
@@ -164,6 +191,8 @@ def solve(
         if not math.isfinite(total.detach()) and not losses_before[step].isfinite().any():
             raise Diverged(_not_finite(step))
         gradient = torch.autograd.grad(total, point, create_graph=order == 2, materialize_grads=True)[0]
+        if order == 2 and step == 0:
+            check_twice_differentiable(gradient)
         rate = rates(step)
         if order == 0:
             kept.clear()

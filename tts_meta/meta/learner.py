@@ -7,7 +7,8 @@ processes must be given the same tasks.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -16,11 +17,14 @@ from torch import Tensor, nn
 
 from tts_meta.errors import UsageError
 from tts_meta.meta.gradients import GradientRule, InnerLoop, MetaGradient, MetaParams, check_rule
-from tts_meta.meta.inner import SOLVERS, Diverged, solve
+from tts_meta.meta.held import Held
+from tts_meta.meta.inner import SOLVERS, Diverged, check_steps, solve
 from tts_meta.meta.learners import LearnerSettings, Preset, preset_of
-from tts_meta.meta.parameters import Layout, ModuleLike, Params, match_modules, parameters_of
+from tts_meta.meta.parameters import Layout, ModuleLike, Params, match_modules, parameters_of, without_frozen
 from tts_meta.meta.prior import MAX_LOG_VARIANCE, MIN_LOG_VARIANCE, ShrinkagePrior, hyperprior_nll
 from tts_meta.meta.problem import LossFunction, Problem, Task, check_query
+from tts_meta.meta.refusals import check_model, explained
+from tts_meta.meta.seeding import combine, seeded
 from tts_meta.meta.steps import StepSizes
 from tts_meta.meta.totals import MetaStep, Totals
 
@@ -37,12 +41,17 @@ class Adapted:
 
 
 class MetaLearner(nn.Module):
-    """A learner over some model. Its state dict is the meta-parameters; the model given is never changed.
+    """A learner over some model. Its state dict holds all that it computes with: meta-parameters and fixed values.
 
-    loss: as `problem.LossFunction`. partition: the modules that are meta-learned; parameters outside keep the model's
-    values. modules: names of those that adapt, in place of what the preset says. roles: names of the modules that
-    presets call `head` and `context`. vectorised: see `Problem`. tasks_at_once: tasks differentiated side by side,
-    what memory grows with. Raises UsageError naming a role or a module that is missing.
+    The values of the model given are copied at the start, and never changed; its buffers neither (`Held`). `to` and
+    `double` move the model with the learner, as they move any part of a module. loss: as `problem.LossFunction`.
+    partition: the modules that are meta-learned; parameters outside are fixed, and so are those that have
+    requires_grad=False while others have not: a model of which none requires a gradient counts as loaded for inference,
+    and adapts. modules: names of those that adapt, in place of what the preset says. roles: names of the modules that
+    presets call `head` and `context`. vectorised: see `Problem`. tasks_at_once: tasks differentiated together, what
+    memory grows with. seed: of what the model, the loss and `Task.draw` draw, together with the meta-step and the inner
+    step; the caller's generators are left as they are. Raises UsageError naming a role or a module that is missing, or
+    a layer that cannot be meta-learned.
     """
 
     def __init__(
@@ -58,17 +67,37 @@ class MetaLearner(nn.Module):
         meta_steps: int = 1,
         vectorised: bool = False,
         tasks_at_once: int = 1,
+        seed: int = 0,
     ) -> None:
         super().__init__()
         self.name, self.preset, self.settings = name, preset_of(name), settings or LearnerSettings()
-        self.meta_steps, self.tasks_at_once = meta_steps, tasks_at_once if vectorised else 1
-        chosen = _choose(self.preset, partition, roles or {}, modules)
-        names = {module.name for module in chosen}
-        layout = Layout.of(model, chosen)
+        if tasks_at_once < 1:
+            raise UsageError(f"tasks_at_once must be 1 or more, not {tasks_at_once}")
+        self.meta_steps, self.tasks_at_once, self.seed = meta_steps, tasks_at_once, seed
+        with torch.inference_mode(False), torch.enable_grad():
+            self._build(model, loss, partition, roles or {}, modules, vectorised)
+
+    def _build(
+        self,
+        model: nn.Module,
+        loss: LossFunction,
+        partition: Sequence[ModuleLike],
+        roles: Mapping[str, Sequence[str]],
+        modules: Sequence[str] | None,
+        vectorised: bool,
+    ) -> None:
+        check_model(model, {name for module in partition for name in module.parameters})
+        chosen = _choose(self.preset, partition, roles, modules)
         Layout.of(model, partition)  # a parameter in two modules is an error wherever it is
-        self.problem = Problem(
-            model, loss, layout, Layout.of(model, [m for m in partition if m.name not in names]), vectorised
-        )
+        names = {module.name for module in chosen}
+        trained = without_frozen(model, partition)
+        lost = names - {module.name for module in trained}
+        if lost and (modules is not None or self.preset.adapts != "all" or lost == names):
+            raise UsageError(f"module '{sorted(lost)[0]}' has requires_grad=False; set it to True, or adapt others")
+        layout = Layout.of(model, [module for module in trained if module.name in names])
+        shared = Layout.of(model, [module for module in trained if module.name not in names])
+        self.held = Held(model, layout.shapes.keys() | shared.shapes.keys())
+        self.problem = Problem(model, loss, layout, shared, vectorised, self.held)
         inner = self.settings
         self.rates = StepSizes(
             self.preset.step_sizes, layout, inner.inner_rate, inner.inner_steps, inner.inner_final_rate
@@ -89,7 +118,24 @@ class MetaLearner(nn.Module):
         self.last_step: Tensor  # of φ and the shared parameters together
         check_rule(self._rule(), self.prior)
         if self.settings.inner_in_sigmas and not self._rule().needs_prior:
-            raise UsageError(f"inner_in_sigmas is for learners with implicit gradients, not for '{name}'")
+            raise UsageError(f"inner_in_sigmas is for learners with implicit gradients, not for '{self.name}'")
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> MetaLearner:
+        """What `to`, `double` and `cuda` call: moves the model and the optimiser's moments too."""
+        progress, old = self.progress, [self.adapted, self.shared, self.log_variances, self.step_sizes]
+        super()._apply(fn, recurse)
+        self.problem.model._apply(fn, recurse)
+        if self.progress.device.type != "mps":  # in lower precision than 64 bits, large counts are rounded
+            self.progress = progress.to(self.progress.device)
+        # Some moves replace parameters, which the optimiser then does not know.
+        new = dict(zip(old, (self.adapted, self.shared, self.log_variances, self.step_sizes), strict=True))
+        for group in self.optimiser.param_groups:
+            group["params"] = [new[parameter] for parameter in group["params"]]
+        memories = [(value, self.optimiser.state[key]) for key, value in new.items() if key in self.optimiser.state]
+        self.optimiser.state.clear()
+        for parameter, memory in memories:
+            self.optimiser.state[parameter] = {k: v if k == "step" else v.to(parameter) for k, v in memory.items()}
+        return self
 
     @property
     def prior(self) -> ShrinkagePrior:
@@ -118,6 +164,10 @@ class MetaLearner(nn.Module):
         TtsMetaError for a task without query data, and Diverged after ten such meta-steps in a row.
         """
         check_query(tasks)
+        with self._calling(combine(self.seed, self.steps_done)):
+            return self._meta_step(tasks)
+
+    def _meta_step(self, tasks: Sequence[Task]) -> MetaStep:
         rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
         mine = tasks[rank::world]
         totals = Totals(self._phi())
@@ -148,33 +198,44 @@ class MetaLearner(nn.Module):
     ) -> list[Adapted]:
         """Solve several tasks, side by side where `vectorised`; the same as one by one.
 
-        A task whose loss stops being finite has NaN in its parameters; raises Diverged where all have.
+        A task whose loss stops being finite has NaN in its parameters; raises Diverged where all have, and UsageError
+        for a number of steps below 0.
         """
+        check_steps(steps)
+        if not tasks:
+            return []
         shared = self.shared.detach()
-        kept, trace = solve(
-            lambda params, step: self.problem.nll(params, shared, [task.at(step) for task in tasks]),
-            self.adapted.detach(),
-            self.prior,
-            self.solver,
-            self._inner().schedule(self.step_sizes, self.prior, steps),
-            steps,
-            len(tasks),
-            observe=observe,
-        )
+        with self._calling(self.seed):
+            kept, trace = solve(
+                lambda params, step: self.problem.step_nll(params, shared, tasks, step, self.seed),
+                self.adapted.detach(),
+                self.prior,
+                self.solver,
+                self._inner(self.seed).schedule(self.step_sizes, self.prior, steps),
+                steps,
+                len(tasks),
+                observe=observe,
+            )
         theta = self.adapted.detach() + kept[-1]
         rows = zip(theta.unbind(0), trace.losses.unbind(1), strict=True)
         return [Adapted(self.problem.adapted.unflatten(row), losses) for row, losses in rows]
 
     def score(self, adapted: Tensor, data: Sequence) -> Tensor:
         """-log p(data_t | θ_t) for θ `(T, P)`, as `observe` sees it: `(T,)` nats."""
-        with torch.no_grad():
-            return self.problem.nll(adapted, self.shared.detach(), data)
+        with self._calling(self.seed), torch.no_grad():
+            return self.problem.nll(adapted, self.shared.detach(), data, self.seed)
+
+    @contextmanager
+    def _calling(self, seed: int) -> Iterator[None]:
+        """Around every call: gradients on, errors of torch explained, and the caller's generators left as they are."""
+        with explained(), torch.inference_mode(False), torch.enable_grad(), seeded(seed, self.adapted.device):
+            yield
 
     def _phi(self) -> MetaParams:
         return MetaParams(self.adapted, self.shared, self.log_variances, self.step_sizes)
 
-    def _inner(self) -> InnerLoop:
-        return InnerLoop(self.solver, self.settings.inner_steps, self.rates, self.settings.inner_in_sigmas)
+    def _inner(self, seed: int) -> InnerLoop:
+        return InnerLoop(self.solver, self.settings.inner_steps, self.rates, self.settings.inner_in_sigmas, seed)
 
     def _rule(self) -> GradientRule:
         return self.preset.rule(self.settings, min(1.0, self.steps_done / max(1, self.meta_steps)))
@@ -183,7 +244,7 @@ class MetaLearner(nn.Module):
         """Gradients of tasks side by side or, where one of them is not finite, of those that are, one by one."""
         if not tasks:
             return []
-        inner = self._inner()
+        inner = self._inner(combine(self.seed, self.steps_done))
         try:
             found = rule(self.problem, self._phi(), tasks, inner)
             if found.finite:

@@ -119,6 +119,26 @@ def parameters_of(model: nn.Module, layout: Layout) -> Tensor:
     return layout.flatten(values).to(next(model.parameters())).clone()
 
 
+@dataclass(frozen=True)
+class _Rest:
+    """What is left of a module."""
+
+    name: str
+    parameters: tuple[str, ...]
+
+
+def without_frozen(model: nn.Module, modules: Sequence[ModuleLike]) -> list[ModuleLike]:
+    """The modules without parameters that have requires_grad=False; those of which nothing is left are not there.
+
+    Where no parameter of the model requires a gradient, the modules as they are.
+    """
+    frozen = {name for name, value in model.named_parameters() if not value.requires_grad}
+    if len(frozen) == len(list(model.parameters())):
+        return list(modules)
+    rest = (_Rest(module.name, tuple(n for n in module.parameters if n not in frozen)) for module in modules)
+    return [module for module in rest if module.parameters]
+
+
 def match_modules(modules: Sequence[ModuleLike], names: Iterable[str]) -> list[ModuleLike]:
     """The modules of these names, in the partition's order. Raises UsageError naming one that does not exist."""
     wanted = set(names)

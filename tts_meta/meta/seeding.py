@@ -1,0 +1,54 @@
+"""Random draws inside adaptation: a function of a seed and of the inner step, whatever the caller drew before.
+
+The caller's generators, of torch, NumPy and Python, are as they were when a call returns.
+"""
+
+from __future__ import annotations
+
+import random
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+
+def combine(*numbers: int) -> int:
+    """One seed of 32 bits from several numbers; torch's CPU generator reads no more bits."""
+    return zlib.crc32("/".join(map(str, numbers)).encode())
+
+
+@contextmanager
+def seeded_torch(seed: int, device: torch.device | None = None) -> Iterator[None]:
+    """Inside, torch's generators of the CPU and of `device` begin at `seed`; afterwards they are as before.
+
+    None is the GPU in use, where there is one.
+    """
+    generators = [torch.default_generator]
+    if device is None and torch.cuda.is_initialized():
+        device = torch.device("cuda", torch.cuda.current_device())
+    if device is not None and device.type == "cuda":
+        generators.append(torch.cuda.default_generators[device.index or 0])
+    states = [generator.get_state() for generator in generators]
+    try:
+        for generator in generators:
+            generator.manual_seed(seed)
+        yield
+    finally:
+        for generator, state in zip(generators, states, strict=True):
+            generator.set_state(state)
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
+    """As `seeded_torch`, with the generators of NumPy and of Python."""
+    numpy_state, python_state = np.random.get_state(), random.getstate()
+    with seeded_torch(seed, device):
+        try:
+            np.random.seed(seed)
+            random.seed(seed)
+            yield
+        finally:
+            np.random.set_state(numpy_state)
+            random.setstate(python_state)
