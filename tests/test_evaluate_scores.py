@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -86,6 +87,22 @@ def test_the_very_same_is_judged_once_by_each_metric(loudness, monkeypatch, tmp_
     for path in (tmp_path / "cache").iterdir():
         path.write_text("{")
     assert score(Scorer(["peak"])) == first and len(loudness) == 6  # what is damaged is judged anew
+
+
+def test_another_version_or_model_of_a_metric_judges_again(loudness, monkeypatch, tmp_path):
+    def score() -> None:
+        Scorer(["peak"]).score(TONE, 16_000, id="one", text="la", cache=tmp_path / "cache")
+
+    score()
+    score()
+    assert len(loudness) == 1
+    monkeypatch.setitem(METRICS, "peak", replace(METRICS["peak"], version=2))
+    score()
+    assert len(loudness) == 2
+    monkeypatch.setitem(METRICS, "peak", replace(METRICS["peak"], model=lambda settings: "another"))
+    score()
+    score()
+    assert len(loudness) == 3
 
 
 def test_load_loads_every_model_before_the_long_work(loudness):

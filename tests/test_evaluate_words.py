@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tts_meta.errors import TtsMetaError
-from tts_meta.evaluate import Scorer, words
-from tts_meta.evaluate.metric import Measure
+from tts_meta.evaluate import METRICS, Scorer, words
+from tts_meta.evaluate.metric import Measure, Settings
 from tts_meta.evaluate.words import ErrorCount, Transcriber, character_errors, edit_distance, find_whisper, word_errors
 
 
@@ -114,6 +114,17 @@ def test_a_model_is_taken_from_the_argument_before_the_variable(no_whisper, monk
     monkeypatch.setenv(words.WHISPER_VARIABLE, str(set_up))
     assert find_whisper(named) == named
     assert find_whisper() == set_up
+
+
+def test_a_judge_of_words_is_identified_by_its_weights_and_not_by_its_path(no_whisper, monkeypatch):
+    first, copy, other = (model_folder(no_whisper / name) for name in ("first", "copy", "other"))
+    (other / "model.bin").write_bytes(b"other weights")
+    metric = METRICS["words"]
+    monkeypatch.setenv(words.WHISPER_VARIABLE, str(first))
+    own = metric.identity(Settings())
+    assert metric.identity(Settings(whisper=str(copy))) == own
+    monkeypatch.setenv(words.WHISPER_VARIABLE, str(other))
+    assert metric.identity(Settings()) != own
 
 
 def test_two_part_packages_are_joined_once_into_the_cache(no_whisper, monkeypatch):

@@ -297,8 +297,9 @@ def _voice_key(learner: Learner, base: Base, material: Material, sentences: int,
 
 def _judged_key(material: Material) -> str:
     """What a voice says, and who judges it by which recordings; enough of the digest to tell some thousands apart."""
-    metrics = sorted((name, metric.version) for name, metric in material.scorer.metrics.items())
-    what = [JUDGE_VERSION, SPEECH_VERSION, metrics, material.scorer.settings.whisper, *_vocoder(material)]
+    scorer = material.scorer
+    metrics = sorted((name, metric.identity(scorer.settings)) for name, metric in scorer.metrics.items())
+    what = [JUDGE_VERSION, SPEECH_VERSION, metrics, *_vocoder(material)]
     return _hashed([*what, _contents(material.references), _contents(material.score_on)])[:16]
 
 

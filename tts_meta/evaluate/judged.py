@@ -17,9 +17,8 @@ Judgement = Mapping[str, Measure | str]
 
 
 def judged_path(cache: Path, name: str, metric: Metric, settings: Settings, sample: Sample) -> Path:
-    """The file of what the metric of that name says of a sample: the same for the same version, sound, needs and
-    settings."""
-    key = hashlib.sha256(f"{name} {metric.version} {settings} {sample.rate} {sample.waveform.dtype}".encode())
+    """The file of what the metric of that name says of a sample: the same for the same judge, sound and needs."""
+    key = hashlib.sha256(f"{name} {metric.identity(settings)} {sample.rate} {sample.waveform.dtype}".encode())
     key.update(np.ascontiguousarray(sample.waveform).tobytes())
     for need in metric.needs:
         value = getattr(sample, need)

