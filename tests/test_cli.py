@@ -76,7 +76,7 @@ def test_help_and_version_load_nothing_heavy() -> None:
         (["clone", "a.wav", "-o", "a.voice.safetensors", "--variance", "-2"], "must be above 0"),
         (["clone", "a.wav", "-o", "a.voice.safetensors", "--temperature", "0"], "must be above 0"),
         (["clone", "a.wav", "-o", "a.voice.safetensors", "--consent", "a\nb"], "one line"),
-        (["speak", "base", "a", "-o", "a.mp3"], "must be named NAME.wav"),
+        (["speak", "base", "a", "-o", "a.aac"], "must be one of .wav, .flac, .ogg, .mp3, .opus"),
         (["speak", "base", "a", "-o", "a.wav", "--pace", "9"], "--pace"),
         (["speak", "base", "-o", "a.wav"], "no text"),
         (["speak", "base", "a", "--file", "a.txt", "-o", "a.wav"], "one of them"),

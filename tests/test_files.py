@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from faults import full_disk
+from faults import error_line, full_disk
 from safetensors import safe_open
 from safetensors.torch import load_file
 
 from tts_meta import files
 from tts_meta.errors import TtsMetaError
-from tts_meta.files import atomic_file, atomic_folder, restore_folder, sha256_file, write_tensors
+from tts_meta.files import atomic_file, atomic_folder, check_writable, restore_folder, sha256_file, write_tensors
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -198,3 +198,83 @@ with atomic_folder({str(target)!r}) as folder:
         (folder / "state").write_text("newer")
     assert (target / "state").read_text() == "newer"
     assert not (tmp_path / ".run.old").exists()
+
+
+@pytest.mark.parametrize("length", [244, 255])
+def test_the_longest_legal_names_can_be_written(tmp_path: Path, length: int) -> None:
+    # "é" takes two bytes: the limit is one of bytes.
+    for name in ("a" * length, "é" * (length // 2)):
+        check_writable(tmp_path / name)
+        for _ in range(2):
+            with atomic_file(tmp_path / name) as temporary:
+                temporary.write_text("whole")
+        assert (tmp_path / name).read_text() == "whole" and names(tmp_path) == [name]
+        (tmp_path / name).unlink()
+        for _ in range(2):
+            with atomic_folder(tmp_path / name) as temporary:
+                (temporary / "a").touch()
+        assert names(tmp_path) == [name]
+        (tmp_path / name / "a").unlink()
+        (tmp_path / name).rmdir()
+
+
+def test_a_name_that_is_too_long_is_known_before_the_work(tmp_path: Path) -> None:
+    for path in (tmp_path / ("a" * 256), tmp_path / "absent" / ("é" * 128) / "a", tmp_path / ("a/" * 3000)):
+        assert "File name too long" in error_line(lambda path=path: check_writable(path))
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800"])
+def test_a_name_that_no_file_can_have_is_one_line(tmp_path: Path, name: str) -> None:
+    for check in (check_writable, lambda path: atomic_file(path).__enter__()):
+        assert "choose another name" in error_line(lambda check=check: check(tmp_path / name))
+
+
+def test_a_file_is_written_through_a_symbolic_link(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    target, link, outer = tmp_path / "folder" / "target", tmp_path / "link", tmp_path / "outer"
+    link.symlink_to("folder/target")
+    outer.symlink_to("link")
+    for text in ("made", "replaced"):
+        with atomic_file(outer) as temporary:
+            temporary.write_text(text)
+        assert link.is_symlink() and outer.is_symlink() and not target.is_symlink()
+        assert target.read_text() == text
+    assert names(tmp_path / "folder") == ["target"] and names(tmp_path) == ["folder", "link", "outer"]
+
+
+def test_a_folder_is_written_through_a_symbolic_link(tmp_path: Path) -> None:
+    target, link = tmp_path / "target", tmp_path / "link"
+    link.symlink_to("target")
+    for number in range(2):
+        with atomic_folder(link) as temporary:
+            (temporary / str(number)).touch()
+        assert link.is_symlink() and names(target) == [str(number)]
+    assert names(tmp_path) == ["link", "target"]
+
+
+def test_a_loop_of_links_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    for place in (atomic_file, atomic_folder):
+        assert "form a loop" in error_line(lambda place=place: place(tmp_path / "a").__enter__())
+    assert (tmp_path / "a").is_symlink() and (tmp_path / "b").is_symlink()
+
+
+def test_a_pipe_or_a_folder_is_not_replaced_by_a_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("pipe")
+    for name, said in (("pipe", "not a regular file"), ("link", "not a regular file"), ("folder", "is a folder")):
+        for check in (check_writable, lambda path: atomic_file(path).__enter__()):
+            assert said in error_line(lambda check=check, name=name: check(tmp_path / name))
+    assert names(tmp_path) == ["folder", "link", "pipe"]
+
+
+def test_a_place_is_checked_without_leaving_anything(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    check_writable(tmp_path / "new" / "folder" / "a")
+    check_writable(tmp_path / "file")
+    assert "is not a folder" in error_line(lambda: check_writable(tmp_path / "file" / "a"))
+    with full_disk(1000):
+        assert "File too large" in error_line(lambda: check_writable(tmp_path / "a"))
+    assert names(tmp_path) == ["file"]

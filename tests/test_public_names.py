@@ -10,7 +10,7 @@ import pytest
 import tts_meta
 
 PUBLIC = {
-    "tts_meta": {"Manner", "Speech", "TtsMetaError", "Voice", "clone", "speak"},
+    "tts_meta": {"Manner", "Speech", "Synthesizer", "TtsMetaError", "UsageError", "Voice", "clone", "speak"},
     "tts_meta.text": {
         "BOUNDARIES",
         "HibariPhonemizer",
@@ -26,6 +26,7 @@ PUBLIC = {
         "fundamental_frequency",
         "prepare_waveform",
         "read_audio",
+        "write_sound",
         "write_wav",
     },
     "tts_meta.corpus": {
@@ -98,7 +99,7 @@ PUBLIC = {
         "find_transcripts",
         "sound_nll",
     },
-    "tts_meta.synth": {"Speech", "speak", "speak_text", "stream_text"},
+    "tts_meta.synth": {"Speech", "Synthesizer", "speak", "speak_text", "stream_text"},
     "tts_meta.train": {"load_checkpoint", "pretrain", "save_checkpoint"},
 }
 

@@ -4,6 +4,8 @@
     voice = clone(["one.wav", "two.wav"], transcripts=["What is said.", "And here."])
     speak(voice, "New words.").save("out.wav")
 
+`Synthesizer` keeps a voice loaded for many texts.
+
 Letters in the shapes of docstrings: B batch, N symbols of a sentence, T mel frames, M mel bands, S samples, V symbols
 of the table, D hidden channels, E channels of the speaker embedding, R frames a decoder step emits.
 """
@@ -15,16 +17,18 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tts_meta.adapt import Voice, clone
-    from tts_meta.errors import TtsMetaError
+    from tts_meta.errors import TtsMetaError, UsageError
     from tts_meta.models.manner import Manner
-    from tts_meta.synth import Speech, speak
+    from tts_meta.synth import Speech, Synthesizer, speak
 
-__all__ = ["Manner", "Speech", "TtsMetaError", "Voice", "clone", "speak"]
+__all__ = ["Manner", "Speech", "Synthesizer", "TtsMetaError", "UsageError", "Voice", "clone", "speak"]
 
 _HOMES = {
     "Manner": "tts_meta.models.manner",
     "Speech": "tts_meta.synth",
+    "Synthesizer": "tts_meta.synth",
     "TtsMetaError": "tts_meta.errors",
+    "UsageError": "tts_meta.errors",
     "Voice": "tts_meta.adapt",
     "clone": "tts_meta.adapt",
     "speak": "tts_meta.synth",

@@ -1,10 +1,38 @@
 """Errors that a user can act on: one line that says what is wrong and what to do."""
 
+from __future__ import annotations
+
+import unicodedata
+
+_LONGEST = 1500
+
+
+def printable(text: str) -> str:
+    """The text with every control and format character as its escape, such as `\\\\x1b`.
+
+    Names of files, headers of voices and texts come from others: a terminal would obey what they hold.
+    """
+    return "".join(one if _is_shown(one) else one.encode("unicode_escape").decode("ascii") for one in text)
+
+
+def _is_shown(character: str) -> bool:
+    return character.isprintable() or unicodedata.category(character) == "Zs"
+
+
+def one_line(text: str) -> str:
+    """The text on one printable line, without its middle where it is longer than a screen."""
+    line = printable(" ".join(text.split()))
+    half = _LONGEST // 2
+    return line if len(line) <= _LONGEST else f"{line[:half]} ... {line[-half:]}"
+
 
 class TtsMetaError(Exception):
     """The work could not be done. The message is one line; the command line prints it and exits with status 1."""
 
     exit_status = 1
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
 
 
 class UsageError(TtsMetaError):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import platform
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -19,16 +21,19 @@ from tts_meta.errors import TtsMetaError
 if TYPE_CHECKING:
     from torch import Tensor
 
+_LONGEST_KEPT = 100
+"""Bytes of a file's name that its temporary names repeat."""
+
 
 @contextmanager
 def atomic_file(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path; rename it to `path` when the block ends well, remove it when it does not.
 
     An existing `path` stays as it was until the rename. A kill at any moment leaves at most a hidden temporary
-    file, which the next write of `path` on this machine removes. Raises TtsMetaError where the folder cannot be
-    written or the disk is full.
+    file, which the next write of `path` on this machine removes. A symbolic link stays, and the file that it points to
+    is replaced. Raises TtsMetaError where the folder cannot be written, the disk is full, or `path` is no regular file.
     """
-    path = Path(path)
+    path = written_path(path)
     temporary = _sibling(path)
     try:
         yield temporary
@@ -46,10 +51,10 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     """Yield a temporary folder; put it in the place of `path` when the block ends well, remove it when it does not.
 
     A kill between its two renames leaves the old content under a hidden name, which `restore_folder` brings back;
-    any other at most a hidden temporary folder, which the next write removes. Raises TtsMetaError where the parent
-    cannot be written or the disk is full.
+    any other at most a hidden temporary folder, which the next write removes. A symbolic link stays, and the folder
+    that it points to is replaced. Raises TtsMetaError where the parent cannot be written or the disk is full.
     """
-    path = Path(path)
+    path = _link_target(Path(path))
     restore_folder(path)
     temporary = _sibling(path)
     try:
@@ -79,12 +84,79 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
 
 def restore_folder(path: str | Path) -> None:
     """Bring back what a killed `atomic_folder` left without its name; remove what it left to spare."""
-    path = Path(path)
+    path = _link_target(Path(path))
     old = _old(path)
     if old.exists() and path.exists():
         shutil.rmtree(old, ignore_errors=True)
     elif old.exists():
         os.rename(old, path)
+
+
+def written_path(path: str | Path) -> Path:
+    """The file that a write to `path` replaces: `path` itself, or the target of a symbolic link.
+
+    Raises TtsMetaError for a folder, for a name that no file can have, and for what is not a regular file (a device, a
+    pipe), which a rename would destroy.
+    """
+    path = Path(path)
+    try:
+        encoded = os.fsencode(path)
+    except UnicodeEncodeError as error:
+        raise TtsMetaError(f"cannot write {path}: the name is no valid Unicode; choose another name") from error
+    if b"\0" in encoded:
+        raise TtsMetaError(f"cannot write {path}: the name holds a null character; choose another name")
+    target = _link_target(path)
+    try:
+        mode = target.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return target
+    except OSError as error:
+        raise _write_error(path, error) from error
+    if stat.S_ISDIR(mode):
+        raise TtsMetaError(f"cannot write {path}: it is a folder; name a file")
+    if not stat.S_ISREG(mode):
+        raise TtsMetaError(f"cannot write {path}: it is not a regular file; name another one")
+    return target
+
+
+def check_writable(path: str | Path) -> None:
+    """Raise TtsMetaError where a later write of the file `path` would fail, as far as can be known.
+
+    Missing folders are made at the write, not here. A small file is written and removed again, so that a full disk, a
+    quota and a file system without write permission show.
+    """
+    path = written_path(path)
+    parents = path.absolute().parents
+    folder = next((parent for parent in parents if _exists(parent, path)), parents[-1])
+    if not folder.is_dir():
+        raise TtsMetaError(f"cannot write {path}: {folder} is not a folder; choose another place")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise TtsMetaError(f"cannot write {path}: no permission to write in {folder}; choose another place")
+    try:
+        longest = os.pathconf(folder, "PC_NAME_MAX") if hasattr(os, "pathconf") else 255
+        if any(len(os.fsencode(part)) > longest for part in path.absolute().parts):
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        with tempfile.TemporaryFile(prefix=".", suffix=".tmp", dir=folder) as probe:
+            probe.write(bytes(4096))
+    except OSError as error:
+        raise _write_error(path, error) from error
+
+
+def _exists(folder: Path, path: Path) -> bool:
+    try:
+        return folder.exists()
+    except OSError as error:
+        raise _write_error(path, error) from error
+
+
+def _link_target(path: Path) -> Path:
+    """`path`, or where it is a symbolic link, what that points to. Raises TtsMetaError for a loop of links."""
+    if not os.path.islink(path):
+        return path
+    target = Path(os.path.realpath(path))
+    if os.path.islink(target):
+        raise TtsMetaError(f"cannot write {path}: its symbolic links form a loop; remove them")
+    return target
 
 
 def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
@@ -112,7 +184,13 @@ def sha256_file(path: str | Path) -> str:
 
 
 def _old(path: Path) -> Path:
-    return path.parent / f".{path.name}.old"
+    return path.parent / f".{_short(path.name)}.old"
+
+
+def _short(name: str) -> str:
+    """A name that leaves room for what temporary names add: a legal name may fill all 255 bytes."""
+    encoded = os.fsencode(name)
+    return name if len(encoded) <= _LONGEST_KEPT else hashlib.sha256(encoded).hexdigest()[:32]
 
 
 def _sibling(path: Path) -> Path:
@@ -120,7 +198,7 @@ def _sibling(path: Path) -> Path:
 
     It tells machine and process, so that what a killed process left can be removed, as is done here.
     """
-    prefix = f".{path.name}.{hashlib.sha256(platform.node().encode()).hexdigest()[:8]}."
+    prefix = f".{_short(path.name)}.{hashlib.sha256(platform.node().encode()).hexdigest()[:8]}."
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(path.parent, prefix)

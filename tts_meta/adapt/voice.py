@@ -19,7 +19,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from tts_meta.adapt.packing import FACTOR_BITS, WHOLE_BITS, pack, unpack, worth_packing
-from tts_meta.errors import TtsMetaError, UsageError
+from tts_meta.context import own_context
+from tts_meta.errors import TtsMetaError, UsageError, one_line
 from tts_meta.files import atomic_file, write_tensors
 from tts_meta.headers import Count, Header, Name, check_header
 from tts_meta.models.acoustic import AcousticModel
@@ -52,7 +53,7 @@ class VoiceHeader(Header):
     vocoder: str = Field(default="", max_length=64)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Voice:
     """Deltas `{parameter name: tensor}` to the base whose hash is `base_hash`, or of matrices that moved in low rank
     their two factors, `NAME:up` and `NAME:down`.
@@ -72,6 +73,11 @@ class Voice:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "consent", " ".join(self.consent.split()))
+
+    def __repr__(self) -> str:
+        size = sum(delta.numel() for delta in self.deltas.values())
+        what = f"{len(self.modules)} modules, {self.steps} steps, {size:,} numbers"
+        return one_line(f"Voice(base {self.base_hash[:12]}, {what})")
 
     def save(self, path: str | Path) -> None:
         """Write the voice file, whole or not at all. Raises TtsMetaError where a delta is not finite in half.
@@ -97,6 +103,7 @@ class Voice:
             write_tensors(temporary, stored, header)
 
     @classmethod
+    @own_context()
     def load(cls, path: str | Path) -> Voice:
         """Read a voice file. Raises TtsMetaError where it is missing, damaged, or not a voice."""
         path = Path(path)
@@ -121,6 +128,7 @@ class Voice:
             deltas, header.base, tuple(header.modules), header.steps, header.consent, header.scores, header.vocoder
         )
 
+    @own_context()
     def apply(self, base: Base, name: str = "the voice") -> AcousticModel:
         """A copy of the base's acoustic model that speaks in this voice; the base stays as it is.
 
@@ -136,6 +144,7 @@ class Voice:
         _add(model, own, f"{name} does not fit the base")
         return model
 
+    @own_context()
     def changes(self, base: Base) -> dict[str, Tensor]:
         """What changes in each parameter of the base's acoustic model, factors multiplied out.
 
@@ -145,6 +154,7 @@ class Voice:
         names = {name.removesuffix(UP).removesuffix(DOWN) for name in self.deltas if not name.startswith(VOCODER)}
         return {name: after[name].detach() - before[name].detach() for name in before if name in names}
 
+    @own_context()
     def apply_vocoder(self, vocoder: Vocoder, name: str = "the voice") -> Vocoder:
         """A copy of the vocoder as this voice has it; the same vocoder where the voice changes nothing in any.
 

@@ -1,8 +1,7 @@
-"""Reading and writing recordings (soundfile: WAV, FLAC, OGG, MP3)."""
+"""Reading recordings (soundfile: WAV, FLAC, OGG, MP3)."""
 
 from __future__ import annotations
 
-import io
 import math
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 
 from tts_meta.errors import TtsMetaError
-from tts_meta.files import atomic_file
 
 Waveform = NDArray[np.float32]
 
@@ -86,25 +84,6 @@ def check_is_file(path: Path) -> None:
         raise TtsMetaError(f"{path}: not a file; copy the recording into one")
     if path.stat().st_size == 0:
         raise TtsMetaError(f"{path}: empty; copy or record it again")
-
-
-def pcm_bytes(samples: Waveform) -> bytes:
-    """Float samples `(S,)` in [-1, 1] as 16-bit little-endian integers without a header; louder ones are clipped."""
-    return np.round(np.clip(samples, -1.0, 1.0) * 32767).astype("<i2").tobytes()
-
-
-def wav_bytes(samples: Waveform, rate: int) -> bytes:
-    """Float samples `(S,)` in [-1, 1] as a 16-bit WAV file's content; louder ones are clipped."""
-    content = io.BytesIO()
-    soundfile.write(content, np.clip(samples, -1.0, 1.0), rate, format="WAV", subtype="PCM_16")
-    return content.getvalue()
-
-
-def write_wav(path: str | Path, samples: Waveform, rate: int) -> None:
-    """Write float samples `(S,)` in [-1, 1] as 16-bit WAV; louder ones are clipped. Whole or not at all."""
-    # Not by libsndfile itself: where the disk is full it says nothing.
-    with atomic_file(path) as temporary:
-        temporary.write_bytes(wav_bytes(samples, rate))
 
 
 def _resample(samples: Waveform, source: int, target: int) -> Waveform:

@@ -1,7 +1,8 @@
 """The command line, `tts-meta`: one thin function per verb. The library never imports it.
 
-The exit status is 0 for success, 1 for a failure, 2 for a wrong call, 130 after Ctrl-C. An error is one line on stderr
-that says what is wrong and what to do; the environment variable TTS_META_DEBUG=1 shows the Python trace instead.
+The exit status is 0 for success, 1 for a failure, 2 for a wrong call, 130 after Ctrl-C, 143 after SIGTERM. An error is
+one line on stderr that says what is wrong and what to do; the environment variable TTS_META_DEBUG=1 shows the Python
+trace instead.
 """
 
 from __future__ import annotations
@@ -29,19 +30,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def told(work: Callable[[], int | None]) -> int:
     """Do `work` and return its exit status, 0 where it gives none; whatever it raises is told as above. For scripts."""
-    try:
-        status = work() or 0
-        sys.stdout.flush()
-        return status
-    except (Exception, KeyboardInterrupt) as error:
-        if os.environ.get("TTS_META_DEBUG") == "1":
-            raise
-        from tts_meta.cli.faults import describe
+    from tts_meta.cli.signals import TERMINATED_STATUS, sigterm_raises
+    from tts_meta.cli.streams import discard_stdout, flush_stdout, open_standard_streams, write_error
 
-        status, line = describe(error)
-        if isinstance(error, BrokenPipeError):
-            # Nobody reads the output any more; Python would say so once again when it closes it.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if line:
-            print(f"tts-meta: {line}", file=sys.stderr)
-        return status
+    open_standard_streams()
+    with sigterm_raises() as received:
+        try:
+            status = work() or 0
+            flush_stdout()
+            return status
+        except (Exception, KeyboardInterrupt) as error:
+            if os.environ.get("TTS_META_DEBUG") == "1":
+                raise
+            from tts_meta.cli.faults import describe
+
+            status, line = describe(error)
+            if isinstance(error, OSError):
+                discard_stdout()
+            if line:
+                write_error(f"tts-meta: {line}")
+            return TERMINATED_STATUS if received else status

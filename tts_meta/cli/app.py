@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from tts_meta.cli import benchmark, clone, demo, evaluate, inspect, meta_train, prepare, pretrain, speak, train_vocoder
+from tts_meta.cli.console import write
 
 app = typer.Typer(
     name="tts-meta",
@@ -38,9 +39,9 @@ def _show_version(wanted: bool) -> None:
         from importlib.metadata import PackageNotFoundError, version
 
         try:
-            print(f"tts-meta {version('tts_meta')}")
+            write(f"tts-meta {version('tts_meta')}")
         except PackageNotFoundError:
-            print("tts-meta, from a source tree that is not installed")
+            write("tts-meta, from a source tree that is not installed")
         raise typer.Exit
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tts_meta.cli.console import tell
+from tts_meta.cli.console import tell, write
 
 
 def benchmark(
@@ -27,6 +27,7 @@ def benchmark(
     from tts_meta.config import load_config, names_in
     from tts_meta.evaluate.cloning import CloningBenchmark, run_cloning
     from tts_meta.evaluate.few_shot import FewShotBenchmark, run_few_shot
+    from tts_meta.files import check_writable
     from tts_meta.models.base import load_base
     from tts_meta.models.vocoder import load_vocoder
     from tts_meta.report.cloning import write_cloning_report
@@ -34,14 +35,16 @@ def benchmark(
 
     if "learners" in names_in(recipe):
         config = load_config(recipe, FewShotBenchmark, changes or ())
+        check_writable(config.output / "table.md")
         base = load_base(config.base)
         results = run_few_shot(config, base, load_vocoder(config.vocoder), tell)
         table = write_few_shot_report(config.output, results, base.config.audio.mel)
     else:
         config = load_config(recipe, CloningBenchmark, changes or ())
+        check_writable(config.output / "table.md")
         base = load_base(config.base)
         spoken = run_cloning(config, base, load_vocoder(config.vocoder), tell)
         title = "Voices of the base" if config.own_voices else f"Cloned from {config.adapt_on} sentences"
         table = write_cloning_report(config.output, spoken, base.config.audio.mel, title)
-    print(table, end="")
+    write(table, end="")
     tell(f"tables, scores and a page to listen to are in {config.output}")

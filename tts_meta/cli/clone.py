@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tts_meta.cli import STARTED
-from tts_meta.cli.console import Stopwatch, check_output, check_parent, progress_bar, show, tell, warn
+from tts_meta.cli.console import Stopwatch, check_output, progress_bar, show, tell, warn, write
 from tts_meta.cli.faults import Stopped
+from tts_meta.cli.streams import check_stdout
 from tts_meta.errors import UsageError
+from tts_meta.files import check_writable
 
 if TYPE_CHECKING:
     from tts_meta.adapt import CloneSettings, Expected, Progress, Recording, Voice
@@ -79,6 +81,8 @@ def clone(
     tts-meta clone one.wav two.wav three.wav -o alice.voice.safetensors --consent "Alice, 3 May"
     """
     check_output(output, SUFFIX, force)
+    if as_json:
+        check_stdout("the JSON")
     if not consent.isprintable():
         raise UsageError("--consent must be one line of printable text")
     if log is not None:
@@ -164,7 +168,7 @@ def _check_log(folder: Path, force: bool) -> None:
         raise UsageError(f"{folder}: not a folder; choose another one for the log")
     if folder.exists() and any(folder.iterdir()) and not force:
         raise UsageError(f"{folder}: not empty; choose another folder for the log, or replace it with --force")
-    check_parent(folder / "log")
+    check_writable(folder / "log")
 
 
 def _open_log(folder: Path | None, base: Base):
@@ -208,19 +212,19 @@ def _tell_result(
         show(data | {"warnings": warnings, "took_seconds": round(seconds, 2)})
         return
     scores = voice.scores
-    print(
+    write(
         f"{output}: {size / 1024:,.0f} KiB, {voice.steps} steps in {len(voice.modules)} modules, {seconds:.0f} s in all"
     )
-    print(f"adapted on {scores['sentences']} sentences, {scores['seconds']} s", end="")
+    write(f"adapted on {scores['sentences']} sentences, {scores['seconds']} s", end="")
     moved = f"{scores.get('held_out_before', 0):.3f} -> {scores.get('held_out_after', 0):.3f} nats a frame"
-    print(f"; held out: loss {moved}" if "held_out_after" in scores else "")
+    write(f"; held out: loss {moved}" if "held_out_after" in scores else "")
     if "vocoder_steps" in scores:
-        print(f"the vocoder adapted in {scores['vocoder_steps']} steps", end="")
+        write(f"the vocoder adapted in {scores['vocoder_steps']} steps", end="")
         before, after = (scores.get(f"vocoder_held_out_{when}", 0) for when in ("before", "after"))
         moved = f"; held out: spectral distance {before:.4f} -> {after:.4f}"
-        print(moved if "vocoder_held_out_after" in scores else "")
+        write(moved if "vocoder_held_out_after" in scores else "")
     if "stopped" in scores:
-        print(f"stopped by itself: {scores['stopped']}")
+        write(f"stopped by itself: {scores['stopped']}")
     if expected is not None:
-        print(expected.told(length))
-    print(f'speak in it: tts-meta speak {output} "Text." -o out.wav')
+        write(expected.told(length))
+    write(f'speak in it: tts-meta speak {output} "Text." -o out.wav')

@@ -1,4 +1,4 @@
-"""What verbs share: lines on stderr, progress, checks of the output before any work, stages that are timed."""
+"""What verbs share: all that they print, progress, checks of the output before any work, stages that are timed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tts_meta.errors import TtsMetaError, UsageError
+from tts_meta.cli.streams import check_stdout, write_error
+from tts_meta.errors import UsageError, one_line, printable
+from tts_meta.files import check_writable
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -19,13 +21,18 @@ if TYPE_CHECKING:
 
 def tell(line: str) -> None:
     """Print a line beside the result, on stderr."""
-    print(f"tts-meta: {line}", file=sys.stderr, flush=True)
+    write_error(f"tts-meta: {one_line(line)}")
+
+
+def write(text: str = "", end: str = "\n") -> None:
+    """Print a result on stdout; what a terminal would obey is shown as escapes."""
+    print("\n".join(map(printable, text.split("\n"))), end=end)
 
 
 def print_once(result: object) -> None:
     """Print a result; of the processes of `torchrun` the first does."""
     if os.environ.get("RANK", "0") == "0":
-        print(result)
+        write(str(result))
 
 
 def warn(line: str) -> None:
@@ -35,11 +42,13 @@ def warn(line: str) -> None:
 
 def show(data: dict[str, Any]) -> None:
     """Print a result as JSON for another program."""
+    check_stdout("the JSON")
     print(json.dumps(data, indent=2, allow_nan=False))
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
     """Columns of text as wide as they need to be, those numbered in `right` flush right."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
     lines = []
     for row in [heads, ["-" * width for width in widths], *rows]:
@@ -54,25 +63,23 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[i
 def check_output(path: Path, suffix: str, force: bool) -> None:
     """Refuse, before any work, an output that could not be written at the end or would overwrite something.
 
-    Raises UsageError for a name without `suffix` and for a file that exists (unless `force`), TtsMetaError where the
-    folder cannot be written; a missing folder is made when the file is written.
+    Raises UsageError for a name without `suffix`, in small or capital letters, and as `check_new_file`.
     """
-    if not path.name.endswith(suffix) or path.name == suffix:
+    if not path.name.lower().endswith(suffix) or path.name.lower() == suffix:
         raise UsageError(f"{path}: the output must be named NAME{suffix}")
+    check_new_file(path, force)
+
+
+def check_new_file(path: Path, force: bool) -> None:
+    """Raise UsageError for a folder and for a file that exists (unless `force`), TtsMetaError as `check_writable`.
+
+    A missing folder is made when the file is written.
+    """
     if path.is_dir():
         raise UsageError(f"{path}: a folder; name a file")
     if path.exists() and not force:
         raise UsageError(f"{path}: exists already; choose another name, or overwrite it with --force")
-    check_parent(path)
-
-
-def check_parent(path: Path) -> None:
-    """Raise TtsMetaError where nothing can be written beside `path`, or its missing folders cannot be made."""
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
-    if not folder.is_dir():
-        raise TtsMetaError(f"cannot write {path}: {folder} is not a folder; choose another place")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise TtsMetaError(f"cannot write {path}: no permission to write in {folder}; choose another place")
+    check_writable(path)
 
 
 @contextmanager

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from tts_meta.cli.console import check_output, progress_bar, show, tell
+from tts_meta.cli.console import check_output, progress_bar, show, tell, write
+from tts_meta.cli.streams import check_stdout
 from tts_meta.errors import UsageError
 
 METRICS = ["similarity", "words", "distillmos"]
@@ -43,6 +44,8 @@ def evaluate(
     \b
     tts-meta evaluate alice.voice.safetensors runs/alice/manifest.jsonl
     """
+    if as_json:
+        check_stdout("the JSON")
     if scores is not None:
         check_output(scores, ".jsonl", force)
     from dataclasses import asdict
@@ -89,4 +92,4 @@ def evaluate(
             }
         )
     else:
-        print(markdown_table(summaries), end="")
+        write(markdown_table(summaries), end="")

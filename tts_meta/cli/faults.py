@@ -6,7 +6,7 @@ import errno
 
 import typer
 
-from tts_meta.errors import TtsMetaError
+from tts_meta.errors import TtsMetaError, one_line
 
 STOPPED_STATUS = 130
 """As of a program ended by the signal of Ctrl-C."""
@@ -20,9 +20,9 @@ class Stopped(Exception):
 def describe(error: BaseException) -> tuple[int, str]:
     """The exit status and the line to print, empty for none."""
     if isinstance(error, TtsMetaError):
-        return error.exit_status, _one_line(str(error))
+        return error.exit_status, one_line(str(error))
     if isinstance(error, Stopped):
-        return STOPPED_STATUS, _one_line(str(error))
+        return STOPPED_STATUS, one_line(str(error))
     if isinstance(error, KeyboardInterrupt | typer.Abort):
         return STOPPED_STATUS, STOPPED
     if isinstance(error, BrokenPipeError):
@@ -30,15 +30,16 @@ def describe(error: BaseException) -> tuple[int, str]:
     if _is_wrong_call(error):
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else "tts-meta"
-        return 2, f"{_one_line(error.format_message()).rstrip('.')}; see `{path} --help`"  # pyright: ignore
+        said = one_line(error.format_message()).rstrip(".")  # pyright: ignore[reportAttributeAccessIssue]
+        return 2, f"{said}; {_hint(error)}see `{path} --help`"
     if isinstance(error, MemoryError) or _is_out_of_memory(error):
         return 1, "out of memory; give less at once or close other programs"
     if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
+        where = f"{one_line(str(error.filename))}: " if error.filename else ""
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         advice = "; free some space" if full else ""
-        return 1, f"{where}{error.strerror or _one_line(str(error))}{advice}"
-    said = _one_line(str(error))
+        return 1, f"{where}{error.strerror or one_line(str(error))}{advice}"
+    said = one_line(str(error))
     return 1, f"internal error ({type(error).__name__}: {said}); run with TTS_META_DEBUG=1 and report what it shows"
 
 
@@ -47,12 +48,15 @@ def _is_wrong_call(error: BaseException) -> bool:
     return any(base.__name__ == "ClickException" for base in type(error).__mro__)
 
 
+def _hint(error: BaseException) -> str:
+    """What to do where a text or a file that begins with `-` was taken for an option; empty for a misspelt one."""
+    if type(error).__name__ != "NoSuchOption" or getattr(error, "possibilities", None):
+        return ""
+    return "put `--` before a text or a file that begins with '-'; "
+
+
 def _is_out_of_memory(error: BaseException) -> bool:
     """PyTorch tells it by a RuntimeError on the CPU, by a class of its own on a GPU."""
     return type(error).__name__ == "OutOfMemoryError" or (
         isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
     )
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

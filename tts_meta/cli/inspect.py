@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tts_meta.cli.console import check_parent, show, table, tell
-from tts_meta.errors import TtsMetaError, UsageError
+from tts_meta.cli.console import check_output, show, table, tell, write
+from tts_meta.cli.streams import check_stdout
+from tts_meta.errors import TtsMetaError, UsageError, one_line
 
 if TYPE_CHECKING:
     from tts_meta.adapt import Voice
@@ -51,6 +52,11 @@ def inspect(
     \b
     tts-meta inspect base
     """
+    if as_json:
+        check_stdout("the JSON")
+    for drawing, suffix in ((picture, ".png"), (html, ".html")):
+        if drawing is not None:
+            check_output(drawing, suffix, force=True)
     path = Path(what)
     if what == "base" or path.is_dir():
         from tts_meta.adapt import Voice
@@ -125,22 +131,22 @@ def _inspect_base(
         data["totals"] = totals
         show(data)
         return
-    print(_modules_table(modules, all_sigmas, bool(voices)))
-    print()
+    write(_modules_table(modules, all_sigmas, bool(voices)))
+    write()
     if base.prior is not None:
         learner, steps = (base.prior.origin.get(key, "?") for key in ("learner", "meta_steps"))
-        print(f"sigma: how far each module strays from voice to voice; {learner}, {steps} meta-steps")
+        write(f"sigma: how far each module strays from voice to voice; {learner}, {steps} meta-steps")
     if voices:
-        print("moved: root mean square over parameters and voices, as a part of that of the weights themselves", end="")
-        print(", or of voices drawn from the prior" if sigmas else "")
+        write("moved: root mean square over parameters and voices, as a part of that of the weights themselves", end="")
+        write(", or of voices drawn from the prior" if sigmas else "")
     for model, total in totals.items():
         which = f" ({vocoder.name})" if model == "vocoder" else ""
-        print(f"{model}{which}: {total:,} parameters in {sum(one['model'] == model for one in modules)} modules")
-    print(f"cloned by default: {sum(one['parameters'] for one in modules if one['clone'] == 'yes'):,} parameters")
+        write(f"{model}{which}: {total:,} parameters in {sum(one['model'] == model for one in modules)} modules")
+    write(f"cloned by default: {sum(one['parameters'] for one in modules if one['clone'] == 'yes'):,} parameters")
     if pairs:
-        print()
-        print(_agreement(pairs))
-    print(f"base {base.hash[:12]} in {base.folder}, {len(base.speakers)} training speakers")
+        write()
+        write(_agreement(pairs))
+    write(f"base {base.hash[:12]} in {base.folder}, {len(base.speakers)} training speakers")
 
 
 def _sigmas_of_sound(vocoder: Vocoder) -> dict[str, float]:
@@ -239,9 +245,6 @@ def _draw(sigmas: dict[str, float], picture: Path, folder: Path | None) -> None:
 
     if not sigmas:
         raise TtsMetaError(f"{folder} has no prior to draw; make one by tts-meta meta-train")
-    if picture.suffix != ".png":
-        raise UsageError(f"{picture}: a picture must be named FILE.png")
-    check_parent(picture)
     write_png(picture, bar_picture(sigmas, "σ of each module", logarithmic=True))
     tell(f"{picture} is written")
 
@@ -249,9 +252,6 @@ def _draw(sigmas: dict[str, float], picture: Path, folder: Path | None) -> None:
 def _write_page(base: Base, page: Path, voices: list[Voice], others: dict[str, dict[str, float]]) -> None:
     from tts_meta.report.discovery import write_discovery
 
-    if page.suffix != ".html":
-        raise UsageError(f"{page}: a page must be named FILE.html")
-    check_parent(page)
     write_discovery(page, base, voices, others)
     tell(f"{page} is written")
 
@@ -267,11 +267,12 @@ def _inspect_voice(path: Path, as_json: bool) -> None:
     if as_json:
         show(data)
         return
-    print(f"{path}: a voice of {size / 1024:,.0f} KiB, {parameters:,} parameters, {voice.steps} steps")
-    print(f"base: {voice.base_hash}")
-    print(f"consent: {voice.consent or '(no note)'}")
+    write(f"{path}: a voice of {size / 1024:,.0f} KiB, {parameters:,} parameters, {voice.steps} steps")
+    # A header that holds line ends would look like lines of ours.
+    write(f"base: {one_line(voice.base_hash)}")
+    write(f"consent: {one_line(voice.consent) or '(no note)'}")
     for name, value in voice.scores.items():
-        print(f"{name}: {value:.4g}" if isinstance(value, float) else f"{name}: {value}")
-    print("modules:")
+        write(one_line(f"{name}: {value:.4g}" if isinstance(value, float) else f"{name}: {value}"))
+    write("modules:")
     for name in voice.modules:
-        print(f"  {name}")
+        write(f"  {one_line(name)}")

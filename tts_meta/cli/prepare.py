@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
-from tts_meta.cli.console import show
+from tts_meta.cli.console import show, write
+from tts_meta.cli.streams import check_stdout
 from tts_meta.errors import UsageError
+from tts_meta.files import check_writable
 
 
 def prepare(
@@ -54,6 +56,9 @@ def prepare(
     path = out / MANIFEST_FILE
     if path.exists() and not force:
         raise UsageError(f"{path}: exists already; choose another folder, or overwrite it with --force")
+    if as_json:
+        check_stdout("the JSON")
+    check_writable(path)
     if splits and not speeds:
         raise UsageError("--of says what to make speakers of: say how, by --speed")
     manifest = prepare_corpus(corpus, directory, out, speeds or (), splits or (), transcripts)
@@ -69,6 +74,6 @@ def prepare(
             }
         )
         return
-    print(f"{path}: {len(manifest)} utterances of {len(manifest.speakers)} speakers, {manifest.seconds / 3600:.2f} h")
+    write(f"{path}: {len(manifest)} utterances of {len(manifest.speakers)} speakers, {manifest.seconds / 3600:.2f} h")
     if dropped:
-        print(f"{dropped} recordings were left out; {out / DROPPED_FILE} says why")
+        write(f"{dropped} recordings were left out; {out / DROPPED_FILE} says why")

@@ -1,8 +1,7 @@
-"""`tts-meta speak`: text in a voice to a WAV file."""
+"""`tts-meta speak`: text in a voice to a file of sound."""
 
 from __future__ import annotations
 
-import difflib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tts_meta.cli import STARTED
-from tts_meta.cli.console import Stopwatch, check_output, progress_bar, show, table, tell
+from tts_meta.cli.console import Stopwatch, check_new_file, progress_bar, show, table, tell
+from tts_meta.cli.streams import check_stdout, read_stdin, write_error
 from tts_meta.errors import TtsMetaError, UsageError
 
 if TYPE_CHECKING:
-    from tts_meta.models.base import Base
     from tts_meta.synth import Speech
 
 STANDARD = Path("-")
@@ -30,7 +29,13 @@ def speak(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="OUT.wav", help="WAV to write; - is stdout.", show_default=False),
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="OUT.wav",
+            help="File to write, in the format of its suffix: wav, flac, ogg, mp3 or opus; - is WAV on stdout.",
+            show_default=False,
+        ),
     ] = None,
     stream: Annotated[
         bool, typer.Option("--stream", help="Write raw 16-bit PCM to stdout while it speaks, in place of -o.")
@@ -69,6 +74,8 @@ def speak(
     cat chapter.txt | tts-meta speak base - -o chapter.wav --timings
     tts-meta speak base "Good morning." --stream | aplay -f S16_LE -r 22050
     """
+    if stream or as_json or output == STANDARD:
+        check_stdout("the JSON" if as_json else "the sound")
     if stream and (output is not None or as_json or timings or sys.stdout.isatty()):
         raise UsageError("--stream writes samples to stdout: send that to a player, without -o, --json or --timings")
     if output is None and not stream:
@@ -77,18 +84,22 @@ def speak(
     if to_stdout and (as_json or sys.stdout.isatty()):
         raise UsageError("-o - writes the WAV to stdout: send that to a file or program, without --json")
     if output is not None and not to_stdout:
-        check_output(output, ".wav", force)
+        from tts_meta.audio.writing import sound_format
+
+        sound_format(output)
+        check_new_file(output, force)
     if speaker is not None and voice != "base":
         raise UsageError("--speaker names a training speaker of the base: use it with VOICE `base`")
     words = _text(text or [], file, "\n" if phonemes else " ")
 
     watch = Stopwatch(STARTED)
     from tts_meta.adapt import Voice
-    from tts_meta.audio.io import pcm_bytes, wav_bytes, write_wav
+    from tts_meta.audio.writing import pcm_bytes, wav_bytes, write_sound
     from tts_meta.models.base import load_base
     from tts_meta.models.manner import Manner
     from tts_meta.models.vocoder import load_vocoder
     from tts_meta.synth import speak_text, stream_text
+    from tts_meta.synth.synthesizer import training_speaker
 
     watch.add("start", watch.total)
     manner = Manner(pace, pitch, intonation, variation, sharpness, seed)
@@ -97,7 +108,7 @@ def speak(
     with watch.stage("load voice"):
         given = None if voice == "base" else Voice.load(voice)
         model = loaded.acoustic if given is None else given.apply(loaded, voice)
-        index = -1 if speaker is None else _training_speaker(speaker, loaded)
+        index = -1 if speaker is None else training_speaker(speaker, loaded)
     with watch.stage("load vocoder"):
         sounds = load_vocoder(vocoder)
         sounds = sounds if given is None else given.apply_vocoder(sounds, voice)
@@ -128,14 +139,14 @@ def speak(
         if to_stdout:
             sys.stdout.buffer.write(wav_bytes(speech.samples, speech.rate))
         else:
-            write_wav(output, speech.samples, speech.rate)
+            write_sound(output, speech.samples, speech.rate)
 
     if speech.notice:
         tell(speech.notice)
     if as_json:
         _show(output, speech, watch)
     elif timings:
-        print(_timing_table(speech, watch), file=sys.stderr)
+        write_error(_timing_table(speech, watch))
 
 
 def _text(arguments: list[str], file: Path | None, between: str) -> str:
@@ -147,7 +158,7 @@ def _text(arguments: list[str], file: Path | None, between: str) -> str:
     if file is None and arguments != ["-"]:
         return between.join(arguments)
     if file is None or file == STANDARD:
-        name, data = "stdin", sys.stdin.buffer.read()
+        name, data = "stdin", read_stdin()
     else:
         try:
             name, data = str(file), file.read_bytes()
@@ -157,16 +168,6 @@ def _text(arguments: list[str], file: Path | None, between: str) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise TtsMetaError(f"{name}: not UTF-8 text; convert it to UTF-8") from error
-
-
-def _training_speaker(speaker: str, base: Base) -> int:
-    """The index of a training speaker. Raises UsageError where the base has none of the name."""
-    if speaker not in base.speakers:
-        close = difflib.get_close_matches(speaker, base.speakers, n=3) or base.speakers[:5]
-        raise UsageError(
-            f"the base has no speaker '{speaker}'; {len(base.speakers)} are there, such as {', '.join(close)}"
-        )
-    return base.speakers.index(speaker)
 
 
 def _synthesis_seconds(watch: Stopwatch) -> float:

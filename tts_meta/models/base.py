@@ -22,6 +22,7 @@ from pydantic import ConfigDict, Field, RootModel, model_validator
 from torch import Tensor
 
 from tts_meta.config import BaseConfig, dump_config, parse_config
+from tts_meta.context import own_context
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_folder, sha256_file, write_tensors
 from tts_meta.headers import Digest, Header, Name, check_header, read_header, read_json
@@ -67,7 +68,7 @@ class SymbolList(RootModel[Annotated[list[Annotated[str, Field(min_length=1, max
         return self
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Base:
     """Models and what they were trained with. `hash` is empty until the base was saved or loaded."""
 
@@ -80,6 +81,12 @@ class Base:
     hash: str = ""
     folder: Path | None = None
     prior: ModulePrior | None = None
+
+    def __repr__(self) -> str:
+        parameters = sum(parameter.numel() for parameter in self.acoustic.parameters())
+        place = "" if self.folder is None else f" in {self.folder}"
+        speakers = f"{len(self.speakers)} training speakers"
+        return f"Base({self.hash[:12] or 'not saved'}{place}, {parameters:,} parameters, {speakers})"
 
     @classmethod
     def create(cls, config: BaseConfig, symbols: SymbolTable, speakers: tuple[str, ...]) -> Base:
@@ -163,6 +170,7 @@ def save_base(base: Base, folder: str | Path, half: bool = True) -> None:
     base.hash, base.folder = digest, folder
 
 
+@own_context(draws=True)
 def load_base(folder: str | Path | None = None) -> Base:
     """Load a base folder in evaluation mode, float32 on the CPU; None loads the shipped one.
 

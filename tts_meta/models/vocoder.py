@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor, nn
 
+from tts_meta.context import own_context
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.models.griffin_lim import GriffinLim
 from tts_meta.models.hifigan import HifiGan
@@ -38,6 +39,7 @@ class Vocoder(Protocol):
     def __call__(self, mel: Tensor) -> Tensor: ...
 
 
+@own_context(draws=True)
 def load_vocoder(
     name_or_path: str | Path | None = None,
     device: str | torch.device = "cpu",

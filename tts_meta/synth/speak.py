@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,14 +12,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tts_meta.adapt.voice import Voice
-from tts_meta.audio.io import Waveform, write_wav
-from tts_meta.errors import TtsMetaError
+from tts_meta.audio.writing import Waveform, is_stuck, write_sound
+from tts_meta.context import in_own_context, own_context
+from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.models.acoustic import AcousticModel
-from tts_meta.models.base import Base, load_base
+from tts_meta.models.base import Base
 from tts_meta.models.light_vocoder import Light
 from tts_meta.models.manner import PLAIN, Manner
-from tts_meta.models.vocoder import Vocoder, load_vocoder
+from tts_meta.models.vocoder import Vocoder
 
 SPEECH_VERSION = 1
 """Version of how text becomes sound, with reading and vocoders. Increase it when the same voice and text would sound
@@ -29,9 +30,15 @@ _FIRST_CHUNK, _CHUNK = 64, 256
 """Mel frames that a streaming vocoder is given at a time: few at first, so that it is heard soon."""
 _TOGETHER, _FEWEST_TOGETHER = 8, 4
 """Sentences that are predicted side by side; fewer than the second are faster one by one."""
+_LOUDEST = 12.0
+"""Largest log-mel that is taken for sound: full scale is below 6, and models that diverged give thousands."""
+_DAMAGED = "the voice, base or vocoder is damaged, or the voice diverged; clone or copy it again"
+
+speaking = threading.RLock()
+"""Held while a thread speaks: the decoder sets torch's number of threads, and phonemizers know one caller only."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Speech:
     """A waveform `(S,)` in [-1, 1], its rate, the log-mel of each sentence `(T, M)`, and seconds spent per stage."""
 
@@ -42,8 +49,14 @@ class Speech:
     notice: str | None = None
 
     def save(self, path: str | Path) -> None:
-        """Write the audio as 16-bit WAV, whole or not at all."""
-        write_wav(path, self.samples, self.rate)
+        """Write the audio in the format of the suffix, whole or not at all: `.wav`, `.flac`, `.ogg`, `.mp3`, `.opus`.
+
+        Raises UsageError for another suffix, TtsMetaError where the file cannot be written or the sound is not finite.
+        """
+        write_sound(path, self.samples, self.rate)
+
+    def __repr__(self) -> str:
+        return f"Speech({self.seconds:.2f} s at {self.rate} Hz, {len(self.mels)} sentences)"
 
     @property
     def seconds(self) -> float:
@@ -65,26 +78,41 @@ def speak_text(
     """Speak a text of any length, split at sentences; `phonemes` says that it is written in phonemes already.
 
     `speaker` is an index of the base's training speakers, -1 the voice's own; `report` is told (sentences done,
-    sentences in all). Raises TtsMetaError where there is nothing to speak.
+    sentences in all). Threads that speak at the same time take turns. Raises TtsMetaError where there is nothing to
+    speak, or where what is predicted is no sound, as of damaged weights.
     """
+    with speaking, own_context(), torch.inference_mode():
+        return _speak_text(base, model, vocoder, text, phonemes, speaker, manner, report)
+
+
+def _speak_text(
+    base: Base,
+    model: AcousticModel,
+    vocoder: Vocoder,
+    text: str,
+    phonemes: bool,
+    speaker: int,
+    manner: Manner,
+    report: Callable[[int, int], None],
+) -> Speech:
+    _check_arguments(base, text, speaker, manner)
     timings = {"text": 0.0, "acoustic": 0.0, "vocoder": 0.0}
     began = time.perf_counter()
     tokens = [_encode(base, sentence, phonemes) for sentence in _sentences(base, text, phonemes)]
     timings["text"] = time.perf_counter() - began
 
-    with torch.inference_mode():
-        began = time.perf_counter()
-        mels = _predict(model, tokens, speaker, manner)
-        timings["acoustic"] = time.perf_counter() - began
+    began = time.perf_counter()
+    mels = [_sound_mel(mel) for mel in _predict(model, tokens, speaker, manner)]
+    timings["acoustic"] = time.perf_counter() - began
 
-        pause = np.zeros(round(SENTENCE_PAUSE * vocoder.sample_rate), dtype=np.float32)
-        parts: list[Waveform] = []
-        for number, mel in enumerate(mels, start=1):
-            began = time.perf_counter()
-            samples = vocoder(mel[None])[0].float().cpu().numpy()
-            timings["vocoder"] += time.perf_counter() - began
-            parts += [pause, samples] if parts else [samples]
-            report(number, len(mels))
+    pause = np.zeros(round(SENTENCE_PAUSE * vocoder.sample_rate), dtype=np.float32)
+    parts: list[Waveform] = []
+    for number, mel in enumerate(mels, start=1):
+        began = time.perf_counter()
+        samples = _sound(vocoder(mel[None])[0])
+        timings["vocoder"] += time.perf_counter() - began
+        parts += [pause, samples] if parts else [samples]
+        report(number, len(mels))
     return Speech(np.concatenate(parts), vocoder.sample_rate, mels, timings, vocoder.notice)
 
 
@@ -102,39 +130,34 @@ def stream_text(
 
     The light vocoder makes frames sound in chunks, of under a second at first, while the rest of a long sentence is yet
     to be predicted; others give a sentence whole. Arguments and errors are those of `speak_text`; a sentence that
-    cannot be read is an error when its turn comes.
+    cannot be read is an error when its turn comes. Between two parts the caller's own settings of torch are back.
     """
+    _check_arguments(base, text, speaker, manner)
+    return _in_turn(in_own_context(_stream_text)(base, model, vocoder, text, phonemes, speaker, manner))
+
+
+def _in_turn(parts: Iterator[Waveform]) -> Iterator[Waveform]:
+    """The same parts; while one is made, no other thread speaks."""
+    while True:
+        with speaking:
+            try:
+                part = next(parts)
+            except StopIteration:
+                return
+        yield part
+
+
+def _stream_text(
+    base: Base, model: AcousticModel, vocoder: Vocoder, text: str, phonemes: bool, speaker: int, manner: Manner
+) -> Iterator[Waveform]:
     for number, sentence in enumerate(_sentences(base, text, phonemes)):
         if number:
             yield np.zeros(round(SENTENCE_PAUSE * vocoder.sample_rate), np.float32)
         tokens = _encode(base, sentence, phonemes)
-        mels = model.stream(tokens, speaker, _manner_of(manner, number), _CHUNK)
+        mels = map(_sound_mel, model.stream(tokens, speaker, _manner_of(manner, number), _CHUNK))
         made = vocoder.stream(_chunks(mels)) if isinstance(vocoder, Light) else vocoder(torch.cat(list(mels))[None])
         for samples in made:
-            yield samples.float().cpu().numpy()
-
-
-def speak(
-    voice: Voice | str | Path,
-    text: str,
-    *,
-    base: Base | str | Path | None = None,
-    vocoder: str | Path | None = None,
-    phonemes: bool = False,
-    manner: Manner = PLAIN,
-) -> Speech:
-    """Speak `text` in a voice, a voice file, or `"base"`, the mean voice of the base.
-
-    base: a base voice or its folder; None is the shipped one. vocoder: as `load_vocoder`. The rest and the errors are
-    those of `speak_text`; `Speech.save` writes a WAV file.
-    """
-    loaded, sounds = base if isinstance(base, Base) else load_base(base), load_vocoder(vocoder)
-    if voice == "base":
-        return speak_text(loaded, loaded.acoustic, sounds, text, phonemes=phonemes, manner=manner)
-    name = "the voice" if isinstance(voice, Voice) else str(voice)
-    chosen = voice if isinstance(voice, Voice) else Voice.load(voice)
-    model, sounds = chosen.apply(loaded, name), chosen.apply_vocoder(sounds, name)
-    return speak_text(loaded, model, sounds, text, phonemes=phonemes, manner=manner)
+            yield _sound(samples)
 
 
 def _predict(
@@ -159,6 +182,31 @@ def _chunks(mels: Iterator[torch.Tensor]) -> Iterator[torch.Tensor]:
         while len(mel):
             yield mel[:size]
             mel, size = mel[size:], _CHUNK
+
+
+def _check_arguments(base: Base, text: object, speaker: int, manner: object) -> None:
+    """Raises UsageError for what is not a text, a manner, or a training speaker of the base."""
+    if not isinstance(text, str):
+        raise UsageError(f"the text must be a string, not {type(text).__name__}")
+    if not isinstance(manner, Manner):
+        raise UsageError(f"the manner must be a Manner, such as Manner(pace=1.2), not {type(manner).__name__}")
+    if not isinstance(speaker, int) or not -1 <= speaker < len(base.speakers):
+        raise UsageError(f"the base has {len(base.speakers)} training speakers, numbered from 0; {speaker} is none")
+
+
+def _sound_mel(mel: torch.Tensor) -> torch.Tensor:
+    """The same log-mel `(T, M)`. Raises TtsMetaError where it is not finite or louder than any sound."""
+    if not mel.isfinite().all() or (mel > _LOUDEST).any():
+        raise TtsMetaError(f"what is predicted is no sound: {_DAMAGED}")
+    return mel
+
+
+def _sound(samples: torch.Tensor) -> Waveform:
+    """Samples `(S,)` of a vocoder. Raises TtsMetaError where they are not finite or stuck at full scale."""
+    made = samples.float().cpu().numpy()
+    if not np.isfinite(made).all() or is_stuck(made):
+        raise TtsMetaError(f"the vocoder gives no sound: {_DAMAGED}")
+    return made
 
 
 def _manner_of(manner: Manner, number: int) -> Manner:

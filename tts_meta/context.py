@@ -1,0 +1,90 @@
+"""What callers have set in torch and numpy: our work does not depend on it, and leaves it as it was.
+
+Autocast, `no_grad`, `inference_mode`, a default dtype or device, numpy's error handling and the state of the random
+generators belong to the program that calls us.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+import numpy as np
+import torch
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_DEVICES = ("cpu", "cuda", "mps", "xpu")
+_drawing = threading.RLock()
+
+
+class _DefaultDtype:
+    """Single precision as the process's default dtype while any thread is inside; the caller's is set again after."""
+
+    def __init__(self) -> None:
+        self._lock, self._inside = threading.Lock(), 0
+        self._callers = torch.float32
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._callers = torch.get_default_dtype()
+                if self._callers != torch.float32:
+                    torch.set_default_dtype(torch.float32)
+            self._inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0 and torch.get_default_dtype() != self._callers:
+                torch.set_default_dtype(self._callers)
+
+
+_default_dtype = _DefaultDtype()
+
+
+@contextmanager
+def own_context(draws: bool = False) -> Iterator[None]:
+    """Inside, torch is as at its start: no autocast, gradients on, single precision, on the CPU by default.
+
+    draws: the work draws from torch's global generators; their states are set back at the end, and no other thread's
+    work of that kind runs at the same time. Also a decorator.
+    """
+    with ExitStack() as stack:
+        if draws:
+            stack.enter_context(_drawing)
+        stack.enter_context(_default_dtype)
+        for device in _DEVICES:
+            if torch.is_autocast_enabled(device):
+                stack.enter_context(torch.autocast(device, enabled=False))
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        # A device as a context makes each call of torch slower: only where there is need.
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        stack.enter_context(np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"))
+        if draws:
+            devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+            stack.enter_context(torch.random.fork_rng(devices=devices))
+        yield
+
+
+def in_own_context(work: Callable[P, Iterator[T]]) -> Callable[P, Iterator[T]]:
+    """`own_context` for a generator: each of its steps runs inside, what the caller does between them does not."""
+
+    @wraps(work)
+    def run(*args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+        steps = work(*args, **kwargs)
+        while True:
+            with own_context():
+                try:
+                    step = next(steps)
+                except StopIteration:
+                    return
+            yield step
+
+    return run

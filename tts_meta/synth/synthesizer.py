@@ -1,0 +1,203 @@
+"""A base, a voice and a vocoder that are loaded once and speak many texts."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator
+from pathlib import Path
+from typing import TypeGuard, TypeVar, cast
+
+from tts_meta.adapt.voice import Voice
+from tts_meta.audio.writing import Waveform
+from tts_meta.errors import UsageError
+from tts_meta.models.base import Base, load_base, shipped_base
+from tts_meta.models.hifigan_weights import find_universal
+from tts_meta.models.light_vocoder import shipped_light
+from tts_meta.models.manner import PLAIN, Manner
+from tts_meta.models.vocoder import Vocoder, load_vocoder
+from tts_meta.synth.speak import Speech, speak_text, speaking, stream_text
+
+T = TypeVar("T")
+
+
+class Synthesizer:
+    """Speaks in a voice, a voice file, or `"base"`, the mean voice of the base, without loading anything again.
+
+    base: a base voice or its folder; None is the shipped one. vocoder: a vocoder, or what `load_vocoder` takes. Several
+    threads may use one object: they take turns, and each text is spoken in the voice that was set when its turn began.
+    Raises TtsMetaError where a file cannot be used, or the voice was made with another base.
+    """
+
+    def __init__(
+        self,
+        voice: Voice | str | Path = "base",
+        *,
+        base: Base | str | Path | None = None,
+        vocoder: Vocoder | str | Path | None = None,
+    ) -> None:
+        self.base = base if isinstance(base, Base) else load_base(_path_or_none(base, "base"))
+        self._vocoder = load_vocoder(vocoder) if vocoder is None or _is_path(vocoder) else _vocoder(vocoder)
+        self.voice = voice
+
+    @property
+    def voice(self) -> Voice | None:
+        """The voice that speaks; None is the mean voice of the base. Set it to a voice, a voice file, or `"base"`."""
+        return self._voice
+
+    @voice.setter
+    def voice(self, voice: Voice | str | Path) -> None:
+        chosen, name = _voice(voice), "the voice" if isinstance(voice, Voice) else str(voice)
+        model, vocoder = self.base.acoustic, self._vocoder
+        if chosen is not None:
+            model, vocoder = chosen.apply(self.base, name), chosen.apply_vocoder(vocoder, name)
+        with speaking:
+            self._voice, self._model, self.vocoder = chosen, model, vocoder
+
+    @property
+    def rate(self) -> int:
+        """Samples a second of what is spoken."""
+        return self.vocoder.sample_rate
+
+    def speak(
+        self,
+        text: str,
+        manner: Manner = PLAIN,
+        *,
+        phonemes: bool = False,
+        speaker: str | None = None,
+        report: Callable[[int, int], None] = lambda done, total: None,
+    ) -> Speech:
+        """Speak a text of any length, as `speak_text`. speaker: a training speaker of the base, in place of the voice.
+
+        Raises UsageError for a speaker that the base does not have, TtsMetaError as `speak_text`.
+        """
+        with speaking:
+            index, model = self._who(speaker)
+            return speak_text(
+                self.base, model, self.vocoder, text, phonemes=phonemes, speaker=index, manner=manner, report=report
+            )
+
+    def stream(
+        self, text: str, manner: Manner = PLAIN, *, phonemes: bool = False, speaker: str | None = None
+    ) -> Iterator[Waveform]:
+        """Yield the samples of `speak` as they come, `(S,)` float32 at `rate` Hz; arguments and errors as there."""
+        with speaking:
+            index, model = self._who(speaker)
+            vocoder = self.vocoder
+        return stream_text(self.base, model, vocoder, text, phonemes=phonemes, speaker=index, manner=manner)
+
+    def _who(self, speaker: str | None):
+        if speaker is None:
+            return -1, self._model
+        return training_speaker(speaker, self.base), self.base.acoustic
+
+    def __repr__(self) -> str:
+        voice = "base" if self._voice is None else repr(self._voice)
+        return f"Synthesizer(voice={voice}, base={self.base.hash[:12]}, vocoder={self.vocoder.name})"
+
+
+def speak(
+    voice: Voice | str | Path,
+    text: str,
+    *,
+    base: Base | str | Path | None = None,
+    vocoder: Vocoder | str | Path | None = None,
+    phonemes: bool = False,
+    manner: Manner = PLAIN,
+) -> Speech:
+    """Speak `text` in a voice, a voice file, or `"base"`, the mean voice of the base.
+
+    base: a base voice or its folder; None is the shipped one. vocoder: a vocoder, or what `load_vocoder` takes. The last
+    few bases, voices and vocoders that were loaded from files are kept for the next calls until the files change. The
+    rest and the errors are those of `speak_text`; `Speech.save` writes a file.
+    """
+    with speaking:
+        loaded = base if isinstance(base, Base) else _kept_base(_path_or_none(base, "base"))
+        sounds = _kept_vocoder(vocoder) if vocoder is None or _is_path(vocoder) else _vocoder(vocoder)
+        if _is_path(voice) and voice != "base":
+            path = Path(voice)
+            # The models of the key are held by what is kept under it, so that no other object has their ids meanwhile.
+            key = (*_content_key(path), id(loaded), id(sounds))
+            synthesizer = _synthesizers.get(key, lambda: Synthesizer(path, base=loaded, vocoder=sounds))
+        else:
+            synthesizer = Synthesizer(voice, base=loaded, vocoder=sounds)
+        return synthesizer.speak(text, manner, phonemes=phonemes)
+
+
+def training_speaker(name: str, base: Base) -> int:
+    """The index of a training speaker. Raises UsageError where the base has none of the name."""
+    if name not in base.speakers:
+        close = difflib.get_close_matches(str(name), base.speakers, n=3) or base.speakers[:5]
+        count = len(base.speakers)
+        raise UsageError(f"the base has no speaker '{name}'; {count} are there, such as {', '.join(close)}")
+    return base.speakers.index(name)
+
+
+class _Kept:
+    """The last few objects that were made, by key."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._objects: OrderedDict[Hashable, object] = OrderedDict()
+
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
+        """The object of this key, made where there is none."""
+        if key not in self._objects:
+            self._objects[key] = make()
+            while len(self._objects) > self.most:
+                self._objects.popitem(last=False)
+        self._objects.move_to_end(key)
+        return cast(T, self._objects[key])
+
+
+_bases, _vocoders, _synthesizers = _Kept(2), _Kept(2), _Kept(4)
+
+
+def _kept_base(folder: str | Path | None) -> Base:
+    place = shipped_base() if folder is None else Path(folder)
+    return _bases.get(_content_key(place), lambda: load_base(place))
+
+
+def _kept_vocoder(name: str | Path | None) -> Vocoder:
+    places = [place for place in (shipped_light(), find_universal(), name) if place is not None]
+    key = (str(name), *(_content_key(Path(place)) for place in places))
+    return _vocoders.get(key, lambda: load_vocoder(name))
+
+
+def _content_key(path: Path) -> tuple[Hashable, ...]:
+    """What changes when a file, or a file of a folder, is replaced or written to; the path alone where none is."""
+    try:
+        found: list[Hashable] = [os.path.realpath(path)]
+        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+            if file.is_file():
+                state = file.stat()
+                found.append((file.name, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns))
+    except (OSError, ValueError):
+        return (str(path),)  # nothing can be loaded from there, and the loader says why
+    return tuple(found)
+
+
+def _is_path(value: object) -> TypeGuard[str | Path]:
+    return isinstance(value, str | os.PathLike)
+
+
+def _path_or_none(value: object, what: str) -> str | Path | None:
+    if value is None or _is_path(value):
+        return value
+    raise UsageError(f"{what} must be a loaded one, a path, or None, not {type(value).__name__}")
+
+
+def _voice(voice: object) -> Voice | None:
+    if isinstance(voice, Voice):
+        return voice
+    if not _is_path(voice):
+        raise UsageError(f"the voice must be a Voice, a voice file, or 'base', not {type(voice).__name__}")
+    return None if voice == "base" else Voice.load(voice)
+
+
+def _vocoder(value: object) -> Vocoder:
+    if not callable(value) or not all(hasattr(value, name) for name in ("sample_rate", "hop", "name", "notice")):
+        raise UsageError(f"vocoder must be a loaded one, a name, a path, or None, not {type(value).__name__}")
+    return cast(Vocoder, value)
