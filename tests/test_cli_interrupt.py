@@ -1,4 +1,4 @@
-"""Ctrl-C and kills at several moments of a clone: the output is the old one or the whole new one, never part of one."""
+"""Ctrl-C, SIGTERM and kills at several moments of a clone: the output is the old one or the whole new one, never part of one."""
 
 from __future__ import annotations
 
@@ -92,13 +92,16 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
     pytest.fail("the clone did not start to adapt")
 
 
-def test_ctrl_c_while_adapting_is_one_line_and_leaves_nothing(folder: Path) -> None:
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_or_sigterm_while_adapting_is_one_line_and_leaves_nothing(
+    folder: Path, number: signal.Signals, status: int
+) -> None:
     before = listing(folder)
     process = start(folder, "", "--steps", "1000000", "--log", str(folder / "log"))
     wait_for(folder / "log", process)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, err = process.communicate(timeout=300)
-    assert process.returncode == 130 and out == ""
+    assert process.returncode == status and out == ""
     assert err == f"tts-meta: stopped; {folder / 'ann.voice.safetensors'} was not written\n"
     assert all(name.startswith("log/events.") for name in leftovers(folder, before))
     assert (folder / "ann.voice.safetensors").read_text() == "an older voice"
@@ -114,3 +117,46 @@ def test_ctrl_c_while_loading_is_one_line_and_leaves_nothing(folder: Path) -> No
     out, err = process.communicate(timeout=300)
     assert (process.returncode, out) == (130, "") and err.count("\n") == 1 and "stopped" in err
     assert listing(folder) == before
+
+
+def outcome(code: str) -> tuple[int, str]:
+    """Exit status and standard error of a program that sends itself signals."""
+    start = "import os, signal, sys, time\nfrom tts_meta.cli import told\n"
+    done = subprocess.run([sys.executable, "-c", start + code], cwd=TESTS.parent, capture_output=True, text=True)
+    assert done.stdout == ""
+    return done.returncode, done.stderr
+
+
+def test_sigterm_is_one_line_and_its_status_and_a_second_one_ends_at_once() -> None:
+    kill = "os.kill(os.getpid(), signal.SIGTERM)"
+    assert outcome(f"sys.exit(told(lambda: {kill}))") == (143, "tts-meta: stopped; nothing was written\n")
+    code = f"def work():\n    try:\n        {kill}\n    finally:\n        {kill}\nsys.exit(told(work))"
+    assert outcome(code) == (-signal.SIGTERM, "")
+
+
+def test_sigterm_stays_ignored_where_the_caller_ignores_it_and_its_handler_comes_back() -> None:
+    code = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    assert outcome(f"{code}sys.exit(told(lambda: os.kill(os.getpid(), signal.SIGTERM)))") == (0, "")
+    code = "told(lambda: None)\nassert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL"
+    assert outcome(code) == (0, "")
+
+
+def test_a_forked_worker_ends_by_sigterm_without_a_line() -> None:
+    code = """
+def work():
+    child = os.fork()
+    if not child:
+        time.sleep(60)
+    time.sleep(0.3)
+    os.kill(child, signal.SIGTERM)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
+sys.exit(told(work))
+"""
+    assert outcome(code) == (0, "")
+
+
+def test_training_says_how_to_go_on_after_sigterm() -> None:
+    code = "from tts_meta.cli.training import stoppable\ndef work():\n    with stoppable():\n"
+    code += "        os.kill(os.getpid(), signal.SIGTERM)\nsys.exit(told(work))"
+    line = "tts-meta: stopped; run the same command again to go on from the last checkpoint\n"
+    assert outcome(code) == (143, line)

@@ -16,6 +16,7 @@ from tts_meta.adapt.recordings import Recording, align_recordings, find_transcri
 from tts_meta.adapt.settle import CHECK_EVERY, Settling
 from tts_meta.adapt.sound import SpeakerSound, adaptable_sound, adapting, own_modules, sound_nll
 from tts_meta.adapt.voice import VOCODER, Voice, as_stored
+from tts_meta.context import own_context
 from tts_meta.corpus import Example
 from tts_meta.errors import UsageError
 from tts_meta.meta import Adam, Layout, Problem, ShrinkagePrior, Task, solve
@@ -302,6 +303,7 @@ def _sound(
     return _Part("vocoder", problem, data(support, settings.seed), held_out, steps, prior, rates)
 
 
+@own_context(draws=True)
 def clone_examples(
     base: Base,
     examples: Sequence[Example],
@@ -354,6 +356,7 @@ def clone_examples(
     return Voice(deltas, base.hash, chosen.names, done, consent, scores, sound_of)
 
 
+@own_context(draws=True)
 def clone(
     audio: Sequence[str | Path],
     *,

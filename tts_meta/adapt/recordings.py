@@ -13,6 +13,7 @@ from torch import Tensor
 from tts_meta.audio import MelSpec, prepare_waveform
 from tts_meta.audio.io import Waveform, check_is_file, decode_audio, to_mono
 from tts_meta.config import AudioConfig
+from tts_meta.context import own_context
 from tts_meta.corpus import Example, find_sidecar, match_transcripts, read_transcripts
 from tts_meta.corpus.text_file import read_text_file, shown_path
 from tts_meta.errors import TtsMetaError
@@ -85,6 +86,7 @@ def load_recording(path: Path, config: AudioConfig) -> Waveform:
     return waveform
 
 
+@own_context()
 def align_recordings(
     recordings: Sequence[Recording], base: Base, speaker: str, warn: Callable[[str], None]
 ) -> list[Example]:

@@ -17,6 +17,7 @@ from pydantic import Field
 
 from tts_meta.adapt import CloneSettings, Recording, align_recordings, clone_examples
 from tts_meta.config import Section
+from tts_meta.context import own_context
 from tts_meta.corpus import Example, Manifest, Utterance
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.evaluate.metric import Settings
@@ -189,6 +190,7 @@ def align_utterances(
     return align_recordings([Recording(one.audio, one.text) for one in utterances], base, speaker, report)
 
 
+@own_context(draws=True)
 def run_cloning(config: CloningBenchmark, base: Base, vocoder: Vocoder, report: Callable[[str], None]) -> list[Spoken]:
     """Clone every speaker; every scored sentence as every system says it, with scores."""
     scorer = config.scorer()

@@ -14,6 +14,7 @@ from pathlib import Path
 from pydantic import Field
 
 from tts_meta.audio import read_audio
+from tts_meta.context import own_context
 from tts_meta.corpus import Manifest
 from tts_meta.errors import UsageError
 from tts_meta.evaluate.cells import Cell, Material, cell
@@ -89,6 +90,7 @@ class FewShotResults:
         return rates
 
 
+@own_context(draws=True)
 def run_few_shot(
     config: FewShotBenchmark, base: Base, vocoder: Vocoder, report: Callable[[str], None]
 ) -> FewShotResults:

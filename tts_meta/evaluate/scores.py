@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tts_meta.context import own_context
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.evaluate import distance, fidelity, quality, similarity, variance, words
 from tts_meta.evaluate.extras import require
@@ -78,11 +79,13 @@ class Scorer:
         self.settings = settings or Settings()
         self._judges: dict[str, Judge] = {}
 
+    @own_context(draws=True)
     def load(self) -> None:
         """Load every model now, so that one that is missing is an error before the long work and not after it."""
         for name in self.metrics:
             self._judge(name)
 
+    @own_context(draws=True)
     def score(
         self,
         waveform: object,

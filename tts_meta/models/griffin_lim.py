@@ -8,6 +8,7 @@ from torch import Tensor
 from torchaudio.functional import griffinlim, melscale_fbanks
 
 from tts_meta.config import MelConfig
+from tts_meta.context import own_context
 from tts_meta.errors import TtsMetaError
 
 _TINY = 1e-10
@@ -24,6 +25,7 @@ class GriffinLim:
     name = "griffin-lim"
     generator = None
 
+    @own_context()
     def __init__(
         self, config: MelConfig | None = None, iterations: int = 60, seed: int = 0, notice: str | None = None
     ) -> None:
@@ -39,6 +41,7 @@ class GriffinLim:
         ).T.contiguous()  # (M, bins)
         self.inverse = torch.linalg.pinv(self.filterbank.double()).float()
 
+    @own_context()
     @torch.no_grad()
     def __call__(self, mel: Tensor) -> Tensor:
         bands = self.config.n_mels
@@ -53,7 +56,7 @@ class GriffinLim:
         longer = max(0, self.config.n_fft // (2 * self.hop) - frames)
         magnitude = F.pad(self.linear(mel.float().cpu()), (1, 1 + longer), mode="replicate")
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
+            torch.default_generator.manual_seed(self.seed)  # not `torch.manual_seed`, which seeds each GPU too
             samples = griffinlim(
                 magnitude,
                 window=torch.hann_window(self.config.n_fft),

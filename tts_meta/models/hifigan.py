@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
+from tts_meta.context import own_context
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.tensors import check_finite
 
@@ -236,6 +237,7 @@ class HifiGan:
             if parameter.dim() == 3:  # channels last in memory, what oneDNN's fastest bfloat16 kernels want
                 parameter.data = parameter.data.transpose(1, 2).contiguous().transpose(1, 2)
 
+    @own_context()
     @torch.no_grad()
     def __call__(self, mel: Tensor) -> Tensor:
         bands = self.generator.config.num_mels

@@ -109,7 +109,7 @@ def speak(
 ) -> Speech:
     """Speak `text` in a voice, a voice file, or `"base"`, the mean voice of the base.
 
-    base: a base voice or its folder; None is the shipped one. vocoder: a vocoder, or what `load_vocoder` takes. The last
+    base: a base voice or its folder; None is the shipped one. vocoder: one, or what `load_vocoder` takes. The last
     few bases, voices and vocoders that were loaded from files are kept for the next calls until the files change. The
     rest and the errors are those of `speak_text`; `Speech.save` writes a file.
     """

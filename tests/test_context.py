@@ -1,0 +1,234 @@
+"""What callers have set in torch and numpy changes nothing of what is made, and is as it was afterwards."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from commands import write_recordings
+from helpers import tiny_base, tone_corpus
+
+from tts_meta.adapt import CloneSettings, Voice, clone
+from tts_meta.context import in_own_context, own_context
+from tts_meta.corpus import Manifest
+from tts_meta.evaluate import Scorer
+from tts_meta.evaluate.voice import score_voices
+from tts_meta.models.base import Base, load_base
+from tts_meta.models.griffin_lim import GriffinLim
+from tts_meta.models.vocoder import load_vocoder
+from tts_meta.synth import Synthesizer, speak, speak_text, stream_text
+
+
+@contextmanager
+def default_dtype() -> Iterator[None]:
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@contextmanager
+def default_device(name: str) -> Iterator[None]:
+    torch.set_default_device(name)
+    try:
+        yield
+    finally:
+        torch.set_default_device(None)
+
+
+CONTEXTS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
+    "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
+    "no_grad": torch.no_grad,
+    "inference_mode": torch.inference_mode,
+    "float64": default_dtype,
+    "device meta": lambda: default_device("meta"),
+    "device cpu": lambda: default_device("cpu"),
+    "torch.device": lambda: torch.device("meta"),
+    "numpy raises": lambda: np.errstate(all="raise"),
+}
+
+
+@contextmanager
+def left_alone(name: str) -> Iterator[None]:
+    """Inside is that context; at its end the state is what it was at its beginning."""
+    with CONTEXTS[name]():
+        before = settings_now()
+        yield
+        assert settings_now() == before
+
+
+def settings_now() -> dict[str, object]:
+    return {
+        "torch generator": torch.get_rng_state().numpy().tobytes(),
+        "numpy generator": repr(np.random.get_state()),
+        "Python generator": random.getstate(),
+        "autocast": torch.is_autocast_enabled("cpu"),
+        "gradients": torch.is_grad_enabled(),
+        "inference": torch.is_inference_mode_enabled(),
+        "dtype": torch.get_default_dtype(),
+        "device": torch.get_default_device(),
+        "numpy errors": np.geterr(),
+        "threads": torch.get_num_threads(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+    }
+
+
+@pytest.fixture(scope="module")
+def audio(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return write_recordings(tmp_path_factory.mktemp("audio"), 2)
+
+
+@pytest.fixture(autouse=True)
+def generators_in_use() -> None:
+    """The global generators stand somewhere, not at a seed that work of ours may set."""
+    torch.manual_seed(int(np.random.default_rng(1).integers(1000)))
+    torch.rand(3)
+    np.random.rand(3)
+    random.random()
+
+
+@pytest.mark.parametrize("name", CONTEXTS)
+def test_speaking_is_the_same_inside(base: Base, audio: list[Path], name: str, tmp_path: Path) -> None:
+    settings = CloneSettings(steps=2, learning_rate=0.05)
+    clone(audio, base=base.folder, settings=settings).save(tmp_path / "a.voice.safetensors")
+    expected = [
+        speak(tmp_path / "a.voice.safetensors", "Abc de.", base=base.folder, vocoder=vocoder).samples
+        for vocoder in ("griffin-lim", "light")
+    ]
+    with left_alone(name):
+        loaded = load_base(base.folder)
+        voice = Voice.load(tmp_path / "a.voice.safetensors")
+        made = []
+        for vocoder in ("griffin-lim", "light"):
+            sounds = load_vocoder(vocoder)
+            made.append(speak(voice, "Abc de.", base=loaded, vocoder=sounds).samples)
+            parts = [*stream_text(loaded, voice.apply(loaded), sounds, "Abc de.")]
+            assert np.abs(np.concatenate(parts) - made[-1]).max() < 1e-4
+            fresh = Synthesizer(tmp_path / "a.voice.safetensors", base=base.folder, vocoder=vocoder)
+            assert np.array_equal(fresh.speak("Abc de.").samples, made[-1])
+    assert all(np.array_equal(one, other) for one, other in zip(made, expected, strict=True))
+
+
+@pytest.mark.parametrize("name", CONTEXTS)
+def test_cloning_is_the_same_inside(base: Base, audio: list[Path], name: str) -> None:
+    settings = CloneSettings(("speaker.mean", "decoder.*", "vocoder.net.output"), steps=2, vocoder_steps=1)
+    expected = clone(audio, base=base.folder, settings=settings)
+    with left_alone(name):
+        made = clone(audio, base=load_base(base.folder), vocoder=load_vocoder("light"), settings=settings)
+    assert made.deltas.keys() == expected.deltas.keys() and made.scores == expected.scores
+    assert all(torch.equal(delta, expected.deltas[key]) for key, delta in made.deltas.items())
+    assert all(delta.dtype == torch.float32 for delta in made.deltas.values())
+
+
+@pytest.mark.parametrize("name", CONTEXTS)
+def test_scoring_is_the_same_inside(base: Base, name: str, tmp_path: Path) -> None:
+    tone_corpus(tmp_path, utterances=4)
+    utterances = Manifest.load(tmp_path / "manifest.jsonl").of_speakers(["ann"]).utterances
+    voices = {"voice": (base.acoustic, GriffinLim())}
+
+    def scored() -> list[float]:
+        scorer = Scorer(["similarity"])
+        found = score_voices(base, voices, GriffinLim(), utterances, 1, scorer)
+        return [one.scores["similarity"] for one in found]
+
+    with nullcontext():
+        expected = scored()
+    with left_alone(name):
+        made = scored()
+    assert len(made) == 3 and made == expected
+
+
+def test_what_was_loaded_under_inference_mode_can_be_trained(base: Base) -> None:
+    with torch.inference_mode():
+        loaded = load_base(base.folder)
+    weight = loaded.acoustic.speaker.mean.requires_grad_(True)
+    (2 * weight).sum().backward()
+    assert weight.grad is not None and bool((weight.grad == 2).all())
+
+
+def test_between_the_parts_of_a_stream_the_caller_s_settings_are_back(base: Base) -> None:
+    with default_dtype(), torch.no_grad():
+        before = settings_now()
+        for _ in stream_text(base, base.acoustic, GriffinLim(), "Abc de. Fgh. Head."):
+            assert settings_now() == before
+
+
+def test_the_caller_s_settings_come_back_after_an_error() -> None:
+    with default_dtype(), torch.no_grad():
+        before = settings_now()
+        with pytest.raises(ZeroDivisionError), own_context(draws=True):
+            torch.rand(3)
+            assert torch.get_default_dtype() == torch.float32 and torch.is_grad_enabled()
+            raise ZeroDivisionError
+        assert settings_now() == before
+
+
+def test_the_default_dtype_comes_back_when_the_last_of_two_threads_is_done() -> None:
+    entered, leave, seen = threading.Event(), threading.Event(), []
+
+    def other() -> None:
+        with own_context():
+            entered.set()
+            leave.wait(10)
+            seen.append(torch.get_default_dtype())
+
+    with default_dtype():
+        thread = threading.Thread(target=other)
+        with own_context():
+            thread.start()
+            assert entered.wait(10)
+        assert torch.get_default_dtype() == torch.float32
+        leave.set()
+        thread.join()
+        assert seen == [torch.float32] and torch.get_default_dtype() == torch.float64
+
+
+def test_a_generator_runs_inside_at_each_step_only() -> None:
+    @in_own_context
+    def steps() -> Iterator[bool]:
+        for _ in range(2):
+            yield torch.is_grad_enabled()
+
+    with torch.no_grad():
+        for inside in steps():
+            assert inside and not torch.is_grad_enabled()
+
+
+def test_drawing_starts_where_the_caller_s_generator_stands_and_leaves_it_there() -> None:
+    state = torch.get_rng_state()
+    with own_context(draws=True):
+        torch.manual_seed(3)
+        torch.rand(5)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_two_threads_speak_as_one_does(tmp_path: Path) -> None:
+    base, vocoder = tiny_base(), GriffinLim()
+    texts = ["Abc de.", "Fgh head bed. Cab."]
+    expected = {text: speak_text(base, base.acoustic, vocoder, text).samples for text in texts}
+    made: dict[str, list[np.ndarray]] = {text: [] for text in texts}
+    before = settings_now()
+
+    def work(text: str) -> None:
+        for _ in range(4):
+            made[text].append(speak_text(base, base.acoustic, vocoder, text).samples)
+            made[text].append(np.concatenate([*stream_text(base, base.acoustic, vocoder, text)]))
+
+    threads = [threading.Thread(target=work, args=(text,)) for text in texts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert settings_now() == before
+    for text in texts:
+        assert len(made[text]) == 8
+        for samples in made[text]:
+            np.testing.assert_allclose(samples, expected[text], atol=1e-5)
