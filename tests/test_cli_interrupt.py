@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and kills at several moments of a clone: the output is the old one or the whole new one, never part of one."""
+"""Ctrl-C, SIGTERM and kills at several moments of a clone: the output is the old one or the whole new one."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from commands import write_recordings
-from helpers import tiny_base, tone_corpus
+from helpers import tiny_base, tiny_light
 
 from tts_meta.adapt import CloneSettings, Voice, clone
 from tts_meta.context import in_own_context, own_context
@@ -22,6 +22,7 @@ from tts_meta.evaluate import Scorer
 from tts_meta.evaluate.voice import score_voices
 from tts_meta.models.base import Base, load_base
 from tts_meta.models.griffin_lim import GriffinLim
+from tts_meta.models.light_vocoder import save_light
 from tts_meta.models.vocoder import load_vocoder
 from tts_meta.synth import Synthesizer, speak, speak_text, stream_text
 
@@ -95,55 +96,75 @@ def generators_in_use() -> None:
     random.random()
 
 
+@pytest.fixture(scope="module")
+def light(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("light") / "light"
+    save_light(tiny_light(), folder, {})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def voice_file(base: Base, audio: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("voice") / "a.voice.safetensors"
+    clone(audio, base=base.folder, settings=CloneSettings(steps=2, learning_rate=0.05)).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def spoken(base: Base, voice_file: Path, light: Path) -> list[np.ndarray]:
+    return [speak(voice_file, "Abc de.", base=base.folder, vocoder=one).samples for one in ("griffin-lim", light)]
+
+
 @pytest.mark.parametrize("name", CONTEXTS)
-def test_speaking_is_the_same_inside(base: Base, audio: list[Path], name: str, tmp_path: Path) -> None:
-    settings = CloneSettings(steps=2, learning_rate=0.05)
-    clone(audio, base=base.folder, settings=settings).save(tmp_path / "a.voice.safetensors")
-    expected = [
-        speak(tmp_path / "a.voice.safetensors", "Abc de.", base=base.folder, vocoder=vocoder).samples
-        for vocoder in ("griffin-lim", "light")
-    ]
+def test_speaking_is_the_same_inside(base: Base, voice_file: Path, light: Path, spoken, name: str) -> None:
     with left_alone(name):
         loaded = load_base(base.folder)
-        voice = Voice.load(tmp_path / "a.voice.safetensors")
+        voice = Voice.load(voice_file)
         made = []
-        for vocoder in ("griffin-lim", "light"):
+        for vocoder in ("griffin-lim", light):
             sounds = load_vocoder(vocoder)
             made.append(speak(voice, "Abc de.", base=loaded, vocoder=sounds).samples)
             parts = [*stream_text(loaded, voice.apply(loaded), sounds, "Abc de.")]
             assert np.abs(np.concatenate(parts) - made[-1]).max() < 1e-4
-            fresh = Synthesizer(tmp_path / "a.voice.safetensors", base=base.folder, vocoder=vocoder)
+            fresh = Synthesizer(voice_file, base=base.folder, vocoder=vocoder)
             assert np.array_equal(fresh.speak("Abc de.").samples, made[-1])
-    assert all(np.array_equal(one, other) for one, other in zip(made, expected, strict=True))
+    assert all(np.array_equal(one, other) for one, other in zip(made, spoken, strict=True))
+
+
+CLONING = CloneSettings(("speaker.mean", "decoder.*", "vocoder.net.output"), steps=2, vocoder_steps=1)
+
+
+@pytest.fixture(scope="module")
+def cloned(base: Base, audio: list[Path], light: Path) -> Voice:
+    return clone(audio, base=base.folder, vocoder=load_vocoder(light), settings=CLONING)
 
 
 @pytest.mark.parametrize("name", CONTEXTS)
-def test_cloning_is_the_same_inside(base: Base, audio: list[Path], name: str) -> None:
-    settings = CloneSettings(("speaker.mean", "decoder.*", "vocoder.net.output"), steps=2, vocoder_steps=1)
-    expected = clone(audio, base=base.folder, settings=settings)
+def test_cloning_is_the_same_inside(base: Base, audio: list[Path], light: Path, cloned: Voice, name: str) -> None:
     with left_alone(name):
-        made = clone(audio, base=load_base(base.folder), vocoder=load_vocoder("light"), settings=settings)
-    assert made.deltas.keys() == expected.deltas.keys() and made.scores == expected.scores
-    assert all(torch.equal(delta, expected.deltas[key]) for key, delta in made.deltas.items())
+        made = clone(audio, base=load_base(base.folder), vocoder=load_vocoder(light), settings=CLONING)
+    assert made.deltas.keys() == cloned.deltas.keys() and made.scores == cloned.scores
+    assert all(torch.equal(delta, cloned.deltas[key]) for key, delta in made.deltas.items())
     assert all(delta.dtype == torch.float32 for delta in made.deltas.values())
 
 
+def similarities(base: Base, folder: Path) -> list[float]:
+    utterances = Manifest.load(folder / "manifest.jsonl").of_speakers(["ann"]).utterances
+    voices = {"voice": (base.acoustic, GriffinLim(iterations=2))}
+    found = score_voices(base, voices, GriffinLim(iterations=2), utterances, 1, Scorer(["similarity"]))
+    return [one.scores["similarity"] for one in found]
+
+
+@pytest.fixture(scope="module")
+def scored(base: Base, corpus: Path) -> list[float]:
+    return similarities(base, corpus)
+
+
 @pytest.mark.parametrize("name", CONTEXTS)
-def test_scoring_is_the_same_inside(base: Base, name: str, tmp_path: Path) -> None:
-    tone_corpus(tmp_path, utterances=4)
-    utterances = Manifest.load(tmp_path / "manifest.jsonl").of_speakers(["ann"]).utterances
-    voices = {"voice": (base.acoustic, GriffinLim())}
-
-    def scored() -> list[float]:
-        scorer = Scorer(["similarity"])
-        found = score_voices(base, voices, GriffinLim(), utterances, 1, scorer)
-        return [one.scores["similarity"] for one in found]
-
-    with nullcontext():
-        expected = scored()
+def test_scoring_is_the_same_inside(base: Base, corpus: Path, scored: list[float], name: str) -> None:
     with left_alone(name):
-        made = scored()
-    assert len(made) == 3 and made == expected
+        made = similarities(base, corpus)
+    assert len(made) == 3 and made == scored
 
 
 def test_what_was_loaded_under_inference_mode_can_be_trained(base: Base) -> None:
