@@ -58,9 +58,9 @@ class Voice:
     """Deltas `{parameter name: tensor}` to the base whose hash is `base_hash`, or of matrices that moved in low rank
     their two factors, `NAME:up` and `NAME:down`.
 
-    modules: names of the adapted modules. steps: inner steps. consent: who agreed to what, in words, on one line. scores:
-    figures of the cloning, such as the held-out loss before and after. vocoder_hash: of the vocoder that deltas named
-    `vocoder.*` are to; empty where there are none.
+    modules: names of the adapted modules. steps: inner steps. consent: who agreed to what, in words, on one line.
+    scores: figures of the cloning, such as the held-out loss before and after. vocoder_hash: of the vocoder that deltas
+    named `vocoder.*` are to; empty where there are none.
     """
 
     deltas: dict[str, Tensor]
