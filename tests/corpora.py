@@ -1,0 +1,49 @@
+"""What the tests of corpora share: recordings that prepare accepts, and what it kept and dropped."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from data_prep import prepare
+from tts_meta.corpus import Manifest
+
+RATE = 16000
+
+
+def write_sound(path: Path, seconds: float = 0.5, hertz: float = 200.0) -> Path:
+    """A tone, in the format of the suffix."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, 0.3 * np.sin(2 * np.pi * hertz * np.arange(round(seconds * RATE)) / RATE), RATE)
+    return path
+
+
+def write_files(folder: Path, files: dict[str, str]) -> None:
+    """Text files, and tones where the text is empty."""
+    for name, text in files.items():
+        if text:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text, encoding="utf-8")
+        else:
+            write_sound(folder / name)
+
+
+def kept(manifest: Manifest) -> dict[str, tuple[str, str, str]]:
+    """By id: speaker, file name and text."""
+    return {one.id: (one.speaker, one.audio.name, one.text) for one in manifest}
+
+
+def dropped(out: Path) -> dict[str, str]:
+    """By id: the reason."""
+    lines = [json.loads(line) for line in (out / "dropped.jsonl").read_text(encoding="utf-8").split("\n") if line]
+    return {line["id"]: line["reason"] for line in lines}
+
+
+def prepared(corpus: str, folder: Path, **options: object) -> tuple[dict[str, tuple[str, str, str]], dict[str, str]]:
+    """What a corpus becomes, and what of it is dropped."""
+    out = folder.parent / "out"
+    manifest = prepare(corpus, folder, out, **options)  # pyright: ignore[reportArgumentType]
+    return kept(manifest), dropped(out)

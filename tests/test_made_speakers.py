@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from corpora import write_files, write_sound
+from faults import error_line, full_disk
+
+from data_prep import prepare
+from tts_meta.audio import read_audio
+from tts_meta.corpus import Manifest
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    write_files(tmp_path / "anna", {"1.wav": "", "1.txt": "One."})
+    return tmp_path / "anna"
+
+
+def made(corpus: Path, speed: float = 0.8) -> tuple[Path, float]:
+    """The recording that is made of the only one, and its seconds in the manifest."""
+    manifest = prepare("folder", corpus, corpus.parent / "out", [speed])
+    assert [one.id for one in manifest] == ["1", f"1@{speed:g}"]
+    return manifest.utterances[1].audio, manifest.utterances[1].seconds
+
+
+def pitch(path: Path) -> float:
+    samples = read_audio(path, 16000)
+    return float(np.abs(np.fft.rfft(samples)).argmax() * 16000 / len(samples))
+
+
+def test_a_replaced_recording_is_made_again_whatever_its_time(corpus: Path) -> None:
+    first, _ = made(corpus)
+    assert pitch(first) == pytest.approx(160, abs=2)
+    write_sound(corpus / "1.wav", hertz=500)
+    os.utime(corpus / "1.wav", (1, 1))
+    second, seconds = made(corpus)
+    assert pitch(second) == pytest.approx(400, abs=2)
+    assert (second != first, seconds) == (True, 0.625)
+
+
+def test_a_full_disk_leaves_no_recording_and_the_next_run_makes_it(corpus: Path) -> None:
+    write_sound(corpus / "1.wav", seconds=3)
+    with full_disk(4096):
+        line = error_line(lambda: made(corpus))
+    assert line.startswith("cannot write ") and "File too large" in line
+    left = [path.name for path in (corpus.parent / "out").rglob("*") if path.is_file()]
+    assert left == ["dropped.jsonl"]
+    path, seconds = made(corpus)
+    assert seconds == 3.75 == soundfile.info(path).duration
+
+
+@pytest.mark.parametrize("content", [b"", b"fLaC", None])
+def test_a_damaged_recording_under_its_name_is_made_again(corpus: Path, content: bytes | None) -> None:
+    path, seconds = made(corpus)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2] if content is None else content)
+    assert made(corpus) == (path, seconds)
+    assert path.read_bytes() == whole
+
+
+def test_two_runs_at_once_give_the_same_manifest(corpus: Path) -> None:
+    for number in range(2, 8):
+        write_files(corpus, {f"{number}.wav": "", f"{number}.txt": f"Text {number}."})
+    out = corpus.parent / "out"
+    with ThreadPoolExecutor(3) as pool:
+        runs = list(pool.map(lambda _: prepare("folder", corpus, out, [0.9, 1.1]).utterances, range(3)))
+    assert runs[0] == runs[1] == runs[2] == Manifest.load(out / "manifest.jsonl").utterances
+    assert sorted(path.suffix for path in out.rglob("*") if path.is_file()) == [".flac", ".flac", ".jsonl", ".jsonl"]
+    assert all(soundfile.info(one.audio).frames == 8000 for one in runs[0])
+
+
+def test_loud_and_many_channelled_recordings_are_made_as_they_sound(corpus: Path) -> None:
+    tone = 3 * np.sin(2 * np.pi * 200 * np.arange(8000) / 16000)
+    soundfile.write(corpus / "1.wav", np.repeat(tone[:, None], 9, axis=1), 16000, subtype="FLOAT")
+    path, _ = made(corpus)
+    samples, rate = soundfile.read(path)
+    assert (samples.shape, rate) == ((8000,), 12800)
+    np.testing.assert_allclose(samples, tone / 3, atol=1e-3)
+
+
+def test_a_rate_that_flac_has_not_is_named(corpus: Path) -> None:
+    soundfile.write(corpus / "1.wav", 0.3 * np.sin(np.arange(400000) / 9), 400000)
+    assert "1.wav: cannot be written as FLAC of 800000 Hz" in error_line(lambda: made(corpus, 2.0))
+
+
+def test_a_name_as_long_as_a_file_name_may_be_is_made(corpus: Path) -> None:
+    write_files(corpus, {f"{'n' * 240}.wav": "", f"{'n' * 240}.txt": "Long."})
+    assert len(prepare("folder", corpus, corpus.parent / "out", [0.9])) == 4
