@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +8,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
 
 from tts_meta.audio import FeatureCache, MelSpec, prepare_waveform, read_audio, write_wav
+from tts_meta.audio.cache_entry import read_entry, write_entry
 from tts_meta.audio.io import Waveform
 from tts_meta.config import AudioConfig, MelConfig
 from tts_meta.errors import TtsMetaError
+from tts_meta.files import write_tensors
 
 CONFIG = AudioConfig()
 RATE = CONFIG.mel.sample_rate
@@ -130,6 +134,60 @@ def test_a_damaged_entry_is_made_again(tmp_path: Path, recording: Path, damage: 
     entry.write_bytes(entry.read_bytes()[:-100] if damage is None else damage)
     assert torch.equal(cache.mel(recording), first)
     assert torch.equal(FeatureCache(tmp_path / "cache", CONFIG).mel(recording), first)
+
+
+def _tampered(entry: Path, change: Callable[[torch.Tensor], torch.Tensor], keep_hash: bool) -> None:
+    """Replace the log-mel of an entry, with the hash that it had or one that fits."""
+    with safe_open(entry, "pt") as file:
+        mel, metadata = file.get_tensor("mel"), file.metadata()
+    changed = change(mel)
+    if keep_hash:
+        write_tensors(entry, {"mel": changed.contiguous()}, metadata)
+    else:
+        write_entry(entry, entry.stem, changed)
+
+
+@pytest.mark.parametrize("keep_hash", [True, False])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda mel: mel * float("nan"),
+        lambda mel: torch.full_like(mel, float("inf")),
+        lambda mel: mel[:, :40],
+        lambda mel: mel[:0],
+        lambda mel: mel[None],
+        lambda mel: mel.double(),
+        lambda mel: mel.T,
+    ],
+    ids=["nan", "infinite", "bands", "empty", "dimensions", "type", "turned"],
+)
+def test_an_entry_that_cannot_be_right_is_made_again(
+    tmp_path: Path, recording: Path, change: Callable[[torch.Tensor], torch.Tensor], keep_hash: bool
+) -> None:
+    cache = FeatureCache(tmp_path / "cache", CONFIG)
+    first = cache.mel(recording)
+    _tampered(cache.path(recording), change, keep_hash)
+    assert torch.equal(cache.mel(recording), first)
+    entry = read_entry(cache.path(recording), cache.path(recording).stem, CONFIG.mel.n_mels)
+    assert entry is not None and torch.equal(entry, first)
+
+
+def test_an_entry_with_other_values_or_of_another_recording_is_made_again(tmp_path: Path, recording: Path) -> None:
+    cache = FeatureCache(tmp_path / "cache", CONFIG)
+    first = cache.mel(recording)
+    _tampered(cache.path(recording), lambda mel: mel + 1, keep_hash=True)
+    assert torch.equal(cache.mel(recording), first)
+    write_wav(tmp_path / "b.wav", speech_like(0.5, 0.05, seed=1), RATE)
+    other = cache.mel(tmp_path / "b.wav")
+    cache.path(recording).write_bytes(cache.path(tmp_path / "b.wav").read_bytes())
+    assert torch.equal(cache.mel(recording), first) and not torch.equal(first, other)
+
+
+def test_an_entry_from_before_there_were_hashes_is_made_again(tmp_path: Path, recording: Path) -> None:
+    cache = FeatureCache(tmp_path / "cache", CONFIG)
+    first = cache.mel(recording)
+    write_tensors(cache.path(recording), {"mel": first + 1})
+    assert torch.equal(cache.mel(recording), first)
 
 
 def test_a_recording_that_is_missing_or_too_short_is_named(tmp_path: Path) -> None:

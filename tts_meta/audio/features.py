@@ -6,16 +6,18 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
+from tts_meta.audio.cache_entry import read_entry, write_entry
 from tts_meta.audio.io import Waveform, read_audio
 from tts_meta.audio.mel import MelSpec
 from tts_meta.config import AudioConfig, dump_config
 from tts_meta.errors import TtsMetaError
-from tts_meta.files import atomic_file, sha256_file, write_tensors
+from tts_meta.files import sha256_file
+
+_VERSION = 2
+"""Of trimming, loudness and log-mel: a change of what they give for a recording needs another number."""
 
 _SILENCE_DB = -60.0
 _ACTIVE_DB = 30.0
@@ -45,7 +47,7 @@ def prepare_waveform(samples: Waveform, config: AudioConfig, name: str = "record
 class FeatureCache:
     """Log-mels on disk, keyed by the recording's content and the feature configuration.
 
-    A changed file or setting has another key, so that nothing stale is ever read; a damaged entry is made anew.
+    A changed file or setting has another key, so that nothing stale is ever read; a damaged entry is computed again.
     """
 
     def __init__(self, folder: str | Path, config: AudioConfig) -> None:
@@ -58,20 +60,16 @@ class FeatureCache:
         """Where the features of a recording lie, present or not."""
         if not Path(audio).is_file():
             raise TtsMetaError(f"{audio}: no such file; check the path")
-        key = hashlib.sha256(f"{sha256_file(audio)} {self._settings}".encode()).hexdigest()
+        key = hashlib.sha256(f"{sha256_file(audio)} {self._settings} {_VERSION}".encode()).hexdigest()
         return self.folder / key[:2] / f"{key}.safetensors"
 
     def mel(self, audio: str | Path) -> Tensor:
         """Log-mel `(T, M)` float32 of a recording, computed once. Raises as `read_audio` and `prepare_waveform`."""
         entry = self.path(audio)
-        if entry.exists():
-            try:
-                return safetensors.torch.load_file(entry)["mel"]
-            except (SafetensorError, KeyError):
-                entry.unlink(missing_ok=True)
-        mel = self.compute(audio)
-        with atomic_file(entry) as temporary:
-            write_tensors(temporary, {"mel": mel})
+        mel = read_entry(entry, entry.stem, self.config.mel.n_mels)
+        if mel is None:
+            mel = self.compute(audio)
+            write_entry(entry, entry.stem, mel)
         return mel
 
     def compute(self, audio: str | Path) -> Tensor:
