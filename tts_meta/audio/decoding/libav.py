@@ -1,0 +1,69 @@
+"""Decoding by libav (PyAV), strictly: a packet that cannot be decoded is an error, not a gap.
+
+The demuxer is always named by the caller and reads memory: probing would open playlists, which name other files.
+"""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tts_meta.audio.decoding.common import Limit, Sound, Undecodable, damaged, scale_floats
+
+_STRICT = {"err_detect": "crccheck+bitstream+buffer+explode"}
+_DEMUXER_OPTIONS = {"err_detect": "crccheck+bitstream+buffer", "probesize": str(2**24)}
+
+
+def decode_libav(content: bytes, demuxer: str, limit: Limit, strict: bool = True) -> Sound:
+    """Decode the first audio stream to its end. Raises Undecodable: no sound in it, damaged, or too long."""
+    import av
+    from av.error import FFmpegError
+
+    pieces: list[NDArray[np.float32]] = []
+    frames, rate, channels = 0, 0, 0
+    try:
+        with av.open(io.BytesIO(content), format=demuxer, options=_DEMUXER_OPTIONS) as container:
+            if not container.streams.audio:
+                what = "a video without sound" if container.streams.video else f"a {demuxer} file without sound"
+                raise Undecodable(f"{what}; give a recording")
+            stream = container.streams.audio[0]
+            if strict:
+                stream.codec_context.options = _STRICT
+            for frame in container.decode(stream):
+                piece = _samples(frame)
+                if pieces and (frame.sample_rate, piece.shape[1]) != (rate, channels):
+                    raise Undecodable("its sample rate or number of channels changes inside; export it again")
+                rate, channels = frame.sample_rate, piece.shape[1]
+                if rate <= 0:
+                    raise damaged("no sample rate")
+                pieces.append(piece)
+                frames += len(piece)
+                limit.exceeded(frames, channels, rate)
+            frames = min(frames, _declared_frames(demuxer, stream, rate, frames))
+    except (FFmpegError, ValueError, NotImplementedError, EOFError) as error:
+        raise damaged(getattr(error, "strerror", None) or str(error) or "cannot be decoded") from error
+    if not pieces:
+        raise Undecodable("holds no samples; record it again")
+    return Sound(scale_floats(np.concatenate(pieces)[:frames]), rate)
+
+
+def _samples(frame) -> NDArray[np.float32]:
+    """Samples `(S, channels)` of a decoded frame; integers become [-1, 1]."""
+    values = frame.to_ndarray()
+    channels = frame.layout.nb_channels
+    values = values.T if frame.format.is_planar else values.reshape(-1, channels)
+    if values.dtype == np.uint8:
+        return (values.astype(np.float32) - 128) / 128
+    if np.issubdtype(values.dtype, np.integer):
+        return (values / -float(np.iinfo(values.dtype).min)).astype(np.float32)
+    return values
+
+
+def _declared_frames(demuxer: str, stream, rate: int, decoded: int) -> int:
+    """How many samples an MP4 declares, where its last packet is padded to more; else all that were decoded."""
+    if demuxer != "mp4" or not stream.duration or not stream.time_base or not rate:
+        return decoded
+    declared = round(float(stream.duration * stream.time_base) * rate)
+    return declared if 0 < decoded - declared < 4096 else decoded

@@ -1,0 +1,174 @@
+"""MP3 and AAC without a container: frames follow each other to the end of the file, or the file is not whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tts_meta.audio.decoding.common import Limit, Sound, damaged, join, truncated
+from tts_meta.audio.decoding.libav import decode_libav
+
+_KBPS = {
+    (1, 1): (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
+    (1, 2): (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
+    (1, 3): (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    (2, 1): (0, 32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
+    (2, 2): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+    (2, 3): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
+"""Bit rates by version (1; 2 and 2.5) and layer."""
+_RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
+_MOST_JUNK = 2**16
+
+
+@dataclass(frozen=True)
+class _Frame:
+    length: int
+    side: int
+    """Bytes from the header to the Xing tag, where the frame holds one."""
+    kind: tuple[int, int]
+
+
+def mp3_frame(content: bytes, place: int) -> _Frame | None:
+    """The frame of MPEG audio at a place, or None."""
+    head = content[place : place + 4]
+    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
+        return None
+    version, layer = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3)
+    rate_index, bits = head[2] >> 2 & 3, head[2] >> 4
+    if version == 1 or layer == 4 or rate_index == 3 or bits in (0, 15):
+        return None
+    first = version == 3
+    kbps, rate = _KBPS[1 if first else 2, layer][bits], _RATES[version][rate_index]
+    padding = head[2] >> 1 & 1
+    if layer == 1:
+        length = (12000 * kbps // rate + padding) * 4
+    else:
+        length = (144000 if first or layer == 2 else 72000) * kbps // rate + padding
+    mono = head[3] >> 6 == 3
+    return _Frame(length, 4 + ((17 if mono else 32) if first else (9 if mono else 17)), (head[1] | 1, rate))
+
+
+def looks_like_mp3(content: bytes) -> bool:
+    """Whether MPEG audio begins here, after tags at most."""
+    place = _skip_tags(content, 0)
+    if content[:3] == b"ID3" and place >= len(content):
+        return True
+    return _first_frame(content, place, 2**12 if content[:3] == b"ID3" else 1) is not None
+
+
+def decode_mp3(content: bytes, limit: Limit) -> Sound:
+    """Decode MPEG audio, and others that follow it in the file. Raises Undecodable: cut, damaged, too long."""
+    return join([decode_libav(piece, "mp3", limit, strict=False) for piece in _mp3_pieces(content)])
+
+
+def decode_adts(content: bytes, limit: Limit) -> Sound:
+    """Decode AAC in ADTS frames. Raises Undecodable: cut, damaged, too long."""
+    place = _skip_tags(content, 0)
+    while place < len(content):
+        if (length := adts_frame(content, place)) is None:
+            if content[place : place + 3] == b"TAG" or not content[place:].strip(b"\0"):
+                break
+            raise truncated() if len(content) - place < 9 else damaged(f"no AAC frame at byte {place}")
+        place += length
+    if place > len(content):
+        raise truncated()
+    return decode_libav(content, "aac", limit)
+
+
+def adts_frame(content: bytes, place: int) -> int | None:
+    """Bytes of the ADTS frame at a place, or None."""
+    head = content[place : place + 7]
+    if len(head) < 7 or head[0] != 0xFF or head[1] & 0xF6 != 0xF0 or head[2] >> 2 & 15 > 12:
+        return None
+    length = (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5
+    return length if length >= 7 else None
+
+
+def _mp3_pieces(content: bytes) -> list[bytes]:
+    """The recordings that stand one after the other, each with its own length in its Xing tag or none."""
+    place = _first_frame(content, _skip_tags(content, 0), _MOST_JUNK)
+    if place is None:
+        raise truncated() if content[:3] == b"ID3" else damaged("no MPEG audio in it")
+    pieces, begin, frames, declared = list[bytes](), place, 0, None
+    kind = None
+    while place < len(content):
+        frame = mp3_frame(content, place)
+        if frame is None or frame.kind != (kind or frame.kind):
+            skipped = _skip_tags(content, place)
+            if skipped == place or skipped >= len(content):
+                if skipped >= len(content) or not content[place:].strip(b"\0"):
+                    break
+                if kind is None or frame is None:
+                    raise truncated() if len(content) - place < 4 else damaged(f"no MP3 frame at byte {place}")
+                skipped = place
+            pieces.append(_piece(content[begin:place], frames, declared))
+            begin = place = skipped
+            frames, declared, kind = 0, None, None
+            continue
+        count = _xing_frames(content, place, frame)
+        if count is not None:
+            if frames:
+                pieces.append(_piece(content[begin:place], frames, declared))
+                begin = place
+            frames, declared = 0, count
+        else:
+            frames += 1
+        kind = frame.kind
+        place += frame.length
+    if place > len(content):
+        raise truncated()
+    return [piece for piece in [*pieces, _piece(content[begin:place], frames, declared)] if piece]
+
+
+def _piece(content: bytes, frames: int, declared: int | None) -> bytes:
+    """One recording, whose Xing tag counts the frames that are there. Raises Undecodable where some are missing."""
+    if declared is None or declared == 0 or abs(declared - frames) <= 1:
+        return content
+    if declared > frames:
+        raise truncated()
+    first = mp3_frame(content, 0)
+    assert first is not None
+    return content[first.length :]
+
+
+def _xing_frames(content: bytes, place: int, frame: _Frame) -> int | None:
+    """How many frames the Xing or Info tag in a frame declares, 0: not said; None: the frame holds sound."""
+    tag = content[place + frame.side : place + frame.side + 12]
+    if tag[:4] in (b"Xing", b"Info") and len(tag) == 12:
+        return int.from_bytes(tag[8:12], "big") if tag[7] & 1 else 0
+    vbri = content[place + 36 : place + 36 + 18]
+    return int.from_bytes(vbri[14:18], "big") if vbri[:4] == b"VBRI" else None
+
+
+def _first_frame(content: bytes, place: int, reach: int) -> int | None:
+    """Where MPEG audio begins: a frame that another follows, or that ends the file."""
+    for start in range(place, min(place + reach, len(content) - 3)):
+        frame = mp3_frame(content, start)
+        if frame is None:
+            continue
+        after = start + frame.length
+        following = mp3_frame(content, after)
+        if (following is not None and following.kind == frame.kind) or (start == place and after >= len(content)):
+            return start
+    return None
+
+
+def _skip_tags(content: bytes, place: int) -> int:
+    """The place behind ID3, APE and lyrics tags."""
+    while place < len(content):
+        head = content[place : place + 32]
+        if head[:3] == b"ID3" and len(head) >= 10:
+            size = 0
+            for byte in head[6:10]:
+                size = size << 7 | byte & 0x7F
+            place += 10 + size + (10 if head[5] & 0x10 else 0)
+        elif head[:3] == b"TAG" and head[3:4] != b"+":
+            place += 128
+        elif head[:8] == b"APETAGEX" and len(head) == 32:
+            place += 32 + int.from_bytes(head[12:16], "little")
+        elif head[:11] == b"LYRICSBEGIN":
+            end = content.find(b"LYRICS200", place)
+            place = len(content) if end < 0 else end + 9
+        else:
+            break
+    return place
