@@ -39,7 +39,7 @@ LAYOUTS: dict[str, Callable[[Path], bool]] = {
 MANIFEST_FILE = "manifest.jsonl"
 DROPPED_FILE = "dropped.jsonl"
 MADE_FOLDER = "made"
-_AT_ONCE = 1024
+_AT_ONCE = 128
 """Recordings that are read ahead of the manifest."""
 
 __all__ = ["CORPORA", "DROPPED_FILE", "MADE_FOLDER", "MANIFEST_FILE", "Recording", "make_speakers", "prepare"]
@@ -57,7 +57,7 @@ def prepare(
 
     The recordings stay where they are; at other `speeds` those of the `splits` are written into `out_dir/made`, and
     listed as other speakers: see `made_speakers.make_speakers`. `transcripts` is the list of a folder's transcripts,
-    where it is not one that `folder.read` finds. What cannot be used (no transcript, empty text, missing or unreadable
+    where it is not one that `folder.read` finds. What cannot be used (no transcript, empty text, missing or unusable
     audio, an id seen before) is a line of `dropped.jsonl` with its reason. Raises UsageError on an unknown corpus or
     folder, or for a corpus with a reader of its own that is given as a folder; TtsMetaError where the layout is not the
     corpus's own, nothing usable was found, or `out_dir` cannot be written.

@@ -6,9 +6,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from tts_meta.audio.speech import load_speech
+from tts_meta.config import AudioConfig
 from tts_meta.corpus import Utterance, recording_of
-
-_UNKNOWN_LENGTH = 2**62
+from tts_meta.errors import TtsMetaError
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,10 @@ class Recording:
 
 
 def to_utterance(recording: Recording) -> Utterance | str:
-    """Return the utterance, white space of its text made single spaces, or the reason why there is none."""
+    """Return the utterance, white space of its text made single spaces, or the reason why there is none.
+
+    The recording is decoded to its end, by the rule of training and cloning: see `load_speech`.
+    """
     if recording.fault is not None:
         return recording.fault
     if recording_of(recording.id) != recording.id or recording_of(recording.speaker) != recording.speaker:
@@ -40,9 +44,10 @@ def to_utterance(recording: Recording) -> Utterance | str:
     text = " ".join(recording.text.split())
     if not text:
         return "empty text"
-    seconds = _seconds(recording.audio)
-    if isinstance(seconds, str):
-        return seconds
+    try:
+        seconds = load_speech(recording.audio, AudioConfig()).seconds
+    except TtsMetaError as error:
+        return f"unusable audio: {str(error).removeprefix(f'{recording.audio}: ')}"
     utterance = Utterance(
         id=recording.id,
         speaker=recording.speaker,
@@ -54,21 +59,3 @@ def to_utterance(recording: Recording) -> Utterance | str:
         split=recording.split,
     )
     return utterance.fault() or utterance
-
-
-def _seconds(audio: Path) -> float | str:
-    """The duration that the file's header tells, or the reason why it cannot be read."""
-    import soundfile
-
-    try:
-        info = soundfile.info(str(audio))
-    except (soundfile.SoundFileError, OSError) as error:
-        reason = getattr(error, "error_string", None) or str(error)
-        return f"unreadable audio: {reason.strip().rstrip('.')}"
-    except UnicodeEncodeError:
-        return "unreadable audio: the file name is not UTF-8"
-    if info.frames == 0:
-        return "unreadable audio: it holds no samples"
-    if info.frames >= _UNKNOWN_LENGTH:
-        return "unreadable audio: cut off, its length is unknown"
-    return round(info.frames / info.samplerate, 6)

@@ -35,7 +35,8 @@ REAL_CORPUS = Path(__file__).resolve().parents[2] / "shared" / "corpus"
 
 def write_audio(path: Path, seconds: float = 0.5, rate: int = 16000) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, np.zeros(round(seconds * rate), np.float32), rate)
+    noise = 0.1 * np.random.default_rng(0).standard_normal(round(seconds * rate))
+    soundfile.write(path, noise.astype(np.float32), rate)
 
 
 def dropped(out: Path) -> dict[str, str]:
@@ -127,9 +128,9 @@ def test_what_cannot_be_used_is_dropped_with_its_reason(tmp_path: Path) -> None:
     cut.write_bytes(cut.read_bytes()[:60])
     assert [u.id for u in prepare("librispeech-mini", corpus, out)] == ["good"]
     reasons = dropped(out)
-    assert reasons.pop("noise").startswith("unreadable audio: ")
-    assert reasons.pop("cut").startswith("unreadable audio: ")
-    assert reasons.pop("empty").startswith("unreadable audio: ")
+    assert reasons.pop("noise").startswith("unusable audio: ")
+    assert reasons.pop("cut").startswith("unusable audio: ")
+    assert reasons.pop("empty").startswith("unusable audio: ")
     assert reasons == {
         "gone": "missing audio",
         "silent": "empty text",

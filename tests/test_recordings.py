@@ -10,9 +10,10 @@ from commands import write_recordings
 from helpers import RATE, tiny_base, tone_sentence, tone_speech
 
 from tts_meta.adapt import Recording, align_recordings, find_transcripts
-from tts_meta.adapt.recordings import FEWEST_SECONDS, clipped_part, load_recording
+from tts_meta.adapt.recordings import FEWEST_SECONDS, load_recording
 from tts_meta.audio import MelSpec, prepare_waveform, write_wav
 from tts_meta.audio.io import Waveform, decode_audio, read_audio, to_mono
+from tts_meta.audio.speech import clipped_part
 from tts_meta.config import AudioConfig
 from tts_meta.corpus import Example, collate
 from tts_meta.errors import TtsMetaError

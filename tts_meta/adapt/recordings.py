@@ -6,12 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from tts_meta.audio import MelSpec, prepare_waveform
-from tts_meta.audio.io import Waveform, check_is_file, decode_audio, to_mono
+from tts_meta.audio import MelSpec, load_speech
+from tts_meta.audio.io import Waveform, check_is_file
 from tts_meta.config import AudioConfig
 from tts_meta.context import own_context
 from tts_meta.corpus import Example, find_sidecar, match_transcripts, read_transcripts
@@ -22,12 +21,8 @@ from tts_meta.models.base import Base
 RECORDINGS_VERSION = 1
 """Version of how recordings become examples. Increase it when the same recording would give other features,
 symbols or durations; the cache of the benchmark depends on it."""
-MOST_SECONDS = 60.0
-"""Longest single recording; sentences are what is wanted."""
 FEWEST_SECONDS = 1.0
 """Least speech in all."""
-_CLIPPED_PART = 0.002
-_FEWEST_CLIPPED = 10
 # Of 100 LibriSpeech sentences none lies more than 4.5 nats lower above 5 kHz than below; at 8 kHz all lie over 6.
 _HIGHS_FROM, _HIGHS_MISSING = 5000.0, 5.5
 
@@ -70,20 +65,9 @@ def find_transcripts(
 
 
 def load_recording(path: Path, config: AudioConfig) -> Waveform:
-    """Trimmed, level waveform `(S,)` of one recorded sentence.
-
-    Raises TtsMetaError naming the file where it cannot be read, is silent, clipped, too long, or too short for a word.
+    """Trimmed, level waveform `(S,)` of one recorded sentence. Raises as `load_speech`.
     """
-    samples, source_rate = decode_audio(path, MOST_SECONDS)
-    clipped = clipped_part(samples)
-    if clipped > _CLIPPED_PART:
-        raise TtsMetaError(
-            f"{path}: clipped, {100 * clipped:.1f}% of it is stuck at its loudest level; record it again more quietly"
-        )
-    waveform = prepare_waveform(to_mono(samples, source_rate, config.mel.sample_rate), config, str(path))
-    if len(waveform) < config.mel.n_fft:
-        raise TtsMetaError(f"{path}: too short to hold a word; leave it out")
-    return waveform
+    return load_speech(path, config).waveform
 
 
 @own_context()
@@ -121,22 +105,6 @@ def align_recordings(
             warn(f'{recording.audio}: what is said does not seem to be "{recording.text}"; check its transcript')
         examples.append(Example(str(recording.audio), speaker, said, alignment.durations, mel, samples))
     return examples
-
-
-def clipped_part(samples: Waveform) -> float:
-    """Part of the samples `(S, channels)` that are stuck at the highest or lowest level, in the worst channel.
-
-    Unclipped speech reaches its peak a few times; clipped speech stays there, at full scale or, made quieter since, at
-    some other level.
-    """
-    high, low = samples.max(axis=0), samples.min(axis=0)
-    # Half a step of 16 bits below the peak; at full scale a little more, for what resampling and MP3 do to flat tops.
-    top = np.where(high >= 0.999, 0.999, high - 1.5e-5)
-    bottom = np.where(low <= -0.999, -0.999, low + 1.5e-5)
-    stuck = np.sum((samples >= top) | (samples <= bottom), axis=0)
-    # Any recording has its highest and its lowest sample, and a quiet one has few levels to have them at.
-    counts = np.where((high - low > 0.2) & (stuck >= _FEWEST_CLIPPED), stuck, 0)
-    return float(counts.max()) / len(samples)
 
 
 def _lacks_highs(mel: Tensor, mel_spec: MelSpec) -> bool:

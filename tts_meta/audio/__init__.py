@@ -1,15 +1,18 @@
 """Recordings to features: reading, trimming, loudness, log-mel, fundamental frequency, the feature cache."""
 
-from tts_meta.audio.features import FeatureCache, prepare_waveform
+from tts_meta.audio.features import FeatureCache
 from tts_meta.audio.io import read_audio
+from tts_meta.audio.levels import prepare_waveform
 from tts_meta.audio.mel import MelSpec
 from tts_meta.audio.pitch import fundamental_frequency
+from tts_meta.audio.speech import load_speech
 from tts_meta.audio.writing import write_sound, write_wav
 
 __all__ = [
     "FeatureCache",
     "MelSpec",
     "fundamental_frequency",
+    "load_speech",
     "prepare_waveform",
     "read_audio",
     "write_sound",

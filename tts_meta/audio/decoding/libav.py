@@ -15,6 +15,9 @@ from tts_meta.audio.decoding.common import Limit, Sound, Undecodable, damaged, s
 _STRICT = {"err_detect": "crccheck+bitstream+buffer+explode"}
 _DEMUXER_OPTIONS = {"err_detect": "crccheck+bitstream+buffer", "probesize": str(2**24)}
 
+_MAY_HOLD_FLOATS = ("pcm_f", "wavpack")
+"""Codecs that keep floats as they are; others decode to floats of full scale, or a little above."""
+
 
 def decode_libav(content: bytes, demuxer: str, limit: Limit, strict: bool = True) -> Sound:
     """Decode the first audio stream to its end. Raises Undecodable: no sound in it, damaged, or too long."""
@@ -22,13 +25,14 @@ def decode_libav(content: bytes, demuxer: str, limit: Limit, strict: bool = True
     from av.error import FFmpegError
 
     pieces: list[NDArray[np.float32]] = []
-    frames, rate, channels = 0, 0, 0
+    frames, rate, channels, lossless = 0, 0, 0, False
     try:
         with av.open(io.BytesIO(content), format=demuxer, options=_DEMUXER_OPTIONS) as container:
             if not container.streams.audio:
                 what = "a video without sound" if container.streams.video else f"a {demuxer} file without sound"
                 raise Undecodable(f"{what}; give a recording")
             stream = container.streams.audio[0]
+            lossless = stream.codec_context.name.startswith(_MAY_HOLD_FLOATS)
             if strict:
                 stream.codec_context.options = _STRICT
             for frame in container.decode(stream):
@@ -46,7 +50,8 @@ def decode_libav(content: bytes, demuxer: str, limit: Limit, strict: bool = True
         raise damaged(getattr(error, "strerror", None) or str(error) or "cannot be decoded") from error
     if not pieces:
         raise Undecodable("holds no samples; record it again")
-    return Sound(scale_floats(np.concatenate(pieces)[:frames]), rate)
+    samples = np.concatenate(pieces)[:frames]
+    return Sound(scale_floats(samples) if lossless else samples.astype(np.float32), rate)
 
 
 def _samples(frame) -> NDArray[np.float32]:
