@@ -24,6 +24,7 @@ PUBLIC = {
         "FeatureCache",
         "MelSpec",
         "fundamental_frequency",
+        "load_speech",
         "prepare_waveform",
         "read_audio",
         "write_sound",

@@ -65,8 +65,7 @@ def find_transcripts(
 
 
 def load_recording(path: Path, config: AudioConfig) -> Waveform:
-    """Trimmed, level waveform `(S,)` of one recorded sentence. Raises as `load_speech`.
-    """
+    """Trimmed, level waveform `(S,)` of one recorded sentence. Raises as `load_speech`."""
     return load_speech(path, config).waveform
 
 

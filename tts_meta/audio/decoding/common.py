@@ -77,4 +77,6 @@ def scale_floats(samples: NDArray[np.floating]) -> NDArray[np.float32]:
     if 1.0 < peak < np.inf:
         scales = [] if peak < _HOT else [scale for scale in _INTEGER_SCALES if scale >= peak]
         samples = samples / (scales[0] if scales else peak)
-    return samples.astype(np.float32)
+    # Where infinity is among them nothing was scaled, and the caller refuses them.
+    with np.errstate(over="ignore"):
+        return samples.astype(np.float32)

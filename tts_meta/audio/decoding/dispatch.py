@@ -45,12 +45,6 @@ _READERS: dict[str, Callable[[bytes, Limit], Sound]] = {
     "asf": _checked(boxes.check_asf, _by_libav("asf")),
     "amr": _checked(boxes.check_amr, _by_libav("amr")),
     "avi": _checked(_check_avi, _by_libav("avi")),
-    "flv": _by_libav("flv"),
-    "mpegts": _by_libav("mpegts"),
-    "ac3": _by_libav("ac3"),
-    "wv": _by_libav("wv"),
-    "tta": _by_libav("tta"),
-    "ape": _by_libav("ape"),
 }
 
 

@@ -14,15 +14,17 @@ _PREFIXES: tuple[tuple[bytes, str], ...] = (
     (b".snd", "sized"),
     (b"caff", "sized"),
     (b"riff.\x91\xcf\x11", "sized"),
-    (b"FLV\x01", "flv"),
-    (b"wvpk", "wv"),
-    (b"TTA1", "tta"),
-    (b"MAC ", "ape"),
 )
 _RIFF = {b"WAVE": "wav", b"AVI ": "avi"}
 _MP4 = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 
 _OTHERS: tuple[tuple[bytes, str], ...] = (
+    (b"wvpk", "WavPack; convert it to WAV or FLAC"),
+    (b"TTA1", "True Audio; convert it to WAV or FLAC"),
+    (b"MAC ", "Monkey's Audio; convert it to WAV or FLAC"),
+    (b"FLV\x01", "Flash video; convert its sound to WAV or FLAC"),
+    (b"\x0bw", "AC-3; convert it to WAV or FLAC"),
+    (b"DSD ", "DSD; convert it to WAV or FLAC"),
     (b"MThd", "a MIDI file, which holds notes but no sound"),
     (b"%PDF", "a PDF document"),
     (b"PK\x03\x04", "a ZIP archive; unpack it"),
@@ -59,10 +61,6 @@ def container(content: bytes) -> str | None:
     for prefix, kind in _PREFIXES:
         if content.startswith(prefix):
             return kind
-    if content[:1] == b"G" and len(content) > 376 and content[188] == content[376] == 0x47:
-        return "mpegts"
-    if content[:2] == b"\x0bw":
-        return "ac3"
     if content[:2] != b"\xff\xd8":
         if (length := adts_frame(content, 0)) is not None and (
             length >= len(content) or adts_frame(content, length) is not None

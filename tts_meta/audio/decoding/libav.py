@@ -27,7 +27,7 @@ def decode_libav(content: bytes, demuxer: str, limit: Limit, strict: bool = True
     pieces: list[NDArray[np.float32]] = []
     frames, rate, channels, lossless = 0, 0, 0, False
     try:
-        with av.open(io.BytesIO(content), format=demuxer, options=_DEMUXER_OPTIONS) as container:
+        with av.open(io.BytesIO(content), "r", format=demuxer, options=_DEMUXER_OPTIONS) as container:
             if not container.streams.audio:
                 what = "a video without sound" if container.streams.video else f"a {demuxer} file without sound"
                 raise Undecodable(f"{what}; give a recording")

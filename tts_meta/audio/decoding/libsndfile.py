@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Literal
 
 import numpy as np
 import soundfile
@@ -42,7 +43,7 @@ class Unreadable(Undecodable):
         self.reason = reason
 
 
-def _read_blocks(handle: soundfile.SoundFile, dtype: str, limit: Limit) -> np.ndarray:
+def _read_blocks(handle: soundfile.SoundFile, dtype: Literal["float32", "float64"], limit: Limit) -> np.ndarray:
     block = max(1, _BLOCK_VALUES // handle.channels)
     blocks, frames = [], 0
     while True:

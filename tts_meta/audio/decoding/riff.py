@@ -22,6 +22,7 @@ _KNOWN_CHUNKS = (b"LIST", b"id3 ", b"ID3 ", b"bext", b"iXML", b"cue ", b"smpl", 
 _TAGS = (b"TAG", b"ID3", b"APETAGEX")
 # What pipes leave: 0x7fffff00, 0x7ffff000, 0x7fffffff, 0x80000000, 0xffffffff, some less their header.
 _PLACEHOLDERS = (range(0x7FFF0000, 0x80010000), range(0xFFFF0000, 0x100000000))
+_LONGEST_TAIL = 2**16
 _HEADER = 64  # Lengths that count the header, or a part of it, are so many bytes too large.
 
 Order = Literal["little", "big"]
@@ -52,6 +53,8 @@ def decode_wav(content: bytes, limit: Limit) -> Sound:
     samples = content[data.start : end]
     if code in _PCM:
         samples = samples[: len(samples) // align * align]
+    elif code == _GSM and len(samples) % 65 > 1:  # more than the byte that makes a chunk even
+        raise truncated()
     fact = _body(content, header[b"fact"])[:4] if b"fact" in header else b""
     magic = b"RIFX" if order == "big" else b"RIFF"
     chunks = _chunk(b"fmt ", form, order) + (_chunk(b"fact", fact, order) if len(fact) == 4 else b"")
@@ -123,18 +126,36 @@ def _end(content: bytes, start: int, length: int, order: Order, whole: int, magi
                 return start + length, behind
             if _only_chunks(content, behind, order):
                 return start + length, 0
-        return size, 0
+        return _before_chunks(content, start, order), 0
     missing = start + length - size
     placeholder = any(length in values for values in _PLACEHOLDERS)
     if missing > 0 and not placeholder and missing > _HEADER and missing != start and abs(whole - size) > 1:
         raise truncated()
-    return size, 0
+    return _before_chunks(content, start, order), 0
+
+
+def _before_chunks(content: bytes, start: int, order: Order) -> int:
+    """Where the samples end whose length is not known: before chunks of known kinds that end with the file."""
+    reach = max(start, len(content) - _LONGEST_TAIL)
+    for place in sorted(content.find(kind, reach) for kind in _KNOWN_CHUNKS):
+        if place >= 0 and _end_with_file(content, place, order):
+            return place
+    return len(content)
+
+
+def _end_with_file(content: bytes, place: int, order: Order) -> bool:
+    end = place
+    for chunk in _chunks(content, place, order):
+        if chunk.kind not in _KNOWN_CHUNKS:
+            return False
+        end = chunk.start + chunk.length
+    return end in (len(content), len(content) - 1)
 
 
 def _only_chunks(content: bytes, place: int, order: Order) -> bool:
     """Whether what lies from a place to the end is metadata: chunks of known kinds, or any that end with the file."""
     if len(content) - place < 8:
-        return True
+        return len(content) - place <= 1
     if content[place:].startswith(_TAGS):
         return True
     for chunk in _chunks(content, place, order):
