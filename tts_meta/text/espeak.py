@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
 
 from tts_meta.errors import TtsMetaError
+from tts_meta.text.lexicon import Lexicon
+from tts_meta.text.normalize import Sentence, sentences_of
 
-_SENTENCE_END = re.compile(r"(?<=[.!?…。！？])\s+|\n+")
 _IPA = "abcdefhijklmnopqrstuvwxyzæçðøħŋœɐɑɒɓɔɕɖɗəɚɛɜɝɟɡɣɤɥɦɨɪɫɬɭɮɯɰɱɲɳɴɵɶɸɹɺɻɽɾʀʁʂʃʄʈʉʊʋʌʍʎʏʐʑʒʔʕʘʙʛʜʝʟβθχᵻ"
 _MODIFIERS = "ʰʲʷˠˤ\u0303\u0329\u032a\u0361ːˑ"
 
@@ -30,16 +31,33 @@ class EspeakPhonemizer:
         if language not in EspeakBackend.supported_languages():
             raise TtsMetaError(f"eSpeak knows no language '{language}'; use a code such as fr-fr, de or es")
         self.name = f"espeak:{language}"
+        self.language = language
         self._backend = EspeakBackend(language, preserve_punctuation=True, with_stress=True)
 
     def alphabet(self) -> list[str]:
         """Every symbol with and without stress marks: eSpeak may put one before any sound."""
         return [stress + sound for sound in _IPA for stress in ("", "ˈ", "ˌ")] + list(_MODIFIERS)
 
-    def sentences(self, text: str) -> list[str]:
-        """Split at sentence marks and line ends."""
-        return [" ".join(part.split()) for part in _SENTENCE_END.split(text) if part.strip()]
+    def sentences(self, text: str, lexicon: Lexicon | None = None) -> Iterator[Sentence]:
+        return sentences_of(text, self.language, None if lexicon is None else lexicon.respell)
 
-    def phonemize(self, text: str) -> str:
-        """Phonemes of the whole text, words apart by spaces, punctuation kept."""
-        return " ".join(self._backend.phonemize([" ".join(text.split())], strip=True))
+    def phonemize(self, text: str, lexicon: Lexicon | None = None) -> str:
+        return " ".join(self.read(sentence.text, lexicon) for sentence in self.sentences(text, lexicon))
+
+    def read(self, sentence: str, lexicon: Lexicon | None = None) -> str:
+        given: list[str] = []
+
+        def mark(word: str, phonemes: str) -> str:
+            given.append(phonemes)
+            return "\x00"
+
+        parts = (sentence if lexicon is None else lexicon.pronounce(sentence, mark)).split("\x00")
+        read = [self._phonemes(part) for part in parts]
+        return "".join([read[0], *(said + part for said, part in zip(given, read[1:], strict=True))])
+
+    def _phonemes(self, text: str) -> str:
+        """Phonemes with the spaces that stand around the text."""
+        if not text.strip():
+            return text
+        spoken = self._backend.phonemize([" ".join(text.split())], strip=True)[0]
+        return f"{' ' if text[0] == ' ' else ''}{spoken}{' ' if text[-1] == ' ' else ''}"

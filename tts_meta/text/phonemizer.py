@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from tts_meta.errors import TtsMetaError
+from tts_meta.text.interjections import shorten, sound_of
+from tts_meta.text.lexicon import Lexicon, with_possessive
+from tts_meta.text.normalize import Sentence, sentences_of
 
 _VOWELS = "AIOWYiuæɑɔəɛɜɪʊʌᵊᵻɐ"
 _STRAY_STRESS = re.compile(f"[ˈˌ](?![{_VOWELS}])")
-_LAST_LATIN = "ɏ"
+_MISREAD = {"cetera": "sˈɛTəɹə"}
+"""Words outside hibari's dictionary that occur often and that it guesses wrong."""
+_WORD = re.compile(r"[^\W\d_]+")
+_DRAWN_OUT = re.compile(r"([^\W\d_])\1\1|^[^aeiouy]{2,}$", re.IGNORECASE)
+_LINK = re.compile(r"\[([^\]]*)\]\(/([^)]*)/\)(['’]s\b)?")
+_END = re.compile(r"[.!?…][\"'”’)]*$")
 
 
 class Phonemizer(Protocol):
@@ -22,11 +30,15 @@ class Phonemizer(Protocol):
         """Every symbol `phonemize` may emit, boundaries left out, in a fixed order."""
         ...
 
-    def sentences(self, text: str) -> list[str]:
-        """Split text at sentence ends, keeping every word."""
+    def sentences(self, text: str, lexicon: Lexicon | None = None) -> Iterator[Sentence]:
+        """Yield the sentences of a text of any length, normalized to words: see `sentences_of`."""
         ...
 
-    def phonemize(self, text: str) -> str:
+    def read(self, sentence: str, lexicon: Lexicon | None = None) -> str:
+        """Phonemes of one sentence that is in words, as `sentences` yields it."""
+        ...
+
+    def phonemize(self, text: str, lexicon: Lexicon | None = None) -> str:
         """One phoneme string for the whole text, words apart by spaces, punctuation kept."""
         ...
 
@@ -35,7 +47,7 @@ class HibariPhonemizer:
     """American English by `hibari-tts`: numbers, money, dates and heteronyms read as a person would.
 
     Phonemes are misaki's: one character a phone, diphthongs A I O W Y, stress marks ˈ and ˌ before the vowel. A word in
-    letters that cannot be read (Chinese, say) raises TtsMetaError naming it and the sentence.
+    letters that cannot be read (Chinese, say) raises TtsMetaError naming it, its letters and the sentence.
     """
 
     name = "hibari"
@@ -44,25 +56,75 @@ class HibariPhonemizer:
         from hibari.g2p import G2P
 
         self._g2p = G2P()
+        self._letters: frozenset[str] | None = None
 
     def alphabet(self) -> list[str]:
         consonants = "bdfhjklmnpstTvwzðŋɡɹɾʃʒθʤʧʔ"
         return [stress + vowel for vowel in _VOWELS for stress in ("", "ˈ", "ˌ")] + list(consonants)
 
-    def sentences(self, text: str) -> list[str]:
-        from hibari import Hibari
+    def sentences(self, text: str, lexicon: Lexicon | None = None) -> Iterator[Sentence]:
+        return sentences_of(text, "en", None if lexicon is None else lexicon.respell)
 
-        return [" ".join(sentence.split()) for sentence in Hibari.split_sentences(text)]
+    def phonemize(self, text: str, lexicon: Lexicon | None = None) -> str:
+        parts = (self.read(sentence.text, lexicon) for sentence in self.sentences(text, lexicon))
+        return " ".join(part for part in parts if part)
 
-    def phonemize(self, text: str) -> str:
-        return " ".join(part for part in map(self._read, self.sentences(text)) if part)
-
-    def _read(self, sentence: str) -> str:
-        for word in sentence.split():
-            if any(letter.isalpha() and letter > _LAST_LATIN for letter in word) and not self._g2p(word):
-                raise TtsMetaError(f"cannot read '{word}' in \"{sentence}\"; write it in English letters")
+    def read(self, sentence: str, lexicon: Lexicon | None = None) -> str:
+        text = sentence if lexicon is None else lexicon.pronounce(sentence, _marked)
+        text = _outside_links(text, self._spell)
+        text = _LINK.sub(lambda m: f"[{m[1]}](/{with_possessive(m[2]) if m[3] else m[2]}/)", text)
+        # The text is in words already: hibari's own normalization would read "no." as "number" and "Sat." as a day.
         # Words outside its dictionary get stray stress marks now and then: two in a row, or one before a consonant.
-        return _STRAY_STRESS.sub("", self._g2p(sentence))
+        phonemes = _STRAY_STRESS.sub("", self._g2p(text, normalize_text=False))
+        end = _END.search(sentence)
+        # The dot of an abbreviation at the end is a full stop too.
+        return phonemes + end[0][0] if end and not _END.search(phonemes) else phonemes
+
+    def _spell(self, text: str) -> str:
+        """The text with interjections marked by their phonemes, and in letters that hibari knows."""
+        return _WORD.sub(self._word, text)
+
+    def _word(self, found: re.Match[str]) -> str:
+        word = found[0]
+        if word in _MISREAD:
+            return _marked(word, _MISREAD[word])
+        if _DRAWN_OUT.search(word) and found.string[found.end() : found.end() + 1] not in ("'", "-"):
+            sound = None if word.isupper() and len(word) < 3 else sound_of(word)
+            if sound is not None:
+                return _marked(word, sound)
+            word = shorten(word, self._knows)
+        return word if word.isascii() else self._plain(word)
+
+    def _knows(self, word: str) -> bool:
+        return word.lower() in self._g2p.lexicon.golds or word.lower() in self._g2p.lexicon.silvers
+
+    def _plain(self, word: str) -> str:
+        """The word with letters that hibari would skip replaced: "Łódź" is "Lódź"."""
+        if self._knows(word):
+            return word
+        if self._letters is None:
+            self._letters = frozenset(self._g2p.oov.cin)
+        return "".join(letter if letter in self._letters else _latin(letter) for letter in word)
+
+
+def _latin(letter: str) -> str:
+    from anyascii import anyascii
+
+    return anyascii(letter)
+
+
+def _marked(word: str, phonemes: str) -> str:
+    """A word with its phonemes, as hibari takes them."""
+    return f"[{word}](/{phonemes}/)"
+
+
+def _outside_links(text: str, change: Callable[[str], str]) -> str:
+    """The text changed outside words whose phonemes are given."""
+    parts, position = [], 0
+    for link in _LINK.finditer(text):
+        parts += [change(text[position : link.start()]), link[0]]
+        position = link.end()
+    return "".join([*parts, change(text[position:])])
 
 
 PHONEMIZERS: dict[str, Callable[[], Phonemizer]] = {"hibari": HibariPhonemizer}

@@ -1,0 +1,102 @@
+"""Every number that is left after times, dates, money, fractions and units: phone numbers, versions, ordinals, counts."""
+
+from __future__ import annotations
+
+import re
+
+from tts_meta.text.normalize.numbers import (
+    NUMBER,
+    cardinal,
+    digits,
+    is_year,
+    number,
+    number_or_year,
+    ordinal,
+    plural,
+    year,
+)
+
+_TIMES = re.compile(r"(?<=\d) ?\* ?(?=\d)")
+_GROUPED = re.compile(r"(?<![\w.,])(?<!\d )([1-9]\d{0,2})((?: \d{3})+)(?![\d]| ?\d)(?!,\d{3})")
+_DOTTED_GROUPS = re.compile(r"(?<![\w.,])([1-9]\d{0,2}(?:\.\d{3}){2,})(?![\w]|\.\d)")
+_APOSTROPHE_GROUPS = re.compile(r"(?<![\w.,'])([1-9]\d{0,2}(?:'\d{3})+)(?![\w'])")
+_INTERNATIONAL = re.compile(
+    r"(?<![\w+])\+\d{1,3}(?:[ .-]?\(\d{1,4}\))?(?:[ .-]\d{2,5}){2,5}(?![\w-])|(?<![\w+])\+\d{9,15}\b"
+)
+_PHONE = re.compile(
+    r"(?<![\w.+-])(?:(?:1[-. ])?(?:\(\d{3}\) ?|\d{3}[-. ])\d{3}[-. ]\d{4}|\d{3}-\d{4}|0\d{2,4} \d{3,4} \d{3,4})(?![\w-]|\.\d)"
+)
+_HYPHENATED = re.compile(r"(?<![\w.-])\d+(?:-\d+){2,}(?![\w-])")
+_ADDRESS = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?(?:/\d+)?(?![\w.]*\d)")
+_VERSION = re.compile(r"(?<![\w.])\d+(?:\.\d+){2,}(?!\d)")
+_V = re.compile(r"\b[vV]\.? ?(?=\d+(?:\.\d+)*\b)")
+_NUMBER_SIGN = re.compile(r"(?<![\w&])#\s?(?=\d)|№\s?(?=\d)|\b[Nn][º°]\s?(?=\d)")
+_RANGE = re.compile(r"(?<![\w.,-])(\d+(?:[.,]\d+)*)(?: ?– ?|-| - )(\d+(?:[.,]\d+)*)(?![\w-])(?!\.\d)")
+_ORDINAL = re.compile(r"(?<![\w.])(\d+(?:,\d{3})*)(st|nd|rd|th)\b", re.IGNORECASE)
+_PLURAL = re.compile(r"(?<![\w.])(\d+)'?s\b")
+_MINUS = re.compile(r"(?<![\w)])-(?=\.?\d)")
+_PLUS = re.compile(r"(?<![\w+])\+(?=\.?\d)")
+_AT_LEAST = re.compile(r"(?<=\d)\+(?!\w)")
+_EMERGENCY = re.compile(r"(?<![\w.,])(911|999|112)(?![\w,]|\.\d)(?=\s*(?:[.,;!?]|$|operator|call))")
+_LETTER_A = re.compile(r"(?<![^\W_])A-?(?=\d)|(?<=\d)A(?![^\W_])")
+_MIX = re.compile(r"(?<=[^\W\d_])-?(?=\d)|(?<=\d)(?=[^\W\d_])")
+_NUMBER = re.compile(rf"(?<![\d.]){NUMBER}|(?<![\w.])\.\d+|\d+")
+_COUNTED = re.compile(r"\s(?:people|times|days|years|miles|pages|points|words|men|women|votes|copies|students|items)\b")
+
+
+def read_counts(text: str) -> str:
+    """ "2.0.1" is "two point zero point one", "10 000" "ten thousand", "3rd" "third"."""
+    text = _V.sub("version ", _NUMBER_SIGN.sub("number ", text))
+    text = _INTERNATIONAL.sub(lambda m: f"plus {_digit_groups(m[0])}", text)
+    text = _PHONE.sub(lambda m: _digit_groups(m[0]), text)
+    text = _HYPHENATED.sub(lambda m: _digit_groups(m[0]), text)
+    text = _ADDRESS.sub(_ip_address, text)
+    text = _VERSION.sub(lambda m: " point ".join(cardinal(part) for part in m[0].split(".")), text)
+    text = _EMERGENCY.sub(lambda m: digits(m[0]), text)
+    text = _RANGE.sub(_range, text)
+    text = _ORDINAL.sub(lambda m: ordinal(m[1]), text)
+    text = _PLURAL.sub(lambda m: plural(number_or_year(m[1])), text)
+    text = _AT_LEAST.sub(" plus", _PLUS.sub("plus ", _MINUS.sub("minus ", text)))
+    text = _MIX.sub(" ", _LETTER_A.sub(" A. ", text))
+    return _NUMBER.sub(_plain, text)
+
+
+def join_groups(text: str) -> str:
+    """Digits grouped by spaces, by apostrophes or by two dots and more, as one: "10 000", "1'000", "1.000.000"."""
+    text = _TIMES.sub(" times ", text)
+    text = _DOTTED_GROUPS.sub(lambda m: m[1].replace(".", ""), text)
+    text = _APOSTROPHE_GROUPS.sub(lambda m: m[1].replace("'", ""), text)
+    return _GROUPED.sub(lambda m: m[1] + m[2].replace(" ", ""), text)
+
+
+def _digit_groups(written: str) -> str:
+    return ", ".join(digits(group) for group in re.findall(r"\d+", written))
+
+
+def _ip_address(found: re.Match[str]) -> str:
+    parts = re.split(r"([.:/])", found[0])
+    if any(int(part) > 255 for part in parts[:7:2]):
+        return found[0]
+    names = {".": "dot", ":": "colon", "/": "slash"}
+    return " ".join(names.get(part) or digits(part) for part in parts)
+
+
+def _range(found: re.Match[str]) -> str:
+    first, last = found.groups()
+    minus = " - " in found[0] and "=" in found.string
+    if minus:
+        return f"{number(first)} minus {number(last)}"
+    if is_year(first) and len(last) in (2, 4) and last.isdecimal():
+        low = f"oh {cardinal(last[1])}" if len(last) == 2 and last[0] == "0" else number_or_year(last)
+        return f"{year(first)} to {low}"
+    return f"{_safe(first)} to {_safe(last)}"
+
+
+def _plain(found: re.Match[str]) -> str:
+    written = found[0]
+    counted = _COUNTED.match(found.string, found.end())
+    return number(written) if counted else number_or_year(written)
+
+
+def _safe(written: str) -> str:
+    return _NUMBER.sub(lambda m: number_or_year(m[0]), written)

@@ -1,0 +1,94 @@
+"""Amounts of money, the sign before or after the number."""
+
+from __future__ import annotations
+
+import re
+
+from tts_meta.text.normalize.numbers import NUMBER, cardinal, is_one, number
+
+# One, several, a hundredth, hundredths; currencies without hundredths have none.
+_UNITS: dict[str, tuple[str, str, str, str]] = {
+    "$": ("dollar", "dollars", "cent", "cents"),
+    "£": ("pound", "pounds", "penny", "pence"),
+    "€": ("euro", "euros", "cent", "cents"),
+    "¥": ("yen", "yen", "", ""),
+    "₹": ("rupee", "rupees", "paisa", "paise"),
+    "₩": ("won", "won", "", ""),
+    "₽": ("ruble", "rubles", "kopeck", "kopecks"),
+    "₺": ("lira", "lira", "", ""),
+    "₴": ("hryvnia", "hryvnias", "", ""),
+    "₪": ("shekel", "shekels", "", ""),
+    "₫": ("dong", "dong", "", ""),
+    "₱": ("peso", "pesos", "centavo", "centavos"),
+    "₦": ("naira", "naira", "", ""),
+    "฿": ("baht", "baht", "", ""),
+    "₿": ("bitcoin", "bitcoins", "", ""),
+    "US$": ("US dollar", "US dollars", "cent", "cents"),
+    "C$": ("Canadian dollar", "Canadian dollars", "cent", "cents"),
+    "CA$": ("Canadian dollar", "Canadian dollars", "cent", "cents"),
+    "A$": ("Australian dollar", "Australian dollars", "cent", "cents"),
+    "AU$": ("Australian dollar", "Australian dollars", "cent", "cents"),
+    "NZ$": ("New Zealand dollar", "New Zealand dollars", "cent", "cents"),
+    "HK$": ("Hong Kong dollar", "Hong Kong dollars", "cent", "cents"),
+    "R$": ("real", "reais", "centavo", "centavos"),
+    "CHF": ("Swiss franc", "Swiss francs", "", ""),
+    "SEK": ("Swedish krona", "Swedish kronor", "", ""),
+    "NOK": ("Norwegian krone", "Norwegian kroner", "", ""),
+    "DKK": ("Danish krone", "Danish kroner", "", ""),
+    "PLN": ("zloty", "zlotys", "", ""),
+    "CNY": ("yuan", "yuan", "", ""),
+    "RMB": ("yuan", "yuan", "", ""),
+}
+_SAME = {
+    "USD": "US$", "EUR": "€", "GBP": "£", "JPY": "¥", "INR": "₹", "Rs": "₹", "Rs.": "₹", "KRW": "₩", "RUB": "₽",
+    "CAD": "C$", "AUD": "A$", "NZD": "NZ$", "HKD": "HK$", "BRL": "R$",
+}  # fmt: skip
+_LARGE = {
+    "k": "thousand", "m": "million", "mn": "million", "mio": "million",
+    "b": "billion", "bn": "billion", "t": "trillion", "tn": "trillion",
+}  # fmt: skip
+_SIGNS = "".join(sign for sign in _UNITS if len(sign) == 1) + "¢"
+_sign = "|".join(re.escape(sign) for sign in sorted({**_UNITS, **_SAME}, key=len, reverse=True))
+_large = r"(?:\s?(?P<large>hundred|thousand|million|billion|trillion)\b|(?P<short>[kKmMbBtT]|bn|mn|tn|mio|Bn|Mn)\b)?"
+_amount = rf"(?P<amount>{NUMBER}|\.\d+)(?P<comma>,\d\d(?!\d))?"
+_BEFORE = re.compile(
+    rf"(?<![A-Za-z\d])(?P<minus>-)?(?P<sign>{_sign})\s?(?P<minus2>-)?{_amount}{_large}(?P<plus>\+)?(?!\w)"
+)
+_AFTER = re.compile(rf"(?<![\w.,])(?P<minus>-)?{_amount}{_large}\s?(?P<sign>{_sign})(?![\w.]*\d)(?!\w)")
+_RANGE = re.compile(rf"(?<![A-Za-z\d])(?P<sign>{_sign})\s?({NUMBER})\s?[-–—]\s?({NUMBER})(?=\W|$|[kKmMbB]\b)")
+_CENTS = re.compile(rf"(?<![\w.,])({NUMBER})\s?¢")
+_PER = re.compile(r"(dollars?|pounds?|euros?|cents?|yen)/(?=[a-z])")
+_HYPHEN = re.compile(r"(dollar|pound|euro)s-(?=[a-z])")
+_ANY = re.compile(rf"[{re.escape(_SIGNS)}]|{'|'.join(re.escape(s) for s in (*_UNITS, *_SAME) if len(s) > 1)}")
+
+
+def read_money(text: str) -> str:
+    """ "$15.50" is "fifteen dollars and fifty cents", "300 €" "three hundred euros", "$5M" "five million dollars"."""
+    if not _ANY.search(text):
+        return text
+    text = _RANGE.sub(lambda m: f"{number(m[2])} to {m['sign']}{m[3]}", text)
+    text = _AFTER.sub(_read, _BEFORE.sub(_read, text))
+    text = _CENTS.sub(lambda m: f"{number(m[1])} {'cent' if is_one(m[1]) else 'cents'}", text)
+    return _HYPHEN.sub(r"\1 ", _PER.sub(r"\1 per ", text))
+
+
+def _read(found: re.Match[str]) -> str:
+    sign, amount, comma = found["sign"], found["amount"], found["comma"]
+    one, several, cent, cents = _UNITS[_SAME.get(sign, sign)]
+    groups = found.groupdict()
+    minus = "minus " if found["minus"] or groups.get("minus2") else ""
+    plus = " plus" if groups.get("plus") else ""
+    large = found["large"] or _LARGE.get((found["short"] or "").lower())
+    if large:
+        return f"{minus}{number(amount)} {large} {several}{plus}"
+    whole, point, part = amount.partition(".")
+    if comma and not point:
+        whole, point, part = amount, ".", comma[1:]
+    if not (point and cent and len(part) == 2):
+        return f"{minus}{number(amount)} {one if is_one(amount) else several}{plus}"
+    words = []
+    if int(whole.replace(",", "") or 0) or part == "00":
+        words.append(f"{cardinal(whole)} {one if is_one(whole) else several}")
+    if part != "00":
+        words.append(f"{cardinal(str(int(part)))} {cent if part == '01' else cents}")
+    return minus + " and ".join(words) + plus
