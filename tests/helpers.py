@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,8 @@ from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.base import Base
 from tts_meta.models.hifigan import HifiGanConfig
 from tts_meta.models.light import LightGenerator
-from tts_meta.text import SymbolTable
+from tts_meta.text import Lexicon, SymbolTable
+from tts_meta.text.normalize import Sentence
 from tts_meta.text.phonemizer import PHONEMIZERS
 
 RATE = 22050
@@ -40,11 +42,18 @@ class Letters:
     def alphabet(self) -> list[str]:
         return list(LETTERS)
 
-    def sentences(self, text: str) -> list[str]:
-        return re.split(r"(?<=[.!?])\s+", " ".join(text.split()))
+    def sentences(self, text: str, lexicon: Lexicon | None = None) -> Iterator[Sentence]:
+        written = text if lexicon is None else lexicon.respell(text)
+        parts = re.split(r"(?<=[.!?])\s+", " ".join(written.split()))
+        spoken = [part for part in parts if any(character.isalnum() for character in part)]
+        for number, part in enumerate(spoken, start=1):
+            yield Sentence(part) if number < len(spoken) else Sentence(part, 0.0)
 
-    def phonemize(self, text: str) -> str:
-        return text.lower()
+    def read(self, sentence: str, lexicon: Lexicon | None = None) -> str:
+        return (sentence if lexicon is None else lexicon.pronounce(sentence, lambda word, said: said)).lower()
+
+    def phonemize(self, text: str, lexicon: Lexicon | None = None) -> str:
+        return " ".join(self.read(sentence.text, lexicon) for sentence in self.sentences(text, lexicon))
 
 
 PHONEMIZERS["letters"] = Letters

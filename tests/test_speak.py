@@ -17,7 +17,7 @@ from tts_meta.models.griffin_lim import GriffinLim
 from tts_meta.models.light_vocoder import Light
 from tts_meta.models.manner import Manner
 from tts_meta.synth import Speech, speak, speak_text, stream_text
-from tts_meta.synth.speak import SENTENCE_PAUSE
+from tts_meta.text.normalize import SENTENCE_PAUSE
 
 TEXT = "Abc de fgh. Head bed,\n cab? Gab!"
 LONG = "Abc de fgh head bed cab gab abc de fgh head bed cab gab abc de fgh. Gab!"

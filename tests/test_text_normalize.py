@@ -119,7 +119,8 @@ NUMBERS = [
     ("version 2.0.1, v3.11 and v2", "version two point zero point one, version three point one one and version two"),
     (
         "at 192.168.0.1 or 10.0.0.1:8080.",
-        "at one nine two dot one six eight dot zero dot one or one zero dot zero dot zero dot one colon eight zero eight zero.",
+        "at one nine two dot one six eight dot zero dot one or one zero dot zero dot zero dot one colon eight"
+        " zero eight zero.",
     ),
     (
         "pages 5-10, 1914-18, 1939–1945",
@@ -167,11 +168,13 @@ QUANTITIES = [
     ("$5/month, US$20, Rs. 500", "five dollars per month, twenty US dollars, five hundred rupees"),
     (
         "5 km, 1 km, 3.5 kg, 10 m, 5 km/h, 60 mph",
-        "five kilometers, one kilometer, three point five kilograms, ten meters, five kilometers per hour, sixty miles per hour",
+        "five kilometers, one kilometer, three point five kilograms, ten meters, five kilometers per hour, "
+        "sixty miles per hour",
     ),
     (
         "20 m², 5 km², 3 cm³, 9.8 m/s²",
-        "twenty square meters, five square kilometers, three cubic centimeters, nine point eight meters per second squared",
+        "twenty square meters, five square kilometers, three cubic centimeters, nine point eight meters per "
+        "second squared",
     ),
     (
         "5 μm, 3 µg, 10 kΩ, 2 GHz, 16 GB",
@@ -181,7 +184,8 @@ QUANTITIES = [
     ("50%, 50 %, 5-10%, 3.5%", "fifty percent, fifty percent, five to ten percent, three point five percent"),
     (
         "20°C, -5 °F, 90°, 37.5 ℃",
-        "twenty degrees Celsius, minus five degrees Fahrenheit, ninety degrees, thirty seven point five degrees Celsius",
+        "twenty degrees Celsius, minus five degrees Fahrenheit, ninety degrees, thirty seven point five "
+        "degrees Celsius",
     ),
     ("40°26′46″ N", "forty degrees twenty six minutes forty six seconds N"),
     ("5 in the morning, 5in wide", "five in the morning, five inches wide"),
@@ -194,7 +198,8 @@ TIMES = [
     ),
     (
         "3/4/1999, 1999-03-04, 31.12.1999",
-        "March fourth, nineteen ninety nine, March fourth, nineteen ninety nine, December thirty first, nineteen ninety nine",
+        "March fourth, nineteen ninety nine, March fourth, nineteen ninety nine, December thirty first, "
+        "nineteen ninety nine",
     ),
     (
         "January 5, 2020; Jan. 5; 5 January 2020; May 3rd",
@@ -204,7 +209,8 @@ TIMES = [
     ("In May 2020 I may", "In May twenty twenty I may"),
 ]
 NAMES = [
-    ("Visit https://www.example.com/page or www.example.org now.", "Visit WWW dot example dot com slash page or WWW dot example dot org now."),
+    ("Visit https://www.example.com/page or www.example.org now.", "Visit WWW dot example dot com slash page "
+     "or WWW dot example dot org now."),
     ("Mail john.smith@example.co.uk!", "Mail john dot smith at example dot CO dot UK!"),
     ("github.com/a-b?c=1#d.", "github dot com slash A. dash B. question mark C. equals one hash D."),
     ("#ThrowbackThursday by @big_cat", "hashtag Throwback Thursday by at big cat"),
@@ -214,7 +220,8 @@ NAMES = [
     ("Louis XIV's wig and the XIV", "Louis the fourteenth's wig and the XIV"),
     ("C#, C++ and/or R&D", "C sharp, C plus plus and or R and D"),
     ("The α and β particles, Δx, πr²", "The alpha and beta particles, delta x, pi r squared"),
-    ("A → B ≤ C ≠ D ± 5 × 3 = 15", "A to B less than or equal to C is not equal to D plus or minus five times three equals fifteen"),
+    ("A → B ≤ C ≠ D ± 5 × 3 = 15", "A to B less than or equal to C is not equal to D "
+     "plus or minus five times three equals fifteen"),
     ("Great 😀 job 👍🏽!", "Great job!"),
     ("Acme™ and Foo® © 2020", "Acme and Foo copyright twenty twenty"),
     ("~5 km ≈ 3 mi", "about five kilometers approximately three miles"),

@@ -11,6 +11,7 @@ Nothing in it is unpickled. The SHA-256 of the weights is the base's identity: v
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -31,7 +32,7 @@ from tts_meta.models.aligner import Aligner, Alignment
 from tts_meta.models.module_prior import ModulePrior
 from tts_meta.parsing import is_printable, printable
 from tts_meta.tensors import TensorFile, check_finite, to_float32
-from tts_meta.text import Phonemizer, SymbolKinds, SymbolTable, load_phonemizer
+from tts_meta.text import Lexicon, Phonemizer, SymbolKinds, SymbolTable, load_phonemizer
 from tts_meta.text.symbols import BOUNDARIES, END, START
 
 FORMAT = 3
@@ -81,6 +82,7 @@ class Base:
     hash: str = ""
     folder: Path | None = None
     prior: ModulePrior | None = None
+    lexicon: Lexicon | None = None
 
     def __repr__(self) -> str:
         parameters = sum(parameter.numel() for parameter in self.acoustic.parameters())
@@ -144,11 +146,21 @@ class Base:
         """Return `tokens (N,)` punctuated as they were said: see `SymbolTable.mark_pauses`."""
         return self.symbols.mark_pauses(tokens, durations, self.config.audio.mel.frame_seconds)
 
+    def with_lexicon(self, lexicon: Lexicon | str | Path | None) -> Base:
+        """The same models, reading the words of a lexicon (a file: see `Lexicon`) as it says; None changes nothing."""
+        if lexicon is None:
+            return self
+        read = lexicon if isinstance(lexicon, Lexicon) else Lexicon.load(lexicon, self.symbols)
+        _ = self.phonemizer  # loaded once, for this base and its copies
+        other = copy.copy(self)
+        other.lexicon = read
+        return other
+
     def encode(self, text: str, phonemes: str | None = None) -> Tensor:
-        """Symbols int64 `(N,)` of a text, or of phonemes given directly."""
+        """Symbols int64 `(N,)` of a text, normalized and read by the lexicon, or of phonemes given directly."""
         if phonemes is not None:
             return self.symbols.encode(phonemes)
-        return self.symbols.encode(self.phonemizer.phonemize(text), text)
+        return self.symbols.encode(self.phonemizer.phonemize(text, self.lexicon), text)
 
 
 def save_base(base: Base, folder: str | Path, half: bool = True) -> None:

@@ -20,12 +20,11 @@ from tts_meta.models.base import Base
 from tts_meta.models.light_vocoder import Light
 from tts_meta.models.manner import PLAIN, Manner
 from tts_meta.models.vocoder import Vocoder
+from tts_meta.text import Utterance, phoneme_utterances, utterances
 
-SPEECH_VERSION = 1
+SPEECH_VERSION = 2
 """Version of how text becomes sound, with reading and vocoders. Increase it when the same voice and text would sound
 other than before; the cache of the benchmark depends on it."""
-SENTENCE_PAUSE = 0.25
-"""Seconds of silence between sentences."""
 _FIRST_CHUNK, _CHUNK = 64, 256
 """Mel frames that a streaming vocoder is given at a time: few at first, so that it is heard soon."""
 _TOGETHER, _FEWEST_TOGETHER = 8, 4
@@ -77,6 +76,9 @@ def speak_text(
 ) -> Speech:
     """Speak a text of any length, split at sentences; `phonemes` says that it is written in phonemes already.
 
+    Long sentences are spoken in pieces, so that memory does not grow with their length. `<break time="500ms"/>` in the
+    text is silence.
+
     `speaker` is an index of the base's training speakers, -1 the voice's own; `report` is told (sentences done,
     sentences in all). Threads that speak at the same time take turns. Raises TtsMetaError where there is nothing to
     speak, or where what is predicted is no sound, as of damaged weights.
@@ -98,21 +100,25 @@ def _speak_text(
     _check_arguments(base, text, speaker, manner)
     timings = {"text": 0.0, "acoustic": 0.0, "vocoder": 0.0}
     began = time.perf_counter()
-    tokens = [_encode(base, sentence, phonemes) for sentence in _sentences(base, text, phonemes)]
+    spoken = list(_utterances(base, text, phonemes))
+    tokens = [_encode(base, utterance) for utterance in spoken if utterance.text]
     timings["text"] = time.perf_counter() - began
 
     began = time.perf_counter()
     mels = [_sound_mel(mel) for mel in _predict(model, tokens, speaker, manner)]
     timings["acoustic"] = time.perf_counter() - began
 
-    pause = np.zeros(round(SENTENCE_PAUSE * vocoder.sample_rate), dtype=np.float32)
     parts: list[Waveform] = []
-    for number, mel in enumerate(mels, start=1):
-        began = time.perf_counter()
-        samples = _sound(vocoder(mel[None])[0])
-        timings["vocoder"] += time.perf_counter() - began
-        parts += [pause, samples] if parts else [samples]
-        report(number, len(mels))
+    waiting = iter(mels)
+    done = 0
+    for utterance in spoken:
+        if utterance.text:
+            began = time.perf_counter()
+            parts.append(_sound(vocoder(next(waiting)[None])[0]))
+            timings["vocoder"] += time.perf_counter() - began
+            done += 1
+            report(done, len(mels))
+        parts.append(_silence(utterance.pause, vocoder.sample_rate))
     return Speech(np.concatenate(parts), vocoder.sample_rate, mels, timings, vocoder.notice)
 
 
@@ -150,14 +156,17 @@ def _in_turn(parts: Iterator[Waveform]) -> Iterator[Waveform]:
 def _stream_text(
     base: Base, model: AcousticModel, vocoder: Vocoder, text: str, phonemes: bool, speaker: int, manner: Manner
 ) -> Iterator[Waveform]:
-    for number, sentence in enumerate(_sentences(base, text, phonemes)):
-        if number:
-            yield np.zeros(round(SENTENCE_PAUSE * vocoder.sample_rate), np.float32)
-        tokens = _encode(base, sentence, phonemes)
-        mels = map(_sound_mel, model.stream(tokens, speaker, _manner_of(manner, number), _CHUNK))
-        made = vocoder.stream(_chunks(mels)) if isinstance(vocoder, Light) else vocoder(torch.cat(list(mels))[None])
-        for samples in made:
-            yield _sound(samples)
+    number = 0
+    for utterance in _utterances(base, text, phonemes):
+        if utterance.text:
+            tokens = _encode(base, utterance)
+            mels = map(_sound_mel, model.stream(tokens, speaker, _manner_of(manner, number), _CHUNK))
+            made = vocoder.stream(_chunks(mels)) if isinstance(vocoder, Light) else vocoder(torch.cat(list(mels))[None])
+            for samples in made:
+                yield _sound(samples)
+            number += 1
+        if utterance.pause:
+            yield _silence(utterance.pause, vocoder.sample_rate)
 
 
 def _predict(
@@ -214,15 +223,13 @@ def _manner_of(manner: Manner, number: int) -> Manner:
     return dataclasses.replace(manner, seed=manner.seed + number)
 
 
-def _encode(base: Base, sentence: str, phonemes: bool) -> torch.Tensor:
-    return base.symbols.encode(sentence if phonemes else base.phonemizer.phonemize(sentence), sentence)
+def _utterances(base: Base, text: str, phonemes: bool) -> Iterator[Utterance]:
+    return phoneme_utterances(text) if phonemes else utterances(base.phonemizer, text, base.lexicon)
 
 
-def _sentences(base: Base, text: str, phonemes: bool) -> list[str]:
-    """Sentences that hold a letter or digit; a lone `...` between sentences is a pause, not a fault."""
-    sentences = [line for line in text.splitlines() if line.strip()] if phonemes else base.phonemizer.sentences(text)
-    spoken = [sentence for sentence in sentences if any(character.isalnum() for character in sentence)]
-    if not spoken:
-        shown = " ".join(text.split())[:60]
-        raise TtsMetaError(f'nothing to speak in "{shown}"; give at least one word')
-    return spoken
+def _encode(base: Base, utterance: Utterance) -> torch.Tensor:
+    return base.symbols.encode(utterance.phonemes, utterance.text)
+
+
+def _silence(seconds: float, rate: int) -> Waveform:
+    return np.zeros(round(seconds * rate), np.float32)

@@ -18,6 +18,7 @@ from tts_meta.models.light_vocoder import shipped_light
 from tts_meta.models.manner import PLAIN, Manner
 from tts_meta.models.vocoder import Vocoder, load_vocoder
 from tts_meta.synth.speak import Speech, speak_text, speaking, stream_text
+from tts_meta.text import Lexicon
 
 T = TypeVar("T")
 
@@ -67,26 +68,35 @@ class Synthesizer:
         *,
         phonemes: bool = False,
         speaker: str | None = None,
+        lexicon: Lexicon | str | Path | None = None,
         report: Callable[[int, int], None] = lambda done, total: None,
     ) -> Speech:
         """Speak a text of any length, as `speak_text`. speaker: a training speaker of the base, in place of the voice.
+        lexicon: a file of words and how they are said, or one that is loaded (see `Lexicon`).
 
         Raises UsageError for a speaker that the base does not have, TtsMetaError as `speak_text`.
         """
         with speaking:
             index, model = self._who(speaker)
+            base = self.base.with_lexicon(lexicon)
             return speak_text(
-                self.base, model, self.vocoder, text, phonemes=phonemes, speaker=index, manner=manner, report=report
+                base, model, self.vocoder, text, phonemes=phonemes, speaker=index, manner=manner, report=report
             )
 
     def stream(
-        self, text: str, manner: Manner = PLAIN, *, phonemes: bool = False, speaker: str | None = None
+        self,
+        text: str,
+        manner: Manner = PLAIN,
+        *,
+        phonemes: bool = False,
+        speaker: str | None = None,
+        lexicon: Lexicon | str | Path | None = None,
     ) -> Iterator[Waveform]:
         """Yield the samples of `speak` as they come, `(S,)` float32 at `rate` Hz; arguments and errors as there."""
         with speaking:
             index, model = self._who(speaker)
-            vocoder = self.vocoder
-        return stream_text(self.base, model, vocoder, text, phonemes=phonemes, speaker=index, manner=manner)
+            vocoder, base = self.vocoder, self.base.with_lexicon(lexicon)
+        return stream_text(base, model, vocoder, text, phonemes=phonemes, speaker=index, manner=manner)
 
     def _who(self, speaker: str | None):
         if speaker is None:
@@ -105,12 +115,13 @@ def speak(
     base: Base | str | Path | None = None,
     vocoder: Vocoder | str | Path | None = None,
     phonemes: bool = False,
+    lexicon: Lexicon | str | Path | None = None,
     manner: Manner = PLAIN,
 ) -> Speech:
     """Speak `text` in a voice, a voice file, or `"base"`, the mean voice of the base.
 
-    base: a base voice or its folder; None is the shipped one. vocoder: one, or what `load_vocoder` takes. The last
-    few bases, voices and vocoders that were loaded from files are kept for the next calls until the files change. The
+    base: a base voice or its folder; None is the shipped one. vocoder: one, or what `load_vocoder` takes. lexicon:
+    as of `Synthesizer.speak`. The last few bases, voices and vocoders that were loaded from files are kept for the next calls until the files change. The
     rest and the errors are those of `speak_text`; `Speech.save` writes a file.
     """
     with speaking:
@@ -123,7 +134,7 @@ def speak(
             synthesizer = _synthesizers.get(key, lambda: Synthesizer(path, base=loaded, vocoder=sounds))
         else:
             synthesizer = Synthesizer(voice, base=loaded, vocoder=sounds)
-        return synthesizer.speak(text, manner, phonemes=phonemes)
+        return synthesizer.speak(text, manner, phonemes=phonemes, lexicon=lexicon)
 
 
 def training_speaker(name: str, base: Base) -> int:

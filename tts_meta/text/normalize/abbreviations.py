@@ -28,7 +28,8 @@ _ALWAYS = {
     "incl.": "including", "excl.": "excluding", "misc.": "miscellaneous", "Misc.": "Miscellaneous",
     "appt.": "appointment", "hrs.": "hours", "yrs.": "years", "lbs.": "pounds", "oz.": "ounces", "ft.": "feet",
     "min.": "minutes", "mins.": "minutes", "secs.": "seconds", "p.a.": "per annum", "Atty.": "Attorney",
-    "Mfg.": "Manufacturing", "Intl.": "International", "Natl.": "National", "BTW": "by the way", "FYI": "for your information",
+    "Mfg.": "Manufacturing", "Intl.": "International", "Natl.": "National", "BTW": "by the way",
+    "FYI": "for your information",
     "IMO": "in my opinion", "TBD": "to be determined", "Sept.": "September",
 }  # fmt: skip
 # Only before a number: elsewhere they are words, or stand at the end of a sentence.
@@ -42,8 +43,8 @@ _BEFORE_NUMBER = {
     "ext.": "extension", "Ext.": "Extension", "tel.": "telephone", "Tel.": "Telephone", "cl.": "clause",
 }  # fmt: skip
 _SPEAKING = (
-    "said say says saying answer answers answered reply replies replied is was were are a an his her my your their clear "
-    "firm definite oh and or just simply still told whispered shouted cried means meant"
+    "said say says saying answer answers answered reply replies replied is was were are a an his her my your their "
+    "clear firm definite oh and or just simply still told whispered shouted cried means meant"
 )
 _TITLE = re.compile(
     rf"(?<![\w.])(?:({'|'.join(sorted(_TITLES, key=len, reverse=True))})\. ?|({'|'.join(_UNDOTTED)}) )(?=['\"“]?[A-Z])"

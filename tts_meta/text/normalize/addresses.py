@@ -7,7 +7,10 @@ import re
 from tts_meta.text.normalize.numbers import digits
 
 # Country domains that are English words are read as domains only after `www.` or before a path.
-_DOMAINS = "com|org|net|edu|gov|mil|int|info|biz|name|app|dev|io|ai|co|uk|de|fr|eu|ch|nl|ca|au|nz|jp|cn|ru|es|se|pl|br|tv|ly|fm|gg|xyz"
+_DOMAINS = (
+    "com|org|net|edu|gov|mil|int|info|biz|name|app|dev|io|ai|co|uk|de|fr|eu|ch|nl|ca|au|nz"
+    "|jp|cn|ru|es|se|pl|br|tv|ly|fm|gg|xyz"
+)
 _FILES = (
     "pdf|txt|doc|docx|xls|xlsx|ppt|pptx|csv|tsv|json|xml|yaml|yml|toml|html|htm|css|js|ts|py|rs|cpp|java|sh|md|zip|gz|tar"
     "|exe|jpg|jpeg|png|gif|svg|mp3|mp4|wav|flac|ogg|avi|mov|epub|log|ini|cfg"

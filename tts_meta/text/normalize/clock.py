@@ -25,10 +25,14 @@ _RATIO = re.compile(r"(?<![\w:.,])(\d+):(\d+)(?![\d:])")
 _ISO = re.compile(r"(?<![\w-])(\d{4})-(\d{2})-(\d{2})(?![\w-])(?:T(?=\d{2}:))?")
 _SLASHES = re.compile(r"(?<![\w/])(\d{1,2})/(\d{1,2})/(\d{4}|\d{2})(?![\w/])")
 _DOTS = re.compile(r"(?<![\w.])(\d{1,2})\.(\d{1,2})\.(\d{4})(?![\w]|\.\d)")
-_MONTH_DAY = re.compile(rf"\b({_month})\b\.? (\d{{1,2}})(?:st|nd|rd|th)?\b(?![\d:%,.]\d)(?:(,?) (\d{{4}})\b)?")
-_DAY_MONTH = re.compile(rf"(?<![\w.,])([Tt]he )?(\d{{1,2}})(st|nd|rd|th)? (of )?({_month})\b\.?(?:(,?) (\d{{4}})\b)?")
+_MONTH_DAY = re.compile(
+    rf"\b({_month})\b(?:\.(?=,? ?\w))? (\d{{1,2}})(?:st|nd|rd|th)?\b(?![\d:%,.]\d)(?:(,?) (\d{{4}})\b)?"
+)
+_DAY_MONTH = re.compile(
+    rf"(?<![\w.,])([Tt]he )?(\d{{1,2}})(st|nd|rd|th)? (of )?({_month})\b(?:\.(?=,? ?\w))?(?:(,?) (\d{{4}})\b)?"
+)
 _MONTH = re.compile(rf"\b({_month})\.(?=,? \d|,)")
-_MONTH_YEAR = re.compile(rf"\b({_month})\b\.?(,?) (\d{{4}})\b")
+_MONTH_YEAR = re.compile(rf"\b({_month})\b(?:\.(?=,? ?\w))?(,?) (\d{{4}})\b")
 _WEEKDAY = re.compile(rf"\b({_weekday})\.(?=,? (?:{_month}|\d)|,)")
 _DECADE = re.compile(r"(?<![\w.,])(?:(\d\d)(\d)0|['’](\d)0)(?:['’]?s)\b")
 _SHORT_YEAR = re.compile(r"(?<![\w'])'(\d\d)\b(?!['\"])")
@@ -42,7 +46,7 @@ def read_times(text: str) -> str:
 
 
 def read_dates(text: str) -> str:
-    """ "3/4/1999" and "1999-03-04" are "March fourth, nineteen ninety nine"; "the 1990s" are "the nineteen nineties"."""
+    """ "3/4/1999" and "1999-03-04" are "March fourth, nineteen ninety nine", "the 1990s" "the nineteen nineties"."""
     text = _ISO.sub(lambda m: _date(m[1], m[2], m[3]) or m[0], text)
     text = _SLASHES.sub(_slashes, text)
     text = _DOTS.sub(lambda m: _date(m[3], m[2], m[1]) or m[0], text)

@@ -1,4 +1,4 @@
-"""Every number that is left after times, dates, money, fractions and units: phone numbers, versions, ordinals, counts."""
+"""The numbers that are no times, dates, money, fractions or quantities: phone numbers, versions, ordinals, counts."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ _GROUPED = re.compile(r"(?<![\w.,])(?<!\d )([1-9]\d{0,2})((?: \d{3})+)(?![\d]| ?
 _DOTTED_GROUPS = re.compile(r"(?<![\w.,])([1-9]\d{0,2}(?:\.\d{3}){2,})(?![\w]|\.\d)")
 _APOSTROPHE_GROUPS = re.compile(r"(?<![\w.,'])([1-9]\d{0,2}(?:'\d{3})+)(?![\w'])")
 _INTERNATIONAL = re.compile(
-    r"(?<![\w+])\+\d{1,3}(?:[ .-]?\(\d{1,4}\))?(?:[ .-]\d{2,5}){2,5}(?![\w-])|(?<![\w+])\+\d{9,15}\b"
+    r"(?<![\w+])\+\d{1,3}(?:[ .-]?\(\d{1,4}\))?(?:[ .-]\d{2,5}){2,5}(?![\w-])"
+    r"|(?<![\w+])\+\d{9,15}\b"
 )
 _PHONE = re.compile(
-    r"(?<![\w.+-])(?:(?:1[-. ])?(?:\(\d{3}\) ?|\d{3}[-. ])\d{3}[-. ]\d{4}|\d{3}-\d{4}|0\d{2,4} \d{3,4} \d{3,4})(?![\w-]|\.\d)"
+    r"(?<![\w.+-])(?:(?:1[-. ])?(?:\(\d{3}\) ?|\d{3}[-. ])\d{3}[-. ]\d{4}|\d{3}-\d{4}"
+    r"|0\d{2,4} \d{3,4} \d{3,4})(?![\w-]|\.\d)"
 )
 _HYPHENATED = re.compile(r"(?<![\w.-])\d+(?:-\d+){2,}(?![\w-])")
 _ADDRESS = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?(?:/\d+)?(?![\w.]*\d)")

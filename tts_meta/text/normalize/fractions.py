@@ -13,7 +13,7 @@ _SPECIAL = {"24/7": "twenty four seven", "9/11": "nine eleven", "50/50": "fifty 
 
 
 def read_fractions(text: str) -> str:
-    """ "1 1/2" is "one and a half", "3/4" "three quarters", "1/2 km" "one half kilometer", "10/31" "October thirty first"."""
+    """ "1 1/2" is "one and a half", "3/4" "three quarters", "1/2 km" "one half kilometer"; "10/31" is a date."""
     return _MIXED.sub(_mixed, text) if "/" in text else text
 
 

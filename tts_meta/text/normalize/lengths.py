@@ -14,8 +14,8 @@ _PLACES = (
     re.compile(r"(?<=[.!?;:…—])[\"'”)]* (?=\S)|(?<=\S)(?= — )"),
     re.compile(r"(?<=[,)])[\"'”)]* (?=\S)"),
     re.compile(
-        r" (?=(?:and|but|or|nor|so|yet|because|which|who|whom|whose|that|when|while|where|if|unless|until|although|though"
-        r"|since|as|then|after|before|than|whether)\b)",
+        r" (?=(?:and|but|or|nor|so|yet|because|which|who|whom|whose|that|when|while|where|if|unless|until|although"
+        r"|though|since|as|then|after|before|than|whether)\b)",
         re.IGNORECASE,
     ),
     re.compile(

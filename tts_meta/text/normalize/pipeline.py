@@ -31,7 +31,7 @@ _DIGIT = re.compile(r"\d")
 
 
 class Sentence(NamedTuple):
-    """A sentence in words, and the seconds of silence after it; a pause before all sentences has an empty text."""
+    """A sentence in words, and the seconds of silence after it. A pause before all sentences has an empty text."""
 
     text: str
     pause: float = SENTENCE_PAUSE
@@ -41,15 +41,15 @@ def sentences_of(text: str, language: str = "en", respell: Callable[[str], str] 
     """Yield the sentences of a text of any length; sentences without a letter or digit are left out.
 
     `language` is a code such as "en" or "fr-fr"; numbers, abbreviations and signs are read for English, other languages
-    leave them to their phonemizer. `respell` changes words of the written text beforehand. Raises TtsMetaError at a sentence that has letters that English cannot read, and for
-    a `<break>` whose time is none.
+    leave them to their phonemizer. `respell` changes words of the written text beforehand. Raises TtsMetaError at a
+    sentence that has letters that English cannot read, and for a `<break>` whose time is none.
     """
     waiting: Sentence | None = None
-    asked: float | None = None
+    asked: float | None = None  # seconds of the tags since the last sentence of the paragraph
     for paragraph in _paragraphs(text, respell):
-        asked: float | None = None  # seconds of the tags since the last sentence
+        asked = None
         for part in _parts(paragraph):
-            if isinstance(part, float):
+            if not isinstance(part, str):
                 asked = part + (asked or 0.0)
                 waiting = Sentence(waiting.text if waiting else "", asked)
                 continue
@@ -104,7 +104,7 @@ def _parts(paragraph: str) -> Iterator[str | float]:
     """What stands between pauses, and their seconds."""
     for number, part in enumerate(PAUSE.split(paragraph)):
         if number % 2:
-            yield int(part) / 1000
+            yield float(part) / 1000
         elif part.strip():
             yield part
 

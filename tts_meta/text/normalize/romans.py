@@ -12,9 +12,9 @@ _COUNTED = (
     "Rocky Figure figure Table table Appendix Canto Verse Title Form form Unit Lesson Column column Plate Number number"
 )
 _NAMED = (
-    "Henry Louis Edward George William Charles James Richard Elizabeth Napoleon Pius Benedict Leo Paul Ramses Frederick "
-    "Philip Alexander Nicholas Peter Catherine Ivan Umberto Emmanuel Gustav Christian Ferdinand Innocent Clement "
-    "Gregory Boniface Urban Sixtus Julius Francis Joseph Leopold Otto Rudolf Maximilian Albert Alfonso Haakon Harald "
+    "Henry Louis Edward George William Charles James Richard Elizabeth Napoleon Pius Benedict Leo Paul Ramses "
+    "Frederick Philip Alexander Nicholas Peter Catherine Ivan Umberto Emmanuel Gustav Christian Ferdinand Innocent "
+    "Clement Gregory Boniface Urban Sixtus Julius Francis Joseph Leopold Otto Rudolf Maximilian Albert Alfonso Haakon Harald "
     "Olaf Mary Robert David Malcolm Darius Xerxes Ptolemy Cleopatra Justinian Theodosius Constantine Mehmed Selim "
     "Murad Suleiman Wilhelm Friedrich Karl Carl Juan Felipe Pedro Manuel Victor Eric Erik Valdemar Casimir Sigismund"
 )
@@ -31,7 +31,7 @@ _VALUES = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
 
 
 def read_romans(text: str) -> str:
-    """ "Chapter IV" is "Chapter four", "Henry VIII" "Henry the eighth". I is a number only where it cannot be a pronoun."""
+    """ "Chapter IV" is "Chapter four", "Henry VIII" "Henry the eighth"; I only where it is no pronoun."""
     if not _ANY.search(text):
         return text
     text = _CAPITALS.sub(_count, _WAR.sub(_count, text))

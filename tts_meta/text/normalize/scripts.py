@@ -8,38 +8,11 @@ from functools import lru_cache
 
 from tts_meta.errors import TtsMetaError
 
-_GREEK = dict(
-    zip(
-        "αβγδεζηθικλμνξοπρστυφχψω",
-        [
-            "alpha",
-            "beta",
-            "gamma",
-            "delta",
-            "epsilon",
-            "zeta",
-            "eta",
-            "theta",
-            "iota",
-            "kappa",
-            "lambda",
-            "mu",
-            "nu",
-            "xi",
-            "omicron",
-            "pi",
-            "rho",
-            "sigma",
-            "tau",
-            "upsilon",
-            "phi",
-            "chi",
-            "psi",
-            "omega",
-        ],
-        strict=True,
-    )
+_NAMES = (
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau upsilon phi chi "
+    "psi omega"
 )
+_GREEK = dict(zip("αβγδεζηθικλμνξοπρστυφχψω", _NAMES.split(), strict=True))
 _GREEK |= {letter.upper(): name for letter, name in _GREEK.items()}
 _GREEK |= {"ς": "sigma", "ϵ": "epsilon", "ϑ": "theta", "ϕ": "phi", "ϱ": "rho", "ϖ": "pi", "ϰ": "kappa"}
 _GREEK_RUN = re.compile("[Ͱ-Ͽἀ-῿]+")
@@ -52,7 +25,7 @@ def read_greek(text: str) -> str:
     """One or two Greek letters in a row are symbols and read by name: "α" is "alpha", "Δx" "delta x"."""
     if text.isascii():
         return text
-    return _GREEK_RUN.sub(_names, text)
+    return _GREEK_RUN.sub(_named, text)
 
 
 def check_letters(text: str, sentence: str) -> None:
@@ -71,7 +44,7 @@ def check_letters(text: str, sentence: str) -> None:
         )
 
 
-def _names(found: re.Match[str]) -> str:
+def _named(found: re.Match[str]) -> str:
     letters = found[0]
     if len(letters) > _LONGEST_SYMBOL or any(letter not in _GREEK for letter in letters):
         return letters

@@ -29,7 +29,7 @@ _GLUED = re.compile(r"[a-z]{2}[.!?][\"'”)]*$")
 
 def split_sentences(paragraph: str, language: str = "en") -> list[str]:
     """Sentences of a text without line ends, every word kept."""
-    from sentencex import segment
+    from sentencex import segment  # pyright: ignore[reportAttributeAccessIssue]
 
     sentences: list[str] = []
     pieces = (piece for found in segment(language, paragraph) for piece in _SPACE.split(found))

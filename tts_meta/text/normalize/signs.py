@@ -7,8 +7,10 @@ import unicodedata
 
 _WORDS = {
     "&": "and", "≈": "approximately", "≃": "approximately", "≠": "is not equal to", "≤": "less than or equal to",
-    "≥": "greater than or equal to", "±": "plus or minus", "∓": "minus or plus", "÷": "divided by", "√": "the square root of",
-    "∞": "infinity", "§": "section", "¶": "paragraph", "©": "copyright", "→": "to", "⇒": "implies", "⇔": "if and only if",
+    "≥": "greater than or equal to", "±": "plus or minus", "∓": "minus or plus", "÷": "divided by",
+    "√": "the square root of",
+    "∞": "infinity", "§": "section", "¶": "paragraph", "©": "copyright", "→": "to", "⇒": "implies",
+    "⇔": "if and only if",
     "∑": "the sum of", "∏": "the product of", "∫": "the integral of", "∂": "partial", "∇": "nabla", "∈": "in",
     "∉": "not in", "⊂": "a subset of", "∪": "union", "∩": "intersection", "∀": "for all", "∃": "there exists",
     "∝": "proportional to", "∼": "about", "≡": "is identical to", "°": "degrees", "‰": "per mille", "¢": "cents",
