@@ -121,8 +121,8 @@ def speak(
     """Speak `text` in a voice, a voice file, or `"base"`, the mean voice of the base.
 
     base: a base voice or its folder; None is the shipped one. vocoder: one, or what `load_vocoder` takes. lexicon:
-    as of `Synthesizer.speak`. The last few bases, voices and vocoders that were loaded from files are kept for the next calls until the files change. The
-    rest and the errors are those of `speak_text`; `Speech.save` writes a file.
+    as of `Synthesizer.speak`. The last few bases, voices and vocoders that were loaded from files are kept for the next
+    calls until the files change. The rest and the errors are those of `speak_text`; `Speech.save` writes a file.
     """
     with speaking:
         loaded = base if isinstance(base, Base) else _kept_base(_path_or_none(base, "base"))
