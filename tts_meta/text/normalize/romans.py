@@ -15,8 +15,9 @@ _NAMED = (
     "Henry Louis Edward George William Charles James Richard Elizabeth Napoleon Pius Benedict Leo Paul Ramses "
     "Frederick Philip Alexander Nicholas Peter Catherine Ivan Umberto Emmanuel Gustav Christian Ferdinand Innocent "
     "Clement Gregory Boniface Urban Sixtus Julius Francis Joseph Leopold Otto Rudolf Maximilian Albert Alfonso Haakon "
-    "Harald Olaf Mary Robert David Malcolm Darius Xerxes Ptolemy Cleopatra Justinian Theodosius Constantine Mehmed Selim "
-    "Murad Suleiman Wilhelm Friedrich Karl Carl Juan Felipe Pedro Manuel Victor Eric Erik Valdemar Casimir Sigismund"
+    "Harald Olaf Mary Robert David Malcolm Darius Xerxes Ptolemy Cleopatra Justinian Theodosius Constantine Mehmed "
+    "Selim Murad Suleiman Wilhelm Friedrich Karl Carl Juan Felipe Pedro Manuel Victor Eric Erik Valdemar Casimir "
+    "Sigismund"
 )
 _NUMERAL = r"(?=[IVXLC]+\b)C{0,3}(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})"
 _WAR = re.compile(rf"\b(World War|Super Bowl|Final Fantasy) ({_NUMERAL})\b(?!['’]\w)")
