@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -16,7 +18,7 @@ from commands import write_recordings
 from helpers import tiny_base, tiny_light
 
 from tts_meta.adapt import CloneSettings, Voice, clone
-from tts_meta.context import in_own_context, own_context
+from tts_meta.context import WithoutDrawing, in_own_context, own_context
 from tts_meta.corpus import Manifest
 from tts_meta.evaluate import Scorer
 from tts_meta.evaluate.voice import score_voices
@@ -253,3 +255,27 @@ def test_two_threads_speak_as_one_does(tmp_path: Path) -> None:
         assert len(made[text]) == 8
         for samples in made[text]:
             np.testing.assert_allclose(samples, expected[text], atol=1e-5)
+
+
+def test_loading_draws_nothing_and_does_not_import_torch_s_compiler(base: Base, light: Path) -> None:
+    code = f"""
+import sys, torch
+from tts_meta.models.base import load_base
+from tts_meta.models.vocoder import load_vocoder
+state = torch.get_rng_state()
+torch.manual_seed = torch.set_rng_state = None  # not set back either
+load_base({str(base.folder)!r}), load_vocoder({str(light)!r}), load_vocoder("hifigan"), load_vocoder("griffin-lim")
+assert torch.equal(state, torch.get_rng_state())
+print("torch._dynamo" in sys.modules)
+"""
+    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import helpers\n{code}"
+    done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("False\n", "")
+
+
+def test_shapes_alone_take_no_memory() -> None:
+    with WithoutDrawing(shapes_only=True):
+        model = torch.nn.Sequential(
+            torch.nn.Linear(10**6, 10**6), torch.nn.BatchNorm1d(10**6), torch.nn.LSTM(10**5, 10**5)
+        )
+    assert model[0].weight.is_meta and model.state_dict()["0.weight"].shape == (10**6, 10**6)

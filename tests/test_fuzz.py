@@ -23,6 +23,13 @@ def test_hostile_input_ends_in_a_right_result_or_one_line(target: Target) -> Non
     assert tally.inputs > 0 and not tally.faults
 
 
+class Unescaped(TtsMetaError):
+    """An error that shows its message as it is, unlike every other."""
+
+    def __str__(self) -> str:
+        return self.args[0]
+
+
 def _fail(error: Exception) -> Target:
     def call(value: int) -> None:
         raise error
@@ -34,8 +41,8 @@ def _fail(error: Exception) -> Target:
     ("error", "fault"),
     [
         (KeyError("steps"), "KeyError"),
-        (TtsMetaError("two\nlines"), "several lines"),
-        (TtsMetaError("\x1b[31mred"), "control characters"),
+        (Unescaped("two\nlines"), "several lines"),
+        (Unescaped("\x1b[31mred"), "control characters"),
         (TtsMetaError(""), "no message"),
     ],
 )

@@ -10,15 +10,17 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import torch
+from torch.overrides import TorchFunctionMode
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _DEVICES = ("cpu", "cuda", "mps", "xpu")
+_FACTORIES = {torch.empty, torch.zeros, torch.ones, torch.full}
 _drawing = threading.RLock()
 
 
@@ -45,6 +47,28 @@ class _DefaultDtype:
 
 
 _default_dtype = _DefaultDtype()
+
+
+class WithoutDrawing(TorchFunctionMode):
+    """Inside, modules are built with parameters of any value, for weights that are loaded into them next.
+
+    No global generator advances. shapes_only: they take no memory either, as on the meta device, which would import
+    torch's compiler for buffers that are computed, a second of start-up; those are computed as ever.
+    """
+
+    def __init__(self, shapes_only: bool = False) -> None:
+        super().__init__()
+        self.shapes_only = shapes_only
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
+        if func in _FACTORIES and self.shapes_only:
+            kwargs = kwargs | {"device": "meta"}
+        return func(*args, **kwargs)
 
 
 @contextmanager

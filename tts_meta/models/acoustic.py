@@ -148,8 +148,8 @@ class Speaker(nn.Module):
 
     def __init__(self, channels: int, n_speakers: int) -> None:
         super().__init__()
-        self.mean = nn.Parameter(0.1 * torch.randn(channels))
-        self.offsets = nn.Parameter(0.1 * torch.randn(n_speakers, channels))
+        self.mean = nn.Parameter(nn.init.normal_(torch.empty(channels), std=0.1))
+        self.offsets = nn.Parameter(nn.init.normal_(torch.empty(n_speakers, channels), std=0.1))
 
     def forward(self, index: Tensor) -> Tensor:
         """`index (B,)` int64; -1 is the mean voice."""

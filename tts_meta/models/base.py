@@ -23,7 +23,7 @@ from pydantic import ConfigDict, Field, RootModel, model_validator
 from torch import Tensor
 
 from tts_meta.config import BaseConfig, dump_config, parse_config
-from tts_meta.context import own_context
+from tts_meta.context import WithoutDrawing, own_context
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_folder, sha256_file, write_tensors
 from tts_meta.headers import Digest, Header, Name, check_header, read_header, read_json
@@ -182,7 +182,7 @@ def save_base(base: Base, folder: str | Path, half: bool = True) -> None:
     base.hash, base.folder = digest, folder
 
 
-@own_context(draws=True)
+@own_context()
 def load_base(folder: str | Path | None = None) -> Base:
     """Load a base folder in evaluation mode, float32 on the CPU; None loads the shipped one.
 
@@ -217,14 +217,14 @@ def load_base(folder: str | Path | None = None) -> Base:
 def _load_weights(path: Path, config: BaseConfig, symbols: SymbolTable, speakers: tuple[str, ...]) -> tuple[Base, bool]:
     """The base with the weights of a file, and whether the decoder's are stored in half precision.
 
-    Names and shapes are compared on the meta device first, so that a configuration allocates no more than the file
+    Names and shapes are compared first, so that a configuration allocates no more than the file
     holds.
     """
     file = TensorFile.open(path, _ADVICE)
-    with torch.device("meta"):
+    with WithoutDrawing(shapes_only=True):
         file.check_like(_weights(Base.create(config, symbols, speakers)), "weights that do not fit config.json")
     stored = file.read()
-    with torch.random.fork_rng(devices=[]):
+    with WithoutDrawing():
         base = Base.create(config, symbols, speakers)
     for prefix, model in (("aligner.", base.aligner), ("acoustic.", base.acoustic)):
         part = {name.removeprefix(prefix): value for name, value in stored.items() if name.startswith(prefix)}

@@ -89,11 +89,6 @@ class Conv(nn.Conv1d):
     def __init__(self, inputs: int, outputs: int, kernel: int, dilation: int = 1) -> None:
         super().__init__(inputs, outputs, kernel, dilation=dilation, padding=(kernel - 1) * dilation // 2)
 
-    def reset_parameters(self) -> None:
-        # Drawing on the meta device draws nothing and imports torch's decompositions, a second of start-up.
-        if not self.weight.is_meta:
-            super().reset_parameters()
-
     def forward(self, input: Tensor) -> Tensor:
         if input.dim() == 3:
             return super().forward(input)
@@ -106,11 +101,6 @@ class Upsample(nn.ConvTranspose1d):
 
     def __init__(self, inputs: int, outputs: int, kernel: int, rate: int) -> None:
         super().__init__(inputs, outputs, kernel, rate, padding=(kernel - rate) // 2)
-
-    def reset_parameters(self) -> None:
-        # Drawing on the meta device draws nothing and imports torch's decompositions, a second of start-up.
-        if not self.weight.is_meta:
-            super().reset_parameters()
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
         if input.dim() == 3:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tts_meta.context import WithoutDrawing
 from tts_meta.errors import TtsMetaError
 from tts_meta.headers import check_header, read_json
 from tts_meta.models.hifigan import V1, V2, V3, HifiGanConfig, HifiGanGenerator
@@ -46,7 +47,7 @@ def load_hifigan(path: str | Path | None = None) -> HifiGanGenerator:
     state = fold_weight_norm(_read_tensors(path))
     config = _read_config(path.parent / "config.json") or _recognise(state, path)
     _check(state, _shapes(config), path)
-    with torch.device("meta"):
+    with WithoutDrawing(shapes_only=True):
         generator = HifiGanGenerator(config)
     generator.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
     return generator.requires_grad_(True).eval()
@@ -154,7 +155,7 @@ def _recognise(state: Mapping[str, Tensor], path: Path) -> HifiGanConfig:
 
 
 def _shapes(config: HifiGanConfig) -> dict[str, torch.Size]:
-    with torch.device("meta"):
+    with WithoutDrawing(shapes_only=True):
         return {name: tensor.shape for name, tensor in HifiGanGenerator(config).state_dict().items()}
 
 

@@ -21,7 +21,7 @@ from pydantic import model_validator
 from torch import Tensor
 
 from tts_meta.config import LightConfig, MelConfig, Section, dump_config, parse_config
-from tts_meta.context import own_context
+from tts_meta.context import WithoutDrawing, own_context
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_folder, sha256_file, write_tensors
 from tts_meta.headers import Digest, Header, check_header, read_json
@@ -101,11 +101,11 @@ def load_light(folder: Path) -> LightGenerator:
     digest = sha256_file(path)
     if digest != state["sha256"]:
         raise TtsMetaError(f"{folder}: the weights are not those that state.json names (SHA-256); {_ADVICE}")
-    # On the meta device a configuration allocates nothing: it is compared with the file first.
-    with torch.device("meta"):
+    # A configuration is compared with the file before memory is taken for it.
+    with WithoutDrawing(shapes_only=True):
         file.check_like(LightGenerator(config.light, config.mel).state_dict(), "weights that do not fit config.json")
     weights = to_float32(file.read(), str(path), _ADVICE)
-    with torch.random.fork_rng(devices=[]):
+    with WithoutDrawing():
         generator = LightGenerator(config.light, config.mel)
     generator.load_state_dict(weights)
     generator.hash = digest

@@ -39,7 +39,7 @@ class Vocoder(Protocol):
     def __call__(self, mel: Tensor) -> Tensor: ...
 
 
-@own_context(draws=True)
+@own_context()
 def load_vocoder(
     name_or_path: str | Path | None = None,
     device: str | torch.device = "cpu",
