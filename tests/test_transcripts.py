@@ -179,6 +179,17 @@ def test_what_fits_several_recordings_is_taken_for_none() -> None:
     assert matched("anna/1|1\nbea/1|2", "bob/1.wav", loose=True) == {}
 
 
+@pytest.mark.parametrize("name", ["a/", "a/.", "a/..", "b/../", "..", "."])
+def test_the_name_of_a_folder_is_no_recording(name: str) -> None:
+    assert matched(f"{name}|1", "a.wav", "c.wav", loose=True) == {}
+
+
+def test_a_tilde_stands_for_a_home_only_at_the_beginning() -> None:
+    assert matched("~/x/a|1", "y/a.wav") == {"y/a.wav": "1"}
+    assert matched("~a|1", "a.wav", "~a.wav") == {"~a.wav": "1"}
+    assert matched("a/~|1", "a.wav", "a/~.wav") == {"a/~.wav": "1"}
+
+
 def test_one_recording_with_two_texts_is_an_error_that_names_both_lines() -> None:
     for first, second in (("a", "a"), ("a", "a.wav"), ("a.wav", "a.mp3"), ("x/a", "a"), ("/c/x/a.wav", "a")):
         line = error_line(lambda first=first, second=second: matched(f"{first}|1\n{second}|2", "x/a.wav"))

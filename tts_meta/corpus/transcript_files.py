@@ -15,7 +15,7 @@ from tts_meta.corpus.transcript_columns import AUDIO_SUFFIXES
 from tts_meta.corpus.transcripts import Transcript
 from tts_meta.errors import TtsMetaError
 
-_ABSOLUTE = re.compile(r"[/~]|[A-Za-z]:/")
+_ABSOLUTE = re.compile(r"~?/|[A-Za-z]:/")
 _AUDIO_FOLDER = "wavs"
 """Where LJSpeech keeps the recordings that its list names by id."""
 
@@ -99,11 +99,14 @@ class _Entry:
 
     def __init__(self, transcript: Transcript) -> None:
         path = _slashed(transcript.name)
-        parts = [part for part in path.split("/") if part not in ("", ".", "~")]
+        first, *others = path.split("/")
+        parts = [part for part in ([] if first == "~" else [first]) + others if part not in ("", ".")]
         self.transcript = transcript
         self.path = path
         self.is_absolute = _ABSOLUTE.match(path) is not None
         self.parts = parts[len(parts) - parts[::-1].index("..") :] if ".." in parts else parts
+        # What ends like a folder names no recording.
+        self.names_file = path.rpartition("/")[2] not in ("", ".", "..")
 
     def end(self, count: int) -> str:
         return "/".join(self.parts[-count:])
@@ -114,7 +117,7 @@ class _Matcher:
         self.source = source
         self.matches = Matches()
         self.entries = [_Entry(transcript) for transcript in transcripts]
-        self.waiting = self.entries
+        self.waiting = [entry for entry in self.entries if entry.names_file]
         self.ways: dict[Path, Way] = {}
         self.files: dict[Path, str] = {}
         self.spellings: dict[str, list[Path]] = defaultdict(list)
@@ -151,7 +154,8 @@ class _Matcher:
 
     def finish(self) -> None:
         """Note what is missing, and give each way of writing a recording's path its entry."""
-        self.matches.missing = [entry.transcript for entry in self.waiting]
+        folders = [entry for entry in self.entries if not entry.names_file]
+        self.matches.missing = [entry.transcript for entry in (*self.waiting, *folders)]
         for first, *others in self.spellings.values():
             if first in self.matches.found:
                 self.matches.found.update(dict.fromkeys(others, self.matches.found[first]))
