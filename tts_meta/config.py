@@ -225,6 +225,8 @@ class PretrainConfig(Section):
     """Folder of the run: checkpoints and TensorBoard logs."""
     cache: Path = Path("runs/cache")
     """Folder of prepared features; shared by runs."""
+    lexicon: Path | None = None
+    """Words of the transcripts and how they are said, a line each (`docs/text.md`)."""
     base: BaseConfig = BaseConfig()
     start: Path | None = None
     """Base whose acoustic model this one starts from, with the same sizes and phonemizer; none: from nothing."""

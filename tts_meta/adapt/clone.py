@@ -28,6 +28,7 @@ from tts_meta.models.low_rank import LowRank, low_rank, own_names
 from tts_meta.models.module_prior import ModulePrior
 from tts_meta.models.partition import Partition
 from tts_meta.models.vocoder import Vocoder, load_vocoder
+from tts_meta.text import Lexicon
 
 CLONE_VERSION = 2
 """Version of how a voice is adapted. Increase it when the same recordings and settings would give another voice.
@@ -363,6 +364,7 @@ def clone(
     transcripts: str | Path | Sequence[str] | None = None,
     base: Base | str | Path | None = None,
     vocoder: Vocoder | None = None,
+    lexicon: Lexicon | str | Path | None = None,
     settings: CloneSettings | None = None,
     consent: str = "",
     transcribe: Callable[[Path], str] | None = None,
@@ -373,10 +375,10 @@ def clone(
 
     transcripts: a file of lines `FILE|TEXT`, or the texts in the order of `audio`; None looks for a `.txt` beside each
     recording, then calls `transcribe`. base: a base voice or its folder; None is the shipped one. vocoder: that which
-    adapts too, where the settings name modules of it; None is the default. Raises TtsMetaError naming the recording at
-    fault.
+    adapts too, where the settings name modules of it; None is the default. lexicon: a file of words and how they are
+    said (see `Lexicon`). Raises TtsMetaError naming the recording at fault.
     """
-    loaded = base if isinstance(base, Base) else load_base(base)
+    loaded = (base if isinstance(base, Base) else load_base(base)).with_lexicon(lexicon)
     paths = [Path(path) for path in audio]
     if transcripts is None or isinstance(transcripts, str | Path):
         recordings = find_transcripts(paths, None if transcripts is None else Path(transcripts), transcribe)

@@ -35,6 +35,9 @@ def clone(
     ] = None,
     asr: Annotated[bool, typer.Option("--asr", help="Let Whisper write down what has no .txt (extra `eval`).")] = False,
     whisper: Annotated[str | None, typer.Option(help="Whisper model for --asr, a name or a folder.")] = None,
+    lexicon: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Words of the transcripts and how they are said, a line each.")
+    ] = None,
     modules: Annotated[
         list[str] | None,
         typer.Option(
@@ -104,7 +107,7 @@ def clone(
         given |= {"modules": tuple(modules) if modules else None, "vocoder_steps": vocoder_steps}
         given |= {"temperature": temperature, "hold_out": hold_out}
         settings = _settings(given)
-        loaded = load_base(base)
+        loaded = load_base(base).with_lexicon(lexicon)
         sounds = load_vocoder(vocoder) if settings.adapts_vocoder or log is not None else None
         expected = Expected.beside(loaded, settings)
         listener = _listener(whisper, loaded) if asr or whisper else None

@@ -44,6 +44,9 @@ def speak(
     phonemes: Annotated[
         bool, typer.Option("--phonemes", help="The text is phonemes, a sentence each argument or line.")
     ] = False,
+    lexicon: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Words and how they are said, a line each: see docs/text.md.")
+    ] = None,
     pace: Annotated[float, typer.Option(min=0.25, max=4, help="2 speaks twice as fast.")] = 1.0,
     pitch: Annotated[float, typer.Option(min=-12, max=12, help="Semitones higher.")] = 0.0,
     intonation: Annotated[
@@ -90,6 +93,8 @@ def speak(
         check_new_file(output, force)
     if speaker is not None and voice != "base":
         raise UsageError("--speaker names a training speaker of the base: use it with VOICE `base`")
+    if lexicon is not None and phonemes:
+        raise UsageError("--phonemes leaves no word to look up: leave out --lexicon")
     words = _text(text or [], file, "\n" if phonemes else " ")
 
     watch = Stopwatch(STARTED)
@@ -113,7 +118,9 @@ def speak(
         sounds = load_vocoder(vocoder)
         sounds = sounds if given is None else given.apply_vocoder(sounds, voice)
     with watch.stage("load phonemizer"):
-        _ = phonemes or loaded.phonemizer
+        if not phonemes:
+            loaded = loaded.with_lexicon(lexicon)
+            _ = loaded.phonemizer
     if output is None:
         parts = stream_text(loaded, model, sounds, words, phonemes=phonemes, speaker=index, manner=manner)
         for samples in parts:

@@ -21,6 +21,7 @@ from tts_meta.models.light_vocoder import Light
 from tts_meta.models.manner import PLAIN, Manner
 from tts_meta.models.vocoder import Vocoder
 from tts_meta.text import Utterance, phoneme_utterances, utterances
+from tts_meta.text.normalize import left_out
 
 SPEECH_VERSION = 2
 """Version of how text becomes sound, with reading and vocoders. Increase it when the same voice and text would sound
@@ -119,7 +120,9 @@ def _speak_text(
             done += 1
             report(done, len(mels))
         parts.append(_silence(utterance.pause, vocoder.sample_rate))
-    return Speech(np.concatenate(parts), vocoder.sample_rate, mels, timings, vocoder.notice)
+    notices = [vocoder.notice, None if phonemes else left_out(text)]
+    notice = "; ".join(notice for notice in notices if notice) or None
+    return Speech(np.concatenate(parts), vocoder.sample_rate, mels, timings, notice)
 
 
 def stream_text(

@@ -45,6 +45,8 @@ class MetaTrainConfig(Section):
     """Folder of the run; `base` in it is the meta-trained base."""
     cache: Path = Path("runs/cache")
     """Folder of prepared features; shared by runs."""
+    lexicon: Path | None = None
+    """Words of the transcripts and how they are said, a line each (`docs/text.md`)."""
     base: Path | None = None
     """Base folder to start from; the shipped one where not given."""
     learner: str
@@ -119,7 +121,7 @@ def meta_train(config: MetaTrainConfig) -> Path:
 
 def build_part(config: MetaTrainConfig) -> Part:
     """What is meta-trained. Raises UsageError for modules of both models, or of a vocoder that has none."""
-    base = load_base(config.base)
+    base = load_base(config.base).with_lexicon(config.lexicon)
     heard = [pattern for pattern in config.modules if pattern.startswith(VOCODER)]
     if not heard:
         cache = FeatureCache(config.cache, base.config.audio)

@@ -68,7 +68,7 @@ def pretrain(config: PretrainConfig) -> Path:
         manifest, held = hold_back_named(manifest, config.held_back)
         torch.manual_seed(config.seed)
         symbols = SymbolTable.from_alphabet(load_phonemizer(config.base.phonemizer).alphabet())
-        base = Base.create(config.base, symbols, manifest.speakers)
+        base = Base.create(config.base, symbols, manifest.speakers).with_lexicon(config.lexicon)
         if config.start and not (config.output / "acoustic" / "training").exists():
             base.start_from(load_base(config.start))
         store = _store(config, base, manifest, console)

@@ -2,7 +2,7 @@
 
 from tts_meta.text.normalize.lengths import MOST_CHARACTERS, cut_sentence, cut_words
 from tts_meta.text.normalize.pipeline import SENTENCE_PAUSE, Sentence, normalize, normalize_sentence, sentences_of
-from tts_meta.text.normalize.signs import unspoken
+from tts_meta.text.normalize.signs import left_out
 
 __all__ = [
     "MOST_CHARACTERS",
@@ -10,8 +10,8 @@ __all__ = [
     "Sentence",
     "cut_sentence",
     "cut_words",
+    "left_out",
     "normalize",
     "normalize_sentence",
     "sentences_of",
-    "unspoken",
 ]

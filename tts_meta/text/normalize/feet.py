@@ -18,6 +18,9 @@ _INCHES = re.compile(rf"(?<![\w.'])({NUMBER}|\d+ \d+/\d+|\d+/\d+)(?:\"|'')(?!\w)
 _BY = re.compile(rf"(?<![\w.])({NUMBER})((?:\s?(?:{UNIT}|[\"']))?)\s?[x×]\s?(?={NUMBER})")
 _TIMES = re.compile(rf"(?<![\w.])({NUMBER})[x×](?!\w)")
 
+_NEAR = 300
+"""Characters before a mark in which an opening quote is looked for."""
+
 
 def read_feet(text: str) -> str:
     """ "6'2\\"" is "six foot two", "5 x 3" "five by three", "10x" "ten times"; inches stay digits before "inches"."""
@@ -46,13 +49,13 @@ def _feet_inches(found: re.Match[str]) -> str:
 
 def _inches(found: re.Match[str]) -> str:
     # A straight quote after a number ends a quotation where one is open.
-    if found.string.count('"', 0, found.end() - 1) % 2 and not found[0].endswith("''"):
+    if found.string.count('"', max(0, found.end() - _NEAR), found.end() - 1) % 2 and not found[0].endswith("''"):
         return found[0]
     return f"{found[1]} {'inch' if is_one(found[1]) else 'inches'}"
 
 
 def _feet(found: re.Match[str]) -> str:
-    if re.search(r"(?:^|[\s(\"])'\w(?:(?!'\s).)*$", found.string[: found.start()]):
+    if re.search(r"(?:^|[\s(\"])'\w(?:(?!'\s).)*$", found.string[max(0, found.start() - _NEAR) : found.start()]):
         return found[0]
     return f"{number(found[1])} {'foot' if is_one(found[1]) else 'feet'}"
 

@@ -6,7 +6,7 @@ import re
 
 MOST_CHARACTERS = 320
 """Longest piece of a sentence that is spoken at once, in characters of normalized text."""
-_LONGEST_WORD, _MOST_PARTS, _EARLIEST = 24, 4, 0.4
+_LONGEST_WORD, _MOST_HYPHENS, _MOST_PIECES, _EARLIEST = 24, 3, 10, 0.4
 _TOKEN = re.compile(r"\S+")
 _LETTERS = re.compile(rf"[^\W\d_]{{{_LONGEST_WORD + 1},}}")
 _PART = re.compile(r"[A-ZÀ-Þ]+(?![a-zß-ÿ])|[A-ZÀ-Þ]?[a-zß-ÿ]+|[^\W\d_]|\d+|\S")
@@ -59,7 +59,7 @@ def _cut_word(found: re.Match[str]) -> str:
     if len(word) <= 10:
         return word
     word = _LETTERS.sub(_cut_letters, word)
-    if word.count("-") > _MOST_PARTS - 1:
+    if word.count("-") > _MOST_HYPHENS:
         word = re.sub(r"(?<=[^\W_])-(?=[^\W_])", " ", word)
     return " ".join(_cut_parts(part) for part in word.split(" "))
 
@@ -74,7 +74,6 @@ def _cut_letters(found: re.Match[str]) -> str:
 def _cut_parts(word: str) -> str:
     """A word of many capitals, digits or marks in pieces of few of them."""
     parts = _PART.findall(word)
-    most = 4 * _MOST_PARTS
-    if len(parts) <= most:
+    if len(parts) <= _MOST_PIECES:
         return word
-    return " ".join("".join(parts[at : at + most]) for at in range(0, len(parts), most))
+    return " ".join("".join(parts[at : at + _MOST_PIECES]) for at in range(0, len(parts), _MOST_PIECES))

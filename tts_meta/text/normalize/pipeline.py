@@ -18,7 +18,7 @@ from tts_meta.text.normalize.markdown import read_markdown
 from tts_meta.text.normalize.markup import PAUSE, read_markup
 from tts_meta.text.normalize.money import read_money
 from tts_meta.text.normalize.romans import read_romans
-from tts_meta.text.normalize.scripts import check_letters, read_greek
+from tts_meta.text.normalize.scripts import check_characters, check_letters, read_greek
 from tts_meta.text.normalize.sentences import split_sentences
 from tts_meta.text.normalize.signs import read_signs, tidy
 from tts_meta.text.normalize.units import read_units
@@ -88,6 +88,7 @@ def normalize_sentence(written: str, language: str = "en") -> str:
 
 def _paragraphs(text: str, respell: Callable[[str], str] | None) -> Iterator[str]:
     """Paragraphs on one line each, without markup."""
+    check_characters(text)
     text = clean_characters(text)
     plain = read_markup(text)
     if plain is not text:

@@ -44,6 +44,18 @@ def check_letters(text: str, sentence: str) -> None:
         )
 
 
+def check_characters(text: str) -> None:
+    """Raise TtsMetaError where the text holds half a character, as of a file that was decoded wrong."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        near = text[max(0, error.start - 20) : error.end + 20]
+        raise TtsMetaError(
+            f"cannot read '{_printable(text[error.start])}' in \"{_printable(' '.join(near.split()))}\"; "
+            "it is no character: decode the text as UTF-8"
+        ) from error
+
+
 def _named(found: re.Match[str]) -> str:
     letters = found[0]
     if len(letters) > _LONGEST_SYMBOL or any(letter not in _GREEK for letter in letters):

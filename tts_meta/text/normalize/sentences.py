@@ -24,7 +24,7 @@ _BEGINS = re.compile(
     r"Most|All|Both|Each|Every|Now|Today|Once|Since|Because|Although|However|Let|Do|Did|Is|Are|Was|Were|Can|Could|Please|"
     r"Mr|Mrs|Ms|Dr|Later|Next|Here|Maybe|Perhaps|Nobody|Everyone|Someone|Nothing|Everything)(?:'\w+)?\b"
 )
-_GLUED = re.compile(r"[a-z]{2}[.!?][\"'”)]*$")
+_GLUED = re.compile(r"[A-Za-z][a-z][.!?][\"'”)]*$")
 
 
 def split_sentences(paragraph: str, language: str = "en") -> list[str]:

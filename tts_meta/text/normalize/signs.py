@@ -39,6 +39,7 @@ _MINUS = re.compile(r"(?<=\d)\s+[-–]\s+(?=\d)|(?<=\d)-(?=\d)")
 _SIGNS = re.compile(f"[{re.escape(''.join(_WORDS))}]")
 _BARS = re.compile(r"\s*\|+\s*")
 _BRACKETS = str.maketrans("[{]}", "(())")
+_MOST_SHOWN = 10
 _KEPT = frozenset(".,;:!?…—–-'\"“”() \n")
 _RUN = re.compile(r"([.,;:!?…—–'\"()-])(?:\s*\1)+")
 _DOTS = re.compile(r"(?:\.\s){2,}\.|\.{3,}")
@@ -83,9 +84,15 @@ def tidy(text: str) -> str:
     return _SPACE_BEFORE.sub("", _SPACES.sub(" ", text)).strip()
 
 
-def unspoken(text: str) -> list[str]:
-    """Emoji and pictographs of the text, each once: they are left out."""
-    return [character for character in dict.fromkeys(text) if character > "\u2000" and _is_picture(character)]
+def left_out(text: str) -> str | None:
+    """A line that names the emoji and pictographs of a text, which are not spoken; None where it has none."""
+    if text.isascii():
+        return None
+    found = [character for character in dict.fromkeys(text) if character > "\u2000" and _is_picture(character)]
+    if not found:
+        return None
+    more = f" and {len(found) - _MOST_SHOWN} more" if len(found) > _MOST_SHOWN else ""
+    return f"not spoken: {' '.join(found[:_MOST_SHOWN])}{more} (pictures in the text)"
 
 
 def _is_picture(character: str) -> bool:
