@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from faults import full_disk, interrupted
+from faults import error_line, full_disk, interrupted
 from helpers import RATE, random_example, same_weights, tiny_base, tone_corpus
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
@@ -288,22 +288,52 @@ def test_a_checkpoint_restores_weights_moments_average_and_random_state(tmp_path
     assert sorted(path.name for path in (tmp_path / "c").iterdir()) == ["state.json", "tensors.safetensors"]
 
 
+def set_state(folder: Path, **changes: object) -> None:
+    path = folder / "state.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def flip_byte(path: Path, place: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (lambda folder: (folder / "tensors.safetensors").write_bytes(b"x"), "damaged training state"),
-        (lambda folder: (folder / "tensors.safetensors").unlink(), "damaged training state"),
-        (lambda folder: (folder / "state.json").write_text("{"), "damaged training state"),
+        (lambda folder: (folder / "tensors.safetensors").write_bytes(b"x"), "it was cut short"),
+        (lambda folder: (folder / "tensors.safetensors").unlink(), "cannot be read"),
+        (lambda folder: (folder / "state.json").unlink(), "cannot be read"),
+        (lambda folder: (folder / "state.json").write_text("{"), "not JSON"),
+        (lambda folder: (folder / "state.json").write_text("[1]"), "training state of another version"),
         (lambda folder: (folder / "state.json").write_text('{"format": 9}'), "training state of another version"),
+        (lambda folder: set_state(folder, step=-3), "step: Input should be greater than or equal to 0"),
+        (lambda folder: set_state(folder, step=1.5), "step: Input should be a valid integer"),
+        (lambda folder: set_state(folder, step=None), "step: Input should be a valid integer"),
+        (lambda folder: set_state(folder, step=10**30), "a number does not fit 64 bits"),
+        (lambda folder: set_state(folder, step=0), "damaged training state"),
+        (lambda folder: set_state(folder, position=7), "damaged training state"),
+        (lambda folder: set_state(folder, sha256="0" * 64), "damaged training state"),
+        (lambda folder: flip_byte(folder / "tensors.safetensors", -5), "damaged training state"),
+        (lambda folder: flip_byte(folder / "tensors.safetensors", 200), "damaged"),
     ],
 )
 def test_a_damaged_checkpoint_is_one_line_that_names_it(
     tmp_path: Path, damage: Callable[[Path], object], said: str
 ) -> None:
-    model, optimiser, average = checkpoint(tmp_path / "c")
+    checkpoint(tmp_path / "c")
     damage(tmp_path / "c")
-    with pytest.raises(TtsMetaError, match=f"{tmp_path / 'c'}: {said}"):
-        load_checkpoint(tmp_path / "c", model, optimiser, average)
+    other, random = toy(seed=5), torch.get_rng_state()
+    average = MovingAverage(other, 0.5)
+    line = error_line(lambda: load_checkpoint(tmp_path / "c", other, build_optimiser(other, OPTIMISER), average))
+    assert line.startswith(str(tmp_path / "c")) and said in line and line.endswith("; delete it to start again")
+    assert same_weights(other, toy(seed=5)) and torch.equal(torch.get_rng_state(), random)
+
+
+def test_a_state_beyond_the_end_of_the_run_is_refused(tmp_path: Path) -> None:
+    train(tmp_path, replace(SETTINGS, optimiser=OPTIMISER.model_copy(update={"steps": 12})))
+    assert "at step 12 of 10" in error_line(lambda: train(tmp_path))
 
 
 def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from tts_meta.train.data import BatchStream
 from tts_meta.train.optimiser import MovingAverage
 
 FILES = {
+    ".lock",
     "config.json",
     "bootstrap.safetensors",
     "realigned.safetensors",
@@ -80,7 +81,7 @@ def test_the_base_of_a_run_loads_and_says_what_it_was_trained_on(corpus: Path, f
 
 def test_the_configuration_of_a_run_stands_resolved_in_its_folder(corpus: Path, finished: Path) -> None:
     stored = parse_config(json.loads((finished / "config.json").read_text()), PretrainConfig, "config.json")
-    assert stored == recipe(corpus, finished).model_copy(update={"threads": 0})
+    assert stored == recipe(corpus, finished)
 
 
 @pytest.mark.parametrize("updates", [2, 7, 11, 17])
@@ -107,8 +108,8 @@ import helpers
 from tts_meta.config import PretrainConfig, load_config
 from tts_meta.train import checkpoints, pretrain
 write, written = checkpoints.write_tensors, []
-def killed(path, tensors):
-    write(path, tensors)
+def killed(path, *tensors):
+    write(path, *tensors)
     written.append(path)
     if len(written) == 6:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -159,7 +160,9 @@ def test_a_finished_run_called_again_computes_nothing_and_keeps_its_voice(
 
 def test_another_configuration_is_refused_in_the_same_folder(corpus: Path, finished: Path) -> None:
     before = (finished / "config.json").read_bytes()
-    with pytest.raises(TtsMetaError, match="holds a run with another configuration; choose another output folder"):
+    with pytest.raises(
+        TtsMetaError, match=r"holds a run with another configuration \(.*\); choose another output folder"
+    ):
         pretrain(recipe(corpus, finished, seed=5))
     assert (finished / "config.json").read_bytes() == before
 

@@ -95,7 +95,7 @@ def test_utterances_without_durations_have_no_pieces(store: Store, examples: lis
 
 def test_durations_are_kept_in_a_file(store: Store, durations: Durations, tmp_path: Path) -> None:
     durations.save(tmp_path / "durations.safetensors")
-    loaded = Durations.load(tmp_path / "durations.safetensors")
+    loaded = Durations.load(tmp_path / "durations.safetensors", store)
     assert np.array_equal(loaded.frames, durations.frames) and np.array_equal(loaded.known, durations.known)
 
 
@@ -120,9 +120,9 @@ def test_a_corpus_of_nothing_and_a_damaged_store_are_one_line(folder: Path, exam
     write_store(damaged, examples)
     content = (damaged / "mel.float16").read_bytes()
     (damaged / "mel.float16").write_bytes(content[:-2])
-    with pytest.raises(TtsMetaError, match=f"{damaged}: damaged utterances .*; delete the folder to make it anew"):
+    with pytest.raises(TtsMetaError, match=r"mel\.float16: damaged, not as long as its utterances; delete the folder"):
         Store(damaged)
-    with pytest.raises(TtsMetaError, match="damaged utterances"):
+    with pytest.raises(TtsMetaError, match=r"names\.json: cannot be read"):
         Store(folder.parent / "none")
 
 

@@ -103,7 +103,9 @@ def fit(
     wait()
     if checkpoint.exists():
         state = load_checkpoint(checkpoint, model, optimiser, average)
-        step, epoch, position = state["step"], state["epoch"], state["position"]
+        step, epoch, position = state["step"], state.get("epoch", 0), state.get("position", 0)
+        if step > settings.optimiser.steps:
+            raise TtsMetaError(f"{checkpoint}: at step {step} of {settings.optimiser.steps}; delete it to start again")
     wait()
     with (
         RunLog(folder, mel_config, resume_step=step) if rank == 0 else NullLog() as log,

@@ -106,17 +106,16 @@ def meta_train(config: MetaTrainConfig) -> Path:
         manifest, _ = hold_back_named(Manifest.load(config.manifest).of_split(*config.splits), config.held_back)
         usable = [u for u in manifest if config.shortest <= u.seconds <= config.longest]
         learner = part.learner(config.learner, config.settings, config.meta_steps)
-        if rank == 0:
-            claim_folder(config.output, config)
-        sigmas = _run(config, learner, part, usable, deadline, rank)
-        folder = config.output / part.folder
-        if rank == 0:
-            _write(config, learner, sigmas, part, folder)
-        wait()
-        if learner.steps_done < config.meta_steps:
-            so_far = f"{folder} holds the {part.folder} so far"
-            raise TtsMetaError(f"the time is up; {so_far}, run the same command again to go on")
-        return folder
+        with claim_folder(config.output, config):
+            sigmas = _run(config, learner, part, usable, deadline, rank)
+            folder = config.output / part.folder
+            if rank == 0:
+                _write(config, learner, sigmas, part, folder)
+            wait()
+            if learner.steps_done < config.meta_steps:
+                so_far = f"{folder} holds the {part.folder} so far"
+                raise TtsMetaError(f"the time is up; {so_far}, run the same command again to go on")
+            return folder
 
 
 def build_part(config: MetaTrainConfig) -> Part:

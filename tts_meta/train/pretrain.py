@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-import safetensors.torch
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
@@ -30,6 +29,7 @@ from tts_meta.models.losses import acoustic_loss, mel_l1
 from tts_meta.models.vocoder import load_vocoder
 from tts_meta.report.pictures import alignment_picture
 from tts_meta.report.tensorboard import Log
+from tts_meta.tensors import read_tensors
 from tts_meta.text import SymbolTable, load_phonemizer
 from tts_meta.train.aligner import aligner_loss, symbol_log_prior
 from tts_meta.train.bootstrap import bootstrap_durations
@@ -62,8 +62,6 @@ def pretrain(config: PretrainConfig) -> Path:
     deadline = time.monotonic() + config.hours * 3600 if config.hours else float("inf")
     with processes(config.device) as rank:
         console = Console(stderr=True, quiet=rank > 0)
-        if rank == 0:
-            claim_folder(config.output, config)
         manifest = Manifest.load(config.manifest).of_split(*config.splits)
         manifest, held = hold_back_named(manifest, config.held_back)
         torch.manual_seed(config.seed)
@@ -71,23 +69,29 @@ def pretrain(config: PretrainConfig) -> Path:
         base = Base.create(config.base, symbols, manifest.speakers).with_lexicon(config.lexicon)
         if config.start and not (config.output / "acoustic" / "training").exists():
             base.start_from(load_base(config.start))
-        store = _store(config, base, manifest, console)
-        console.print(f"{len(store)} utterances of {len(base.speakers)} speakers; {len(held)} utterances held back")
-        if not _train_aligner(config, base, store, deadline):
-            raise TtsMetaError("the time is up while training the aligner; run the same command again to go on")
-        pieces = _pieces(config, base, store, console)
+        with claim_folder(config.output, config):
+            store = _store(config, base, manifest, console)
+            console.print(f"{len(store)} utterances of {len(base.speakers)} speakers; {len(held)} utterances held back")
+            return _train(config, base, store, console, deadline)
 
-        steps = _train_acoustic(config, base, pieces, deadline)
-        base.acoustic.speaker.centre()
-        folder = config.output / "base"
-        base.state |= {"steps": steps, "corpus": str(config.manifest), "utterances": int(pieces.durations.known.sum())}
-        if rank == 0:
-            measure_postfilter(base, pieces.where(_kept(pieces)))
-            save_base(base, folder)
-        wait()
-        if steps < config.acoustic.steps:
-            raise TtsMetaError(f"the time is up; {folder} holds the voice so far, run the same command again to go on")
-        return folder
+
+def _train(config: PretrainConfig, base: Base, store: Store, console: Console, deadline: float) -> Path:
+    """The stages of a run whose folder is claimed; the folder of the base."""
+    if not _train_aligner(config, base, store, deadline):
+        raise TtsMetaError("the time is up while training the aligner; run the same command again to go on")
+    pieces = _pieces(config, base, store, console)
+
+    steps = _train_acoustic(config, base, pieces, deadline)
+    base.acoustic.speaker.centre()
+    folder = config.output / "base"
+    base.state |= {"steps": steps, "corpus": str(config.manifest), "utterances": int(pieces.durations.known.sum())}
+    if is_first():
+        measure_postfilter(base, pieces.where(_kept(pieces)))
+        save_base(base, folder)
+    wait()
+    if steps < config.acoustic.steps:
+        raise TtsMetaError(f"the time is up; {folder} holds the voice so far, run the same command again to go on")
+    return folder
 
 
 def _store(config: PretrainConfig, base: Base, manifest: Manifest, console: Console) -> Store:
@@ -102,6 +106,7 @@ def _store(config: PretrainConfig, base: Base, manifest: Manifest, console: Cons
     store = Store(folder)
     if store.ids != [utterance.id for utterance in manifest]:
         raise TtsMetaError(f"{config.output} holds a run on other utterances; choose another output folder")
+    store.check(len(base.symbols), base.config.audio.mel.n_mels)
     return store
 
 
@@ -110,7 +115,7 @@ def _once(path: Path, store: Store, find: Callable[[], Iterable[tuple[int, Tenso
     if is_first() and not path.exists():
         Durations.of(store, find()).save(path)
     wait()
-    return Durations.load(path)
+    return Durations.load(path, store)
 
 
 def _pieces(config: PretrainConfig, base: Base, store: Store, console: Console) -> Pieces:
@@ -171,7 +176,8 @@ def _train_aligner(config: PretrainConfig, base: Base, store: Store, deadline: f
             with atomic_file(finished) as temporary:
                 write_tensors(temporary, aligner.state_dict())
         wait()
-    aligner.load_state_dict(safetensors.torch.load_file(finished))
+    advice = f"delete {finished} to make it again from the last checkpoint"
+    aligner.load_state_dict(read_tensors(finished, advice, aligner.state_dict(), "not the aligner of this run"))
     aligner.eval()
     return True
 
@@ -259,7 +265,11 @@ def _train_acoustic(config: PretrainConfig, base: Base, pieces: Pieces, deadline
         for number, sentence in enumerate(config.sentences):
             tokens = base.encode(sentence).to(config.device)
             for voice, index in (("mean", -1), (base.speakers[0], 0)):
-                mel = model.generate(tokens, index)
+                try:
+                    mel = model.generate(tokens, index)
+                except TtsMetaError as error:  # early in training, predictions need not be speech
+                    log.text(f"not_spoken/sentence_{number}_{voice}", str(error), step)
+                    continue
                 log.mel(f"sentence_{number}/{voice}", mel, step)
                 if vocoder is not None:
                     log.audio(f"sentence_{number}/{voice}", vocoder(mel[None].cpu())[0], vocoder.sample_rate, step)

@@ -25,7 +25,7 @@ from tts_meta.files import atomic_folder
 from tts_meta.models.base import Base
 from tts_meta.train.ahead import ahead
 from tts_meta.train.distributed import place
-from tts_meta.train.store import Store
+from tts_meta.train.store import Store, load_array
 
 FULL_SCALE = 32767
 """What samples in [-1, 1] are multiplied by."""
@@ -60,7 +60,7 @@ class Sound:
     def __init__(self, folder: Path, store: Store, hop: int) -> None:
         try:
             self._samples: NDArray[np.int16] = np.memmap(folder / "samples.int16", np.int16, "r")
-            self.f0: NDArray[np.float32] = np.load(folder / "f0.npy")
+            self.f0: NDArray[np.float32] = load_array(folder / "f0.npy", np.float32, (int(store.frames.sum()),))
             if len(self.f0) != store.frames.sum() or len(self._samples) != len(self.f0) * hop:
                 raise ValueError("of another length than its utterances")
         except (OSError, ValueError) as error:

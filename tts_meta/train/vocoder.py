@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import safetensors.torch
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
@@ -30,6 +29,7 @@ from tts_meta.models.light import EDGE_FRAMES, LightGenerator, Pitch, PitchPredi
 from tts_meta.models.light_vocoder import Light, load_light, save_light
 from tts_meta.models.spectral import distance, energy_distance, spectra
 from tts_meta.report.tensorboard import Log
+from tts_meta.tensors import read_tensors
 from tts_meta.train.data import align_examples, cut_at_said_pauses
 from tts_meta.train.discriminator import Discriminator, adversarial_loss, discriminator_loss
 from tts_meta.train.distributed import agree, is_first, processes, wait
@@ -37,7 +37,7 @@ from tts_meta.train.fit import FitSettings, fit
 from tts_meta.train.pieces import Pieces
 from tts_meta.train.run import claim_folder
 from tts_meta.train.sound import FULL_SCALE, Crops, CropStream, Sound, write_sound
-from tts_meta.train.store import Durations, Store, write_store
+from tts_meta.train.store import Durations, Store, load_array, write_store
 
 _KEPT_EVERY = 80
 """One utterance in so many is kept for validation."""
@@ -62,26 +62,25 @@ def train_vocoder(config: VocoderTrainConfig) -> Path:
     deadline = time.monotonic() + config.hours * 3600 if config.hours else float("inf")
     with processes(config.device) as rank:
         console = Console(stderr=True, quiet=rank > 0)
-        if rank == 0:
-            claim_folder(config.output, config)
         manifest = Manifest.load(config.manifest).of_split(*config.splits)
         manifest, held = hold_back_named(manifest, config.held_back)
         base = load_base(config.base)
         torch.manual_seed(config.seed)
         generator = _first_generator(config, base)
         discriminator = Discriminator(config.discriminator)
-        run = _Run(config, base, manifest, console, deadline)
-        console.print(f"{len(run.store)} utterances; {len(held)} utterances held back")
-        if not config.start:
-            run.train_pitch(generator.pitch)
-        pitch = run.predict_pitch(generator.pitch)
-        for stage in _STAGES:
-            run.train_generator(stage, generator, discriminator, pitch)
-        folder = config.output / "vocoder"
-        if rank == 0:
-            save_light(generator, folder, run.state())
-        wait()
-        return folder
+        with claim_folder(config.output, config):
+            run = _Run(config, base, manifest, console, deadline)
+            console.print(f"{len(run.store)} utterances; {len(held)} utterances held back")
+            if not config.start:
+                run.train_pitch(generator.pitch)
+            pitch = run.predict_pitch(generator.pitch)
+            for stage in _STAGES:
+                run.train_generator(stage, generator, discriminator, pitch)
+            folder = config.output / "vocoder"
+            if rank == 0:
+                save_light(generator, folder, run.state())
+            wait()
+            return folder
 
 
 def _first_generator(config: VocoderTrainConfig, base: Base) -> LightGenerator:
@@ -137,7 +136,7 @@ class _Run:
                 np.save(file, np.concatenate(said))
             predictor.cpu()
         wait()
-        return np.load(path)
+        return load_array(path, np.float32, (int(self.store.frames.sum()), 2))
 
     def train_generator(
         self, stage: str, generator: LightGenerator, discriminator: Discriminator, pitch: NDArray[np.float32]
@@ -178,6 +177,7 @@ class _Run:
         store = Store(folder)
         if store.ids != [utterance.id for utterance in manifest]:
             raise TtsMetaError(f"{config.output} holds a run on other utterances; choose another output folder")
+        store.check(len(self.base.symbols), self.mel_config.n_mels)
         return store, Sound(sound, store, self.mel_config.hop)
 
     def _predicted(self) -> tuple[NDArray[np.bool_], NDArray[np.float16]]:
@@ -190,7 +190,7 @@ class _Run:
             told = track(aligned, "alignment", len(store), console=self.console)
             Durations.of(store, ((numbers[example.id], example.durations) for example in told)).save(durations_path)
         wait()
-        durations = Durations.load(durations_path)
+        durations = Durations.load(durations_path, store)
         if is_first() and not path.exists():
             pieces = cut_at_said_pauses(store, durations, base, self.config.piece_seconds, self.config.pause_seconds)
             mels = predict_mels(base, store, pieces, self.config.device, self.console)
@@ -198,6 +198,8 @@ class _Run:
                 mels.tofile(temporary)
         wait()
         known = durations.known & np.isin(np.array(store.speakers), np.array(base.speakers))
+        if path.stat().st_size != self.mels.nbytes:
+            raise TtsMetaError(f"{path}: damaged, of another size than its utterances; delete it to make it again")
         return known, np.memmap(path, np.float16, "r").reshape(-1, self.mel_config.n_mels)
 
     def _stream(
@@ -254,7 +256,8 @@ class _Run:
             wait()
             for module in modules:
                 module.cpu()
-        model.load_state_dict(safetensors.torch.load_file(finished))
+        advice = f"delete {finished} to make it again from the last checkpoint"
+        model.load_state_dict(read_tensors(finished, advice, model.state_dict(), f"not of the stage {stage}"))
         model.eval()
 
     def _sampler(self, generator: LightGenerator) -> Callable[[Log, int], None]:

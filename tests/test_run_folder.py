@@ -1,0 +1,265 @@
+"""A folder of a run: who may claim it, what may change when a run goes on, and what damage is found."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from cases import case_folder
+from faults import error_line, interrupted
+from helpers import pretrain_recipe as recipe
+from helpers import tone_corpus
+from processes import in_two_processes
+from safetensors.torch import load_file, save_file
+
+from tts_meta.config import MelConfig
+from tts_meta.errors import TtsMetaError
+from tts_meta.train import pretrain
+from tts_meta.train.run import claim_folder
+
+HELD = """
+import sys
+from pathlib import Path
+from tts_meta.config import MelConfig
+from tts_meta.train.run import claim_folder
+with claim_folder(Path(sys.argv[1]), MelConfig()):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture(scope="module")
+def finished(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that nothing stopped."""
+    output = tmp_path_factory.mktemp("finished") / "run"
+    pretrain(recipe(corpus, output))
+    return output
+
+
+def weights(output: Path) -> bytes:
+    return (output / "base" / "model.safetensors").read_bytes()
+
+
+def claim(folder: Path, config: MelConfig | None = None) -> None:
+    with claim_folder(folder, config or MelConfig()):
+        pass
+
+
+def test_a_second_run_is_refused_until_the_first_is_gone_even_by_a_kill(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HELD, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+        line = error_line(lambda: claim(tmp_path))
+        assert line == f"{tmp_path}: another run is training in this folder; " + (
+            "wait until it ends or choose another output folder"
+        )
+        os.kill(holder.pid, signal.SIGKILL)
+        holder.wait()
+        claim(tmp_path)
+
+
+def test_a_folder_is_free_after_the_block_and_after_an_error_in_it(tmp_path: Path) -> None:
+    with claim_folder(tmp_path, MelConfig()):
+        assert "another run" in error_line(lambda: claim(tmp_path))
+    with pytest.raises(ValueError, match="x"), claim_folder(tmp_path, MelConfig()):
+        raise ValueError("x")
+    claim(tmp_path)
+
+
+def two_claims() -> dict[str, Any]:
+    """The messages of both processes where the folder holds another run, and where it is free."""
+    said = []
+    for name in ("taken", "free"):
+        try:
+            with claim_folder(Path(os.environ["RUN_FOLDER"]) / name, MelConfig()):
+                said.append("claimed")
+        except TtsMetaError as error:
+            said.append(str(error))
+    return {"said": said}
+
+
+def test_processes_of_one_run_share_a_folder_and_all_hear_a_refusal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUN_FOLDER", str(tmp_path))
+    claim(tmp_path / "taken", MelConfig(hop=128))
+    (tmp_path / "taken" / "work").touch()
+    first, second = in_two_processes(two_claims, tmp_path)
+    assert "another configuration (hop: 128, now 256)" in first["said"][0] and first["said"][1] == "claimed"
+    assert "the first process says why" in second["said"][0] and second["said"][1] == "claimed"
+
+
+def test_a_configuration_without_work_is_replaced(tmp_path: Path) -> None:
+    claim(tmp_path, MelConfig(hop=128))
+    (tmp_path / "events.out.tfevents.1").touch()
+    claim(tmp_path, MelConfig(hop=64))
+    assert json.loads((tmp_path / "config.json").read_text())["hop"] == 64
+    (tmp_path / ".training.old").mkdir()  # what a run leaves that is killed between two renames
+    assert "(hop: 64, now 128)" in error_line(lambda: claim(tmp_path, MelConfig(hop=128)))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"{", "config.json: not JSON"),
+        (b"\xff\xfe", "config.json: not JSON"),
+        (b"[" * 9999, "config.json: nested deeper"),
+        (b'{"hop": 99}', "(hop: 99, now 256)"),
+        (b'{"older": 1}', "another configuration"),
+        (b"[]", "another configuration"),
+    ],
+)
+def test_a_damaged_configuration_is_one_line(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "work").touch()
+    (tmp_path / "config.json").write_bytes(content)
+    assert said in error_line(lambda: claim(tmp_path))
+    assert (tmp_path / "config.json").read_bytes() == content
+
+
+def test_a_setting_that_an_older_version_did_not_write_has_its_default(tmp_path: Path) -> None:
+    (tmp_path / "work").touch()
+    (tmp_path / "config.json").write_text('{"hop": 256}')
+    claim(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text()) == MelConfig().model_dump()
+
+
+def test_an_output_that_is_a_file_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for output in (tmp_path / "file", tmp_path / "file" / "run"):
+        assert "cannot write in" in error_line(lambda output=output: claim(output))
+
+
+def test_a_mistyped_split_leaves_nothing_that_blocks_the_next_run(say, tmp_path: Path, monkeypatch) -> None:
+    """The recipe of the case, on recordings of tones; the mistyped split is refused, and the next command trains."""
+    recipe_file = case_folder("pretrain_claims_folder") / "pre.yaml"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m").mkdir()
+    tone_corpus(tmp_path / "m", utterances=4)
+    changes = ("--set", "base.phonemizer=letters", "--set", "sentences=[abc.]")
+    result = say("pretrain", recipe_file, *changes, "--set", "splits=[trian]")
+    assert result.failed(2, "trian") and not (tmp_path / "run_one").exists()
+    assert say("pretrain", recipe_file, *changes).status == 0
+    assert (tmp_path / "run_one" / "base" / "state.json").is_file()
+
+
+def test_nothing_is_claimed_before_the_manifest_was_read(corpus: Path, tmp_path: Path) -> None:
+    mistyped = recipe(corpus, tmp_path / "run", splits=["trian"])
+    assert "trian" in error_line(lambda: pretrain(mistyped))
+    assert not (tmp_path / "run").exists()
+    missing = recipe(corpus, tmp_path / "run", manifest=tmp_path / "none.jsonl")
+    assert "none.jsonl" in error_line(lambda: pretrain(missing))
+    assert not (tmp_path / "run").exists()
+
+
+def test_settings_that_do_not_change_the_weights_may_change_in_a_run(
+    corpus: Path, finished: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "run"
+    with interrupted(updates=14):
+        pretrain(recipe(corpus, output))
+    moved = tmp_path / "moved"
+    output.rename(moved)
+    changed = {"save_every": 3, "log_every": 1, "workers": 1, "cache": tmp_path / "cache", "sentences": ["abc."]}
+    pretrain(recipe(corpus, moved, **changed))
+    assert weights(moved) == weights(finished)
+    assert json.loads((moved / "config.json").read_text())["save_every"] == 3
+    for key, value in {"ema": 0.8, "precision": "bfloat16", "seed": 1, "piece_seconds": 0.0}.items():
+        assert f"({key}: " in error_line(lambda key=key, value=value: pretrain(recipe(corpus, moved, **{key: value})))
+
+
+DAMAGED = (
+    "utterances/names.json",
+    "utterances/ends.npy",
+    "utterances/tokens.npy",
+    "utterances/mel.float16",
+    "bootstrap.safetensors",
+    "durations.safetensors",
+    "aligner.safetensors",
+    "aligner/training/state.json",
+    "aligner/training/tensors.safetensors",
+    "acoustic/training/state.json",
+    "acoustic/training/tensors.safetensors",
+)
+DAMAGES: dict[str, Callable[[bytes], bytes | None]] = {
+    "missing": lambda content: None,
+    "empty": lambda content: b"",
+    "cut": lambda content: content[: len(content) // 2],
+    "longer": lambda content: content + b"\0",
+    "null": lambda content: b"null",
+    "zeros": lambda content: bytes(len(content)),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_run_is_one_line_or_goes_on_to_the_same_weights(
+    corpus: Path, finished: Path, tmp_path: Path, name: str
+) -> None:
+    shutil.copytree(finished, tmp_path / "run")
+    path = tmp_path / "run" / name
+    content = path.read_bytes()
+    for how, damage in DAMAGES.items():
+        shutil.rmtree(tmp_path / "run" / "base", ignore_errors=True)
+        damaged = damage(content)
+        path.unlink(missing_ok=True)
+        if damaged is not None:
+            path.write_bytes(damaged)
+        try:
+            pretrain(recipe(corpus, tmp_path / "run"))
+        except TtsMetaError as error:
+            line = str(error)
+            assert line.isprintable() and str(tmp_path / "run") in line and len(line) < 500, (how, line)
+            assert not (tmp_path / "run" / "base").exists()
+        else:
+            assert weights(tmp_path / "run") == weights(finished), how
+        path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "said"),
+    [
+        ("utterances/names.json", {"bands": 40}, "not as long as its utterances"),
+        ("utterances/names.json", {"speakers": []}, "their ends or speakers do not fit"),
+        ("utterances/names.json", {"ids": [1, 2]}, "ids.0: Input should be a valid string"),
+        ("utterances/ends.npy", np.zeros((9, 2), np.int64), "their ends or speakers do not fit"),
+        ("utterances/ends.npy", np.zeros((9, 2), np.float64), "not int64"),
+        ("utterances/tokens.npy", -1, "not as it was written"),
+        ("utterances/mel.float16", np.nan, "not as it was written"),
+        ("utterances/mel.float16", -5.0, "not as it was written"),
+        ("durations.safetensors", {"frames": torch.zeros(3, dtype=torch.int32)}, "not of these utterances"),
+        ("durations.safetensors", {"frames": -1}, "no durations"),
+        ("durations.safetensors", {"frames": 7}, "not as long as these utterances"),
+        ("durations.safetensors", {"known": torch.zeros(8)}, "known holds F32"),
+        ("aligner.safetensors", {"log_prior": torch.zeros(3)}, "not the aligner of this run"),
+        ("aligner.safetensors", {"log_prior": np.nan}, "log_prior holds values that are not finite"),
+    ],
+)
+def test_files_of_a_run_with_other_shapes_and_values(
+    corpus: Path, finished: Path, tmp_path: Path, name: str, changes: Any, said: str
+) -> None:
+    shutil.copytree(finished, tmp_path / "run")
+    path = tmp_path / "run" / name
+    if path.suffix == ".json":
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    elif path.suffix == ".npy":
+        array = np.load(path)
+        np.save(path, changes if isinstance(changes, np.ndarray) else np.full_like(array, changes))
+    elif path.suffix == ".float16":
+        np.full(path.stat().st_size // 2, changes, np.float16).tofile(path)
+    else:
+        tensors = load_file(path)
+        for key, value in changes.items():
+            tensors[key] = value if isinstance(value, torch.Tensor) else torch.full_like(tensors[key], value)
+        save_file(tensors, path)
+    line = error_line(lambda: pretrain(recipe(corpus, tmp_path / "run")))
+    assert said in line and str(path.parent) in line and "delete" in line
