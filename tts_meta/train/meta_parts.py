@@ -6,7 +6,7 @@ Neither likelihood has a part in the other's (`adapt/sound.py`), so each is meta
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -20,10 +20,12 @@ from tts_meta.audio.features import load_sound
 from tts_meta.corpus import Episode, Example, Manifest, Utterance
 from tts_meta.errors import UsageError
 from tts_meta.meta import LearnerSettings, MetaLearner, Task
+from tts_meta.meta.learners import preset_of
 from tts_meta.models.base import Base, save_base
 from tts_meta.models.light_vocoder import Light, save_light
 from tts_meta.models.low_rank import low_rank
 from tts_meta.models.module_prior import ModulePrior
+from tts_meta.models.partition import Partition
 from tts_meta.train.data import align_example, load_examples
 
 _WHOLE = 4
@@ -72,12 +74,13 @@ class Speech:
     folder: ClassVar[str] = "base"
 
     def learner(self, name: str, settings: LearnerSettings, meta_steps: int) -> MetaLearner:
-        partition, model = adaptable(self.base).select(self.modules), self.base.acoustic
+        whole, model = adaptable(self.base), self.base.acoustic
+        partition = whole.select(self.modules)
+        roles = _roles(name, whole, partition, self.roles)
         if self.rank:
             if settings.outer_rate:
                 raise UsageError("with a rank the base stays as it is; set settings.outer_rate to 0")
             model, partition = low_rank(self.base.acoustic, partition, self.rank)
-        roles = {role: partition.select(patterns).names for role, patterns in self.roles.items()}
         nll = acoustic_nll(self.base.acoustic)
         return MetaLearner(name, model, nll, partition.modules, settings, roles=roles, meta_steps=meta_steps)
 
@@ -113,12 +116,14 @@ class Sound:
     vocoder: Light
     modules: Sequence[str]
     crops_per_step: int
+    roles: Mapping[str, Sequence[str]] = field(default_factory=dict)
     folder: ClassVar[str] = "vocoder"
 
     def learner(self, name: str, settings: LearnerSettings, meta_steps: int) -> MetaLearner:
-        chosen = adaptable_sound(self.vocoder).select(self.modules)
-        model = self.vocoder.generator
-        return MetaLearner(name, model, sound_nll(model), own_modules(chosen), settings, meta_steps=meta_steps)
+        whole, model = adaptable_sound(self.vocoder), self.vocoder.generator
+        chosen = whole.select(self.modules)
+        roles, nll = _roles(name, whole, chosen, self.roles), sound_nll(model)
+        return MetaLearner(name, model, nll, own_modules(chosen), settings, roles=roles, meta_steps=meta_steps)
 
     def task(self, episode: Episode[Utterance], changing: Sequence[str], seed: int) -> Task | None:
         support, query = (
@@ -144,6 +149,28 @@ class Sound:
         self.vocoder.generator.prior = prior
         self.vocoder.generator.state |= state
         save_light(self.vocoder.generator, folder, self.vocoder.generator.state)
+
+
+def _roles(
+    learner: str, whole: Partition, chosen: Partition, patterns: Mapping[str, Sequence[str]]
+) -> dict[str, tuple[str, ...]]:
+    """Names of the chosen modules of the role that a learner adapts; nothing for one that adapts them all.
+
+    Raises UsageError for a pattern that matches no module of the model, and where none of the role's was chosen.
+    """
+    role = preset_of(learner).adapts
+    if role == "all":
+        return {}
+    if not patterns.get(role):
+        raise UsageError(f"learner '{learner}' adapts the {role}; name its modules under roles: {role}: [...]")
+    named = whole.select(patterns[role]).names
+    own = tuple(name for name in chosen.names if name in named)
+    if not own:
+        raise UsageError(
+            f"learner '{learner}' adapts the {role}, which is {', '.join(named)}: none is among the modules chosen; "
+            f"add one to modules, or name others under roles"
+        )
+    return {role: own}
 
 
 @torch.no_grad()

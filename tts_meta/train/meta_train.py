@@ -5,10 +5,12 @@ Under `torchrun` the tasks of a meta-step are spread over the processes; the fir
 
 from __future__ import annotations
 
+import math
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -20,7 +22,7 @@ from tts_meta.config import Section
 from tts_meta.corpus import Manifest, Utterance, hold_back_named, sample_episodes
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.files import restore_folder
-from tts_meta.meta import LearnerSettings, MetaLearner, MetaStep, Task
+from tts_meta.meta import Diverged, LearnerSettings, MetaLearner, MetaStep, Task
 from tts_meta.models.base import load_base
 from tts_meta.models.module_prior import ModulePrior
 from tts_meta.models.vocoder import load_vocoder
@@ -30,6 +32,16 @@ from tts_meta.train.checkpoints import load_checkpoint, save_checkpoint
 from tts_meta.train.distributed import agree, processes, wait
 from tts_meta.train.meta_parts import Part, Sound, Speech
 from tts_meta.train.run import claim_folder, progress_bar
+
+Role = Literal["head", "context"]
+Roles = Mapping[str, tuple[str, ...]]
+SPEECH_ROLES: Roles = {"head": ("decoder.output", "postnet.output"), "context": ("speaker.mean",)}
+SOUND_ROLES: Roles = {"head": ("vocoder.net.output",)}
+"""Roles of modules where a recipe names none."""
+GROWTH = 100.0
+"""Meta-training has diverged where a query loss is more than so many times that of the first meta-step."""
+_LAST_FAILURES = 3
+"""It has also diverged where no task was finite in so many meta-steps at its end, or in all that it took."""
 
 
 class MetaTrainConfig(Section):
@@ -60,10 +72,11 @@ class MetaTrainConfig(Section):
     """
     vocoder: str | None = None
     """As `speak --vocoder`: where modules of it are meta-learned."""
-    roles: dict[str, tuple[str, ...]] = Field(
-        default={"head": ("decoder.output", "postnet.output"), "context": ("speaker.mean",)}
-    )
-    """Patterns of what learners call the head and the context."""
+    roles: dict[Role, tuple[str, ...]] = Field(default_factory=dict)
+    """Patterns of what learners call the head and the context, for those that adapt one of them alone.
+
+    Not given: the output layers of the decoder and the postnet, or of the vocoder, and the mean speaker vector.
+    """
     rank: int = Field(default=0, ge=0)
     """Matrices stray in so low a rank (`models/low_rank.py`); 0: whole. The base then stays as it is."""
     support: int = Field(default=5, gt=0)
@@ -96,7 +109,8 @@ def meta_train(config: MetaTrainConfig) -> Path:
     """Meta-train as `config` says and return the folder of the result, `config.output / "base"`, or `"vocoder"`.
 
     Called again with the same configuration it goes on where it was stopped. Raises TtsMetaError for a folder that
-    holds another run, and `Diverged` where no episode gives finite losses any more.
+    holds another run, and `Diverged`, before anything is written, where no episode gives finite losses any more or the
+    query loss grows beyond `GROWTH` times that of the first meta-step.
     """
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -124,14 +138,16 @@ def build_part(config: MetaTrainConfig) -> Part:
     heard = [pattern for pattern in config.modules if pattern.startswith(VOCODER)]
     if not heard:
         cache = FeatureCache(config.cache, base.config.audio)
-        return Speech(base, cache, config.modules, config.roles, config.rank, config.frames_per_step)
+        roles = {**SPEECH_ROLES, **config.roles}
+        return Speech(base, cache, config.modules, roles, config.rank, config.frames_per_step)
     if len(heard) < len(config.modules):
         raise UsageError(
             "meta-train the acoustic model and the vocoder one by one; neither's likelihood asks the other"
         )
     if config.rank:
         raise UsageError("modules of the vocoder stray whole; leave rank out")
-    return Sound(base, adapting(load_vocoder(config.vocoder), base), heard, config.crops_per_step)
+    roles = {**SOUND_ROLES, **config.roles}
+    return Sound(base, adapting(load_vocoder(config.vocoder), base), heard, config.crops_per_step, roles)
 
 
 def _run(
@@ -143,12 +159,14 @@ def _run(
     rank: int,
 ) -> dict[str, list[float]]:
     """Resume, then step, log, save, until the meta-steps or the time are up; σ of each module after each of them."""
-    checkpoint, sigmas = config.output / "training", dict[str, list[float]]()
+    checkpoint, sigmas, losses = config.output / "training", dict[str, list[float]](), _QueryLosses()
+    tasks: list[Task] = []
     if rank == 0:
         restore_folder(checkpoint)
     wait()
     if checkpoint.exists():
-        sigmas = load_checkpoint(checkpoint, learner, learner.optimiser, None)["sigmas"]
+        state = load_checkpoint(checkpoint, learner, learner.optimiser, None)
+        sigmas, losses.first = state["sigmas"], state.get("first_loss")
     with (
         RunLog(config.output, part.base.config.audio.mel, resume_step=learner.steps_done)
         if rank == 0
@@ -162,6 +180,7 @@ def _run(
             result = learner.meta_step(tasks)
             step, seconds = learner.steps_done, time.monotonic() - began
             _log_step(log, learner, result, step, seconds)
+            losses.check(step, result.before, result.after)
             if learner.preset.prior == "shrinkage":
                 for name, variance in learner.variances().items():
                     sigmas.setdefault(name, []).append(variance**0.5)
@@ -171,10 +190,52 @@ def _run(
             if not progress.console.is_terminal:
                 progress.console.print(f"{config.learner} {step}/{config.meta_steps}: {note}", soft_wrap=True)
             if rank == 0 and (step % config.save_every == 0 or step == config.meta_steps):
-                save_checkpoint(checkpoint, learner, learner.optimiser, None, {"step": step, "sigmas": sigmas})
+                state = {"step": step, "sigmas": sigmas, "first_loss": losses.first}
+                save_checkpoint(checkpoint, learner, learner.optimiser, None, state)
+    losses.check_end(learner, tasks)
     if rank == 0:
-        save_checkpoint(checkpoint, learner, learner.optimiser, None, {"step": learner.steps_done, "sigmas": sigmas})
+        state = {"step": learner.steps_done, "sigmas": sigmas, "first_loss": losses.first}
+        save_checkpoint(checkpoint, learner, learner.optimiser, None, state)
     return sigmas
+
+
+class _QueryLosses:
+    """Watches whether meta-training diverges. first: the query loss of the first finite meta-step, nats."""
+
+    def __init__(self) -> None:
+        self.first: float | None = None
+
+    def check(self, step: int, *losses: float) -> None:
+        """Raise Diverged where a mean query loss of meta-step `step` has grown too far; NaN, of no finite task, is not.
+
+        A loss below the first, however far, is no growth: log-densities have no bound.
+        """
+        for loss in losses:
+            if self.first is None and math.isfinite(loss):
+                self.first = loss
+            if self.first is not None and loss > GROWTH * abs(self.first):
+                limit = f"more than {GROWTH:.0f} times that of the first meta-step, {self.first:.4g}"
+                raise _diverged(f"the query loss of meta-step {step} is {loss:.4g} nats, {limit}")
+
+    def check_end(self, learner: MetaLearner, tasks: Sequence[Task]) -> None:
+        """Raise Diverged where the last meta-steps were not finite, or the last one moved φ too far.
+
+        tasks: of the last meta-step, if one was taken.
+        """
+        failures = int(learner.progress[1])
+        if failures and failures >= min(_LAST_FAILURES, learner.steps_done):
+            raise _diverged(f"no task was finite in the last {failures} meta-steps")
+        if tasks:
+            start = learner.adapted.detach().expand(len(tasks), -1)
+            after = float(learner.score(start, [task.query for task in tasks]).mean())
+            if not math.isfinite(after):
+                raise _diverged(f"the query loss is not finite after meta-step {learner.steps_done}")
+            self.check(learner.steps_done, after)
+
+
+def _diverged(what: str) -> Diverged:
+    advice = "lower outer_rate, inner_rate or variance_rate in settings, and choose another output folder"
+    return Diverged(f"meta-training diverged: {what}; no result was written; {advice}")
 
 
 def _draw_tasks(
