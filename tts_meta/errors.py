@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 import unicodedata
 
+SEEDS = 2**62
+"""Seeds lie between this and its negative: torch's generators take 64 bits, and sentences count on from a seed."""
 _LONGEST = 1500
 
 
@@ -39,3 +43,17 @@ class UsageError(TtsMetaError):
     """The call itself is wrong (an option, a name, a combination); the command line exits with status 2."""
 
     exit_status = 2
+
+
+def check_number(
+    name: str, value: object, low: float = -math.inf, high: float = math.inf, unit: str = "", whole: bool = False
+) -> None:
+    """Raise UsageError where the value of an argument is not a number from `low` to `high`, or not a whole one."""
+    kind = numbers.Integral if whole else numbers.Real
+    if not isinstance(value, kind) or isinstance(value, bool):
+        what = "a whole number" if whole else "a number"
+        raise UsageError(f"{name} must be {what}, not {type(value).__name__} {value!r}")
+    if not low <= float(value) <= high:
+        if math.isfinite(low) and math.isfinite(high):
+            raise UsageError(f"{name} must be from {low:g} to {high:g}{unit}, not {value}")
+        raise UsageError(f"{name} must be {low:g} or more, not {value}")

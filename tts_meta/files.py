@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tts_meta.errors import TtsMetaError
+from tts_meta.errors import TtsMetaError, UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -117,6 +117,24 @@ def written_path(path: str | Path) -> Path:
     if not stat.S_ISREG(mode):
         raise TtsMetaError(f"cannot write {path}: it is not a regular file; name another one")
     return target
+
+
+def check_path(what: str, value: object) -> Path:
+    """The path of something to read; whether it is there is left to its reader.
+
+    Raises UsageError, naming `what`, for a value that is no path, TtsMetaError for a path that no file can have or that
+    may not be looked at.
+    """
+    if not isinstance(value, str | os.PathLike) or isinstance(os.fspath(value), bytes):
+        raise UsageError(f"{what} must be a path, not {type(value).__name__}")
+    try:
+        os.stat(value)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or error
+        raise TtsMetaError(f"{value}: cannot be read ({reason}); check the path") from error
+    return Path(value)
 
 
 def check_writable(path: str | Path) -> None:

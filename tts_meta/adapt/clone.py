@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tts_meta.adapt.arguments import Audio, Transcripts, check_consent, check_settings, find_recordings
 from tts_meta.adapt.likelihood import SpeakerSentences, acoustic_nll, adaptable
-from tts_meta.adapt.recordings import Recording, align_recordings, find_transcripts
+from tts_meta.adapt.recordings import align_recordings
 from tts_meta.adapt.settle import CHECK_EVERY, Settling
 from tts_meta.adapt.sound import SpeakerSound, adaptable_sound, adapting, own_modules, sound_nll
 from tts_meta.adapt.voice import VOCODER, Voice, as_stored
@@ -27,7 +28,7 @@ from tts_meta.models.light_vocoder import Light
 from tts_meta.models.low_rank import LowRank, low_rank, own_names
 from tts_meta.models.module_prior import ModulePrior
 from tts_meta.models.partition import Partition
-from tts_meta.models.vocoder import Vocoder, load_vocoder
+from tts_meta.models.vocoder import Vocoder, as_vocoder, load_vocoder
 from tts_meta.text import Lexicon
 
 CLONE_VERSION = 2
@@ -321,14 +322,8 @@ def clone_examples(
     where it takes other mels than the base gives or the voice diverges.
     """
     settings = settings or CloneSettings()
-    steps, rates = (
-        (settings.steps or 0, settings.vocoder_steps),
-        (settings.learning_rate, settings.vocoder_learning_rate),
-    )
-    if min(steps) < 0 or not all(rate is None or rate > 0 for rate in rates):
-        raise UsageError("steps must be 0 or more and the learning rate above 0")
-    if settings.temperature is not None and not settings.temperature > 0:
-        raise UsageError(f"the temperature must be above 0, not {settings.temperature}")
+    check_settings(settings)
+    check_consent(consent)
     if settings.adapts_vocoder and vocoder is None:
         vocoder = load_vocoder()
     chosen = chosen_modules(base, settings, vocoder)
@@ -359,11 +354,11 @@ def clone_examples(
 
 @own_context(draws=True)
 def clone(
-    audio: Sequence[str | Path],
+    audio: Audio,
     *,
-    transcripts: str | Path | Sequence[str] | None = None,
+    transcripts: Transcripts = None,
     base: Base | str | Path | None = None,
-    vocoder: Vocoder | None = None,
+    vocoder: Vocoder | str | Path | None = None,
     lexicon: Lexicon | str | Path | None = None,
     settings: CloneSettings | None = None,
     consent: str = "",
@@ -373,18 +368,18 @@ def clone(
 ) -> Voice:
     """Clone a voice from recordings.
 
-    transcripts: a file of lines `FILE|TEXT`, or the texts in the order of `audio`; None looks for a `.txt` beside each
-    recording, then calls `transcribe`. base: a base voice or its folder; None is the shipped one. vocoder: that which
-    adapts too, where the settings name modules of it; None is the default. lexicon: a file of words and how they are
-    said (see `Lexicon`). Raises TtsMetaError naming the recording at fault.
+    audio: paths, or `{path: text}`. transcripts: a file of transcripts, the texts in the order of `audio`, or `{path:
+    text}`; None looks for a `.txt` next to each recording, then calls `transcribe`. base: a base voice or its folder;
+    None is the shipped one. vocoder: that which adapts too, where the settings name modules of it; None is the default.
+    lexicon: a file of words and how they are said (see `Lexicon`). Raises UsageError for arguments of another kind,
+    TtsMetaError naming the recording at fault.
     """
+    if settings is not None and not isinstance(settings, CloneSettings):
+        raise UsageError(f"settings must be CloneSettings, not {type(settings).__name__}")
+    check_settings(settings or CloneSettings())
+    check_consent(consent)
+    recordings = find_recordings(audio, transcripts, transcribe)
     loaded = (base if isinstance(base, Base) else load_base(base)).with_lexicon(lexicon)
-    paths = [Path(path) for path in audio]
-    if transcripts is None or isinstance(transcripts, str | Path):
-        recordings = find_transcripts(paths, None if transcripts is None else Path(transcripts), transcribe)
-    elif len(transcripts) != len(paths):
-        raise UsageError(f"{len(paths)} recordings and {len(transcripts)} transcripts; give one for each")
-    else:
-        recordings = [Recording(path, text) for path, text in zip(paths, transcripts, strict=True)]
+    vocoder = None if vocoder is None else as_vocoder(vocoder)
     examples = align_recordings(recordings, loaded, "new speaker", warn)
     return clone_examples(loaded, examples, settings, report, consent, vocoder)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from tts_meta.adapt.packing import FACTOR_BITS, WHOLE_BITS, pack, unpack, worth_packing
 from tts_meta.context import own_context
 from tts_meta.errors import TtsMetaError, UsageError, one_line
-from tts_meta.files import atomic_file, write_tensors
+from tts_meta.files import atomic_file, check_path, write_tensors
 from tts_meta.headers import Count, Header, Name, check_header
 from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.base import Base
@@ -106,7 +106,7 @@ class Voice:
     @own_context()
     def load(cls, path: str | Path) -> Voice:
         """Read a voice file. Raises TtsMetaError where it is missing, damaged, or not a voice."""
-        path = Path(path)
+        path = check_path("voice", path)
         if not path.is_file():
             raise TtsMetaError(f"{path}: no such voice; make one with `tts-meta clone AUDIO... -o {path}`")
         file = TensorFile.open(path, _ADVICE)

@@ -25,7 +25,7 @@ from torch import Tensor
 from tts_meta.config import BaseConfig, dump_config, parse_config
 from tts_meta.context import WithoutDrawing, own_context
 from tts_meta.errors import TtsMetaError
-from tts_meta.files import atomic_folder, sha256_file, write_tensors
+from tts_meta.files import atomic_folder, check_path, sha256_file, write_tensors
 from tts_meta.headers import Digest, Header, Name, check_header, read_header, read_json
 from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.aligner import Aligner, Alignment
@@ -189,7 +189,7 @@ def load_base(folder: str | Path | None = None) -> Base:
     Raises TtsMetaError where a file is missing or damaged, the format is another, or the weights are not those that
     `state.json` names, do not fit `config.json` or are not finite.
     """
-    folder = shipped_base() if folder is None else Path(folder)
+    folder = shipped_base() if folder is None else check_path("base", folder)
     for name in _FILES:
         if not (folder / name).is_file():
             raise TtsMetaError(f"{folder}: not a base voice, {name} is missing; give the folder of a trained base")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tts_meta.errors import UsageError
+from tts_meta.errors import SEEDS, check_number
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,8 @@ class Manner:
             ("variation", 0, 0.9, ""),
             ("sharpness", 0, 2, ""),
         ):
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise UsageError(f"{name} must be from {low} to {high}{unit}, not {value}")
+            check_number(name, getattr(self, name), low, high, unit)
+        check_number("seed", self.seed, -SEEDS, SEEDS, whole=True)
 
 
 PLAIN = Manner()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from tts_meta.context import own_context
 from tts_meta.errors import TtsMetaError, UsageError
+from tts_meta.files import check_path
 from tts_meta.models.griffin_lim import GriffinLim
 from tts_meta.models.hifigan import HifiGan
 from tts_meta.models.hifigan_weights import find_universal, load_hifigan
@@ -39,6 +41,18 @@ class Vocoder(Protocol):
     def __call__(self, mel: Tensor) -> Tensor: ...
 
 
+def as_vocoder(vocoder: Vocoder | str | Path | None) -> Vocoder:
+    """A vocoder as it is; of a name, a path or None that which `load_vocoder` loads.
+
+    Raises UsageError for anything else, and as `load_vocoder`.
+    """
+    if vocoder is None or isinstance(vocoder, str | os.PathLike):
+        return load_vocoder(vocoder)
+    if callable(vocoder) and all(hasattr(vocoder, name) for name in ("name", "sample_rate", "hop", "notice")):
+        return vocoder
+    raise UsageError(f"vocoder must be a loaded vocoder, a name, a path, or None, not {type(vocoder).__name__}")
+
+
 @own_context()
 def load_vocoder(
     name_or_path: str | Path | None = None,
@@ -64,7 +78,7 @@ def load_vocoder(
         if shipped is None:
             raise TtsMetaError("no light vocoder is shipped with this installation; install tts-meta again")
         return Light(load_light(shipped).to(device))
-    path = Path(name_or_path)
+    path = check_path("vocoder", name_or_path)
     if not path.exists():
         if path.parent == Path() and not path.suffix:
             raise UsageError(f"unknown vocoder '{path}': use light, hifigan, griffin-lim or the path of weights")

@@ -30,9 +30,6 @@ _FIRST_CHUNK, _CHUNK = 64, 256
 """Mel frames that a streaming vocoder is given at a time: few at first, so that it is heard soon."""
 _TOGETHER, _FEWEST_TOGETHER = 8, 4
 """Sentences that are predicted side by side; fewer than the second are faster one by one."""
-_LOUDEST = 12.0
-"""Largest log-mel that is taken for sound: full scale is below 6, and models that diverged give thousands."""
-_DAMAGED = "the voice, base or vocoder is damaged, or the voice diverged; clone or copy it again"
 
 speaking = threading.RLock()
 """Held while a thread speaks: the decoder sets torch's number of threads, and phonemizers know one caller only."""
@@ -106,7 +103,7 @@ def _speak_text(
     timings["text"] = time.perf_counter() - began
 
     began = time.perf_counter()
-    mels = [_sound_mel(mel) for mel in _predict(model, tokens, speaker, manner)]
+    mels = _predict(model, tokens, speaker, manner)
     timings["acoustic"] = time.perf_counter() - began
 
     parts: list[Waveform] = []
@@ -163,7 +160,7 @@ def _stream_text(
     for utterance in _utterances(base, text, phonemes):
         if utterance.text:
             tokens = _encode(base, utterance)
-            mels = map(_sound_mel, model.stream(tokens, speaker, _manner_of(manner, number), _CHUNK))
+            mels = model.stream(tokens, speaker, _manner_of(manner, number), _CHUNK)
             made = vocoder.stream(_chunks(mels)) if isinstance(vocoder, Light) else vocoder(torch.cat(list(mels))[None])
             for samples in made:
                 yield _sound(samples)
@@ -206,18 +203,11 @@ def _check_arguments(base: Base, text: object, speaker: int, manner: object) -> 
         raise UsageError(f"the base has {len(base.speakers)} training speakers, numbered from 0; {speaker} is none")
 
 
-def _sound_mel(mel: torch.Tensor) -> torch.Tensor:
-    """The same log-mel `(T, M)`. Raises TtsMetaError where it is not finite or louder than any sound."""
-    if not mel.isfinite().all() or (mel > _LOUDEST).any():
-        raise TtsMetaError(f"what is predicted is no sound: {_DAMAGED}")
-    return mel
-
-
 def _sound(samples: torch.Tensor) -> Waveform:
     """Samples `(S,)` of a vocoder. Raises TtsMetaError where they are not finite or stuck at full scale."""
     made = samples.float().cpu().numpy()
     if not np.isfinite(made).all() or is_stuck(made):
-        raise TtsMetaError(f"the vocoder gives no sound: {_DAMAGED}")
+        raise TtsMetaError("the vocoder gives no sound: it or the voice is damaged or diverged; clone or copy it again")
     return made
 
 

@@ -12,11 +12,12 @@ from typing import TypeGuard, TypeVar, cast
 from tts_meta.adapt.voice import Voice
 from tts_meta.audio.writing import Waveform
 from tts_meta.errors import UsageError
+from tts_meta.files import check_path
 from tts_meta.models.base import Base, load_base, shipped_base
 from tts_meta.models.hifigan_weights import find_universal
 from tts_meta.models.light_vocoder import shipped_light
 from tts_meta.models.manner import PLAIN, Manner
-from tts_meta.models.vocoder import Vocoder, load_vocoder
+from tts_meta.models.vocoder import Vocoder, as_vocoder, load_vocoder
 from tts_meta.synth.speak import Speech, speak_text, speaking, stream_text
 from tts_meta.text import Lexicon
 
@@ -38,8 +39,8 @@ class Synthesizer:
         base: Base | str | Path | None = None,
         vocoder: Vocoder | str | Path | None = None,
     ) -> None:
-        self.base = base if isinstance(base, Base) else load_base(_path_or_none(base, "base"))
-        self._vocoder = load_vocoder(vocoder) if vocoder is None or _is_path(vocoder) else _vocoder(vocoder)
+        self.base = base if isinstance(base, Base) else load_base(base)
+        self._vocoder = as_vocoder(vocoder)
         self.voice = voice
 
     @property
@@ -125,8 +126,8 @@ def speak(
     calls until the files change. The rest and the errors are those of `speak_text`; `Speech.save` writes a file.
     """
     with speaking:
-        loaded = base if isinstance(base, Base) else _kept_base(_path_or_none(base, "base"))
-        sounds = _kept_vocoder(vocoder) if vocoder is None or _is_path(vocoder) else _vocoder(vocoder)
+        loaded = base if isinstance(base, Base) else _kept_base(base)
+        sounds = _kept_vocoder(vocoder) if vocoder is None or _is_path(vocoder) else as_vocoder(vocoder)
         if _is_path(voice) and voice != "base":
             path = Path(voice)
             # The models of the key are held by what is kept under it, so that no other object has their ids meanwhile.
@@ -167,7 +168,7 @@ _bases, _vocoders, _synthesizers = _Kept(2), _Kept(2), _Kept(4)
 
 
 def _kept_base(folder: str | Path | None) -> Base:
-    place = shipped_base() if folder is None else Path(folder)
+    place = shipped_base() if folder is None else check_path("base", folder)
     return _bases.get(_content_key(place), lambda: load_base(place))
 
 
@@ -194,21 +195,9 @@ def _is_path(value: object) -> TypeGuard[str | Path]:
     return isinstance(value, str | os.PathLike)
 
 
-def _path_or_none(value: object, what: str) -> str | Path | None:
-    if value is None or _is_path(value):
-        return value
-    raise UsageError(f"{what} must be a loaded one, a path, or None, not {type(value).__name__}")
-
-
 def _voice(voice: object) -> Voice | None:
     if isinstance(voice, Voice):
         return voice
     if not _is_path(voice):
         raise UsageError(f"the voice must be a Voice, a voice file, or 'base', not {type(voice).__name__}")
     return None if voice == "base" else Voice.load(voice)
-
-
-def _vocoder(value: object) -> Vocoder:
-    if not callable(value) or not all(hasattr(value, name) for name in ("sample_rate", "hop", "name", "notice")):
-        raise UsageError(f"vocoder must be a loaded one, a name, a path, or None, not {type(value).__name__}")
-    return cast(Vocoder, value)
