@@ -14,11 +14,16 @@ PUBLIC = {
     "tts_meta.text": {
         "BOUNDARIES",
         "HibariPhonemizer",
+        "Lexicon",
         "Phonemizer",
         "SymbolKinds",
         "SymbolTable",
+        "Utterance",
         "load_phonemizer",
+        "normalize",
+        "phoneme_utterances",
         "split_symbols",
+        "utterances",
     },
     "tts_meta.audio": {
         "FeatureCache",
