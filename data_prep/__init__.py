@@ -20,7 +20,7 @@ from data_prep.recording import Recording, to_utterance
 from tts_meta.corpus import Manifest, Utterance
 from tts_meta.corpus.text_file import shown_path
 from tts_meta.errors import TtsMetaError, UsageError
-from tts_meta.files import atomic_file
+from tts_meta.files import atomic_file, check_writable
 
 CORPORA: dict[str, Callable[[Path], Iterator[Recording]]] = {
     "folder": folder.read,
@@ -75,7 +75,7 @@ def prepare(
     elif corpus_name == "folder":
         _check_is_no_published_layout(corpus_dir)
     check_speeds(speeds)
-    _check_writable(out_dir)
+    check_writable(out_dir / MANIFEST_FILE)
 
     kept: dict[str, Utterance] = {}
     dropped: list[dict[str, str | None]] = []
@@ -113,22 +113,6 @@ def _check_is_no_published_layout(corpus_dir: Path) -> None:
             raise UsageError(
                 f"{shown_path(corpus_dir)} has the layout of {name}; read it with `tts-meta prepare {name} DIR OUT`"
             )
-
-
-def _check_writable(out_dir: Path) -> None:
-    """Find out before the work, and without a trace, whether the results can be written."""
-    try:
-        os.stat(out_dir / f".{MANIFEST_FILE}.longest-name-of-a-temporary-file")
-    except (FileNotFoundError, NotADirectoryError):
-        pass
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise TtsMetaError(f"cannot write into {shown_path(out_dir)}: {reason}; choose another folder") from error
-    above = next(path for path in (out_dir.absolute(), *out_dir.absolute().parents) if os.path.lexists(path))
-    if not above.is_dir():
-        raise UsageError(f"{shown_path(above)} is not a folder; choose another one for the results")
-    if not os.access(above, os.W_OK | os.X_OK):
-        raise TtsMetaError(f"no permission to write in {shown_path(above)}; choose another folder for the results")
 
 
 def _utterances(recordings: Iterable[Recording], made: Path) -> Iterator[tuple[Recording, Utterance | str]]:

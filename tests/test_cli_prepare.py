@@ -1,0 +1,92 @@
+"""`tts-meta prepare`, and training on what it wrote, without a line of it edited."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from cases import case_folder
+from commands import run, write_recordings
+from corpora import write_files
+from faults import error_line
+from helpers import pretrain_recipe
+
+from tts_meta.config import parse_config
+from tts_meta.corpus import Manifest
+from tts_meta.errors import UsageError
+from tts_meta.evaluate.cloning import ClonedSpeakers, choose_sentences
+from tts_meta.train import pretrain
+from tts_meta.train.store import Store
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """Two speakers, four sentences each, in the language of tones."""
+    for name in ("ann", "ben"):
+        (tmp_path / "corpus" / name).mkdir(parents=True)
+        write_recordings(tmp_path / "corpus" / name, 4)
+    return tmp_path / "corpus"
+
+
+@pytest.mark.parametrize("splits", [["train"], [], ["train", "dev"]])
+def test_a_base_trains_on_a_folder_as_it_was_prepared(tmp_path: Path, corpus: Path, capsys, splits: list[str]) -> None:
+    manifest = tmp_path / "m" / "manifest.jsonl"
+    assert run(capsys, "prepare", "folder", corpus, tmp_path / "m").status == 0
+    recipe = pretrain_recipe(tmp_path, tmp_path / "run", manifest=manifest, splits=splits)
+    pretrain(recipe)
+    assert Store(tmp_path / "run" / "utterances").ids == [one.id for one in Manifest.load(manifest)]
+
+
+def test_an_unknown_split_of_a_manifest_that_has_splits_is_refused_with_those_it_has(
+    tmp_path: Path, corpus: Path, capsys
+) -> None:
+    assert run(capsys, "prepare", "folder", corpus, tmp_path / "m").status == 0
+    manifest = tmp_path / "m" / "manifest.jsonl"
+    manifest.write_text(manifest.read_text().replace("}", ', "split": "dev"}'))
+    line = error_line(lambda: pretrain(pretrain_recipe(tmp_path, tmp_path / "run", manifest=manifest)), UsageError)
+    assert line == "no split named 'train'; the manifest has: dev"
+
+
+def test_the_benchmark_clones_all_speakers_of_a_manifest_without_splits(tmp_path: Path, corpus: Path, capsys) -> None:
+    assert run(capsys, "prepare", "folder", corpus, tmp_path / "m").status == 0
+    prepared = Manifest.load(tmp_path / "m" / "manifest.jsonl")
+    longer = [
+        replace(one, id=f"{one.id}{copy}", audio=one.audio.with_suffix(f".{copy}"), seconds=5.0)
+        for one in prepared
+        for copy in range(3)
+    ]
+    data = {"manifest": tmp_path / "m" / "manifest.jsonl", "output": tmp_path / "run", "score_on": 1}
+    config = parse_config(data, ClonedSpeakers, "recipe")
+    assert set(choose_sentences(Manifest(tuple(longer)), config, 1)) == {"ann", "ben"}
+
+
+def test_the_commands_of_the_case_train(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = case_folder("prepare_then_train")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pre.yaml").write_text((case / "pre.yaml").read_text())
+    prepared = run(capsys, "prepare", "folder", case / "corpus", "m", "--json").json
+    assert (prepared["utterances"], prepared["dropped"]) == (24, 0)
+    assert prepared["speakers"] == ["ls1284", "ls260", "ls3570", "ls5639"]
+    assert run(capsys, "pretrain", "pre.yaml").status == 0
+    assert (tmp_path / "run_one" / "base" / "model.safetensors").is_file()
+
+
+def test_a_list_is_given_by_name(tmp_path: Path, capsys) -> None:
+    write_files(tmp_path / "c", {"a.wav": "", "dev.tsv": "path\ttext\na\tOne.\n", "all.tsv": "path\ttext\na\tTwo.\n"})
+    refused = run(capsys, "prepare", "folder", tmp_path / "c", tmp_path / "m")
+    assert refused.failed(2, "several lists of transcripts (all.tsv, dev.tsv); choose one with --transcripts")
+    chosen = run(
+        capsys, "prepare", "folder", tmp_path / "c", tmp_path / "m", "--transcripts", tmp_path / "c" / "dev.tsv"
+    )
+    assert chosen.status == 0
+    assert [one.text for one in Manifest.load(tmp_path / "m" / "manifest.jsonl")] == ["One."]
+
+
+def test_what_cannot_be_prepared_is_one_line(tmp_path: Path, capsys) -> None:
+    write_files(tmp_path / "c", {"a.wav": "", "metadata.csv": "a|One.\na|Two.\n", "file": "Mine."})
+    assert run(capsys, "prepare", "folder", tmp_path / "c", tmp_path / "m").failed(1, "lines 1 and 2: different texts")
+    (tmp_path / "c" / "metadata.csv").write_text("a|One.\n")
+    taken = run(capsys, "prepare", "folder", tmp_path / "c", tmp_path / "c" / "file")
+    assert taken.failed(1, "file is not a folder")
+    assert not (tmp_path / "m").exists()
