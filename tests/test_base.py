@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
@@ -61,8 +62,11 @@ def test_a_loaded_base_speaks_and_is_not_trained(base: Base, folder: Path) -> No
     assert torch.equal(tokens, base.symbols.encode("abc de."))
     assert torch.equal(loaded.encode("whatever", phonemes="abc de."), tokens)
     durations = torch.full_like(tokens, 4)
+    saved = copy.deepcopy(base.acoustic)
+    for parameter in saved.parameters():  # a file holds weights in half precision
+        parameter.data = parameter.data.half().float()
     mel = loaded.acoustic.generate(tokens, durations=durations)
-    torch.testing.assert_close(mel, base.acoustic.generate(tokens, durations=durations), atol=0.05, rtol=0)
+    torch.testing.assert_close(mel, saved.generate(tokens, durations=durations), atol=1e-4, rtol=0)
 
 
 def test_saving_what_was_loaded_gives_the_same_identity(folder: Path, tmp_path: Path) -> None:

@@ -130,7 +130,9 @@ def test_the_folder_keeps_what_was_saved(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "v" / "state.json").read_text())["corpus"] == "tones"
     again = load_vocoder(tmp_path / "v")
     assert again.name == "light:v" and (again.sample_rate, again.hop) == (MEL.sample_rate, MEL.hop)
-    torch.testing.assert_close(again(mel), Light(generator)(mel), atol=2e-2, rtol=0.05)
+    for parameter in generator.parameters():  # a file holds weights in half precision
+        parameter.data = parameter.data.half().float()
+    assert torch.equal(again(mel), Light(generator)(mel))
 
 
 def test_a_damaged_folder_is_one_line_that_names_it(tmp_path: Path) -> None:

@@ -299,8 +299,11 @@ meta_train(load_config({str(tmp_path / "recipe.json")!r}, MetaTrainConfig))
     one, two = load_base(finished / "base"), load_base(tmp_path / "run" / "base")
     assert one.prior is not None and two.prior is not None
     assert two.prior.variances == pytest.approx(one.prior.variances, rel=1e-4)
-    for name, value in one.acoustic.state_dict().items():
-        torch.testing.assert_close(two.acoustic.state_dict()[name], value, atol=1e-3, rtol=1e-3)  # stored in halves
+    start = torch.cat([value.flatten() for value in load_base(corpus / "base").acoustic.parameters()])
+    first, second = (torch.cat([value.flatten() for value in base.acoustic.parameters()]) for base in (one, two))
+    # Stored in half precision, in which rounding alone moves few weights, and those by one unit.
+    assert float((first != start).float().mean()) > 0.9 and float((first != second).float().mean()) < 0.01
+    torch.testing.assert_close(second, first, atol=1e-3, rtol=1e-3)
 
 
 def test_the_path_of_every_sigma_and_what_the_solvers_did_is_logged(finished: Path) -> None:

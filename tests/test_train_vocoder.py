@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -12,21 +13,24 @@ import pytest
 import torch
 from faults import error_line, interrupted
 from helpers import RATE, tiny_base, tiny_light, tone_corpus
+from numpy.typing import NDArray
 from processes import under_torchrun
+from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
 from tts_meta.audio.pitch import praat_frequency
 from tts_meta.config import DiscriminatorConfig, LightConfig, MelConfig, VocoderTrainConfig, dump_config, parse_config
 from tts_meta.errors import TtsMetaError
-from tts_meta.models.base import save_base
+from tts_meta.models.base import Base, load_base, save_base
 from tts_meta.models.light_vocoder import Light, load_light
 from tts_meta.models.spectral import distance, energy_distance, spectra
+from tts_meta.train.data import cut_at_said_pauses
 from tts_meta.train.discriminator import Discriminator, adversarial_loss, discriminator_loss
 from tts_meta.train.optimiser import clip_gradients
 from tts_meta.train.sound import Crops, CropStream, Sound
-from tts_meta.train.store import Store
-from tts_meta.train.vocoder import adversarial_objective, spectral_objective, train_vocoder
+from tts_meta.train.store import Durations, Store
+from tts_meta.train.vocoder import adversarial_objective, predict_mels, spectral_objective, train_vocoder
 
 FRAMES = 24
 
@@ -164,10 +168,19 @@ train_vocoder(load_config({str(tmp_path / "recipe.json")!r}, VocoderTrainConfig)
     assert torch.isfinite(light(torch.full((1, 20, 80), -5.0))).all()
 
 
-def test_the_mean_voice_stands_in_for_speakers_the_base_does_not_know(finished: Path) -> None:
-    store = Store(finished / "utterances")
-    predicted = np.fromfile(finished / "predicted.float16", np.float16).reshape(-1, 80)
-    assert len(predicted) == store.frames.sum() and np.isfinite(predicted).all()
+def test_the_mean_voice_stands_in_for_speakers_the_base_does_not_know(corpus: Path, finished: Path) -> None:
+    store, base = Store(finished / "utterances"), load_base(corpus / "base")
+    pieces = cut_at_said_pauses(store, Durations.load(finished / "durations.safetensors", store), base, 0.6, 0.3)
+
+    def predicted(one: Base) -> NDArray[np.float16]:
+        return predict_mels(one, store, pieces, "cpu", Console(quiet=True))
+
+    known, unknown, mean = predicted(base), predicted(replace(base, speakers=("x", "y"))), load_base(corpus / "base")
+    assert np.array_equal(known, np.fromfile(finished / "predicted.float16", np.float16).reshape(-1, 80))
+    with torch.no_grad():
+        mean.acoustic.speaker.offsets.zero_()
+    assert np.array_equal(unknown, predicted(mean)) and not np.array_equal(unknown, known)
+    assert len(known) == store.frames.sum() and bool(known.any(1).all())
 
 
 def test_a_folder_of_another_run_is_refused(corpus: Path, finished: Path) -> None:
