@@ -143,6 +143,19 @@ def test_nothing_touches_the_callers_random_state(base: Base, examples: list[Exa
         learner.score(learner.adapted.detach()[None], [task.query])
 
 
+@pytest.mark.parametrize("mode", [True, False])
+def test_the_decoder_keeps_its_mode(base: Base, examples: list[Example], mode: bool) -> None:
+    """A loss with dropout, and one without, whatever mode the decoder was in."""
+    model, task = tiny_base().acoustic, SpeakerSentences(base, examples[:1], adaptable(base).names).task(None, 60, 0)
+    for data in (task.at(0), task.support):
+        losses = []
+        for decoder_mode in (mode, not mode):
+            model.decoder.train(decoder_mode)
+            losses.append(float(acoustic_nll(model)(model, data)))
+            assert model.decoder.training == decoder_mode
+        assert losses[0] == losses[1]
+
+
 def test_cloning_touches_nothing_either(base: Base, examples: list[Example]) -> None:
     few = CloneSettings(modules=("postnet.output", "vocoder.net.output"), steps=2, vocoder_steps=2, crops_per_step=2)
     with random_state_kept():

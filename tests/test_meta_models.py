@@ -544,7 +544,16 @@ def test_a_number_of_steps_that_is_none_is_refused(steps: Any) -> None:
     for call in (lambda: learner.adapt(TASKS[0], steps), lambda: learner.adapt_many(TASKS, steps)):
         text = error_line(call, UsageError)
         assert text == f"the number of inner steps must be a whole number of 0 or more, not {steps!r}"
-    assert learner.adapt_many([], 3) == []
+    assert learner.adapt_many([], 3) == [] and len(learner.adapt(TASKS[0], np.int64(2)).losses) == 2  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("seed", [-1, 2**70])
+def test_any_whole_number_is_a_seed(seed: int) -> None:
+    learner, other = (make_learner("maml", SETTINGS, Dropping(), seed=one) for one in (seed, 0))
+    task = drawn(TASKS[0])
+    assert learner.meta_step([task]).after != other.meta_step([task]).after
+    assert learner.score(learner.adapted.detach()[None], [TASKS[0].query]).isfinite().all()
+    assert not torch.equal(learner.adapt(task, 2).losses, other.adapt(task, 2).losses)
 
 
 def test_a_fault_of_the_model_itself_stays_what_it_is() -> None:

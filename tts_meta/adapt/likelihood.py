@@ -52,12 +52,13 @@ def acoustic_nll(model: AcousticModel) -> LossFunction:
         generator = None
         if data.dropout_seed is not None:
             generator = torch.Generator(data.batch.mel.device).manual_seed(data.dropout_seed)
+        mode = model.decoder.training
         model.decoder.train(generator is not None)
         try:
             output = call(data.batch, data.known, generator)
             return acoustic_loss(model, output, data.batch).nll * data.weight
         finally:
-            model.decoder.eval()
+            model.decoder.train(mode)
 
     return loss
 

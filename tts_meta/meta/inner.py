@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, SupportsIndex
 
 import torch
 from torch import Tensor
@@ -150,7 +150,7 @@ def solve(
 
 def check_steps(steps: int) -> None:
     """Raise UsageError where `steps` is not a whole number of 0 or more."""
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
+    if isinstance(steps, bool) or not isinstance(steps, SupportsIndex) or int(steps) < 0:
         raise UsageError(f"the number of inner steps must be a whole number of 0 or more, not {steps!r}")
 
 

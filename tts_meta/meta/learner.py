@@ -205,7 +205,7 @@ class MetaLearner(nn.Module):
         if not tasks:
             return []
         shared = self.shared.detach()
-        with self._calling(self.seed):
+        with self._calling(combine(self.seed)):
             kept, trace = solve(
                 lambda params, step: self.problem.step_nll(params, shared, tasks, step, self.seed),
                 self.adapted.detach(),
@@ -222,8 +222,9 @@ class MetaLearner(nn.Module):
 
     def score(self, adapted: Tensor, data: Sequence) -> Tensor:
         """-log p(data_t | θ_t) for θ `(T, P)`, as `observe` sees it: `(T,)` nats."""
-        with self._calling(self.seed), torch.no_grad():
-            return self.problem.nll(adapted, self.shared.detach(), data, self.seed)
+        own = combine(self.seed)
+        with self._calling(own), torch.no_grad():
+            return self.problem.nll(adapted, self.shared.detach(), data, own)
 
     @contextmanager
     def _calling(self, seed: int) -> Iterator[None]:
