@@ -19,7 +19,6 @@ from cases import case_folder
 from faults import error_line, interrupted
 from helpers import pretrain_recipe as recipe
 from helpers import tone_corpus
-from processes import in_two_processes
 from safetensors.torch import load_file, save_file
 
 from tts_meta.config import MelConfig
@@ -75,29 +74,6 @@ def test_a_folder_is_free_after_the_block_and_after_an_error_in_it(tmp_path: Pat
     with pytest.raises(ValueError, match="x"), claim_folder(tmp_path, MelConfig()):
         raise ValueError("x")
     claim(tmp_path)
-
-
-def two_claims() -> dict[str, Any]:
-    """The messages of both processes where the folder holds another run, and where it is free."""
-    said = []
-    for name in ("taken", "free"):
-        try:
-            with claim_folder(Path(os.environ["RUN_FOLDER"]) / name, MelConfig()):
-                said.append("claimed")
-        except TtsMetaError as error:
-            said.append(str(error))
-    return {"said": said}
-
-
-def test_processes_of_one_run_share_a_folder_and_all_hear_a_refusal(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("RUN_FOLDER", str(tmp_path))
-    claim(tmp_path / "taken", MelConfig(hop=128))
-    (tmp_path / "taken" / "work").touch()
-    first, second = in_two_processes(two_claims, tmp_path)
-    assert "another configuration (hop: 128, now 256)" in first["said"][0] and first["said"][1] == "claimed"
-    assert "the first process says why" in second["said"][0] and second["said"][1] == "claimed"
 
 
 def test_a_configuration_without_work_is_replaced(tmp_path: Path) -> None:

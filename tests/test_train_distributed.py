@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +17,9 @@ from processes import in_two_processes, under_torchrun
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from tts_meta.config import PretrainConfig, dump_config
+from tts_meta.config import MelConfig, PretrainConfig, dump_config
 from tts_meta.corpus import Batch
-from tts_meta.errors import UsageError
+from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.models.base import Base
 from tts_meta.text import SymbolTable
 from tts_meta.train import pretrain
@@ -26,6 +27,7 @@ from tts_meta.train.aligner import aligner_loss
 from tts_meta.train.data import BatchStream
 from tts_meta.train.distributed import add_gradients, agree, is_first, place, processes, total, wait
 from tts_meta.train.pretrain import acoustic_objective
+from tts_meta.train.run import claim_folder
 
 BATCHES = 4
 
@@ -72,13 +74,34 @@ def everything() -> dict[str, Any]:
     found: dict[str, Any] = {name: gradients(name) for name in models()}
     wait()
     votes = [agree(True), agree(is_first()), agree(False)]
-    return found | {"place": place(), "first": is_first(), "votes": votes}
+    claims = [claim(Path(os.environ["RUN_FOLDERS"]) / name) for name in ("taken", "free")]
+    return found | {"place": place(), "first": is_first(), "votes": votes, "claims": claims}
+
+
+def claim(folder: Path) -> str:
+    """What is said where this run claims a folder."""
+    try:
+        with claim_folder(folder, MelConfig()):
+            return "claimed"
+    except TtsMetaError as error:
+        return str(error)
 
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What each of two processes found."""
-    return in_two_processes(everything, tmp_path_factory.mktemp("processes"))
+    folders = tmp_path_factory.mktemp("folders")
+    with claim_folder(folders / "taken", MelConfig(hop=128)):
+        (folders / "taken" / "work").touch()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RUN_FOLDERS", str(folders))
+        return in_two_processes(everything, tmp_path_factory.mktemp("processes"))
+
+
+def test_processes_of_one_run_share_a_folder_and_all_are_refused_together(both: list[dict[str, Any]]) -> None:
+    (first, free), (second, free_too) = (found["claims"] for found in both)
+    assert "another configuration (hop: 128, now 256)" in first and "the first process says why" in second
+    assert free == free_too == "claimed"
 
 
 @pytest.mark.parametrize("name", ["acoustic", "aligner"])
