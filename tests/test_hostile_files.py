@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import fuzz_headers
 import pytest
 import torch
 from cases import case_folder
@@ -176,6 +179,8 @@ def test_factors_are_compared_with_their_matrix_before_they_are_multiplied() -> 
     up, down = torch.ones(1).expand(10**9, 1), torch.ones(1).expand(1, 10**9)  # a product of 4 EB
     factors = {"w:up": up, "w:down": down}
     assert "the factors of w do not multiply to its shape" in error_line(lambda: multiply_out(factors, {"w": (2, 2)}))
+    scalar = factors | {"w:down": torch.ones(())}
+    assert "do not multiply" in error_line(lambda: multiply_out(scalar, {"w": (10**9, 1)}))
     for shapes in ({}, {"w": (10**9,)}):
         assert "do not multiply" in error_line(lambda shapes=shapes: multiply_out(factors, shapes))
     assert "w:down stands alone" in error_line(lambda: multiply_out({"w:down": down}, {"w": (2, 2)}))
@@ -279,3 +284,26 @@ def test_the_longest_speech_that_is_believed() -> None:
     assert len(model.generate(short)) == pytest.approx(6.3 / seconds, abs=1)
     lasts(300.0)
     assert "one symbol 300 s" in error_line(lambda: model.generate(short))
+
+
+@pytest.mark.parametrize(
+    ("call", "value"),
+    [
+        (fuzz_headers.speak_voice, fuzz_headers.voice_file),
+        (fuzz_headers.use_base, fuzz_headers.base_files),
+        (fuzz_headers.use_light, fuzz_headers.light_files),
+        (fuzz_headers.use_hifigan, lambda: (fuzz_headers.hifigan_file(), fuzz_headers.hifigan_config())),
+        (fuzz_headers.use_prior, fuzz_headers.prior_file),
+        (fuzz_headers.use_forecast, fuzz_headers.forecast_file),
+        (fuzz_headers.resume, fuzz_headers.checkpoint_files),
+        (fuzz_headers.open_store, fuzz_headers.store_files),
+        (
+            fuzz_headers.read_recipe,
+            lambda: next((kind, path.read_bytes()) for kind, path in fuzz_headers.RECIPES.items()),
+        ),
+    ],
+)
+def test_what_the_fuzz_suite_damages_is_accepted_when_whole(
+    call: Callable[[Any], None], value: Callable[[], Any]
+) -> None:
+    call(value())

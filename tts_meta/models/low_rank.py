@@ -117,7 +117,8 @@ def multiply_out(factors: Mapping[str, Tensor], shapes: Mapping[str, Sequence[in
                 raise UsageError(f"the factor {printable(name)} stands alone")
             shape = tuple(shapes.get(whole, ()))
             rows, columns = (shape[0], math.prod(shape[1:])) if len(shape) > 1 else (0, 0)
-            if value.ndim != 2 or tuple(value.shape) != (rows, len(down)) or tuple(down.shape) != (len(down), columns):
+            rank = down.shape[0] if down.ndim == 2 else 0
+            if not rank or tuple(value.shape) != (rows, rank) or tuple(down.shape) != (rank, columns):
                 raise UsageError(f"the factors of {printable(whole)} do not multiply to its shape")
             changes[whole] = (value @ down).reshape(shape)
     return changes
