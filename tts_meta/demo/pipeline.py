@@ -15,7 +15,8 @@ from tts_meta.demo.outcome import LOGS, PAGE, VOICE_FILE, Outcome, cloned_lines,
 from tts_meta.demo.page import log_clips, write_page
 from tts_meta.demo.speaker import NEW, RECORDED, HibariSpeaker
 from tts_meta.demo.takes import BASE, CLONE, TRUTH, Take, judge, write_take
-from tts_meta.files import atomic_folder
+from tts_meta.errors import printable
+from tts_meta.files import atomic_folder, check_writable
 from tts_meta.models.base import Base, load_base
 from tts_meta.models.manner import Manner
 from tts_meta.models.vocoder import Vocoder, load_vocoder
@@ -47,6 +48,7 @@ def run(
     """
     out = Path(out)
     check_replaceable(out)
+    check_writable(out / PAGE)
     demo = _Demo(out, console, seed)
     with demo.stage("load"):
         loaded = base if isinstance(base, Base) else load_base(base)
@@ -86,7 +88,7 @@ class _Demo:
     def say(self, *lines: str) -> None:
         """Print lines as they are, never broken, so that paths and commands can be copied."""
         for line in lines:
-            self.console.print(line, markup=False, highlight=False, emoji=False, soft_wrap=True)
+            self.console.print(printable(line), markup=False, highlight=False, emoji=False, soft_wrap=True)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
