@@ -11,7 +11,6 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
 from data_prep import folder, folder_lists, librispeech, librispeech_mini, libritts, vctk
@@ -52,15 +51,18 @@ def prepare(
     speeds: Sequence[float] = (),
     splits: Sequence[str] = (),
     transcripts: str | Path | None = None,
+    report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Manifest:
     """Read a corpus, write `out_dir/manifest.jsonl` and `out_dir/dropped.jsonl`, and return the manifest as loaded.
 
     The recordings stay where they are; at other `speeds` those of the `splits` are written into `out_dir/made`, and
     listed as other speakers: see `made_speakers.make_speakers`. `transcripts` is the list of a folder's transcripts,
-    where it is not one that `folder.read` finds. What cannot be used (no transcript, empty text, missing or unusable
-    audio, an id seen before) is a line of `dropped.jsonl` with its reason. Raises UsageError on an unknown corpus or
-    folder, or for a corpus with a reader of its own that is given as a folder; TtsMetaError where the layout is not the
-    corpus's own, nothing usable was found, or `out_dir` cannot be written.
+    where it is not one that `folder.read` finds. `report` is told how many of all recordings are read, or made.
+
+    What cannot be used (no transcript, empty text, missing or unusable audio, an id seen before) is a line of
+    `dropped.jsonl` with its reason. Raises UsageError on an unknown corpus or folder, or for a corpus with a reader of
+    its own that is given as a folder; TtsMetaError where the layout is not the corpus's own, nothing usable was found,
+    or `out_dir` cannot be written.
     """
     if corpus_name not in CORPORA:
         raise UsageError(f"no corpus named {corpus_name!r}; the corpora are: {', '.join(sorted(CORPORA))}")
@@ -79,7 +81,7 @@ def prepare(
 
     kept: dict[str, Utterance] = {}
     dropped: list[dict[str, str | None]] = []
-    for recording, result in _utterances(read(corpus_dir), (out_dir / MADE_FOLDER).resolve()):
+    for recording, result in _utterances(read(corpus_dir), (out_dir / MADE_FOLDER).resolve(), report):
         if isinstance(result, Utterance) and result.id not in kept:
             kept[result.id] = result
         else:
@@ -99,7 +101,7 @@ def prepare(
     manifest = Manifest(tuple(kept.values()))
     manifest.validate()
     if speeds:
-        made = make_speakers(manifest, speeds, out_dir / MADE_FOLDER, splits)
+        made = make_speakers(manifest, speeds, out_dir / MADE_FOLDER, splits, report)
         manifest = Manifest((*manifest.utterances, *made))
     manifest.save(out_dir / MANIFEST_FILE)
     return Manifest.load(out_dir / MANIFEST_FILE)
@@ -115,12 +117,17 @@ def _check_is_no_published_layout(corpus_dir: Path) -> None:
             )
 
 
-def _utterances(recordings: Iterable[Recording], made: Path) -> Iterator[tuple[Recording, Utterance | str]]:
+def _utterances(
+    recordings: Iterable[Recording], made: Path, report: Callable[[int, int], None]
+) -> Iterator[tuple[Recording, Utterance | str]]:
     """Each recording and what becomes of it, in order; those that an earlier run wrote into `made` are left out."""
-    recordings = (one for one in recordings if one.audio is None or not one.audio.is_relative_to(made))
+    kept = [one for one in recordings if one.audio is None or not one.audio.is_relative_to(made)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        while some := list(islice(recordings, _AT_ONCE)):
-            yield from zip(some, pool.map(to_utterance, some), strict=True)
+        for start in range(0, len(kept), _AT_ONCE):
+            some = kept[start : start + _AT_ONCE]
+            for number, result in enumerate(pool.map(to_utterance, some)):
+                report(start + number + 1, len(kept))
+                yield some[number], result
 
 
 def _dropped_line(recording: Recording, reason: str, out_dir: Path) -> dict[str, str | None]:

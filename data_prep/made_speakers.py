@@ -12,7 +12,7 @@ import errno
 import io
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -29,20 +29,29 @@ _SLOWEST, _FASTEST = 0.5, 2.0
 
 
 def make_speakers(
-    manifest: Manifest, speeds: Sequence[float], folder: Path, splits: Sequence[str] = ()
+    manifest: Manifest,
+    speeds: Sequence[float],
+    folder: Path,
+    splits: Sequence[str] = (),
+    report: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Utterance]:
     """Write each utterance of the `splits`, of all where none is named, at each speed as FLAC into `folder`.
 
     Speaker `ls84` at speed .9 is `ls84@0.9`, and so are ids; a split `train` becomes `train_made`, and an utterance
     without a split stays without one. A file is named by the content of its recording, so that a recording that was
-    replaced has another file, and what lies there already is left as it is where it is whole. Raises UsageError for a
-    speed that no voice has, or an unknown split; TtsMetaError as `decode_audio`, and where a file cannot be written.
+    replaced has another file, and what lies there already is left as it is where it is whole. `report` is told how many
+    of all are there. Raises UsageError for a speed that no voice has, or an unknown split; TtsMetaError as
+    `decode_audio`, and where a file cannot be written.
     """
     check_speeds(speeds)
     chosen = manifest.of_split(*splits)
     jobs = [(utterance, speed) for speed in dict.fromkeys(speeds) for utterance in chosen]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(lambda job: _make(job[0], job[1], folder), jobs))
+        made = []
+        for utterance in pool.map(lambda job: _make(job[0], job[1], folder), jobs):
+            made.append(utterance)
+            report(len(made), len(jobs))
+        return made
 
 
 def check_speeds(speeds: Sequence[float]) -> None:

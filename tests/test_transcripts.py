@@ -60,6 +60,7 @@ def rows(folder: Path, content: str | bytes, name: str = "list.txt") -> list[tup
         ("a|für".encode("utf-16"), [("a", "für", None)]),
         (b"\xff\xfe\x00\x00" + "a|für".encode("utf-32-le"), [("a", "für", None)]),
         ("\n \n  a  |  Hello.  \n", [("a", "Hello.", None)]),
+        ('"a b.wav"|"Hello," he said.\n', [("a b.wav", '"Hello," he said.', None)]),
     ],
 )
 def test_a_list_is_read_in_the_form_it_has(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tts_meta.cli.console import show, write
+from tts_meta.cli.console import progress_bar, show, write
 from tts_meta.cli.streams import check_stdout
 from tts_meta.errors import UsageError
 from tts_meta.files import check_writable
@@ -61,7 +61,8 @@ def prepare(
     check_writable(path)
     if splits and not speeds:
         raise UsageError("--of says what to make speakers of: say how, by --speed")
-    manifest = prepare_corpus(corpus, directory, out, speeds or (), splits or (), transcripts)
+    with progress_bar("recordings") as bar:
+        manifest = prepare_corpus(corpus, directory, out, speeds or (), splits or (), transcripts, bar.move)
     dropped = sum(1 for _ in (out / DROPPED_FILE).open(encoding="utf-8"))
     if as_json:
         show(

@@ -132,8 +132,11 @@ def _from_row(row: Row, columns: Columns) -> Transcript:
         return row.fields[place] or None if place is not None and place < len(row.fields) else None
 
     text = value(columns.normalised) or value(columns.text) or ""
+    name = value(columns.name) or ""
+    if len(name) > 2 and name[0] == name[-1] == '"':
+        name = name[1:-1]
     speaker, language, gender = value(columns.speaker), value(columns.language), value(columns.gender)
-    return Transcript(row.line, value(columns.name) or "", text, value(columns.id), speaker, language, gender)
+    return Transcript(row.line, name, text, value(columns.id), speaker, language, gender)
 
 
 def _from_json(line: str, number: int, where: str) -> Transcript:
