@@ -204,9 +204,10 @@ def test_the_log_of_a_clone_holds_losses_and_samples_before_after_and_real(say, 
     events = EventAccumulator(str(tmp_path / "log"))
     events.Reload()
     tags = events.Tags()
-    samples = {"sample/real", "sample/before", "sample/after"}
+    samples = {f"sentence_{n}/{name}" for n in (1, 2, 3) for name in ("1_real", "2_base", "3_clone")}
     assert [event.step for event in events.Scalars("clone/loss")] == [1, 2, 3]
-    assert "clone/held_out_loss" in tags["scalars"] and samples == set(tags["audio"]) == set(tags["images"])
+    assert "clone/held_out_loss" in tags["scalars"] and set(tags["audio"]) == {f"audio/{name}" for name in samples}
+    assert set(tags["images"]) == {f"mel/{name}" for name in samples}
 
 
 def test_a_log_folder_in_use_is_refused_without_force(say, place: Path, tmp_path: Path) -> None:

@@ -146,8 +146,10 @@ def test_logs_hold_the_curve_the_sounds_and_the_pictures(demo: tuple[Path, str])
     tags = events.Tags()
     assert "cloning/loss" in tags["scalars"] and "cloning/held_out" not in tags["scalars"]
     assert len(events.Scalars("cloning/loss")) == 2
-    clips = {f"sentence {n}/{system}" for n in range(1, 5) for system in SYSTEMS}
-    assert set(tags["audio"]) == set(tags["images"]) == clips
+    clips = {f"sentence_{n}/{name}" for n in range(1, 5) for name in ("1_real", "2_base", "3_clone")}
+    support = {f"audio/support/{n}" for n in range(1, 6)}
+    assert set(tags["audio"]) == {f"audio/{clip}" for clip in clips} | support
+    assert set(tags["images"]) == {f"mel/{clip}" for clip in clips} | {"figure/similarity"}
     similarity = figures_of(out)["similarity"]
     for system in SYSTEMS:
         assert events.Scalars(f"similarity/{system}")[0].value == pytest.approx(similarity[system], abs=1e-4)

@@ -314,7 +314,7 @@ def test_the_path_of_every_sigma_and_what_the_solvers_did_is_logged(finished: Pa
     base = load_base(finished / "base")
     assert base.prior is not None and {f"sigma/{name}" for name in base.prior.variances} <= tags
     assert [event.step for event in events.Scalars("meta/query_after")] == [1, 2, 3]
-    assert "sigma" in events.Tags()["images"]
+    assert "figure/sigma" in events.Tags()["images"]
 
 
 def test_faults_of_a_recipe_are_named(corpus: Path, finished: Path, tmp_path: Path) -> None:

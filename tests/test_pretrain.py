@@ -213,9 +213,10 @@ def test_pictures_sounds_and_validation_of_fixed_sentences_are_logged_in_bfloat1
     events = EventAccumulator(str(tmp_path / "run" / "acoustic"))
     events.Reload()
     tags = events.Tags()
-    assert set(tags["audio"]) == {"sentence_0/mean", "sentence_0/ann"}
-    shown = {"validation/true", "validation/teacher_forced", "validation/alignment"}
-    assert set(tags["images"]) == shown | set(tags["audio"])
+    both = {"sentence_1/1_mean_voice", "sentence_1/2_speaker_ann"}
+    both |= {"validation/2_real_through_vocoder", "validation/3_teacher_forced"}
+    assert set(tags["audio"]) == {f"audio/{name}" for name in both} | {"audio/validation/1_real"}
+    assert set(tags["images"]) == {f"mel/{name}" for name in both} | {"figure/alignment"}
     assert {"validation/mel_nll", "validation/duration_nll", "validation/mel_l1"} <= set(tags["scalars"])
     assert {"acoustic/loss", "acoustic/mel_l1", "acoustic/seconds_of_speech_per_second"} <= set(tags["scalars"])
     assert all(torch.isfinite(v).all() for v in load_base(tmp_path / "run" / "base").acoustic.state_dict().values())

@@ -1,18 +1,25 @@
 from __future__ import annotations
 
+import html
 import io
+import re
+from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
+import markdown
 import numpy as np
 import pytest
 import soundfile
 import torch
+import yaml
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tts_meta.config import MelConfig
-from tts_meta.errors import TtsMetaError
+from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.report import Log, NullLog, RunLog, mel_picture
+from tts_meta.report.run_info import RunInfo, markdown_table
 
 
 def read(folder: Path) -> EventAccumulator:
@@ -24,10 +31,12 @@ def read(folder: Path) -> EventAccumulator:
 def use(log: Log, mel: np.ndarray, sound: np.ndarray) -> None:
     log.scalar("loss/train", 2.5, 1)
     log.scalar("loss/train", torch.tensor(1.5), 2)
-    log.audio("speech/cloned", sound, 22050, 2)
-    log.mel("mel/cloned", torch.from_numpy(mel), 2)
-    log.picture("align/cloned", np.zeros((4, 6, 3), dtype=np.uint8), 2)
+    log.histogram("histogram/x", torch.arange(3.0), 2)
+    log.audio("audio/cloned", sound, 22050, 2, "words")
+    log.mel("mel/cloned", torch.from_numpy(mel), 2, "words")
+    log.picture("figure/align", np.zeros((4, 6, 3), dtype=np.uint8), 2)
     log.text("text/note", "two *words*", 2)
+    log.hparams({"rate": 0.1})
     log.flush()
 
 
@@ -38,14 +47,14 @@ def test_what_is_logged_is_what_tensorboard_reads(tmp_path: Path) -> None:
         use(log, mel, sound)
     events = read(tmp_path / "run")
     assert [(event.step, event.value) for event in events.Scalars("loss/train")] == [(1, 2.5), (2, 1.5)]
-    (clip,) = events.Audio("speech/cloned")
+    (clip,) = events.Audio("audio/cloned")
     samples, rate = soundfile.read(io.BytesIO(clip.encoded_audio_string), dtype="float32")
     assert (rate, clip.step) == (22050, 2)
     np.testing.assert_allclose(samples, sound, atol=2 / 32768)
     (picture,) = events.Images("mel/cloned")
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(picture.encoded_image_string))), mel_picture(mel))
-    assert events.Images("align/cloned")[0].width == 6
-    assert events.Tensors("text/note/text_summary")[0].tensor_proto.string_val[0] == b"two *words*"
+    assert events.Images("figure/align")[0].width == 6
+    assert events.Tensors("text/note")[0].tensor_proto.string_val[0] == b"two *words*"
 
 
 def test_mels_of_another_shape_are_drawn_by_their_own_config(tmp_path: Path) -> None:
@@ -56,8 +65,8 @@ def test_mels_of_another_shape_are_drawn_by_their_own_config(tmp_path: Path) -> 
 
 def test_a_sound_out_of_range_or_not_a_number_does_not_stop_a_run(tmp_path: Path) -> None:
     with RunLog(tmp_path) as log:
-        log.audio("speech/broken", torch.tensor([0.0, 3.0, -3.0, torch.nan, torch.inf]), 8000, 0)
-    (clip,) = read(tmp_path).Audio("speech/broken")
+        log.audio("audio/broken", torch.tensor([0.0, 3.0, -3.0, torch.nan, torch.inf]), 8000, 0)
+    (clip,) = read(tmp_path).Audio("audio/broken")
     samples, _ = soundfile.read(io.BytesIO(clip.encoded_audio_string))
     np.testing.assert_allclose(samples, [0, 1, -1, 0, 1], atol=1e-3)
 
@@ -91,3 +100,96 @@ def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(TtsMetaError, match=r"cannot write logs to .*taken.*choose another"):
         RunLog(tmp_path / "taken" / "run")
+
+
+def _kinds(log: Log, tag: str) -> dict[str, Callable[[], None]]:
+    """An entry of each kind under the tag."""
+    return {
+        "scalar": lambda: log.scalar(tag, 1.0, 0),
+        "histogram": lambda: log.histogram(tag, np.arange(3.0), 0),
+        "audio": lambda: log.audio(tag, np.ones(10, np.float32), 8000, 0),
+        "mel": lambda: log.mel(tag, np.zeros((4, 80), np.float32), 0),
+        "figure": lambda: log.picture(tag, np.zeros((4, 6, 3), np.uint8), 0),
+        "text": lambda: log.text(tag, "words", 0),
+    }
+
+
+@pytest.mark.parametrize("first", ["scalar", "histogram", "audio", "mel", "figure", "text"])
+def test_a_tag_of_one_kind_is_refused_to_every_other(tmp_path: Path, first: str) -> None:
+    with RunLog(tmp_path) as log:
+        _kinds(log, "x/y")[first]()
+        _kinds(log, "x/y")[first]()
+        for kind, write in _kinds(log, "x/y").items():
+            if kind != first:
+                with pytest.raises(
+                    UsageError, match=rf"^tag 'x/y' has entries of kind {first} already, .*'{kind}/x/y'$"
+                ):
+                    write()
+    tags = {name: found for name, found in read(tmp_path).Tags().items() if name != "distributions"}  # of histograms
+    assert sum(len(found) for found in tags.values() if isinstance(found, list)) == 1
+
+
+@pytest.mark.parametrize("begins", ["histogram", "audio", "mel", "figure", "text"])
+def test_the_tags_that_begin_with_a_kind_are_for_that_kind_alone(tmp_path: Path, begins: str) -> None:
+    with RunLog(tmp_path) as log:
+        for kind, write in _kinds(log, f"{begins}/y").items():
+            if kind != begins:
+                with pytest.raises(UsageError, match=f"^tag '{begins}/y' cannot be of kind {kind}: '{begins}/' begins"):
+                    write()
+        _kinds(log, f"{begins}/y")[begins]()
+
+
+def test_a_sound_of_one_sample_is_logged_and_one_without_samples_refused(tmp_path: Path) -> None:
+    with RunLog(tmp_path) as log:
+        log.audio("audio/short", np.ones(1, np.float32), 8000, 0)
+        with pytest.raises(UsageError, match="'audio/none': a sound without samples"):
+            log.audio("audio/none", np.zeros(0, np.float32), 8000, 0)
+    assert read(tmp_path).Tags()["audio"] == ["audio/short"]
+
+
+def test_names_that_no_encoding_holds_do_not_stop_a_run(tmp_path: Path) -> None:
+    name = b"caf\xe9".decode("utf-8", "surrogateescape")
+    with RunLog(tmp_path) as log:
+        log.audio(f"audio/{name}", np.ones(9, np.float32), 8000, 0, name)
+        log.text("text/name", name, 0)
+        log.hparams({"name": name})
+    assert read(tmp_path).Tags()["audio"] == ["audio/caf?"]
+
+
+def test_values_that_are_not_finite_are_left_out_of_a_histogram(tmp_path: Path) -> None:
+    with RunLog(tmp_path) as log:
+        log.histogram("histogram/x", np.array([1.0, np.nan, np.inf, 3.0]), 0)
+        log.histogram("histogram/none", torch.tensor([torch.nan]), 0)
+    events = EventAccumulator(str(tmp_path), size_guidance={"histograms": 0})
+    events.Reload()
+    assert events.Tags()["histograms"] == ["histogram/x"]
+    found = events.Histograms("histogram/x")[0].histogram_value
+    assert (found.num, found.min, found.max) == (2, 1, 3)
+
+
+def test_a_log_may_replace_what_lies_in_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").touch()
+    for value in (1.0, 2.0):
+        with RunLog(tmp_path, replace=True) as log:
+            log.scalar("loss", value, 1)
+    assert [event.value for event in read(tmp_path).Scalars("loss")] == [2.0]
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_the_facts_of_a_run_are_texts_as_they_stand_in_a_recipe() -> None:
+    log = Mock(spec=RunLog)
+    settings = {"steps": 3, "modules": [], "inner": {"rate": 0.5, "names": ["a", "b"]}, "base": None}
+    RunInfo("tts-meta x 'a b'", {"speakers": ["<b>"]}, settings).log(log, 7)
+    texts = {call.args[0]: call.args[1:] for call in log.text.call_args_list}
+    assert texts["text/command"][0].splitlines()[0] == "    tts-meta x 'a b'" and texts["text/command"][1] == 7
+    assert texts["text/data"][0].splitlines() == ["    speakers:", "    - <b>"]
+    lines = [line.removeprefix("    ") for line in texts["text/settings"][0].splitlines()]
+    assert yaml.safe_load("\n".join(lines)) == settings
+    log.hparams.assert_called_once_with({"steps": 3, "inner.rate": 0.5, "inner.names": "a, b"})
+
+
+def test_a_table_shows_what_its_cells_hold() -> None:
+    table = markdown_table(("Sound", "Text"), [("a_b", "1 | 2\n*3* <b>`&`</b> [x](y) \\ ~~z~~")])
+    page = markdown.markdown(table, extensions=["markdown.extensions.tables"])  # as TensorBoard does
+    (text,) = re.findall("<td>(.*)</td>", page.split("<tr>")[2])[1:]
+    assert html.unescape(text) == "1 | 2 *3* <b>`&`</b> [x](y) \\ ~~z~~" and "<b>" not in page

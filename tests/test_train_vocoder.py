@@ -93,7 +93,7 @@ def test_a_run_leaves_a_vocoder_of_each_stage(finished: Path) -> None:
     state = json.loads((finished / "vocoder" / "state.json").read_text())
     assert state["utterances"] == 8 and state["steps"]["adversarial"] == 4
     heard = EventAccumulator(str(finished / "adversarial")).Reload()
-    assert {"validation/real", "validation/made"} <= set(heard.Tags()["audio"])
+    assert {"audio/0/1_real", "audio/0/2_made"} <= set(heard.Tags()["audio"])
     logged = ("energy_distance", "adversarial", "discriminator")
     assert {f"adversarial/{name}" for name in logged} <= set(heard.Tags()["scalars"])
 

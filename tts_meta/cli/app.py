@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from tts_meta.cli import benchmark, clone, demo, evaluate, inspect, meta_train, prepare, pretrain, speak, train_vocoder
-from tts_meta.cli.console import write
+from tts_meta.cli.console import called_with, write
 
 app = typer.Typer(
     name="tts-meta",
@@ -68,7 +68,8 @@ def run(arguments: Sequence[str]) -> int:
 
         warnings.simplefilter("ignore")
     command = typer.main.get_command(app)
-    status = command.main(args=list(arguments) or ["--help"], prog_name="tts-meta", standalone_mode=False)
+    with called_with(arguments):
+        status = command.main(args=list(arguments) or ["--help"], prog_name="tts-meta", standalone_mode=False)
     if status == 130:  # how Typer passes on Ctrl-C
         raise KeyboardInterrupt
     return int(status or 0)

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tts_meta.cli.console import tell, write
+from tts_meta.cli.console import command_line, tell, write
+
+if TYPE_CHECKING:
+    from tts_meta.audio.io import Waveform
+    from tts_meta.evaluate.cloning import ClonedSpeakers
+    from tts_meta.models.base import Base
+    from tts_meta.models.vocoder import Vocoder
+    from tts_meta.report.run_info import RunInfo
 
 
 def benchmark(
@@ -18,8 +25,8 @@ def benchmark(
 ) -> None:
     """Clone speakers never trained on and score what they say.
 
-    Tables, the scores of each sentence and a page to listen to go into the recipe's output folder. A recipe with
-    `learners` compares them, from few and more sentences, after few and many steps.
+    Tables, the scores of each sentence, a page to listen to and a log for TensorBoard go into the recipe's output
+    folder. A recipe with `learners` compares them, from few and more sentences, after few and many steps.
 
     \b
     tts-meta benchmark recipes/librispeech_mini/score.yaml
@@ -32,19 +39,39 @@ def benchmark(
     from tts_meta.models.vocoder import load_vocoder
     from tts_meta.report.cloning import write_cloning_report
     from tts_meta.report.few_shot import write_few_shot_report
+    from tts_meta.synth import speak_text
 
     if "learners" in names_in(recipe):
         config = load_config(recipe, FewShotBenchmark, changes or ())
         check_writable(config.output / "table.md")
         base = load_base(config.base)
-        results = run_few_shot(config, base, load_vocoder(config.vocoder), tell)
-        table = write_few_shot_report(config.output, results, base.config.audio.mel)
+        vocoder = load_vocoder(config.vocoder)
+        results = run_few_shot(config, base, vocoder, tell)
+
+        def mean_voice(text: str) -> tuple[Waveform, int]:
+            speech = speak_text(base, base.acoustic, vocoder, text)
+            return speech.samples, speech.rate
+
+        info = _run_info(config, base, vocoder)
+        table = write_few_shot_report(config.output, results, base.config.audio.mel, info, mean_voice)
     else:
         config = load_config(recipe, CloningBenchmark, changes or ())
         check_writable(config.output / "table.md")
         base = load_base(config.base)
-        spoken = run_cloning(config, base, load_vocoder(config.vocoder), tell)
+        vocoder = load_vocoder(config.vocoder)
+        spoken = run_cloning(config, base, vocoder, tell)
         title = "Voices of the base" if config.own_voices else f"Cloned from {config.adapt_on} sentences"
-        table = write_cloning_report(config.output, spoken, base.config.audio.mel, title)
+        info = _run_info(config, base, vocoder)
+        table = write_cloning_report(config.output, spoken, base.config.audio.mel, title, info)
     write(table, end="")
     tell(f"tables, scores and a page to listen to are in {config.output}")
+
+
+def _run_info(config: ClonedSpeakers, base: Base, vocoder: Vocoder) -> RunInfo:
+    from tts_meta.report.run_info import RunInfo, settings_of
+
+    settings = settings_of(config)
+    data = {name: settings[name] for name in ("manifest", "split", "speakers")}
+    data |= {"base": base.hash[:12], "vocoder": vocoder.name}
+    flat = {name: value for name, value in settings.items() if not isinstance(value, dict)}
+    return RunInfo(command_line(), data, settings, flat)

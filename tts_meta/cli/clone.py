@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tts_meta.cli import STARTED
-from tts_meta.cli.console import Stopwatch, check_output, progress_bar, show, tell, warn, write
+from tts_meta.cli.console import Stopwatch, check_output, command_line, progress_bar, show, tell, warn, write
 from tts_meta.cli.faults import Stopped
 from tts_meta.cli.streams import check_stdout
 from tts_meta.errors import UsageError
@@ -20,7 +20,6 @@ from tts_meta.files import check_writable
 if TYPE_CHECKING:
     from tts_meta.adapt import CloneSettings, Expected, Progress, Recording, Voice
     from tts_meta.models.base import Base
-    from tts_meta.models.vocoder import Vocoder
     from tts_meta.report.tensorboard import Log
 
 SUFFIX = ".voice.safetensors"
@@ -115,6 +114,7 @@ def clone(
         examples = align_recordings(recordings, loaded, "new speaker", warned)
         with ExitStack() as stack:
             run_log = stack.enter_context(_open_log(log, loaded))
+            _log_run(run_log, loaded, settings, recordings)
             bar = stack.enter_context(progress_bar("cloning"))
             held_out, places = "", {"acoustic model": "clone", "vocoder": "clone_vocoder"}
 
@@ -131,8 +131,10 @@ def clone(
             voice.save(output)
             left = f"{output} is written, its log is not complete"
             if log is not None:
+                from tts_meta.report.cloned_voice import log_voice
+
                 assert sounds is not None
-                _log_samples(run_log, loaded, voice, recordings, sounds)
+                log_voice(run_log, loaded, voice, recordings, sounds)
     except KeyboardInterrupt as error:
         raise Stopped(f"stopped; {left}") from error
     _tell_result(output, voice, expected, warnings, watch.total, as_json)
@@ -179,29 +181,15 @@ def _open_log(folder: Path | None, base: Base):
 
     if folder is None:
         return NullLog()
-    for older in folder.glob("events.out.tfevents.*"):
-        older.unlink()
-    return RunLog(folder, base.config.audio.mel)
+    return RunLog(folder, base.config.audio.mel, replace=True)
 
 
-def _log_samples(log: Log, base: Base, voice: Voice, recordings: Sequence[Recording], vocoder: Vocoder) -> None:
-    """The last recording, the one that `--hold-out` keeps back: real, and its words in the base's and the new voice."""
-    import torch
+def _log_run(log: Log, base: Base, settings: CloneSettings, recordings: Sequence[Recording]) -> None:
+    """The command, recordings and settings, before the work."""
+    from tts_meta.report.run_info import RunInfo, settings_of
 
-    from tts_meta.adapt.recordings import load_recording
-    from tts_meta.audio import MelSpec
-    from tts_meta.synth import speak_text
-
-    recording, rate = recordings[-1], base.config.audio.mel.sample_rate
-    real = load_recording(recording.audio, base.config.audio)
-    log.text("sample/text", recording.text, 0)
-    log.audio("sample/real", real, rate, 0)
-    log.mel("sample/real", MelSpec(base.config.audio.mel)(torch.from_numpy(real)[None])[0], 0)
-    after = voice.apply(base), voice.apply_vocoder(vocoder)
-    for name, (model, its_vocoder) in {"before": (base.acoustic, vocoder), "after": after}.items():
-        speech = speak_text(base, model, its_vocoder, recording.text)
-        log.audio(f"sample/{name}", speech.samples, speech.rate, 0)
-        log.mel(f"sample/{name}", torch.cat(speech.mels), 0)
+    names = [str(recording.audio) for recording in recordings]
+    RunInfo(command_line(), {"recordings": names, "base": base.hash[:12]}, settings_of(settings)).log(log)
 
 
 def _tell_result(

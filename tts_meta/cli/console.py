@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,24 @@ from tts_meta.files import check_writable
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+
+
+_arguments: ContextVar[Sequence[str]] = ContextVar("arguments", default=())
+
+
+@contextmanager
+def called_with(arguments: Sequence[str]) -> Iterator[None]:
+    """Keep the program's arguments for `command_line` while the block runs."""
+    token = _arguments.set(tuple(arguments))
+    try:
+        yield
+    finally:
+        _arguments.reset(token)
+
+
+def command_line() -> str:
+    """The command that runs, as it can be typed again; for logs."""
+    return shlex.join(("tts-meta", *_arguments.get()))
 
 
 def tell(line: str) -> None:

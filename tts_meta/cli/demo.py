@@ -23,6 +23,7 @@ def demo(
     """
     from rich.console import Console
 
+    from tts_meta.cli.console import command_line
     from tts_meta.demo import run
 
-    run(out, steps=steps, base=base, open_page=open_page, console=Console())
+    run(out, steps=steps, base=base, open_page=open_page, console=Console(), command=command_line())

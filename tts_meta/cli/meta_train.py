@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tts_meta.cli.console import print_once
+from tts_meta.cli.console import command_line, print_once
 from tts_meta.cli.training import Changes, Recipe, stoppable
 
 
@@ -23,4 +23,4 @@ def meta_train(
 
     config = load_config(recipe, MetaTrainConfig, changes or ())
     with stoppable():
-        print_once(train(config))
+        print_once(train(config, command_line()))

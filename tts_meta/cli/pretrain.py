@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tts_meta.cli.console import print_once
+from tts_meta.cli.console import command_line, print_once
 from tts_meta.cli.training import Changes, Device, Hours, Recipe, Threads, read_recipe, stoppable
 
 
@@ -24,4 +24,4 @@ def pretrain(
     from tts_meta.train.pretrain import pretrain as train
 
     with stoppable():
-        print_once(train(config))
+        print_once(train(config, command_line()))

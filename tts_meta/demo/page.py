@@ -1,4 +1,4 @@
-"""The listening page of the demo, and the same clips for TensorBoard."""
+"""The listening page of the demo."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tts_meta.adapt import Voice
-from tts_meta.audio import read_audio
 from tts_meta.config import MelConfig
 from tts_meta.demo.outcome import LABELS, Outcome
 from tts_meta.demo.takes import SYSTEMS, JudgedRow, Take, mean_similarity
-from tts_meta.report import Clip, ListeningPage, Log, Section
+from tts_meta.report import Clip, ListeningPage, Section
 
 
 def write_page(path: Path, outcome: Outcome, config: MelConfig) -> Path:
@@ -35,18 +34,6 @@ def write_page(path: Path, outcome: Outcome, config: MelConfig) -> Path:
     for start in range(0, len(clips), 3):
         section.row(f"Recordings {start + 1} to {min(start + 3, len(clips))}", clips[start : start + 3])
     return page.write(path)
-
-
-def log_clips(log: Log, rows: Sequence[JudgedRow], config: MelConfig) -> None:
-    """Log similarities, sounds and mels of the new sentences."""
-    for system, value in mean_similarity(rows).items():
-        log.scalar(f"similarity/{system}", value, 0)
-    for number, row in enumerate(rows, start=1):
-        log.text(f"sentence {number}/text", row[0].take.sentence, 0)
-        for clip in row:
-            tag = f"sentence {number}/{clip.system}"
-            log.audio(tag, read_audio(clip.take.file, config.sample_rate), config.sample_rate, 0)
-            log.mel(tag, clip.take.mel, 0)
 
 
 def _clip(label: str, take: Take, scores: Mapping[str, float], caption: str = "") -> Clip:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from tts_meta.adapt import CloneSettings, Progress, Voice, clone
 from tts_meta.audio import MelSpec
 from tts_meta.demo.folder import check_replaceable, write_figures
+from tts_meta.demo.logs import log_outcome
 from tts_meta.demo.outcome import LOGS, PAGE, VOICE_FILE, Outcome, cloned_lines, next_lines
-from tts_meta.demo.page import log_clips, write_page
+from tts_meta.demo.page import write_page
 from tts_meta.demo.speaker import NEW, RECORDED, HibariSpeaker
 from tts_meta.demo.takes import BASE, CLONE, TRUTH, Take, judge, write_take
 from tts_meta.errors import printable
@@ -38,13 +39,15 @@ def run(
     seed: int = 0,
     open_page: bool = False,
     console: Console,
+    command: str = "",
 ) -> Path:
     """Clone a voice never trained on, lay recordings, base voice, clone and truth side by side; return the page's path.
 
     The folder `out` gets `recordings/`, `truth/`, `base/` and `clone/` (WAV files, `.txt` beside the recordings),
     `demo.voice.safetensors`, `index.html`, `logs/` for TensorBoard and `figures.json`, all at once when all is done,
     in place of what an earlier demo wrote. steps: inner steps, None those of `clone`. base, vocoder: as in `speak`, or
-    loaded ones. Nothing is downloaded. Raises UsageError where `out` holds anything but an earlier demo.
+    loaded ones. command: the command line, for the log. Nothing is downloaded. Raises UsageError where `out` holds
+    anything but an earlier demo.
     """
     out = Path(out)
     check_replaceable(out)
@@ -61,7 +64,7 @@ def run(
         with RunLog(folder / LOGS, config) as log:
             outcome = demo.play(folder, loaded, voiced, settings, log)
             with demo.stage("show"):
-                log_clips(log, outcome.rows, config)
+                log_outcome(log, outcome, settings, config, command)
                 write_page(folder / PAGE, outcome, config)
         write_figures(folder, outcome.figures(folder, demo.seconds))
         check_replaceable(out)  # again: what was put there meanwhile would be lost

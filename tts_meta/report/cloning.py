@@ -1,4 +1,4 @@
-"""The cloning benchmark's results in one folder: `scores.jsonl`, `table.md` and a page to listen to."""
+"""The cloning benchmark's results in one folder: `scores.jsonl`, `table.md`, a page to listen to, and a log."""
 
 from __future__ import annotations
 
@@ -10,14 +10,19 @@ from tts_meta.evaluate.scores import columns
 from tts_meta.evaluate.table import markdown_table, summarise, write_scores
 from tts_meta.evaluate.voice import Spoken
 from tts_meta.files import atomic_file
+from tts_meta.report.benchmark_logs import cloning_sounds, log_sounds
 from tts_meta.report.page import Clip, ListeningPage
+from tts_meta.report.run_info import RunInfo
+from tts_meta.report.tensorboard import TEXT, RunLog
 
 _SHOWN = 2
 """Sentences of each speaker on the page."""
 
 
-def write_cloning_report(folder: Path, spoken: Sequence[Spoken], config: MelConfig, title: str) -> str:
-    """Write the scores, the tables and the page; return the table by system, in Markdown."""
+def write_cloning_report(
+    folder: Path, spoken: Sequence[Spoken], config: MelConfig, title: str, info: RunInfo | None = None
+) -> str:
+    """Write the scores, the tables, the page and the log; return the table by system, in Markdown."""
     rows = [clip.scores for clip in spoken]
     by_system = markdown_table(summarise(rows))
     by_speaker = markdown_table(summarise(rows, by=("system", "speaker")), "System / speaker")
@@ -53,6 +58,14 @@ def write_cloning_report(folder: Path, spoken: Sequence[Spoken], config: MelConf
             ]
             section.row(said[0].utterance.text, clips)
     page.write(folder / "index.html")
+    with RunLog(folder / "logs", config, replace=True) as log:
+        if info is not None:
+            info.log(log)
+        log.text(f"{TEXT}/tables", f"{by_system}\n{by_speaker}", 0)
+        for summary in summarise(rows):
+            for name, interval in summary.intervals.items():
+                log.scalar(f"{name}/{summary.group[0]}", interval.mean, 0)
+        log_sounds(log, cloning_sounds(spoken), config)
     return by_system
 
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import soundfile
-import torch
-
 from tts_meta.config import MelConfig
 from tts_meta.evaluate.cells import Cell, counted
 from tts_meta.evaluate.few_shot import FewShotResults
@@ -18,18 +15,26 @@ from tts_meta.evaluate.scores import Scores
 from tts_meta.evaluate.table import summarise, write_scores
 from tts_meta.evaluate.voice import REAL
 from tts_meta.files import atomic_file
+from tts_meta.report.benchmark_logs import MeanVoice, few_shot_sounds, log_sounds
 from tts_meta.report.curves import Panel, curves_picture
 from tts_meta.report.few_shot_tables import few_shot_tables, shown_columns, source_marks, source_notes
 from tts_meta.report.page import Clip, ListeningPage
 from tts_meta.report.pictures import write_png
-from tts_meta.report.tensorboard import RunLog
+from tts_meta.report.run_info import RunInfo
+from tts_meta.report.tensorboard import FIGURE, TEXT, Log, RunLog
 
 _SHOWN = 2
 """Sentences of each speaker on the page."""
 
 
-def write_few_shot_report(folder: Path, results: FewShotResults, config: MelConfig) -> str:
-    """Write everything and return the tables, Markdown."""
+def write_few_shot_report(
+    folder: Path,
+    results: FewShotResults,
+    config: MelConfig,
+    info: RunInfo | None = None,
+    mean_voice: MeanVoice | None = None,
+) -> str:
+    """Write everything and return the tables, Markdown. info, mean_voice: what only the log has."""
     rows, cells = results.scores(), results.cells
     write_scores(folder / "scores.jsonl", rows)
     write_cells(folder / "cells.jsonl", cells)
@@ -65,7 +70,13 @@ def write_few_shot_report(folder: Path, results: FewShotResults, config: MelConf
         for number, (heading, clips) in enumerate(_clips(results, speaker, shown)):
             section.row(heading, clips, note="" if number else "The recording stands first.")
     page.write(folder / "index.html")
-    _log(folder / "logs", results, rows, shown, config)
+    with RunLog(folder / "logs", config, replace=True) as log:
+        if info is not None:
+            info.log(log)
+        log.text(f"{TEXT}/tables", text, 0)
+        log.picture(f"{FIGURE}/curves", picture, 0)
+        _log_scores(log, results, rows, shown)
+        log_sounds(log, few_shot_sounds(results, mean_voice, config.sample_rate), config)
     return text
 
 
@@ -123,21 +134,14 @@ def _figures(scores: Scores, shown: Sequence[Column]) -> dict[str, float]:
     return {c.heading: round(scores[c.name], c.digits) for c in shown if c.name in scores.measures}
 
 
-def _log(
-    folder: Path, results: FewShotResults, rows: Sequence[Scores], shown: Sequence[Column], config: MelConfig
-) -> None:
-    """Scores over steps, a tag for each learner and count of sentences, and the sounds of the page."""
+def _log_scores(log: Log, results: FewShotResults, rows: Sequence[Scores], shown: Sequence[Column]) -> None:
+    """Scores over steps, a tag for each learner and count of sentences."""
     means = {summary.group[0]: summary.intervals for summary in summarise(rows)}
-    with RunLog(folder, config) as log:
-        for cell in {cell.system: cell for cell in results.cells}.values():
-            for column in shown:
-                if column.name in means[cell.system]:
-                    tag = f"{column.name}/{cell.learner}, {counted(cell.sentences, 'sentence')}"
-                    log.scalar(tag, means[cell.system][column.name].mean, cell.done)
-        for speaker in results.voices:
-            for cell in {cell.learner: cell for cell in _last(results.cells, speaker)}.values():
-                samples, rate = soundfile.read(cell.sound(0), dtype="float32")
-                log.audio(f"{speaker}/{cell.learner}", torch.from_numpy(samples), rate, cell.done)
+    for cell in {cell.system: cell for cell in results.cells}.values():
+        for column in shown:
+            if column.name in means[cell.system]:
+                tag = f"{column.name}/{cell.learner}, {counted(cell.sentences, 'sentence')}"
+                log.scalar(tag, means[cell.system][column.name].mean, cell.done)
 
 
 def _mean(interval: Interval | None) -> float | None:

@@ -29,6 +29,8 @@ Rgb = NDArray[np.uint8]
 _INK, _FAINT, _PAPER, _BAR, _MARK = (45, 48, 56), (214, 217, 223), (255, 255, 255), (150, 45, 128), (255, 255, 255)
 _SIZE = 12
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 14, 28, 36
+_CARD = 400
+"""Widest mel, in pixels, whose labels can still be read on a card of TensorBoard, which is some 340 pixels wide."""
 
 
 def mel_picture(mel: NDArray[np.floating] | Tensor, config: MelConfig | None = None, title: str = "") -> Rgb:
@@ -38,7 +40,7 @@ def mel_picture(mel: NDArray[np.floating] | Tensor, config: MelConfig | None = N
     bands of `config`.
     """
     config = config or MelConfig()
-    canvas, _ = _framed_mel(_as_mel(mel, config), config, title, top=_TOP)
+    canvas, _ = _framed_mel(_as_mel(mel, config), config, title, _TOP, _CARD)
     return np.asarray(canvas)
 
 
@@ -61,7 +63,7 @@ def alignment_picture(
         raise UsageError(f"an alignment needs one duration a symbol, got {lengths.shape} for {len(symbols)} symbols")
     config = config or MelConfig()
     values = _as_mel(mel, config)
-    canvas, (left, top, width, height) = _framed_mel(values, config, title, top=_TOP + 2 * _SIZE + 8)
+    canvas, (left, top, width, height) = _framed_mel(values, config, title, _TOP + 2 * _SIZE + 8, 2400)
     draw, font = ImageDraw.Draw(canvas), _font()
     end = 0
     for place, (symbol, length) in enumerate(zip(symbols, lengths.tolist(), strict=True)):
@@ -137,14 +139,14 @@ def write_png(path: str | Path, picture: Rgb) -> None:
 
 
 def _framed_mel(
-    mel: NDArray[np.float32], config: MelConfig, title: str, top: int
+    mel: NDArray[np.float32], config: MelConfig, title: str, top: int, widest: int
 ) -> tuple[Image.Image, tuple[int, int, int, int]]:
     """Return the canvas with mel, axes and title, and the mel's own box (left, top, width, height) on it."""
     from PIL import Image, ImageDraw
 
     frames, bands = mel.shape
-    zoom = next((zoom for zoom in (4, 3, 2) if frames * zoom <= 1200), 1)
-    width = min(max(frames * zoom, 240), 2400)
+    zoom = next((zoom for zoom in (4, 3, 2) if frames * zoom <= min(1200, widest)), 1)
+    width = min(max(frames * zoom, 240), widest)
     height = 240 if bands >= 40 else 6 * bands
     heat = Image.fromarray(palette()[heat_indices(mel, config)]).resize((width, height), Image.Resampling.BOX)
     canvas = Image.new("RGB", (_LEFT + width + _RIGHT, top + height + _BOTTOM), _PAPER)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from tts_meta.config import MelConfig, OptimiserConfig, PretrainConfig, VocoderTrainConfig
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import restore_folder
+from tts_meta.report.run_info import RunInfo
 from tts_meta.report.tensorboard import Log, NullLog, RunLog
 from tts_meta.train.checkpoints import load_checkpoint, save_checkpoint
 from tts_meta.train.distributed import add_gradients, agree, place, total, wait
@@ -65,9 +66,11 @@ class FitSettings:
     def of(
         cls, config: PretrainConfig | VocoderTrainConfig, optimiser: OptimiserConfig, deadline: float
     ) -> FitSettings:
-        """Those of one stage of a run."""
-        names = ("ema", "device", "precision", "log_every", "save_every", "sample_every")
-        return cls(optimiser=optimiser, deadline=deadline, **{name: getattr(config, name) for name in names})
+        """Those of one stage of a run; a stage shorter than `sample_every` is sampled at its end."""
+        names = ("ema", "device", "precision", "log_every", "save_every")
+        sample_every = max(1, min(config.sample_every, optimiser.steps))
+        given = {name: getattr(config, name) for name in names}
+        return cls(optimiser=optimiser, deadline=deadline, sample_every=sample_every, **given)
 
 
 def fit(
@@ -80,13 +83,15 @@ def fit(
     mel_config: MelConfig,
     sample: Callable[[Log, int], None] = lambda log, step: None,
     clipped: Sequence[nn.Module] = (),
+    info: RunInfo | None = None,
 ) -> int:
     """Train `model` for `settings.optimiser.steps` steps and leave the moving average in it.
 
-    `loss(batch, step)` returns what is minimised and further scalars to log; `sample(log, step)` is called with the
-    averaged weights in place. `clipped`: parts of the model whose gradients are clipped each by its own norm; the whole
-    model's where none is given. The state lies in `folder/training` and is picked up where there is one. Returns the
-    steps done, fewer than all where the deadline came first. Raises TtsMetaError where losses stay non-finite.
+    `loss(batch, step)` returns what is minimised and further scalars to log; `sample(log, step)` is called every
+    `sample_every` steps, with the averaged weights in place. `clipped`: parts of the model
+    whose gradients are clipped each by its own norm; the whole model's where none is given. `info` is logged first.
+    The state lies in `folder/training` and is picked up where there is one. Returns the steps done, fewer than all
+    where the deadline came first. Raises TtsMetaError where losses stay non-finite.
 
     Under `torchrun` each process computes its part of every batch, and the gradients are added: `loss` must return a
     sum divided by what the whole batch holds (`all_frames`). So any number of processes takes the same steps, but
@@ -108,10 +113,12 @@ def fit(
             raise TtsMetaError(f"{checkpoint}: at step {step} of {settings.optimiser.steps}; delete it to start again")
     wait()
     with (
-        RunLog(folder, mel_config, resume_step=step) if rank == 0 else NullLog() as log,
+        RunLog(folder, mel_config, resume_step=step + 1) if rank == 0 else NullLog() as log,
         progress_bar(rank) as progress,
         closing(stream.batches(epoch, position)) as batches,
     ):
+        if info is not None:
+            info.log(log, step)
         task = progress.add_task(stage, total=settings.optimiser.steps, completed=step, note="")
         model.train()
         began, frames_seen = time.monotonic(), 0

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from pydantic import Field
 
@@ -27,10 +28,13 @@ from tts_meta.models.base import load_base
 from tts_meta.models.module_prior import ModulePrior
 from tts_meta.models.vocoder import load_vocoder
 from tts_meta.report.pictures import bar_picture
-from tts_meta.report.tensorboard import Log, NullLog, RunLog
+from tts_meta.report.run_info import RunInfo
+from tts_meta.report.tensorboard import FIGURE, HISTOGRAM, Log, NullLog, RunLog
 from tts_meta.train.checkpoints import load_checkpoint, save_checkpoint
 from tts_meta.train.distributed import agree, processes, wait
+from tts_meta.train.logs import training_info
 from tts_meta.train.meta_parts import Part, Sound, Speech
+from tts_meta.train.meta_samples import MetaSamples
 from tts_meta.train.run import claim_folder, progress_bar
 
 Role = Literal["head", "context"]
@@ -105,23 +109,27 @@ class MetaTrainConfig(Section):
     """Stop, with a checkpoint, after so many hours in this process; 0 means no limit."""
 
 
-def meta_train(config: MetaTrainConfig) -> Path:
+def meta_train(config: MetaTrainConfig, command: str = "") -> Path:
     """Meta-train as `config` says and return the folder of the result, `config.output / "base"`, or `"vocoder"`.
 
-    Called again with the same configuration it goes on where it was stopped. Raises TtsMetaError for a folder that
-    holds another run, and `Diverged`, before anything is written, where no episode gives finite losses any more or the
-    query loss grows beyond `GROWTH` times that of the first meta-step.
+    Called again with the same configuration it goes on where it was stopped. command: the command line, for the log.
+    Raises TtsMetaError for a folder that holds another run, and `Diverged`, before anything is written, where no
+    episode gives finite losses any more or the query loss grows beyond `GROWTH` times that of the first meta-step.
     """
     if config.threads:
         torch.set_num_threads(config.threads)
     deadline = time.monotonic() + config.hours * 3600 if config.hours else float("inf")
     with processes() as rank:
         part = build_part(config)
-        manifest, _ = hold_back_named(Manifest.load(config.manifest).of_split(*config.splits), config.held_back)
-        usable = [u for u in manifest if config.shortest <= u.seconds <= config.longest]
+        manifest, held = hold_back_named(Manifest.load(config.manifest).of_split(*config.splits), config.held_back)
+        usable, held_usable = (
+            [u for u in some if config.shortest <= u.seconds <= config.longest] for some in (manifest, held)
+        )
         learner = part.learner(config.learner, config.settings, config.meta_steps)
         with claim_folder(config.output, config):
-            sigmas = _run(config, learner, part, usable, deadline, rank)
+            samples = MetaSamples.of(part, learner, held_usable, usable, config.support) if rank == 0 else None
+            info = training_info(command, config, manifest, held)
+            sigmas = _run(config, learner, part, usable, deadline, rank, samples, info)
             folder = config.output / part.folder
             if rank == 0:
                 _write(config, learner, sigmas, part, folder)
@@ -157,6 +165,8 @@ def _run(
     utterances: Sequence[Utterance],
     deadline: float,
     rank: int,
+    samples: MetaSamples | None,
+    info: RunInfo,
 ) -> dict[str, list[float]]:
     """Resume, then step, log, save, until the meta-steps or the time are up; σ of each module after each of them."""
     checkpoint, sigmas, losses = config.output / "training", dict[str, list[float]](), _QueryLosses()
@@ -168,11 +178,12 @@ def _run(
         state = load_checkpoint(checkpoint, learner, learner.optimiser, None)
         sigmas, losses.first = state["sigmas"], state.get("first_loss")
     with (
-        RunLog(config.output, part.base.config.audio.mel, resume_step=learner.steps_done)
+        RunLog(config.output, part.base.config.audio.mel, resume_step=learner.steps_done + 1)
         if rank == 0
         else NullLog() as log,
         progress_bar(rank) as progress,
     ):
+        info.of_stage("meta-train", config.settings).log(log, learner.steps_done)
         bar = progress.add_task(config.learner, total=config.meta_steps, completed=learner.steps_done, note="")
         while learner.steps_done < config.meta_steps and agree(time.monotonic() < deadline):
             began = time.monotonic()
@@ -181,6 +192,10 @@ def _run(
             step, seconds = learner.steps_done, time.monotonic() - began
             _log_step(log, learner, result, step, seconds)
             losses.check(step, result.before, result.after)
+            if MetaSamples.due(step, config.meta_steps):
+                _log_sigmas(log, learner, step)
+                if samples is not None:
+                    samples.log(log, learner, step)
             if learner.preset.prior == "shrinkage":
                 for name, variance in learner.variances().items():
                     sigmas.setdefault(name, []).append(variance**0.5)
@@ -269,10 +284,16 @@ def _log_step(log: Log, learner: MetaLearner, result: MetaStep, step: int, secon
     for outcome, count in result.outcomes.items():
         log.scalar(f"linear_solver/{outcome}", count, step)
     if learner.preset.prior == "shrinkage":
+        for name, variance in learner.variances().items():
+            log.scalar(f"sigma/{name}", variance**0.5, step)
+
+
+def _log_sigmas(log: Log, learner: MetaLearner, step: int) -> None:
+    """σ of all modules at once, where they are learned."""
+    if learner.preset.prior == "shrinkage":
         deviations = {name: variance**0.5 for name, variance in learner.variances().items()}
-        for name, deviation in deviations.items():
-            log.scalar(f"sigma/{name}", deviation, step)
-        log.picture("sigma", bar_picture(deviations, "σ of each module", logarithmic=True), step)
+        log.picture(f"{FIGURE}/sigma", bar_picture(deviations, "σ of each module", logarithmic=True), step)
+        log.histogram(f"{HISTOGRAM}/log10_sigma", np.log10(list(deviations.values())), step)
 
 
 def _write(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,15 +27,16 @@ from tts_meta.models.aligner import Aligner
 from tts_meta.models.base import Base, load_base, save_base
 from tts_meta.models.losses import acoustic_loss, mel_l1
 from tts_meta.models.vocoder import load_vocoder
-from tts_meta.report.pictures import alignment_picture
-from tts_meta.report.tensorboard import Log
+from tts_meta.report.run_info import RunInfo
 from tts_meta.tensors import read_tensors
 from tts_meta.text import SymbolTable, load_phonemizer
+from tts_meta.train.acoustic_samples import AcousticSamples
 from tts_meta.train.aligner import aligner_loss, symbol_log_prior
 from tts_meta.train.bootstrap import bootstrap_durations
 from tts_meta.train.data import BatchStream, align_examples, cut_at_said_pauses, load_examples
 from tts_meta.train.distributed import agree, is_first, processes, wait
 from tts_meta.train.fit import FitSettings, fit
+from tts_meta.train.logs import listening, training_info
 from tts_meta.train.pieces import Pieces
 from tts_meta.train.postfilter import measure_postfilter
 from tts_meta.train.run import claim_folder
@@ -51,11 +52,11 @@ _SCORE_QUANTILE = 0.005
 """The worst part of the training sentences' alignment scores that `Aligner.matches` takes its measure from."""
 
 
-def pretrain(config: PretrainConfig) -> Path:
+def pretrain(config: PretrainConfig, command: str = "") -> Path:
     """Train a base voice as `config` says and return its folder, `config.output / "base"`.
 
-    Called again with the same configuration it goes on where it was stopped. Raises TtsMetaError for a folder that
-    holds another run.
+    Called again with the same configuration it goes on where it was stopped. command: the command line, for the logs.
+    Raises TtsMetaError for a folder that holds another run.
     """
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -72,16 +73,25 @@ def pretrain(config: PretrainConfig) -> Path:
         with claim_folder(config.output, config):
             store = _store(config, base, manifest, console)
             console.print(f"{len(store)} utterances of {len(base.speakers)} speakers; {len(held)} utterances held back")
-            return _train(config, base, store, console, deadline)
+            info = training_info(command, config, manifest, held)
+            return _train(config, base, store, [one.audio for one in manifest], console, deadline, info)
 
 
-def _train(config: PretrainConfig, base: Base, store: Store, console: Console, deadline: float) -> Path:
-    """The stages of a run whose folder is claimed; the folder of the base."""
-    if not _train_aligner(config, base, store, deadline):
+def _train(
+    config: PretrainConfig,
+    base: Base,
+    store: Store,
+    recordings: Sequence[Path],
+    console: Console,
+    deadline: float,
+    info: RunInfo,
+) -> Path:
+    """The stages of a run whose folder is claimed; the folder of the base. recordings: the file of each utterance."""
+    if not _train_aligner(config, base, store, deadline, info):
         raise TtsMetaError("the time is up while training the aligner; run the same command again to go on")
     pieces = _pieces(config, base, store, console)
 
-    steps = _train_acoustic(config, base, pieces, deadline)
+    steps = _train_acoustic(config, base, pieces, recordings, deadline, info)
     base.acoustic.speaker.centre()
     folder = config.output / "base"
     base.state |= {"steps": steps, "corpus": str(config.manifest), "utterances": int(pieces.durations.known.sum())}
@@ -143,7 +153,7 @@ def _stream(
     return BatchStream(pieces, speakers, frames, multiple_of, config.seed, config.workers, config.device)
 
 
-def _train_aligner(config: PretrainConfig, base: Base, store: Store, deadline: float) -> bool:
+def _train_aligner(config: PretrainConfig, base: Base, store: Store, deadline: float, info: RunInfo) -> bool:
     """Train the aligner on the bootstrap's durations, then on its own; measure the scores of sentences truly said.
 
     The finished aligner lies in `aligner.safetensors` of the run; later calls only read it.
@@ -159,7 +169,7 @@ def _train_aligner(config: PretrainConfig, base: Base, store: Store, deadline: f
             store,
             lambda: zip(chosen, bootstrap_durations(unaligned, base.kinds), strict=True),
         )
-        if not _fit_aligner("aligner_first", config, base, store, durations, deadline):
+        if not _fit_aligner("aligner_first", config, base, store, durations, deadline, info):
             return False
         known = np.flatnonzero(durations.known).tolist()
         durations = _once(
@@ -167,7 +177,7 @@ def _train_aligner(config: PretrainConfig, base: Base, store: Store, deadline: f
             store,
             lambda: ((n, aligner.align(store[n].mel, store[n].tokens, base.kinds).durations) for n in known),
         )
-        if not _fit_aligner("aligner", config, base, store, durations, deadline):
+        if not _fit_aligner("aligner", config, base, store, durations, deadline, info):
             return False
         if is_first():
             some = [store[n] for n in known[:: len(known) // 400 + 1]]
@@ -183,7 +193,13 @@ def _train_aligner(config: PretrainConfig, base: Base, store: Store, deadline: f
 
 
 def _fit_aligner(
-    part: str, config: PretrainConfig, base: Base, store: Store, durations: Durations, deadline: float
+    part: str,
+    config: PretrainConfig,
+    base: Base,
+    store: Store,
+    durations: Durations,
+    deadline: float,
+    info: RunInfo,
 ) -> bool:
     """Train the aligner on the utterances that have durations; whether all its steps are done."""
     aligner, known = base.aligner, np.flatnonzero(durations.known).tolist()
@@ -193,7 +209,8 @@ def _fit_aligner(
     aligner.log_prior.copy_(symbol_log_prior([pair], len(base.symbols)))
     aligner.to(config.device)
     settings, folder = FitSettings.of(config, config.aligner, deadline), config.output / part
-    steps = fit(part, aligner, _aligner_loss(aligner), stream, settings, folder, config.base.audio.mel)
+    about = info.of_stage(part, config.aligner)
+    steps = fit(part, aligner, _aligner_loss(aligner), stream, settings, folder, config.base.audio.mel, info=about)
     aligner.cpu().eval()
     return steps == config.aligner.steps
 
@@ -232,8 +249,10 @@ def _kept(pieces: Pieces) -> NDArray[np.bool_]:
     return of_utterance[pieces.table[:, 0]] % every == 0
 
 
-def _train_acoustic(config: PretrainConfig, base: Base, pieces: Pieces, deadline: float) -> int:
-    """Train the acoustic model and return the steps done."""
+def _train_acoustic(
+    config: PretrainConfig, base: Base, pieces: Pieces, recordings: Sequence[Path], deadline: float, info: RunInfo
+) -> int:
+    """Train the acoustic model and return the steps done. recordings: the file of each utterance."""
     model = base.acoustic
     kept = _kept(pieces)
     stream = _stream(config, base, config.acoustic, pieces.where(~kept), model.reduction)
@@ -244,36 +263,10 @@ def _train_acoustic(config: PretrainConfig, base: Base, pieces: Pieces, deadline
         # A band that holds nothing in this corpus, as above 4 kHz on the telephone, has no scale of its own.
         model.mel_scale.copy_(frames.std(0).clamp(min=0.1))
     model.to(config.device)
-    n_mels = config.base.audio.mel.n_mels
-    speaks = is_first() and config.sentences and config.sample_every <= config.acoustic.steps
-    vocoder = load_vocoder() if speaks else None
-
-    def sample(log: Log, step: int) -> None:
-        batch = validation.to(config.device)
-        output = model(batch)
-        nll = acoustic_loss(model, output, batch)
-        log.scalar("validation/mel_nll", nll.mel / nll.frames / n_mels, step)
-        log.scalar("validation/duration_nll", nll.duration / nll.symbols, step)
-        log.scalar("validation/prosody_nll", nll.prosody / nll.symbols, step)
-        log.scalar("validation/mel_l1", mel_l1(output, batch), step)
-        length, size = int(batch.mel_lengths[0]), int(batch.token_lengths[0])
-        log.mel("validation/true", batch.mel[0, :length], step)
-        log.mel("validation/teacher_forced", output.mel[0, :length], step)
-        symbols = base.symbols.decode(batch.tokens[0, :size])
-        picture = alignment_picture(batch.mel[0, :length], batch.durations[0, :size], symbols)
-        log.picture("validation/alignment", picture, step)
-        for number, sentence in enumerate(config.sentences):
-            tokens = base.encode(sentence).to(config.device)
-            for voice, index in (("mean", -1), (base.speakers[0], 0)):
-                try:
-                    mel = model.generate(tokens, index)
-                except TtsMetaError as error:  # early in training, predictions need not be speech
-                    log.text(f"not_spoken/sentence_{number}_{voice}", str(error), step)
-                    continue
-                log.mel(f"sentence_{number}/{voice}", mel, step)
-                if vocoder is not None:
-                    log.audio(f"sentence_{number}/{voice}", vocoder(mel[None].cpu())[0], vocoder.sample_rate, step)
-
+    vocoder = listening(load_vocoder(), config.base.audio.mel) if is_first() and config.sentences else None
+    samples = AcousticSamples(
+        base, pieces.where(kept), validation, recordings, config.sentences, vocoder, config.device
+    )
     steps = fit(
         "acoustic",
         model,
@@ -282,7 +275,8 @@ def _train_acoustic(config: PretrainConfig, base: Base, pieces: Pieces, deadline
         FitSettings.of(config, config.acoustic, deadline),
         config.output / "acoustic",
         config.base.audio.mel,
-        sample,
+        samples.log,
+        info=info.of_stage("acoustic", config.acoustic),
     )
     model.cpu().eval()
     return steps

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
+from tts_meta.audio import MelSpec
 from tts_meta.config import MelConfig, OptimiserConfig, VocoderTrainConfig
 from tts_meta.corpus import Manifest, bucket_batches, collate, hold_back_named
 from tts_meta.errors import TtsMetaError
@@ -28,12 +29,14 @@ from tts_meta.models.base import Base, load_base
 from tts_meta.models.light import EDGE_FRAMES, LightGenerator, Pitch, PitchPredictor
 from tts_meta.models.light_vocoder import Light, load_light, save_light
 from tts_meta.models.spectral import distance, energy_distance, spectra
-from tts_meta.report.tensorboard import Log
+from tts_meta.report.run_info import RunInfo
+from tts_meta.report.tensorboard import AUDIO, MEL, Log
 from tts_meta.tensors import read_tensors
 from tts_meta.train.data import align_examples, cut_at_said_pauses
 from tts_meta.train.discriminator import Discriminator, adversarial_loss, discriminator_loss
 from tts_meta.train.distributed import agree, is_first, processes, wait
 from tts_meta.train.fit import FitSettings, fit
+from tts_meta.train.logs import training_info
 from tts_meta.train.pieces import Pieces
 from tts_meta.train.run import claim_folder
 from tts_meta.train.sound import FULL_SCALE, Crops, CropStream, Sound, write_sound
@@ -45,17 +48,20 @@ _LEVEL_CHANGE, _MEL_NOISE = 0.3, 0.15
 """Standard deviations of what is added to log-mels in the training of the pitch predictor."""
 _FRAMES_AT_ONCE = 8000
 """Frames of a batch of pieces whose mels are predicted."""
+_SHOWN = 3
+"""Utterances kept for validation that the log has as sounds."""
 _STAGES = ("spectral", "adversarial", "finetune")
 
 Loss = Callable[[Crops, int], tuple[Tensor, dict[str, Tensor]]]
 
 
-def train_vocoder(config: VocoderTrainConfig) -> Path:
+def train_vocoder(config: VocoderTrainConfig, command: str = "") -> Path:
     """Train a light vocoder as `config` says and return its folder, `config.output / "vocoder"`.
 
     Called again with the same configuration it goes on where it was stopped. The vocoder as it is after the stage
-    `spectral`, `adversarial` or `finetune` lies in the folder of that name. Raises TtsMetaError for a folder that holds
-    another run, and where the vocoder to start from has other sizes or takes other mels.
+    `spectral`, `adversarial` or `finetune` lies in the folder of that name. command: the command line, for the logs.
+    Raises TtsMetaError for a folder that holds another run, and where the vocoder to start from has other sizes or
+    takes other mels.
     """
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -69,7 +75,8 @@ def train_vocoder(config: VocoderTrainConfig) -> Path:
         generator = _first_generator(config, base)
         discriminator = Discriminator(config.discriminator)
         with claim_folder(config.output, config):
-            run = _Run(config, base, manifest, console, deadline)
+            info = training_info(command, config, manifest, held)
+            run = _Run(config, base, manifest, console, deadline, info)
             console.print(f"{len(run.store)} utterances; {len(held)} utterances held back")
             if not config.start:
                 run.train_pitch(generator.pitch)
@@ -97,9 +104,15 @@ class _Run:
     """What the stages of a run share: its utterances, and where each writes."""
 
     def __init__(
-        self, config: VocoderTrainConfig, base: Base, manifest: Manifest, console: Console, deadline: float
+        self,
+        config: VocoderTrainConfig,
+        base: Base,
+        manifest: Manifest,
+        console: Console,
+        deadline: float,
+        info: RunInfo,
     ) -> None:
-        self.config, self.base, self.console, self.deadline = config, base, console, deadline
+        self.config, self.base, self.console, self.deadline, self.info = config, base, console, deadline, info
         self.mel_config: MelConfig = base.config.audio.mel
         self.store, self.sound = self._utterances(manifest)
         self.mels: NDArray[np.float16] = np.memmap(
@@ -244,7 +257,8 @@ class _Run:
             for module in modules:
                 module.to(config.device)
             folder, players = config.output / stage, list(model.children()) if isinstance(model, nn.ModuleDict) else ()
-            steps = fit(stage, model, loss, stream, settings, folder, self.mel_config, sample, players)
+            info = self.info.of_stage(stage, optimiser)
+            steps = fit(stage, model, loss, stream, settings, folder, self.mel_config, sample, players, info)
             if is_first():
                 save()
             wait()
@@ -261,7 +275,7 @@ class _Run:
         model.eval()
 
     def _sampler(self, generator: LightGenerator) -> Callable[[Log, int], None]:
-        """Logs how far the kept utterances are as spoken anew, and the first as a sound."""
+        """Logs how far the kept utterances are as spoken anew, and the first ones to listen to and look at."""
         longest = 8 * self.mel_config.sample_rate // self.mel_config.hop
 
         def sample(log: Log, step: int) -> None:
@@ -272,13 +286,18 @@ class _Run:
                 made = light(mel[None].to(self.config.device)).cpu()
                 real = torch.from_numpy(self.sound.samples(begin, begin + frames) / np.float32(FULL_SCALE))[None]
                 distances.append(distance(spectra(real), spectra(made)))
-                if n == self.kept[0]:
-                    log.mel("validation/mel", mel, step)
-                    log.audio("validation/real", real[0], self.mel_config.sample_rate, step)
-                    log.audio("validation/made", made[0], self.mel_config.sample_rate, step)
+                if n in self.kept[:_SHOWN]:
+                    self._log_pair(log, int(n), real[0], made[0], step)
             log.scalar("validation/distance", torch.stack(distances).mean(), step)
 
         return sample
+
+    def _log_pair(self, log: Log, n: int, real: Tensor, made: Tensor, step: int) -> None:
+        """An utterance as recorded `(S,)` and as the vocoder makes it."""
+        name, rate, mel_spec = self.store.ids[n], self.mel_config.sample_rate, MelSpec(self.mel_config)
+        for part, samples in (("1_real", real), ("2_made", made)):
+            log.audio(f"{AUDIO}/{name}/{part}", samples, rate, step)
+            log.mel(f"{MEL}/{name}/{part}", mel_spec(samples[None])[0], step)
 
 
 def predict_mels(base: Base, store: Store, pieces: Pieces, device: str, console: Console) -> NDArray[np.float16]:

@@ -1,0 +1,91 @@
+"""What the training of the acoustic model shows and lets hear: a validated recording, and fixed sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from tts_meta.audio import MelSpec
+from tts_meta.audio.features import load_sound
+from tts_meta.corpus import Batch
+from tts_meta.errors import TtsMetaError
+from tts_meta.models.acoustic import AcousticOutput
+from tts_meta.models.base import Base
+from tts_meta.models.losses import acoustic_loss, mel_l1
+from tts_meta.models.vocoder import Vocoder
+from tts_meta.report.pictures import alignment_picture
+from tts_meta.report.run_info import markdown_table
+from tts_meta.report.tensorboard import AUDIO, FIGURE, MEL, TEXT, Log
+from tts_meta.train.pieces import Pieces
+
+
+@dataclass(frozen=True)
+class AcousticSamples:
+    """Pieces kept for validation, their first one to look at and listen to, and sentences to speak.
+
+    recordings: the file of each utterance of the pieces' store. vocoder: None logs no sound.
+    """
+
+    base: Base
+    kept: Pieces
+    validation: Batch
+    recordings: Sequence[Path]
+    sentences: Sequence[str]
+    vocoder: Vocoder | None
+    device: str
+
+    def log(self, log: Log, step: int) -> None:
+        """Log losses, mels, alignment and sounds at this step."""
+        model, batch = self.base.acoustic, self.validation.to(self.device)
+        output = model(batch)
+        nll = acoustic_loss(model, output, batch)
+        log.scalar("validation/mel_nll", nll.mel / nll.frames / model.n_mels, step)
+        log.scalar("validation/duration_nll", nll.duration / nll.symbols, step)
+        log.scalar("validation/prosody_nll", nll.prosody / nll.symbols, step)
+        log.scalar("validation/mel_l1", mel_l1(output, batch), step)
+        self._log_piece(log, output, step)
+        voices = {"1_mean_voice": -1, f"2_speaker_{self.base.speakers[0]}": 0}
+        for number, sentence in enumerate(self.sentences, start=1):
+            tokens = self.base.encode(sentence).to(self.device)
+            for voice, index in voices.items():
+                try:
+                    mel = model.generate(tokens, index)
+                except TtsMetaError as error:  # early in training, predictions need not be speech
+                    log.text(f"{TEXT}/not_spoken/sentence_{number}/{voice}", str(error), step)
+                    continue
+                self._log_mel(log, f"sentence_{number}/{voice}", mel, step, sentence)
+        texts = [(f"sentence_{number}", sentence) for number, sentence in enumerate(self.sentences, start=1)]
+        log.text(f"{TEXT}/sentences", markdown_table(("Sound", "Text"), texts), step)
+
+    def _log_piece(self, log: Log, output: AcousticOutput, step: int) -> None:
+        """The first piece as recorded, through the vocoder, and as predicted from the true last frames."""
+        batch, n = self.validation, int(self.kept.table[0, 0])
+        length, size = int(batch.mel_lengths[0]), int(batch.token_lengths[0])
+        true, name = batch.mel[0, :length], self.kept.store.ids[n]
+        symbols = self.base.symbols.decode(batch.tokens[0, :size])
+        picture = alignment_picture(true, batch.durations[0, :size], symbols, self.base.config.audio.mel)
+        log.picture(f"{FIGURE}/alignment", picture, step, name)
+        if self.vocoder is not None:
+            try:
+                log.audio(f"{AUDIO}/validation/1_real", self._real(n), self.vocoder.sample_rate, step, name)
+            except TtsMetaError as error:  # features are cached, so that training goes on without the recording
+                log.text(f"{TEXT}/validation", f"not logged: {error}", step)
+        self._log_mel(log, "validation/2_real_through_vocoder", true, step, name)
+        self._log_mel(log, "validation/3_teacher_forced", output.mel[0, :length], step, name)
+
+    def _log_mel(self, log: Log, name: str, mel: Tensor, step: int, caption: str) -> None:
+        log.mel(f"{MEL}/{name}", mel, step, caption)
+        if self.vocoder is not None:
+            samples = self.vocoder(mel[None].float().cpu())[0]
+            log.audio(f"{AUDIO}/{name}", samples, self.vocoder.sample_rate, step, caption)
+
+    def _real(self, n: int) -> Tensor:
+        """The recording of the first piece, between its first and last frame."""
+        config = self.base.config.audio
+        samples, _ = load_sound(self.recordings[n], config, MelSpec(config.mel))
+        begin, end = (int(self.kept.table[0, column]) * config.mel.hop for column in (6, 7))
+        return torch.from_numpy(samples[begin:end])
