@@ -149,7 +149,7 @@ QUANTITIES = [
     ("6′2″, 5' 11\", 6' wide and 2\" thick", "six foot two, five foot eleven, six feet wide and two inches thick"),
     ("5 ft 11 in tall", "five foot eleven tall"),
     ('He said "I am 6" and left.', 'He said "I am six" and left.'),
-    ('a 27" screen', "a twenty seven inches screen"),
+    ('a 27" screen', "a twenty seven inch screen"),
     ("It costs €15.50, ¥300 and $4.", "It costs fifteen euros and fifty cents, three hundred yen and four dollars."),
     (
         "15 €, 5$, 10 USD, 20 GBP, £1.50",
@@ -208,6 +208,22 @@ TIMES = [
     ("the 4th of July", "the fourth of July"),
     ("In May 2020 I may", "In May twenty twenty I may"),
 ]
+MORE = [
+    ("₹1,00,000 or £3.5bn", "one hundred thousand rupees or three point five billion pounds"),
+    ("221B Baker St. in 44 B.C.", "two hundred twenty one B Baker Street in forty four B.C."),
+    ('8.5" x 11", a 3" nail', "eight point five inches by eleven inches, a three inch nail"),
+    ("$5-$10 for the $64,000 question", "five to ten dollars for the sixty four thousand dollar question"),
+    ("6.02×10²³", "six point zero two times ten to the power of twenty three"),
+    ("10am-5pm, 3-4 p.m., 12:30-1:30", "ten a.m. to five p.m., three to four p.m., twelve thirty to one thirty"),
+    ("Mon-Fri, Jan.–Mar.", "Monday to Friday, January to March"),
+    ("2024/01/15", "January fifteenth, twenty twenty four"),
+    ("MP3s, 747s and 3's", "MP threes, seven hundred forty sevens and threes"),
+    ("Is it >100? Fine :) now", "Is it greater than one hundred? Fine now"),
+    ("Don''t or don\"t", "Don't or don't"),
+    ("1,5 million and 2,5 %", "one point five million and two point five percent"),
+    ("2/3rds and 10/10", "two thirds and ten out of ten"),
+    ("by 2100", "by twenty one hundred"),
+]
 NAMES = [
     ("Visit https://www.example.com/page or www.example.org now.", "Visit WWW dot example dot com slash page "
      "or WWW dot example dot org now."),
@@ -230,7 +246,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize(
-    ("written", "spoken"), [*CHARACTERS, *MARKUP, *SENTENCES, *NUMBERS, *QUANTITIES, *TIMES, *NAMES]
+    ("written", "spoken"), [*CHARACTERS, *MARKUP, *SENTENCES, *NUMBERS, *QUANTITIES, *TIMES, *MORE, *NAMES]
 )
 def test_writing_is_read_as_words(written: str, spoken: str) -> None:
     assert normalize(written) == spoken

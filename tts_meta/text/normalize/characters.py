@@ -36,6 +36,8 @@ _TRANSLATE = str.maketrans(
 )
 _KEPT_COMPATIBLE = frozenset("…²³½¼¾№¨¯´¸")
 _IN_WORD_APOSTROPHE = re.compile(r"(?<=[^\W\d_])[`´](?=[^\W\d_])|(?<=s)´(?=\s)")
+_TYPED_APOSTROPHE = re.compile(r"(?<=[a-z])(?:''|\")(?=(?:t|s|re|ve|ll|d|m)\b)")
+_EMOTICON = re.compile(r"(?<!\S)[:;=]['’]?-?[)(DPp|](?!\w)")
 _ELLIPSIS = re.compile(r" ?\.(?: \.){2,}")
 _QUOTES = re.compile(r"``|(?<!\d)''")
 _DASHES = re.compile(r"--+(?!>)")
@@ -77,6 +79,8 @@ def join_marks(text: str) -> str:
     text = _ELLIPSIS.sub("…", text) if ". ." in text else text
     if "--" in text or " - " in text or " – " in text:
         text = _SPACED_HYPHEN.sub(" — ", _DASHES.sub("—", text))
+    text = _TYPED_APOSTROPHE.sub("'", text) if "''" in text or '"' in text else text
+    text = _EMOTICON.sub(" ", text)
     return _QUOTES.sub('"', text) if "``" in text or "''" in text else text
 
 
@@ -103,7 +107,7 @@ def _fraction(found: re.Match[str]) -> str:
 def _power(found: re.Match[str]) -> str:
     """Squares and cubes stay for units; another power of a number or letter is "^5"; a lone one is a digit."""
     before = found.string[found.start() - 1 : found.start()]
-    if found[0] in "²³" and (before.isalnum() or before == ")"):
+    if found[0] in ("²", "³") and (before.isalnum() or before == ")"):
         return found[0]
     written = found[0].translate(_POWERS)
     return f"^{written}" if before.isdecimal() or before == ")" else f" {written}" if before.isalpha() else written

@@ -21,8 +21,12 @@ _half = r"(?P<half>[AaPp])(?:\.\s?[Mm]\.?|[Mm]\b)"
 
 _TIME = re.compile(rf"(?<![\w:.,])(\d{{1,2}}):(\d{{2}})(?::(\d{{2}}))?(?:\s?{_half})?(?![\d:])(?!\.\d)")
 _HOUR = re.compile(rf"(?<![\w:.,])(\d{{1,2}})(?:\.(\d{{2}}))?\s?{_half}(?!\w)")
+_RANGE = re.compile(
+    r"(?<![\w:.,-])(\d{1,2}(?::\d{2})?(?:\s?[AaPp]\.?[Mm]\.?)?)\s?[-–]\s?(?=\d{1,2}(?::\d{2}|\s?[AaPp]\.?[Mm]\b))"
+)
+_SPAN = re.compile(rf"\b({_weekday}|{_month})\.?\s?[-–]\s?({_weekday}|{_month})\b\.?")
 _RATIO = re.compile(r"(?<![\w:.,])(\d+):(\d+)(?![\d:])")
-_ISO = re.compile(r"(?<![\w-])(\d{4})-(\d{2})-(\d{2})(?![\w-])(?:T(?=\d{2}:))?")
+_ISO = re.compile(r"(?<![\w-])(\d{4})([-/])(\d{1,2})\2(\d{1,2})(?![\w/-])(?:T(?=\d{2}:))?")
 _SLASHES = re.compile(r"(?<![\w/])(\d{1,2})/(\d{1,2})/(\d{4}|\d{2})(?![\w/])")
 _DOTS = re.compile(r"(?<![\w.])(\d{1,2})\.(\d{1,2})\.(\d{4})(?![\w]|\.\d)")
 _MONTH_DAY = re.compile(
@@ -40,6 +44,7 @@ _SHORT_YEAR = re.compile(r"(?<![\w'])'(\d\d)\b(?!['\"])")
 
 def read_times(text: str) -> str:
     """ "5:30 pm" is "five thirty p.m.", "5:00" is "five o'clock", "3:1" is "three to one"."""
+    text = _RANGE.sub(r"\1 to ", text)
     if ":" in text:
         text = _RATIO.sub(_ratio, _TIME.sub(_time, text))
     return _HOUR.sub(_hour, text)
@@ -47,7 +52,7 @@ def read_times(text: str) -> str:
 
 def read_dates(text: str) -> str:
     """ "3/4/1999" and "1999-03-04" are "March fourth, nineteen ninety nine", "the 1990s" "the nineteen nineties"."""
-    text = _ISO.sub(lambda m: _date(m[1], m[2], m[3]) or m[0], text)
+    text = _ISO.sub(lambda m: _date(m[1], m[3], m[4]) or m[0], text)
     text = _SLASHES.sub(_slashes, text)
     text = _DOTS.sub(lambda m: _date(m[3], m[2], m[1]) or m[0], text)
     text = _WEEKDAY.sub(lambda m: _WEEKDAYS[m[1]], text)
@@ -57,6 +62,12 @@ def read_dates(text: str) -> str:
     text = _MONTH.sub(lambda m: _MONTHS[m[1]], text)
     text = _DECADE.sub(_decade, text)
     return _SHORT_YEAR.sub(lambda m: _two_digits(m[1]), text)
+
+
+def read_spans(text: str) -> str:
+    """ "Mon-Fri" is "Monday to Friday", "Jan.–Mar." "January to March"."""
+    names = _WEEKDAYS | _MONTHS
+    return _SPAN.sub(lambda m: f"{names[m[1]]} to {names[m[2]]}", text) if "-" in text or "–" in text else text
 
 
 def _time(found: re.Match[str]) -> str:

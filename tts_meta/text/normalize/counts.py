@@ -17,6 +17,7 @@ from tts_meta.text.normalize.numbers import (
 )
 
 _TIMES = re.compile(r"(?<=\d) ?\* ?(?=\d)")
+_DECIMAL_COMMA = re.compile(r"(?<![\d,.])(\d+),(\d{1,2})(?= ?(?:million|billion|trillion|%|percent)\b| ?%)")
 _GROUPED = re.compile(r"(?<![\w.,])(?<!\d )([1-9]\d{0,2})((?: \d{3})+)(?![\d]| ?\d)(?!,\d{3})")
 _DOTTED_GROUPS = re.compile(r"(?<![\w.,])([1-9]\d{0,2}(?:\.\d{3}){2,})(?![\w]|\.\d)")
 _APOSTROPHE_GROUPS = re.compile(r"(?<![\w.,'])([1-9]\d{0,2}(?:'\d{3})+)(?![\w'])")
@@ -35,13 +36,13 @@ _V = re.compile(r"\b[vV]\.? ?(?=\d+(?:\.\d+)*\b)")
 _NUMBER_SIGN = re.compile(r"(?<![\w&])#\s?(?=\d)|№\s?(?=\d)|\b[Nn][º°]\s?(?=\d)")
 _RANGE = re.compile(r"(?<![\w.,-])(\d+(?:[.,]\d+)*)(?: ?– ?|-| - )(\d+(?:[.,]\d+)*)(?![\w-])(?!\.\d)")
 _ORDINAL = re.compile(r"(?<![\w.])(\d+(?:,\d{3})*)(st|nd|rd|th)\b", re.IGNORECASE)
-_PLURAL = re.compile(r"(?<![\w.])(\d+)'?s\b")
+_PLURAL = re.compile(r"(?<![\d.])(\d+)'?s\b")
 _MINUS = re.compile(r"(?<![\w)])-(?=\.?\d)")
 _PLUS = re.compile(r"(?<![\w+])\+(?=\.?\d)")
 _AT_LEAST = re.compile(r"(?<=\d)\+(?!\w)")
 _EMERGENCY = re.compile(r"(?<![\w.,])(911|999|112)(?![\w,]|\.\d)(?=\s*(?:[.,;!?]|$|operator|call))")
 _LETTER_A = re.compile(r"(?<![^\W_])A-?(?=\d)|(?<=\d)A(?![^\W_])")
-_MIX = re.compile(r"(?<=[^\W\d_])-?(?=\d)|(?<=\d)(?=[^\W\d_])")
+_MIX = re.compile(r"(?<=[^\W\d_])-?(?=\d)|(?<=\d)(?=[^\W\d_])(?!s\b)")
 _NUMBER = re.compile(rf"(?<![\d.]){NUMBER}|(?<![\w.])\.\d+|\d+")
 _COUNTED = re.compile(r"\s(?:people|times|days|years|miles|pages|points|words|men|women|votes|copies|students|items)\b")
 
@@ -57,15 +58,15 @@ def read_counts(text: str) -> str:
     text = _EMERGENCY.sub(lambda m: digits(m[0]), text)
     text = _RANGE.sub(_range, text)
     text = _ORDINAL.sub(lambda m: ordinal(m[1]), text)
-    text = _PLURAL.sub(lambda m: plural(number_or_year(m[1])), text)
     text = _AT_LEAST.sub(" plus", _PLUS.sub("plus ", _MINUS.sub("minus ", text)))
     text = _MIX.sub(" ", _LETTER_A.sub(" A. ", text))
+    text = _PLURAL.sub(lambda m: plural(number_or_year(m[1])), text)
     return _NUMBER.sub(_plain, text)
 
 
 def join_groups(text: str) -> str:
     """Digits grouped by spaces, by apostrophes or by two dots and more, as one: "10 000", "1'000", "1.000.000"."""
-    text = _TIMES.sub(" times ", text)
+    text = _DECIMAL_COMMA.sub(r"\1.\2", _TIMES.sub(" times ", text))
     text = _DOTTED_GROUPS.sub(lambda m: m[1].replace(".", ""), text)
     text = _APOSTROPHE_GROUPS.sub(lambda m: m[1].replace("'", ""), text)
     return _GROUPED.sub(lambda m: m[1] + m[2].replace(" ", ""), text)

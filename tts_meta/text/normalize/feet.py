@@ -18,6 +18,8 @@ _INCHES = re.compile(rf"(?<![\w.'])({NUMBER}|\d+ \d+/\d+|\d+/\d+)(?:\"|'')(?!\w)
 _BY = re.compile(rf"(?<![\w.])({NUMBER})((?:\s?(?:{UNIT}|[\"']))?)\s?[x×]\s?(?={NUMBER})")
 _TIMES = re.compile(rf"(?<![\w.])({NUMBER})[x×](?!\w)")
 
+_QUOTE = re.compile(r"(?<!\d)\"")
+_ARTICLE = re.compile(r"\b[Aa]n? $")
 _NEAR = 300
 """Characters before a mark in which an opening quote is looked for."""
 
@@ -38,7 +40,8 @@ def read_feet(text: str) -> str:
 
 
 def _by(found: re.Match[str]) -> str:
-    return f"{found[1]}{found[2]} {'times' if '=' in found.string else 'by'} "
+    times = "=" in found.string or found.string.startswith("10^", found.end())
+    return f"{found[1]}{found[2]} {'times' if times else 'by'} "
 
 
 def _feet_inches(found: re.Match[str]) -> str:
@@ -49,9 +52,12 @@ def _feet_inches(found: re.Match[str]) -> str:
 
 def _inches(found: re.Match[str]) -> str:
     # A straight quote after a number ends a quotation where one is open.
-    if found.string.count('"', max(0, found.end() - _NEAR), found.end() - 1) % 2 and not found[0].endswith("''"):
+    if len(_QUOTE.findall(found.string, max(0, found.end() - _NEAR), found.end() - 1)) % 2 and not found[0].endswith(
+        "''"
+    ):
         return found[0]
-    return f"{found[1]} {'inch' if is_one(found[1]) else 'inches'}"
+    one = is_one(found[1]) or _ARTICLE.search(found.string, max(0, found.start() - 3), found.start())
+    return f"{found[1]} {'inch' if one else 'inches'}"
 
 
 def _feet(found: re.Match[str]) -> str:

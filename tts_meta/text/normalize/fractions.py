@@ -8,7 +8,9 @@ from tts_meta.text.normalize.clock import day_of_month
 from tts_meta.text.normalize.numbers import cardinal, fraction
 from tts_meta.text.normalize.units import unit_names
 
-_MIXED = re.compile(r"(?<![\w./,])(?:(-?\d+)[ -])?(\d{1,4})/(\d{1,4})(?![\w/])(?:(\s?)-?([A-Za-zμΩ]{1,4})(?!\w))?")
+_MIXED = re.compile(
+    r"(?<![\w./,])(?:(-?\d+)[ -])?(\d{1,4})/(\d{1,4})(?:rds?|ths?|nds?)?(?![\w/])(?:(\s?)-?([A-Za-zμΩ]{1,4})(?!\w))?"
+)
 _SPECIAL = {"24/7": "twenty four seven", "9/11": "nine eleven", "50/50": "fifty fifty"}
 
 
@@ -33,6 +35,8 @@ def _mixed(found: re.Match[str]) -> str:
             after = f"{space}{unit}" if not found[0].endswith(f"-{unit}") else f" {unit}"
     if int(bottom) == 0 or (whole and int(top) >= int(bottom)):
         return f"{whole + ' ' if whole else ''}{cardinal(top)} over {cardinal(bottom)}{after}"
+    if top == bottom and not whole:
+        return f"{cardinal(top)} out of {cardinal(bottom)}{after}"
     if whole:
         sign = "minus " if whole.startswith("-") else ""
         return f"{sign}{cardinal(whole.lstrip('-'))} and {fraction(top, bottom, article=True)}{after}"

@@ -55,8 +55,12 @@ _BEFORE = re.compile(
     rf"(?<![A-Za-z\d])(?P<minus>-)?(?P<sign>{_sign})\s?(?P<minus2>-)?{_amount}{_large}(?P<plus>\+)?(?!\w)"
 )
 _AFTER = re.compile(rf"(?<![\w.,])(?P<minus>-)?{_amount}{_large}\s?(?P<sign>{_sign})(?![\w.]*\d)(?!\w)")
-_RANGE = re.compile(rf"(?<![A-Za-z\d])(?P<sign>{_sign})\s?({NUMBER})\s?[-–—]\s?({NUMBER})(?=\W|$|[kKmMbB]\b)")
+_RANGE = re.compile(rf"(?<![A-Za-z\d])(?P<sign>{_sign})\s?({NUMBER})\s?[-–—]\s?(?P=sign)?({NUMBER})(?=\W|$|[kKmMbB]\b)")
 _CENTS = re.compile(rf"(?<![\w.,])({NUMBER})\s?¢")
+_NOUN = re.compile(
+    r" (?:bill|note|coin|question|deal|prize|fine|fee|ticket|tip|bet|budget|loan|gift|discount|bonus"
+    r"|investment|contract|reward)\b"
+)
 _PER = re.compile(r"(dollars?|pounds?|euros?|cents?|yen)/(?=[a-z])")
 _HYPHEN = re.compile(r"(dollar|pound|euro)s-(?=[a-z])")
 _ANY = re.compile(rf"[{re.escape(_SIGNS)}]|{'|'.join(re.escape(s) for s in (*_UNITS, *_SAME) if len(s) > 1)}")
@@ -79,6 +83,8 @@ def _read(found: re.Match[str]) -> str:
     minus = "minus " if found["minus"] or groups.get("minus2") else ""
     plus = " plus" if groups.get("plus") else ""
     large = found["large"] or _LARGE.get((found["short"] or "").lower())
+    if _NOUN.match(found.string, found.end()):
+        several = one
     if large:
         return f"{minus}{number(amount)} {large} {several}{plus}"
     whole, point, part = amount.partition(".")

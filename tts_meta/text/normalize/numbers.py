@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?"
+NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d{1,2}(?:,\d{2})+,\d{3}(?!\d)|\d+)(?:\.\d+)?"
 """A number as written: digits, grouped by commas or not, with a decimal part or not."""
 
 _LONGEST_PLAIN, _LONGEST_ROUND = 15, 63
 """Digits of the longest number read as one, and of the longest where all but the first 15 are zeros."""
-_FIRST_YEAR, _LAST_YEAR = 1100, 2099
+_FIRST_YEAR, _LAST_YEAR = 1100, 2199
 _POWERS = {10: "tenth", 16: "sixteenth", 20: "twentieth", 32: "thirty second", 64: "sixty fourth", 100: "hundredth"}
 _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _WORD = re.compile(r"[a-z]+")
@@ -66,7 +66,7 @@ def number(written: str) -> str:
 
 
 def number_or_year(written: str) -> str:
-    """The same, four digits from 1100 to 2099 as a year."""
+    """The same, four digits from 1100 to 2199 as a year."""
     return year(written) if is_year(written) else number(written)
 
 

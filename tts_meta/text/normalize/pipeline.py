@@ -9,7 +9,7 @@ from typing import NamedTuple
 from tts_meta.text.normalize.abbreviations import read_abbreviations
 from tts_meta.text.normalize.addresses import read_addresses
 from tts_meta.text.normalize.characters import clean_characters, join_marks
-from tts_meta.text.normalize.clock import read_dates, read_times
+from tts_meta.text.normalize.clock import read_dates, read_spans, read_times
 from tts_meta.text.normalize.counts import join_groups, read_counts
 from tts_meta.text.normalize.feet import read_feet
 from tts_meta.text.normalize.fractions import read_fractions
@@ -76,7 +76,7 @@ def normalize_sentence(written: str, language: str = "en") -> str:
     text = written
     if _short(language) != "en":
         return cut_words(tidy(text))
-    text = read_abbreviations(text)
+    text = read_abbreviations(read_spans(text))
     if _DIGIT.search(text):
         text = join_groups(text)
         for read in (read_times, read_money, read_dates, read_feet, read_fractions, read_units, read_counts):

@@ -25,7 +25,7 @@ _COMPARISONS = (
     (re.compile(r"\s*(?:!=|≠)\s*"), " is not equal to "),
     (re.compile(r"\s*={1,3}\s*(?=\S)"), " equals "),
     (re.compile(r"(?<=\S)\s*<\s*(?=[\w-])"), " less than "),
-    (re.compile(r"(?<=[\w)])\s*>\s*(?=[\w-])"), " greater than "),
+    (re.compile(r"\s*>\s*(?=[\w-])"), " greater than "),
 )
 _AMPERSAND = re.compile(r"\b([A-Z]{1,3})&([A-Z]{1,2})\b")
 _SHARP = re.compile(r"\b([A-GF])#(?!\w)")

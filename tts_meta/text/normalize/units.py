@@ -19,7 +19,7 @@ _SCALED: dict[str, tuple[str, str]] = {
     "Wh": ("watt hour", "kMGT"), "Ah": ("amp hour", "m"), "Ω": ("ohm", "mkM"), "mol": ("mole", "mμn"),
     "cal": ("calorie", "k"), "bar": ("bar", "m"), "F": ("farad", "pnμ"),
 }  # fmt: skip
-_BARE = ["m", "g", "L", "l", "V", "W", "s", "Hz", "B", "Pa", "J", "N", "eV", "Wh", "Ω", "mol", "cal", "bar"]
+_BARE = ("m", "g", "L", "l", "V", "W", "s", "Hz", "Pa", "eV", "Wh", "Ω", "mol", "cal", "bar")
 _SPOKEN: dict[str, tuple[str, str]] = {
     "lb": ("pound", "pounds"), "lbs": ("pound", "pounds"), "oz": ("ounce", "ounces"), "ft": ("foot", "feet"),
     "yd": ("yard", "yards"), "yds": ("yard", "yards"), "mi": ("mile", "miles"), "kph": ("kilometer per hour",
@@ -63,7 +63,7 @@ UNIT = "|".join(re.escape(sign) for sign in sorted({**_UNITS, **_ONLY_CLOSE}, ke
 _POWER = {"²": "square ", "2": "square ", "³": "cubic ", "3": "cubic "}
 _UNIT = re.compile(
     rf"(?<![\w.])(?P<number>-?{NUMBER})(?P<space>\s?-?)(?P<unit>{UNIT})(?P<power>[²³]|(?<=[mt])[23](?![\w.]))?"
-    rf"(?:\s?/\s?(?P<per>{UNIT}|day|hour|month|year|week|person)(?P<per_power>[²³])?)?(?P<dot>\.?)(?![\w/²³])"
+    rf"(?:\s?/\s?(?P<per>{UNIT}|day|hour|month|year|week|person)(?P<per_power>[²³])?)?(?P<dot>\.?)(?![\w/²³])(?!\.\w)"
 )
 _PERCENT = re.compile(rf"(?<![\w.])(-?(?:{NUMBER}|\.\d+))(\s?%|\s?‰|-percent\b)")
 _PERCENT_RANGE = re.compile(rf"(?<![\w.])({NUMBER})\s?%?\s?[-–]\s?({NUMBER})\s?%")
@@ -94,8 +94,8 @@ def _quantity(found: re.Match[str]) -> str:
     unit, space = found["unit"], found["space"]
     if unit in _ONLY_CLOSE and space and not found["per"]:
         return found[0]
-    if unit == "s" and not space and found["number"].endswith("0"):
-        return found[0]  # "the 20s" are years
+    if unit == "s" and not space and (found["number"].endswith("0") or len(found["number"]) > 2):
+        return found[0]  # "the 20s", "two 747s"
     one, several = _UNITS.get(unit) or _ONLY_CLOSE[unit]
     adjective = space.endswith("-")
     words = one if is_one(found["number"]) or adjective else several
