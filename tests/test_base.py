@@ -2,17 +2,19 @@ from __future__ import annotations
 
 import copy
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 import torch
-from faults import full_disk
+from commands import run
+from faults import error_line, full_disk
 from helpers import tiny_base
 
 from tts_meta.config import BaseConfig
-from tts_meta.errors import TtsMetaError
+from tts_meta.errors import TtsMetaError, TtsMetaWarning
 from tts_meta.models.base import Base, load_base, save_base
-from tts_meta.text import SymbolTable
+from tts_meta.text import SymbolTable, versions
 
 FILES = ["config.json", "model.safetensors", "state.json", "symbols.json"]
 
@@ -153,3 +155,41 @@ def test_a_base_of_other_sizes_or_symbols_cannot_be_started_from(base: Base) -> 
         Base.create(wide, base.symbols, base.speakers).start_from(base)
     with pytest.raises(TtsMetaError, match="other symbols"):
         Base.create(base.config, SymbolTable(["^", "$", " ", "a"]), base.speakers).start_from(base)
+
+
+def test_another_version_of_the_phonemizer_is_warned_of_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    installed = version("hypothesis")
+    monkeypatch.setattr(versions, "_PACKAGES", {"letters": ("hypothesis",)})
+    edit(folder / "state.json", phonemizer={"hypothesis": installed, "removed-package": "1"})
+    assert load_base(folder).phonemizer.name == "letters"
+    edit(folder / "state.json", phonemizer={"hypothesis": "0.1"})
+    said = f"trained on the phonemes of hypothesis 0.1 \\(installed: {installed}\\)"
+    with pytest.warns(TtsMetaWarning, match=said + r".*pip install hypothesis==0\.1$"):
+        _ = (base := load_base(folder)).phonemizer
+    _ = base.phonemizer
+    result = run(
+        capsys,
+        "speak",
+        "base",
+        "abc.",
+        "abc.",
+        "--base",
+        folder,
+        "-o",
+        folder.parent / "a.wav",
+        "--vocoder",
+        "griffin-lim",
+    )
+    assert result.status == 0 and result.err.startswith(
+        "tts-meta: warning: the base was trained on the phonemes of hypo"
+    )
+    assert result.err.count("\n") == 1
+    assert json.loads((folder / "state.json").read_text())["phonemizer"] == {"hypothesis": "0.1"}
+
+
+@pytest.mark.parametrize("value", [None, ["1"], {"hibari-tts": 1}, {"": "1"}])
+def test_versions_of_other_types_are_refused(folder: Path, value: object) -> None:
+    edit(folder / "state.json", phonemizer=value)
+    assert "state.json: phonemizer" in error_line(lambda: load_base(folder))

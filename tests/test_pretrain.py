@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -23,6 +24,7 @@ from tts_meta.corpus import Example, Manifest
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.models.base import load_base
 from tts_meta.models.griffin_lim import GriffinLim
+from tts_meta.text import versions
 from tts_meta.train import pretrain
 from tts_meta.train.data import BatchStream
 from tts_meta.train.optimiser import MovingAverage
@@ -82,6 +84,15 @@ def test_the_base_of_a_run_loads_and_says_what_it_was_trained_on(corpus: Path, f
 def test_the_configuration_of_a_run_stands_resolved_in_its_folder(corpus: Path, finished: Path) -> None:
     stored = parse_config(json.loads((finished / "config.json").read_text()), PretrainConfig, "config.json")
     assert stored == recipe(corpus, finished)
+
+
+def test_a_base_records_the_versions_of_its_phonemizer(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(versions, "_PACKAGES", {"letters": ("hypothesis", "no-such-package")})
+    few = {"steps": 1, "frames_per_batch": 300}
+    base = load_base(pretrain(recipe(corpus, tmp_path / "run", aligner=few, acoustic=few)))
+    assert base.state["phonemizer"] == {"hypothesis": version("hypothesis")}
 
 
 @pytest.mark.parametrize("updates", [2, 7, 11, 17])

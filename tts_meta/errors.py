@@ -39,6 +39,10 @@ class TtsMetaError(Exception):
         return one_line(super().__str__())
 
 
+class TtsMetaWarning(UserWarning):
+    """Something that a user should know and may act on; the message is one line, and the work goes on."""
+
+
 class UsageError(TtsMetaError):
     """The call itself is wrong (an option, a name, a combination); the command line exits with status 2."""
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 
 from tts_meta.cli import benchmark, clone, demo, evaluate, inspect, meta_train, prepare, pretrain, speak, train_vocoder
-from tts_meta.cli.console import called_with, write
+from tts_meta.cli.console import called_with, tell, write
+from tts_meta.errors import TtsMetaWarning
 
 app = typer.Typer(
     name="tts-meta",
@@ -62,14 +64,31 @@ def _program(
 
 def run(arguments: Sequence[str]) -> int:
     """Run the verb named first in `arguments`; errors are raised, not printed."""
-    # Ours are printed by `console.warn`; what libraries warn of is not for those who use the program.
-    if not sys.warnoptions:
-        import warnings
-
-        warnings.simplefilter("ignore")
     command = typer.main.get_command(app)
-    with called_with(arguments):
+    with called_with(arguments), _own_warnings():
         status = command.main(args=list(arguments) or ["--help"], prog_name="tts-meta", standalone_mode=False)
     if status == 130:  # how Typer passes on Ctrl-C
         raise KeyboardInterrupt
     return int(status or 0)
+
+
+@contextmanager
+def _own_warnings() -> Iterator[None]:
+    """Print what this package warns of, once and as a line; what libraries warn of is not for users of the program."""
+    if sys.warnoptions:
+        yield
+        return
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", TtsMetaWarning)
+        said = set[str]()
+
+        def show(message: Warning | str, *place: object) -> None:
+            if str(message) not in said:
+                said.add(str(message))
+                tell(f"warning: {message}")
+
+        warnings.showwarning = show
+        yield

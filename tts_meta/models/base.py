@@ -3,7 +3,8 @@
     model.safetensors   weights of both, names prefixed `aligner.` and `acoustic.`
     config.json         resolved configuration
     symbols.json        the symbol table, in order
-    state.json          format version, training speakers, steps, data, licence, SHA-256 of the weights
+    state.json          format version, training speakers, steps, data, licence, versions of the phonemizer, SHA-256 of
+                        the weights
     prior.safetensors   where the base was meta-trained: one variance a module (`module_prior.py`)
 
 Nothing in it is unpickled. The SHA-256 of the weights is the base's identity: voices name it.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import copy
 import json
+import warnings
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +26,7 @@ from torch import Tensor
 
 from tts_meta.config import BaseConfig, dump_config, parse_config
 from tts_meta.context import WithoutDrawing, own_context
-from tts_meta.errors import TtsMetaError
+from tts_meta.errors import TtsMetaError, TtsMetaWarning
 from tts_meta.files import atomic_folder, check_path, sha256_file, write_tensors
 from tts_meta.headers import Digest, Header, Name, check_header, read_header, read_json
 from tts_meta.models.acoustic import AcousticModel
@@ -34,6 +36,7 @@ from tts_meta.parsing import is_printable, printable
 from tts_meta.tensors import TensorFile, check_finite, to_float32
 from tts_meta.text import Lexicon, Phonemizer, SymbolKinds, SymbolTable, load_phonemizer
 from tts_meta.text.symbols import BOUNDARIES, END, START
+from tts_meta.text.versions import other_versions
 
 FORMAT = 3
 _ADVICE = "copy the base again"
@@ -41,11 +44,12 @@ _FILES = ("model.safetensors", "config.json", "symbols.json", "state.json")
 
 
 class BaseState(Header):
-    """`state.json`. Further keys say how the base was made."""
+    """`state.json`. phonemizer: versions by distribution. Further keys say how the base was made."""
 
     format: int
     speakers: Annotated[list[Name], Field(min_length=1, max_length=100_000)]
     sha256: Digest
+    phonemizer: dict[Name, Name] = Field(default={})
 
     @model_validator(mode="after")
     def _named_once(self) -> Self:
@@ -104,7 +108,13 @@ class Base:
 
     @cached_property
     def phonemizer(self) -> Phonemizer:
-        """The phonemizer whose symbols the base was trained on, loaded when first asked for."""
+        """The phonemizer whose symbols the base was trained on, loaded when first asked for.
+
+        Warns where the versions that `state` records are not those installed.
+        """
+        other = other_versions(self.state.get("phonemizer", {}), self.config.phonemizer)
+        if other:
+            warnings.warn(TtsMetaWarning(other), stacklevel=2)
         return load_phonemizer(self.config.phonemizer)
 
     @cached_property

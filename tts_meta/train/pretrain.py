@@ -30,6 +30,7 @@ from tts_meta.models.vocoder import load_vocoder
 from tts_meta.report.run_info import RunInfo
 from tts_meta.tensors import read_tensors
 from tts_meta.text import SymbolTable, load_phonemizer
+from tts_meta.text.versions import phonemizer_versions
 from tts_meta.train.acoustic_samples import AcousticSamples
 from tts_meta.train.aligner import aligner_loss, symbol_log_prior
 from tts_meta.train.bootstrap import bootstrap_durations
@@ -95,6 +96,7 @@ def _train(
     base.acoustic.speaker.centre()
     folder = config.output / "base"
     base.state |= {"steps": steps, "corpus": str(config.manifest), "utterances": int(pieces.durations.known.sum())}
+    base.state |= {"phonemizer": phonemizer_versions(config.base.phonemizer)}
     if is_first():
         measure_postfilter(base, pieces.where(_kept(pieces)))
         save_base(base, folder)
