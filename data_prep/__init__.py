@@ -76,8 +76,8 @@ def prepare(
         read = partial(folder.read, transcripts=Path(transcripts).resolve())
     elif corpus_name == "folder":
         _check_is_no_published_layout(corpus_dir)
-    check_speeds(speeds)
-    check_writable(out_dir / MANIFEST_FILE)
+    speeds = check_speeds(speeds)
+    _check_writable(out_dir, bool(speeds))
 
     kept: dict[str, Utterance] = {}
     dropped: list[dict[str, str | None]] = []
@@ -115,6 +115,15 @@ def _check_is_no_published_layout(corpus_dir: Path) -> None:
             raise UsageError(
                 f"{shown_path(corpus_dir)} has the layout of {name}; read it with `tts-meta prepare {name} DIR OUT`"
             )
+
+
+def _check_writable(out_dir: Path, makes_speakers: bool) -> None:
+    for name in (MANIFEST_FILE, DROPPED_FILE):
+        check_writable(out_dir / name)
+        if (out_dir / name).is_dir():
+            raise TtsMetaError(f"{out_dir / name} is a folder; choose another one for the results")
+    if makes_speakers:
+        check_writable(out_dir / MADE_FOLDER / "recording.flac")
 
 
 def _utterances(

@@ -53,6 +53,8 @@ def _read_list(source: Path, audio: list[Path], home: Path, corpus_dir: Path) ->
         elif entry.line in matches.ambiguous:
             names = " and ".join(os.path.relpath(one, corpus_dir) for one in matches.ambiguous[entry.line][:2])
             fault = f"ambiguous: line {entry.line} of {source.name} fits {names} alike"
+        elif entry.speaker == "":
+            fault = f"empty speaker: line {entry.line} of {source.name}"
         speaker = entry.speaker or _speaker(path, corpus_dir)
         identity = entry.id or _identity(entry, path, home, corpus_dir)
         yield Recording(identity, speaker, path, entry.text, entry.gender, entry.language, fault=fault)
@@ -66,22 +68,32 @@ def _read_text_files(audio: list[Path], texts: list[Path], corpus_dir: Path) -> 
     audio_of: dict[str, list[Path]] = defaultdict(list)
     for path in audio:
         audio_of[_stem(path)].append(path)
-    text_of = {composed(str(path.with_suffix(""))): path for path in reversed(texts)}
-    for stem in sorted(audio_of.keys() | text_of.keys()):
+    texts_of: dict[str, list[Path]] = defaultdict(list)
+    for path in texts:
+        texts_of[composed(str(path.with_suffix("")))].append(path)
+    for stem in sorted(audio_of.keys() | texts_of.keys()):
         own = audio_of.get(stem, [])
         path = next(iter(own), None)
         text, fault = "", None
         if path is None:
             fault = "missing audio: no recording of the transcript's name"
-        elif stem not in text_of:
+        elif stem not in texts_of:
             fault = "no transcript: no .txt of the recording's name"
         else:
-            text, fault = read_transcript(text_of[stem])
-        named = path or text_of[stem].with_suffix("")
+            text, fault = _one_text(texts_of[stem])
+        named = path or texts_of[stem][0].with_suffix("")
         yield Recording(relative_id(named, corpus_dir), _speaker(named, corpus_dir), path, text, fault=fault)
         for other in own[1:]:
             fault = _instead(other, {stem: own[0]}, corpus_dir)
             yield Recording(_with_suffix(other, corpus_dir), _speaker(other, corpus_dir), other, fault=fault)
+
+
+def _one_text(paths: list[Path]) -> tuple[str, str | None]:
+    """The text of the files of one name, which say the same; or an empty text and the fault."""
+    read = [read_transcript(path) for path in paths]
+    if len({text for text, _ in read}) > 1:
+        return "", f"ambiguous: different texts in {paths[0].name} and {paths[1].name}"
+    return read[0]
 
 
 def _named_file(source: Path, entry: Transcript) -> Path | None:

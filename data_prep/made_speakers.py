@@ -43,9 +43,8 @@ def make_speakers(
     of all are there. Raises UsageError for a speed that no voice has, or an unknown split; TtsMetaError as
     `decode_audio`, and where a file cannot be written.
     """
-    check_speeds(speeds)
     chosen = manifest.of_split(*splits)
-    jobs = [(utterance, speed) for speed in dict.fromkeys(speeds) for utterance in chosen]
+    jobs = [(utterance, speed) for speed in check_speeds(speeds) for utterance in chosen]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         made = []
         for utterance in pool.map(lambda job: _make(job[0], job[1], folder), jobs):
@@ -54,11 +53,16 @@ def make_speakers(
         return made
 
 
-def check_speeds(speeds: Sequence[float]) -> None:
-    """Raise UsageError for a speed at which a voice is no other, or none."""
-    for speed in speeds:
+def check_speeds(speeds: Sequence[float]) -> list[float]:
+    """The speeds to the six digits that names have, each once.
+
+    Raises UsageError for a speed at which a voice is no other, or none.
+    """
+    rounded = [float(f"{speed:g}") for speed in speeds]
+    for speed in rounded:
         if not _SLOWEST <= speed <= _FASTEST or speed == 1 or not math.isfinite(speed):
             raise UsageError(f"a speed of {speed:g} makes no other speaker; give some from {_SLOWEST} to {_FASTEST}")
+    return list(dict.fromkeys(rounded))
 
 
 def _make(utterance: Utterance, speed: float, folder: Path) -> Utterance:

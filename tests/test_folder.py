@@ -22,6 +22,44 @@ def test_the_list_of_the_case_is_read_with_its_speakers(tmp_path: Path) -> None:
     assert dropped(tmp_path / "out") == {}
 
 
+@pytest.mark.parametrize(
+    ("case", "expected"), [("list_empty_third", OZ), ("list_nfd_name", OZ), ("list_u2028", "Line one line two.")]
+)
+def test_the_lists_of_the_cases_are_read_as_clone_reads_them(tmp_path: Path, case: str, expected: str) -> None:
+    manifest = prepare("folder", case_folder(case), tmp_path / "out")
+    assert [one.text for one in manifest] == [expected] and dropped(tmp_path / "out") == {}
+    assert manifest.utterances[0].id == (NFC if case == "list_nfd_name" else "a")
+
+
+def test_a_line_without_its_speaker_is_given_to_no_other(tmp_path: Path) -> None:
+    write_files(tmp_path / "c", {"metadata.csv": "audio_file|text|speaker_name\na|One.|anna\nb|Two.|\n"})
+    write_files(tmp_path / "c", {"a.wav": "", "b.wav": ""})
+    used, left_out = prepared("folder", tmp_path / "c")
+    assert used == {"a": ("anna", "a.wav", "One.")}
+    assert left_out == {"b": "empty speaker: line 3 of metadata.csv"}
+
+
+def test_two_text_files_of_one_name_must_say_the_same(tmp_path: Path) -> None:
+    write_files(
+        tmp_path / "c", {"a.wav": "", "a.txt": "One.", "a.TXT": "Two.", "b.wav": "", "b.txt": "B.", "b.TXT": "B."}
+    )
+    used, left_out = prepared("folder", tmp_path / "c")
+    assert used == {"b": ("c", "b.wav", "B.")}
+    assert left_out == {"a": "ambiguous: different texts in a.TXT and a.txt"}
+
+
+def test_a_file_name_that_is_no_text_is_dropped(tmp_path: Path) -> None:
+    write_files(tmp_path / "c", {"b.wav": "", "b.txt": "Two.", "metadata.csv": "b|Two.\n"})
+    name = os.fsencode(tmp_path / "c") + b"/\xff"
+    os.link(tmp_path / "c" / "b.wav", name + b".wav")
+    used, left_out = prepared("folder", tmp_path / "c")
+    assert used == {"b": ("c", "b.wav", "Two.")} and list(left_out.values()) == ["no transcript: not in metadata.csv"]
+    (tmp_path / "c" / "metadata.csv").unlink()
+    os.link(tmp_path / "c" / "b.txt", name + b".txt")
+    used, left_out = prepared("folder", tmp_path / "c")
+    assert used == {"b": ("c", "b.wav", "Two.")} and len(left_out) == 1
+
+
 def test_every_recording_and_entry_that_is_not_used_is_listed_with_its_reason(tmp_path: Path) -> None:
     corpus = tmp_path / "anna"
     write_files(
@@ -158,6 +196,8 @@ def test_control_characters_are_dropped_with_their_reason(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("out", "fault"),
     [
+        ("taken", "manifest.jsonl is a folder"),
+        ("made", "made is not a folder"),
         ("file", "file is not a folder"),
         ("file/below", "file is not a folder"),
         ("n" * 300, "File name too long"),
@@ -167,9 +207,12 @@ def test_a_place_for_results_that_is_none_is_refused_before_the_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str, fault: str
 ) -> None:
     (tmp_path / "file").write_text("Mine.")
+    (tmp_path / "taken" / "manifest.jsonl").mkdir(parents=True)
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "made").touch()
     write_files(tmp_path / "c", {"a.wav": "", "a.txt": "One."})
     monkeypatch.setattr("data_prep.to_utterance", pytest.fail)
-    assert fault in error_line(lambda: prepare("folder", tmp_path / "c", tmp_path / out))
+    assert fault in error_line(lambda: prepare("folder", tmp_path / "c", tmp_path / out, [0.9]))
     assert (tmp_path / "file").read_text() == "Mine."
 
 

@@ -91,3 +91,10 @@ def test_a_rate_that_flac_has_not_is_named(corpus: Path) -> None:
 def test_a_name_as_long_as_a_file_name_may_be_is_made(corpus: Path) -> None:
     write_files(corpus, {f"{'n' * 240}.wav": "", f"{'n' * 240}.txt": "Long."})
     assert len(prepare("folder", corpus, corpus.parent / "out", [0.9])) == 4
+
+
+def test_speeds_that_have_one_name_are_one_speed(corpus: Path) -> None:
+    manifest = prepare("folder", corpus, corpus.parent / "out", [0.9, 0.90000001, 0.9])
+    assert [one.id for one in manifest] == ["1", "1@0.9"]
+    line = error_line(lambda: prepare("folder", corpus, corpus.parent / "out", [1.0000001]))
+    assert line.startswith("a speed of 1 makes no other speaker")

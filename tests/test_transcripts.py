@@ -101,6 +101,7 @@ def test_a_line_of_csv_is_counted_where_it_begins(tmp_path: Path) -> None:
         ("a|Left | right\n", "three columns, and which holds the speaker is not clear"),
         ("a|One.|One.\nb|Two.|Two.\nc|He said so.|That is it.\n", "line 3: its two texts have nothing in common"),
         ("a|One.|One.\nb|He said|she said|Two.\n", "line 2: 4 fields where most lines have 3"),
+        ("a" + "|" * 10**6 + "\n", "1000001 columns of an unknown form"),
         ("a|b|c d|e\n", "4 columns of an unknown form"),
         ("a|anna|Hello, you.\nb|Hello, you.\nc|bob|Yes.\n", "line 2: 2 fields where most lines have 3"),
         ("audio_file|text\na|One|two\n", "line 2: 3 fields where the header names 2"),
@@ -225,6 +226,14 @@ def test_clone_names_the_line_that_fits_two_recordings(tmp_path: Path) -> None:
     line = error_line(lambda: find_transcripts(audio, tmp_path / "list.txt"))
     assert line.startswith(f"{audio[0]}: line 1 of {tmp_path / 'list.txt'} fits {audio[1]} as well; write the folders")
     assert find_transcripts(audio[:1], tmp_path / "list.txt")[0].text == "Hello."
+
+
+def test_clone_counts_the_recordings_that_are_not_listed(tmp_path: Path) -> None:
+    for name in "abc":
+        (tmp_path / f"{name}.wav").write_bytes(b"sound")
+    (tmp_path / "list.txt").write_text("b|Hello.\n")
+    line = error_line(lambda: find_transcripts(sorted(tmp_path.glob("*.wav")), tmp_path / "list.txt"))
+    assert line == f"{tmp_path}/a.wav and 1 more: not in {tmp_path}/list.txt; add a line `a.wav|TEXT`"
 
 
 def test_one_recording_given_in_two_ways_has_one_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,12 +130,15 @@ def _match(audio: Sequence[Path], transcripts: Path) -> dict[Path, str]:
     matches = match_transcripts(
         read_transcripts(transcripts), audio, transcripts, [transcripts.parent, Path()], loose=True
     )
-    for path in audio:
-        if path not in matches.found:
-            for line, alike in matches.ambiguous.items():
-                if path in alike:
-                    other = next(one for one in alike if one != path)
-                    fits = f"line {line} of {source} fits {shown_path(other)} as well"
-                    raise TtsMetaError(f"{shown_path(path)}: {fits}; write the folders in the list")
-            raise TtsMetaError(f"{shown_path(path)}: not in {source}; add a line `{path.name}|TEXT`")
+    unlisted = [path for path in audio if path not in matches.found]
+    for path in unlisted:
+        for line, alike in matches.ambiguous.items():
+            if path in alike:
+                other = next(one for one in alike if one != path)
+                fits = f"line {line} of {source} fits {shown_path(other)} as well"
+                raise TtsMetaError(f"{shown_path(path)}: {fits}; write the folders in the list")
+    if unlisted:
+        more = f" and {len(unlisted) - 1} more" if unlisted[1:] else ""
+        hint = f"add a line `{unlisted[0].name}|TEXT`"
+        raise TtsMetaError(f"{shown_path(unlisted[0])}{more}: not in {source}; {hint}")
     return {path: entry.text for path, entry in matches.found.items()}

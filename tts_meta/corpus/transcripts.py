@@ -26,12 +26,17 @@ from tts_meta.corpus.text_file import read_text_file, shown, shown_path, split_l
 from tts_meta.corpus.transcript_columns import AUDIO_SUFFIXES, Columns, Row, columns_by_content, columns_by_name
 from tts_meta.errors import TtsMetaError
 
+_MOST_COLUMNS = 100
+"""Of a header."""
 _JSON_SUFFIXES = (".jsonl", ".ndjson")
 
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """One entry: `name` is a recording's path, file name or id as it stands in the list, `line` begins at 1."""
+    """One entry: `name` is a recording's path, file name or id as it stands in the list, `line` begins at 1.
+
+    `speaker` is None where the list has no speakers, and empty where it has them and this line has none.
+    """
 
     line: int
     name: str
@@ -93,6 +98,8 @@ def _from_rows(text: str, lines: list[str], first: int, where: str) -> Iterator[
 def _header(line: str) -> tuple[str, Columns | None]:
     """The separator of a list that begins with `line`, and its columns where the line is a header."""
     for separator in ("|", "\t", ",", ";"):
+        if line.count(separator) > _MOST_COLUMNS:
+            continue
         names = [_unquoted(name) for name in line.split(separator)]
         columns = columns_by_name(names)
         if columns is not None:
@@ -129,14 +136,14 @@ def _check_width(row: Row, width: int, separator: str, where: str) -> None:
 
 def _from_row(row: Row, columns: Columns) -> Transcript:
     def value(place: int | None) -> str | None:
-        return row.fields[place] or None if place is not None and place < len(row.fields) else None
+        return row.fields[place] if place is not None and place < len(row.fields) else None
 
-    text = value(columns.normalised) or value(columns.text) or ""
     name = value(columns.name) or ""
     if len(name) > 2 and name[0] == name[-1] == '"':
         name = name[1:-1]
-    speaker, language, gender = value(columns.speaker), value(columns.language), value(columns.gender)
-    return Transcript(row.line, name, text, value(columns.id), speaker, language, gender)
+    text = value(columns.normalised) or value(columns.text) or ""
+    others = (value(columns.language) or None, value(columns.gender) or None)
+    return Transcript(row.line, name, text, value(columns.id) or None, value(columns.speaker), *others)
 
 
 def _from_json(line: str, number: int, where: str) -> Transcript:
