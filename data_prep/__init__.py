@@ -77,7 +77,8 @@ def prepare(
     elif corpus_name == "folder":
         _check_is_no_published_layout(corpus_dir)
     speeds = check_speeds(speeds)
-    _check_writable(out_dir, bool(speeds))
+    for name in (MANIFEST_FILE, DROPPED_FILE, *([f"{MADE_FOLDER}/recording.flac"] if speeds else [])):
+        check_writable(out_dir / name)
 
     kept: dict[str, Utterance] = {}
     dropped: list[dict[str, str | None]] = []
@@ -115,15 +116,6 @@ def _check_is_no_published_layout(corpus_dir: Path) -> None:
             raise UsageError(
                 f"{shown_path(corpus_dir)} has the layout of {name}; read it with `tts-meta prepare {name} DIR OUT`"
             )
-
-
-def _check_writable(out_dir: Path, makes_speakers: bool) -> None:
-    for name in (MANIFEST_FILE, DROPPED_FILE):
-        check_writable(out_dir / name)
-        if (out_dir / name).is_dir():
-            raise TtsMetaError(f"{out_dir / name} is a folder; choose another one for the results")
-    if makes_speakers:
-        check_writable(out_dir / MADE_FOLDER / "recording.flac")
 
 
 def _utterances(

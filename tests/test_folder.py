@@ -196,7 +196,7 @@ def test_control_characters_are_dropped_with_their_reason(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("out", "fault"),
     [
-        ("taken", "manifest.jsonl is a folder"),
+        ("taken", "manifest.jsonl: it is a folder"),
         ("made", "made is not a folder"),
         ("file", "file is not a folder"),
         ("file/below", "file is not a folder"),
