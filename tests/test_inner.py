@@ -15,7 +15,7 @@ from meta_problems import Blocks, modules_of
 from torch import Tensor
 
 from tts_meta.meta import Adam, Diverged, GradientDescent, Layout, ShrinkagePrior, Trace, solve
-from tts_meta.meta.inner import InnerSolver
+from tts_meta.meta.inner import InnerSolver, StepSize
 
 INNER = importlib.import_module("tts_meta.meta.inner")
 LAYOUT = Layout.of(Blocks(), modules_of(Blocks()))
@@ -67,14 +67,16 @@ def test_without_a_prior_adam_is_torchs_adam(rate: float) -> None:
     torch.testing.assert_close(META + delta[0], reference.detach(), atol=1e-12, rtol=1e-12)
 
 
-def test_without_a_prior_gradient_descent_is_torchs_sgd() -> None:
+@pytest.mark.parametrize("rates", [0.02, *(torch.full(shape, 0.02, dtype=torch.float64) for shape in ((), (7,)))])
+def test_without_a_prior_gradient_descent_is_torchs_sgd(rates: StepSize) -> None:
     reference = META.clone().requires_grad_()
     descent = torch.optim.SGD([reference], 0.02)
     for step in range(50):
         descent.zero_grad()
         wavy(reference[None], step).sum().backward()
         descent.step()
-    delta, _ = displaced(wavy, FREE, GradientDescent(), 0.02, 50)
+    kept, _ = solve(wavy, META, FREE, GradientDescent(), lambda step: rates, 50)
+    delta = kept[-1]
     torch.testing.assert_close(META + delta[0], reference.detach(), atol=1e-12, rtol=1e-12)
 
 
@@ -181,6 +183,26 @@ def test_no_steps_give_the_meta_parameters_back(order: Literal[0, 1, 2]) -> None
     delta, trace = displaced(bowl, prior_of(1.0, 1.0, 1.0), Adam(), 0.1, 0, tasks=3, order=order)
     assert delta.shape == (3, 7) and not delta.any()
     assert trace.losses.shape == (0, 3)
+
+
+@pytest.mark.parametrize("order", [0, 1, 2])
+def test_a_loop_ends_where_it_is_finished(order: Literal[0, 1, 2]) -> None:
+    prior, seen = prior_of(1.0, 0.1, math.inf), []
+    kept, trace = solve(
+        wavy,
+        META,
+        prior,
+        Adam(),
+        lambda step: 0.02,
+        10,
+        tasks=2,
+        order=order,
+        observe=lambda step, params: seen.append(step),
+        finished=lambda done: done == 4,
+    )
+    expected, losses = solve(wavy, META, prior, Adam(), lambda step: 0.02, 4, tasks=2, order=order)
+    assert torch.equal(kept[-1], expected[-1]) and torch.equal(trace.losses, losses.losses)
+    assert trace.losses.shape == (4, 2) and seen == [0, 1, 2, 3, 4]
 
 
 def test_nothing_given_is_changed_and_every_step_is_observed() -> None:
