@@ -209,6 +209,14 @@ TIMES = [
     ("In May 2020 I may", "In May twenty twenty I may"),
 ]
 MORE = [
+    ("No. I won't. See Fig. A.", "No. I won't. See Figure A."),
+    ("Smith et al. (2010) wrote.", "Smith et al (twenty ten) wrote."),
+    ("1.000,50 € or 100 000,50", "one thousand euros and fifty cents or one hundred thousand point five zero"),
+    ("$3bn-$4bn", "three billion dollars to four billion dollars"),
+    ("6m people, 5 h", "six million people, five hours"),
+    ("5e-3", "five times ten to the power of minus three"),
+    ("V8, –5, pre–war, in μm", "V eight, minus five, pre-war, in micrometers"),
+    ("Mon 5 May, WWII", "Monday the fifth of May, World War Two"),
     ("₹1,00,000 or £3.5bn", "one hundred thousand rupees or three point five billion pounds"),
     ("221B Baker St. in 44 B.C.", "two hundred twenty one B Baker Street in forty four B.C."),
     ('8.5" x 11", a 3" nail', "eight point five inches by eleven inches, a three inch nail"),

@@ -30,6 +30,7 @@ _ALWAYS = {
     "min.": "minutes", "mins.": "minutes", "secs.": "seconds", "p.a.": "per annum", "Atty.": "Attorney",
     "Mfg.": "Manufacturing", "Intl.": "International", "Natl.": "National", "BTW": "by the way",
     "FYI": "for your information",
+    "WWI": "World War One", "WWII": "World War Two", "WW1": "World War One", "WW2": "World War Two",
     "IMO": "in my opinion", "TBD": "to be determined", "Sept.": "September",
 }  # fmt: skip
 # Only before a number: elsewhere they are words, or stand at the end of a sentence.
@@ -52,15 +53,14 @@ _TITLE = re.compile(
 _WHOLE = re.compile(
     rf"(?<![\w.&])({'|'.join(re.escape(a) for a in sorted(_ALWAYS, key=len, reverse=True))})(?!\w)(?!\.\w)"
 )
-_COUNT = re.compile(
-    rf"(?<![\w.'])({'|'.join(re.escape(a) for a in sorted(_BEFORE_NUMBER, key=len, reverse=True))}) ?(?=\d|[IVXLC]+\b)"
+_number_words = "|".join(re.escape(word) for word in sorted(_BEFORE_NUMBER, key=len, reverse=True))
+_COUNT = re.compile(rf"(?<![\w.'])({_number_words}) ?(?=\d|(?:[IVXLC]{{2,}}|[VX])\b)")
+_ANY = re.compile(
+    r"[A-Za-z]\.|/|\b(?:vs|etc|aka|AKA|BTW|FYI|IMO|TBD|WWI|WWII|WW1|WW2|Mr|Mrs|Ms|Dr|Prof|St|Mt|Lt|Sgt|Capt)\b"
 )
-_ANY = re.compile(r"[A-Za-z]\.|/|\b(?:vs|etc|aka|AKA|BTW|FYI|IMO|TBD|Mr|Mrs|Ms|Dr|Prof|St|Mt|Lt|Sgt|Capt)\b")
 _NO = re.compile(r"(?<![\w.'])(\w+[,:]? )?no\. ?(?=\d)")
-_LETTERED = re.compile(r"(?<![\w.])(?:[A-Za-z]\. ){0,12}[A-Z]\.(?=\s+\S)")
-_ADDRESSES = re.compile(r"(?<=[a-z\d]) (St|Ave|Rd|Blvd|Ln|Dr)\b(?=[,.]|$)")
+_LETTERED = re.compile(r"(?<![\w.])([Ff]igs?\.|[Ee]q\.|[Ss]ec\.) ?(?=(?!I\b)[A-Z]\b)")
 _STREETS = {"St": "Street", "Ave": "Avenue", "Rd": "Road", "Blvd": "Boulevard", "Ln": "Lane", "Dr": "Drive"}
-_SAINT_FIRST = re.compile(r"(?:^|\s)(?:[a-z]+|The|At|In|Of|On|From|To|And)\s*$")
 
 
 def read_abbreviations(text: str) -> str:
@@ -68,6 +68,7 @@ def read_abbreviations(text: str) -> str:
     if not _ANY.search(text):
         return text
     text = _COUNT.sub(lambda m: f"{_BEFORE_NUMBER[m[1]]} ", text)
+    text = _LETTERED.sub(lambda m: f"{_BEFORE_NUMBER[m[1]]} ", text)
     text = _NO.sub(_no, text)
     text = _TITLE.sub(_title, text)
     return _WHOLE.sub(_whole, text)
@@ -81,6 +82,11 @@ def is_title(word: str) -> bool:
 def awaits_number(word: str) -> bool:
     """Whether the abbreviation stands before a number only, such as "pp."."""
     return word in _BEFORE_NUMBER or word == "no."
+
+
+def is_lettered(word: str) -> bool:
+    """Whether a single letter may follow the abbreviation, as in "Fig. A"."""
+    return _LETTERED.match(f"{word} A") is not None
 
 
 def is_abbreviation(word: str) -> bool:

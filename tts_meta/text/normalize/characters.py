@@ -38,6 +38,7 @@ _KEPT_COMPATIBLE = frozenset("…²³½¼¾№¨¯´¸")
 _IN_WORD_APOSTROPHE = re.compile(r"(?<=[^\W\d_])[`´](?=[^\W\d_])|(?<=s)´(?=\s)")
 _TYPED_APOSTROPHE = re.compile(r"(?<=[a-z])(?:''|\")(?=(?:t|s|re|ve|ll|d|m)\b)")
 _EMOTICON = re.compile(r"(?<!\S)[:;=]['’]?-?[)(DPp|](?!\w)")
+_EN_DASH = re.compile(r"(?<=[^\W\d_])–(?=[^\W\d_])")
 _ELLIPSIS = re.compile(r" ?\.(?: \.){2,}")
 _QUOTES = re.compile(r"``|(?<!\d)''")
 _DASHES = re.compile(r"--+(?!>)")
@@ -77,6 +78,7 @@ def _ascii(text: str) -> str:
 def join_marks(text: str) -> str:
     """Marks typed as several characters as one: "--" and a hyphen between spaces are a dash, "``" is a quote."""
     text = _ELLIPSIS.sub("…", text) if ". ." in text else text
+    text = _EN_DASH.sub("-", text) if "–" in text else text
     if "--" in text or " - " in text or " – " in text:
         text = _SPACED_HYPHEN.sub(" — ", _DASHES.sub("—", text))
     text = _TYPED_APOSTROPHE.sub("'", text) if "''" in text or '"' in text else text

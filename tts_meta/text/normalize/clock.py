@@ -38,6 +38,7 @@ _DAY_MONTH = re.compile(
 _MONTH = re.compile(rf"\b({_month})\.(?=,? \d|,)")
 _MONTH_YEAR = re.compile(rf"\b({_month})\b(?:\.(?=,? ?\w))?(,?) (\d{{4}})\b")
 _WEEKDAY = re.compile(rf"\b({_weekday})\.(?=,? (?:{_month}|\d)|,)")
+_WEEKDAY_DATE = re.compile(rf"\b({_weekday})\b(?=,? (?:\d{{1,2}}(?:st|nd|rd|th)? (?:{_month})|(?:{_month})\.? \d)\b)")
 _DECADE = re.compile(r"(?<![\w.,])(?:(\d\d)(\d)0|['’](\d)0)(?:['’]?s)\b")
 _SHORT_YEAR = re.compile(r"(?<![\w'])'(\d\d)\b(?!['\"])")
 
@@ -55,7 +56,7 @@ def read_dates(text: str) -> str:
     text = _ISO.sub(lambda m: _date(m[1], m[3], m[4]) or m[0], text)
     text = _SLASHES.sub(_slashes, text)
     text = _DOTS.sub(lambda m: _date(m[3], m[2], m[1]) or m[0], text)
-    text = _WEEKDAY.sub(lambda m: _WEEKDAYS[m[1]], text)
+    text = _WEEKDAY_DATE.sub(lambda m: _WEEKDAYS[m[1]], _WEEKDAY.sub(lambda m: _WEEKDAYS[m[1]], text))
     text = _DAY_MONTH.sub(_day_month, text)
     text = _MONTH_DAY.sub(_month_day, text)
     text = _MONTH_YEAR.sub(lambda m: f"{_MONTHS[m[1]]}{m[2]} {year(m[3])}", text)

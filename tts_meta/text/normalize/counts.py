@@ -18,7 +18,9 @@ from tts_meta.text.normalize.numbers import (
 
 _TIMES = re.compile(r"(?<=\d) ?\* ?(?=\d)")
 _DECIMAL_COMMA = re.compile(r"(?<![\d,.])(\d+),(\d{1,2})(?= ?(?:million|billion|trillion|%|percent)\b| ?%)")
-_GROUPED = re.compile(r"(?<![\w.,])(?<!\d )([1-9]\d{0,2})((?: \d{3})+)(?![\d]| ?\d)(?!,\d{3})")
+_EUROPEAN = re.compile(r"(?<![\w.,])([1-9]\d{0,2}(?:\.\d{3})+),(\d{1,2})(?!\d)")
+_SCIENTIFIC = re.compile(r"(?<![\w.,])(\d+(?:\.\d+)?)[eE]([+-]?)(\d{1,3})(?!\w)")
+_GROUPED = re.compile(r"(?<![\w.,])(?<!\d )([1-9]\d{0,2})((?: \d{3})+)(?![\d]| ?\d)(?:,(\d\d)(?!\d))?(?!,\d{3})")
 _DOTTED_GROUPS = re.compile(r"(?<![\w.,])([1-9]\d{0,2}(?:\.\d{3}){2,})(?![\w]|\.\d)")
 _APOSTROPHE_GROUPS = re.compile(r"(?<![\w.,'])([1-9]\d{0,2}(?:'\d{3})+)(?![\w'])")
 _INTERNATIONAL = re.compile(
@@ -32,12 +34,12 @@ _PHONE = re.compile(
 _HYPHENATED = re.compile(r"(?<![\w.-])\d+(?:-\d+){2,}(?![\w-])")
 _ADDRESS = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?(?:/\d+)?(?![\w.]*\d)")
 _VERSION = re.compile(r"(?<![\w.])\d+(?:\.\d+){2,}(?!\d)")
-_V = re.compile(r"\b[vV]\.? ?(?=\d+(?:\.\d+)*\b)")
+_V = re.compile(r"\bv\.? ?(?=\d+(?:\.\d+)*\b)")
 _NUMBER_SIGN = re.compile(r"(?<![\w&])#\s?(?=\d)|№\s?(?=\d)|\b[Nn][º°]\s?(?=\d)")
 _RANGE = re.compile(r"(?<![\w.,-])(\d+(?:[.,]\d+)*)(?: ?– ?|-| - )(\d+(?:[.,]\d+)*)(?![\w-])(?!\.\d)")
 _ORDINAL = re.compile(r"(?<![\w.])(\d+(?:,\d{3})*)(st|nd|rd|th)\b", re.IGNORECASE)
 _PLURAL = re.compile(r"(?<![\d.])(\d+)'?s\b")
-_MINUS = re.compile(r"(?<![\w)])-(?=\.?\d)")
+_MINUS = re.compile(r"(?<![\w)])[-–](?=\.?\d)")
 _PLUS = re.compile(r"(?<![\w+])\+(?=\.?\d)")
 _AT_LEAST = re.compile(r"(?<=\d)\+(?!\w)")
 _EMERGENCY = re.compile(r"(?<![\w.,])(911|999|112)(?![\w,]|\.\d)(?=\s*(?:[.,;!?]|$|operator|call))")
@@ -67,9 +69,11 @@ def read_counts(text: str) -> str:
 def join_groups(text: str) -> str:
     """Digits grouped by spaces, by apostrophes or by two dots and more, as one: "10 000", "1'000", "1.000.000"."""
     text = _DECIMAL_COMMA.sub(r"\1.\2", _TIMES.sub(" times ", text))
+    text = _EUROPEAN.sub(lambda m: f"{m[1].replace('.', '')}.{m[2]}", text)
+    text = _SCIENTIFIC.sub(lambda m: f"{m[1]} times 10 to the power of {m[2].strip('+')}{m[3]}", text)
     text = _DOTTED_GROUPS.sub(lambda m: m[1].replace(".", ""), text)
     text = _APOSTROPHE_GROUPS.sub(lambda m: m[1].replace("'", ""), text)
-    return _GROUPED.sub(lambda m: m[1] + m[2].replace(" ", ""), text)
+    return _GROUPED.sub(lambda m: m[1] + m[2].replace(" ", "") + (f".{m[3]}" if m[3] else ""), text)
 
 
 def _digit_groups(written: str) -> str:

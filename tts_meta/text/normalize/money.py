@@ -56,6 +56,7 @@ _BEFORE = re.compile(
 )
 _AFTER = re.compile(rf"(?<![\w.,])(?P<minus>-)?{_amount}{_large}\s?(?P<sign>{_sign})(?![\w.]*\d)(?!\w)")
 _RANGE = re.compile(rf"(?<![A-Za-z\d])(?P<sign>{_sign})\s?({NUMBER})\s?[-–—]\s?(?P=sign)?({NUMBER})(?=\W|$|[kKmMbB]\b)")
+_BETWEEN = re.compile(rf"(?<=[\dkKmMbBn])\s?[-–—]\s?(?=(?:{_sign})\s?\d)")
 _CENTS = re.compile(rf"(?<![\w.,])({NUMBER})\s?¢")
 _NOUN = re.compile(
     r" (?:bill|note|coin|question|deal|prize|fine|fee|ticket|tip|bet|budget|loan|gift|discount|bonus"
@@ -71,6 +72,7 @@ def read_money(text: str) -> str:
     if not _ANY.search(text):
         return text
     text = _RANGE.sub(lambda m: f"{number(m[2])} to {m['sign']}{m[3]}", text)
+    text = _BETWEEN.sub(" to ", text)
     text = _AFTER.sub(_read, _BEFORE.sub(_read, text))
     text = _CENTS.sub(lambda m: f"{number(m[1])} {'cent' if is_one(m[1]) else 'cents'}", text)
     return _HYPHEN.sub(r"\1 ", _PER.sub(r"\1 per ", text))

@@ -15,7 +15,7 @@ _NAMED = (
     "Henry Louis Edward George William Charles James Richard Elizabeth Napoleon Pius Benedict Leo Paul Ramses "
     "Frederick Philip Alexander Nicholas Peter Catherine Ivan Umberto Emmanuel Gustav Christian Ferdinand Innocent "
     "Clement Gregory Boniface Urban Sixtus Julius Francis Joseph Leopold Otto Rudolf Maximilian Albert Alfonso Haakon "
-    "Harald Olaf Mary Robert David Malcolm Darius Xerxes Ptolemy Cleopatra Justinian Theodosius Constantine Mehmed "
+    "Harald Olaf Mary Robert David Darius Xerxes Ptolemy Cleopatra Justinian Theodosius Constantine Mehmed "
     "Selim Murad Suleiman Wilhelm Friedrich Karl Carl Juan Felipe Pedro Manuel Victor Eric Erik Valdemar Casimir "
     "Sigismund"
 )

@@ -7,6 +7,7 @@ import unicodedata
 from functools import lru_cache
 
 from tts_meta.errors import TtsMetaError
+from tts_meta.text.normalize.units import unit_names
 
 _NAMES = (
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau upsilon phi chi "
@@ -16,6 +17,7 @@ _GREEK = dict(zip("αβγδεζηθικλμνξοπρστυφχψω", _NAMES.spl
 _GREEK |= {letter.upper(): name for letter, name in _GREEK.items()}
 _GREEK |= {"ς": "sigma", "ϵ": "epsilon", "ϑ": "theta", "ϕ": "phi", "ϱ": "rho", "ϖ": "pi", "ϰ": "kappa"}
 _GREEK_RUN = re.compile("[Ͱ-Ͽἀ-῿]+")
+_MICRO = re.compile(r"(?<!\w)μ[mgsLlVAFW](?!\w)")
 _WORD = re.compile(r"\S+")
 _LONGEST_SYMBOL = 2
 _MOST_SHOWN = 10
@@ -25,6 +27,7 @@ def read_greek(text: str) -> str:
     """One or two Greek letters in a row are symbols and read by name: "α" is "alpha", "Δx" "delta x"."""
     if text.isascii():
         return text
+    text = _MICRO.sub(lambda m: (unit_names(m[0]) or (m[0], m[0]))[1], text)
     return _GREEK_RUN.sub(_named, text)
 
 

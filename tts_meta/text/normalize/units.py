@@ -41,7 +41,7 @@ _SPOKEN: dict[str, tuple[str, str]] = {
     "cu ft": ("cubic foot", "cubic feet"), "kB": ("kilobyte", "kilobytes"), "t": ("ton", "tons"),
 }  # fmt: skip
 # These are words too: a number and a space before them are not enough.
-_ONLY_CLOSE = {"in": ("inch", "inches"), "h": ("hour", "hours"), "t": ("ton", "tons")}
+_ONLY_CLOSE = {"in": ("inch", "inches"), "t": ("ton", "tons")}
 
 
 def _table() -> dict[str, tuple[str, str]]:
@@ -53,7 +53,7 @@ def _table() -> dict[str, tuple[str, str]]:
             if short.startswith("μ"):
                 units["u" + short[1:]] = units[short]
     units |= _SPOKEN
-    for word in ("us", "h", "t"):
+    for word in ("us", "t"):
         units.pop(word, None)
     return units
 
@@ -65,6 +65,7 @@ _UNIT = re.compile(
     rf"(?<![\w.])(?P<number>-?{NUMBER})(?P<space>\s?-?)(?P<unit>{UNIT})(?P<power>[²³]|(?<=[mt])[23](?![\w.]))?"
     rf"(?:\s?/\s?(?P<per>{UNIT}|day|hour|month|year|week|person)(?P<per_power>[²³])?)?(?P<dot>\.?)(?![\w/²³])(?!\.\w)"
 )
+_PEOPLE = re.compile(r" (?:people|users|views|viewers|subscribers|followers|copies|downloads|jobs|homes)\b")
 _PERCENT = re.compile(rf"(?<![\w.])(-?(?:{NUMBER}|\.\d+))(\s?%|\s?‰|-percent\b)")
 _PERCENT_RANGE = re.compile(rf"(?<![\w.])({NUMBER})\s?%?\s?[-–]\s?({NUMBER})\s?%")
 _DEGREES = re.compile(rf"(?<![\w.])(-?{NUMBER})\s?[°º˚]\s?(?:([CFK])(?!\w))?")
@@ -94,6 +95,8 @@ def _quantity(found: re.Match[str]) -> str:
     unit, space = found["unit"], found["space"]
     if unit in _ONLY_CLOSE and space and not found["per"]:
         return found[0]
+    if unit == "m" and not space and _PEOPLE.match(found.string, found.end()):
+        return f"{_signed(found['number'])} million"
     if unit == "s" and not space and (found["number"].endswith("0") or len(found["number"]) > 2):
         return found[0]  # "the 20s", "two 747s"
     one, several = _UNITS.get(unit) or _ONLY_CLOSE[unit]
