@@ -380,6 +380,6 @@ def clone(
     check_consent(consent)
     recordings = find_recordings(audio, transcripts, transcribe)
     loaded = (base if isinstance(base, Base) else load_base(base)).with_lexicon(lexicon)
-    vocoder = None if vocoder is None else as_vocoder(vocoder)
+    vocoder = None if vocoder is None else as_vocoder(vocoder, loaded.config.audio.mel)
     examples = align_recordings(recordings, loaded, "new speaker", warn)
     return clone_examples(loaded, examples, settings, report, consent, vocoder)

@@ -24,7 +24,7 @@ from tts_meta.models.light import EDGE_FRAMES, LightGenerator, Pitch
 from tts_meta.models.light_vocoder import Light
 from tts_meta.models.partition import Module, Partition
 from tts_meta.models.spectral import energy_distance, spectra
-from tts_meta.models.vocoder import Vocoder
+from tts_meta.models.vocoder import Vocoder, check_mels
 
 _CROP_FRAMES = 64
 _FEWEST_FRAMES = 8
@@ -66,8 +66,7 @@ def adapting(vocoder: Vocoder | None, base: Base) -> Light:
     """
     if not isinstance(vocoder, Light):
         raise UsageError("only the light vocoder has modules that adapt; choose it, or leave out vocoder.* modules")
-    if vocoder.generator.mel_config != base.config.audio.mel:
-        raise TtsMetaError(f"vocoder '{vocoder.name}' takes other mels than the base gives; use another")
+    check_mels(vocoder, base.config.audio.mel)
     return vocoder
 
 

@@ -45,7 +45,7 @@ def benchmark(
         config = load_config(recipe, FewShotBenchmark, changes or ())
         check_writable(config.output / "table.md")
         base = load_base(config.base)
-        vocoder = load_vocoder(config.vocoder)
+        vocoder = load_vocoder(config.vocoder, mel=base.config.audio.mel)
         results = run_few_shot(config, base, vocoder, tell)
 
         def mean_voice(text: str) -> tuple[Waveform, int]:
@@ -58,7 +58,7 @@ def benchmark(
         config = load_config(recipe, CloningBenchmark, changes or ())
         check_writable(config.output / "table.md")
         base = load_base(config.base)
-        vocoder = load_vocoder(config.vocoder)
+        vocoder = load_vocoder(config.vocoder, mel=base.config.audio.mel)
         spoken = run_cloning(config, base, vocoder, tell)
         title = "Voices of the base" if config.own_voices else f"Cloned from {config.adapt_on} sentences"
         info = _run_info(config, base, vocoder)

@@ -99,6 +99,7 @@ def clone(
 
     try:
         from tts_meta.adapt import Expected, align_recordings, clone_examples, find_transcripts
+        from tts_meta.adapt.sound import adapting
         from tts_meta.models.base import load_base
         from tts_meta.models.vocoder import load_vocoder
 
@@ -107,7 +108,11 @@ def clone(
         given |= {"temperature": temperature, "hold_out": hold_out}
         settings = _settings(given)
         loaded = load_base(base).with_lexicon(lexicon)
-        sounds = load_vocoder(vocoder) if settings.adapts_vocoder or log is not None else None
+        sounds = None
+        if settings.adapts_vocoder:
+            sounds = adapting(load_vocoder(vocoder), loaded)
+        elif log is not None:
+            sounds = load_vocoder(vocoder, mel=loaded.config.audio.mel)
         expected = Expected.beside(loaded, settings)
         listener = _listener(whisper, loaded) if asr or whisper else None
         recordings = find_transcripts(audio, transcripts, listener)

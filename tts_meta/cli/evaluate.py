@@ -64,7 +64,8 @@ def evaluate(
         raise UsageError(f"{manifest} has {len(listed.speakers)} speakers; choose one with --speaker NAME")
     listed.validate()
     scorer = Scorer(metric, Settings(whisper=whisper))
-    loaded, sounds = load_base(base), load_vocoder(vocoder)
+    loaded = load_base(base)
+    sounds = load_vocoder(vocoder, mel=loaded.config.audio.mel)
     speaking = loaded.acoustic, sounds
     if voice != "base":
         given = Voice.load(voice)

@@ -103,7 +103,7 @@ def _inspect_base(
 ) -> None:
     from tts_meta.models.vocoder import load_vocoder
 
-    vocoder = load_vocoder(vocoder_name)
+    vocoder = load_vocoder(vocoder_name, mel=base.config.audio.mel)
     sigmas = {} if base.prior is None else base.prior.sigmas
     if picture is not None:
         _draw(sigmas, picture, base.folder)

@@ -115,7 +115,7 @@ def speak(
         model = loaded.acoustic if given is None else given.apply(loaded, voice)
         index = -1 if speaker is None else training_speaker(speaker, loaded)
     with watch.stage("load vocoder"):
-        sounds = load_vocoder(vocoder)
+        sounds = load_vocoder(vocoder, mel=loaded.config.audio.mel)
         sounds = sounds if given is None else given.apply_vocoder(sounds, voice)
     with watch.stage("load phonemizer"):
         if not phonemes:

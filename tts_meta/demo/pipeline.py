@@ -20,7 +20,7 @@ from tts_meta.errors import printable
 from tts_meta.files import atomic_folder, check_writable
 from tts_meta.models.base import Base, load_base
 from tts_meta.models.manner import Manner
-from tts_meta.models.vocoder import Vocoder, load_vocoder
+from tts_meta.models.vocoder import Vocoder, check_mels, load_vocoder
 from tts_meta.report import Log, RunLog
 from tts_meta.synth import Speech, speak_text
 
@@ -55,7 +55,9 @@ def run(
     demo = _Demo(out, console, seed)
     with demo.stage("load"):
         loaded = base if isinstance(base, Base) else load_base(base)
-        voiced = load_vocoder(vocoder) if vocoder is None or isinstance(vocoder, str | Path) else vocoder
+        mel = loaded.config.audio.mel
+        voiced = load_vocoder(vocoder, mel=mel) if vocoder is None or isinstance(vocoder, str | Path) else vocoder
+        check_mels(voiced, mel)
     settings = CloneSettings(seed=seed) if steps is None else CloneSettings(seed=seed, steps=steps)
     config = loaded.config.audio.mel
 

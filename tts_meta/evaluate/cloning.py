@@ -25,7 +25,7 @@ from tts_meta.evaluate.scores import Scorer
 from tts_meta.evaluate.voice import REFERENCES, Spoken, score_own_voice, score_voices
 from tts_meta.models.base import Base
 from tts_meta.models.manner import Manner
-from tts_meta.models.vocoder import Vocoder
+from tts_meta.models.vocoder import Vocoder, check_mels
 
 MEAN, CLONE = "mean voice", "clone"
 _SHORTEST = 2.0
@@ -193,6 +193,7 @@ def align_utterances(
 @own_context(draws=True)
 def run_cloning(config: CloningBenchmark, base: Base, vocoder: Vocoder, report: Callable[[str], None]) -> list[Spoken]:
     """Clone every speaker; every scored sentence as every system says it, with scores."""
+    check_mels(vocoder, base.config.audio.mel)
     scorer = config.scorer()
     if config.texts and not config.own_voices:
         raise UsageError("texts are said by voices of the base: say by how many, own_voices")

@@ -28,7 +28,7 @@ from tts_meta.evaluate.similarity import error_rate_interval, voice_embedding
 from tts_meta.evaluate.speaker_encoder import Embedding, SpeakerEncoder
 from tts_meta.evaluate.voice import Spoken
 from tts_meta.models.base import Base, load_base
-from tts_meta.models.vocoder import Vocoder
+from tts_meta.models.vocoder import Vocoder, check_mels
 
 
 class FewShotBenchmark(ClonedSpeakers):
@@ -106,6 +106,8 @@ def run_few_shot(
     bases = {name: one.seen(loaded[one.base] if one.base else base) for name, one in config.learners.items()}
     for name, learner in config.learners.items():
         learner.check(name, bases[name], vocoder)
+    for own in (base, *bases.values()):
+        check_mels(vocoder, own.config.audio.mel)
     manifest = Manifest.load(config.manifest)
     chosen = config.choose(manifest)
     measured = read_cells(config.measured) if config.measured else {}

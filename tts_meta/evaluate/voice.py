@@ -20,7 +20,7 @@ from tts_meta.evaluate.speaker_encoder import Embedding, SpeakerEncoder
 from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.base import Base
 from tts_meta.models.manner import PLAIN, Manner
-from tts_meta.models.vocoder import Vocoder
+from tts_meta.models.vocoder import Vocoder, check_mels
 from tts_meta.synth import speak_text
 
 REAL, COPY, OWN = "real recording", "copy-synthesis", "voice of the base"
@@ -60,6 +60,7 @@ def score_voices(
     that cannot be used.
     """
     check_disjoint(references, utterances)
+    check_mels(vocoder, base.config.audio.mel)
     rate = base.config.audio.mel.sample_rate
     mel_spec = MelSpec(base.config.audio.mel)
     embeddings = _embeddings(base, scorer, references)

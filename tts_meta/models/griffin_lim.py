@@ -29,7 +29,7 @@ class GriffinLim:
     def __init__(
         self, config: MelConfig | None = None, iterations: int = 60, seed: int = 0, notice: str | None = None
     ) -> None:
-        self.config = config = config or MelConfig()
+        self.mel_config = config = config or MelConfig()
         self.sample_rate = config.sample_rate
         self.hop = config.hop
         self.notice = notice
@@ -44,7 +44,7 @@ class GriffinLim:
     @own_context()
     @torch.no_grad()
     def __call__(self, mel: Tensor) -> Tensor:
-        bands = self.config.n_mels
+        bands = self.mel_config.n_mels
         if mel.dim() != 3 or mel.shape[2] != bands:
             raise TtsMetaError(f"vocoder '{self.name}' takes mels (B, T, {bands}), not {tuple(mel.shape)}")
         batch, frames, _ = mel.shape
@@ -53,16 +53,16 @@ class GriffinLim:
         # Frame t of the mel is centred half a hop after sample t * hop, frame t of `griffinlim` on sample t * hop: one
         # more frame at each end, and half a hop cut off, puts the samples where they belong.
         # Torch's STFT wants more samples than half a window: a few more frames at the end of the shortest mels.
-        longer = max(0, self.config.n_fft // (2 * self.hop) - frames)
+        longer = max(0, self.mel_config.n_fft // (2 * self.hop) - frames)
         magnitude = F.pad(self.linear(mel.float().cpu()), (1, 1 + longer), mode="replicate")
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(self.seed)  # not `torch.manual_seed`, which seeds each GPU too
             samples = griffinlim(
                 magnitude,
-                window=torch.hann_window(self.config.n_fft),
-                n_fft=self.config.n_fft,
+                window=torch.hann_window(self.mel_config.n_fft),
+                n_fft=self.mel_config.n_fft,
                 hop_length=self.hop,
-                win_length=self.config.n_fft,
+                win_length=self.mel_config.n_fft,
                 power=1.0,
                 n_iter=self.iterations,
                 momentum=0.99,

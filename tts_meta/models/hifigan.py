@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
+from tts_meta.config import MelConfig
 from tts_meta.context import own_context
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.tensors import check_finite
@@ -45,6 +46,9 @@ class HifiGanConfig(BaseModel):
     resblock_dilation_sizes: Annotated[tuple[_Sizes, ...], Field(max_length=16)] = ((1, 3, 5), (1, 3, 5), (1, 3, 5))
     num_mels: int = Field(default=80, gt=0, le=1024)
     sampling_rate: int = Field(default=22050, ge=1000, le=768_000)
+    n_fft: int = Field(default=1024, gt=0, le=65536)
+    fmin: float = 0.0
+    fmax: float | None = 8000.0
 
     @model_validator(mode="after")
     def _fits(self) -> HifiGanConfig:
@@ -69,6 +73,18 @@ class HifiGanConfig(BaseModel):
     def hop(self) -> int:
         """Samples per mel frame."""
         return math.prod(self.upsample_rates)
+
+    @property
+    def mel_config(self) -> MelConfig:
+        """The mels that it was trained on; a null `fmax` is half the sampling rate, as librosa has it."""
+        return MelConfig(
+            sample_rate=self.sampling_rate,
+            n_fft=self.n_fft,
+            hop=self.hop,
+            n_mels=self.num_mels,
+            f_min=self.fmin,
+            f_max=self.sampling_rate / 2 if self.fmax is None else self.fmax,
+        )
 
 
 V1 = HifiGanConfig()
@@ -214,6 +230,7 @@ class HifiGan:
         if precision not in ("float32", "bfloat16"):
             raise UsageError(f"unknown vocoder precision '{precision}': use float32 or bfloat16")
         self.name = name
+        self.mel_config = generator.config.mel_config
         self.sample_rate = generator.config.sampling_rate
         self.hop = generator.config.hop
         self.chunk_frames = chunk_frames

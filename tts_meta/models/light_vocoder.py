@@ -153,6 +153,7 @@ class Light:
 
     def __init__(self, generator: LightGenerator, name: str = "light", chunk_frames: int = 1024) -> None:
         self.name = name
+        self.mel_config = generator.mel_config
         self.sample_rate = generator.mel_config.sample_rate
         self.hop = generator.mel_config.hop
         self.chunk_frames = chunk_frames

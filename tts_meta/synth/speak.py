@@ -19,7 +19,7 @@ from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.base import Base
 from tts_meta.models.light_vocoder import Light
 from tts_meta.models.manner import PLAIN, Manner
-from tts_meta.models.vocoder import Vocoder
+from tts_meta.models.vocoder import Vocoder, check_mels
 from tts_meta.text import Utterance, phoneme_utterances, utterances
 from tts_meta.text.normalize import left_out
 
@@ -79,7 +79,8 @@ def speak_text(
 
     `speaker` is an index of the base's training speakers, -1 the voice's own; `report` is told (sentences done,
     sentences in all). Threads that speak at the same time take turns. Raises TtsMetaError where there is nothing to
-    speak, or where what is predicted is no sound, as of damaged weights.
+    speak, where the vocoder takes other mels than the base gives, or where what is predicted is no sound, as of damaged
+    weights.
     """
     with speaking, own_context(), torch.inference_mode():
         return _speak_text(base, model, vocoder, text, phonemes, speaker, manner, report)
@@ -95,7 +96,7 @@ def _speak_text(
     manner: Manner,
     report: Callable[[int, int], None],
 ) -> Speech:
-    _check_arguments(base, text, speaker, manner)
+    _check_arguments(base, vocoder, text, speaker, manner)
     timings = {"text": 0.0, "acoustic": 0.0, "vocoder": 0.0}
     began = time.perf_counter()
     spoken = list(_utterances(base, text, phonemes))
@@ -138,7 +139,7 @@ def stream_text(
     to be predicted; others give a sentence whole. Arguments and errors are those of `speak_text`; a sentence that
     cannot be read is an error when its turn comes. Between two parts the caller's own settings of torch are back.
     """
-    _check_arguments(base, text, speaker, manner)
+    _check_arguments(base, vocoder, text, speaker, manner)
     return _in_turn(in_own_context(_stream_text)(base, model, vocoder, text, phonemes, speaker, manner))
 
 
@@ -193,8 +194,12 @@ def _chunks(mels: Iterator[torch.Tensor]) -> Iterator[torch.Tensor]:
             mel, size = mel[size:], _CHUNK
 
 
-def _check_arguments(base: Base, text: object, speaker: int, manner: object) -> None:
-    """Raises UsageError for what is not a text, a manner, or a training speaker of the base."""
+def _check_arguments(base: Base, vocoder: Vocoder, text: object, speaker: int, manner: object) -> None:
+    """Raises UsageError for what is not a text, a manner, or a training speaker of the base.
+
+    Raises TtsMetaError for a vocoder that takes other mels than the base gives.
+    """
+    check_mels(vocoder, base.config.audio.mel)
     if not isinstance(text, str):
         raise UsageError(f"the text must be a string, not {type(text).__name__}")
     if not isinstance(manner, Manner):

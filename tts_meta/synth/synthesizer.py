@@ -11,6 +11,7 @@ from typing import TypeGuard, TypeVar, cast
 
 from tts_meta.adapt.voice import Voice
 from tts_meta.audio.writing import Waveform
+from tts_meta.config import MelConfig
 from tts_meta.errors import UsageError
 from tts_meta.files import check_path
 from tts_meta.models.base import Base, load_base, shipped_base
@@ -29,7 +30,8 @@ class Synthesizer:
 
     base: a base voice or its folder; None is the shipped one. vocoder: a vocoder, or what `load_vocoder` takes. Several
     threads may use one object: they take turns, and each text is spoken in the voice that was set when its turn began.
-    Raises TtsMetaError where a file cannot be used, or the voice was made with another base.
+    Raises TtsMetaError where a file cannot be used, the voice was made with another base, or the vocoder takes other
+    mels than the base gives.
     """
 
     def __init__(
@@ -40,7 +42,7 @@ class Synthesizer:
         vocoder: Vocoder | str | Path | None = None,
     ) -> None:
         self.base = base if isinstance(base, Base) else load_base(base)
-        self._vocoder = as_vocoder(vocoder)
+        self._vocoder = as_vocoder(vocoder, self.base.config.audio.mel)
         self.voice = voice
 
     @property
@@ -127,7 +129,8 @@ def speak(
     """
     with speaking:
         loaded = base if isinstance(base, Base) else _kept_base(base)
-        sounds = _kept_vocoder(vocoder) if vocoder is None or _is_path(vocoder) else as_vocoder(vocoder)
+        mel = loaded.config.audio.mel
+        sounds = _kept_vocoder(vocoder, mel) if vocoder is None or _is_path(vocoder) else as_vocoder(vocoder, mel)
         if _is_path(voice) and voice != "base":
             path = Path(voice)
             # The models of the key are held by what is kept under it, so that no other object has their ids meanwhile.
@@ -172,10 +175,10 @@ def _kept_base(folder: str | Path | None) -> Base:
     return _bases.get(_content_key(place), lambda: load_base(place))
 
 
-def _kept_vocoder(name: str | Path | None) -> Vocoder:
+def _kept_vocoder(name: str | Path | None, mel: MelConfig) -> Vocoder:
     places = [place for place in (shipped_light(), find_universal(), name) if place is not None]
-    key = (str(name), *(_content_key(Path(place)) for place in places))
-    return _vocoders.get(key, lambda: load_vocoder(name))
+    key = (str(name), mel, *(_content_key(Path(place)) for place in places))
+    return _vocoders.get(key, lambda: load_vocoder(name, mel=mel))
 
 
 def _content_key(path: Path) -> tuple[Hashable, ...]:

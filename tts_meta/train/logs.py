@@ -1,11 +1,9 @@
-"""What the logs of all trainings share: facts of the run, and a vocoder to listen with."""
+"""What the logs of all trainings share: facts of the run."""
 
 from __future__ import annotations
 
-from tts_meta.config import MelConfig, Section
+from tts_meta.config import Section
 from tts_meta.corpus import Manifest
-from tts_meta.models.griffin_lim import GriffinLim
-from tts_meta.models.vocoder import Vocoder
 from tts_meta.report.run_info import RunInfo, settings_of
 
 
@@ -19,9 +17,3 @@ def training_info(command: str, config: Section, manifest: Manifest, held_back: 
         "held_back_speakers": list(held_back.speakers),
     }
     return RunInfo(command, data, settings_of(config))
-
-
-def listening(vocoder: Vocoder, mel: MelConfig) -> Vocoder:
-    """The vocoder of the sounds in a log: this one, or Griffin-Lim for mels that it does not take."""
-    takes = getattr(vocoder.generator, "mel_config", MelConfig())
-    return vocoder if takes == mel else GriffinLim(mel)

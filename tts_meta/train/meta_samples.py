@@ -20,7 +20,6 @@ from tts_meta.models.low_rank import LowRank
 from tts_meta.models.vocoder import load_vocoder
 from tts_meta.report.tensorboard import AUDIO, MEL, TEXT, Log
 from tts_meta.synth import speak_text
-from tts_meta.train.logs import listening
 from tts_meta.train.meta_parts import Part, Sound
 
 AnyModel = TypeVar("AnyModel", bound=nn.Module)
@@ -36,7 +35,7 @@ class MetaSamples:
         self.part, self.utterance, self.task = part, episode.query[0], task
         config = part.base.config.audio
         self.real, self.real_mel = load_sound(self.utterance.audio, config, MelSpec(config.mel))
-        self.vocoder = part.vocoder if isinstance(part, Sound) else listening(load_vocoder(), config.mel)
+        self.vocoder = part.vocoder if isinstance(part, Sound) else load_vocoder(mel=config.mel)
 
     @classmethod
     def of(

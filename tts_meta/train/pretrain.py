@@ -37,7 +37,7 @@ from tts_meta.train.bootstrap import bootstrap_durations
 from tts_meta.train.data import BatchStream, align_examples, cut_at_said_pauses, load_examples
 from tts_meta.train.distributed import agree, is_first, processes, wait
 from tts_meta.train.fit import FitSettings, fit
-from tts_meta.train.logs import listening, training_info
+from tts_meta.train.logs import training_info
 from tts_meta.train.pieces import Pieces
 from tts_meta.train.postfilter import measure_postfilter
 from tts_meta.train.run import claim_folder
@@ -265,7 +265,7 @@ def _train_acoustic(
         # A band that holds nothing in this corpus, as above 4 kHz on the telephone, has no scale of its own.
         model.mel_scale.copy_(frames.std(0).clamp(min=0.1))
     model.to(config.device)
-    vocoder = listening(load_vocoder(), config.base.audio.mel) if is_first() and config.sentences else None
+    vocoder = load_vocoder(mel=config.base.audio.mel) if is_first() and config.sentences else None
     samples = AcousticSamples(
         base, pieces.where(kept), validation, recordings, config.sentences, vocoder, config.device
     )

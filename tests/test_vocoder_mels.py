@@ -1,0 +1,145 @@
+"""A base and a vocoder of other mels: refused wherever the two meet, in one line that names both values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+from unittest.mock import Mock
+
+import pytest
+import torch
+from commands import write_recordings
+from helpers import TINY_HIFIGAN, tiny_base, tiny_light
+from rich.console import Console
+
+from tts_meta import demo
+from tts_meta.adapt import CloneSettings, clone_examples
+from tts_meta.adapt.sound import adapting
+from tts_meta.config import MelConfig, parse_config
+from tts_meta.corpus import Utterance
+from tts_meta.errors import TtsMetaError
+from tts_meta.evaluate import Scorer
+from tts_meta.evaluate.cloning import CloningBenchmark, run_cloning
+from tts_meta.evaluate.few_shot import FewShotBenchmark, run_few_shot
+from tts_meta.evaluate.voice import score_voices
+from tts_meta.models.base import Base, save_base
+from tts_meta.models.griffin_lim import GriffinLim
+from tts_meta.models.hifigan import HifiGan, HifiGanConfig, HifiGanGenerator
+from tts_meta.models.light_vocoder import Light
+from tts_meta.models.vocoder import OTHER_MELS_NOTICE, Vocoder, check_mels, load_vocoder
+from tts_meta.synth import Synthesizer, speak, speak_text, stream_text
+
+OTHER = MelConfig(sample_rate=24000)
+SAID = "takes mels of sample_rate 22050, and the base gives sample_rate 24000; use a vocoder trained on the mels"
+
+
+def of_mels(base: Base, mel: MelConfig) -> Base:
+    """The same base, as if it gave these mels."""
+    audio = base.config.audio.model_copy(update={"mel": mel})
+    return replace(base, config=base.config.model_copy(update={"audio": audio}))
+
+
+@pytest.fixture
+def other() -> Base:
+    return of_mels(tiny_base(), OTHER)
+
+
+def recipe(kind: type, **changes: object):
+    settings = {"manifest": "none.jsonl", "output": "none", "metrics": ["variance"]} | changes
+    return parse_config(settings, kind, "test")
+
+
+MEETINGS: dict[str, Callable[[Base, Vocoder], object]] = {
+    "speak_text": lambda base, vocoder: speak_text(base, base.acoustic, vocoder, "abc."),
+    "stream_text": lambda base, vocoder: stream_text(base, base.acoustic, vocoder, "abc."),
+    "speak": lambda base, vocoder: speak("base", "abc.", base=base, vocoder=vocoder),
+    "Synthesizer": lambda base, vocoder: Synthesizer("base", base=base, vocoder=vocoder),
+    "score_voices": lambda base, vocoder: score_voices(
+        base, {}, vocoder, [Utterance("a", "ann", Path("a.wav"), 1.0, "abc.")], Scorer(["variance"]), []
+    ),
+    "a clone's vocoder": lambda base, vocoder: clone_examples(
+        base, [Mock()], CloneSettings(("vocoder.*",), vocoder_steps=1), vocoder=vocoder
+    ),
+    "adapting": lambda base, vocoder: adapting(vocoder, base),
+    "benchmark": lambda base, vocoder: run_cloning(recipe(CloningBenchmark), base, vocoder, pytest.fail),
+    "few-shot benchmark": lambda base, vocoder: run_few_shot(
+        recipe(FewShotBenchmark, learners={"one": {}}), base, vocoder, pytest.fail
+    ),
+}
+
+
+@pytest.mark.parametrize("where", MEETINGS)
+def test_they_are_refused_wherever_they_meet(other: Base, where: str) -> None:
+    with pytest.raises(TtsMetaError, match=f"vocoder 'light' {SAID}"):
+        MEETINGS[where](other, Light(tiny_light()))
+
+
+def test_the_demo_refuses_them(other: Base, tmp_path: Path) -> None:
+    with pytest.raises(TtsMetaError, match=SAID):
+        demo.run(tmp_path / "out", base=other, vocoder=Light(tiny_light()), console=Console(file=StringIO()))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", MelConfig.model_fields)
+def test_every_property_of_a_mel_counts(name: str) -> None:
+    own, vocoder = MelConfig(), GriffinLim(iterations=1)
+    check_mels(vocoder, own)
+    changed = own.model_copy(update={name: getattr(own, name) * 2 + 1})
+    with pytest.raises(TtsMetaError, match=f"of {name} {getattr(own, name)}, and the base gives {name} "):
+        check_mels(vocoder, changed)
+
+
+@pytest.mark.parametrize("vocoder", ["light", "a folder of HiFi-GAN weights"])
+def test_the_program_refuses_them_before_any_work(say, other: Base, tmp_path: Path, vocoder: str) -> None:
+    save_base(other, tmp_path / "base")
+    if vocoder != "light":
+        vocoder = str(_hifigan(tmp_path, TINY_HIFIGAN))
+    audio, out = write_recordings(tmp_path, 2), tmp_path / "a.voice.safetensors"
+    given = ("--base", tmp_path / "base", "--vocoder", vocoder)
+    manifest = tmp_path / "manifest.jsonl"
+    rows = [{"id": path.stem, "speaker": "ann", "audio": path.name, "seconds": 1.0, "text": "abc"} for path in audio]
+    manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "recipe.yaml").write_text(
+        json.dumps({"manifest": str(manifest), "base": str(tmp_path / "base"), "vocoder": vocoder, "output": "x"})
+    )
+    for arguments in (
+        ("speak", "base", "abc.", "-o", tmp_path / "a.wav", *given),
+        ("clone", *audio, "-o", out, "--log", tmp_path / "log", *given),
+        ("evaluate", "base", manifest, "--metric", "variance", *given),
+        ("benchmark", tmp_path / "recipe.yaml"),
+    ):
+        result = say(*arguments)
+        assert result.failed(1, "takes mels of ", "and the base gives "), arguments
+    assert not out.exists() and not (tmp_path / "a.wav").exists()
+
+
+def test_without_a_vocoder_named_the_base_speaks_by_one_that_fits(other: Base) -> None:
+    speech = speak("base", "abc.", base=other)
+    assert speech.rate == 24000 and speech.notice == OTHER_MELS_NOTICE
+    assert speak("base", "abc.", base=other, vocoder="griffin-lim").rate == 24000
+    assert load_vocoder(mel=MelConfig()).name == load_vocoder().name == "light"
+    assert load_vocoder("griffin-lim").mel_config == MelConfig()
+
+
+def test_a_hifigan_takes_the_mels_that_its_config_names(tmp_path: Path) -> None:
+    named = {"sampling_rate": 24000, "n_fft": 512, "fmin": 20, "fmax": None, "num_mels": 6}
+    config = HifiGanConfig(**(TINY_HIFIGAN.model_dump() | named))
+    mel = MelConfig(sample_rate=24000, n_fft=512, hop=8, n_mels=6, f_min=20.0, f_max=12000.0)
+    assert HifiGan(HifiGanGenerator(config)).mel_config == mel
+    assert HifiGanConfig().mel_config == MelConfig(), "those that were published are of the toolkit's own mels"
+    path = _hifigan(tmp_path, config)
+    assert load_vocoder(path, mel=mel).sample_rate == 24000
+    with pytest.raises(TtsMetaError, match="takes mels of n_fft 512, and the base gives n_fft 1024"):
+        load_vocoder(path, mel=mel.model_copy(update={"n_fft": 1024}))
+
+
+def _hifigan(folder: Path, config: HifiGanConfig) -> Path:
+    """A folder of random HiFi-GAN weights with its public config."""
+    place = folder / "hifigan"
+    place.mkdir()
+    torch.save({"generator": HifiGanGenerator(config).state_dict()}, place / "generator")
+    (place / "config.json").write_text(config.model_dump_json())
+    return place / "generator"
