@@ -18,7 +18,7 @@ from tts_meta.audio import read_audio
 from tts_meta.demo import run
 from tts_meta.demo.folder import check_replaceable, list_files
 from tts_meta.demo.outcome import VOICE_FILE
-from tts_meta.demo.speaker import NEW, RECORDED, HibariSpeaker
+from tts_meta.demo.speaker import NEW, RECORDED, REFERENCE, HibariSpeaker
 from tts_meta.errors import UsageError
 from tts_meta.evaluate import SpeakerEncoder
 from tts_meta.models.base import Base, load_base, save_base
@@ -65,6 +65,7 @@ def test_the_demo_writes_one_folder_with_all_there_is_to_hear_and_see(demo: tupl
     out, _ = demo
     expected = {f"recordings/{n}.{kind}" for n in range(1, 6) for kind in ("wav", "txt")}
     expected |= {f"{system}/{n}.wav" for system in SYSTEMS for n in range(1, 5)}
+    expected |= {f"references/{n}.wav" for n in range(1, 6)}
     expected |= {VOICE_FILE, "index.html", "figures.json"}
     found = list_files(out)
     logs = [name for name in found if name.startswith("logs/")]
@@ -86,7 +87,7 @@ def test_recordings_are_the_new_speaker_at_its_own_rate_with_the_words_beside(de
 
 def test_new_sentences_are_none_of_those_cloned_from_and_the_clone_is_not_the_base(demo: tuple[Path, str]) -> None:
     out, _ = demo
-    assert not set(NEW) & set(RECORDED)
+    assert len({*NEW, *RECORDED, *REFERENCE}) == len(NEW) + len(RECORDED) + len(REFERENCE)
     for number in range(1, 5):
         contents = {(out / f"{system}/{number}.wav").read_bytes() for system in SYSTEMS}
         assert len(contents) == 3
@@ -110,7 +111,7 @@ def test_similarities_are_those_of_the_written_files(demo: tuple[Path, str]) -> 
     def embed(name: str) -> np.ndarray:
         return encoder.embed(read_audio(out / name, 22050), 22050)
 
-    voice = np.mean([embed(f"recordings/{n}.wav") for n in range(1, 6)], axis=0)
+    voice = np.mean([embed(f"references/{n}.wav") for n in range(1, 6)], axis=0)
     voice /= np.linalg.norm(voice)
     for system in SYSTEMS:
         values = [float(embed(f"{system}/{n}.wav") @ voice) for n in range(1, 5)]

@@ -24,6 +24,7 @@ class Outcome:
     speaker: str
     base_hash: str
     recorded: Sequence[Take]
+    references: Sequence[Take]
     voice: Voice
     rows: Sequence[JudgedRow]
     factor: float
@@ -64,6 +65,7 @@ class Outcome:
             "recordings": [
                 {"file": name(take), "seconds": round(take.seconds, 3), "text": take.sentence} for take in self.recorded
             ],
+            "references": [{"file": name(take), "text": take.sentence} for take in self.references],
             "sentences": sentences,
             "similarity": {system: round(value, 4) for system, value in mean_similarity(self.rows).items()},
             "real_time_factor": round(self.factor, 3),

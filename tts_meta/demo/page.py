@@ -22,18 +22,26 @@ def write_page(path: Path, outcome: Outcome, config: MelConfig) -> Path:
     page = ListeningPage("A voice cloned: the tts-meta demo", intro, config)
     if outcome.notice:
         page.intro += f"\n\nThe sound of the base and the clone: {outcome.notice}."
-    section = page.section("New sentences", "Similarity is to the recordings; 1 is the same voice.")
+    section = page.section(
+        "New sentences",
+        f"Similarity is to {len(outcome.references)} other sentences of the speaker, which nothing was cloned from; "
+        "1 is the same voice.",
+    )
     for row in outcome.rows:
         clips = [_clip(_label(clip.system), clip.take, {"similarity": clip.similarity}) for clip in row]
         section.row(row[0].take.sentence, clips)
     _add_figures(page.section("Figures"), outcome.rows, outcome.voice)
-    section = page.section("The recordings", "What the voice was cloned from; the last one was kept back as a check.")
-    clips = [
-        _clip(f"Recording {place}", take, {}, take.sentence) for place, take in enumerate(outcome.recorded, start=1)
-    ]
-    for start in range(0, len(clips), 3):
-        section.row(f"Recordings {start + 1} to {min(start + 3, len(clips))}", clips[start : start + 3])
+    section = page.section("The recordings", "What the voice was cloned from.")
+    _add_takes(section, "Recording", outcome.recorded)
+    _add_takes(page.section("The references", "What similarity is measured to."), "Reference", outcome.references)
     return page.write(path)
+
+
+def _add_takes(section: Section, what: str, takes: Sequence[Take]) -> None:
+    """Rows of three."""
+    clips = [_clip(f"{what} {place}", take, {}, take.sentence) for place, take in enumerate(takes, start=1)]
+    for start in range(0, len(clips), 3):
+        section.row(f"{what}s {start + 1} to {min(start + 3, len(clips))}", clips[start : start + 3])
 
 
 def _clip(label: str, take: Take, scores: Mapping[str, float], caption: str = "") -> Clip:
@@ -49,7 +57,7 @@ def _add_figures(section: Section, rows: Sequence[JudgedRow], voice: Voice) -> N
     section.table(
         ["Sentence", *(_label(system) for system in SYSTEMS)],
         [*lines, ("Mean", *mean_similarity(rows).values())],
-        "Similarity to the new speaker: cosine of the Resemblyzer embedding to the mean one of the recordings",
+        "Similarity to the new speaker: cosine of the Resemblyzer embedding to the mean one of the references",
     )
     facts = [
         ("Adapted on", f"{voice.scores['sentences']} sentences, {voice.scores['seconds']} s"),

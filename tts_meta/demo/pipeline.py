@@ -14,7 +14,7 @@ from tts_meta.demo.folder import check_replaceable, write_figures
 from tts_meta.demo.logs import log_outcome
 from tts_meta.demo.outcome import LOGS, PAGE, VOICE_FILE, Outcome, cloned_lines, next_lines
 from tts_meta.demo.page import write_page
-from tts_meta.demo.speaker import NEW, RECORDED, HibariSpeaker
+from tts_meta.demo.speaker import NEW, RECORDED, REFERENCE, HibariSpeaker
 from tts_meta.demo.takes import BASE, CLONE, TRUTH, Take, judge, write_take
 from tts_meta.errors import printable
 from tts_meta.files import atomic_folder, check_writable
@@ -27,6 +27,7 @@ from tts_meta.synth import Speech, speak_text
 if TYPE_CHECKING:
     from rich.console import Console
 
+REFERENCES = "references"
 CONSENT = "a synthetic voice, that of hibari-tts (Apache-2.0)"
 
 
@@ -43,7 +44,7 @@ def run(
 ) -> Path:
     """Clone a voice never trained on, lay recordings, base voice, clone and truth side by side; return the page's path.
 
-    The folder `out` gets `recordings/`, `truth/`, `base/` and `clone/` (WAV files, `.txt` beside the recordings),
+    The folder `out` gets `recordings/`, `references/`, `truth/`, `base/` and `clone/` (WAV, `.txt` beside recordings),
     `demo.voice.safetensors`, `index.html`, `logs/` for TensorBoard and `figures.json`, all at once when all is done,
     in place of what an earlier demo wrote. steps: inner steps, None those of `clone`. base, vocoder: as in `speak`, or
     loaded ones. command: the command line, for the log. Nothing is downloaded. Raises UsageError where `out` holds
@@ -111,6 +112,7 @@ class _Demo:
             for take in recorded:
                 take.file.with_suffix(".txt").write_text(take.sentence + "\n", encoding="utf-8")
             truth = self._record(folder / TRUTH, speaker, NEW, mel_spec)
+            references = self._record(folder / REFERENCES, speaker, REFERENCE, mel_spec)
         length = sum(take.seconds for take in recorded)
         self.say(f"New speaker: {speaker.name}, which the base was never trained on.")
         self.say(f"Recorded {len(recorded)} sentences of it, {length:.0f} s, in {self.out / 'recordings'}.")
@@ -134,9 +136,9 @@ class _Demo:
             self.say(f"The sound: {vocoder.notice}.")
 
         with self.stage("judge"):
-            rows = judge(recorded, {TRUTH: truth, **spoken}, mel_spec.config.sample_rate)
+            rows = judge(references, {TRUTH: truth, **spoken}, mel_spec.config.sample_rate)
         outcome = Outcome(
-            speaker.name, base.hash, recorded, voice, rows, factor, vocoder.name, vocoder.notice, self.seed
+            speaker.name, base.hash, recorded, references, voice, rows, factor, vocoder.name, vocoder.notice, self.seed
         )
         self.say(*outcome.similarity_lines())
         return outcome

@@ -21,6 +21,15 @@ NEW = (
 )
 """Spoken by the clone, which never heard the new speaker say them."""
 
+REFERENCE = (
+    "The village clock struck nine as the last guests walked slowly home.",
+    "A narrow bridge of grey stone crosses the river below the mill.",
+    "Nobody knew which of the two boxes held the missing letters.",
+    "Early in the spring they paint the fence and sharpen every tool.",
+    "Is the shop on the corner still open on Thursday afternoons?",
+)
+"""Said by the speaker for comparison alone: similarity is measured to these, neither cloned from nor spoken anew."""
+
 
 class HibariSpeaker:
     """Says sentences at 24,000 Hz, the same way each time."""

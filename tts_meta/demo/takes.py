@@ -31,7 +31,7 @@ class Take:
 
 @dataclass(frozen=True, eq=False)
 class JudgedTake:
-    """A new sentence as one of `SYSTEMS` says it, and its similarity: cosine to the voice of the recordings."""
+    """A new sentence as one of `SYSTEMS` says it, and its similarity: cosine to the voice of the references."""
 
     system: str
     take: Take
@@ -51,9 +51,9 @@ def write_take(file: Path, sentence: str, samples: Waveform, rate: int, mel_spec
     return Take(sentence, file, len(samples) / rate, mel.clone())
 
 
-def judge(recorded: Sequence[Take], spoken: Mapping[str, Sequence[Take]], rate: int) -> list[JudgedRow]:
-    """How much each system sounds like the recordings, sentence by sentence; all are read from disk at `rate` Hz."""
-    voice = voice_embedding(SpeakerEncoder.load(), ((read_audio(take.file, rate), rate) for take in recorded))
+def judge(references: Sequence[Take], spoken: Mapping[str, Sequence[Take]], rate: int) -> list[JudgedRow]:
+    """How much each system sounds like the references, sentence by sentence; all are read from disk at `rate` Hz."""
+    voice = voice_embedding(SpeakerEncoder.load(), ((read_audio(take.file, rate), rate) for take in references))
     scorer = Scorer(["similarity"])
 
     def judged(system: str, take: Take) -> JudgedTake:
