@@ -175,4 +175,5 @@ def test_what_cannot_adapt_is_one_line(base: Base, examples: list[Example], ligh
         lambda: clone(base, examples, light, unknown), UsageError
     )
     other = Light(LightGenerator(light.generator.config, MelConfig(hop=300)))
-    assert "takes other mels than the base gives" in error_line(lambda: clone(base, examples, other), TtsMetaError)
+    said = error_line(lambda: clone(base, examples, other), TtsMetaError)
+    assert "takes mels of hop 300, and the base gives hop 256" in said
