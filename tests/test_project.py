@@ -10,11 +10,16 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted([*(ROOT / "tts_meta").rglob("*.py"), *(ROOT / "data_prep").rglob("*.py")])
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 LOADERS = {"find_spec", "import_module", "load_extra", "require"}
+
+
+TESTED = ("eval", "lora", "multilingual", "vocoder", "recipes", "test", "dev")
+"""Extras that are installed where the tests run."""
 
 
 def normal(name: str) -> str:
@@ -90,3 +95,14 @@ def test_ci_installs_by_the_line_of_the_readme() -> None:
     readme, ci = (ROOT / "README.md").read_text("utf-8"), (ROOT / ".ci" / "run").read_text("utf-8")
     install = re.search(r"pip install (?:--quiet )?('\.\[test\]')", ci)
     assert install is not None and f"pip install {install[1]}" in readme
+
+
+def test_the_constraints_pin_every_dependency_within_its_bounds() -> None:
+    lines = [line for line in (ROOT / "constraints.txt").read_text("utf-8").splitlines() if not line.startswith("#")]
+    pins = {normal(name): version for name, version in (line.split("==") for line in lines)}
+    assert len(pins) == len(lines)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = (line for name, extra in project["optional-dependencies"].items() if name in TESTED for line in extra)
+    for wanted in map(Requirement, [*project["dependencies"], *extras]):
+        if wanted.name != "tts_meta":
+            assert wanted.specifier.contains(pins[normal(wanted.name)]), wanted
