@@ -57,7 +57,8 @@ def prepare(
 
     The recordings stay where they are; at other `speeds` those of the `splits` are written into `out_dir/made`, and
     listed as other speakers: see `made_speakers.make_speakers`. `transcripts` is the list of a folder's transcripts,
-    where it is not one that `folder.read` finds. `report` is told how many of all recordings are read, or made.
+    where it is not one that `folder.read` finds. `report` receives the numbers of recordings read, or made, and
+    of all.
 
     What cannot be used (no transcript, empty text, missing or unusable audio, an id seen before) is a line of
     `dropped.jsonl` with its reason. Raises UsageError on an unknown corpus or folder, or for a corpus with a reader of

@@ -39,8 +39,8 @@ def make_speakers(
 
     Speaker `ls84` at speed .9 is `ls84@0.9`, and so are ids; a split `train` becomes `train_made`, and an utterance
     without a split stays without one. A file is named by the content of its recording, so that a recording that was
-    replaced has another file, and what lies there already is left as it is where it is whole. `report` is told how many
-    of all are there. Raises UsageError for a speed that no voice has, or an unknown split; TtsMetaError as
+    replaced has another file, and an undamaged file is not written again. `report` receives the numbers of recordings
+    made, and of all. Raises UsageError for a speed that no voice has, or an unknown split; TtsMetaError as
     `decode_audio`, and where a file cannot be written.
     """
     chosen = manifest.of_split(*splits)

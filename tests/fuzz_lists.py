@@ -123,7 +123,7 @@ _NAMES = st.text("abcé_- .", min_size=1, max_size=8).map(str.strip).filter(lamb
 
 @st.composite
 def rendered(draw: st.DrawFn) -> Rendered:
-    """A list in a form that is told by its header or its keys, of any texts that fit on a line."""
+    """A list whose form is clear from its header or its keys, with any texts that fit on a line."""
     names = draw(st.lists(_NAMES, min_size=1, max_size=5, unique=True))
     texts = [draw(_TEXTS.map(str.strip).filter(bool)) for _ in names]
     entries = list(zip(names, texts, strict=True))
@@ -214,7 +214,7 @@ def load_manifest(content: bytes) -> None:
 
 @functools.cache
 def _recordings() -> tuple[tempfile.TemporaryDirectory[str], FeatureCache, Path, torch.Tensor, bytes]:
-    """Recordings and a cache that live as long as the process: making them anew would take most of the time."""
+    """Recordings and a cache that live as long as the process: making them for each input would take long."""
     folder = tempfile.TemporaryDirectory()
     audio = [write_sound(Path(folder.name) / "audio" / name) for name in ("a.wav", "wavs/b.wav", "x/d.wav", "y/d.wav")]
     cache = FeatureCache(Path(folder.name) / "cache", AudioConfig())

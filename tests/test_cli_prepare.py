@@ -29,7 +29,7 @@ def corpus(tmp_path: Path) -> Path:
     return tmp_path / "corpus"
 
 
-@pytest.mark.parametrize("splits", [["train"], [], ["train", "dev"]])
+@pytest.mark.parametrize("splits", [["train"], []])
 def test_a_base_trains_on_a_folder_as_it_was_prepared(tmp_path: Path, corpus: Path, capsys, splits: list[str]) -> None:
     manifest = tmp_path / "m" / "manifest.jsonl"
     assert run(capsys, "prepare", "folder", corpus, tmp_path / "m").status == 0

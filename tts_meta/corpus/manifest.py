@@ -84,7 +84,7 @@ class Manifest:
 
     @property
     def speakers(self) -> tuple[str, ...]:
-        """The speakers' names, sorted, so that a speaker's place does not hang on the order of the lines."""
+        """The speakers' names, sorted, so that a speaker's place does not depend on the order of the lines."""
         return tuple(sorted({utterance.speaker for utterance in self.utterances}))
 
     @property
