@@ -30,7 +30,10 @@ def clone(
     audio: Annotated[list[Path], typer.Argument(metavar="AUDIO", help="WAV, FLAC, OGG or MP3.", show_default=False)],
     output: Annotated[Path, typer.Option("-o", "--output", metavar=f"NAME{SUFFIX}", help="The voice to write.")],
     transcripts: Annotated[
-        Path | None, typer.Option(help="Lines FILE|TEXT; without it, a .txt beside each recording.")
+        Path | None,
+        typer.Option(
+            help="List of transcripts: lines FILE|TEXT, or another form in docs/corpora.md. Default: .txt files."
+        ),
     ] = None,
     asr: Annotated[bool, typer.Option("--asr", help="Let Whisper write down what has no .txt (extra `eval`).")] = False,
     whisper: Annotated[str | None, typer.Option(help="Whisper model for --asr, a name or a folder.")] = None,
