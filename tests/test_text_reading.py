@@ -101,7 +101,12 @@ def test_each_script_that_cannot_be_read_is_named(text: str, letters: str) -> No
         ("Psst!", "pst!"),
         ("Tsk, tsk.", "tˈɪsk, tˈɪsk."),
         ("Zzzz.", "zzz."),
+        ("SHH!", "ʃʃ!"),
+        ("BRRR!", "bɹˈɜɹ!"),
         ("FBI and NYC", "ˌɛfbˌiˈI ænd ˌɛnwˌIsˈi"),
+        ("WWW", "dˌʌbᵊljudˌʌbᵊljudˈʌbᵊlju"),
+        ("AAA", "ˌAˌAˈA"),
+        ("PST", "pˌiˌɛstˈi"),
     ],
 )
 def test_interjections_are_sounds_and_no_letter_names(hibari: HibariPhonemizer, written: str, phonemes: str) -> None:
@@ -112,6 +117,7 @@ def test_interjections_are_sounds_and_no_letter_names(hibari: HibariPhonemizer, 
     ("written", "spoken"),
     [
         ("Nooooo!", "No!"),
+        ("NOOOOO!", "NO!"),
         ("That is sooooo good.", "That is so good."),
         ("Goooood, yesss, heyyyy, whaaaat, coooool!", "Good, yes, hey, what, cool!"),
         ("It was looooove.", "It was love."),
@@ -236,10 +242,10 @@ def test_spelled_letters_do_not_exceed_the_bound(hibari: HibariPhonemizer, table
 @pytest.mark.parametrize("name", ["slow.txt", "url.txt", "number.txt", "digits_odd.txt"])
 def test_hostile_texts_are_read_at_once(hibari: HibariPhonemizer, table: SymbolTable, name: str) -> None:
     text = (case_folder("fuzz") / name).read_text(encoding="utf-8")
-    began = time.perf_counter()
+    began = time.process_time()
     for piece in utterances(hibari, text):
         table.encode(piece.phonemes)
-    assert time.perf_counter() - began < 1.5
+    assert time.process_time() - began < 1.5
     if name == "number.txt":
         assert normalize(text) == "It has one undecillion atoms."
 
@@ -262,10 +268,13 @@ def test_twice_the_length_takes_at_most_twice_the_time(hibari: HibariPhonemizer,
 
 def test_normalization_of_ordinary_text_is_fast() -> None:
     text = "They unite every quality; and you will find me, in 1850, referring to them as Mr. Smith's colorists. "
-    normalize(text)
-    began = time.process_time()
-    assert normalize(text * 200).count("eighteen fifty") == 200
-    assert time.process_time() - began < 0.2, "1,000 sentences a second"
+
+    def seconds() -> float:
+        began = time.process_time()
+        assert normalize(text * 200).count("eighteen fifty") == 200
+        return time.process_time() - began
+
+    assert min(seconds() for _ in range(3)) < 0.2, "1,000 sentences a second"
 
 
 def test_transcripts_of_the_corpus_keep_their_words() -> None:

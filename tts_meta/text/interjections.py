@@ -24,7 +24,6 @@ _SOUNDS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"m+-?h+m+", "mhˈm"),
         (r"z{3,}", "zzz"),
         (r"v+r{2,}m*", "vɹˈum"),
-        (r"p+h{2,}t*|f{3,}t*", "fft"),
         (r"e+w{2,}", "ˈiu"),
         (r"o+w{2,}", "ˈW"),
         (r"a+r+g+h+", "ˈɑɹɡ"),

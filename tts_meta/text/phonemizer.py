@@ -17,6 +17,7 @@ _MISREAD = {"cetera": "sˈɛTəɹə"}
 """Words outside hibari's dictionary that occur often and that it guesses wrong."""
 _WORD = re.compile(r"[^\W\d_]+")
 _DRAWN_OUT = re.compile(r"([^\W\d_])\1\1|^[^aeiouy]{2,}$", re.IGNORECASE)
+_TWICE = re.compile(r"(.)\1")
 _LINK = re.compile(r"\[([^\]]*)\]\(/([^)]*)/\)(['’]s\b)?")
 _END = re.compile(r"[.!?…][\"'”’)]*$")
 
@@ -89,10 +90,12 @@ class HibariPhonemizer:
         if word in _MISREAD:
             return _marked(word, _MISREAD[word])
         if _DRAWN_OUT.search(word) and found.string[found.end() : found.end() + 1] not in ("'", "-"):
-            sound = None if word.isupper() and len(word) < 3 else sound_of(word)
-            if sound is not None:
+            # Capitals are letters to spell, such as PST and WWW, but for those drawn out, such as SHH and NOOO.
+            spelled = word.isupper() and (not _TWICE.search(word) or len(set(word)) == 1)
+            sound = sound_of(word)
+            if sound is not None and (not spelled or len(word) > 3):
                 return _marked(word, sound)
-            word = shorten(word, self._knows)
+            word = word if spelled else shorten(word, self._knows)
         return word if word.isascii() else self._plain(word)
 
     def _knows(self, word: str) -> bool:
