@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tts_meta.config import MelConfig
 from tts_meta.corpus import Utterance
@@ -35,3 +37,26 @@ def test_tables_scores_and_a_page_with_players_are_written(tmp_path: Path) -> No
     page = (tmp_path / "index.html").read_text()
     assert page.count("<audio") == 2 * 2 * 2  # speakers, sentences shown, systems
     assert "Words of ann-0." in page and "Words of ann-2." not in page
+
+
+def test_the_log_has_the_first_sentences_of_the_first_speakers_of_each_system_side_by_side(tmp_path: Path) -> None:
+    readers = [f"reader{number}" for number in range(10)]
+    spoken = [
+        _spoken(reader, f"{reader}-{number}", system, 0.9)
+        for reader in readers
+        for number in range(3)
+        for system in ("real recording", "copy-synthesis")
+    ]
+    spoken += [_spoken("own", f"{readers[0]}-{number}", "voice of the base", 0.8) for number in range(3)]
+    spoken += [_spoken("new", "new-0", system, 0.8) for system in ("clone", "mean voice", "another system")]
+    write_cloning_report(tmp_path, spoken, MelConfig(), "Own")
+    events = EventAccumulator(str(tmp_path / "logs"))
+    events.Reload()
+    pairs = [(reader, n, name) for reader in readers[:8] for n in (1, 2) for name in ("1_real", "2_copy_synthesis")]
+    pairs += [("own", n, "3_own_voice") for n in (1, 2)]
+    pairs += [("new", 1, name) for name in ("3_base", "4_clone", "5_another_system")]
+    names = {f"{speaker}/sentence_{number}/{name}" for speaker, number, name in pairs}
+    tags = events.Tags()
+    assert set(tags["audio"]) == {f"audio/{name}" for name in names}
+    assert set(tags["images"]) == {f"mel/{name}" for name in names}
+    assert events.Scalars("similarity/clone")[0].value == pytest.approx(0.8)

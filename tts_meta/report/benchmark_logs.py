@@ -45,7 +45,7 @@ def cloning_sounds(spoken: Sequence[Spoken]) -> Iterator[LoggedSound]:
         mine = [one for one in spoken if one.utterance.speaker == speaker]
         for number, identifier in enumerate(list(dict.fromkeys(one.utterance.id for one in mine))[:_SENTENCES], 1):
             for one in (one for one in mine if one.utterance.id == identifier):
-                name = _NAMES[one.system]
+                name = _name(one.system)
                 yield LoggedSound(speaker, number, one.utterance.text, name, one.samples, one.rate)
 
 
@@ -59,7 +59,7 @@ def few_shot_sounds(results: FewShotResults, mean_voice: MeanVoice | None, rate:
         of_copies = [one for one in results.spoken if one.utterance.speaker == speaker]
         first = of_copies[0].utterance
         for one in (one for one in of_copies if one.utterance.id == first.id):
-            yield LoggedSound(speaker, 1, first.text, _NAMES[one.system], one.samples, one.rate)
+            yield LoggedSound(speaker, 1, first.text, _name(one.system), one.samples, one.rate)
         if mean_voice is not None:
             yield LoggedSound(speaker, 1, first.text, _NAMES[MEAN], *mean_voice(first.text))
         for cell in _cells(results.cells, speaker):
@@ -88,6 +88,10 @@ def _cells(cells: Sequence[Cell], speaker: str) -> list[Cell]:
     for cell in here:
         most[cell.learner] = max(cell.sentences, most.get(cell.learner, 0))
     return sorted((cell for cell in here if cell.sentences == most[cell.learner]), key=lambda cell: cell.place)
+
+
+def _name(system: str) -> str:
+    return _NAMES.get(system, f"5_{system.replace(' ', '_')}")
 
 
 def _spoken_by(spoken: Sequence[Spoken]) -> list[str]:
