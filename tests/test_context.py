@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
@@ -279,3 +280,28 @@ def test_shapes_alone_take_no_memory() -> None:
             torch.nn.Linear(10**6, 10**6), torch.nn.BatchNorm1d(10**6), torch.nn.LSTM(10**5, 10**5)
         )
     assert model[0].weight.is_meta and model.state_dict()["0.weight"].shape == (10**6, 10**6)
+
+
+def test_onednn_keeps_few_kernels_and_the_environment_stays(base: Base) -> None:
+    """Memory then does not grow with the number of lengths that were spoken (recipes/memory.py)."""
+    code = f"""
+import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import helpers
+import os, torch
+from tts_meta import Synthesizer
+before = dict(os.environ)
+spoken = Synthesizer(base={str(base.folder)!r}, vocoder="griffin-lim").speak("Abc.")
+assert dict(os.environ) == before
+convolution = torch.nn.Conv1d(32, 32, 5)
+print("START")
+for length in [*range(100, 300), 100]:
+    convolution(torch.zeros(2, 32, length))
+"""
+    environment = os.environ | {"ONEDNN_VERBOSE": "2", "OMP_NUM_THREADS": "1"}
+    root = Path(__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, env=environment, capture_output=True, text=True)
+    lines = done.stdout.partition("START")[2].splitlines()
+    convolutions = [line for line in lines if ",convolution," in line and "create:" in line]
+    if not convolutions:
+        pytest.skip("this build of torch does not use oneDNN for convolutions")
+    # The first length was let go of when it comes again.
+    assert "create:cache_miss" in convolutions[-1] and len(convolutions) == 201

@@ -89,3 +89,9 @@ def test_louder_samples_are_clipped() -> None:
 def test_sound_is_stuck_where_most_samples_are_at_full_scale() -> None:
     assert is_stuck(np.array([1.0, -1.0, 1.0, 0.2], np.float32)) and is_stuck(np.array([9.0, -9.0], np.float32))
     assert not is_stuck(np.clip(3 * sound(22050), -1, 1)) and not is_stuck(np.zeros(0, np.float32))
+
+
+def test_no_samples_are_not_a_file(tmp_path: Path) -> None:
+    for name in KINDS:
+        line = error_line(lambda name=name: write_sound(tmp_path / f"a{name}", np.zeros(0, np.float32), 22050))
+        assert line.endswith("the sound holds no samples")

@@ -6,10 +6,11 @@ generators belong to the program that calls us.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import wraps
+from functools import cache, wraps
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -21,6 +22,7 @@ T = TypeVar("T")
 
 _DEVICES = ("cpu", "cuda", "mps", "xpu")
 _FACTORIES = {torch.empty, torch.zeros, torch.ones, torch.full}
+_ONEDNN_CAPACITY, _PRIMITIVES = "ONEDNN_PRIMITIVE_CACHE_CAPACITY", 128
 _drawing = threading.RLock()
 
 
@@ -95,6 +97,23 @@ def own_context(draws: bool = False) -> Iterator[None]:
             devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
             stack.enter_context(torch.random.fork_rng(devices=devices))
         yield
+
+
+@cache
+def limit_primitive_cache() -> None:
+    """Let oneDNN keep the kernels of the last few hundred shapes, where this process has not used it yet.
+
+    Sentences differ in length, and oneDNN compiles kernels for each length. It keeps 1024 by default, hundreds of
+    megabytes with what the allocator cannot give back between them. It reads its limit from the environment once, when
+    it is first used, so the environment is afterwards as it was.
+    """
+    if _ONEDNN_CAPACITY in os.environ or not torch.backends.mkldnn.is_available():
+        return
+    os.environ[_ONEDNN_CAPACITY] = str(_PRIMITIVES)
+    try:
+        torch.ones(2, 2).to_mkldnn()
+    finally:
+        del os.environ[_ONEDNN_CAPACITY]
 
 
 def in_own_context(work: Callable[P, Iterator[T]]) -> Callable[P, Iterator[T]]:

@@ -77,9 +77,11 @@ def sound_bytes(samples: Waveform, rate: int, kind: SoundFormat, name: str | Pat
     """Content of a file of float samples `(S,)` in [-1, 1] at `rate` Hz; louder ones are clipped.
 
     Where the format cannot hold the rate, the sound is resampled to the next higher rate that it can. Raises
-    TtsMetaError, naming `name`, for samples that are not finite.
+    TtsMetaError, naming `name`, for samples that are not finite, or none.
     """
     check_finite(samples, str(name))
+    if not len(samples):
+        raise TtsMetaError(f"{name}: not written, the sound holds no samples")
     if kind.rates and rate not in kind.rates:
         import soxr
 

@@ -160,7 +160,7 @@ class Base:
         """The same models, reading the words of a lexicon (a file: see `Lexicon`) as it says; None changes nothing."""
         if lexicon is None:
             return self
-        read = lexicon if isinstance(lexicon, Lexicon) else Lexicon.load(lexicon, self.symbols)
+        read = lexicon if isinstance(lexicon, Lexicon) else Lexicon.load(check_path("lexicon", lexicon), self.symbols)
         _ = self.phonemizer  # loaded once, for this base and its copies
         other = copy.copy(self)
         other.lexicon = read

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from tts_meta.audio.writing import Waveform, is_stuck, write_sound
-from tts_meta.context import in_own_context, own_context
+from tts_meta.context import in_own_context, limit_primitive_cache, own_context
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.base import Base
@@ -83,6 +83,7 @@ def speak_text(
     weights.
     """
     with speaking, own_context(), torch.inference_mode():
+        limit_primitive_cache()
         return _speak_text(base, model, vocoder, text, phonemes, speaker, manner, report)
 
 
@@ -157,6 +158,7 @@ def _in_turn(parts: Iterator[Waveform]) -> Iterator[Waveform]:
 def _stream_text(
     base: Base, model: AcousticModel, vocoder: Vocoder, text: str, phonemes: bool, speaker: int, manner: Manner
 ) -> Iterator[Waveform]:
+    limit_primitive_cache()
     number = 0
     for utterance in _utterances(base, text, phonemes):
         if utterance.text:
