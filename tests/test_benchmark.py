@@ -9,9 +9,10 @@ import pytest
 from helpers import tiny_base, tiny_light
 
 from tts_meta.config import MelConfig, parse_config
+from tts_meta.corpus import Utterance
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.evaluate.cloning import CLONE, MEAN, CloningBenchmark, run_cloning
-from tts_meta.evaluate.voice import COPY, OWN, REAL
+from tts_meta.evaluate.voice import COPY, OWN, REAL, split_references
 from tts_meta.models.base import Base
 from tts_meta.models.griffin_lim import GriffinLim
 from tts_meta.models.light_vocoder import Light
@@ -95,6 +96,16 @@ def test_clones_are_sharpened_as_far_as_asked_for(base: Base, long_corpus: Path,
         found[sharpness] = [clip.samples for clip in spoken]
     for system, same in ((0, True), (1, True), (2, False), (3, False)):
         assert np.allclose(found[0.0][system], found[1.0][system], atol=1e-3) == same
+
+
+@pytest.mark.parametrize(
+    ("sentences", "count", "scored", "references"),
+    [(20, 10, 10, 5), (14, 10, 9, 5), (10, 10, 5, 5), (12, 6, 6, 5), (4, 10, 2, 2), (3, 1, 1, 2), (1, 10, 1, 0)],
+)
+def test_references_are_set_apart_from_what_is_scored(sentences: int, count: int, scored: int, references: int) -> None:
+    own = [Utterance(str(n), "ann", Path(f"{n}.wav"), 1.0, "Abc.") for n in range(sentences)]
+    said, compared = split_references(own, count)
+    assert (len(said), len(compared)) == (scored, references) and said + compared == own[: scored + references]
 
 
 def test_clones_speak_by_their_own_vocoder(base: Base, long_corpus: Path, tmp_path: Path) -> None:

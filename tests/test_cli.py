@@ -20,6 +20,7 @@ from tts_meta.adapt import clone as clone_voice
 from tts_meta.cli import main
 from tts_meta.cli.app import VERBS
 from tts_meta.cli.console import Stopwatch, table
+from tts_meta.corpus import Manifest
 from tts_meta.models.base import load_base
 from tts_meta.synth import speak as speak_in
 
@@ -307,7 +308,7 @@ def test_timings_name_every_stage_and_add_up(say, place: Path, tmp_path: Path) -
 
 
 def test_evaluate_scores_the_voice_beside_the_real_recordings_and_their_copies(say, place, tmp_path) -> None:
-    tone_corpus(tmp_path, utterances=6)
+    tone_corpus(tmp_path, utterances=16)
     command = ("evaluate", place / "ann.voice.safetensors", tmp_path / "manifest.jsonl", "--base", place / "base")
     assert say(*command).failed(2, "2 speakers", "--speaker")
     options = ("--speaker", "ann", "--metric", "similarity", "--sentences", 2, *LAST_RESORT)
@@ -319,6 +320,28 @@ def test_evaluate_scores_the_voice_beside_the_real_recordings_and_their_copies(s
     assert len(rows) == 6 and {row["speaker"] for row in rows} == {"ann"}
     markdown = say(*command, *options).out
     assert markdown.startswith("| System |") and "| voice | 1 | 2 |" in markdown
+
+
+def test_evaluate_leaves_out_what_the_voice_was_adapted_on(say, place: Path, tmp_path: Path) -> None:
+    manifest = tone_corpus(tmp_path, utterances=16)
+    own = [one for one in Manifest.load(manifest) if one.speaker == "ann"]
+    (tmp_path / "list.txt").write_text("".join(f"{one.audio.name}|{one.text}\n" for one in own))
+    out = tmp_path / "ann.voice.safetensors"
+
+    def clone_from(count: int) -> None:
+        given = ("-o", out, "--base", place / "base", "--transcripts", tmp_path / "list.txt", *QUICK, "--force")
+        assert say("clone", *(one.audio for one in own[:count]), *given).status == 0
+
+    clone_from(3)
+    told = ("evaluate", out, manifest, "--base", place / "base", "--speaker", "ann", "--metric", "similarity")
+    result = say(*told, "--sentences", 2, *LAST_RESORT, "--json", "--scores", tmp_path / "scores.jsonl")
+    assert f"{out} was adapted on 3 of 8 sentences of {manifest}: they are neither scored nor compared to" in result.err
+    assert "2 sentences are scored; similarity is measured to 3 others" in result.err
+    scored = {json.loads(line)["id"] for line in (tmp_path / "scores.jsonl").read_text().splitlines()}
+    assert scored == {one.id for one in own[3:5]} and result.json["references"] == [one.id for one in own[5:]]
+    assert "recordings: 3 known by their fingerprints" in say("inspect", out).out
+    clone_from(8)
+    assert say(*told, *LAST_RESORT).failed(2, f"adapted on all 8 of 8 sentences of {manifest}", "other recordings")
 
 
 def test_demo_hands_its_options_on(say, tmp_path: Path, monkeypatch) -> None:

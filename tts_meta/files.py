@@ -195,6 +195,11 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: dic
     Path(path).write_bytes(content)
 
 
+def fingerprint(path: Path) -> str:
+    """The first twelve digits of a file's SHA-256: enough to tell some recordings apart."""
+    return sha256_file(path)[:12]
+
+
 def sha256_file(path: str | Path) -> str:
     """Return the SHA-256 of a file's content in hexadecimal."""
     with open(path, "rb") as handle:

@@ -335,6 +335,8 @@ def clone_examples(
     support, last = examples[:count], examples[count:]
     seconds = sum(len(example.mel) for example in support) * base.config.audio.mel.frame_seconds
     scores: dict[str, Any] = {"sentences": len(support), "seconds": round(seconds, 1)}
+    sources = [example.source for example in support if example.source]
+    scores |= {"recordings": sources} if sources else {}
     deltas, done = dict[str, Tensor](), 0
     spoken = Partition(tuple(module for module in chosen.modules if not module.name.startswith(VOCODER)))
     heard = Partition(tuple(module for module in chosen.modules if module.name.startswith(VOCODER)))

@@ -16,6 +16,7 @@ from tts_meta.context import own_context
 from tts_meta.corpus import Example, find_sidecar, match_transcripts, read_transcripts
 from tts_meta.corpus.text_file import read_text_file, shown_path
 from tts_meta.errors import TtsMetaError
+from tts_meta.files import fingerprint
 from tts_meta.models.base import Base
 
 RECORDINGS_VERSION = 1
@@ -102,7 +103,8 @@ def align_recordings(
         said, alignment = base.align(mel, tokens, str(recording.audio))
         if not base.aligner.matches(alignment.score):
             warn(f'{recording.audio}: what is said does not seem to be "{recording.text}"; check its transcript')
-        examples.append(Example(str(recording.audio), speaker, said, alignment.durations, mel, samples))
+        source = fingerprint(recording.audio)
+        examples.append(Example(str(recording.audio), speaker, said, alignment.durations, mel, samples, source))
     return examples
 
 

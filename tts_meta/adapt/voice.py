@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from tts_meta.adapt.packing import FACTOR_BITS, WHOLE_BITS, pack, unpack, worth_packing
 from tts_meta.context import own_context
 from tts_meta.errors import TtsMetaError, UsageError, one_line
-from tts_meta.files import atomic_file, check_path, write_tensors
+from tts_meta.files import atomic_file, check_path, fingerprint, write_tensors
 from tts_meta.headers import Count, Header, Name, check_header
 from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.base import Base
@@ -59,8 +59,8 @@ class Voice:
     their two factors, `NAME:up` and `NAME:down`.
 
     modules: names of the adapted modules. steps: inner steps. consent: who agreed to what, in words, on one line.
-    scores: figures of the cloning, such as the held-out loss before and after. vocoder_hash: of the vocoder that deltas
-    named `vocoder.*` are to; empty where there are none.
+    scores: figures of the cloning, such as the held-out loss before and after, and fingerprints of the recordings.
+    vocoder_hash: of the vocoder that deltas named `vocoder.*` are to; empty where there are none.
     """
 
     deltas: dict[str, Tensor]
@@ -127,6 +127,11 @@ class Voice:
         return cls(
             deltas, header.base, tuple(header.modules), header.steps, header.consent, header.scores, header.vocoder
         )
+
+    def adapted_on(self, recording: Path) -> bool:
+        """Whether the voice was adapted on a recording, by its fingerprint; voices of older versions do not know."""
+        known = self.scores.get("recordings")
+        return isinstance(known, list) and fingerprint(recording) in known
 
     @own_context()
     def apply(self, base: Base, name: str = "the voice") -> AcousticModel:

@@ -39,7 +39,8 @@ def evaluate(
     """Score a voice on real sentences of its speaker.
 
     The real recordings and their copy-synthesis through the vocoder stand beside it, each mean with its 95 % interval.
-    Needs the extra `eval`.
+    Sentences that the voice was adapted on are left out. Similarity is measured to up to five sentences that are not
+    scored. Needs the extra `eval`.
 
     \b
     tts-meta evaluate alice.voice.safetensors runs/alice/manifest.jsonl
@@ -66,14 +67,20 @@ def evaluate(
     scorer = Scorer(metric, Settings(whisper=whisper))
     loaded = load_base(base)
     sounds = load_vocoder(vocoder, mel=loaded.config.audio.mel)
-    speaking = loaded.acoustic, sounds
+    speaking, unseen = (loaded.acoustic, sounds), listed.utterances
     if voice != "base":
         given = Voice.load(voice)
         speaking = given.apply(loaded, voice), given.apply_vocoder(sounds, voice)
+        unseen = [one for one in listed if not given.adapted_on(one.audio)]
+        left = f"{len(listed) - len(unseen)} of {len(listed)} sentences of {manifest}"
+        if not unseen:
+            raise UsageError(f"{voice} was adapted on all {left}; give other recordings of the speaker")
+        if len(unseen) < len(listed):
+            tell(f"{voice} was adapted on {left}: they are neither scored nor compared to")
     scorer.load()
-    scored, references = listed.utterances[:sentences], ()
+    scored, references = unseen[:sentences], ()
     if "similarity" in scorer.metrics:
-        scored, references = split_references(listed.utterances, sentences)
+        scored, references = split_references(unseen, sentences)
         tell(f"{len(scored)} sentences are scored; similarity is measured to {len(references)} others")
     with progress_bar("scoring") as bar:
         spoken = score_voices(loaded, {"voice": speaking}, sounds, scored, scorer, references, report=bar.move)

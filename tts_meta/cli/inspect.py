@@ -272,6 +272,8 @@ def _inspect_voice(path: Path, as_json: bool) -> None:
     write(f"base: {one_line(voice.base_hash)}")
     write(f"consent: {one_line(voice.consent) or '(no note)'}")
     for name, value in voice.scores.items():
+        if name == "recordings" and isinstance(value, list):
+            value = f"{len(value)} known by their fingerprints"
         write(one_line(f"{name}: {value:.4g}" if isinstance(value, float) else f"{name}: {value}"))
     write("modules:")
     for name in voice.modules:

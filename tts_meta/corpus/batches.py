@@ -26,7 +26,8 @@ class Example:
     """One utterance as the models see it.
 
     tokens: `(N,)` int64 symbol ids. durations: `(N,)` int64 frames per token. mel: `(T, M)` float32, natural log.
-    samples: `(T * hop,)` float32, what the mel was made of, where it was kept.
+    samples: `(T * hop,)` float32, what the mel was made of, where it was kept. source: `fingerprint` of the recording's
+    file, where it is known.
     """
 
     id: str
@@ -35,6 +36,7 @@ class Example:
     durations: Tensor
     mel: Tensor
     samples: Tensor | None = None
+    source: str = ""
 
 
 @dataclass(frozen=True, eq=False)
