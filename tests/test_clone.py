@@ -135,7 +135,7 @@ def test_no_steps_give_the_base_back(base: Base, examples: list[Example]) -> Non
 
 def test_a_smaller_variance_makes_a_smaller_voice(base: Base, examples: list[Example]) -> None:
     sizes = []
-    for variance in (math.inf, 1e-3, 1e-5, 1e-8):
+    for variance in (1e9, 1e-3, 1e-5, 1e-8):
         voice = clone_examples(base, examples, replace(FEW, steps=10, variance=variance))
         sizes.append(math.sqrt(sum(float(delta.square().sum()) for delta in voice.deltas.values())))
     assert sizes == sorted(sizes, reverse=True) and sizes[-1] < 0.05 * sizes[0]
@@ -181,7 +181,7 @@ def test_a_prior_may_name_what_adapts_and_how_much_wider_than_learned(base: Base
     for wrong in (replace(learned, prior=None), wide):
         with pytest.raises(UsageError, match="a temperature is of the base's learned prior"):
             clone_examples(wrong, examples, CloneSettings(variance=0.1, temperature=2.0))
-    with pytest.raises(UsageError, match="temperature must be above 0, not 0"):
+    with pytest.raises(UsageError, match="temperature must be above 0"):
         clone_examples(wide, examples, CloneSettings(temperature=0.0))
 
 
@@ -209,10 +209,10 @@ def test_many_steps_under_a_learned_prior_end_where_the_prior_holds_them(base: B
     [
         ({"modules": ("decoder.*", "vocode.*")}, r"no module matches 'vocode\.\*'; modules: speaker\.mean, "),
         ({"modules": ("speaker.offsets",)}, "no module matches 'speaker.offsets'"),
-        ({"steps": -1}, "steps must be 0 or more"),
-        ({"vocoder_steps": -1}, "steps must be 0 or more"),
-        ({"learning_rate": 0.0}, "learning rate above 0"),
-        ({"learning_rate": math.nan}, "learning rate above 0"),
+        ({"steps": -1}, "^steps must be from 0 to .*, not -1"),
+        ({"vocoder_steps": -1}, "vocoder_steps must be from 0 to .*, not -1"),
+        ({"learning_rate": 0.0}, "learning_rate must be above 0"),
+        ({"learning_rate": math.nan}, "learning_rate must be from 0 to .*, not nan"),
     ],
 )
 def test_wrong_settings_are_refused_by_name(
