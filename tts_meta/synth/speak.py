@@ -121,7 +121,7 @@ def _speak_text(
         parts.append(_silence(utterance.pause, vocoder.sample_rate))
     notices = [vocoder.notice, None if phonemes else left_out(text)]
     notice = "; ".join(notice for notice in notices if notice) or None
-    return Speech(np.concatenate(parts), vocoder.sample_rate, mels, timings, notice)
+    return Speech(_joined(parts), vocoder.sample_rate, mels, timings, notice)
 
 
 def stream_text(
@@ -233,3 +233,15 @@ def _encode(base: Base, utterance: Utterance) -> torch.Tensor:
 
 def _silence(seconds: float, rate: int) -> Waveform:
     return np.zeros(round(seconds * rate), np.float32)
+
+
+def _joined(parts: list[Waveform]) -> Waveform:
+    """The parts one after the other; each is released once it is copied, so that the sound is held once."""
+    whole = np.empty(sum(map(len, parts)), np.float32)
+    at = 0
+    parts.reverse()
+    while parts:
+        part = parts.pop()
+        whole[at : at + len(part)] = part
+        at += len(part)
+    return whole
