@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -104,3 +105,44 @@ def test_truncated_weights_and_broken_configs_give_one_line(tmp_path: Path) -> N
         assert expected in error_line(lambda: load_hifigan(path))
     (tmp_path / "config.json").write_text("{")
     assert "not JSON" in error_line(lambda: load_hifigan(path))
+
+
+def test_hostile_checkpoints_are_refused_before_they_take_memory_or_time(tmp_path: Path) -> None:
+    path = tmp_path / "light.pt"
+
+    def fault(content: object) -> str:
+        torch.save(content, path)
+        return error_line(lambda: load_hifigan(path))
+
+    itself: dict[str, object] = {}
+    itself["generator"] = itself
+    assert "holds no HiFi-GAN generator" in fault(itself)
+    one = torch.zeros(1)
+    terabytes = {"a.weight_g": one.expand(10**6, 1, 1), "a.weight_v": one.expand(10**6, 10**3, 10**3)}
+    assert "is not a dense array of real numbers" in fault(terabytes)
+    assert "is not a dense array of real numbers" in fault({"a": torch.zeros(2, dtype=torch.complex64)})
+    assert "the name of a tensor is not printable" in fault({"a\x1b[2J": one})
+    torch.save({"a": torch.zeros(10**6)}, path)
+    with zipfile.ZipFile(path) as plain, zipfile.ZipFile(tmp_path / "bomb.pt", "w", zipfile.ZIP_DEFLATED) as bomb:
+        for entry in plain.infolist():
+            bomb.writestr(entry.filename, plain.read(entry))
+    assert "a compressed archive" in error_line(lambda: load_hifigan(tmp_path / "bomb.pt"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"upsample_rates": [10**9, 2]}, "upsample_rates.0: Input should be less than or equal to 1024"),
+        (
+            {"upsample_rates": [1] * 99, "upsample_kernel_sizes": [1] * 99},
+            "upsample_rates: Tuple should have at most",
+        ),
+        ({"upsample_initial_channel": 2**40}, "upsample_initial_channel: Input should be less than or equal to 8192"),
+        ({"num_mels": float("nan")}, "NaN is not a finite number"),
+        ({"upsample_rates": None}, "upsample_rates: Input should be a valid tuple"),
+    ],
+)
+def test_sizes_of_a_config_are_bounded(tmp_path: Path, changes: dict[str, object], said: str) -> None:
+    save_file(HifiGanGenerator(TINY_HIFIGAN).state_dict(), tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(TINY_HIFIGAN.model_dump() | changes))
+    assert said in error_line(lambda: load_hifigan(tmp_path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import islice
@@ -192,6 +193,33 @@ def test_damaged_sound_is_one_line(corpus: Path, tmp_path: Path) -> None:
     error_line(lambda: train_vocoder(config))
     (tmp_path / "run" / "sound" / "samples.int16").write_bytes(b"1234")
     assert "damaged sound" in error_line(lambda: train_vocoder(config))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "pitch.npy",
+        "pitch.safetensors",
+        "predicted.float16",
+        "durations.safetensors",
+        "sound/f0.npy",
+        "sound/samples.int16",
+        "finetune/players.safetensors",
+        "finetune/training/state.json",
+    ],
+)
+def test_damaged_files_of_a_run_are_one_line_that_names_them(
+    corpus: Path, finished: Path, tmp_path: Path, name: str
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    whole = (run / name).read_bytes()
+    if name.startswith("finetune/training"):
+        (run / "finetune" / "players.safetensors").unlink()
+    for content in (b"", whole[: len(whole) // 2], b"null"):
+        (run / name).write_bytes(content)
+        line = error_line(lambda: train_vocoder(recipe(corpus, run)))
+        assert line.startswith(str(run)) and "delete" in line
 
 
 def test_utterances_shorter_than_a_crop_cannot_be_trained_on(finished: Path) -> None:

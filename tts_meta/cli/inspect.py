@@ -260,6 +260,7 @@ def _inspect_voice(path: Path, as_json: bool) -> None:
     from tts_meta.adapt import Voice
 
     voice = Voice.load(path)
+    _try_on_shipped_base(voice, path)
     parameters, size = sum(delta.numel() for delta in voice.deltas.values()), path.stat().st_size
     data: dict[str, Any] = {"kind": "voice", "file": str(path), "bytes": size, "base": voice.base_hash}
     data |= {"modules": list(voice.modules), "parameters": parameters, "steps": voice.steps}
@@ -278,3 +279,24 @@ def _inspect_voice(path: Path, as_json: bool) -> None:
     write("modules:")
     for name in voice.modules:
         write(f"  {one_line(name)}")
+
+
+def _try_on_shipped_base(voice: Voice, path: Path) -> None:
+    """Raise TtsMetaError where a voice of the shipped base does not fit it or cannot speak.
+
+    A voice of another base is tried when it speaks: its base is not at hand.
+    """
+    from tts_meta.headers import read_header
+    from tts_meta.models.base import BaseState, load_base, shipped_base
+
+    try:
+        folder = shipped_base()
+    except TtsMetaError:
+        return
+    if read_header(folder / "state.json", BaseState, "install tts-meta again").sha256 == voice.base_hash:
+        base = load_base(folder)
+        phones = [symbol for symbol in base.symbols.symbols if symbol.isalpha()][:3]
+        try:
+            voice.apply(base, str(path)).generate(base.symbols.encode(" ".join(phones)))
+        except TtsMetaError as error:
+            raise TtsMetaError(f"{path}: {error}" if str(path) not in str(error) else str(error)) from error
