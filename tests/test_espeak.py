@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tts_meta.errors import TtsMetaError
-from tts_meta.text import SymbolTable, load_phonemizer
+from tts_meta.text import Lexicon, SymbolTable, load_phonemizer
 
 pytest.importorskip("phonemizer", reason="the extra `multilingual` is not installed")
 pytest.importorskip("espeakng_loader", reason="the extra `multilingual` is not installed")
@@ -37,3 +37,17 @@ def test_every_symbol_of_a_sentence_is_in_the_alphabet(code: str, text: str) -> 
 def test_an_unknown_language_is_refused_by_name() -> None:
     with pytest.raises(TtsMetaError, match="no language 'qq'"):
         load_phonemizer("espeak:qq")
+
+
+def test_markup_is_removed_and_signs_are_left_to_espeak() -> None:
+    phonemizer = load_phonemizer("espeak:fr-fr")
+    text = "Tom &amp; **Jerry** 😀\n\nIl a 3,5 km et 10 €."
+    assert [sentence.text for sentence in phonemizer.sentences(text)] == ["Tom & Jerry", "Il a 3,5 km et 10 €."]
+    assert phonemizer.phonemize(text).endswith("dˈiz əʁˈo.")
+    assert "(" not in phonemizer.phonemize("Tom et Jerry"), "no marks of a change of language"
+
+
+def test_a_pronunciation_stands_between_the_words_around_it() -> None:
+    phonemizer = load_phonemizer("espeak:fr-fr")
+    read = phonemizer.phonemize("Ici Nguyen est.", Lexicon({"Nguyen": "wˈɪn"}))
+    assert read == f"{phonemizer.phonemize('Ici')} wˈɪn {phonemizer.phonemize('est.')}"

@@ -32,7 +32,9 @@ class EspeakPhonemizer:
             raise TtsMetaError(f"eSpeak knows no language '{language}'; use a code such as fr-fr, de or es")
         self.name = f"espeak:{language}"
         self.language = language
-        self._backend = EspeakBackend(language, preserve_punctuation=True, with_stress=True)
+        self._backend = EspeakBackend(
+            language, preserve_punctuation=True, with_stress=True, language_switch="remove-flags"
+        )
 
     def alphabet(self) -> list[str]:
         """Every symbol with and without stress marks: eSpeak may put one before any sound."""

@@ -20,7 +20,7 @@ from tts_meta.text.normalize.money import read_money
 from tts_meta.text.normalize.romans import read_romans
 from tts_meta.text.normalize.scripts import check_characters, check_letters, read_greek
 from tts_meta.text.normalize.sentences import split_sentences
-from tts_meta.text.normalize.signs import read_signs, tidy
+from tts_meta.text.normalize.signs import read_signs, tidy, without_pictures
 from tts_meta.text.normalize.units import read_units
 
 SENTENCE_PAUSE, PARAGRAPH_PAUSE = 0.25, 0.5
@@ -75,7 +75,7 @@ def normalize_sentence(written: str, language: str = "en") -> str:
     """One sentence in words. Raises TtsMetaError where it has letters that cannot be read."""
     text = written
     if _short(language) != "en":
-        return cut_words(tidy(text))
+        return cut_words(without_pictures(text))
     text = read_abbreviations(read_spans(text))
     if _DIGIT.search(text):
         text = join_groups(text)

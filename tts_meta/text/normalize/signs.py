@@ -84,6 +84,13 @@ def tidy(text: str) -> str:
     return _SPACE_BEFORE.sub("", _SPACES.sub(" ", text)).strip()
 
 
+def without_pictures(text: str) -> str:
+    """The text without emoji and pictographs, spaces single; other signs stay for a phonemizer that reads them."""
+    if not text.isascii():
+        text = "".join([" " if character > "\u2000" and _is_picture(character) else character for character in text])
+    return _SPACES.sub(" ", text).strip()
+
+
 def left_out(text: str) -> str | None:
     """A line that names the emoji and pictographs of a text, which are not spoken; None where it has none."""
     if text.isascii():
