@@ -36,7 +36,7 @@ acoustic: {steps: 1}
 def test_options_of_pretrain_take_the_place_of_the_recipe(say, tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "recipe.yaml").write_text(RECIPE)
     seen = []
-    monkeypatch.setattr(TRAINING, "pretrain", lambda config: seen.append(config) or tmp_path / "base")
+    monkeypatch.setattr(TRAINING, "pretrain", lambda config, *command: seen.append(config) or tmp_path / "base")
     assert say("pretrain", tmp_path / "recipe.yaml").out == f"{tmp_path / 'base'}\n"
     assert say("pretrain", tmp_path / "recipe.yaml", "--hours", 0.5, "--threads", 1, "--device", "cpu").status == 0
     assert [(config.hours, config.threads, config.device) for config in seen] == [(3, 0, "cpu"), (0.5, 1, "cpu")]
@@ -47,7 +47,7 @@ def test_options_of_pretrain_take_the_place_of_the_recipe(say, tmp_path: Path, m
 
 
 def test_pretrain_stopped_by_ctrl_c_says_how_to_go_on(say, tmp_path: Path, monkeypatch) -> None:
-    def interrupted(config: object) -> Path:
+    def interrupted(config: object, *command: object) -> Path:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(TRAINING, "pretrain", interrupted)

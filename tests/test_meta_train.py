@@ -137,7 +137,7 @@ def test_the_variances_learned_stand_beside_the_base_and_clone_and_inspect_follo
     name, (far, part) = next(iter(distances.items()))
     shown = next(line.split() for line in rows if line.startswith(name))
     assert shown[-2:] == [f"{far / base.prior.sigmas[name]:.3f}", f"{part:.3f}"]
-    assert run(capsys, "inspect", finished / "base", "--html", tmp_path / "page.png").failed(2, "FILE.html")
+    assert run(capsys, "inspect", finished / "base", "--html", tmp_path / "page.png").failed(2, "NAME.html")
 
 
 def test_a_module_of_less_than_the_negligible_part_of_the_largest_variance_does_not_adapt(base: Base) -> None:
