@@ -7,11 +7,13 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import astuple, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from commands import write_recordings
 from helpers import random_example, same_weights, tiny_base, tiny_light, tone_sentence
 from torch import Tensor
 
@@ -22,6 +24,7 @@ from tts_meta.adapt import (
     acoustic_nll,
     adaptable,
     adaptable_sound,
+    clone,
     clone_examples,
     sound_nll,
 )
@@ -154,6 +157,12 @@ def test_the_decoder_keeps_its_mode(base: Base, examples: list[Example], mode: b
             losses.append(float(acoustic_nll(model)(model, data)))
             assert model.decoder.training == decoder_mode
         assert losses[0] == losses[1]
+
+
+def test_cloning_from_recordings_leaves_the_callers_generators_alone(base: Base, tmp_path: Path) -> None:
+    recordings = write_recordings(tmp_path, 2)
+    with random_state_kept():
+        clone(recordings, base=base, settings=CloneSettings(steps=1), warn=lambda text: None)
 
 
 def test_cloning_touches_nothing_either(base: Base, examples: list[Example]) -> None:

@@ -210,10 +210,7 @@ class _Part:
 
         scores: dict[str, Any] = {f"{name}_before": loss for name, loss in self._held_out_loss(meta[None]).items()}
         finished = settling.finished if settling is not None else lambda done: False
-        with torch.random.fork_rng(devices=[]):
-            kept, _ = solve(
-                nll, meta, self.prior, Adam(), self.learning_rate, self.steps, observe=after, finished=finished
-            )
+        kept, _ = solve(nll, meta, self.prior, Adam(), self.learning_rate, self.steps, observe=after, finished=finished)
         deltas, params = self._stored(meta, kept[-1][0])
         scores |= {f"{name}_after": loss for name, loss in self._held_out_loss(params[None]).items()}
         if settling is not None:
@@ -242,8 +239,7 @@ class _Part:
         """Under `held_out`, where a sentence is, of parameters `(1, P)`."""
         if self.held_out is None:
             return {}
-        with torch.random.fork_rng(devices=[]):
-            nll = self.problem.nll(params, torch.zeros(0), [self.held_out.task.at(0)])
+        nll = self.problem.nll(params, torch.zeros(0), [self.held_out.task.at(0)])
         return {"held_out": float(nll) / self.held_out.size}
 
 

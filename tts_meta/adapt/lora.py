@@ -79,15 +79,14 @@ def clone_lora(base: Base, examples: Sequence[Example], rank: int, settings: Clo
     task = SpeakerSentences(base, examples, chosen.names).task(None, settings.frames_per_step, settings.seed)
     rate, steps = settings.learning_rate or LEARNING_RATE, FREE_STEPS if settings.steps is None else settings.steps
     meta, prior = parameters_of(model, problem.adapted), ShrinkagePrior.isotropic(problem.adapted, torch.inf)
-    with torch.random.fork_rng(devices=[]):
-        kept, _ = solve(
-            lambda params, step: problem.nll(params, torch.zeros(0), [task.at(step)]),
-            meta,
-            prior,
-            Adam(),
-            lambda step: rate,
-            steps,
-        )
+    kept, _ = solve(
+        lambda params, step: problem.nll(params, torch.zeros(0), [task.at(step)]),
+        meta,
+        prior,
+        Adam(),
+        lambda step: rate,
+        steps,
+    )
     learned = problem.adapted.unflatten((meta + kept[-1])[0])
     with torch.no_grad():
         for name, value in learned.items():
