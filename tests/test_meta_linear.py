@@ -123,6 +123,15 @@ def test_negative_curvature_at_the_first_step_leaves_the_preconditioned_right_ha
     torch.testing.assert_close(found.residual, true_residual(matrices, b, found))
 
 
+def test_a_direction_without_curvature_counts_as_negative() -> None:
+    """A = diag(2, 0): along the second axis nothing can be solved, and the answer of the prior alone is kept."""
+    matrices = torch.diag(torch.tensor([2.0, 0.0], dtype=torch.float64)).expand(2, 2, 2)
+    b = torch.tensor([[0.0, 3.0], [4.0, 0.0]], dtype=torch.float64)
+    found = ConjugateGradient(10, 1e-8)(times(matrices), b)
+    assert found.outcomes == (Outcome.NEGATIVE_CURVATURE, Outcome.CONVERGED)
+    assert found.value.tolist() == [[0.0, 3.0], [2.0, 0.0]] and found.residual.tolist() == [1.0, 0.0]
+
+
 @given(st.integers(0, 199))
 @settings(max_examples=60)
 def test_an_indefinite_matrix_keeps_the_solution_so_far_and_says_so(seed: int) -> None:
