@@ -310,7 +310,7 @@ def test_a_changed_version_of_a_method_or_a_judge_makes_a_new_key(
                 name for name, its in depends.items() if version in its
             }, version
             assert CELLS._judged_key(its) == judged, "how a voice is made does not change how it is judged"
-    for version in ("JUDGE_VERSION", "SPEECH_VERSION"):
+    for version in ("JUDGE_VERSION", "SPEECH_VERSION", "RECORDINGS_VERSION"):
         with monkeypatch.context() as changed:
             changed.setattr(CELLS, version, 99)
             assert CELLS._judged_key(its) != judged and voices() == before

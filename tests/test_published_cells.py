@@ -1,18 +1,32 @@
-"""The recipes of the few-shot benchmark are such as its code takes."""
+"""The recipes of the few-shot benchmark are such as its code takes, and its published tables are those of the cells."""
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from tts_meta.config import load_config, names_in
+from tts_meta.evaluate.cells import Cell
 from tts_meta.evaluate.few_shot import FewShotBenchmark
+from tts_meta.evaluate.measured import read_cells
+from tts_meta.evaluate.scores import columns
+from tts_meta.evaluate.table import summarise
 from tts_meta.models.base import load_base
 from tts_meta.models.vocoder import load_vocoder
 
-FOLDER = Path(__file__).resolve().parents[1] / "recipes" / "few_shot"
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "recipes" / "few_shot"
 RECIPES = sorted(path.name for path in FOLDER.glob("*.yaml") if "learners" in names_in(path))
+NAMES = {
+    "finetune-all": "finetune-all, 10 sentences, 200 steps",
+    "clone": "clone, 10 sentences, settled",
+    "mean voice": "mean voice, 10 sentences, 0 steps",
+    "decoder side, prior": "decoder side, 10 sentences, settled",
+    "decoder side, fine-tuned": "finetune decoder side, 10 sentences, 150 steps",
+}
+"""Systems by the names that the README gives them."""
 
 
 def test_there_are_recipes() -> None:
@@ -27,3 +41,48 @@ def test_every_learner_of_a_recipe_uses_all_that_it_is_given(name: str) -> None:
         # Bases of meta-trained starts are made by a script; whatever they are, settings go together or not.
         own = settings.model_copy(update={"base": None, "prior": None})
         own.check(learner, own.seen(base), vocoder)
+
+
+@pytest.fixture(scope="module")
+def cells() -> list[Cell]:
+    return sorted(read_cells(FOLDER / "ten_cells.jsonl").values(), key=lambda cell: cell.speaker)
+
+
+def test_every_cell_of_the_recipe_is_whole_and_there_once(cells: list[Cell]) -> None:
+    config = load_config(FOLDER / "ten.yaml", FewShotBenchmark)
+    assert set(Counter((cell.system, cell.speaker) for cell in cells).values()) == {1}
+    assert {cell.learner for cell in cells} == set(config.learners) and len(cells) == 6 * len(config.learners)
+    for cell in cells:
+        assert len(cell.scores) == len(cell.embeddings) == config.score_on == 10
+        assert all({"similarity", "wer", "cer", "distillmos", "nats"} == set(row.measures) for row in cell.scores)
+        assert cell.steps in (cell.done, None) and cell.cpu_seconds > 0
+
+
+@pytest.mark.parametrize("file", ["README.md", "recipes/few_shot/README.md"])
+def test_the_published_table_is_that_of_the_cells(cells: list[Cell], file: str) -> None:
+    text = (ROOT / file).read_text(encoding="utf-8").split("    tts-meta benchmark recipes/few_shot/ten.yaml\n")[1]
+    table = ("| System |" + text.split("| System |")[1]).split("\n\n")[0]
+    head, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines())
+    means = {one.group[0]: one.intervals for one in summarise(row for cell in cells for row in cell.scores)}
+    shown, checked = {column.title: column for column in columns().values()}, 0
+    for name, *found in rows:
+        learner, _, ended = name.removesuffix(" †").partition(", ")
+        system = NAMES.get(name) or f"{learner}, 10 sentences, {ended or '0 steps'}"
+        if system not in means:
+            assert name in ("real recording", "copy-synthesis")
+            continue
+        own = [cell for cell in cells if cell.system == system]
+        costs = {
+            "Parameters": f"{own[0].parameters:,}",
+            "KiB": f"{own[0].bytes / 1024:,.0f}",
+            "CPU seconds": f"{sum(cell.cpu_seconds for cell in own) / len(own):.1f}",
+        }
+        for heading, text in zip(head[1:], found, strict=True):
+            if column := shown.get(heading):
+                one = means[system][column.name]
+                values = [f"{value:.{column.digits}f}" for value in (one.mean, one.low, one.high)]
+                costs[heading] = "{} [{}, {}]".format(*values)
+            if heading != "EER ↓":
+                assert text == costs[heading], (name, heading)
+                checked += 1
+    assert checked >= 5 * 8

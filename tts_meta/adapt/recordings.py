@@ -19,7 +19,7 @@ from tts_meta.errors import TtsMetaError
 from tts_meta.files import fingerprint
 from tts_meta.models.base import Base
 
-RECORDINGS_VERSION = 1
+RECORDINGS_VERSION = 2
 """Version of how recordings become examples. Increase it when the same recording would give other features,
 symbols or durations; the cache of the benchmark depends on it."""
 FEWEST_SECONDS = 1.0

@@ -34,6 +34,7 @@ from tts_meta.adapt import (
     clone_examples,
 )
 from tts_meta.adapt.lora import clone_lora
+from tts_meta.adapt.recordings import RECORDINGS_VERSION
 from tts_meta.corpus import Example, Utterance
 from tts_meta.errors import UsageError
 from tts_meta.evaluate.cloning import align_utterances
@@ -299,7 +300,7 @@ def _judged_key(material: Material) -> str:
     """What a voice says, and who judges it by which recordings; enough of the digest to tell some thousands apart."""
     scorer = material.scorer
     metrics = sorted((name, metric.identity(scorer.settings)) for name, metric in scorer.metrics.items())
-    what = [JUDGE_VERSION, SPEECH_VERSION, metrics, *_vocoder(material)]
+    what = [JUDGE_VERSION, SPEECH_VERSION, RECORDINGS_VERSION, metrics, *_vocoder(material)]
     return _hashed([*what, _contents(material.references), _contents(material.score_on)])[:16]
 
 
