@@ -3,6 +3,7 @@ from __future__ import annotations
 import html
 import io
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import Mock
@@ -193,3 +194,14 @@ def test_a_table_shows_what_its_cells_hold() -> None:
     page = markdown.markdown(table, extensions=["markdown.extensions.tables"])  # as TensorBoard does
     (text,) = re.findall("<td>(.*)</td>", page.split("<tr>")[2])[1:]
     assert html.unescape(text) == "1 | 2 *3* <b>`&`</b> [x](y) \\ ~~z~~" and "<b>" not in page
+
+
+def test_a_long_command_is_broken_into_lines_that_a_shell_joins() -> None:
+    log, words = Mock(spec=RunLog), ["tts-meta", "clone", *(f"a folder/{n}.wav" for n in range(20)), "-o", "x"]
+    RunInfo(shlex.join(words), {}, {}).log(log)
+    block = next(call.args[1] for call in log.text.call_args_list if call.args[0] == "text/command").split("\n\n")[0]
+    lines = block.splitlines()
+    assert len(lines) > 3 and max(map(len, lines)) < 110 and all(line.startswith("    ") for line in lines)
+    assert shlex.split(block.replace("\\\n", " ")) == words
+    RunInfo("it's mine", {}, {}).log(log)
+    assert log.text.call_args_list[3].args[1].startswith("    it's mine\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 _LONGEST = 100
 """Characters of a value on the page of hyperparameters, whose columns are narrow; the table of settings has all."""
+
+_WIDTH = 100
+"""Characters of a line on the page of texts."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class RunInfo:
 
     def log(self, log: Log, step: int = 0) -> None:
         """Write the texts `text/command`, `text/data` and `text/settings`, and the hyperparameters."""
-        log.text(f"{TEXT}/command", f"{_code(self.command or 'called from Python')}\n\n{_versions()}", step)
+        log.text(f"{TEXT}/command", f"{_code(_broken(self.command) or 'called from Python')}\n\n{_versions()}", step)
         log.text(f"{TEXT}/data", _code(_yaml(self.data)), step)
         log.text(f"{TEXT}/settings", _code(_yaml(self.settings)), step)
         chosen = self.settings if self.hparams is None else self.hparams
@@ -80,8 +84,23 @@ def _cell(value: object) -> str:
     return "".join(f"&#{ord(one)};" if one in "|*_`[]<>&\\~#" else one for one in " ".join(str(value).split()))
 
 
+def _broken(command: str) -> str:
+    """A command on lines that fit a page, as a shell takes it; what no shell takes stays as it is."""
+    lines: list[str] = []
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return command
+    for word in map(shlex.quote, words):
+        if lines and len(lines[-1]) + len(word) < _WIDTH:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return " \\\n  ".join(lines)
+
+
 def _yaml(values: Mapping[str, object]) -> str:
-    return yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True, width=100)
+    return yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True, width=_WIDTH)
 
 
 def _code(text: str) -> str:
