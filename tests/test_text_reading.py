@@ -198,6 +198,7 @@ def test_break_tags_are_pauses(text: str, read: list[tuple[str, float]] | None) 
 
 def test_pictures_are_named_as_left_out() -> None:
     assert left_out("Great 😀👍 job") == "not spoken: 😀 👍 (pictures in the text)"
+    assert normalize("new \U0001fac6 picture") == "new picture"
     assert left_out("5 € → 3 °C • x²") is None
 
 

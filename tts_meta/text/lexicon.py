@@ -140,7 +140,9 @@ def _phonemes(said: str, symbols: SymbolTable, place: str) -> str:
         said = said[1:-1].strip()
     for symbol in split_symbols(said)[1:-1]:
         if symbol not in symbols.symbols or (symbol in BOUNDARIES and symbol != " "):
-            raise TtsMetaError(f"{place}: unknown symbol '{symbol}' in '{said}'; see `tts-meta inspect` for the base's")
+            raise TtsMetaError(
+                f"{place}: unknown symbol '{symbol}' in '{said}'; the base's symbols.json lists those there are"
+            )
     if not said or said in BOUNDARIES:
         raise TtsMetaError(f"{place}: no phonemes between the slashes; write them, or a respelling without slashes")
     return said

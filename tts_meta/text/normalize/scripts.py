@@ -70,9 +70,16 @@ def _named(found: re.Match[str]) -> str:
     return f"{' ' if before.isalnum() else ''}{named}{' ' if after.isalnum() else ''}"
 
 
+def is_newer_picture(character: str) -> bool:
+    """Whether the code point is of the blocks of emoji, also where this Python's Unicode has no name for it yet."""
+    return 0x1F000 <= ord(character) <= 0x1FAFF
+
+
 @lru_cache(maxsize=4096)
 def _readable(character: str) -> bool:
     kind = unicodedata.category(character)
+    if is_newer_picture(character):
+        return True
     if character == "\ufffd" or kind in ("Cs", "Cn"):
         return False
     if kind[0] == "M":

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from tts_meta.text.normalize.scripts import is_newer_picture
+
 _WORDS = {
     "&": "and", "≈": "approximately", "≃": "approximately", "≠": "is not equal to", "≤": "less than or equal to",
     "≥": "greater than or equal to", "±": "plus or minus", "∓": "minus or plus", "÷": "divided by",
@@ -104,6 +106,8 @@ def left_out(text: str) -> str | None:
 
 def _is_picture(character: str) -> bool:
     kind = unicodedata.category(character)
+    if is_newer_picture(character):
+        return True
     return kind in ("So", "Co") and character not in _WORDS and not 0x2500 <= ord(character) <= 0x25FF
 
 
