@@ -44,7 +44,8 @@ def modules_of(tree: ast.AST) -> Iterator[str]:
 def imported() -> dict[str, set[str]]:
     """Each third-party module the sources import, with the distributions that may provide it."""
     found = {name.split(".")[0] for source in SOURCES for name in modules_of(ast.parse(source.read_text("utf-8")))}
-    found -= set(sys.stdlib_module_names) | {"tts_meta", "data_prep"}
+    # Type checkers bring _typeshed; nothing imports it when it runs.
+    found -= set(sys.stdlib_module_names) | {"tts_meta", "data_prep", "_typeshed"}
     # Python 3.11 does not see that a compiled file is a module.
     known = {"parselmouth": ["praat-parselmouth"], **packages_distributions()}
     return {module: {normal(name) for name in known.get(module, [module])} for module in found}
