@@ -20,7 +20,7 @@ _ACTIVE_DB = 30.0
 # Where a bump, hum or noise is found, the second measurement decides instead of the first.
 _SPEECH_CUT, _NOISE_KEPT, _EVENT_KEPT, _CHANGED_DB = 0.3, 0.7, 0.5, 2.5  # seconds, seconds, seconds, dB
 _PEAK_FRAMES = 43  # half a second: no bump is as long
-_ABOVE_SPEECH_DB = 10.0  # how far single frames of speech rise above the loudest half second
+_ABOVE_SPEECH_DB = 14.0  # how far single frames of speech rise above the loudest half second
 _CLICK_FRAMES, _BUMP_FRAMES, _GAP_FRAMES = 9, 30, 26
 _LOUD_BLOCKS = 18  # of `STEP` samples, a fifth of a second: longer than a click or the start of a bump
 _ABOVE_NOISE_DB, _LEAST_RANGE_DB = 6.0, 15.0
