@@ -9,14 +9,18 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from tts_meta.adapt.diagnosis import Fault, can_judge, explain, measure_fit, measured_faults
+from tts_meta.adapt.two_voices import other_voice
 from tts_meta.audio import MelSpec, load_speech
 from tts_meta.audio.io import Waveform, check_is_file
+from tts_meta.audio.speech import LoadedSpeech
 from tts_meta.config import AudioConfig
 from tts_meta.context import own_context
 from tts_meta.corpus import Example, find_sidecar, match_transcripts, read_transcripts
 from tts_meta.corpus.text_file import read_text_file, shown_path
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import fingerprint
+from tts_meta.models.aligner import Alignment
 from tts_meta.models.base import Base
 
 RECORDINGS_VERSION = 2
@@ -76,36 +80,58 @@ def align_recordings(
 ) -> list[Example]:
     """Features, symbols, durations and sound of each recording.
 
-    `warn` is told of what may harm the voice: a narrow band, or a transcript that is plainly not what is said. Raises
+    `warn` gets what may harm the voice: a narrow band, hum, noise, a long pause, a transcript that is not what is said
+    and why (see `diagnosis`), another voice. Raises
     TtsMetaError naming the file for all that makes cloning senseless, and where all recordings together are too short.
     """
     if not recordings:
         raise TtsMetaError("no recordings given; give at least one audio file")
     mel_spec = MelSpec(base.config.audio.mel)
     hop = base.config.audio.mel.hop
-    prepared: list[tuple[Tensor, Tensor, Tensor]] = []
+    prepared: list[tuple[LoadedSpeech, Tensor, Tensor, Tensor]] = []
     for recording in recordings:
-        waveform = load_recording(recording.audio, base.config.audio)
+        speech = load_speech(recording.audio, base.config.audio)
         with torch.inference_mode():
-            mel = mel_spec(torch.from_numpy(waveform)[None])[0]
-        samples = torch.from_numpy(waveform[: len(mel) * hop])
-        prepared.append((_encode(recording, base), mel.clone(), samples))
-    seconds = sum(len(mel) for _, mel, _ in prepared) * base.config.audio.mel.frame_seconds
+            mel = mel_spec(torch.from_numpy(speech.waveform)[None])[0]
+        samples = torch.from_numpy(speech.waveform[: len(mel) * hop])
+        prepared.append((speech, _encode(recording, base), mel.clone(), samples))
+    seconds = sum(len(mel) for _, _, mel, _ in prepared) * base.config.audio.mel.frame_seconds
     if seconds < FEWEST_SECONDS:
         raise TtsMetaError(f"{seconds:.1f} s of speech in all, at least {FEWEST_SECONDS:.0f} s are needed; record more")
-    narrow = [r.audio for r, (_, mel, _) in zip(recordings, prepared, strict=True) if _lacks_highs(mel, mel_spec)]
+    narrow = [r.audio for r, (_, _, mel, _) in zip(recordings, prepared, strict=True) if _lacks_highs(mel, mel_spec)]
     if narrow:
-        which = f"{narrow[0]} and {len(narrow) - 1} more" if narrow[1:] else str(narrow[0])
-        warn(f"{which}: no sound above 4 kHz (telephone, or 8 kHz?); the voice will lack its highs")
+        warn(f"{_which(narrow)}: no sound above 4 kHz (telephone, or 8 kHz?); the voice will lack its highs")
 
     examples = []
-    for recording, (tokens, mel, samples) in zip(recordings, prepared, strict=True):
+    for recording, (speech, tokens, mel, samples) in zip(recordings, prepared, strict=True):
         said, alignment = base.align(mel, tokens, str(recording.audio))
-        if not base.aligner.matches(alignment.score):
-            warn(f'{recording.audio}: what is said does not seem to be "{recording.text}"; check its transcript')
+        for phrase in _faults(base, recording, speech, tokens, alignment):
+            warn(f"{recording.audio}: {phrase}")
         source = fingerprint(recording.audio)
         examples.append(Example(str(recording.audio), speaker, said, alignment.durations, mel, samples, source))
+    voices = [(recording.audio, speech.waveform) for recording, (speech, *_) in zip(recordings, prepared, strict=True)]
+    if others := other_voice(voices, base.config.audio.mel.sample_rate):
+        warn(f"{_which(others)}: another voice than in the other recordings; give recordings of one speaker")
     return examples
+
+
+def _faults(base: Base, recording: Recording, speech: LoadedSpeech, tokens: Tensor, alignment: Alignment) -> list[str]:
+    """What is wrong with one recording, a phrase each: measured in its sound, or in how its transcript fits."""
+    faults = measured_faults(speech, base.config.audio.mel.sample_rate)
+    if not can_judge(base):
+        return [fault.phrase for fault in faults]
+    fit = measure_fit(base, tokens, alignment.durations, alignment.score)
+    if not base.aligner.matches(alignment.score) or fit.odd:
+        cause = explain(base, speech, tokens, recording.text, fit)
+        if cause is None and not fit.odd:
+            cause = Fault("other", f'what is said does not seem to be "{recording.text}"; check its transcript')
+        if cause is not None and all(fault.kind != cause.kind for fault in faults):
+            faults.append(cause)
+    return [fault.phrase for fault in faults]
+
+
+def _which(files: Sequence[Path]) -> str:
+    return f"{files[0]} and {len(files) - 1} more" if files[1:] else str(files[0])
 
 
 def _lacks_highs(mel: Tensor, mel_spec: MelSpec) -> bool:

@@ -16,7 +16,7 @@ from tts_meta.config import AudioConfig, dump_config
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import sha256_file
 
-_VERSION = 2
+_VERSION = 3
 """Of trimming, loudness and log-mel: a change of what they give for a recording needs another number."""
 
 

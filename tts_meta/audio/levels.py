@@ -44,7 +44,8 @@ def prepare_waveform(samples: Waveform, config: AudioConfig, name: str = "record
     """Trim silence at both ends and bring the active part to one loudness: `(S,)` to `(S',)`, float32.
 
     A constant offset is taken out. The speech decides, not a click, a bump, hum, rumble or steady noise: the recording
-    is measured as it is and without them, and the second measurement is taken where the two differ much. Raises TtsMetaError naming the recording where all of it is silent.
+    is measured as it is and without them, and the second measurement is taken where the two differ much. Raises
+    TtsMetaError naming the recording where all of it is silent.
     """
     samples = samples - samples.mean()
     levels = levels_db(samples)
