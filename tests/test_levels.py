@@ -7,7 +7,6 @@ import pytest
 
 from tts_meta.audio import prepare_waveform
 from tts_meta.audio.interference import find_hum
-from tts_meta.audio.io import Waveform
 from tts_meta.config import AudioConfig
 
 CONFIG = AudioConfig()
@@ -15,7 +14,7 @@ RATE = CONFIG.mel.sample_rate
 SPEECH_AT, SPEECH_SECONDS = 2.0, 3.0
 
 
-def syllables(seconds: float = SPEECH_SECONDS, seed: int = 0) -> Waveform:
+def syllables(seconds: float = SPEECH_SECONDS, seed: int = 0) -> np.ndarray:
     """Noise between 200 and 4,000 Hz that rises and falls four times a second."""
     random = np.random.default_rng(seed)
     spectrum = np.fft.rfft(random.standard_normal(round(seconds * RATE)))
@@ -25,7 +24,7 @@ def syllables(seconds: float = SPEECH_SECONDS, seed: int = 0) -> Waveform:
     return (0.08 * np.fft.irfft(spectrum, len(time)) * (1.05 - np.cos(2 * np.pi * 4 * time))).astype(np.float32)
 
 
-def recording(pause: float = 0.0) -> Waveform:
+def recording(pause: float = 0.0) -> np.ndarray:
     """Two seconds of a quiet room, speech, two seconds of a quiet room; a pause in the middle of the speech."""
     speech = syllables()
     half = len(speech) // 2
@@ -34,7 +33,7 @@ def recording(pause: float = 0.0) -> Waveform:
     return np.concatenate([room[: len(room) // 2], speech[:half], gap, speech[half:], room[len(room) // 2 :]])
 
 
-def event(kind: str) -> Waveform:
+def event(kind: str) -> np.ndarray:
     time = np.arange(round(0.2 * RATE)) / RATE
     if kind == "click":
         return np.ones(20)
@@ -43,7 +42,7 @@ def event(kind: str) -> Waveform:
     return np.sin(2 * np.pi * 60 * time) * np.exp(-time / 0.05)  # a bump of the table
 
 
-def with_fault(kind: str, where: float = 0.3) -> Waveform:
+def with_fault(kind: str, where: float = 0.3) -> np.ndarray:
     samples = recording().copy()
     time = np.arange(len(samples)) / RATE
     if kind in ("click", "knock", "bump"):
@@ -69,7 +68,7 @@ FAULTS = ["click", "knock", "bump", "hum50 loud", "hum60 loud", "hum50 soft", "h
           "offset in the second half", "drift", "noise"]  # fmt: skip
 
 
-def kept(prepared: Waveform) -> float:
+def kept(prepared: np.ndarray) -> float:
     """Seconds by which the prepared waveform is longer than the speech in it."""
     return len(prepared) / RATE - SPEECH_SECONDS
 

@@ -19,22 +19,22 @@ import soundfile
 from data_prep import CORPORA, Recording
 from tts_meta.adapt import Recording as Sentence
 from tts_meta.adapt import align_recordings
-from tts_meta.audio.io import Waveform, read_audio
+from tts_meta.audio.io import read_audio
 from tts_meta.models.base import Base, load_base
 
 RATE = 22050
-Faulty = tuple[Waveform, int, str]
+Faulty = tuple[np.ndarray, int, str]
 """Samples, the rate in the header, and the transcript."""
 
 
-def mains(samples: Waveform, decibels: float) -> Waveform:
+def mains(samples: np.ndarray, decibels: float) -> np.ndarray:
     """Add hum at 50 Hz and two harmonics, so many dB above the speech."""
     time = np.arange(len(samples)) / RATE
     tones = sum(size * np.sin(2 * np.pi * 50 * number * time) for number, size in ((1, 0.8), (2, 0.5), (3, 0.33)))
-    return samples + samples.std() * 10 ** (decibels / 20) * np.sqrt(2) * np.asarray(tones)
+    return (samples + samples.std() * 10 ** (decibels / 20) * np.sqrt(2) * np.asarray(tones)).astype(np.float32)
 
 
-def faults(samples: Waveform, text: str, other: Waveform, other_text: str) -> Iterator[tuple[str, str, Faulty]]:
+def faults(samples: np.ndarray, text: str, other: np.ndarray, other_text: str) -> Iterator[tuple[str, str, Faulty]]:
     """Each fault, a part of the warning that names it, and the recording with it."""
     half = len(samples) // 2
     words = text.split()

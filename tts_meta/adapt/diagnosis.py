@@ -1,8 +1,8 @@
 """Why a recording and its transcript do not fit: each cause is tried, and the one that mends the alignment is named.
 
 A cause is a change of the recording or of the transcript: another sample rate, the pauses cut, the hum taken out, the
-transcript or half of it said twice. The change under which the alignment fits is the fault. How often that is right, and
-how often ordinary recordings are accused, is in `docs/audio.md`.
+transcript or half of it said twice. The change under which the alignment fits is the fault. `docs/audio.md` says how
+often that is right, and how often ordinary recordings are warned of.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _BETTER = 0.6
 _FAST, _SLOW = 17.0, 8.5  # sounds a second; nearly all true transcripts lie between
 _CROWDED, _STRETCHED = 0.35, 0.04
 """Parts of the sounds that have one frame only, or more than half a second; in true transcripts .2 and 0."""
-_LONG_PAUSE, _SHORT_PAUSE = 2.0, 0.3  # seconds
+_LONG_PAUSE, _SHORT_PAUSE = 2.5, 0.3  # seconds
 _PAUSE_DB = 30.0
 _HUM_DB, _SNR_DB = -27.0, 12.0
 
