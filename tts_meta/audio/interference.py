@@ -39,7 +39,7 @@ def find_hum(samples: Waveform, rate: int) -> Hum | None:
     starts = range(0, len(samples) - size + 1, size // 2)
     reach = int((_MAINS[-1] * _HARMONICS + 60) * size / rate)
     frames = np.stack([samples[start : start + size] * window for start in starts])
-    power = np.abs(fft.rfft(frames)[:, :reach]) ** 2 / (window.sum() / 2) ** 2 / 2  # mean square of a tone
+    power = np.abs(np.asarray(fft.rfft(frames))[:, :reach]) ** 2 / (window.sum() / 2) ** 2 / 2  # mean square of a tone
     steady = np.quantile(power, _QUANTILE, axis=0)
     found = [_lines(steady, mains, rate / size) for mains in _MAINS]
     best = max(found, key=lambda hum: hum.power)
@@ -67,12 +67,12 @@ def _lines(steady: NDArray[np.floating], mains: float, width: float) -> Hum:
 
 def without_hum_and_rumble(samples: Waveform, rate: int, hum: Hum | None) -> Waveform:
     """`samples (S,)` without what lies below the voice and without the lines of hum; for measuring, not for hearing."""
-    size = fft.next_fast_len(len(samples), real=True)
-    spectrum = fft.rfft(samples.astype(np.float32), size)
+    size = fft.next_fast_len(len(samples), real=True) or len(samples)
+    spectrum = np.asarray(fft.rfft(samples.astype(np.float32), size))
     frequencies = np.fft.rfftfreq(size, 1 / rate)
     # A slope, not an edge: an edge spreads a click over a second.
     spectrum *= np.interp(frequencies, _VOICE_FROM, (0.0, 1.0)).astype(np.float32)
-    clean = fft.irfft(spectrum, size)[: len(samples)]
+    clean = np.asarray(fft.irfft(spectrum, size))[: len(samples)]
     for line in hum.lines if hum is not None else ():
         if line > _VOICE_FROM[0]:
             clean = clean - _tone(clean, line, rate)
