@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from commands import run
-from helpers import RATE, tiny_base, tiny_light
+from helpers import RATE, same_weights, tiny_base, tiny_light
 
 from tts_meta.adapt import CloneSettings, Recording, Voice, adaptable, align_recordings, clone_examples
 from tts_meta.adapt.lora import clone_lora
@@ -39,6 +39,7 @@ from tts_meta.report.few_shot import write_few_shot_report
 
 CELLS = importlib.import_module("tts_meta.evaluate.cells")
 METHODS = importlib.import_module("tts_meta.evaluate.methods")
+LORA = importlib.import_module("tts_meta.adapt.lora")
 NOTE = (
     "{}, where an earlier run of the same versions of methods and judges left it ({} of {} cells); "
     "not computed in this run.\n"
@@ -248,27 +249,41 @@ def test_rivals_without_steps_speak_in_voices_that_the_base_has(base: Base, long
     assert cells[0].parameters == 6
 
 
-def test_lora_adapters_multiply_out_to_the_voice(base: Base, long_corpus: Path, tmp_path: Path) -> None:
+def test_lora_adapters_are_the_voice(base: Base, long_corpus: Path, tmp_path: Path) -> None:
     examples = _adapt_on(config(long_corpus, tmp_path), base, 2)
     settings = CloneSettings(("decoder", "postnet"), 5, 1e-2)
-    found = clone_lora(base, examples, 2, settings)
-    again = clone_lora(base, examples, 2, settings)
-    name = "decoder.output.weight"
-    one, two = (found.adapters[f"decoder.output.lora_{side}.default.weight"] for side in "AB")
-    assert one.shape[0] == two.shape[1] == 2
-    torch.testing.assert_close(found.voice.deltas[name], two @ one)
-    assert torch.equal(found.voice.deltas[name], again.voice.deltas[name])
-    assert (
-        float(found.voice.deltas[name].abs().max()) > 0 and float(found.voice.deltas["decoder.output.bias"].norm()) > 0
-    )
-    assert not any("lstms" in delta and "weight" in delta for delta in found.voice.deltas)
-    assert found.parameters < sum(delta.numel() for delta in found.voice.deltas.values())
-    moved = found.voice.apply(base)
+    voice, again = (clone_lora(base, examples, 2, settings) for _ in range(2))
+    up, down = (voice.deltas[f"decoder.output.weight{side}"] for side in (":up", ":down"))
+    assert up.shape[1] == down.shape[0] == 2 and float(up.abs().max()) > 0
+    assert same_weights(voice.deltas, again.deltas) and float(voice.deltas["decoder.output.bias"].norm()) > 0
+    assert not any("lstms" in delta and "weight" in delta for delta in voice.deltas)
+    changed = voice.changes(base)
+    torch.testing.assert_close(changed["decoder.output.weight"], up @ down)
+    voice.save(tmp_path / "a.voice.safetensors")
+    assert same_weights(Voice.load(tmp_path / "a.voice.safetensors").deltas, voice.deltas)
+    moved = voice.apply(base)
     batch = collate(examples[:1], {"ben": -1}, base.acoustic.reduction)
     before, after = (float(acoustic_loss(model, model(batch), batch).nll) for model in (base.acoustic, moved))
     assert after < before
     with pytest.raises(UsageError, match="none of the modules chosen"):
         clone_lora(base, examples, 2, CloneSettings(("speaker.mean",), 1))
+
+
+def test_the_factors_of_every_kind_of_layer_multiply_to_what_peft_adds() -> None:
+    torch.manual_seed(0)
+    model = torch.nn.ModuleDict(
+        {"line": torch.nn.Linear(5, 7), "conv": torch.nn.Conv1d(4, 6, 3), "table": torch.nn.Embedding(9, 8)}
+    )
+    shapes = {name: layer.weight.shape for name, layer in model.items()}
+    LORA._inject(model, list(model), 2)
+    for name, value in model.named_parameters():
+        if ".lora_" in name:
+            torch.nn.init.normal_(value)
+    for name in shapes:
+        layer: Any = model[name]
+        up, down = LORA._factors(layer)
+        assert up.shape[1] == down.shape[0] == 2
+        torch.testing.assert_close((up @ down).reshape(shapes[name]), layer.get_delta_weight("default").detach())
 
 
 def material(recipe: FewShotBenchmark, folder: Path) -> Any:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,46 +15,32 @@ from torch import Tensor, nn
 
 from tts_meta.adapt.clone import FREE_STEPS, CloneSettings
 from tts_meta.adapt.likelihood import SpeakerSentences, acoustic_nll, adaptable
-from tts_meta.adapt.voice import Voice
+from tts_meta.adapt.voice import Voice, as_stored
 from tts_meta.corpus import Example
 from tts_meta.errors import TtsMetaError, UsageError
-from tts_meta.files import atomic_file, write_tensors
 from tts_meta.meta import Adam, Layout, Problem, ShrinkagePrior, solve
 from tts_meta.meta.parameters import parameters_of
 from tts_meta.models.base import Base
+from tts_meta.models.low_rank import DOWN, UP
 from tts_meta.models.partition import Module
 
-LORA_VERSION = 1
-"""Version of how LoRA adapts. Increase it when the same recordings and settings would give another voice."""
+LORA_VERSION = 2
+"""Version of how LoRA adapts. Increase it when the same recordings and settings would give another voice.
+
+2: the voice holds the adapters themselves, in as many bits a number as the low-rank changes of `clone`.
+"""
 LEARNING_RATE = 1e-3
 """Step size of Adam where none is given."""
 _INSIDE = "base_layer."
 """What `peft` puts into the names of a wrapped layer's own parameters."""
 
 
-@dataclass(frozen=True)
-class LoraVoice:
-    """A voice with the adapters multiplied out, and the adapters and biases themselves, by `peft`'s names."""
-
-    voice: Voice
-    adapters: dict[str, Tensor]
-
-    @property
-    def parameters(self) -> int:
-        """Numbers that were learned."""
-        return sum(value.numel() for value in self.adapters.values())
-
-    def save(self, path: str | Path) -> None:
-        """Write the adapters in half precision: what such a voice would take on disk."""
-        with atomic_file(path) as temporary:
-            write_tensors(temporary, {name: value.half() for name, value in self.adapters.items()}, {})
-
-
-def clone_lora(base: Base, examples: Sequence[Example], rank: int, settings: CloneSettings) -> LoraVoice:
+def clone_lora(base: Base, examples: Sequence[Example], rank: int, settings: CloneSettings) -> Voice:
     """Adapt layers by adapters of `rank`, and biases, to aligned sentences of one speaker.
 
-    Of the settings `modules` (empty: all), `steps`, `learning_rate`, `frames_per_step` and `seed` count. Raises
-    UsageError where no module chosen is one that `peft` adapts, TtsMetaError where `peft` is not installed.
+    The voice holds the two factors of each adapter, rounded as its file holds them. Of the settings `modules` (empty:
+    all), `steps`, `learning_rate`, `frames_per_step` and `seed` count. Raises UsageError where no module chosen is one
+    that `peft` adapts, TtsMetaError where `peft` is not installed or the voice diverges.
     """
     chosen = adaptable(base).select(settings.modules or ("*",))
     model = copy.deepcopy(base.acoustic)
@@ -91,11 +75,14 @@ def clone_lora(base: Base, examples: Sequence[Example], rank: int, settings: Clo
     with torch.no_grad():
         for name, value in learned.items():
             model.get_parameter(name).copy_(value)
-        deltas = {f"{layer}.weight": _product(model.get_submodule(layer)) for layer in layers}
+        deltas = dict[str, Tensor]()
+        for layer in layers:
+            up, down = _factors(model.get_submodule(layer))
+            deltas |= {f"{layer}.weight{UP}": up, f"{layer}.weight{DOWN}": down}
         for own, name in inside.items():
             if name in biases:
                 deltas[own] = learned[name] - base.acoustic.get_parameter(own)
-    return LoraVoice(Voice(deltas, base.hash, chosen.names, steps), learned)
+    return Voice(as_stored(deltas), base.hash, chosen.names, steps)
 
 
 def _layers(model: nn.Module, parameters: Sequence[str]) -> list[str]:
@@ -114,6 +101,9 @@ def _inject(model: nn.Module, layers: Sequence[str], rank: int) -> None:
     inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=rank, target_modules=list(layers)), model)
 
 
-def _product(layer: Any) -> Tensor:
-    """What the adapter of a layer adds to its matrix."""
-    return layer.get_delta_weight("default").detach()
+def _factors(layer: Any) -> tuple[Tensor, Tensor]:
+    """`(rows, rank)` and `(rank, columns)`, whose product is what the adapter of a layer adds to its matrix."""
+    if "default" in layer.lora_embedding_A:
+        return layer.lora_embedding_A["default"].detach().T, layer.lora_embedding_B["default"].detach().T
+    down, up = (side["default"].weight.detach() for side in (layer.lora_A, layer.lora_B))
+    return up.flatten(1), down.flatten(1)

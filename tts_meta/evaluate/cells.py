@@ -221,26 +221,21 @@ def _make(learner: Learner, base: Base, material: Material, sentences: int, step
     path, chosen = folder / _VOICE, material.adapt_on[:sentences]
     own = material.aligned(base, chosen) if learner.steps_matter else []
     settings = _settings(learner, material, steps)
-    adapters, began = None, time.process_time()
+    known = None if learner.steps_matter or material.known is None else material.known()  # once for all speakers
+    began = time.process_time()
     if learner.method == "lora":
-        adapters = clone_lora(base, own, learner.rank or LORA_RANK, settings)
-        voice = adapters.voice
+        voice = clone_lora(base, own, learner.rank or LORA_RANK, settings)
     elif learner.method == "clone":
         voice = clone_examples(base, own, settings, vocoder=material.vocoder)
     else:
-        assert material.known is not None
-        known = material.known()
+        assert known is not None
         voice = known.nearest(chosen) if learner.method == "nearest" else known.zero_shot(chosen)
     seconds = time.process_time() - began
     if steps is None and "stopped" not in voice.scores:
         raise UsageError(f"method {learner.method} with these settings does not stop by itself; leave out settled")
     voice.save(path)
-    parameters, stored = sum(delta.numel() for delta in voice.deltas.values()), path
-    if adapters is not None:
-        parameters, stored = adapters.parameters, folder / "adapters.safetensors"
-        adapters.save(stored)
-    what = {"done": voice.steps, "parameters": parameters, "bytes": stored.stat().st_size}
-    what |= {"cpu_seconds": seconds}
+    parameters = sum(delta.numel() for delta in voice.deltas.values())
+    what = {"done": voice.steps, "parameters": parameters, "bytes": path.stat().st_size, "cpu_seconds": seconds}
     if learner.steps_matter and not voice.steps:  # the base's mean voice, which needs no file
         what |= {"parameters": 0, "bytes": 0}
     with atomic_file(folder / _MADE) as temporary:
