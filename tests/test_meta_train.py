@@ -73,7 +73,7 @@ def test_every_learner_meta_trains_on_speakers(
     found, step = list[MetaStep](), MetaLearner.meta_step
     monkeypatch.setattr(MetaLearner, "meta_step", lambda *given: found.append(step(*given)) or found[-1])
     settings = LEARNING | {"outer_rate": 5e-3, "step_rate": 1e-7, "first_order_part": 0.0}
-    config = recipe(corpus, tmp_path / "run", learner=name, settings=settings, meta_steps=2, frames_per_step=800)
+    config = recipe(corpus, tmp_path / "run", learner=name, settings=settings, meta_steps=2, frames_per_step=200)
     before, after = load_base(corpus / "base"), load_base(meta_train(config))
     first, last = found[0], found[-1]
     assert len(found) == 2 and not any(one.skipped for one in found)
