@@ -16,9 +16,10 @@ import torch
 from cases import case_folder
 from commands import write_base
 from faults import error_line
-from helpers import tiny_base, tiny_light
+from helpers import batch_of, random_example, tiny_base, tiny_light
 
 from tts_meta import Manner, Synthesizer, TtsMetaError, UsageError, Voice, speak
+from tts_meta.corpus import Manifest
 from tts_meta.models.base import Base, load_base, save_base
 from tts_meta.models.griffin_lim import GriffinLim
 from tts_meta.models.light_vocoder import Light
@@ -47,9 +48,9 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
 
     def counted(name: str, load: Any) -> Any:
-        def run(*arguments: Any) -> Any:
+        def run(*arguments: Any, **options: Any) -> Any:
             seen.append(name)
-            return load(*arguments)
+            return load(*arguments, **options)
 
         return run
 
@@ -261,6 +262,10 @@ def test_what_is_shown_of_an_object_is_one_short_line(base: Base, files: list[Pa
     assert repr(load_base(base.folder)).startswith(f"Base({hashed} in {base.folder}, ")
     for shown in (voice, kept, kept.speak(TEXT), base):
         assert len(repr(shown)) < 300 and repr(shown).isprintable()
+    example = random_example(base, "abc", 0)
+    assert repr(example) == f"Example('ann-0' of 'ann', 5 symbols, {len(example.mel)} frames)"
+    assert repr(batch_of(base, example)).startswith("Batch(1 sentences, ")
+    assert repr(Manifest(())) == "Manifest(0 utterances of 0 speakers, 0.00 h)"
     hostile = Voice({}, "\x1b[31m\n", ("a\nb",), 3)
     assert repr(hostile).isprintable()
 

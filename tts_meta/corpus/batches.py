@@ -21,7 +21,7 @@ _BUCKET_RATIO = 1.1
 """Utterances whose lengths differ by less than about this factor change places freely between epochs."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Example:
     """One utterance as the models see it.
 
@@ -38,8 +38,11 @@ class Example:
     samples: Tensor | None = None
     source: str = ""
 
+    def __repr__(self) -> str:
+        return f"Example({self.id!r} of {self.speaker!r}, {len(self.tokens)} symbols, {len(self.mel)} frames)"
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Batch:
     """Utterances padded to one size; everything past an utterance's own lengths is padding.
 
@@ -73,6 +76,9 @@ class Batch:
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         tensors = {field.name: change(getattr(self, field.name)) for field in fields(self) if field.name != "ids"}
         return Batch(ids=self.ids, **tensors)
+
+    def __repr__(self) -> str:
+        return f"Batch({len(self.tokens)} sentences, {self.tokens.shape[1]} symbols, {self.mel.shape[1]} frames)"
 
 
 def collate(

@@ -17,12 +17,16 @@ from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.files import atomic_file
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Manifest:
     """An ordered list of utterances; `path` is the file it was loaded from, None for a selection or a new one."""
 
     utterances: tuple[Utterance, ...]
     path: Path | None = None
+
+    def __repr__(self) -> str:
+        count, hours = len(self.utterances), sum(one.seconds for one in self.utterances) / 3600
+        return f"Manifest({count} utterances of {len(self.speakers)} speakers, {hours:.2f} h)"
 
     @classmethod
     def load(cls, path: str | Path) -> Manifest:
