@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +13,7 @@ from commands import run, write_base, write_recordings
 
 from recipes.few_shot import expected as recipe
 from tts_meta.adapt import CloneSettings, Expected
-from tts_meta.adapt.clone import CLONE_VERSION
-from tts_meta.adapt.expected import FILE, PROTOCOL, Line, coverage, covered
+from tts_meta.adapt.expected import FILE, VERSIONS, Line, coverage, covered
 from tts_meta.config import MelConfig, parse_config
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.evaluate.few_shot import FewShotBenchmark
@@ -74,7 +74,7 @@ def learned(tmp_path: Path) -> Base:
     base = load_base(tmp_path / "base")
     lines = {"similarity": Line(0.7, 0.05, 0.02, 10, 0.9), "distillmos": Line(4.0, 0.0, 0.1, 10, 4.2)}
     prior = sha256_file(tmp_path / "base" / PRIOR_FILE)
-    Expected(base.hash, prior, 4.0, 100.0, lines, PROTOCOL, CLONE_VERSION).save(tmp_path / "base" / FILE)
+    Expected(base.hash, prior, 4.0, 100.0, lines, VERSIONS).save(tmp_path / "base" / FILE)
     return base
 
 
@@ -113,15 +113,17 @@ def test_nothing_is_expected_of_other_settings_another_prior_or_no_file(learned:
     assert Expected.beside(learned, CloneSettings()) is None
 
 
-@pytest.mark.parametrize("older", ["protocol", "clone_version"])
+@pytest.mark.parametrize("older", ["protocol", "clone", "stopping", "recordings"])
 def test_nothing_is_expected_by_an_older_protocol_or_way_of_cloning(learned: Base, older: str) -> None:
     assert learned.folder is not None
     path = learned.folder / FILE
     known = json.loads(path.read_text())
     assert Expected.beside(learned, CloneSettings(hold_out=1)) is not None
-    path.write_text(json.dumps(known | {older: known[older] - 1}))
+    was = re.sub(rf"{older} \d+", f"{older} 0", known["versions"])
+    assert was != known["versions"]
+    path.write_text(json.dumps(known | {"versions": was}))
     assert Expected.beside(learned, CloneSettings()) is None
-    del known[older]  # as files before the field was there
+    del known["versions"]  # as in files of before the field was there
     path.write_text(json.dumps(known))
     assert Expected.beside(learned, CloneSettings()) is None
 

@@ -20,8 +20,7 @@ import numpy as np
 
 from recipes.bench import markdown
 from tts_meta.adapt import Expected, Voice
-from tts_meta.adapt.clone import CLONE_VERSION
-from tts_meta.adapt.expected import FILE, PROTOCOL, Line, coverage, covered
+from tts_meta.adapt.expected import FILE, VERSIONS, Line, coverage, covered
 from tts_meta.cli import told
 from tts_meta.cli.console import tell
 from tts_meta.config import load_config
@@ -69,7 +68,7 @@ def fit(voices: Voices, results: FewShotResults, base: Base) -> Expected:
         for name, scores in voices.scores.items()
     }
     prior = sha256_file(base.folder / PRIOR_FILE)
-    return Expected(base.hash, prior, min(voices.seconds), max(voices.seconds), lines, PROTOCOL, CLONE_VERSION)
+    return Expected(base.hash, prior, min(voices.seconds), max(voices.seconds), lines, VERSIONS)
 
 
 def reliability(voices: Voices, expected: Expected, others: Voices | None) -> dict[str, dict[str, list[float]]]:

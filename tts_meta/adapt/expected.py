@@ -19,6 +19,8 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from tts_meta.adapt.clone import CLONE_VERSION, CloneSettings
+from tts_meta.adapt.recordings import RECORDINGS_VERSION
+from tts_meta.adapt.settle import STOPPING_VERSION
 from tts_meta.errors import UsageError
 from tts_meta.files import atomic_file, sha256_file
 from tts_meta.headers import Header, Name, check_header, read_header
@@ -34,6 +36,8 @@ _NO_MATTER = ("vocoder_steps", "vocoder_learning_rate", "seed", "hold_out")
 is adapted on."""
 PROTOCOL = 2
 """Version of how the scores are measured. 2: similarity to sentences that no voice was adapted on."""
+VERSIONS = f"protocol {PROTOCOL}, clone {CLONE_VERSION}, stopping {STOPPING_VERSION}, recordings {RECORDINGS_VERSION}"
+"""What the voices of a forecast depend on beside base, prior and settings."""
 
 
 @dataclass(frozen=True)
@@ -126,8 +130,7 @@ class ExpectedHeader(Header):
     least: float = Field(gt=0)
     most: float = Field(gt=0)
     lines: dict[Name, LineHeader] = Field(min_length=1)
-    protocol: int = 1
-    clone_version: int = 1
+    versions: str = Field(default="", max_length=200)
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -141,8 +144,7 @@ class Expected:
     """What voices of a base score, by seconds of speech.
 
     base, prior: SHA-256 of its weights and of its prior's file. least, most: seconds that were tried. lines: by score.
-    protocol, clone_version: `PROTOCOL` and `CLONE_VERSION` when the voices were made; files that name none are older
-    than both.
+    versions: `VERSIONS` when the voices were made; files that name none are older.
     """
 
     base: str
@@ -150,8 +152,7 @@ class Expected:
     least: float
     most: float
     lines: dict[str, Line]
-    protocol: int = 1
-    clone_version: int = 1
+    versions: str = ""
 
     @classmethod
     def beside(cls, base: Base, settings: CloneSettings) -> Expected | None:
@@ -165,16 +166,15 @@ class Expected:
         if settings != own or base.folder is None or base.prior is None or not (base.folder / FILE).is_file():
             return None
         found = cls.load(base.folder / FILE)
-        now = (base.hash, sha256_file(base.folder / PRIOR_FILE), PROTOCOL, CLONE_VERSION)
-        return found if (found.base, found.prior, found.protocol, found.clone_version) == now else None
+        now = (base.hash, sha256_file(base.folder / PRIOR_FILE), VERSIONS)
+        return found if (found.base, found.prior, found.versions) == now else None
 
     @classmethod
     def load(cls, path: Path) -> Expected:
         """Read it. Raises TtsMetaError where it is damaged."""
         header = read_header(path, ExpectedHeader, "make it again or remove it")
         lines = {name: Line(**line.model_dump()) for name, line in header.lines.items()}
-        versions = header.protocol, header.clone_version
-        return cls(header.base, header.prior, header.least, header.most, lines, *versions)
+        return cls(header.base, header.prior, header.least, header.most, lines, header.versions)
 
     def save(self, path: Path) -> None:
         """Write it, whole or not at all. Raises TtsMetaError where a number is not finite."""
