@@ -348,7 +348,9 @@ def test_demo_hands_its_options_on(say, tmp_path: Path, monkeypatch) -> None:
     seen = []
     monkeypatch.setattr("tts_meta.demo.run", lambda out, console, **options: seen.append((out, options)))
     assert say("demo", "-o", tmp_path / "out", "--steps", 5, "--open").status == 0
-    assert seen == [(tmp_path / "out", {"steps": 5, "base": None, "open_page": True})]
+    out = tmp_path / "out"
+    command = f"tts-meta demo -o {out} --steps 5 --open"
+    assert seen == [(out, {"steps": 5, "base": None, "open_page": True, "command": command})]
 
 
 @pytest.mark.parametrize(
