@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from tts_meta.audio import prepare_waveform
+from tts_meta.audio import prepare_waveform, read_audio
 from tts_meta.audio.interference import find_hum
+from tts_meta.audio.levels import _plain_extent, levels_db
 from tts_meta.config import AudioConfig
 
 CONFIG = AudioConfig()
@@ -108,3 +111,16 @@ def test_hum_is_measured(mains: float) -> None:
     assert hum is not None and hum.frequency == mains
     assert 10 * np.log10(hum.power) == pytest.approx(10 * np.log10(0.01**2 / 2 * (1 + 0.25 + 0.09)), abs=2)
     assert find_hum(recording(), RATE) is None
+
+
+def test_ordinary_sentences_are_measured_as_they_are(shared_corpus: Path) -> None:
+    lines = [line.split("\t") for line in (shared_corpus / "manifest.tsv").read_text().splitlines()[1:]]
+    files = [shared_corpus / line[5] for line in lines if line[0] == "train"][::40]
+    same = 0
+    for file in files:
+        samples = read_audio(file, RATE)
+        centred = samples - samples.mean()
+        plain = _plain_extent(centred, levels_db(centred), CONFIG)
+        expected = centred[plain.start : plain.end] * plain.gain / max(1.0, plain.peak)
+        same += np.array_equal(prepare_waveform(samples, CONFIG), np.clip(expected, -1, 1))
+    assert len(files) > 60 and same >= 0.98 * len(files)

@@ -27,7 +27,9 @@ DEFAULT = "the best found on held-back speakers"
 
 
 def clone(
-    audio: Annotated[list[Path], typer.Argument(metavar="AUDIO", help="WAV, FLAC, OGG or MP3.", show_default=False)],
+    audio: Annotated[
+        list[Path], typer.Argument(metavar="AUDIO", help="WAV, FLAC, OGG, MP3, M4A, WebM and more.", show_default=False)
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", metavar=f"NAME{SUFFIX}", help="The voice to write.")],
     transcripts: Annotated[
         Path | None,
