@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -232,7 +233,7 @@ def damage_base(folder: Path, how: str) -> None:
         (folder / "model.safetensors").write_bytes(content)
     elif how == "another hash":
         text = (folder / "state.json").read_text()
-        (folder / "state.json").write_text(text.replace('"sha256": "', '"sha256": "0'))
+        (folder / "state.json").write_text(re.sub('"sha256": "[0-9a-f]{64}"', f'"sha256": "{"0" * 64}"', text))
     elif how == "missing file":
         (folder / "symbols.json").unlink()
     elif how == "not JSON":

@@ -133,6 +133,9 @@ class RunLog:
             for older in self._folder.glob("events.out.tfevents.*") if replace else ():
                 older.unlink()
             self._writer = SummaryWriter(str(folder), purge_step=resume_step)
+        # The thread that writes hands its error to the next call, which raises it here. Python would also print it.
+        thread = self._writer._get_file_writer().event_writer._async_writer._worker
+        setattr(thread, "_invoke_excepthook", lambda thread: None)  # noqa: B010
 
     def scalar(self, tag: str, value: float | Tensor, step: int) -> None:
         from torch.utils.tensorboard.summary import scalar
