@@ -24,6 +24,7 @@ from tts_meta.models.griffin_lim import GriffinLim
 from tts_meta.models.module_prior import FILE as PRIOR_FILE
 from tts_meta.models.module_prior import ModulePrior
 
+ROOT = Path(__file__).resolve().parents[1]
 SECONDS = (5.0, 10.0, 20.0, 40.0, 80.0)
 
 
@@ -126,6 +127,15 @@ def test_nothing_is_expected_by_an_older_protocol_or_way_of_cloning(learned: Bas
     del known["versions"]  # as in files of before the field was there
     path.write_text(json.dumps(known))
     assert Expected.beside(learned, CloneSettings()) is None
+
+
+def test_the_shipped_forecast_is_of_the_shipped_base_and_of_this_code() -> None:
+    """Where a version is increased, the file is to be made again or removed; it would only lie there."""
+    base = load_base()
+    assert base.folder is not None and (base.folder / FILE).is_file()
+    found = Expected.beside(base, CloneSettings())
+    assert found is not None and found.lines["similarity"].speakers == 10
+    assert f"{found.of(20)['similarity'].mean:.3f}" in (ROOT / "recipes" / "few_shot" / "README.md").read_text()
 
 
 def test_clone_says_what_to_expect(learned: Base, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
