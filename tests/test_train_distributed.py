@@ -182,16 +182,22 @@ def alone(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def assert_same_run(found: Path, alone: Path) -> None:
-    """Both took the same steps: what the kinks of L1 make of rounding is far less than how far the weights moved."""
+    """Both took the same steps: the weights differ by far less than they moved.
+
+    The gradient of an L1 loss jumps at its kinks, so that rounding grows: from two initializations the acoustic model's
+    weights ended .0008 and .006 of the way apart. Other draws or a part of the gradient would end about 1 apart.
+    """
     torch.manual_seed(0)
     base = Base.create(recipe(alone, alone).base, SymbolTable.from_alphabet(list(LETTERS)), ("ann", "ben"))
     for stage, model in (("aligner_first", base.aligner), ("aligner", base.aligner), ("acoustic", base.acoustic)):
         one, two = (json.loads((run / stage / "training" / "state.json").read_text()) for run in (alone, found))
+        for state in (one, two):
+            del state["sha256"]  # of the weights, which differ by rounding
         assert one == two
         one, two = (load_file(run / stage / "training" / "tensors.safetensors") for run in (alone, found))
         start = torch.cat([p.detach().flatten() for p in model.parameters()])
         end, other = (torch.cat([t[f"model.{n}"].flatten() for n, _ in model.named_parameters()]) for t in (one, two))
-        assert (end - start).norm() > 0.5 and (other - end).norm() < 0.005 * (end - start).norm()
+        assert (end - start).norm() > 0.5 and (other - end).norm() < 0.02 * (end - start).norm()
 
 
 def test_two_processes_train_the_voice_of_one_and_only_the_first_speaks(
