@@ -185,7 +185,7 @@ def assert_same_run(found: Path, alone: Path) -> None:
     """Both took the same steps: the weights differ by far less than they moved.
 
     The gradient of an L1 loss jumps at its kinks, so that rounding grows: from two initializations the acoustic model's
-    weights ended .0008 and .006 of the way apart. Other draws or a part of the gradient would end about 1 apart.
+    weights ended .0008 and .006 of the way apart.
     """
     torch.manual_seed(0)
     base = Base.create(recipe(alone, alone).base, SymbolTable.from_alphabet(list(LETTERS)), ("ann", "ben"))
