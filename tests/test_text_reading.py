@@ -113,6 +113,12 @@ def test_interjections_are_sounds_and_no_letter_names(hibari: HibariPhonemizer, 
     assert hibari.phonemize(written) == phonemes
 
 
+def test_the_case_of_interjections_is_read_as_sounds_and_words(hibari: HibariPhonemizer) -> None:
+    written = (case_folder("text_interjections") / "text.txt").read_text(encoding="utf-8")
+    no, good = hibari.phonemize("No!"), hibari.phonemize("That is so good.")
+    assert hibari.phonemize(written).split() == [*no.split(), "ʃʃ!", "bɹˈɜɹ!", "pfft.", "ɡɹˈɜɹ!", *good.split()]
+
+
 @pytest.mark.parametrize(
     ("written", "spoken"),
     [
