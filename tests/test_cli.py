@@ -272,6 +272,13 @@ def test_a_stream_is_the_same_samples_without_a_header(capfdbinary, place: Path)
     assert np.abs(streamed.astype(int) - samples).max() <= 1
 
 
+def test_a_stream_names_the_characters_that_are_not_spoken(capfdbinary) -> None:
+    assert main(["speak", "base", "Yes 🎉.", "--vocoder", "griffin-lim", "--stream"]) == 0
+    captured = capfdbinary.readouterr()
+    assert len(captured.out) > 500
+    assert captured.err.decode() == "tts-meta: not spoken: 🎉 (pictures in the text)\n"
+
+
 def test_phonemes_pace_and_speaker_change_what_is_spoken(say, place: Path, tmp_path: Path) -> None:
     lengths = {}
     for name, options in {

@@ -104,6 +104,7 @@ def speak(
     from tts_meta.models.manner import Manner
     from tts_meta.models.vocoder import load_vocoder
     from tts_meta.synth import speak_text, stream_text
+    from tts_meta.synth.speak import notice_of
     from tts_meta.synth.synthesizer import training_speaker
 
     watch.add("start", watch.total)
@@ -126,8 +127,8 @@ def speak(
         for samples in parts:
             sys.stdout.buffer.write(pcm_bytes(samples))
             sys.stdout.buffer.flush()
-        if sounds.notice:
-            tell(sounds.notice)
+        if notice := notice_of(sounds, words, phonemes):
+            tell(notice)
         return
     with progress_bar("speaking") as bar:
         speech = speak_text(

@@ -119,9 +119,13 @@ def _speak_text(
             done += 1
             report(done, len(mels))
         parts.append(_silence(utterance.pause, vocoder.sample_rate))
+    return Speech(_joined(parts), vocoder.sample_rate, mels, timings, notice_of(vocoder, text, phonemes))
+
+
+def notice_of(vocoder: Vocoder, text: str, phonemes: bool = False) -> str | None:
+    """One line on what the user may not expect: another vocoder, characters that are not spoken; None for neither."""
     notices = [vocoder.notice, None if phonemes else left_out(text)]
-    notice = "; ".join(notice for notice in notices if notice) or None
-    return Speech(_joined(parts), vocoder.sample_rate, mels, timings, notice)
+    return "; ".join(notice for notice in notices if notice) or None
 
 
 def stream_text(
