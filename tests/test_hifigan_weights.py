@@ -140,6 +140,10 @@ def test_hostile_checkpoints_are_refused_before_they_take_memory_or_time(tmp_pat
         ({"upsample_initial_channel": 2**40}, "upsample_initial_channel: Input should be less than or equal to 8192"),
         ({"num_mels": float("nan")}, "NaN is not a finite number"),
         ({"upsample_rates": None}, "upsample_rates: Input should be a valid tuple"),
+        ({"n_fft": 2}, "its mels cannot be made: n_fft: Input should be greater than or equal to 16"),
+        ({"n_fft": 16, "upsample_rates": [8, 8], "upsample_kernel_sizes": [8, 8]}, "hop is 64, longer than the window"),
+        ({"fmin": 9000.0}, "f_max must lie above f_min"),
+        ({"fmax": 1e9}, "f_max must lie above f_min and at most at half of sample_rate"),
     ],
 )
 def test_sizes_of_a_config_are_bounded(tmp_path: Path, changes: dict[str, object], said: str) -> None:

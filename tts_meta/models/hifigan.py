@@ -13,12 +13,13 @@ from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from torch import Tensor, nn
 
 from tts_meta.config import MelConfig
 from tts_meta.context import own_context
 from tts_meta.errors import TtsMetaError, UsageError
+from tts_meta.parsing import first_fault
 from tts_meta.tensors import check_finite
 
 SLOPE = 0.1
@@ -67,6 +68,10 @@ class HifiGanConfig(BaseModel):
             raise ValueError("upsample_initial_channel must halve evenly at each upsampling stage")
         if self.hop > 65536:
             raise ValueError(f"upsample_rates multiply to a hop of {self.hop} samples, more than 65536")
+        try:
+            _ = self.mel_config
+        except ValidationError as error:
+            raise ValueError(f"its mels cannot be made: {first_fault(error, MelConfig)}") from None
         return self
 
     @property
