@@ -86,6 +86,20 @@ def test_a_wav_of_any_length_in_its_header_is_read_to_its_end(tmp_path: Path, le
     np.testing.assert_array_equal(samples[:, 0], decode(tmp_path, whole("wav"))[0][:, 0])
 
 
+@pytest.mark.parametrize(("subtype", "missing"), [("IMA_ADPCM", 60), ("MS_ADPCM", 60), ("GSM610", 40)])
+def test_a_block_of_a_codec_that_is_cut_off_is_refused(tmp_path: Path, subtype: str, missing: int) -> None:
+    """A part of a block decodes to noise, even where so few bytes are missing that the header may count itself."""
+    content = io.BytesIO()
+    soundfile.write(content, voice(), RATE, format="WAV", subtype=subtype)
+    with pytest.raises(TtsMetaError, match="truncated"):
+        decode(tmp_path, content.getvalue()[:-missing])
+
+
+def test_a_wav_of_an_unknown_codec_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TtsMetaError, match="sound of an unknown codec"):
+        decode(tmp_path, with_bytes(whole("wav"), 20, (0x4242).to_bytes(2, "little")))
+
+
 @pytest.mark.parametrize("length", [2 * LONGEST + 1000, 4 * LONGEST, 0x12345678, 0x90000000])
 def test_a_wav_that_promises_more_in_both_its_lengths_is_cut_off(tmp_path: Path, length: int) -> None:
     content = with_bytes(with_data_length(whole("wav"), length), 4, (length + 36).to_bytes(4, "little"))

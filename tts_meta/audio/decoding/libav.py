@@ -32,6 +32,8 @@ def decode_libav(content: bytes, demuxer: str, limit: Limit, strict: bool = True
                 what = "a video without sound" if container.streams.video else f"a {demuxer} file without sound"
                 raise Undecodable(f"{what}; give a recording")
             stream = container.streams.audio[0]
+            if stream.codec_context is None:
+                raise damaged("sound of an unknown codec")
             lossless = stream.codec_context.name.startswith(_MAY_HOLD_FLOATS)
             if strict:
                 stream.codec_context.options = _STRICT

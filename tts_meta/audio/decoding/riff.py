@@ -14,8 +14,8 @@ from tts_meta.audio.decoding.common import Limit, Sound, Undecodable, damaged, j
 from tts_meta.audio.decoding.libav import decode_libav
 from tts_meta.audio.decoding.libsndfile import decode_libsndfile
 
-_PCM, _GSM = (1, 3, 6, 7, 0xFFFE), 0x31
-_BY_LIBSNDFILE = (*_PCM, 2, 0x11, _GSM)
+_PCM, _ADPCM, _GSM = (1, 3, 6, 7, 0xFFFE), (2, 0x11), 0x31
+_BY_LIBSNDFILE = (*_PCM, *_ADPCM, _GSM)
 _KNOWN_CHUNKS = (b"LIST", b"id3 ", b"ID3 ", b"bext", b"iXML", b"cue ", b"smpl", b"fact", b"PEAK", b"JUNK", b"PAD ",
                  b"FLLR", b"_PMX", b"axml", b"acid", b"inst", b"NAME", b"AUTH", b"ANNO", b"(c) ", b"MARK", b"INST",
                  b"APPL", b"COMT", b"chna", b"SAUR", b"afsp", b"DISP", b"plst", b"labl", b"umid")  # fmt: skip
@@ -54,6 +54,9 @@ def decode_wav(content: bytes, limit: Limit) -> Sound:
     if code in _PCM:
         samples = samples[: len(samples) // align * align]
     elif code == _GSM and len(samples) % 65 > 1:  # more than the byte that makes a chunk even
+        raise truncated()
+    elif code in _ADPCM and data.start + length > len(content) and len(samples) % align > 1:
+        # A block that is cut off decodes to noise. One that the header declares so short is left to the decoder.
         raise truncated()
     fact = _body(content, header[b"fact"])[:4] if b"fact" in header else b""
     magic = b"RIFX" if order == "big" else b"RIFF"
