@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import random
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -189,3 +192,15 @@ def pretrain_recipe(corpus: Path, output: Path, **changes: object) -> PretrainCo
         "sentences": [],
     }
     return parse_config(data | changes, PretrainConfig, "recipe")
+
+
+@contextmanager
+def random_state_kept() -> Iterator[None]:
+    """Fails where the caller's generators, of torch, NumPy or Python, are not as they were."""
+    torch.manual_seed(1), np.random.seed(2), random.seed(3)  # pyright: ignore[reportUnusedExpression]
+    before = torch.get_rng_state(), copy.deepcopy(np.random.get_state()), random.getstate()
+    yield
+    assert torch.equal(torch.get_rng_state(), before[0]), "torch"
+    after = np.random.get_state()
+    assert all(np.array_equal(a, b) for a, b in zip(after, before[1], strict=True)), "NumPy"  # type: ignore[arg-type]
+    assert random.getstate() == before[2], "Python"

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from commands import write_recordings
-from helpers import random_example, same_weights, tiny_base, tiny_light, tone_sentence
+from helpers import random_example, random_state_kept, same_weights, tiny_base, tiny_light, tone_sentence
 from torch import Tensor
 
 from tts_meta.adapt import (
@@ -87,18 +85,6 @@ def tensors(value: Any) -> list[Tensor]:
 def same(one: Any, two: Any) -> bool:
     pairs = list(zip(tensors(one), tensors(two), strict=True))
     return bool(pairs) and all(a.shape == b.shape and torch.equal(a, b) for a, b in pairs)
-
-
-@contextmanager
-def random_state_kept() -> Iterator[None]:
-    """Fails where the caller's generators, of torch, NumPy or Python, are not as they were."""
-    torch.manual_seed(1), np.random.seed(2), random.seed(3)  # pyright: ignore[reportUnusedExpression]
-    before = torch.get_rng_state(), copy.deepcopy(np.random.get_state()), random.getstate()
-    yield
-    assert torch.equal(torch.get_rng_state(), before[0]), "torch"
-    after = np.random.get_state()
-    assert all(np.array_equal(a, b) for a, b in zip(after, before[1], strict=True)), "NumPy"  # type: ignore[arg-type]
-    assert random.getstate() == before[2], "Python"
 
 
 both = pytest.mark.parametrize("make", [speech, sound])

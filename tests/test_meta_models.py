@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import pytest
 import torch
 from cases import case_folder
 from faults import error_line
-from helpers import same_weights
+from helpers import random_state_kept, same_weights
 from meta_problems import Net, make_learner, modules_of, net_of, regression_loss, regression_task
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
@@ -350,17 +350,6 @@ def test_the_callers_mode_changes_nothing(name: str, mode: Callable[[], Any]) ->
     expected, other, _ = run(nullcontext())
     assert same_weights(learner, expected) and torch.equal(losses, other) and not grad
     assert learner.meta_step(TASKS).after == pytest.approx(expected.meta_step(TASKS).after, rel=1e-12)
-
-
-@contextmanager
-def random_state_kept() -> Iterator[None]:
-    torch.manual_seed(1), np.random.seed(2), random.seed(3)  # pyright: ignore[reportUnusedExpression]
-    before = torch.get_rng_state(), copy.deepcopy(np.random.get_state()), random.getstate()
-    yield
-    assert torch.equal(torch.get_rng_state(), before[0]), "torch"
-    after = np.random.get_state()
-    assert all(np.array_equal(a, b) for a, b in zip(after, before[1], strict=True)), "NumPy"  # type: ignore[arg-type]
-    assert random.getstate() == before[2], "Python"
 
 
 class Dropping(Net):

@@ -1,4 +1,4 @@
-"""When a loop that ends by itself ends, whatever the objective does: constant, rising, falling for ever, few steps."""
+"""When the inner loop stops automatically: on a constant, rising, falling or short objective."""
 
 from __future__ import annotations
 

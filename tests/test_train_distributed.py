@@ -185,7 +185,7 @@ def assert_same_run(found: Path, alone: Path) -> None:
     """Both took the same steps: the weights differ by far less than they moved.
 
     The gradient of an L1 loss jumps at its kinks, so that rounding grows: from two initializations the acoustic model's
-    weights ended .0008 and .006 of the way apart.
+    weights ended .0008 and .006 of the way apart. Without the sum over processes the aligner's end .28 and .44 apart.
     """
     torch.manual_seed(0)
     base = Base.create(recipe(alone, alone).base, SymbolTable.from_alphabet(list(LETTERS)), ("ann", "ben"))
@@ -197,7 +197,8 @@ def assert_same_run(found: Path, alone: Path) -> None:
         one, two = (load_file(run / stage / "training" / "tensors.safetensors") for run in (alone, found))
         start = torch.cat([p.detach().flatten() for p in model.parameters()])
         end, other = (torch.cat([t[f"model.{n}"].flatten() for n, _ in model.named_parameters()]) for t in (one, two))
-        assert (end - start).norm() > 0.5 and (other - end).norm() < 0.02 * (end - start).norm()
+        most = 0.02 if stage == "acoustic" else 0.005
+        assert (end - start).norm() > 0.5 and (other - end).norm() < most * (end - start).norm()
 
 
 def test_two_processes_train_the_voice_of_one_and_only_the_first_speaks(

@@ -84,20 +84,19 @@ KEYS = tuple(field.name for field in dataclasses.fields(Utterance))
 
 
 def _name_fault(key: str, value: str) -> str | None:
-    if not value or value.isspace():
-        return f"empty {key}"
-    if len(value) > LONGEST_NAME:
-        return f"{key} has {len(value)} characters, at most {LONGEST_NAME}"
-    found = _NOT_IN_NAMES.search(value)
-    return None if found is None else _character_fault(key, found[0])
+    return _string_fault(key, value, LONGEST_NAME, _NOT_IN_NAMES)
 
 
 def _text_fault(key: str, value: str) -> str | None:
+    return _string_fault(key, value, LONGEST_TEXT, _NOT_IN_TEXT)
+
+
+def _string_fault(key: str, value: str, longest: int, forbidden: re.Pattern[str]) -> str | None:
     if not value or value.isspace():
         return f"empty {key}"
-    if len(value) > LONGEST_TEXT:
-        return f"{key} has {len(value)} characters, at most {LONGEST_TEXT}"
-    found = _NOT_IN_TEXT.search(value)
+    if len(value) > longest:
+        return f"{key} has {len(value)} characters, at most {longest}"
+    found = forbidden.search(value)
     return None if found is None else _character_fault(key, found[0])
 
 
