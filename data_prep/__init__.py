@@ -14,8 +14,8 @@ from functools import partial
 from pathlib import Path
 
 from data_prep import folder, folder_lists, librispeech, librispeech_mini, libritts, vctk
-from data_prep.made_speakers import check_speeds, make_speakers
 from data_prep.recording import Recording, to_utterance
+from data_prep.speed_perturbation import check_speeds, make_speakers
 from tts_meta.corpus import Manifest, Utterance
 from tts_meta.corpus.text_file import shown_path
 from tts_meta.errors import TtsMetaError, UsageError

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from tts_meta.config import AnySection, Section, load_config
 from tts_meta.meta import Diverged, LearnerSettings, MetaLearner, Task
-from tts_meta.meta.problem import LossFunction
+from tts_meta.meta.domain import LossFunction
 from tts_meta.models.partition import Partition
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Bench(Section):
 def pretrain(family: Family, plan: Plan, seed: int) -> nn.Module:
     """A model fitted to all tasks at once, untrained where the plan has no steps for it."""
     model = family.model(seed)
-    settings = LearnerSettings(outer_rate=plan.pretrain_rate, final_rate=0.0)
+    settings = LearnerSettings(outer_lr=plan.pretrain_rate, final_rate=0.0)
     modules, steps = Partition.by_layer(model).modules, plan.pretrain_steps
     side_by_side = {"vectorised": True, "tasks_at_once": plan.tasks}
     joint = MetaLearner("finetune-all", model, family.loss, modules, settings, meta_steps=steps, **side_by_side)

@@ -12,7 +12,7 @@ from helpers import RATE, tiny_base, tone_sentence, tone_speech
 
 from tts_meta.audio import write_wav
 from tts_meta.cli import main
-from tts_meta.models.base import save_base
+from tts_meta.models.pretrained import save_base
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from commands import Result, run
 from helpers import tiny_base, tone_corpus
 from hypothesis import settings
 
-from tts_meta.models.base import Base, save_base
+from tts_meta.models.pretrained import Base, save_base
 
 # Recipes are not installed. At the end of the path, so that what is installed is what is tested.
 sys.path.append(str(Path(__file__).resolve().parents[1]))

@@ -19,14 +19,14 @@ from fuzzing import Target
 from helpers import LETTERS, tiny_base
 from hypothesis import strategies as st
 
-from tts_meta import Manner, Synthesizer, TtsMetaError, Voice, clone, speak
+from tts_meta import SynthesisOptions, Synthesizer, TtsMetaError, Voice, clone, speak
 from tts_meta.adapt import CloneSettings
 from tts_meta.adapt.arguments import check_settings, find_recordings
 from tts_meta.audio.writing import sound_formats, write_sound
 from tts_meta.cli import main
 from tts_meta.files import atomic_file, check_writable
-from tts_meta.models.base import Base, save_base
-from tts_meta.models.griffin_lim import GriffinLim
+from tts_meta.models.pretrained import Base, save_base
+from tts_meta.models.vocoders.griffin_lim import GriffinLim
 
 
 @cache
@@ -102,8 +102,8 @@ def _settings(values: dict[str, Any]) -> None:
 
 
 def _manner(values: dict[str, Any]) -> None:
-    manner = Manner(**values)
-    assert all(math.isfinite(getattr(manner, name)) for name in values)
+    options = SynthesisOptions(**values)
+    assert all(math.isfinite(getattr(options, name)) for name in values)
 
 
 def _spoken(given: tuple[object, object, object]) -> None:
@@ -188,7 +188,7 @@ SETTING = {
     "vocoder_steps": NUMBERS,
     "learning_rate": NUMBERS,
     "variance": NUMBERS,
-    "temperature": NUMBERS,
+    "prior_scale": NUMBERS,
     "rank": NUMBERS,
     "seed": NUMBERS.filter(lambda value: value is not None),
     "frames_per_step": NUMBERS,
@@ -197,7 +197,7 @@ SETTING = {
 }
 MANNER = {
     name: NUMBERS.filter(lambda value: value is not None)
-    for name in ("pace", "pitch", "intonation", "variation", "sharpness", "seed")
+    for name in ("speed", "pitch", "pitch_range", "prenet_dropout", "postfilter_strength", "seed")
 }
 CLONE = {
     "transcripts": THINGS,

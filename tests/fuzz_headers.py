@@ -25,20 +25,20 @@ from hypothesis import strategies as st
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from tts_meta.adapt.expected import Expected, Line
+from tts_meta.adapt.similarity_forecast import Line, SimilarityForecast
 from tts_meta.adapt.voice import Voice
 from tts_meta.config import MelConfig, OptimiserConfig, PretrainConfig, VocoderTrainConfig, dump_config, load_config
-from tts_meta.evaluate.few_shot import FewShotBenchmark
-from tts_meta.models.base import Base, load_base, save_base
-from tts_meta.models.hifigan import HifiGan, HifiGanGenerator
-from tts_meta.models.hifigan_weights import load_hifigan
-from tts_meta.models.light_vocoder import Light, load_light, save_light
-from tts_meta.models.module_prior import ModulePrior
+from tts_meta.evaluate.few_shot.benchmark import FewShotBenchmark
+from tts_meta.models.pretrained import Base, load_base, save_base
+from tts_meta.models.shrinkage_prior import ModulePrior
+from tts_meta.models.vocoders.hifigan import HifiGan, HifiGanGenerator
+from tts_meta.models.vocoders.hifigan_weights import load_hifigan
+from tts_meta.models.vocoders.source_filter_vocoder import Light, load_light, save_light
 from tts_meta.synth import speak_text
 from tts_meta.train.checkpoints import load_checkpoint, save_checkpoint
+from tts_meta.train.feature_store import Durations, Store, write_store
 from tts_meta.train.optimiser import MovingAverage, build_optimiser
-from tts_meta.train.run import claim_folder
-from tts_meta.train.store import Durations, Store, write_store
+from tts_meta.train.run_dir import open_run_dir
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -102,7 +102,7 @@ def voice_file() -> bytes:
         "vocoder.net.input.bias": draw(16),
     }
     modules = ("speaker.mean", "decoder.output", "encoder.lstm", "vocoder.net.input")
-    scores = {"seconds": 3.0, "stopped": "settled"}
+    scores = {"seconds": 3.0, "stopped": "auto_stop"}
     path = place("valid.voice.safetensors")
     Voice(deltas, base.hash, modules, 7, "Ann agreed", scores, light.generator.hash).save(path)
     return path.read_bytes()
@@ -132,7 +132,7 @@ def prior_file() -> bytes:
 @functools.cache
 def forecast_file() -> bytes:
     path = place("valid_forecast")
-    Expected("0" * 64, "1" * 64, 2.0, 100.0, {"similarity": Line(0.7, 0.05, 0.02, 10, 0.9)}).save(path)
+    SimilarityForecast("0" * 64, "1" * 64, 2.0, 100.0, {"similarity": Line(0.7, 0.05, 0.02, 10, 0.9)}).save(path)
     return path.read_bytes()
 
 
@@ -355,7 +355,7 @@ def use_forecast(content: bytes) -> None:
     """Load a forecast and ask it."""
     path = place("expected.json")
     path.write_bytes(content)
-    for one in Expected.load(path).of(20.0).values():
+    for one in SimilarityForecast.load(path).of(20.0).values():
         assert one.low <= one.mean <= one.high or not np.isfinite([one.low, one.mean, one.high]).all()
 
 
@@ -399,7 +399,7 @@ def claim(content: bytes) -> None:
     folder.mkdir()
     (folder / "work").touch()
     (folder / "config.json").write_bytes(content)
-    with claim_folder(folder, MelConfig(hop=300)):
+    with open_run_dir(folder, MelConfig(hop=300)):
         assert json.loads((folder / "config.json").read_bytes())["hop"] == 300
 
 

@@ -16,7 +16,7 @@ from tts_meta.text.utterances import MOST_SYMBOLS
 
 # Split at spaces.
 WORDS = "the a I it No no. one river said and, Mr. Dr. St. e.g. etc. p.m. U.S. J. Nooooo Shh hmm naïve Zoë don't"
-PLAIN = "river stone walked over a and quickly green it houses"
+DEFAULT = "river stone walked over a and quickly green it houses"
 NUMBERS = (
     "5 1,234.5 1.000.000 1/2 2.0.1 192.168.0.1 3:05 10am-5pm '80s 1st $5 €15.50 $5M 5km/h 20°C 50% 6'2\" 5-10 007 ² ¹Ł "
     "½ 1999-03-04 #1 x^2 Ⅷ ٣ 10⁵ -.5 1e9 0x1f 3/4/1999 No.5 (212)555-0199 27\" 5' MP3s A4 747s ₹1,00,000"
@@ -71,7 +71,7 @@ long_tokens = st.builds(
     st.lists(st.sampled_from(TOKENS), min_size=1, max_size=4),
     st.integers(1, 1500),
 )
-plain = st.lists(st.sampled_from(PLAIN.split(" ")), min_size=1, max_size=20)
+plain = st.lists(st.sampled_from(DEFAULT.split(" ")), min_size=1, max_size=20)
 entries = st.lists(st.one_of(st.sampled_from(LINES), st.sampled_from(LINES), st.text(max_size=12)), max_size=4)
 
 

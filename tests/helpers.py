@@ -18,9 +18,9 @@ from tts_meta.audio.io import Waveform
 from tts_meta.config import BaseConfig, LightConfig, MelConfig, PitchConfig, PretrainConfig, parse_config
 from tts_meta.corpus import Batch, Example, Manifest, Utterance, collate
 from tts_meta.models.acoustic import AcousticModel
-from tts_meta.models.base import Base
-from tts_meta.models.hifigan import HifiGanConfig
-from tts_meta.models.light import LightGenerator
+from tts_meta.models.pretrained import Base
+from tts_meta.models.vocoders.hifigan import HifiGanConfig
+from tts_meta.models.vocoders.source_filter import LightGenerator
 from tts_meta.text import Lexicon, SymbolTable
 from tts_meta.text.normalize import Sentence
 from tts_meta.text.phonemizer import PHONEMIZERS
@@ -185,7 +185,7 @@ def pretrain_recipe(corpus: Path, output: Path, **changes: object) -> PretrainCo
         "aligner": {"steps": 5, "frames_per_batch": 400, "learning_rate": 2e-3, "warmup": 2},
         "acoustic": {"steps": 12, "frames_per_batch": 300, "learning_rate": 2e-3, "warmup": 2},
         "ema": 0.9,
-        "piece_seconds": 0.6,
+        "min_segment_seconds": 0.6,
         "pause_seconds": 0.05,
         "threads": 1,
         "save_every": 4,

@@ -11,11 +11,11 @@ from torch.func import functional_call
 
 from tts_meta.corpus import Example
 from tts_meta.models.acoustic import whole_frames
-from tts_meta.models.base import Base
 from tts_meta.models.layers import HALF_AT_HAND, upsample
 from tts_meta.models.losses import acoustic_loss
-from tts_meta.models.manner import Manner
+from tts_meta.models.pretrained import Base
 from tts_meta.models.prosody import change_prosody, measure_prosody
+from tts_meta.models.synthesis_options import SynthesisOptions
 
 SENTENCES = ["abc de.", "hgf, edcba abc!", "ab", "cab bed fed, gab head ha?"]
 
@@ -123,12 +123,12 @@ def test_upsampling_weights_are_normal_densities_around_the_centres_of_symbols()
     torch.testing.assert_close(weights, density / density.sum(1, keepdim=True))
 
 
-@pytest.mark.parametrize("pace", [0.5, 1.0, 2.0, 4.0])
-def test_pace_divides_the_frames(base: Base, pace: float) -> None:
+@pytest.mark.parametrize("speed", [0.5, 1.0, 2.0, 4.0])
+def test_pace_divides_the_frames(base: Base, speed: float) -> None:
     tokens = base.symbols.encode(SENTENCES[3])
-    whole, paced = base.acoustic.generate(tokens), base.acoustic.generate(tokens, manner=Manner(pace=pace))
+    whole, paced = base.acoustic.generate(tokens), base.acoustic.generate(tokens, options=SynthesisOptions(speed=speed))
     assert len(whole) > 40
-    assert abs(len(paced) - len(whole) / pace) <= 0.5 + 0.5 / pace
+    assert abs(len(paced) - len(whole) / speed) <= 0.5 + 0.5 / speed
 
 
 def test_rounded_durations_stay_within_a_frame_of_the_prediction_at_every_symbol(base: Base) -> None:
@@ -159,9 +159,9 @@ def test_frames_come_as_a_stream(base: Base, mean_over: int, chunk: int) -> None
 
 def test_sentences_spoken_side_by_side_are_those_spoken_alone(base: Base) -> None:
     sentences = [base.symbols.encode(sentence) for sentence in SENTENCES]
-    manner = Manner(pace=0.8, pitch=2.0)
-    for together, one in zip(base.acoustic.generate_batch(sentences, 1, manner), sentences, strict=True):
-        torch.testing.assert_close(together, base.acoustic.generate(one, 1, manner=manner), atol=1e-4, rtol=0)
+    options = SynthesisOptions(speed=0.8, pitch=2.0)
+    for together, one in zip(base.acoustic.generate_batch(sentences, 1, options), sentences, strict=True):
+        torch.testing.assert_close(together, base.acoustic.generate(one, 1, options=options), atol=1e-4, rtol=0)
 
 
 def test_a_sentence_predicted_to_take_no_time_takes_one_frame() -> None:
@@ -176,9 +176,12 @@ def test_pitch_and_intonation_change_the_prosody_that_is_predicted(base: Base) -
     durations = torch.full_like(tokens, 3)
     mask = torch.ones(1, len(tokens), dtype=torch.bool)
     encoded = model.encode(tokens[None], torch.tensor([len(tokens)]), torch.tensor([-1]))
-    changed = change_prosody(model.prosody(encoded, mask)[0], semitones=3.0, intonation=0.5)
-    given, manner = model.generate(tokens, durations=durations, prosody=changed), Manner(pitch=3.0, intonation=0.5)
-    torch.testing.assert_close(model.generate(tokens, durations=durations, manner=manner), given)
+    changed = change_prosody(model.prosody(encoded, mask)[0], semitones=3.0, pitch_range=0.5)
+    given, options = (
+        model.generate(tokens, durations=durations, prosody=changed),
+        SynthesisOptions(pitch=3.0, pitch_range=0.5),
+    )
+    torch.testing.assert_close(model.generate(tokens, durations=durations, options=options), given)
     assert not torch.allclose(model.generate(tokens, durations=durations), given, atol=1e-3)
 
 
@@ -186,7 +189,7 @@ def test_prenet_dropout_at_generation_is_drawn_from_the_seed(base: Base) -> None
     tokens = base.symbols.encode(SENTENCES[0])
 
     def say(seed: int, dropout: float) -> Tensor:
-        return base.acoustic.generate(tokens, manner=Manner(variation=dropout, seed=seed))
+        return base.acoustic.generate(tokens, options=SynthesisOptions(prenet_dropout=dropout, seed=seed))
 
     before = torch.get_rng_state()
     assert torch.equal(say(1, 0.5), say(1, 0.5)) and not torch.equal(say(1, 0.5), say(2, 0.5))

@@ -26,7 +26,7 @@ from tts_meta.evaluate.alignment import (
     quantile_interval,
     words_from_symbols,
 )
-from tts_meta.models.base import load_base
+from tts_meta.models.pretrained import load_base
 from tts_meta.text import BOUNDARIES
 
 FRAME = 0.01

@@ -15,7 +15,7 @@ from tts_meta.audio.io import Waveform
 from tts_meta.corpus import Utterance
 from tts_meta.evaluate.alignment import Compared, Word, compare, errors_of
 from tts_meta.models.aligner import loudness
-from tts_meta.models.base import load_base
+from tts_meta.models.pretrained import load_base
 
 Spoken = tuple[Waveform, int, list[Word]]
 TEXT = "the morning was cold and the road was empty, so they walked on"

@@ -18,7 +18,7 @@ from helpers import RATE, tiny_base, tone_sentence, tone_speech
 
 from tts_meta.adapt import Voice
 from tts_meta.audio.io import Waveform
-from tts_meta.models.base import load_base, save_base
+from tts_meta.models.pretrained import load_base, save_base
 
 
 @pytest.fixture(scope="module")
@@ -267,7 +267,7 @@ def test_an_existing_output_is_refused_before_any_work(say, tmp_path: Path, base
     write_recordings(tmp_path, 1)
     (tmp_path / "new.voice.safetensors").write_text("mine")
     (tmp_path / "a.wav").write_text("mine")
-    monkeypatch.setattr("tts_meta.models.base.load_base", lambda folder: pytest.fail("work"))
+    monkeypatch.setattr("tts_meta.models.pretrained.load_base", lambda folder: pytest.fail("work"))
     options = ("-o", tmp_path / "new.voice.safetensors", "--base", base)
     assert say("clone", tmp_path / "say0.wav", *options).failed(2, "exists already", "--force")
     assert speak(say, tmp_path / "a.wav", base).failed(2, "exists already", "--force")
@@ -283,7 +283,7 @@ def test_force_overwrites_and_a_missing_folder_is_made(say, tmp_path: Path, base
 
 
 def test_an_output_that_cannot_be_is_refused_before_any_work(say, tmp_path: Path, base: Path, monkeypatch) -> None:
-    monkeypatch.setattr("tts_meta.models.base.load_base", lambda folder: pytest.fail("work"))
+    monkeypatch.setattr("tts_meta.models.pretrained.load_base", lambda folder: pytest.fail("work"))
     (tmp_path / "file").touch()
     (tmp_path / "folder.wav").mkdir()
     assert speak(say, tmp_path / "file" / "a.wav", base).failed(1, "is not a folder")

@@ -13,9 +13,9 @@ from tts_meta.corpus import Utterance
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.evaluate.cloning import CLONE, MEAN, CloningBenchmark, run_cloning
 from tts_meta.evaluate.voice import COPY, OWN, REAL, split_references
-from tts_meta.models.base import Base
-from tts_meta.models.griffin_lim import GriffinLim
-from tts_meta.models.light_vocoder import Light
+from tts_meta.models.pretrained import Base
+from tts_meta.models.vocoders.griffin_lim import GriffinLim
+from tts_meta.models.vocoders.source_filter_vocoder import Light
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def vocoder() -> GriffinLim:
 
 def test_voices_of_the_base_say_what_others_read(base: Base, long_corpus: Path, tmp_path: Path) -> None:
     told: list[str] = []
-    spoken = run_cloning(config(long_corpus, tmp_path, own_voices=1), base, vocoder(), told.append)
+    spoken = run_cloning(config(long_corpus, tmp_path, training_speakers=1), base, vocoder(), told.append)
     assert [(clip.system, clip.utterance.speaker, clip.scores.speaker) for clip in spoken] == [
         (REAL, "ben", "ben"),
         (COPY, "ben", "ben"),
@@ -56,7 +56,9 @@ def test_voices_of_the_base_say_what_others_read(base: Base, long_corpus: Path, 
 
 def test_texts_are_said_by_each_voice(base: Base, long_corpus: Path, tmp_path: Path) -> None:
     texts = {"short": "Abc.", "long": "Abc de fg. Gab ec, fad."}
-    spoken = run_cloning(config(long_corpus, tmp_path, own_voices=2, texts=texts), base, vocoder(), lambda line: None)
+    spoken = run_cloning(
+        config(long_corpus, tmp_path, training_speakers=2, texts=texts), base, vocoder(), lambda line: None
+    )
     assert [(c.system, c.utterance.speaker, c.scores.id) for c in spoken] == [
         (OWN, speaker, name) for speaker in base.speakers for name in texts
     ]
@@ -64,7 +66,7 @@ def test_texts_are_said_by_each_voice(base: Base, long_corpus: Path, tmp_path: P
 
 
 def test_voices_are_chosen_by_name_too(base: Base, long_corpus: Path, tmp_path: Path) -> None:
-    recipe = config(long_corpus, tmp_path, own_voices=["cyd", "ann"], texts={"short": "Abc."})
+    recipe = config(long_corpus, tmp_path, training_speakers=["cyd", "ann"], texts={"short": "Abc."})
     spoken = run_cloning(recipe, base, vocoder(), lambda line: None)
     assert [clip.utterance.speaker for clip in spoken] == ["cyd", "ann"]
     alone = base.acoustic.generate(base.encode("Abc."), base.speakers.index("cyd"))
@@ -74,9 +76,9 @@ def test_voices_are_chosen_by_name_too(base: Base, long_corpus: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"own_voices": 3}, "the base has 2 speakers, not 3"),
-        ({"own_voices": ["ann", "bob"]}, "the base has no speaker 'bob'; it has ann, cyd"),
-        ({"own_voices": 2, "score_on": 9}, "18 are needed"),
+        ({"training_speakers": 3}, "the base has 2 speakers, not 3"),
+        ({"training_speakers": ["ann", "bob"]}, "the base has no speaker 'bob'; it has ann, cyd"),
+        ({"training_speakers": 2, "score_on": 9}, "18 are needed"),
         ({"texts": {"a": "Abc."}}, "say by how many"),
     ],
 )
@@ -89,11 +91,19 @@ def test_clones_are_sharpened_as_far_as_asked_for(base: Base, long_corpus: Path,
     base.acoustic.postfilter.gain.fill_(1.5)
     base.acoustic.postfilter.gain[0] = 1.0
     found = {}
-    for sharpness in (0.0, 1.0):
-        quick = config(long_corpus, tmp_path, speakers=("ben",), adapt_on=2, steps=1, score_on=1, sharpness=sharpness)
+    for postfilter_strength in (0.0, 1.0):
+        quick = config(
+            long_corpus,
+            tmp_path,
+            speakers=("ben",),
+            adapt_on=2,
+            steps=1,
+            score_on=1,
+            postfilter_strength=postfilter_strength,
+        )
         spoken = run_cloning(quick, base, vocoder(), lambda line: None)
         assert [clip.system for clip in spoken] == [REAL, COPY, MEAN, CLONE]
-        found[sharpness] = [clip.samples for clip in spoken]
+        found[postfilter_strength] = [clip.samples for clip in spoken]
     for system, same in ((0, True), (1, True), (2, False), (3, False)):
         assert np.allclose(found[0.0][system], found[1.0][system], atol=1e-3) == same
 

@@ -21,7 +21,7 @@ from tts_meta.cli import main
 from tts_meta.cli.app import VERBS
 from tts_meta.cli.console import Stopwatch, table
 from tts_meta.corpus import Manifest
-from tts_meta.models.base import load_base
+from tts_meta.models.pretrained import load_base
 from tts_meta.synth import speak as speak_in
 
 QUICK = ("--steps", 3, "--learning-rate", 0.01)
@@ -177,7 +177,7 @@ def test_clone_asks_whisper_only_for_what_has_no_transcript(say, place, tmp_path
             heard.append(rate)
             return "abc"
 
-    monkeypatch.setattr("tts_meta.evaluate.words.Transcriber", Ear)
+    monkeypatch.setattr("tts_meta.evaluate.wer.Transcriber", Ear)
     with_text, without = sorted(place.glob("say*.wav"))[0], tmp_path / "silent_partner.wav"
     without.write_bytes(with_text.read_bytes())
     out = tmp_path / "a.voice.safetensors"
@@ -374,7 +374,7 @@ def test_whatever_happens_is_one_line(say, tmp_path: Path, monkeypatch, error, s
     def fails(*arguments: object) -> None:
         raise error
 
-    monkeypatch.setattr("tts_meta.models.base.load_base", fails)
+    monkeypatch.setattr("tts_meta.models.pretrained.load_base", fails)
     assert say("speak", "base", "abc", "-o", tmp_path / "a.wav").failed(status, said)
 
 
@@ -390,7 +390,7 @@ def test_a_script_of_a_recipe_says_what_is_wrong_in_one_line(tmp_path: Path, mon
 
 def test_the_trace_is_shown_when_asked_for(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TTS_META_DEBUG", "1")
-    monkeypatch.setattr("tts_meta.models.base.load_base", lambda folder: 1 / 0)
+    monkeypatch.setattr("tts_meta.models.pretrained.load_base", lambda folder: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         main(["speak", "base", "abc", "-o", str(tmp_path / "a.wav")])
 

@@ -17,7 +17,7 @@ from tts_meta.corpus import Manifest
 from tts_meta.errors import UsageError
 from tts_meta.evaluate.cloning import ClonedSpeakers, choose_sentences
 from tts_meta.train import pretrain
-from tts_meta.train.store import Store
+from tts_meta.train.feature_store import Store
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from helpers import tiny_config
 
 from tts_meta.adapt import CloneSettings, clone
 from tts_meta.audio.writing import Waveform
-from tts_meta.models.base import Base
-from tts_meta.models.griffin_lim import GriffinLim
+from tts_meta.models.pretrained import Base
+from tts_meta.models.vocoders.griffin_lim import GriffinLim
 from tts_meta.synth import Synthesizer, speak_text, stream_text
 from tts_meta.text import SymbolTable, load_phonemizer
 

@@ -14,13 +14,13 @@ from helpers import random_example, same_weights, tone_sentence
 
 from tts_meta.adapt import CloneSettings, Progress, Voice, adaptable, clone, clone_examples
 from tts_meta.adapt.clone import FREE_RATE, FREE_STEPS, SIGMA_RATE
-from tts_meta.adapt.settle import MOST_STEPS, Settling
+from tts_meta.adapt.early_stopping import MOST_STEPS, PlateauStop
 from tts_meta.corpus import Example, collate
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.meta import Trace
-from tts_meta.models.base import Base, load_base
 from tts_meta.models.losses import acoustic_loss
-from tts_meta.models.module_prior import ModulePrior
+from tts_meta.models.pretrained import Base, load_base
+from tts_meta.models.shrinkage_prior import ModulePrior
 
 FEW = CloneSettings(steps=30, learning_rate=3e-3)
 
@@ -85,7 +85,7 @@ def test_holding_out_all_sentences_is_refused(base: Base, examples: list[Example
 def test_a_voice_in_memory_is_the_voice_on_disk(
     base: Base, examples: list[Example], rank: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("tts_meta.adapt.packing", "tts_meta.adapt.voice"):
+    for module in ("tts_meta.adapt.quantization", "tts_meta.adapt.voice"):
         monkeypatch.setattr(importlib.import_module(module), "worth_packing", lambda matrix: matrix.ndim > 1)
     voice = clone_examples(base, examples, replace(FEW, steps=3, rank=rank, hold_out=1))
     voice.save(tmp_path / "a.voice.safetensors")
@@ -165,7 +165,7 @@ def test_a_prior_may_name_what_adapts_and_how_much_wider_than_learned(base: Base
     assert learned.prior is not None
     few = replace(learned, prior=replace(learned.prior, kept=("speaker.mean",)))
     assert clone_examples(few, examples, CloneSettings(steps=1)).modules == ("speaker.mean",)
-    wide = replace(learned, prior=replace(learned.prior, temperature=100.0))
+    wide = replace(learned, prior=replace(learned.prior, prior_scale=100.0))
 
     def moved(prior: Base, steps: int) -> float:
         return float(clone_examples(prior, examples, CloneSettings(steps=steps)).deltas["postnet.output.bias"].norm())
@@ -174,15 +174,15 @@ def test_a_prior_may_name_what_adapts_and_how_much_wider_than_learned(base: Base
     assert first[1] == pytest.approx(first[0], rel=0.2), "steps are as long as the learned sigma says"
     assert last[1] > 3 * last[0], "and more of them go further"
     asked, shipped = (
-        clone_examples(one, examples, CloneSettings(steps=3, temperature=temperature)).deltas
-        for one, temperature in ((learned, 100.0), (wide, None))
+        clone_examples(one, examples, CloneSettings(steps=3, prior_scale=prior_scale)).deltas
+        for one, prior_scale in ((learned, 100.0), (wide, None))
     )
     assert all(torch.equal(asked[name], shipped[name]) for name in shipped), "as one may ask for"
     for wrong in (replace(learned, prior=None), wide):
         with pytest.raises(UsageError, match="a temperature is of the base's learned prior"):
-            clone_examples(wrong, examples, CloneSettings(variance=0.1, temperature=2.0))
+            clone_examples(wrong, examples, CloneSettings(variance=0.1, prior_scale=2.0))
     with pytest.raises(UsageError, match="temperature must be above 0"):
-        clone_examples(wide, examples, CloneSettings(temperature=0.0))
+        clone_examples(wide, examples, CloneSettings(prior_scale=0.0))
 
 
 def test_a_prior_reads_back_whole(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_a_prior_reads_back_whole(tmp_path: Path) -> None:
     loaded = ModulePrior.load(tmp_path / "prior.safetensors")
     assert replace(loaded, variances={}) == replace(prior, variances={})
     assert loaded.variances == pytest.approx(prior.variances)
-    for wrong in (replace(prior, kept=("c",)), replace(prior, temperature=-1.0)):
+    for wrong in (replace(prior, kept=("c",)), replace(prior, prior_scale=-1.0)):
         wrong.save(tmp_path / "wrong.safetensors")
         with pytest.raises(TtsMetaError, match="damaged header"):
             ModulePrior.load(tmp_path / "wrong.safetensors")
@@ -282,27 +282,25 @@ def test_without_steps_given_the_loop_ends_when_it_has_settled(base: Base, examp
 
 
 def test_step_sizes_fall_when_the_objective_no_longer_does() -> None:
-    settling = Settling(0.1, most=1000)
+    plateau = PlateauStop(0.1, most=1000)
     for step, objective in ((0, 1000.0), (25, 500.0), (50, 400.0), (75, 399.0)):
-        assert settling.wants(step) and not settling.finished(step) and settling.rate(step) == 0.1
-        settling.saw(step, objective)
-    assert (settling.turn, settling.end) == (75, 113) and not settling.wants(100)
-    assert (
-        settling.reason == "the last 25 of 75 steps gained 0.2% of what all had; 38 shorter and shorter ones followed"
-    )
-    assert settling.rate(94) == pytest.approx(0.05) and settling.finished(113) and not settling.finished(112)
+        assert plateau.should_check(step) and not plateau.finished(step) and plateau.rate(step) == 0.1
+        plateau.update(step, objective)
+    assert (plateau.turn, plateau.end) == (75, 113) and not plateau.should_check(100)
+    assert plateau.reason == "the last 25 of 75 steps gained 0.2% of what all had; 38 shorter and shorter ones followed"
+    assert plateau.rate(94) == pytest.approx(0.05) and plateau.finished(113) and not plateau.finished(112)
 
 
 def test_a_loop_that_never_settles_ends_all_the_same() -> None:
-    settling = Settling(0.1, most=300)
+    plateau = PlateauStop(0.1, most=300)
     objectives = {step: 1000.0 - step for step in range(0, 301, 25)}
     step = 0
-    while not settling.finished(step):
-        if settling.wants(step):
-            settling.saw(step, objectives[step])
+    while not plateau.finished(step):
+        if plateau.should_check(step):
+            plateau.update(step, objectives[step])
         step += 1
-    assert step == settling.end <= 300 and settling.rate(step - 1) < 0.1
-    assert settling.reason.startswith("the most steps are done")
+    assert step == plateau.end <= 300 and plateau.rate(step - 1) < 0.1
+    assert plateau.reason.startswith("the most steps are done")
 
 
 def test_any_number_of_clones_leaves_the_voices_of_the_base_as_they_were(

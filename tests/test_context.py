@@ -23,10 +23,10 @@ from tts_meta.context import WithoutDrawing, in_own_context, own_context
 from tts_meta.corpus import Manifest
 from tts_meta.evaluate import Scorer
 from tts_meta.evaluate.voice import score_voices
-from tts_meta.models.base import Base, load_base
-from tts_meta.models.griffin_lim import GriffinLim
-from tts_meta.models.light_vocoder import save_light
-from tts_meta.models.vocoder import load_vocoder
+from tts_meta.models.pretrained import Base, load_base
+from tts_meta.models.vocoders.griffin_lim import GriffinLim
+from tts_meta.models.vocoders.source_filter_vocoder import save_light
+from tts_meta.models.vocoders.vocoder import load_vocoder
 from tts_meta.synth import Synthesizer, speak, speak_text, stream_text
 
 
@@ -261,8 +261,8 @@ def test_two_threads_speak_as_one_does(tmp_path: Path) -> None:
 def test_loading_draws_nothing_and_does_not_import_torch_s_compiler(base: Base, light: Path) -> None:
     code = f"""
 import sys, torch
-from tts_meta.models.base import load_base
-from tts_meta.models.vocoder import load_vocoder
+from tts_meta.models.pretrained import load_base
+from tts_meta.models.vocoders.vocoder import load_vocoder
 state = torch.get_rng_state()
 torch.manual_seed = torch.set_rng_state = None  # not set back either
 load_base({str(base.folder)!r}), load_vocoder({str(light)!r}), load_vocoder("hifigan"), load_vocoder("griffin-lim")

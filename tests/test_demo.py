@@ -17,11 +17,11 @@ from tts_meta.adapt import Voice
 from tts_meta.audio import read_audio
 from tts_meta.demo import run
 from tts_meta.demo.folder import check_replaceable, list_files
-from tts_meta.demo.outcome import VOICE_FILE
 from tts_meta.demo.speaker import NEW, RECORDED, REFERENCE, HibariSpeaker
+from tts_meta.demo.summary import VOICE_FILE
 from tts_meta.errors import UsageError
 from tts_meta.evaluate import SpeakerEncoder
-from tts_meta.models.base import Base, load_base, save_base
+from tts_meta.models.pretrained import Base, load_base, save_base
 from tts_meta.text import HibariPhonemizer, SymbolTable
 
 SYSTEMS = ("truth", "base", "clone")

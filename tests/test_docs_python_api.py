@@ -12,7 +12,7 @@ import soundfile
 from helpers import RATE, tiny_base, tiny_config, tone_speech
 
 from tts_meta.audio import write_wav
-from tts_meta.models.base import Base, save_base
+from tts_meta.models.pretrained import Base, save_base
 from tts_meta.text import HibariPhonemizer, SymbolTable
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "python-api.md"

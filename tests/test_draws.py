@@ -16,9 +16,9 @@ from helpers import random_example, random_state_kept, same_weights, tiny_base, 
 from torch import Tensor
 
 from tts_meta.adapt import (
+    AcousticTask,
     CloneSettings,
-    SpeakerSentences,
-    SpeakerSound,
+    VocoderTask,
     acoustic_nll,
     adaptable,
     adaptable_sound,
@@ -26,13 +26,13 @@ from tts_meta.adapt import (
     clone_examples,
     sound_nll,
 )
-from tts_meta.adapt.sound import own_modules
+from tts_meta.adapt.vocoder_task import own_modules
 from tts_meta.corpus import Example
 from tts_meta.meta import LearnerSettings, MetaLearner, Task
-from tts_meta.models.base import Base
-from tts_meta.models.light_vocoder import Light
+from tts_meta.models.pretrained import Base
+from tts_meta.models.vocoders.source_filter_vocoder import Light
 
-SETTINGS = LearnerSettings(inner_solver="adam", inner_rate=1e-3, inner_steps=2, variance=1e-3, linear_steps=2)
+SETTINGS = LearnerSettings(inner_solver="adam", inner_lr=1e-3, inner_steps=2, variance=1e-3, cg_max_iters=2)
 Make = Callable[..., Task]
 
 
@@ -46,14 +46,14 @@ def examples(base: Base) -> list[Example]:
 
 def speech(base: Base, examples: list[Example], seed: int = 3) -> Task:
     """Its query has dropout too, so that every loss of a meta-step draws."""
-    task = SpeakerSentences(base, examples[:2], adaptable(base).names).task(None, 60, seed, "new")
-    return replace(task, query=SpeakerSentences(base, examples[2:], adaptable(base).names).task(None, 60, 9).at(0))
+    task = AcousticTask(base, examples[:2], adaptable(base).names).task(None, 60, seed, "new")
+    return replace(task, query=AcousticTask(base, examples[2:], adaptable(base).names).task(None, 60, 9).at(0))
 
 
 def sound(base: Base, examples: list[Example], seed: int = 3) -> Task:
-    task = SpeakerSound(tiny_light(), examples[:2]).task(2, seed)
-    scored = SpeakerSound(tiny_light(), examples[2:]).sample(2, 0)
-    return replace(task, support=SpeakerSound(tiny_light(), examples[:2]).sample(4, 0), query=scored)
+    task = VocoderTask(tiny_light(), examples[:2]).task(2, seed)
+    scored = VocoderTask(tiny_light(), examples[2:]).sample(2, 0)
+    return replace(task, support=VocoderTask(tiny_light(), examples[:2]).sample(4, 0), query=scored)
 
 
 def learner_of(base: Base, make: Make) -> MetaLearner:
@@ -114,7 +114,7 @@ def test_the_loss_of_a_draw_is_a_function_of_it(base: Base, examples: list[Examp
 
 def test_the_prenet_has_other_dropout_in_each_step(base: Base, examples: list[Example]) -> None:
     """One sentence is all there is to draw, so that dropout alone tells the steps apart."""
-    task, loss = SpeakerSentences(base, examples[:1], adaptable(base).names).task(None, 60, 0), loss_of(base, speech)
+    task, loss = AcousticTask(base, examples[:1], adaptable(base).names).task(None, 60, 0), loss_of(base, speech)
     with torch.no_grad():
         losses = [float(loss(task.at(step))) for step in range(4)]
         whole = float(loss(task.support))
@@ -135,7 +135,7 @@ def test_nothing_touches_the_callers_random_state(base: Base, examples: list[Exa
 @pytest.mark.parametrize("mode", [True, False])
 def test_the_decoder_keeps_its_mode(base: Base, examples: list[Example], mode: bool) -> None:
     """A loss with dropout, and one without, whatever mode the decoder was in."""
-    model, task = tiny_base().acoustic, SpeakerSentences(base, examples[:1], adaptable(base).names).task(None, 60, 0)
+    model, task = tiny_base().acoustic, AcousticTask(base, examples[:1], adaptable(base).names).task(None, 60, 0)
     for data in (task.at(0), task.support):
         losses = []
         for decoder_mode in (mode, not mode):

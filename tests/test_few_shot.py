@@ -17,29 +17,29 @@ from commands import run
 from helpers import RATE, same_weights, tiny_base, tiny_light
 
 from tts_meta.adapt import CloneSettings, Recording, Voice, adaptable, align_recordings, clone_examples
-from tts_meta.adapt.lora import clone_lora
+from tts_meta.adapt.baselines.lora import clone_lora
 from tts_meta.audio import prepare_waveform, read_audio
 from tts_meta.config import MelConfig, parse_config
 from tts_meta.corpus import Example, Manifest, collate
 from tts_meta.errors import TtsMetaError, UsageError
-from tts_meta.evaluate.cells import Cell
-from tts_meta.evaluate.few_shot import FewShotBenchmark, FewShotResults, run_few_shot
-from tts_meta.evaluate.measured import read_cells, write_cells
-from tts_meta.evaluate.methods import Learner
+from tts_meta.evaluate.few_shot.benchmark import FewShotBenchmark, FewShotResults, run_few_shot
+from tts_meta.evaluate.few_shot.results_io import read_trials, write_trials
+from tts_meta.evaluate.few_shot.trials import Trial
+from tts_meta.evaluate.methods import MethodConfig
 from tts_meta.evaluate.scores import Scorer
 from tts_meta.evaluate.similarity import mean_embedding
 from tts_meta.evaluate.speaker_encoder import SpeakerEncoder
 from tts_meta.evaluate.voice import COPY, REAL, score_voices
-from tts_meta.models.base import Base, save_base
-from tts_meta.models.griffin_lim import GriffinLim
-from tts_meta.models.light_vocoder import Light
 from tts_meta.models.losses import acoustic_loss
-from tts_meta.models.module_prior import ModulePrior
+from tts_meta.models.pretrained import Base, save_base
+from tts_meta.models.shrinkage_prior import ModulePrior
+from tts_meta.models.vocoders.griffin_lim import GriffinLim
+from tts_meta.models.vocoders.source_filter_vocoder import Light
 from tts_meta.report.few_shot import write_few_shot_report
 
-CELLS = importlib.import_module("tts_meta.evaluate.cells")
+CELLS = importlib.import_module("tts_meta.evaluate.few_shot.trials")
 METHODS = importlib.import_module("tts_meta.evaluate.methods")
-LORA = importlib.import_module("tts_meta.adapt.lora")
+LORA = importlib.import_module("tts_meta.adapt.baselines.lora")
 NOTE = (
     "{}, where an earlier run of the same versions of methods and judges left it ({} of {} cells); "
     "not computed in this run.\n"
@@ -77,18 +77,18 @@ def test_every_learner_speaks_from_every_count_after_every_number_of_steps(
 ) -> None:
     recipe = config(long_corpus, tmp_path)
     results = run_few_shot(recipe, base, vocoder(), lambda line: None)
-    cells = results.cells
+    trials = results.trials
     combinations = [(name, n, steps) for name in ("all", "biases") for n in (1, 2) for steps in (0, 2)]
-    assert [(c.learner, c.sentences, c.steps) for c in cells] == combinations
-    systems = [cell.system for cell in cells]
+    assert [(c.learner, c.sentences, c.steps) for c in trials] == combinations
+    systems = [trial.system for trial in trials]
     assert systems[1] == "all, 1 sentence, 2 steps"
     said = [(row.system, row.id) for row in results.scores()]
     assert said[:4] == [(system, u.id) for u in _unseen(recipe) for system in (REAL, COPY)]
     assert said[4:] == [(system, u.id) for system in systems for u in _unseen(recipe)]
-    assert cells[1].parameters == sum(module.size for module in adaptable(base).modules)
-    assert cells[5].parameters == sum(module.size for module in adaptable(base).select(["*.bias"]).modules)
-    assert cells[0].parameters == cells[0].bytes == 0  # the base as it is
-    assert all(cell.sound(1).exists() for cell in cells) and cells[0].embeddings.shape == (2, 256)
+    assert trials[1].parameters == sum(module.size for module in adaptable(base).modules)
+    assert trials[5].parameters == sum(module.size for module in adaptable(base).select(["*.bias"]).modules)
+    assert trials[0].parameters == trials[0].bytes == 0  # the base as it is
+    assert all(trial.sound(1).exists() for trial in trials) and trials[0].embeddings.shape == (2, 256)
 
     voice = clone_examples(base, _adapt_on(recipe, base, 2), CloneSettings(("*",), 2))
     unseen = [Recording(u.audio, u.text) for u in _unseen(recipe)]
@@ -97,7 +97,7 @@ def test_every_learner_speaks_from_every_count_after_every_number_of_steps(
     voice.save(tmp_path / "ben.voice.safetensors")
     model = Voice.load(tmp_path / "ben.voice.safetensors").apply(base)
     expected = float(acoustic_loss(model, model(batch), batch).nll) / len(example.mel)
-    found = next(cell for cell in cells if cell.system == "all, 2 sentences, 2 steps").scores[0]
+    found = next(trial for trial in trials if trial.system == "all, 2 sentences, 2 steps").scores[0]
     assert found["nats"] == pytest.approx(expected, rel=1e-3)
 
     table = write_few_shot_report(tmp_path, results, base.config.audio.mel)
@@ -105,18 +105,18 @@ def test_every_learner_speaks_from_every_count_after_every_number_of_steps(
     few, many = (part.split("\n\n")[1].splitlines() for part in table.split("### From ")[1:])
     names = ["| all, 0 steps", "| all, 2 steps", "| biases, 0 steps", "| biases, 2 steps"]
     assert [line.split(" | ")[0] for line in few[2:]] == [f"| {REAL}", f"| {COPY}", *names]
-    biases = next(cell for cell in cells if cell.system == "biases, 2 sentences, 2 steps")
+    biases = next(trial for trial in trials if trial.system == "biases, 2 sentences, 2 steps")
     assert many[-1].endswith(f" | {biases.parameters:,} | {biases.bytes / 1024:,.0f} | {biases.cpu_seconds:.1f} |")
     lines = [json.loads(line) for line in (tmp_path / "cells.jsonl").read_text().splitlines()]
-    assert [line["parameters"] for line in lines] == [cell.parameters for cell in cells]
+    assert [line["parameters"] for line in lines] == [trial.parameters for trial in trials]
     assert lines[1]["bytes"] > lines[-1]["bytes"] > 0 and (tmp_path / "curves.png").exists()
     page = (tmp_path / "index.html").read_text()
     assert all(f"{system}" in page for system in ("all, 2 sentences, 2 steps", "biases, 2 sentences, 2 steps"))
 
     monkeypatch.setattr(CELLS, "clone_examples", Mock(side_effect=AssertionError("made anew")))
     again = run_few_shot(recipe, base, vocoder(), lambda line: None)
-    assert [cell.cpu_seconds for cell in again.cells] == [cell.cpu_seconds for cell in cells]
-    assert {cell.source for cell in cells} == {"this run"} and {cell.source for cell in again.cells} == {"cache"}
+    assert [trial.cpu_seconds for trial in again.trials] == [trial.cpu_seconds for trial in trials]
+    assert {trial.source for trial in trials} == {"this run"} and {trial.source for trial in again.trials} == {"cache"}
     marked = write_few_shot_report(tmp_path, again, base.config.audio.mel)
     assert "†" not in table and marked.count("steps † |") == 8
     assert marked.endswith("† " + NOTE.format("read from the cache folder", 8, 8))
@@ -135,10 +135,10 @@ def test_a_voice_is_made_once_whoever_judges_it(
     monkeypatch.setattr(CELLS, "clone_examples", Mock(side_effect=AssertionError("made anew")))
     judged = {"metrics": ["similarity", "variance"], "score_on": 1}  # one sentence that was not adapted on, as before
     again = run_few_shot(config(long_corpus, tmp_path, **one, **judged), base, vocoder(), lambda line: None)
-    for cell, before in zip(again.cells, first.cells, strict=True):
-        assert cell.voice == before.voice and cell.key != before.key and cell.cpu_seconds == before.cpu_seconds
-        assert cell.key.split("/")[0] == before.key.split("/")[0]
-        assert {"variance", "similarity", "nats"} <= set(cell.scores[0].measures) and len(cell.scores) == 1
+    for trial, before in zip(again.trials, first.trials, strict=True):
+        assert trial.voice == before.voice and trial.key != before.key and trial.cpu_seconds == before.cpu_seconds
+        assert trial.key.split("/")[0] == before.key.split("/")[0]
+        assert {"variance", "similarity", "nats"} <= set(trial.scores[0].measures) and len(trial.scores) == 1
 
 
 def test_what_another_machine_measured_is_not_made_anew(
@@ -149,7 +149,7 @@ def test_what_another_machine_measured_is_not_made_anew(
     write_few_shot_report(tmp_path / "there", first, base.config.audio.mel)
 
     monkeypatch.setattr(CELLS, "clone_examples", Mock(side_effect=AssertionError("made anew")))
-    recipe = config(long_corpus, tmp_path / "here", measured=tmp_path / "there" / "cells.jsonl", **its)
+    recipe = config(long_corpus, tmp_path / "here", cached_results=tmp_path / "there" / "cells.jsonl", **its)
     renamed = recipe.learners | {"everything": recipe.learners["all"]}
     recipe = recipe.model_copy(update={"learners": renamed})
     again = run_few_shot(recipe, base, vocoder(), lambda line: None)
@@ -159,7 +159,9 @@ def test_what_another_machine_measured_is_not_made_anew(
     assert {row["nats"] for row in again.scores() if "everything, 2 sentences, 2" in row.system} == {
         row["nats"] for row in again.scores() if "all, 2 sentences, 2" in row.system
     }
-    assert not any(cell.here for cell in again.cells) and {cell.source for cell in again.cells} == {"measured"}
+    assert not any(trial.here for trial in again.trials) and {trial.source for trial in again.trials} == {
+        "cached_results"
+    }
     table = write_few_shot_report(tmp_path / "here", again, base.config.audio.mel)
     assert table.startswith("4 unseen sentences of 2 speakers;")
     shown = {line.split(" | ")[0]: line.split(" | ")[1:-1] for line in table.split("\n\n")[2].splitlines()}
@@ -181,20 +183,20 @@ def test_what_another_machine_measured_is_not_made_anew(
 )
 def test_a_file_that_holds_no_cells_is_named(tmp_path: Path, line: str, said: str) -> None:
     path = tmp_path / "cells.jsonl"
-    write_cells(path, [])
-    assert read_cells(path) == {}
+    write_trials(path, [])
+    assert read_trials(path) == {}
     if line:
-        cell = Cell(
+        trial = Trial(
             "all", "ben", 1, None, 3, tmp_path / "voice" / "judged", 4, 5, 0.5, (), np.ones((1, 256), np.float32)
         )
-        write_cells(path, [cell])
+        write_trials(path, [trial])
         if line.startswith("a key"):
             line = path.read_text().strip().replace("voice/judged", "voice")
         path.write_text(path.read_text() + line + "\n")
     else:
         path.unlink()
     with pytest.raises(TtsMetaError, match=f"cells.jsonl.*{said}|{said}.*cells.jsonl"):
-        read_cells(path)
+        read_trials(path)
 
 
 def _adapt_on(recipe: FewShotBenchmark, base: Base, count: int) -> list[Example]:
@@ -209,13 +211,16 @@ def test_tables_of_differences_are_those_of_the_scores(base: Base, long_corpus: 
     results = run_few_shot(recipe, base, vocoder(), lambda line: None)
     table = write_few_shot_report(tmp_path, results, base.config.audio.mel)
     nats = {
-        cell.system: np.average(
-            [row["nats"] for one in results.cells if one.system == cell.system for row in one.scores],
+        trial.system: np.average(
+            [row["nats"] for one in results.trials if one.system == trial.system for row in one.scores],
             weights=[
-                row.measures["nats"].weight for one in results.cells if one.system == cell.system for row in one.scores
+                row.measures["nats"].weight
+                for one in results.trials
+                if one.system == trial.system
+                for row in one.scores
             ],
         )
-        for cell in results.cells
+        for trial in results.trials
     }
     lines = {line.split(" | ")[0].strip("| "): line.split(" | ") for line in table.splitlines()}
     best = {
@@ -233,11 +238,11 @@ def test_tables_of_differences_are_those_of_the_scores(base: Base, long_corpus: 
 def test_rivals_without_steps_speak_in_voices_that_the_base_has(base: Base, long_corpus: Path, tmp_path: Path) -> None:
     learners = {"near": {"method": "nearest"}, "mixed": {"method": "zero-shot"}}
     recipe = config(long_corpus, tmp_path, learners=learners)
-    cells = run_few_shot(recipe, base, vocoder(), lambda line: None).cells
-    assert [(cell.learner, cell.sentences, cell.steps) for cell in cells] == [
+    trials = run_few_shot(recipe, base, vocoder(), lambda line: None).trials
+    assert [(trial.learner, trial.sentences, trial.steps) for trial in trials] == [
         (name, n, 0) for name in learners for n in (1, 2)
     ]
-    near, mixed = (Voice.load(cell.voice) for cell in (cells[1], cells[3]))
+    near, mixed = (Voice.load(trial.voice) for trial in (trials[1], trials[3]))
     offsets = base.acoustic.speaker.offsets
     assert near.scores == {"nearest": "ben"}  # one of the base's own
     torch.testing.assert_close(near.deltas["speaker.mean"], offsets[1], rtol=1e-3, atol=1e-4)
@@ -246,7 +251,7 @@ def test_rivals_without_steps_speak_in_voices_that_the_base_has(base: Base, long
         (mixed.deltas["speaker.mean"] - offsets[0]) @ (offsets[1] - offsets[0]) / (offsets[1] - offsets[0]).norm() ** 2
     )
     assert 0.5 < float(part) < 1.1
-    assert cells[0].parameters == 6
+    assert trials[0].parameters == 6
 
 
 def test_lora_adapters_are_the_voice(base: Base, long_corpus: Path, tmp_path: Path) -> None:
@@ -286,11 +291,11 @@ def test_the_factors_of_every_kind_of_layer_multiply_to_what_peft_adds() -> None
         torch.testing.assert_close((up @ down).reshape(shapes[name]), layer.get_delta_weight("default").detach())
 
 
-def material(recipe: FewShotBenchmark, folder: Path) -> Any:
+def data(recipe: FewShotBenchmark, folder: Path) -> Any:
     """What the cells of ben share, with one metric that any machine has."""
     chosen = recipe.choose(Manifest.load(recipe.manifest))["ben"]
     own = chosen.adapt_on, chosen.score_on, chosen.references
-    return CELLS.Material("ben", *own, vocoder(), Scorer(["variance"]), Mock(), 0, 800, folder)
+    return CELLS.SpeakerData("ben", *own, vocoder(), Scorer(["variance"]), Mock(), 0, 800, folder)
 
 
 VERSIONS = {
@@ -304,11 +309,11 @@ VERSIONS = {
 def test_a_changed_version_of_a_method_or_a_judge_makes_a_new_key(
     base: Base, long_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    its = material(config(long_corpus, tmp_path), tmp_path)
+    its = data(config(long_corpus, tmp_path), tmp_path)
     learned = replace(base, prior=ModulePrior({"speaker.mean": 1e-2}, base.hash))
-    methods = get_args(Learner.model_fields["method"].annotation)
-    learners: dict[str, tuple[Learner, int | None]] = {name: (Learner(method=name), 3) for name in methods}
-    learners["settled"] = Learner(settled=True), None
+    methods = get_args(MethodConfig.model_fields["method"].annotation)
+    learners: dict[str, tuple[MethodConfig, int | None]] = {name: (MethodConfig(method=name), 3) for name in methods}
+    learners["auto_stop"] = MethodConfig(auto_stop=True), None
 
     def voices() -> dict[str, str]:
         return {name: CELLS._voice_key(own, learned, its, 2, steps) for name, (own, steps) in learners.items()}
@@ -316,7 +321,7 @@ def test_a_changed_version_of_a_method_or_a_judge_makes_a_new_key(
     before, judged = voices(), CELLS._judged_key(its)
     assert len(set(before.values())) == 5 and voices() == before
     depends = {name: set(its) for name, its in VERSIONS.items()}
-    depends["settled"] = depends["clone"] | {"STOPPING_VERSION"}
+    depends["auto_stop"] = depends["clone"] | {"STOPPING_VERSION"}
     for version in sorted(set().union(*depends.values())):
         with monkeypatch.context() as changed:
             changed.setattr(METHODS, version, 99)
@@ -337,15 +342,15 @@ def test_a_cell_of_an_older_version_is_computed_again(
     base: Base, long_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = config(long_corpus, tmp_path, sentences=[1], steps=[1], learners={"all": {"modules": ["*"]}})
-    first = run_few_shot(one, base, vocoder(), lambda line: None).cells[0]
-    measured = one.model_copy(update={"output": tmp_path / "other", "measured": tmp_path / "cells.jsonl"})
-    write_cells(tmp_path / "cells.jsonl", [first])
+    first = run_few_shot(one, base, vocoder(), lambda line: None).trials[0]
+    cached_results = one.model_copy(update={"output": tmp_path / "other", "cached_results": tmp_path / "cells.jsonl"})
+    write_trials(tmp_path / "cells.jsonl", [first])
     told: list[str] = []
-    assert run_few_shot(measured, base, vocoder(), told.append).cells[0].source == "measured"
+    assert run_few_shot(cached_results, base, vocoder(), told.append).trials[0].source == "cached_results"
     assert told == ["ben: all, 1 sentence, 1 step (measured)"]
     monkeypatch.setattr(METHODS, "CLONE_VERSION", 99)
-    for recipe in (one, measured):
-        again = run_few_shot(recipe, base, vocoder(), lambda line: None).cells[0]
+    for recipe in (one, cached_results):
+        again = run_few_shot(recipe, base, vocoder(), lambda line: None).trials[0]
         assert again.source == "this run" and again.key != first.key
 
 
@@ -373,8 +378,8 @@ def test_similarity_is_measured_to_sentences_neither_adapted_on_nor_scored(
         return encoder.embed(prepare_waveform(read_audio(path, RATE), base.config.audio, str(path)), RATE)
 
     voice = mean_embedding([sound(u.audio) for u in chosen[0].references])
-    for cell in results.cells:
-        for row, embedding in zip(cell.scores, cell.embeddings, strict=True):
+    for trial in results.trials:
+        for row, embedding in zip(trial.scores, trial.embeddings, strict=True):
             assert row["similarity"] == pytest.approx(float(voice @ embedding), abs=1e-4)
     real = next(one for one in results.spoken if one.system == REAL)
     assert real.scores["similarity"] == pytest.approx(float(voice @ sound(real.utterance.audio)), abs=1e-5)
@@ -385,15 +390,18 @@ def test_similarity_is_measured_to_sentences_neither_adapted_on_nor_scored(
 @pytest.mark.parametrize(
     ("learner", "said"),
     [
-        ({"method": "lora", "settled": True}, "learner 'one': method lora does not use settled; it uses base, "),
-        ({"method": "nearest", "settled": True}, "method nearest does not use settled; it uses base, sentences"),
+        ({"method": "lora", "auto_stop": True}, "learner 'one': method lora does not use settled; it uses base, "),
+        ({"method": "nearest", "auto_stop": True}, "method nearest does not use settled; it uses base, sentences"),
         ({"method": "zero-shot", "steps": [3]}, "method zero-shot does not use steps"),
-        ({"method": "lora", "temperature": 2.0}, "method lora does not use temperature"),
+        ({"method": "lora", "prior_scale": 2.0}, "method lora does not use temperature"),
         ({"method": "lora", "variance": 0.1}, "method lora does not use variance"),
         ({"method": "lora", "rank": 0}, "LoRA needs a rank of 1 or more"),
-        ({"settled": True, "variance": 1.0}, "with a variance no loop stops by itself; leave out variance or settled"),
-        ({"settled": True, "learning_rate": 0.1}, "with a learning_rate no loop stops by itself"),
-        ({"settled": True, "modules": ["vocoder.*"]}, "the vocoder's loop does not stop by itself"),
+        (
+            {"auto_stop": True, "variance": 1.0},
+            "with a variance no loop stops by itself; leave out variance or settled",
+        ),
+        ({"auto_stop": True, "learning_rate": 0.1}, "with a learning_rate no loop stops by itself"),
+        ({"auto_stop": True, "modules": ["vocoder.*"]}, "the vocoder's loop does not stop by itself"),
     ],
 )
 def test_settings_that_a_method_would_ignore_are_refused_before_any_work(
@@ -406,7 +414,7 @@ def test_settings_that_a_method_would_ignore_are_refused_before_any_work(
 
 
 def test_settled_without_a_prior_is_refused_before_any_work(base: Base, tmp_path: Path) -> None:
-    recipe = config(tmp_path / "no corpus", tmp_path, learners={"one": {"settled": True}})
+    recipe = config(tmp_path / "no corpus", tmp_path, learners={"one": {"auto_stop": True}})
     with pytest.raises(UsageError, match="settled needs a learned prior, and the base has none; give steps"):
         run_few_shot(recipe, base, vocoder(), pytest.fail)
 
@@ -421,14 +429,14 @@ def test_what_adapting_costs_is_time_of_the_processor(
     monkeypatch.setattr(CELLS, "clone_examples", waiting)
     began, clock = time.process_time(), time.perf_counter()
     recipe = config(long_corpus, tmp_path, sentences=[1], steps=[1], learners={"all": {"modules": ["*"]}})
-    cell = run_few_shot(recipe, base, vocoder(), lambda line: None).cells[0]
-    assert 0 < cell.cpu_seconds < time.process_time() - began
-    assert time.perf_counter() - clock > cell.cpu_seconds + 0.3
+    trial = run_few_shot(recipe, base, vocoder(), lambda line: None).trials[0]
+    assert 0 < trial.cpu_seconds < time.process_time() - began
+    assert time.perf_counter() - clock > trial.cpu_seconds + 0.3
 
 
 def test_what_is_scored_hangs_on_how_many_are_set_apart(long_corpus: Path, tmp_path: Path) -> None:
     manifest = Manifest.load(long_corpus / "manifest.jsonl")
-    whole, part = (config(long_corpus, tmp_path, sentences=n, set_apart=2).choose(manifest) for n in ([1, 2], [1]))
+    whole, part = (config(long_corpus, tmp_path, sentences=n, support_pool=2).choose(manifest) for n in ([1, 2], [1]))
     assert whole == part == config(long_corpus, tmp_path).choose(manifest)
     assert whole != config(long_corpus, tmp_path, sentences=[1]).choose(manifest)
 
@@ -445,20 +453,20 @@ def test_a_learner_may_have_a_base_of_its_own(base: Base, long_corpus: Path, tmp
         "theirs": {"modules": ["speaker.mean"], "base": tmp_path / "other"},
     }
     recipe = config(long_corpus, tmp_path / "run", sentences=[1], steps=[0], learners=learners)
-    cells = run_few_shot(recipe, base, vocoder(), lambda line: None).cells
-    assert [Voice.load(cell.voice).base_hash for cell in cells] == [base.hash, other.hash]
+    trials = run_few_shot(recipe, base, vocoder(), lambda line: None).trials
+    assert [Voice.load(trial.voice).base_hash for trial in trials] == [base.hash, other.hash]
 
 
 def test_a_learner_may_end_by_itself(base: Base, long_corpus: Path, tmp_path: Path) -> None:
     learned = replace(base, prior=ModulePrior({"postnet.output.bias": 0.1, "speaker.mean": 1e-2}, base.hash))
-    learners = {"ours": {"settled": True}, "all": {"modules": ["*"], "variance": 1.0}}
+    learners = {"ours": {"auto_stop": True}, "all": {"modules": ["*"], "variance": 1.0}}
     recipe = config(long_corpus, tmp_path, sentences=[2], steps=[0, 2], learners=learners)
     results = run_few_shot(recipe, learned, vocoder(), lambda line: None)
-    ours, *others = results.cells
+    ours, *others = results.trials
     assert ours.system == "ours, 2 sentences, settled" and ours.steps is None and ours.done >= 50
-    assert [cell.steps for cell in others] == [0, 2] == [cell.done for cell in others]
+    assert [trial.steps for trial in others] == [0, 2] == [trial.done for trial in others]
     assert Voice.load(ours.voice).steps == ours.done
-    assert "settled" not in table_of(tmp_path, results, "After many steps")
+    assert "auto_stop" not in table_of(tmp_path, results, "After many steps")
     assert "| all | " in table_of(tmp_path, results, "Best step, less the best of ours")
 
 
@@ -466,7 +474,7 @@ def test_a_report_where_all_end_by_themselves_has_levels_in_place_of_curves(
     base: Base, long_corpus: Path, tmp_path: Path
 ) -> None:
     learned = replace(base, prior=ModulePrior({"speaker.mean": 1e-2}, base.hash))
-    recipe = config(long_corpus, tmp_path, sentences=[2], learners={"ours": {"settled": True}})
+    recipe = config(long_corpus, tmp_path, sentences=[2], learners={"ours": {"auto_stop": True}})
     results = run_few_shot(recipe, learned, vocoder(), lambda line: None)
     assert "| ours, settled | " in write_few_shot_report(tmp_path / "report", results, MelConfig())
     assert (tmp_path / "report" / "curves.png").exists()
@@ -474,10 +482,10 @@ def test_a_report_where_all_end_by_themselves_has_levels_in_place_of_curves(
 
 def test_a_learner_that_ends_by_itself_may_go_on_too(base: Base, long_corpus: Path, tmp_path: Path) -> None:
     learned = replace(base, prior=ModulePrior({"postnet.output.bias": 0.1, "speaker.mean": 1e-2}, base.hash))
-    learners = {"ours": {"settled": True, "steps": [1, 20]}}
+    learners = {"ours": {"auto_stop": True, "steps": [1, 20]}}
     recipe = config(long_corpus, tmp_path, sentences=[2], learners=learners)
     results = run_few_shot(recipe, learned, vocoder(), lambda line: None)
-    assert [cell.steps for cell in results.cells] == [1, 20, None]
+    assert [trial.steps for trial in results.trials] == [1, 20, None]
     table = table_of(tmp_path, results, "After many steps")
     assert [line.split(" | ")[0] for line in table.splitlines()[2:]] == [
         "| ours, 20 steps",
@@ -492,10 +500,10 @@ def test_only_cells_that_ask_the_prior_are_made_anew_under_another(
     recipe = config(long_corpus, tmp_path, sentences=[2], steps=[1], learners=learners)
 
     def folders(variance: float, wider: float = 1.0, asked: float | None = None) -> list[Path]:
-        learned = replace(base, prior=ModulePrior({"speaker.mean": variance}, base.hash, temperature=wider))
-        ours = recipe.learners["ours"].model_copy(update={"temperature": asked})
+        learned = replace(base, prior=ModulePrior({"speaker.mean": variance}, base.hash, prior_scale=wider))
+        ours = recipe.learners["ours"].model_copy(update={"prior_scale": asked})
         its = recipe.model_copy(update={"learners": recipe.learners | {"ours": ours}})
-        return [cell.folder for cell in run_few_shot(its, learned, vocoder(), lambda line: None).cells]
+        return [trial.folder for trial in run_few_shot(its, learned, vocoder(), lambda line: None).trials]
 
     first = folders(1e-2)
     assert [one == two for one, two in zip(first, folders(1e-3), strict=True)] == [False, True, True]
@@ -506,12 +514,12 @@ def test_another_prior_or_one_sigma_for_all_in_place_of_those_found(
     base: Base, long_corpus: Path, tmp_path: Path
 ) -> None:
     found = {"speaker.mean": 1e-2, "postnet.output.bias": 1e-4}
-    prior = ModulePrior(found, base.hash, kept=("speaker.mean",), temperature=2.0)
+    prior = ModulePrior(found, base.hash, kept=("speaker.mean",), prior_scale=2.0)
     same = ModulePrior(dict.fromkeys(found, 0.25), base.hash)
 
     def voice(own: ModulePrior | None, **learner: object) -> Voice:
         recipe = config(long_corpus, tmp_path, sentences=[2], steps=[3], learners={"one": learner})
-        return Voice.load(run_few_shot(recipe, replace(base, prior=own), vocoder(), lambda line: None).cells[0].voice)
+        return Voice.load(run_few_shot(recipe, replace(base, prior=own), vocoder(), lambda line: None).trials[0].voice)
 
     ours, theirs, learned = voice(prior, isotropic=0.5), voice(same), voice(prior)
     assert set(ours.modules) == set(found) and learned.modules == ("speaker.mean",)
@@ -540,13 +548,13 @@ def table_of(folder: Path, results: FewShotResults, head: str) -> str:
     ("changes", "said"),
     [
         ({"sentences": [0]}, "sentences must be 1 or more"),
-        ({"set_apart": 1}, "set_apart is 1, and a learner asks for 2 sentences"),
+        ({"support_pool": 1}, "set_apart is 1, and a learner asks for 2 sentences"),
         ({"steps": [-1]}, "steps must be 0 or more"),
         ({"learners": {"one": {"sentences": [0]}}}, "sentences must be 1 or more"),
         ({"learners": {"one": {"method": "lora", "rank": 1, "modules": ["speaker.mean"]}}}, "LoRA adapts linear"),
         ({"sentences": [30]}, "32 are needed"),
         ({"learners": {"none": {"modules": ["nothing"]}}}, "no module matches 'nothing'"),
-        ({"learners": {"wide": {"temperature": 2.0}}}, "a temperature is of the base's learned prior"),
+        ({"learners": {"wide": {"prior_scale": 2.0}}}, "a temperature is of the base's learned prior"),
     ],
 )
 def test_cells_that_cannot_be_are_refused(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from recipes.few_shot import cost
 from tts_meta.adapt import adaptable
-from tts_meta.models.base import Base
+from tts_meta.models.pretrained import Base
 
 
 def test_a_step_is_the_gradient_of_what_adapts(base: Base) -> None:

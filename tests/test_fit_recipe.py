@@ -7,9 +7,9 @@ from pathlib import Path
 from recipes.few_shot import fit
 from tts_meta.adapt import Voice
 from tts_meta.config import MelConfig, parse_config
-from tts_meta.evaluate.few_shot import FewShotBenchmark, run_few_shot
-from tts_meta.models.base import Base
-from tts_meta.models.griffin_lim import GriffinLim
+from tts_meta.evaluate.few_shot.benchmark import FewShotBenchmark, run_few_shot
+from tts_meta.models.pretrained import Base
+from tts_meta.models.vocoders.griffin_lim import GriffinLim
 
 
 def test_a_voice_with_no_prior_learns_its_own_sentences_by_heart(base: Base, long_corpus: Path, tmp_path: Path) -> None:
@@ -24,15 +24,15 @@ def test_a_voice_with_no_prior_learns_its_own_sentences_by_heart(base: Base, lon
         "learners": {"free": {"modules": ["*"], "variance": 1.0, "learning_rate": 0.01, "steps": [0, 60]}},
     }
     recipe = parse_config(settings, FewShotBenchmark, "test")
-    cells = run_few_shot(recipe, base, GriffinLim(MelConfig(), iterations=2), print).cells
-    own = fit.own_scores(base, cells, recipe)
-    adapted = {cell.system: int(Voice.load(cell.voice).scores["sentences"]) for cell in cells}
+    trials = run_few_shot(recipe, base, GriffinLim(MelConfig(), iterations=2), print).trials
+    own = fit.own_scores(base, trials, recipe)
+    adapted = {trial.system: int(Voice.load(trial.voice).scores["sentences"]) for trial in trials}
     for system, count in adapted.items():
         assert len([row for row in own if row.system == system]) == count
-    before, after = (next(row["nats"] for row in own if row.system == cell.system) for cell in cells)
-    gained = cells[0].scores[0]["nats"] - cells[1].scores[0]["nats"]
+    before, after = (next(row["nats"] for row in own if row.system == trial.system) for trial in trials)
+    gained = trials[0].scores[0]["nats"] - trials[1].scores[0]["nats"]
     assert before - after > max(gained, 1.0)
-    rows = [line.strip("| ").split(" | ") for line in fit.table(cells, own).splitlines()[2:]]
+    rows = [line.strip("| ").split(" | ") for line in fit.table(trials, own).splitlines()[2:]]
     assert [row[0] for row in rows] == list(adapted) and len({row[1] for row in rows}) == 1
     assert [float(row[2].split()[0]) for row in rows] == sorted(
         (float(row[2].split()[0]) for row in rows), reverse=True

@@ -14,8 +14,8 @@ from helpers import TINY_HIFIGAN
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from tts_meta.models.hifigan import V2, HifiGanGenerator
-from tts_meta.models.hifigan_weights import fold_weight_norm, load_hifigan
+from tts_meta.models.vocoders.hifigan import V2, HifiGanGenerator
+from tts_meta.models.vocoders.hifigan_weights import fold_weight_norm, load_hifigan
 
 
 def test_both_namings_of_weight_norm_fold_to_the_weights_the_layer_uses() -> None:

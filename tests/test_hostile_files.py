@@ -17,9 +17,9 @@ from helpers import tiny_base, tiny_light
 from safetensors.torch import load_file, save_file
 
 from tts_meta.adapt import Voice
-from tts_meta.models.base import Base, load_base, save_base
-from tts_meta.models.light_vocoder import Light, load_light, save_light
 from tts_meta.models.low_rank import multiply_out
+from tts_meta.models.pretrained import Base, load_base, save_base
+from tts_meta.models.vocoders.source_filter_vocoder import Light, load_light, save_light
 from tts_meta.synth import speak_text
 
 REFUSED = {
@@ -83,7 +83,7 @@ def test_a_hostile_recipe(say, name: str, fault: str) -> None:
 def test_a_misspelt_setting_of_a_learner_is_named_with_the_valid_ones(say) -> None:
     path = case_folder("fuzz") / "learner_typo.yaml"
     result = say("benchmark", path)
-    assert result.failed(1, str(path), "unknown key 'learners.clone.setled'; did you mean 'settled'?", "temperature")
+    assert result.failed(1, str(path), "unknown key 'learners.clone.setled'; did you mean 'settled'?", "prior_scale")
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.distributions import Laplace
 
 from tts_meta.corpus import Batch
-from tts_meta.models.acoustic import AcousticModel, AcousticOutput, Symbols
-from tts_meta.models.base import Base
+from tts_meta.models.acoustic import AcousticModel, AcousticOutput, EncoderOutput
 from tts_meta.models.losses import acoustic_loss, mel_l1
+from tts_meta.models.pretrained import Base
 
 SENTENCES = ["abc de.", "hgf, edcba abc!", "ab"]
 
@@ -40,7 +40,7 @@ def random_output(batch: Batch, seed: int = 0) -> AcousticOutput:
         return torch.randn(like.shape, generator=generator, dtype=torch.float64)
 
     prosody = [draw(batch.durations.unsqueeze(-1).expand(-1, -1, 3)) for _ in range(2)]
-    symbols = Symbols(draw(batch.durations), draw(batch.durations) + 1, *prosody)
+    symbols = EncoderOutput(draw(batch.durations), draw(batch.durations) + 1, *prosody)
     return AcousticOutput(draw(batch.mel) - 5, draw(batch.mel) - 5, symbols)
 
 

@@ -11,14 +11,14 @@ from helpers import random_example, same_weights, tone_sentence
 from torch import nn
 
 from tts_meta.adapt import CloneSettings, Voice, acoustic_nll, adaptable, clone_examples
-from tts_meta.adapt.likelihood import SpeakerSentences
+from tts_meta.adapt.acoustic_task import AcousticTask
 from tts_meta.corpus import Example, collate
 from tts_meta.errors import TtsMetaError, UsageError
-from tts_meta.models.base import Base
 from tts_meta.models.losses import acoustic_loss
 from tts_meta.models.low_rank import LowRank, expected_stray, low_rank, multiply_out, own_names
-from tts_meta.models.module_prior import ModulePrior
 from tts_meta.models.partition import Module, Partition
+from tts_meta.models.pretrained import Base
+from tts_meta.models.shrinkage_prior import ModulePrior
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def test_at_zero_it_is_the_model_and_holds_no_parameter_of_it(base: Base, exampl
     assert moving.names == partition.names
     assert sorted(moving.parameters()) == sorted(name for name, _ in strays.named_parameters())
     assert sum(module.size for module in moving.modules) == sum(p.numel() for p in strays.parameters())
-    data, nll = SpeakerSentences(base, examples, ()).whole(), acoustic_nll(base.acoustic)
+    data, nll = AcousticTask(base, examples, ()).whole(), acoustic_nll(base.acoustic)
     torch.testing.assert_close(nll(strays, data), nll(base.acoustic, data))
 
 

@@ -27,13 +27,13 @@ from torch import Tensor, nn
 
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.meta import LEARNERS, Diverged, LearnerSettings, MetaLearner, Task
-from tts_meta.meta.problem import stack_data
+from tts_meta.meta.domain import stack_data
 from tts_meta.models.partition import Module
 
 every_learner = pytest.mark.parametrize("name", LEARNERS)
 TASKS = [regression_task(seed) for seed in range(4)]
 # A variance so small that no system is indefinite: rounding would choose where such a solve ends.
-SETTINGS = LearnerSettings(inner_rate=0.004, inner_steps=3, outer_rate=0.01, variance=0.003, linear_steps=20)
+SETTINGS = LearnerSettings(inner_lr=0.004, inner_steps=3, outer_lr=0.01, variance=0.003, cg_max_iters=20)
 
 
 def learner_of(name: str, loss: Any = regression_loss, **more: Any) -> MetaLearner:

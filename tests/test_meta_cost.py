@@ -17,7 +17,7 @@ from tts_meta.meta import LEARNERS, GradientDescent, Layout, LearnerSettings, Pr
 
 def needed(name: str, steps: int = 3, tasks: int = 2) -> int:
     """Values kept for derivatives at the worst moment of a meta-step."""
-    learner = make_learner(name, LearnerSettings(inner_steps=steps, inner_rate=1e-3, linear_steps=5))
+    learner = make_learner(name, LearnerSettings(inner_steps=steps, inner_lr=1e-3, cg_max_iters=5))
     return most_saved(lambda: learner.meta_step([regression_task(seed) for seed in range(tasks)]))
 
 

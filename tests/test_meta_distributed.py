@@ -18,7 +18,7 @@ DTYPES = {"single": torch.float32, "double": torch.float64}
 CLOSE = {"single": 1e-5, "double": 1e-10}
 STEPS = 3
 # A variance so small that no system is indefinite: rounding would choose where such a solve ends.
-SETTINGS = LearnerSettings(inner_rate=0.004, inner_steps=3, outer_rate=0.01, variance=0.003, linear_steps=20)
+SETTINGS = LearnerSettings(inner_lr=0.004, inner_steps=3, outer_lr=0.01, variance=0.003, cg_max_iters=20)
 
 
 def tasks_of(kind: str, dtype: torch.dtype) -> list[Task]:

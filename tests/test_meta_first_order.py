@@ -9,9 +9,9 @@ import torch
 from meta_problems import Net, problem_of, regression_loss, regression_task
 
 from tts_meta.meta import GradientDescent, MetaParams, StepSizes, Unrolled
-from tts_meta.meta.gradients import InnerLoop
+from tts_meta.meta.inner_lr import StepSizeName
+from tts_meta.meta.meta_gradients import InnerLoop
 from tts_meta.meta.parameters import parameters_of
-from tts_meta.meta.steps import StepSizeName
 
 
 def gradient_of(order: int, log_variances: list[float], steps: int = 5, kind: StepSizeName = "fixed") -> MetaParams:

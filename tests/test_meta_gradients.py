@@ -34,8 +34,8 @@ from tts_meta.meta import (
     Task,
     Unrolled,
 )
-from tts_meta.meta.curvature import HessianName
-from tts_meta.meta.gradients import GradientRule, InnerLoop
+from tts_meta.meta.hvp import HessianName
+from tts_meta.meta.meta_gradients import InnerLoop, MetaGradientEstimator
 from tts_meta.meta.parameters import parameters_of
 
 EXACT = ConjugateGradient(200, 1e-13)
@@ -50,7 +50,14 @@ def descent(problem: Problem, steps: int, rate: float) -> InnerLoop:
     return InnerLoop(GradientDescent(), steps, StepSizes("fixed", problem.adapted, rate, steps))
 
 
-def run(rule: GradientRule, problem: Problem, meta: MetaParams, tasks: list[Task], steps: int = 0, rate: float = 0.1):
+def run(
+    rule: MetaGradientEstimator,
+    problem: Problem,
+    meta: MetaParams,
+    tasks: list[Task],
+    steps: int = 0,
+    rate: float = 0.1,
+):
     meta = replace(meta, step_sizes=torch.tensor(rate, dtype=torch.float64))
     return rule(problem, meta, tasks, descent(problem, steps, rate))
 

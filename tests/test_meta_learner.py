@@ -16,7 +16,7 @@ from torch.func import functional_call
 from tts_meta.meta import LEARNERS, LearnerSettings, MetaLearner, Params, Task
 
 every_learner = pytest.mark.parametrize("name", LEARNERS)
-SETTINGS = LearnerSettings(inner_rate=0.004, inner_steps=3, outer_rate=0.01, variance=0.1, linear_steps=20)
+SETTINGS = LearnerSettings(inner_lr=0.004, inner_steps=3, outer_lr=0.01, variance=0.1, cg_max_iters=20)
 TASKS = [regression_task(seed) for seed in range(4)]
 
 
@@ -46,7 +46,7 @@ def train(learner: MetaLearner, steps: int, tasks: Sequence[Task] = TASKS) -> li
 
 @every_learner
 def test_meta_training_lowers_the_query_loss_after_adaptation(name: str) -> None:
-    """Measured the same way for all: `MetaStep.after` of reptile has seen the query, that of finetuning adapts not."""
+    """Measured the same way for all: `MetaStepMetrics.after` of reptile has seen the query, that of finetuning adapts not."""
     learner = learner_of(name, meta_steps=40)
     before, start = query_loss(learner), {key: value.clone() for key, value in learner.state_dict().items()}
     train(learner, 40)
@@ -162,7 +162,7 @@ def test_a_meta_step_reports_the_mean_query_losses_before_and_after_adaptation(n
 
 @every_learner
 def test_any_inner_solver_serves_any_learner(name: str) -> None:
-    settings = SETTINGS.model_copy(update={"inner_solver": "adam", "inner_rate": 0.02})
+    settings = SETTINGS.model_copy(update={"inner_solver": "adam", "inner_lr": 0.02})
     losses = train(learner_of(name, settings), 25)
     assert sum(losses[-5:]) < 0.9 * sum(losses[:5])
 

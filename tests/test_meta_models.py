@@ -23,7 +23,7 @@ from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.meta import LEARNERS, LearnerSettings, MetaLearner, Task
 
 every_learner = pytest.mark.parametrize("name", LEARNERS)
-SETTINGS = LearnerSettings(inner_rate=0.004, inner_steps=3, outer_rate=0.01, variance=0.003, linear_steps=20)
+SETTINGS = LearnerSettings(inner_lr=0.004, inner_steps=3, outer_lr=0.01, variance=0.003, cg_max_iters=20)
 TASKS = [regression_task(seed) for seed in range(3)]
 Make = Callable[[], nn.Module]
 

@@ -19,7 +19,7 @@ from tts_meta.meta.prior import hyperprior_nll
 RATE, STEPS = 0.01, 3
 TASKS = [regression_task(1), regression_task(2), regression_task(3)]
 PLAIN = LearnerSettings(
-    inner_steps=STEPS, inner_rate=RATE, outer_solver="sgd", outer_rate=1.0, variance_rate=1.0, step_rate=1.0
+    inner_steps=STEPS, inner_lr=RATE, outer_solver="sgd", outer_lr=1.0, variance_lr=1.0, step_lr=1.0
 )
 
 
@@ -111,7 +111,7 @@ def test_finetuning_fits_the_meta_parameters_to_all_data_of_all_tasks(name: str)
 
 @pytest.mark.parametrize("name", ["maml", "meta-sgd", "maml++"])
 def test_step_sizes_may_fall_over_an_inner_loop(name: str) -> None:
-    changes = {"inner_final_rate": 0.2, "first_order_part": 0.0, "annealed_part": 0.0}
+    changes = {"inner_lr_final_fraction": 0.2, "first_order_part": 0.0, "annealed_part": 0.0}
     learner = learner_of(name, PLAIN.model_copy(update=changes), 4)
     learner.progress[0] = 2
     leaves = leaves_of(learner)
@@ -122,7 +122,7 @@ def test_step_sizes_may_fall_over_an_inner_loop(name: str) -> None:
 
 
 def test_step_sizes_may_count_in_sigmas() -> None:
-    settings = PLAIN.model_copy(update={"inner_in_sigmas": True, "inner_final_rate": 0.5})
+    settings = PLAIN.model_copy(update={"scale_lr_by_sigma": True, "inner_lr_final_fraction": 0.5})
     learner = learner_of("sigma-imaml", settings)
     with torch.no_grad():
         learner.log_variances.add_(torch.linspace(-2, 0, len(learner.log_variances)))
@@ -156,7 +156,7 @@ def test_meta_sgd_learns_a_step_size_for_each_parameter() -> None:
 
 
 def test_alpha_maml_moves_both_step_sizes_by_their_hypergradients() -> None:
-    settings = PLAIN.model_copy(update={"outer_rate": 1e-3, "step_rate": 1e-6, "hyper_rate": 0.5})
+    settings = PLAIN.model_copy(update={"outer_lr": 1e-3, "step_lr": 1e-6, "hyper_rate": 0.5})
     learner = learner_of("alpha-maml", settings)
     gradients, scale = [], 1.0
     for number in range(3):
@@ -178,9 +178,9 @@ def test_alpha_maml_moves_both_step_sizes_by_their_hypergradients() -> None:
 def test_alpha_maml_lengthens_steps_by_how_much_a_longer_last_one_would_have_lowered_the_loss(solver: str) -> None:
     """Whatever the optimiser: by finite differences of the step before, along all parameters at once."""
     rate, change = 1e-3, 1e-5
-    settings = PLAIN.model_copy(update={"outer_solver": solver, "step_rate": 0.0, "hyper_rate": 0.5})
+    settings = PLAIN.model_copy(update={"outer_solver": solver, "step_lr": 0.0, "hyper_rate": 0.5})
     learners = [
-        learner_of("alpha-maml", settings.model_copy(update={"outer_rate": rate * (1 + part)}))
+        learner_of("alpha-maml", settings.model_copy(update={"outer_lr": rate * (1 + part)}))
         for part in (0.0, change, -change)
     ]
     steps = [moved(learner) for learner in learners]
@@ -221,7 +221,7 @@ def test_maml_plus_plus_goes_from_all_steps_to_the_last_and_from_first_to_second
 
 @pytest.mark.parametrize("name", ["imaml", "sigma-imaml", "sigma-reptile", "sigma-maml"])
 def test_only_shrinkage_learners_move_the_variances(name: str) -> None:
-    learner = learner_of(name, PLAIN.model_copy(update={"variance": 0.1, "outer_rate": 1e-3, "variance_rate": 1e-3}))
+    learner = learner_of(name, PLAIN.model_copy(update={"variance": 0.1, "outer_lr": 1e-3, "variance_lr": 1e-3}))
     before = learner.log_variances.detach().clone()
     learner.meta_step(TASKS)
     changed = before != learner.log_variances.detach()

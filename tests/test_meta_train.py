@@ -18,12 +18,12 @@ from tts_meta.adapt.clone import NEGLIGIBLE
 from tts_meta.config import dump_config, parse_config
 from tts_meta.corpus import Manifest
 from tts_meta.errors import TtsMetaError, UsageError
-from tts_meta.meta import LEARNERS, MetaLearner, MetaStep, Task
-from tts_meta.models.base import Base, load_base, save_base
-from tts_meta.models.light_vocoder import Light, load_light, save_light
-from tts_meta.models.module_prior import ModulePrior
-from tts_meta.report.discovery import module_distances
-from tts_meta.train.meta_parts import Sound
+from tts_meta.meta import LEARNERS, MetaLearner, MetaStepMetrics, Task
+from tts_meta.models.pretrained import Base, load_base, save_base
+from tts_meta.models.shrinkage_prior import ModulePrior
+from tts_meta.models.vocoders.source_filter_vocoder import Light, load_light, save_light
+from tts_meta.report.module_report import module_distances
+from tts_meta.train.meta_targets import VocoderTarget
 from tts_meta.train.meta_train import MetaTrainConfig, meta_train
 
 
@@ -43,7 +43,7 @@ def recipe(corpus: Path, output: Path, **changes: object) -> MetaTrainConfig:
         "cache": corpus / "cache",
         "base": corpus / "base",
         "learner": "sigma-reptile",
-        "settings": {"inner_solver": "adam", "inner_rate": 1e-3, "inner_steps": 3, "variance": 1e-3, "linear_steps": 3},
+        "settings": {"inner_solver": "adam", "inner_lr": 1e-3, "inner_steps": 3, "variance": 1e-3, "cg_max_iters": 3},
         "support": 2,
         "query": 1,
         "shortest": 0.1,
@@ -62,7 +62,7 @@ def finished(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
-LEARNING = {"inner_steps": 3, "inner_rate": 1e-5, "variance": 0.1, "linear_steps": 2, "hessian": "difference"}
+LEARNING = {"inner_steps": 3, "inner_lr": 1e-5, "variance": 0.1, "cg_max_iters": 2, "hessian": "difference"}
 
 
 @pytest.mark.parametrize("name", LEARNERS)
@@ -70,9 +70,9 @@ def test_every_learner_meta_trains_on_speakers(
     corpus: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Adapting lowers the query loss by an eighth, and meta-training lowers it before and after adapting."""
-    found, step = list[MetaStep](), MetaLearner.meta_step
+    found, step = list[MetaStepMetrics](), MetaLearner.meta_step
     monkeypatch.setattr(MetaLearner, "meta_step", lambda *given: found.append(step(*given)) or found[-1])
-    settings = LEARNING | {"outer_rate": 5e-3, "step_rate": 1e-7, "first_order_part": 0.0}
+    settings = LEARNING | {"outer_lr": 5e-3, "step_lr": 1e-7, "first_order_part": 0.0}
     config = recipe(corpus, tmp_path / "run", learner=name, settings=settings, meta_steps=2, frames_per_step=200)
     before, after = load_base(corpus / "base"), load_base(meta_train(config))
     first, last = found[0], found[-1]
@@ -134,15 +134,15 @@ def test_the_variances_learned_stand_beside_the_base_and_clone_and_inspect_follo
     distances = module_distances(base, adaptable(base), [Voice.load(voice)])
     assert moved == pytest.approx({name: far for name, (far, _) in distances.items()}) and set(moved) == kept
     rows = run(capsys, "inspect", finished / "base", "--vocoder", "griffin-lim", "--voice", voice).out.splitlines()
-    name, (far, part) = next(iter(distances.items()))
+    name, (far, target) = next(iter(distances.items()))
     shown = next(line.split() for line in rows if line.startswith(name))
-    assert shown[-2:] == [f"{far / base.prior.sigmas[name]:.3f}", f"{part:.3f}"]
+    assert shown[-2:] == [f"{far / base.prior.sigmas[name]:.3f}", f"{target:.3f}"]
     assert run(capsys, "inspect", finished / "base", "--html", tmp_path / "page.png").failed(2, "NAME.html")
 
 
 def test_a_module_of_less_than_the_negligible_part_of_the_largest_variance_does_not_adapt(base: Base) -> None:
     parts = {"speaker.mean": 0.9, "encoder.embedding": 1.0, "duration.output.bias": 1.01, "postnet.output.bias": 12.0}
-    variances = {name: part * NEGLIGIBLE for name, part in parts.items()}
+    variances = {name: target * NEGLIGIBLE for name, target in parts.items()}
     largest = {"decoder.output.weight": 1.0}
     scaled = {name: 4e-4 * value for name, value in (variances | largest).items()}
     chosen = chosen_modules(replace(base, prior=ModulePrior(scaled, base.hash)), CloneSettings())
@@ -164,15 +164,15 @@ def test_how_far_a_voice_went_is_measured_module_by_module(base: Base) -> None:
 
 def test_where_only_the_variances_are_learned_voices_of_the_base_stay_its_own(corpus: Path, tmp_path: Path) -> None:
     config = recipe(corpus, tmp_path / "run")
-    meta_train(config.model_copy(update={"settings": config.settings.model_copy(update={"outer_rate": 0.0})}))
+    meta_train(config.model_copy(update={"settings": config.settings.model_copy(update={"outer_lr": 0.0})}))
     before, after = load_base(corpus / "base"), load_base(tmp_path / "run" / "base")
     assert after.hash == before.hash and after.prior is not None
     assert len(set(after.prior.variances.values())) > 1
 
 
 def test_matrices_may_stray_in_low_rank_and_the_prior_says_so(corpus: Path, tmp_path: Path) -> None:
-    few = {"inner_solver": "adam", "inner_rate": 1e-3, "inner_steps": 3, "variance": 1e-3, "linear_steps": 3}
-    changes = {"rank": 2, "meta_steps": 1, "settings": few | {"outer_rate": 0.0}}
+    few = {"inner_solver": "adam", "inner_lr": 1e-3, "inner_steps": 3, "variance": 1e-3, "cg_max_iters": 3}
+    changes = {"rank": 2, "meta_steps": 1, "settings": few | {"outer_lr": 0.0}}
     prior = load_base(meta_train(recipe(corpus, tmp_path / "run", **changes))).prior
     assert prior is not None and prior.rank == 2 and len(set(prior.variances.values())) > 1
     assert same_weights(load_base(corpus / "base").acoustic, load_base(tmp_path / "run" / "base").acoustic)
@@ -180,8 +180,8 @@ def test_matrices_may_stray_in_low_rank_and_the_prior_says_so(corpus: Path, tmp_
         meta_train(recipe(corpus, tmp_path / "other", rank=2))
 
 
-SOUND = {"inner_solver": "adam", "inner_rate": 0.1, "inner_in_sigmas": True, "inner_steps": 3, "linear_steps": 2}
-SOUND |= {"variance": 1e-3, "outer_rate": 0.0, "hessian": "difference"}
+SOUND = {"inner_solver": "adam", "inner_lr": 0.1, "scale_lr_by_sigma": True, "inner_steps": 3, "cg_max_iters": 2}
+SOUND |= {"variance": 1e-3, "outer_lr": 0.0, "hessian": "difference"}
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +216,7 @@ def test_the_vocoder_has_a_prior_of_its_own_and_clone_and_inspect_follow_it(
     shown = {one["module"]: one["sigma"] ** 2 for one in listed if "sigma" in one}
     assert shown == pytest.approx(after.prior.variances)
 
-    examples = Sound(load_base(corpus / "base"), Light(after), names, 2).examples(
+    examples = VocoderTarget(load_base(corpus / "base"), Light(after), names, 2).examples(
         Manifest.load(corpus / "manifest.jsonl").utterances
     )
     settings = CloneSettings(modules=("vocoder.*",), vocoder_steps=20, crops_per_step=2)
@@ -232,7 +232,7 @@ def test_the_vocoder_has_a_prior_of_its_own_and_clone_and_inspect_follow_it(
 
 
 def test_a_vocoder_may_be_meta_learned_too(corpus: Path, tmp_path: Path, light: Path) -> None:
-    few = {"inner_solver": "adam", "inner_rate": 1e-3, "inner_steps": 2, "outer_solver": "sgd", "outer_rate": 0.5}
+    few = {"inner_solver": "adam", "inner_lr": 1e-3, "inner_steps": 2, "outer_solver": "sgd", "outer_lr": 0.5}
     folder = meta_train(sound_recipe(corpus, tmp_path / "run", light, learner="reptile", settings=few, meta_steps=1))
     before, after = load_light(light), load_light(folder)
     assert after.prior is None and not same_weights(before.net, after.net) and same_weights(before.pitch, after.pitch)
@@ -260,7 +260,7 @@ def test_a_run_that_died_goes_on_to_the_same_base(
 ) -> None:
     step, done = MetaLearner.meta_step, []
 
-    def dies(learner: MetaLearner, tasks: Sequence[Task]) -> MetaStep:
+    def dies(learner: MetaLearner, tasks: Sequence[Task]) -> MetaStepMetrics:
         if len(done) == 2:
             raise KeyboardInterrupt
         done.append(learner)

@@ -18,12 +18,12 @@ from meta_problems import make_learner, regression_task, spoiled
 
 from tts_meta.config import dump_config, parse_config
 from tts_meta.errors import TtsMetaError, UsageError
-from tts_meta.meta import LEARNERS, Diverged, LearnerSettings, MetaLearner, MetaStep, Task
-from tts_meta.models.base import Base, load_base, save_base
-from tts_meta.models.light_vocoder import load_light, save_light
+from tts_meta.meta import LEARNERS, Diverged, LearnerSettings, MetaLearner, MetaStepMetrics, Task
+from tts_meta.models.pretrained import Base, load_base, save_base
+from tts_meta.models.vocoders.source_filter_vocoder import load_light, save_light
 from tts_meta.train.meta_train import GROWTH, MetaTrainConfig, _QueryLosses, meta_train
 
-SETTINGS = {"inner_steps": 1, "inner_rate": 1e-6, "variance": 1e-3, "linear_steps": 1, "hessian": "difference"}
+SETTINGS = {"inner_steps": 1, "inner_lr": 1e-6, "variance": 1e-3, "cg_max_iters": 1, "hessian": "difference"}
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def needs(name: str) -> str:
 
 @pytest.mark.parametrize("name", LEARNERS)
 def test_every_learner_meta_trains_some_modules(corpus: Path, tmp_path: Path, name: str) -> None:
-    settings = SETTINGS | {"outer_rate": 0.01}
+    settings = SETTINGS | {"outer_lr": 0.01}
     modules = ["duration.convs.0", needs(name)]
     config = recipe(corpus, tmp_path / "run", learner=name, modules=modules, settings=settings)
     before, after = load_base(corpus / "base"), load_base(meta_train(config))
@@ -107,7 +107,7 @@ def test_roles_that_do_not_exist_are_named(corpus: Path, tmp_path: Path) -> None
 
 
 def test_learners_of_a_role_meta_train_the_vocoder_too(corpus: Path, tmp_path: Path) -> None:
-    changes = {"modules": ["vocoder.*"], "vocoder": str(corpus / "vocoder"), "settings": SETTINGS | {"outer_rate": 0.1}}
+    changes = {"modules": ["vocoder.*"], "vocoder": str(corpus / "vocoder"), "settings": SETTINGS | {"outer_lr": 0.1}}
     folder = meta_train(recipe(corpus, tmp_path / "a", learner="anil", **changes))
     assert not same_weights(load_light(corpus / "vocoder").net, load_light(folder).net)
     other = recipe(corpus, tmp_path / "b", learner="cavia", **changes)
@@ -139,7 +139,7 @@ def test_a_huge_learning_rate_ends_with_status_one_and_no_base(
     corpus: Path, tmp_path: Path, name: str, meta_steps: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = recipe(
-        corpus, tmp_path / "run", learner=name, meta_steps=meta_steps, settings=SETTINGS | {"outer_rate": 1e3}
+        corpus, tmp_path / "run", learner=name, meta_steps=meta_steps, settings=SETTINGS | {"outer_lr": 1e3}
     )
     path = tmp_path / "recipe.json"
     path.write_text(dump_config(config))
@@ -151,7 +151,7 @@ def test_a_huge_learning_rate_ends_with_status_one_and_no_base(
 
 
 def test_a_huge_inner_rate_does_too(corpus: Path, tmp_path: Path) -> None:
-    config = recipe(corpus, tmp_path / "run", learner="maml", settings=SETTINGS | {"inner_rate": 10.0}, meta_steps=3)
+    config = recipe(corpus, tmp_path / "run", learner="maml", settings=SETTINGS | {"inner_lr": 10.0}, meta_steps=3)
     assert "meta-training diverged: " in error_line(lambda: meta_train(config), Diverged)
     assert not (tmp_path / "run" / "base").exists()
 
@@ -175,7 +175,7 @@ ENDS = [(0, 1, True), (0, 2, True), (5, 2, False), (5, 3, True), (1, 3, True)]
 
 @pytest.mark.parametrize(("good", "bad", "ends"), ENDS)
 def test_a_run_that_ends_without_finite_tasks_has_diverged(good: int, bad: int, ends: bool) -> None:
-    learner, task = make_learner("fomaml", LearnerSettings(inner_steps=1, inner_rate=1e-3)), regression_task(0)
+    learner, task = make_learner("fomaml", LearnerSettings(inner_steps=1, inner_lr=1e-3)), regression_task(0)
     for number in range(good + bad):
         learner.meta_step([task if number < good else spoiled(task, "support")])
     if ends:
@@ -189,7 +189,7 @@ def test_a_run_that_goes_on_remembers_its_first_loss(corpus: Path, tmp_path: Pat
     done, config = [], recipe(corpus, tmp_path / "run", learner="fomaml", meta_steps=3, save_every=1)
     step = MetaLearner.meta_step
 
-    def dies(learner: MetaLearner, tasks: Sequence[Task]) -> MetaStep:
+    def dies(learner: MetaLearner, tasks: Sequence[Task]) -> MetaStepMetrics:
         if len(done) == 2:
             raise KeyboardInterrupt
         done.append(step(learner, tasks))

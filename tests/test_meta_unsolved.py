@@ -16,11 +16,11 @@ from meta_problems import (
     regression_task,
 )
 
-from tts_meta.meta import LearnerSettings, MetaLearner, MetaStep, Task
+from tts_meta.meta import LearnerSettings, MetaLearner, MetaStepMetrics, Task
 
 implicit = pytest.mark.parametrize("name", ["sigma-imaml", "sigma-reptile", "imaml"])
 TASKS = [regression_task(seed) for seed in range(4)]
-SETTINGS = LearnerSettings(inner_rate=0.004, inner_steps=3, outer_rate=0.01)
+SETTINGS = LearnerSettings(inner_lr=0.004, inner_steps=3, outer_lr=0.01)
 
 
 def mean_query_loss(learner: MetaLearner, tasks: list[Task]) -> float:
@@ -29,7 +29,7 @@ def mean_query_loss(learner: MetaLearner, tasks: list[Task]) -> float:
     return float(torch.cat(scores).mean())
 
 
-def trained(learner: MetaLearner, tasks: list[Task], steps: int, unbounded: bool = False) -> list[MetaStep]:
+def trained(learner: MetaLearner, tasks: list[Task], steps: int, unbounded: bool = False) -> list[MetaStepMetrics]:
     """Training goes on: it gets better, but for a support without a minimum, and everything stays finite."""
     before = mean_query_loss(learner, tasks)
     found = [learner.meta_step(tasks) for _ in range(steps)]
@@ -41,7 +41,7 @@ def trained(learner: MetaLearner, tasks: list[Task], steps: int, unbounded: bool
 
 @implicit
 def test_a_linear_system_that_is_not_solved_is_counted_and_training_goes_on(name: str) -> None:
-    settings = SETTINGS.model_copy(update={"linear_steps": 1, "tolerance": 1e-9, "variance": 0.02})
+    settings = SETTINGS.model_copy(update={"cg_max_iters": 1, "tolerance": 1e-9, "variance": 0.02})
     for step in trained(make_learner(name, settings), TASKS, 30):
         assert step.outcomes == {"truncated": 4} and step.residual > 1e-9 and step.products == 4
 
@@ -57,7 +57,7 @@ def bent_task(seed: int, curvature: float) -> Task:
 def test_a_system_that_is_not_positive_definite_is_counted_and_training_goes_on(
     name: str, linear_solver: str, outcome: str
 ) -> None:
-    settings = SETTINGS.model_copy(update={"variance": 4.0, "variance_rate": 0.0, "linear_solver": linear_solver})
+    settings = SETTINGS.model_copy(update={"variance": 4.0, "variance_lr": 0.0, "linear_solver": linear_solver})
     model, tasks = Blocks(), [bent_task(seed, 1.0) for seed in range(4)]
     learner = MetaLearner(name, model, quadratic_loss, modules_of(model), settings)
     # σ-Reptile's φ follows the support.
@@ -72,7 +72,7 @@ def test_at_a_first_direction_of_negative_curvature_phi_follows_the_query_alone(
 ) -> None:
     """However steeply the support bends: its Hessian multiplies nothing, in shared parameters neither."""
     settings = SETTINGS.model_copy(
-        update={"inner_steps": 0, "centred": centred, "outer_solver": "sgd", "outer_rate": 1.0, "variance": 4.0}
+        update={"inner_steps": 0, "centred": centred, "outer_solver": "sgd", "outer_lr": 1.0, "variance": 4.0}
     )
     task, model = bent_task(0, curvature), Blocks()
     mixed = task.support.curvature.clone()

@@ -7,8 +7,8 @@ from torch import nn
 
 from tts_meta.adapt import CloneSettings, adaptable, chosen_modules
 from tts_meta.errors import TtsMetaError, UsageError
-from tts_meta.models.hifigan import V1, V2, V3, HifiGanConfig, HifiGanGenerator
 from tts_meta.models.partition import Partition
+from tts_meta.models.vocoders.hifigan import V1, V2, V3, HifiGanConfig, HifiGanGenerator
 
 
 def layers() -> nn.Module:

@@ -22,11 +22,11 @@ from tts_meta.audio import FeatureCache
 from tts_meta.config import PretrainConfig, dump_config, parse_config
 from tts_meta.corpus import Example, Manifest
 from tts_meta.errors import TtsMetaError, UsageError
-from tts_meta.models.base import load_base
-from tts_meta.models.griffin_lim import GriffinLim
+from tts_meta.models.pretrained import load_base
+from tts_meta.models.vocoders.griffin_lim import GriffinLim
 from tts_meta.text import versions
 from tts_meta.train import pretrain
-from tts_meta.train.data import BatchStream
+from tts_meta.train.datasets import BatchStream
 from tts_meta.train.optimiser import MovingAverage
 
 FILES = {
@@ -235,10 +235,10 @@ def test_pictures_sounds_and_validation_of_fixed_sentences_are_logged_in_bfloat1
 
 def test_speakers_held_back_are_never_trained_on(corpus: Path, tmp_path: Path) -> None:
     few = {"steps": 1, "frames_per_batch": 300}
-    pretrain(recipe(corpus, tmp_path / "run", held_back=["ben"], aligner=few, acoustic=few))
+    pretrain(recipe(corpus, tmp_path / "run", held_out_speakers=["ben"], aligner=few, acoustic=few))
     assert load_base(tmp_path / "run" / "base").speakers == ("ann",)
     with pytest.raises(UsageError, match="no speaker named 'carl'; the manifest has: ann, ben"):
-        pretrain(recipe(corpus, tmp_path / "other", held_back=["carl"]))
+        pretrain(recipe(corpus, tmp_path / "other", held_out_speakers=["carl"]))
     with pytest.raises(UsageError, match="no split named 'trian'; the manifest has: train"):
         pretrain(recipe(corpus, tmp_path / "third", splits=["trian"]))
 
@@ -255,7 +255,7 @@ def test_the_sentences_validated_on_are_never_trained_on(
 
     monkeypatch.setattr(importlib.import_module("tts_meta.train.pretrain"), "BatchStream", Noted)
     few = {"steps": 1, "frames_per_batch": 300}
-    pretrain(recipe(corpus, tmp_path / "run", piece_seconds=0.0, aligner=few, acoustic=few))
+    pretrain(recipe(corpus, tmp_path / "run", min_segment_seconds=0.0, aligner=few, acoustic=few))
     assert len(trained[-1]) == 7 and trained[0] - trained[-1] == {"0"}
 
 

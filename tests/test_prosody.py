@@ -84,7 +84,7 @@ def test_sentences_of_a_batch_do_not_see_each_other() -> None:
 
 def test_changed_prosody_is_higher_by_semitones_where_it_is_voiced_and_its_melody_wider() -> None:
     prosody = torch.tensor([[0.8, 1.0, 0.3], [0.0, 0.0, -0.2], [-0.4, 0.5, 0.1]])
-    changed = change_prosody(prosody, semitones=12.0, intonation=2.0)
+    changed = change_prosody(prosody, semitones=12.0, pitch_range=2.0)
     octave = PITCH_SCALE * math.log(2)
     expected = torch.tensor([[1.6 + octave, 1.0, 0.3], [0.0, 0.0, -0.2], [-0.8 + 0.5 * octave, 0.5, 0.1]])
     torch.testing.assert_close(changed, expected)

@@ -9,10 +9,10 @@ from recipes.few_shot import prune
 from tts_meta.adapt import Voice, adaptable
 from tts_meta.config import MelConfig, parse_config
 from tts_meta.errors import TtsMetaError
-from tts_meta.evaluate.few_shot import FewShotBenchmark
-from tts_meta.models.base import Base
-from tts_meta.models.griffin_lim import GriffinLim
-from tts_meta.models.module_prior import ModulePrior
+from tts_meta.evaluate.few_shot.benchmark import FewShotBenchmark
+from tts_meta.models.pretrained import Base
+from tts_meta.models.shrinkage_prior import ModulePrior
+from tts_meta.models.vocoders.griffin_lim import GriffinLim
 
 
 def recipe(long_corpus: Path, output: Path) -> FewShotBenchmark:
@@ -35,10 +35,10 @@ def test_voices_are_made_anew_with_the_modules_each_order_leaves(base: Base, lon
     prior = ModulePrior({name: 1e-4 / number for number, name in enumerate(names, 1)}, base.hash)
     learned = replace(base, prior=prior)
     results = prune.prune(recipe(long_corpus, tmp_path), [3, 1], learned, GriffinLim(MelConfig(), iterations=2))
-    modules = {cell.learner: Voice.load(cell.voice).modules for cell in results.cells}
+    modules = {trial.learner: Voice.load(trial.voice).modules for trial in results.trials}
     assert list(modules) == ["all", *(f"{order}: {count}" for order in ("σ", "change", "random") for count in (3, 1))]
     assert modules["all"] == names and modules["σ: 3"] == names[:3] and modules["σ: 1"] == names[:1]
-    orders = prune.orders(learned, results.cells[:1], seed=0)
+    orders = prune.orders(learned, results.trials[:1], seed=0)
     assert all(sorted(order) == sorted(names) for order in orders.values())
     assert set(modules["change: 3"]) == set(orders["change"][:3]) and set(modules["random: 3"]) == set(
         orders["random"][:3]

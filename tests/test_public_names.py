@@ -10,7 +10,7 @@ import pytest
 import tts_meta
 
 PUBLIC = {
-    "tts_meta": {"Manner", "Speech", "Synthesizer", "TtsMetaError", "UsageError", "Voice", "clone", "speak"},
+    "tts_meta": {"SynthesisOptions", "Speech", "Synthesizer", "TtsMetaError", "UsageError", "Voice", "clone", "speak"},
     "tts_meta.text": {
         "BOUNDARIES",
         "HibariPhonemizer",
@@ -65,13 +65,13 @@ PUBLIC = {
         "Diverged",
         "GradientDescent",
         "Implicit",
-        "Joint",
+        "JointTraining",
         "Layout",
         "LearnerSettings",
         "MetaGradient",
         "MetaLearner",
         "MetaParams",
-        "MetaStep",
+        "MetaStepMetrics",
         "Neumann",
         "Outcome",
         "Params",
@@ -89,11 +89,11 @@ PUBLIC = {
     },
     "tts_meta.adapt": {
         "CloneSettings",
-        "Expected",
+        "SimilarityForecast",
         "Progress",
         "Recording",
-        "SpeakerSentences",
-        "SpeakerSound",
+        "AcousticTask",
+        "VocoderTask",
         "Voice",
         "acoustic_nll",
         "adaptable",

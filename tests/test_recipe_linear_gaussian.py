@@ -62,7 +62,7 @@ def learner_at(sigma: torch.Tensor, rate: float = 0.02) -> MetaLearner:
     """At the true φ and a σ for each module."""
     model = FAMILY.model(0)
     modules = Partition.by_layer(model).modules
-    learner = MetaLearner("sigma-imaml", model, FAMILY.loss, modules, LearnerSettings(inner_rate=rate), vectorised=True)
+    learner = MetaLearner("sigma-imaml", model, FAMILY.loss, modules, LearnerSettings(inner_lr=rate), vectorised=True)
     with torch.no_grad():
         learner.adapted.copy_(FAMILY.centre)
         learner.log_variances.copy_(2 * sigma.log())
@@ -160,7 +160,7 @@ def test_a_tiny_run_of_the_recipe_reports_every_learner() -> None:
 @pytest.mark.parametrize("name", ["sigma-imaml", "sigma-reptile"])
 def test_implicit_learners_shrink_the_module_that_all_tasks_share(name: str) -> None:
     settings = LearnerSettings(
-        inner_steps=15, inner_rate=0.05, variance=0.01, outer_rate=0.02, variance_rate=0.4, final_rate=0.0
+        inner_steps=15, inner_lr=0.05, variance=0.01, outer_lr=0.02, variance_lr=0.4, final_rate=0.0
     )
     plan = Plan(settings=settings, meta_steps=120, tasks=40, pretrain_steps=150, pretrain_rate=0.1)
     found = run(Job(FAMILY, name, plan, 0))

@@ -17,7 +17,7 @@ from tts_meta.audio.speech import clipped_part
 from tts_meta.config import AudioConfig
 from tts_meta.corpus import Example, collate
 from tts_meta.errors import TtsMetaError
-from tts_meta.models.base import Base
+from tts_meta.models.pretrained import Base
 from tts_meta.train.aligner import aligner_loss, symbol_log_prior
 
 CONFIG = AudioConfig()

@@ -24,13 +24,13 @@ from safetensors.torch import load_file, save_file
 from tts_meta.config import MelConfig
 from tts_meta.errors import TtsMetaError
 from tts_meta.train import pretrain
-from tts_meta.train.run import claim_folder
+from tts_meta.train.run_dir import open_run_dir
 
 HELD = """
 import sys
 from pathlib import Path
 from tts_meta.config import MelConfig
-from tts_meta.train.run import claim_folder
+from tts_meta.train.run_dir import claim_folder
 with claim_folder(Path(sys.argv[1]), MelConfig()):
     print("held", flush=True)
     sys.stdin.read()
@@ -50,7 +50,7 @@ def weights(output: Path) -> bytes:
 
 
 def claim(folder: Path, config: MelConfig | None = None) -> None:
-    with claim_folder(folder, config or MelConfig()):
+    with open_run_dir(folder, config or MelConfig()):
         pass
 
 
@@ -69,9 +69,9 @@ def test_a_second_run_is_refused_until_the_first_is_gone_even_by_a_kill(tmp_path
 
 
 def test_a_folder_is_free_after_the_block_and_after_an_error_in_it(tmp_path: Path) -> None:
-    with claim_folder(tmp_path, MelConfig()):
+    with open_run_dir(tmp_path, MelConfig()):
         assert "another run" in error_line(lambda: claim(tmp_path))
-    with pytest.raises(ValueError, match="x"), claim_folder(tmp_path, MelConfig()):
+    with pytest.raises(ValueError, match="x"), open_run_dir(tmp_path, MelConfig()):
         raise ValueError("x")
     claim(tmp_path)
 
@@ -150,7 +150,7 @@ def test_settings_that_do_not_change_the_weights_may_change_in_a_run(
     pretrain(recipe(corpus, moved, **changed))
     assert weights(moved) == weights(finished)
     assert json.loads((moved / "config.json").read_text())["save_every"] == 3
-    for key, value in {"ema": 0.8, "precision": "bfloat16", "seed": 1, "piece_seconds": 0.0}.items():
+    for key, value in {"ema": 0.8, "precision": "bfloat16", "seed": 1, "min_segment_seconds": 0.0}.items():
         assert f"({key}: " in error_line(lambda key=key, value=value: pretrain(recipe(corpus, moved, **{key: value})))
 
 

@@ -12,9 +12,9 @@ from helpers import random_example, tiny_light, tone_sentence
 from recipes.librispeech_mini import sound as recipe
 from tts_meta.adapt import CloneSettings
 from tts_meta.corpus import Example
-from tts_meta.models.base import Base
-from tts_meta.models.light_vocoder import Light, load_light, save_light
-from tts_meta.models.module_prior import ModulePrior
+from tts_meta.models.pretrained import Base
+from tts_meta.models.shrinkage_prior import ModulePrior
+from tts_meta.models.vocoders.source_filter_vocoder import Light, load_light, save_light
 
 
 def sentences(base: Base, shift: float, count: int) -> list[Example]:

@@ -12,10 +12,10 @@ from helpers import tiny_light
 
 from tts_meta.adapt import Voice
 from tts_meta.errors import TtsMetaError, UsageError
-from tts_meta.models.base import Base
-from tts_meta.models.griffin_lim import GriffinLim
-from tts_meta.models.light_vocoder import Light
-from tts_meta.models.manner import Manner
+from tts_meta.models.pretrained import Base
+from tts_meta.models.synthesis_options import SynthesisOptions
+from tts_meta.models.vocoders.griffin_lim import GriffinLim
+from tts_meta.models.vocoders.source_filter_vocoder import Light
 from tts_meta.synth import Speech, speak, speak_text, stream_text
 from tts_meta.text.normalize import SENTENCE_PAUSE
 
@@ -30,7 +30,7 @@ def vocoder() -> GriffinLim:
 
 
 def say(base: Base, vocoder: GriffinLim, text: str, **options: float) -> Speech:
-    return speak_text(base, base.acoustic, vocoder, text, manner=Manner(**options))  # pyright: ignore[reportArgumentType]
+    return speak_text(base, base.acoustic, vocoder, text, options=SynthesisOptions(**options))  # pyright: ignore[reportArgumentType]
 
 
 def test_a_long_text_is_split_at_sentences_with_a_pause_between(base: Base, vocoder: GriffinLim) -> None:
@@ -45,15 +45,15 @@ def test_a_long_text_is_split_at_sentences_with_a_pause_between(base: Base, voco
 
 def test_many_sentences_come_in_their_order(base: Base, vocoder: GriffinLim) -> None:
     texts = [" ".join(["Abc de fgh"] * (1 + number % 4)) + "." for number in range(11)]
-    for variation in (0.0, 0.5):
-        mels = say(base, vocoder, " ".join(texts), variation=variation, seed=5).mels
+    for prenet_dropout in (0.0, 0.5):
+        mels = say(base, vocoder, " ".join(texts), prenet_dropout=prenet_dropout, seed=5).mels
         for number in (0, 3, 10):
-            (alone,) = say(base, vocoder, texts[number], variation=variation, seed=5 + number).mels
+            (alone,) = say(base, vocoder, texts[number], prenet_dropout=prenet_dropout, seed=5 + number).mels
             torch.testing.assert_close(mels[number], alone, atol=1e-4, rtol=0)
 
 
 def test_the_same_seed_says_the_same_samples(base: Base, vocoder: GriffinLim) -> None:
-    one, two, other = (say(base, vocoder, TEXT, variation=0.5, seed=seed) for seed in (3, 3, 4))
+    one, two, other = (say(base, vocoder, TEXT, prenet_dropout=0.5, seed=seed) for seed in (3, 3, 4))
     assert np.array_equal(one.samples, two.samples)
     assert not np.array_equal(one.samples, other.samples)
 
@@ -75,14 +75,14 @@ def test_a_stream_says_what_the_whole_does(base: Base, vocoder: GriffinLim, ligh
 
 
 def test_the_shortest_sentence_there_can_be_is_spoken(base: Base, vocoder: GriffinLim) -> None:
-    assert len(say(base, vocoder, "a", pace=4.0).samples) >= vocoder.hop
+    assert len(say(base, vocoder, "a", speed=4.0).samples) >= vocoder.hop
     for frames in range(1, 5):
         samples = vocoder(torch.full((1, frames, 80), -4.0))
         assert samples.shape == (1, frames * vocoder.hop) and torch.isfinite(samples).all()
 
 
 def test_pace_2_takes_half_the_frames(base: Base, vocoder: GriffinLim) -> None:
-    whole, half = (sum(len(m) for m in say(base, vocoder, TEXT, pace=pace).mels) for pace in (1.0, 2.0))
+    whole, half = (sum(len(m) for m in say(base, vocoder, TEXT, speed=speed).mels) for speed in (1.0, 2.0))
     assert whole > 60 and abs(half - whole / 2) <= len(SENTENCES)
 
 
@@ -148,20 +148,20 @@ def test_the_base_may_be_given_by_its_folder(base: Base) -> None:
 @pytest.mark.parametrize(
     ("option", "values", "said"),
     [
-        ("pace", [0.0, 0.2, 4.1, -1.0, math.nan, math.inf], "0.25 to 4"),
+        ("speed", [0.0, 0.2, 4.1, -1.0, math.nan, math.inf], "0.25 to 4"),
         ("pitch", [-12.5, 13, math.nan], "-12 to 12 semitones"),
-        ("intonation", [-0.1, 3.1, math.nan], "0 to 3"),
-        ("variation", [-0.1, 0.95, math.nan], "0 to 0.9"),
-        ("sharpness", [-0.1, 2.1, math.nan], "0 to 2"),
+        ("pitch_range", [-0.1, 3.1, math.nan], "0 to 3"),
+        ("prenet_dropout", [-0.1, 0.95, math.nan], "0 to 0.9"),
+        ("postfilter_strength", [-0.1, 2.1, math.nan], "0 to 2"),
     ],
 )
 def test_a_manner_out_of_range_is_refused(option: str, values: list[float], said: str) -> None:
     for value in values:
         with pytest.raises(UsageError, match=f"{option} must be from {re.escape(said)}, not"):
-            Manner(**{option: value})  # pyright: ignore[reportArgumentType]
+            SynthesisOptions(**{option: value})  # pyright: ignore[reportArgumentType]
 
 
 def test_pitch_and_intonation_change_what_is_said(base: Base, vocoder: GriffinLim) -> None:
     plain = say(base, vocoder, TEXT)
-    for changed in (say(base, vocoder, TEXT, pitch=4.0), say(base, vocoder, TEXT, intonation=0.0)):
+    for changed in (say(base, vocoder, TEXT, pitch=4.0), say(base, vocoder, TEXT, pitch_range=0.0)):
         assert changed.samples.shape == plain.samples.shape and not np.array_equal(changed.samples, plain.samples)

@@ -18,11 +18,11 @@ from commands import write_base
 from faults import error_line
 from helpers import batch_of, random_example, tiny_base, tiny_light
 
-from tts_meta import Manner, Synthesizer, TtsMetaError, UsageError, Voice, speak
+from tts_meta import SynthesisOptions, Synthesizer, TtsMetaError, UsageError, Voice, speak
 from tts_meta.corpus import Manifest
-from tts_meta.models.base import Base, load_base, save_base
-from tts_meta.models.griffin_lim import GriffinLim
-from tts_meta.models.light_vocoder import Light
+from tts_meta.models.pretrained import Base, load_base, save_base
+from tts_meta.models.vocoders.griffin_lim import GriffinLim
+from tts_meta.models.vocoders.source_filter_vocoder import Light
 from tts_meta.synth import synthesizer
 
 TEXT = "Abc de. Fgh head."
@@ -63,11 +63,11 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_a_synthesizer_speaks_what_speak_does(base: Base, files: list[Path]) -> None:
-    manner = Manner(pace=1.3, variation=0.3, seed=4)
+    options = SynthesisOptions(speed=1.3, prenet_dropout=0.3, seed=4)
     kept = Synthesizer(files[0], base=base, vocoder="griffin-lim")
-    expected = speak(files[0], TEXT, base=base, vocoder="griffin-lim", manner=manner)
-    assert np.array_equal(kept.speak(TEXT, manner).samples, expected.samples)
-    assert np.abs(np.concatenate([*kept.stream(TEXT, manner)]) - expected.samples).max() < 1e-4
+    expected = speak(files[0], TEXT, base=base, vocoder="griffin-lim", options=options)
+    assert np.array_equal(kept.speak(TEXT, options).samples, expected.samples)
+    assert np.abs(np.concatenate([*kept.stream(TEXT, options)]) - expected.samples).max() < 1e-4
     assert kept.rate == expected.rate == 22050
     written = kept.speak("abc de", phonemes=True).samples
     assert np.array_equal(written, speak(files[0], "abc de", base=base, vocoder="griffin-lim", phonemes=True).samples)
@@ -170,7 +170,7 @@ WRONG: dict[str, tuple[tuple[Any, ...], dict[str, Any], str]] = {
     "None as text": (("base", None), {}, "the text must be a string, not NoneType"),
     "bytes as text": (("base", b"abc"), {}, "the text must be a string, not bytes"),
     "lines as text": (("base", ["abc"]), {}, "the text must be a string, not list"),
-    "a dict as manner": (("base", TEXT), {"manner": {"pace": 2}}, "the manner must be a Manner"),
+    "a dict as manner": (("base", TEXT), {"manner": {"speed": 2}}, "the manner must be a Manner"),
     "a number as base": (("base", TEXT), {"base": 5}, "base must be a path, not int"),
     "a number as vocoder": (("base", TEXT), {"vocoder": 5}, "vocoder must be a loaded vocoder"),
 }
@@ -188,15 +188,15 @@ def test_an_argument_of_another_kind_is_one_line(base: Base, kind: str) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"pace": "fast"}, "pace must be a number, not str 'fast'"),
+        ({"speed": "fast"}, "pace must be a number, not str 'fast'"),
         ({"pitch": None}, "pitch must be a number, not NoneType None"),
-        ({"pace": True}, "pace must be a number, not bool True"),
+        ({"speed": True}, "pace must be a number, not bool True"),
         ({"seed": 0.5}, "seed must be a whole number, not float 0.5"),
         ({"seed": 2**64}, "seed must be from"),
     ],
 )
 def test_a_manner_of_another_kind_is_one_line(options: dict[str, Any], said: str) -> None:
-    assert said in error_line(lambda: Manner(**options), UsageError)
+    assert said in error_line(lambda: SynthesisOptions(**options), UsageError)
 
 
 @pytest.mark.parametrize("name", ["absent", "a\0b", "x" * 300, "\ud800", ""])

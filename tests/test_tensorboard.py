@@ -23,8 +23,8 @@ from tts_meta.audio import read_audio
 from tts_meta.cli import main
 from tts_meta.config import dump_config
 from tts_meta.demo.speaker import NEW
-from tts_meta.models.base import Base, save_base
-from tts_meta.models.light_vocoder import save_light
+from tts_meta.models.pretrained import Base, save_base
+from tts_meta.models.vocoders.source_filter_vocoder import save_light
 from tts_meta.text import HibariPhonemizer, SymbolTable
 
 SYSTEMS = ("1_real", "2_base", "3_clone")
@@ -100,10 +100,10 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     common = {"manifest": str(corpus / "manifest.jsonl"), "base": str(place / "base")}
     common_training = {"threads": 1, "save_every": 2}
     train = {name: stage for name in STAGES} | common_training
-    train |= {"discriminator": {"windows": [512, 128], "channels": 4}, "crop_frames": 24, "piece_seconds": 0.6}
+    train |= {"discriminator": {"windows": [512, 128], "channels": 4}, "crop_frames": 24, "min_segment_seconds": 0.6}
     train |= {"vocoder": tiny_light().config.model_dump(mode="json"), "log_every": 2, "sample_every": 2}
     _do("train-vocoder", _recipe(place, common | train, folder / "train-vocoder"))
-    inner = {"inner_solver": "adam", "inner_rate": 1e-3, "inner_steps": 3, "variance": 1e-3, "linear_steps": 3}
+    inner = {"inner_solver": "adam", "inner_lr": 1e-3, "inner_steps": 3, "variance": 1e-3, "cg_max_iters": 3}
     meta = {"learner": "sigma-reptile", "settings": inner, "support": 2, "query": 1, "shortest": 0.1}
     meta |= {"cache": str(corpus / "cache"), "frames_per_step": 200, "meta_steps": 2} | common_training
     _do("meta-train", _recipe(place, common | meta, folder / "meta-train"))
@@ -111,7 +111,7 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     score = {"split": "train", "speakers": ["ben"], "metrics": ["similarity"], "score_on": 2}
     score |= {"manifest": str(long / "manifest.jsonl"), "base": str(place / "base"), "vocoder": str(place / "light")}
     _do("benchmark", _recipe(place, score | {"adapt_on": 1, "steps": 2}, folder / "benchmark"))
-    learners = {"all": {"modules": ["*"]}, "prior": {"settled": True}}
+    learners = {"all": {"modules": ["*"]}, "prior": {"auto_stop": True}}
     few = {"learners": learners, "sentences": [1], "steps": [0, 2], "base": str(folder / "meta-train" / "base")}
     _do("benchmark", _recipe(place, score | few, folder / "few_shot"))
     return folder

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from recipes.librispeech_mini import throughput
-from tts_meta.models.base import load_base
+from tts_meta.models.pretrained import load_base
 
 
 def test_a_batch_holds_what_the_recipe_trains_on() -> None:

@@ -20,14 +20,14 @@ from torch import Tensor, nn
 from tts_meta.config import MelConfig, PretrainConfig, dump_config
 from tts_meta.corpus import Batch
 from tts_meta.errors import TtsMetaError, UsageError
-from tts_meta.models.base import Base
+from tts_meta.models.pretrained import Base
 from tts_meta.text import SymbolTable
 from tts_meta.train import pretrain
 from tts_meta.train.aligner import aligner_loss
-from tts_meta.train.data import BatchStream
-from tts_meta.train.distributed import add_gradients, agree, is_first, place, processes, total, wait
+from tts_meta.train.datasets import BatchStream
+from tts_meta.train.distributed import add_gradients, all_agree, barrier, is_first, place, processes, total
 from tts_meta.train.pretrain import acoustic_objective
-from tts_meta.train.run import claim_folder
+from tts_meta.train.run_dir import open_run_dir
 
 BATCHES = 4
 
@@ -72,8 +72,8 @@ def gradients(name: str) -> list[dict[str, Tensor]]:
 def everything() -> dict[str, Any]:
     """What the tests look at, in one of the processes."""
     found: dict[str, Any] = {name: gradients(name) for name in models()}
-    wait()
-    votes = [agree(True), agree(is_first()), agree(False)]
+    barrier()
+    votes = [all_agree(True), all_agree(is_first()), all_agree(False)]
     claims = [claim(Path(os.environ["RUN_FOLDERS"]) / name) for name in ("taken", "free")]
     return found | {"place": place(), "first": is_first(), "votes": votes, "claims": claims}
 
@@ -81,7 +81,7 @@ def everything() -> dict[str, Any]:
 def claim(folder: Path) -> str:
     """What is said where this run claims a folder."""
     try:
-        with claim_folder(folder, MelConfig()):
+        with open_run_dir(folder, MelConfig()):
             return "claimed"
     except TtsMetaError as error:
         return str(error)
@@ -91,7 +91,7 @@ def claim(folder: Path) -> str:
 def both(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What each of two processes found."""
     folders = tmp_path_factory.mktemp("folders")
-    with claim_folder(folders / "taken", MelConfig(hop=128)):
+    with open_run_dir(folders / "taken", MelConfig(hop=128)):
         (folders / "taken" / "work").touch()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RUN_FOLDERS", str(folders))
@@ -135,7 +135,7 @@ def test_processes_know_their_place_and_go_on_only_where_all_agree(both: list[di
     assert [found["place"] for found in both] == [(0, 2), (1, 2)]
     assert [found["first"] for found in both] == [True, False]
     assert [found["votes"] for found in both] == [[True, False, False]] * 2
-    assert place() == (0, 1) and is_first() and agree(True) and not agree(False)
+    assert place() == (0, 1) and is_first() and all_agree(True) and not all_agree(False)
 
 
 def test_processes_that_would_share_one_gpu_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

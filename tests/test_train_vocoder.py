@@ -23,15 +23,15 @@ from torch import nn
 from tts_meta.audio.pitch import praat_frequency
 from tts_meta.config import DiscriminatorConfig, LightConfig, MelConfig, VocoderTrainConfig, dump_config, parse_config
 from tts_meta.errors import TtsMetaError
-from tts_meta.models.base import Base, load_base, save_base
-from tts_meta.models.light_vocoder import Light, load_light
-from tts_meta.models.spectral import distance, energy_distance, spectra
-from tts_meta.train.data import cut_at_said_pauses
+from tts_meta.models.pretrained import Base, load_base, save_base
+from tts_meta.models.vocoders.source_filter_vocoder import Light, load_light
+from tts_meta.models.vocoders.spectral_loss import distance, energy_distance, spectra
+from tts_meta.train.datasets import cut_at_said_pauses
 from tts_meta.train.discriminator import Discriminator, adversarial_loss, discriminator_loss
+from tts_meta.train.feature_store import Durations, Store
 from tts_meta.train.optimiser import clip_gradients
-from tts_meta.train.sound import Crops, CropStream, Sound
-from tts_meta.train.store import Durations, Store
 from tts_meta.train.vocoder import adversarial_objective, predict_mels, spectral_objective, train_vocoder
+from tts_meta.train.vocoder_data import CropStream, VocoderBatch, VocoderData
 
 FRAMES = 24
 
@@ -56,7 +56,7 @@ def recipe(corpus: Path, output: Path, **changes: object) -> VocoderTrainConfig:
         "discriminator": {"windows": [512, 128], "channels": 4},
         **{name: stage for name in ("pitch", "spectral", "adversarial", "finetune")},
         "crop_frames": FRAMES,
-        "piece_seconds": 0.6,
+        "min_segment_seconds": 0.6,
         "ema": 0.9,
         "threads": 1,
         "log_every": 2,
@@ -76,7 +76,7 @@ def finished(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def stream(run: Path, frames: int = FRAMES, **given: object) -> CropStream:
     store = Store(run / "utterances")
-    sound = Sound(run / "sound", store, MelConfig().hop)
+    sound = VocoderData(run / "sound", store, MelConfig().hop)
     mels = np.fromfile(run / "utterances" / "mel.float16", np.float16).reshape(-1, 80)
     numbers = np.arange(len(store))
     return CropStream(store, sound, mels, np.load(run / "pitch.npy"), numbers, frames, 4 * frames, 0, **given)  # pyright: ignore[reportArgumentType]
@@ -142,7 +142,7 @@ def test_generator_and_discriminator_are_clipped_apart(
         seen.append({type(part).__name__ for part in parts})
         return clip_gradients(parts, largest)
 
-    monkeypatch.setattr("tts_meta.train.fit.clip_gradients", spy)
+    monkeypatch.setattr("tts_meta.train.loop.clip_gradients", spy)
     nothing, one = {"steps": 0, "learning_rate": 1e-3}, {"steps": 1, "learning_rate": 1e-3, "frames_per_batch": 64}
     stages = {"spectral": nothing, "adversarial": one, "finetune": nothing}
     train_vocoder(recipe(corpus, tmp_path / "run", start=finished / "vocoder", **stages))
@@ -300,7 +300,7 @@ def test_neither_player_moves_the_other() -> None:
     draw = torch.Generator().manual_seed(0)
     mel = -5 + torch.randn(2, FRAMES, 80, generator=draw)
     samples = 0.1 * torch.randn(2, FRAMES * 256, generator=draw)
-    crops = Crops(mel, torch.full((2, FRAMES), 4.8), torch.ones(2, FRAMES), samples, torch.tensor(2 * FRAMES))
+    crops = VocoderBatch(mel, torch.full((2, FRAMES), 4.8), torch.ones(2, FRAMES), samples, torch.tensor(2 * FRAMES))
 
     def gradients(weight: float) -> dict[str, torch.Tensor]:
         for part in (generator, discriminator):

@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from tts_meta.audio.mel import MelSpec
 from tts_meta.config import MelConfig
 from tts_meta.errors import UsageError
-from tts_meta.models import hifigan_weights, vocoder
-from tts_meta.models.griffin_lim import GriffinLim
-from tts_meta.models.hifigan import V1, V2, V3, HifiGan, HifiGanConfig, HifiGanGenerator
-from tts_meta.models.hifigan_weights import find_universal, load_hifigan
 from tts_meta.models.partition import Partition
-from tts_meta.models.vocoder import load_vocoder
+from tts_meta.models.vocoders import hifigan_weights, vocoder
+from tts_meta.models.vocoders.griffin_lim import GriffinLim
+from tts_meta.models.vocoders.hifigan import V1, V2, V3, HifiGan, HifiGanConfig, HifiGanGenerator
+from tts_meta.models.vocoders.hifigan_weights import find_universal, load_hifigan
+from tts_meta.models.vocoders.vocoder import load_vocoder
 
 RATE, HOP = 22050, 256
 # The reference generator still uses the older of torch's two weight normalisations.

@@ -17,19 +17,19 @@ from rich.console import Console
 
 from tts_meta import demo
 from tts_meta.adapt import CloneSettings, clone_examples
-from tts_meta.adapt.sound import adapting
+from tts_meta.adapt.vocoder_task import adapting
 from tts_meta.config import MelConfig, parse_config
 from tts_meta.corpus import Utterance
 from tts_meta.errors import TtsMetaError
 from tts_meta.evaluate import Scorer
 from tts_meta.evaluate.cloning import CloningBenchmark, run_cloning
-from tts_meta.evaluate.few_shot import FewShotBenchmark, run_few_shot
+from tts_meta.evaluate.few_shot.benchmark import FewShotBenchmark, run_few_shot
 from tts_meta.evaluate.voice import score_voices
-from tts_meta.models.base import Base, save_base
-from tts_meta.models.griffin_lim import GriffinLim
-from tts_meta.models.hifigan import HifiGan, HifiGanConfig, HifiGanGenerator
-from tts_meta.models.light_vocoder import Light
-from tts_meta.models.vocoder import OTHER_MELS_NOTICE, Vocoder, check_mels, load_vocoder
+from tts_meta.models.pretrained import Base, save_base
+from tts_meta.models.vocoders.griffin_lim import GriffinLim
+from tts_meta.models.vocoders.hifigan import HifiGan, HifiGanConfig, HifiGanGenerator
+from tts_meta.models.vocoders.source_filter_vocoder import Light
+from tts_meta.models.vocoders.vocoder import OTHER_MELS_NOTICE, Vocoder, check_mels, load_vocoder
 from tts_meta.synth import Synthesizer, speak, speak_text, stream_text
 
 OTHER = MelConfig(sample_rate=24000)

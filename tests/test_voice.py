@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from tts_meta.adapt import Voice
-from tts_meta.adapt.packing import pack, unpack
+from tts_meta.adapt.quantization import pack, unpack
 from tts_meta.errors import TtsMetaError
-from tts_meta.models.base import Base, save_base
+from tts_meta.models.pretrained import Base, save_base
 
 
 @pytest.fixture

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tts_meta.adapt import Voice, clone
     from tts_meta.errors import TtsMetaError, UsageError
-    from tts_meta.models.manner import Manner
+    from tts_meta.models.synthesis_options import SynthesisOptions
     from tts_meta.synth import Speech, Synthesizer, speak
 
-__all__ = ["Manner", "Speech", "Synthesizer", "TtsMetaError", "UsageError", "Voice", "clone", "speak"]
+__all__ = ["Speech", "SynthesisOptions", "Synthesizer", "TtsMetaError", "UsageError", "Voice", "clone", "speak"]
 
 _HOMES = {
-    "Manner": "tts_meta.models.manner",
+    "SynthesisOptions": "tts_meta.models.synthesis_options",
     "Speech": "tts_meta.synth",
     "Synthesizer": "tts_meta.synth",
     "TtsMetaError": "tts_meta.errors",

@@ -149,7 +149,7 @@ class BaseConfig(Section):
 
 
 class PitchConfig(Section):
-    """F0 and voicing of mel frames, inside the light vocoder (`models/light.py`)."""
+    """F0 and voicing of mel frames, inside the light vocoder (`models/vocoders/source_filter.py`)."""
 
     low: float = Field(default=60.0, gt=0)
     """Lowest F0, Hz."""
@@ -174,7 +174,7 @@ class PitchConfig(Section):
 
 
 class LightConfig(Section):
-    """The light vocoder (`models/light.py`)."""
+    """The light vocoder (`models/vocoders/source_filter.py`)."""
 
     channels: Width = 384
     """Width of its blocks."""
@@ -219,7 +219,7 @@ class PretrainConfig(Section):
     """Manifest of the corpus (JSONL)."""
     splits: list[str] = Field(default=["train"])
     """Which of its splits to train on."""
-    held_back: list[str] = Field(default=[])
+    held_out_speakers: list[str] = Field(default=[])
     """Speakers of those splits kept for validation and tuning; never trained on."""
     output: Path
     """Folder of the run: checkpoints and TensorBoard logs."""
@@ -234,7 +234,7 @@ class PretrainConfig(Section):
     acoustic: OptimiserConfig
     ema: Share = 0.999
     """Decay of the moving average of the weights that is evaluated and shipped; 0 switches it off."""
-    piece_seconds: float = Field(default=2.5, ge=0)
+    min_segment_seconds: float = Field(default=2.5, ge=0)
     """Recordings are cut at pauses into pieces at least so long, for wide and short batches; 0 keeps them whole."""
     pause_seconds: float = Field(default=0.1, ge=0)
     """Shortest pause that may be cut at."""
@@ -283,7 +283,7 @@ class VocoderTrainConfig(Section):
     """Manifest of the corpus (JSONL)."""
     splits: list[str] = Field(default=["train"])
     """Which of its splits to train on."""
-    held_back: list[str] = Field(default=[])
+    held_out_speakers: list[str] = Field(default=[])
     """Speakers of those splits kept for validation and tuning; never trained on."""
     output: Path
     """Folder of the run: checkpoints and TensorBoard logs."""
@@ -309,7 +309,7 @@ class VocoderTrainConfig(Section):
     """Part of the crops of the last stage whose mels are predicted."""
     crop_frames: int = Field(default=72, gt=16, le=100_000)
     """Mel frames of the crops trained on."""
-    piece_seconds: float = Field(default=2.5, ge=0)
+    min_segment_seconds: float = Field(default=2.5, ge=0)
     """Recordings are cut at pauses into pieces at least so long before the acoustic model predicts their mels."""
     pause_seconds: float = Field(default=0.1, ge=0)
     """Shortest pause that may be cut at."""

@@ -18,13 +18,13 @@ from torch import Tensor
 
 from recipes.bench import markdown
 from recipes.timing import profile_table, seconds_each
-from tts_meta.adapt import CloneSettings, SpeakerSentences, acoustic_nll, chosen_modules
+from tts_meta.adapt import AcousticTask, CloneSettings, acoustic_nll, chosen_modules
 from tts_meta.cli import told
 from tts_meta.corpus import Example
 from tts_meta.meta import Adam, Layout, Problem, ShrinkagePrior, solve
 from tts_meta.meta.parameters import parameters_of
-from tts_meta.models.base import Base, load_base
 from tts_meta.models.low_rank import low_rank
+from tts_meta.models.pretrained import Base, load_base
 
 FRAMES, SENTENCE, SPEAKERS, LOOP = 1600, 400, 8, 4
 """Frames of a step and of a sentence; speakers in a batch; steps of a loop."""
@@ -59,7 +59,7 @@ def steps_of(
     problem = Problem(model, acoustic_nll(base.acoustic), Layout.of(model, moves.modules), Layout.of(model, ()))
     meta = parameters_of(model, problem.adapted)
     point, prior = meta[None].detach().requires_grad_(), ShrinkagePrior.isotropic(problem.adapted, 1.0)
-    data = SpeakerSentences(base, sentences(base, frames // SENTENCE), chosen.names).task(None, frames, 0).at(0)
+    data = AcousticTask(base, sentences(base, frames // SENTENCE), chosen.names).task(None, frames, 0).at(0)
 
     def nll(params: Tensor, step: int = 0) -> Tensor:
         return problem.nll(params, torch.zeros(0), [data])

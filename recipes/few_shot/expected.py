@@ -19,23 +19,23 @@ from pathlib import Path
 import numpy as np
 
 from recipes.bench import markdown
-from tts_meta.adapt import Expected, Voice
-from tts_meta.adapt.expected import FILE, VERSIONS, Line, coverage, covered
+from tts_meta.adapt import SimilarityForecast, Voice
+from tts_meta.adapt.similarity_forecast import FILE, VERSIONS, Line, coverage, covered
 from tts_meta.cli import told
 from tts_meta.cli.console import tell
 from tts_meta.config import load_config
 from tts_meta.errors import TtsMetaError
-from tts_meta.evaluate.cells import Cell
-from tts_meta.evaluate.few_shot import FewShotBenchmark, FewShotResults, run_few_shot
-from tts_meta.evaluate.intervals import Interval
+from tts_meta.evaluate.confidence import Interval
+from tts_meta.evaluate.few_shot.benchmark import FewShotBenchmark, FewShotResults, run_few_shot
+from tts_meta.evaluate.few_shot.trials import Trial
 from tts_meta.evaluate.scores import columns
 from tts_meta.evaluate.voice import REAL
 from tts_meta.files import sha256_file
-from tts_meta.models.base import Base, load_base
-from tts_meta.models.module_prior import FILE as PRIOR_FILE
-from tts_meta.models.vocoder import Vocoder, load_vocoder
+from tts_meta.models.pretrained import Base, load_base
+from tts_meta.models.shrinkage_prior import FILE as PRIOR_FILE
+from tts_meta.models.vocoders.vocoder import Vocoder, load_vocoder
 from tts_meta.report.curves import Panel, curves_picture
-from tts_meta.report.pictures import write_png
+from tts_meta.report.figures import write_png
 
 SCORES = ("similarity",)
 """What is told. DistillMOS follows the recordings' more than their length, and of words five sentences show too few."""
@@ -51,14 +51,14 @@ class Voices:
     scores: dict[str, list[float]]
 
     @classmethod
-    def of(cls, cells: Sequence[Cell]) -> Voices:
+    def of(cls, trials: Sequence[Trial]) -> Voices:
         """Means over the unseen sentences."""
-        seconds = [float(Voice.load(cell.voice).scores["seconds"]) for cell in cells]
-        means = {name: [float(np.mean([row[name] for row in cell.scores])) for cell in cells] for name in SCORES}
-        return cls(seconds, [cell.speaker for cell in cells], means)
+        seconds = [float(Voice.load(trial.voice).scores["seconds"]) for trial in trials]
+        means = {name: [float(np.mean([row[name] for row in trial.scores])) for trial in trials] for name in SCORES}
+        return cls(seconds, [trial.speaker for trial in trials], means)
 
 
-def fit(voices: Voices, results: FewShotResults, base: Base) -> Expected:
+def fit(voices: Voices, results: FewShotResults, base: Base) -> SimilarityForecast:
     """What is expected of the base's voices. Raises TtsMetaError where it is not a folder with a prior."""
     if base.folder is None or base.prior is None:
         raise TtsMetaError("give a base with a prior: without one `clone` is another learner")
@@ -68,10 +68,12 @@ def fit(voices: Voices, results: FewShotResults, base: Base) -> Expected:
         for name, scores in voices.scores.items()
     }
     prior = sha256_file(base.folder / PRIOR_FILE)
-    return Expected(base.hash, prior, min(voices.seconds), max(voices.seconds), lines, VERSIONS)
+    return SimilarityForecast(base.hash, prior, min(voices.seconds), max(voices.seconds), lines, VERSIONS)
 
 
-def reliability(voices: Voices, expected: Expected, others: Voices | None) -> dict[str, dict[str, list[float]]]:
+def reliability(
+    voices: Voices, expected: SimilarityForecast, others: Voices | None
+) -> dict[str, dict[str, list[float]]]:
     """By score and by whose voices, which part of them lies in the range told at each of `LEVELS`."""
     found: dict[str, dict[str, list[float]]] = {}
     for name, line in expected.lines.items():
@@ -84,7 +86,7 @@ def reliability(voices: Voices, expected: Expected, others: Voices | None) -> di
 def run(recipe: FewShotBenchmark, base: Base, vocoder: Vocoder) -> tuple[Voices, FewShotResults]:
     """The voices of the recipe's learner, and all that was scored."""
     results = run_few_shot(recipe, base, vocoder, tell)
-    return Voices.of(results.cells), results
+    return Voices.of(results.trials), results
 
 
 def main() -> None:

@@ -15,38 +15,38 @@ from tts_meta.adapt import Voice
 from tts_meta.cli import told
 from tts_meta.config import load_config
 from tts_meta.corpus import Manifest
-from tts_meta.evaluate.cells import Cell, nats_a_frame
 from tts_meta.evaluate.cloning import align_utterances
-from tts_meta.evaluate.few_shot import FewShotBenchmark, run_few_shot
+from tts_meta.evaluate.few_shot.benchmark import FewShotBenchmark, run_few_shot
+from tts_meta.evaluate.few_shot.trials import Trial, nats_a_frame
 from tts_meta.evaluate.scores import NATS, Scores
 from tts_meta.evaluate.table import summarise
-from tts_meta.models.base import Base, load_base
-from tts_meta.models.vocoder import load_vocoder
+from tts_meta.models.pretrained import Base, load_base
+from tts_meta.models.vocoders.vocoder import load_vocoder
 
 
-def own_scores(base: Base, cells: Sequence[Cell], recipe: FewShotBenchmark) -> list[Scores]:
+def own_scores(base: Base, trials: Sequence[Trial], recipe: FewShotBenchmark) -> list[Scores]:
     """Nats a frame of the sentences that each cell's voice adapted to, under the cell's name."""
     found = list[Scores]()
     for speaker, sentences in recipe.choose(Manifest.load(recipe.manifest)).items():
-        own = [cell for cell in cells if cell.speaker == speaker]
-        most = max(cell.sentences for cell in own)
+        own = [trial for trial in trials if trial.speaker == speaker]
+        most = max(trial.sentences for trial in own)
         examples = align_utterances(sentences.adapt_on[:most], base, speaker, lambda line: None)
-        for cell in own:
-            voice = Voice.load(cell.voice)
-            nats = nats_a_frame(base, voice.apply(base), examples[: cell.sentences])
-            pairs = zip(sentences.adapt_on[: cell.sentences], nats, strict=True)
-            found += [Scores(utterance.id, speaker, cell.system, {NATS.name: measure}) for utterance, measure in pairs]
+        for trial in own:
+            voice = Voice.load(trial.voice)
+            nats = nats_a_frame(base, voice.apply(base), examples[: trial.sentences])
+            pairs = zip(sentences.adapt_on[: trial.sentences], nats, strict=True)
+            found += [Scores(utterance.id, speaker, trial.system, {NATS.name: measure}) for utterance, measure in pairs]
     return found
 
 
-def table(cells: Sequence[Cell], own: Sequence[Scores]) -> str:
+def table(trials: Sequence[Trial], own: Sequence[Scores]) -> str:
     """Of each system: frames that a voice adapted to, in the mean, and nats a frame of those and of unseen ones."""
-    unseen = [row for cell in cells for row in cell.scores]
+    unseen = [row for trial in trials for row in trial.scores]
     seen, other = ({one.group[0]: one.intervals[NATS.name] for one in summarise(rows)} for rows in (own, unseen))
     lines = []
     for system in seen:
         weights = [row.measures[NATS.name].weight for row in own if row.system == system]
-        frames = sum(weights) / sum(cell.system == system for cell in cells)
+        frames = sum(weights) / sum(trial.system == system for trial in trials)
         lines.append([system, f"{frames:,.0f}", *(found[system].shown(NATS.digits) for found in (seen, other))])
     return markdown(["voices", "frames", "own sentences, nats a frame", "unseen ones"], lines)
 
@@ -58,8 +58,8 @@ def main() -> None:
     arguments = parser.parse_args()
     recipe = load_config(arguments.recipe, FewShotBenchmark, (*arguments.changes, "measured=null"))
     base = load_base(recipe.base)
-    cells = run_few_shot(recipe, base, load_vocoder(recipe.vocoder), print).cells
-    print(table(cells, own_scores(base, cells, recipe)))
+    trials = run_few_shot(recipe, base, load_vocoder(recipe.vocoder), print).trials
+    print(table(trials, own_scores(base, trials, recipe)))
 
 
 if __name__ == "__main__":

@@ -19,27 +19,27 @@ from tts_meta.adapt import Voice, adaptable
 from tts_meta.cli import told
 from tts_meta.config import load_config
 from tts_meta.errors import TtsMetaError
-from tts_meta.evaluate.cells import Cell
-from tts_meta.evaluate.few_shot import FewShotBenchmark, FewShotResults, run_few_shot
-from tts_meta.evaluate.intervals import Interval
+from tts_meta.evaluate.confidence import Interval
+from tts_meta.evaluate.few_shot.benchmark import FewShotBenchmark, FewShotResults, run_few_shot
+from tts_meta.evaluate.few_shot.trials import Trial
 from tts_meta.evaluate.scores import columns
 from tts_meta.evaluate.table import summarise
-from tts_meta.models.base import Base, load_base
-from tts_meta.models.vocoder import Vocoder, load_vocoder
+from tts_meta.models.pretrained import Base, load_base
+from tts_meta.models.vocoders.vocoder import Vocoder, load_vocoder
 from tts_meta.report.curves import Panel, curves_picture
-from tts_meta.report.discovery import module_distances
 from tts_meta.report.few_shot import write_few_shot_report
-from tts_meta.report.pictures import write_png
+from tts_meta.report.figures import write_png
+from tts_meta.report.module_report import module_distances
 
 LEFT = (32, 16, 8)
 
 
-def orders(base: Base, whole: Sequence[Cell], seed: int) -> dict[str, list[str]]:
+def orders(base: Base, whole: Sequence[Trial], seed: int) -> dict[str, list[str]]:
     """Names of all modules, those to keep longest first. Raises TtsMetaError where the base has no prior."""
     if base.prior is None:
         raise TtsMetaError(f"{base.folder} has no prior to drop modules by; make one by tts-meta meta-train")
     partition, variances = adaptable(base), base.prior.variances
-    moved = module_distances(base, partition, [Voice.load(cell.voice) for cell in whole])
+    moved = module_distances(base, partition, [Voice.load(trial.voice) for trial in whole])
     names = list(partition.names)
     drawn = random.Random(seed).sample(names, len(names))
     return {
@@ -52,7 +52,7 @@ def orders(base: Base, whole: Sequence[Cell], seed: int) -> dict[str, list[str]]
 def prune(recipe: FewShotBenchmark, left: Sequence[int], base: Base, vocoder: Vocoder) -> FewShotResults:
     """The recipe's learner, and the same with so many modules left in each order. Raises as `orders` and cloning do."""
     name, learner = next(iter(recipe.learners.items()))
-    whole = run_few_shot(recipe.model_copy(update={"learners": {name: learner}}), base, vocoder, print).cells
+    whole = run_few_shot(recipe.model_copy(update={"learners": {name: learner}}), base, vocoder, print).trials
     learners = {name: learner}
     for order, modules in orders(base, whole, recipe.seed).items():
         for count in left:
@@ -63,7 +63,7 @@ def prune(recipe: FewShotBenchmark, left: Sequence[int], base: Base, vocoder: Vo
 def panels(results: FewShotResults, modules: int) -> list[Panel]:
     """Of each score, curves over how many modules are left, one an order."""
     means = {summary.group[0]: summary.intervals for summary in summarise(results.scores())}
-    systems = {cell.learner: cell.system for cell in results.cells}
+    systems = {trial.learner: trial.system for trial in results.trials}
     whole, *others = systems
     shown = []
     for column in columns().values():

@@ -15,12 +15,12 @@ try() {
 }
 # Each of: a name, and what differs from voices.yaml.
 score() {
-    tts-meta benchmark recipes/librispeech_mini/voices.yaml --set score_on=2 --set own_voices="$voices" \
+    tts-meta benchmark recipes/librispeech_mini/voices.yaml --set score_on=2 --set training_speakers="$voices" \
         --set cache="$runs/scores" --set output="$runs/$1/voices" "${@:2}"
 }
 try as_it_is 480
 try no_ema 480 --set ema=0
 try train_noisy 480 --set 'splits=[train, train_noisy]'
 score shipped
-score shipped_unsharpened --set sharpness=0
-score shipped_variation --set variation=0.25
+score shipped_unsharpened --set postfilter_strength=0
+score shipped_variation --set prenet_dropout=0.25

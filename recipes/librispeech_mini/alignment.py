@@ -40,8 +40,8 @@ from tts_meta.evaluate.alignment import (
 )
 from tts_meta.files import atomic_file
 from tts_meta.models.aligner import loudness
-from tts_meta.models.base import load_base
-from tts_meta.train.data import align_examples
+from tts_meta.models.pretrained import load_base
+from tts_meta.train.datasets import align_examples
 
 HELD_BACK = ("ls1580", "ls7021", "ls4992")
 UNSEEN = "train_noisy"

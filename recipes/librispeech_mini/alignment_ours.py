@@ -17,7 +17,7 @@ from tts_meta.audio import MelSpec, prepare_waveform, read_audio
 from tts_meta.audio.io import Waveform
 from tts_meta.corpus import Example, Utterance
 from tts_meta.evaluate.alignment import Compared, Word, compare, words_from_symbols
-from tts_meta.models.base import Base
+from tts_meta.models.pretrained import Base
 
 FAULTS = (
     "none",

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from recipes.bench import markdown
 from tts_meta.audio import fundamental_frequency
 from tts_meta.cli import told
-from tts_meta.evaluate.intervals import Interval, mean_interval
-from tts_meta.models.base import Base, load_base
-from tts_meta.models.manner import PLAIN, Manner
-from tts_meta.models.vocoder import Vocoder, load_vocoder
+from tts_meta.evaluate.confidence import Interval, mean_interval
+from tts_meta.models.pretrained import Base, load_base
+from tts_meta.models.synthesis_options import DEFAULT, SynthesisOptions
+from tts_meta.models.vocoders.vocoder import Vocoder, load_vocoder
 from tts_meta.synth import speak_text
 
 SENTENCES = (
@@ -30,16 +30,16 @@ SENTENCES = (
     "Kick the ball straight, and follow through.",
 )
 SETTINGS = (
-    ("as predicted", PLAIN),
-    *((f"--pitch {shift:+d}", Manner(pitch=shift)) for shift in (-4, -2, 2, 4)),
-    *((f"--intonation {factor}", Manner(intonation=factor)) for factor in (0.0, 0.5, 1.5, 2.0)),
+    ("as predicted", DEFAULT),
+    *((f"--pitch {shift:+d}", SynthesisOptions(pitch=shift)) for shift in (-4, -2, 2, 4)),
+    *((f"--intonation {factor}", SynthesisOptions(pitch_range=factor)) for factor in (0.0, 0.5, 1.5, 2.0)),
 )
 VOICES = 6
 
 
-def semitones(base: Base, speaker: int, text: str, vocoder: Vocoder, manner: Manner) -> NDArray[np.floating]:
+def semitones(base: Base, speaker: int, text: str, vocoder: Vocoder, options: SynthesisOptions) -> NDArray[np.floating]:
     """F0 of the voiced frames of a sentence, semitones over 1 Hz."""
-    speech = speak_text(base, base.acoustic, vocoder, text, speaker=speaker, manner=manner)
+    speech = speak_text(base, base.acoustic, vocoder, text, speaker=speaker, options=options)
     frequency = fundamental_frequency(speech.samples, base.config.audio.mel)
     return 12 * np.log2(frequency[frequency > 0])
 
@@ -56,8 +56,8 @@ def control(base: Base, vocoder: Vocoder) -> list[list[str]]:
     said = [(place, text) for place in places for text in SENTENCES]
     names = [base.speakers[place] for place, _ in said]
     plain: list[NDArray[np.floating]] = []
-    for name, manner in SETTINGS:
-        tracks = [semitones(base, place, text, vocoder, manner) for place, text in said]
+    for name, options in SETTINGS:
+        tracks = [semitones(base, place, text, vocoder, options) for place, text in said]
         plain = plain or tracks
         higher = [np.median(one) - np.median(other) for one, other in zip(tracks, plain, strict=True)]
         # Ten to ninety per cent: F0 by YIN jumps by octaves now and then.

@@ -20,7 +20,7 @@ from data_prep import CORPORA, Recording
 from tts_meta.adapt import Recording as Sentence
 from tts_meta.adapt import align_recordings
 from tts_meta.audio.io import read_audio
-from tts_meta.models.base import Base, load_base
+from tts_meta.models.pretrained import Base, load_base
 
 RATE = 22050
 Faulty = tuple[np.ndarray, int, str]

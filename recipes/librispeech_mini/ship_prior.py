@@ -12,8 +12,8 @@ from pathlib import Path
 
 from tts_meta.cli import told
 from tts_meta.errors import TtsMetaError
-from tts_meta.models.base import load_base
-from tts_meta.models.module_prior import FILE
+from tts_meta.models.pretrained import load_base
+from tts_meta.models.shrinkage_prior import FILE
 
 TEMPERATURE = 2.0
 """σ² is taken so many times as wide as it was learned: the least that is near everything set free in similarity."""
@@ -24,7 +24,7 @@ def ship(run: Path, base_folder: Path) -> Path:
     learned, base = load_base(run / "base"), load_base(base_folder)
     if learned.prior is None or learned.hash != base.hash:
         raise TtsMetaError(f"{run} holds no prior of the base in {base_folder}; meta-train with outer_rate 0")
-    replace(learned.prior, temperature=TEMPERATURE).save_beside(base_folder, base.hash)
+    replace(learned.prior, prior_scale=TEMPERATURE).save_beside(base_folder, base.hash)
     return base_folder / FILE
 
 

@@ -20,22 +20,22 @@ from typing import cast
 import torch
 
 from recipes.bench import markdown
-from tts_meta.adapt import CloneSettings, SpeakerSound, adaptable_sound, clone_examples, sound_nll
-from tts_meta.adapt.sound import own_modules
+from tts_meta.adapt import CloneSettings, VocoderTask, adaptable_sound, clone_examples, sound_nll
+from tts_meta.adapt.vocoder_task import own_modules
 from tts_meta.cli import told
 from tts_meta.config import load_config
 from tts_meta.corpus import Example, Manifest
 from tts_meta.evaluate.cloning import CloningBenchmark, choose_sentences
-from tts_meta.evaluate.intervals import Interval, mean_interval
-from tts_meta.models.base import Base, load_base
-from tts_meta.models.light_vocoder import Light, load_light, shipped_light
-from tts_meta.train.meta_parts import Sound
+from tts_meta.evaluate.confidence import Interval, mean_interval
+from tts_meta.models.pretrained import Base, load_base
+from tts_meta.models.vocoders.source_filter_vocoder import Light, load_light, shipped_light
+from tts_meta.train.meta_targets import VocoderTarget
 
 RECIPE = Path("recipes/librispeech_mini/tune.yaml")
 CROPS = 8
 """In each of the draws that distances are taken over."""
 
-Sentences = tuple[Sequence[Example], Sequence[Example]]
+AcousticBatch = tuple[Sequence[Example], Sequence[Example]]
 """Of a speaker, to adapt on and to score."""
 Distances = Mapping[tuple[str, str], Sequence[float]]
 """To the recordings of the second speaker, of what the vocoder of the first makes; a value a draw, the same for all."""
@@ -44,12 +44,14 @@ Distances = Mapping[tuple[str, str], Sequence[float]]
 @torch.no_grad()
 def distances(vocoder: Light, examples: Sequence[Example], draws: int) -> list[float]:
     """Spectral energy distance of what the vocoder makes of recordings' mels to them, of each of the draws of crops."""
-    sound, nll = SpeakerSound(vocoder.generator, examples), sound_nll(vocoder.generator)
+    sound, nll = VocoderTask(vocoder.generator, examples), sound_nll(vocoder.generator)
     crops = (sound.sample(CROPS, seed) for seed in range(draws))
     return [float(nll(vocoder.generator, one)) / sound.samples for one in crops]
 
 
-def adapted(base: Base, vocoder: Light, speakers: Mapping[str, Sentences], settings: CloneSettings) -> dict[str, Light]:
+def adapted(
+    base: Base, vocoder: Light, speakers: Mapping[str, AcousticBatch], settings: CloneSettings
+) -> dict[str, Light]:
     """The vocoder as it is, which is nobody's (""), and adapted to the first examples of each speaker."""
     made = {"": vocoder}
     for speaker, (own, _) in speakers.items():
@@ -58,7 +60,7 @@ def adapted(base: Base, vocoder: Light, speakers: Mapping[str, Sentences], setti
     return made
 
 
-def measure(vocoders: Mapping[str, Light], speakers: Mapping[str, Sentences], draws: int) -> Distances:
+def measure(vocoders: Mapping[str, Light], speakers: Mapping[str, AcousticBatch], draws: int) -> Distances:
     """Of what each vocoder makes of each speaker's other examples."""
     return {
         (whose, heard): distances(vocoder, others, draws)
@@ -105,14 +107,14 @@ def main() -> None:
     arguments = parser.parse_args()
     base, vocoder = load_base(), Light(load_light(arguments.vocoder))
     config = load_config(RECIPE, CloningBenchmark, arguments.changes)
-    read = Sound(base, vocoder, (), CROPS).examples
+    read = VocoderTarget(base, vocoder, (), CROPS).examples
     chosen = choose_sentences(Manifest.load(config.manifest), config, config.adapt_on)
     speakers = {name: (read(own.adapt_on), read(own.score_on)) for name, own in chosen.items()}
     free = CloneSettings(modules=("vocoder.*",), vocoder_steps=arguments.steps, variance=1.0)
     ways = {"no prior": free}
     if vocoder.generator.prior is not None:
-        for temperature in arguments.temperature:
-            ways[f"its prior, {temperature:g} σ²"] = replace(free, variance=None, temperature=temperature)
+        for prior_scale in arguments.prior_scale:
+            ways[f"its prior, {prior_scale:g} σ²"] = replace(free, variance=None, prior_scale=prior_scale)
     rows, made = [], {"": vocoder}
     for name, settings in ways.items():
         made = adapted(base, vocoder, speakers, settings)

@@ -45,8 +45,8 @@ def ours(vocoder: str) -> tuple[Speaker, Speaker, int]:
     """The shipped base by one of our vocoders: as a stream, whole, and samples a second."""
     import torch
 
-    from tts_meta.models.base import load_base
-    from tts_meta.models.vocoder import load_vocoder
+    from tts_meta.models.pretrained import load_base
+    from tts_meta.models.vocoders.vocoder import load_vocoder
     from tts_meta.synth import speak_text, stream_text
 
     torch.set_num_threads(THREADS)

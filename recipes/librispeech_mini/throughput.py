@@ -19,7 +19,7 @@ from recipes.timing import profile_table, seconds_each
 from tts_meta.cli import told
 from tts_meta.config import OptimiserConfig
 from tts_meta.corpus import Batch, Example, collate
-from tts_meta.models.base import Base, load_base
+from tts_meta.models.pretrained import Base, load_base
 from tts_meta.train.optimiser import MovingAverage, build_optimiser
 from tts_meta.train.pretrain import acoustic_objective
 

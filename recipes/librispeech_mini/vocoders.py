@@ -27,8 +27,8 @@ from tts_meta.corpus import Manifest
 from tts_meta.evaluate import Scorer, Settings
 from tts_meta.evaluate.cloning import CloningBenchmark, choose_sentences, run_cloning
 from tts_meta.evaluate.voice import COPY, REAL, Spoken, score_voices
-from tts_meta.models.base import load_base
-from tts_meta.models.vocoder import load_vocoder
+from tts_meta.models.pretrained import load_base
+from tts_meta.models.vocoders.vocoder import load_vocoder
 from tts_meta.report.cloning import write_cloning_report
 
 RECIPES, RUNS = Path("recipes/librispeech_mini"), Path("runs/librispeech_mini/vocoders")

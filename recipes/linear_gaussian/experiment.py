@@ -62,4 +62,4 @@ def run(job: Job) -> Found:
 
 def best_of(job: Job) -> dict[str, float]:
     """The best σ for a learner's own inner loop."""
-    return best_deviations(job.family, Solver(job.plan.settings.inner_steps, job.plan.settings.inner_rate), tasks=100)
+    return best_deviations(job.family, Solver(job.plan.settings.inner_steps, job.plan.settings.inner_lr), tasks=100)

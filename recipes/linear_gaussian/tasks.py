@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from recipes.bench import gaussian_loss, split_tasks
 from tts_meta.config import Section
 from tts_meta.meta import Task
-from tts_meta.meta.problem import LossFunction
+from tts_meta.meta.domain import LossFunction
 
 
 class Sum(nn.Module):

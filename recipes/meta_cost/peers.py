@@ -22,8 +22,8 @@ from tts_meta.models.partition import Partition
 INSTALL = "pip install higher==0.2.1 torchopt==0.7.3"
 RATE, OUTER_RATE, VARIANCE = 3e-5, 1e-5, 1e-3
 
-MetaStep = Callable[[Sequence[Task]], Any]
-Contestant = tuple[MetaStep, Callable[[], Tensor]]
+MetaStepMetrics = Callable[[Sequence[Task]], Any]
+Contestant = tuple[MetaStepMetrics, Callable[[], Tensor]]
 """One meta-step, and the gradient of φ that the last one used, a vector."""
 
 
@@ -63,12 +63,12 @@ def ours(name: str, width: int, steps: int, products: int = 10, side_by_side: in
     """A learner of this project; `side_by_side` tasks at once, or 0 for one after another."""
     settings = LearnerSettings(
         inner_steps=steps,
-        inner_rate=RATE,
+        inner_lr=RATE,
         variance=VARIANCE,
         outer_solver="sgd",
-        outer_rate=OUTER_RATE,
-        variance_rate=OUTER_RATE,
-        linear_steps=products,
+        outer_lr=OUTER_RATE,
+        variance_lr=OUTER_RATE,
+        cg_max_iters=products,
         tolerance=1e-30,  # always all products, as the peers do
     )
     model = network(width)

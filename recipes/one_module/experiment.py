@@ -66,7 +66,7 @@ def displacement(learner: MetaLearner, modules: Sequence[str], tasks: Sequence[T
 def true_learner(family: OneModule) -> MetaLearner:
     """What a learner could at best find: the true network, its module alone adapting, with its true variance."""
     model = family.true_model()
-    settings = LearnerSettings(inner_solver="adam", inner_steps=100, inner_rate=0.03, variance=family.deviation**2)
+    settings = LearnerSettings(inner_solver="adam", inner_steps=100, inner_lr=0.03, variance=family.deviation**2)
     modules = Partition.by_layer(model).modules
     return MetaLearner(
         "imaml", model, family.loss, modules, settings, modules=[family.varies], vectorised=True, tasks_at_once=1

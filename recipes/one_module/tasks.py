@@ -12,7 +12,7 @@ from torch.func import functional_call
 from recipes.bench import gaussian_loss, split_tasks
 from tts_meta.config import Section
 from tts_meta.meta import Task
-from tts_meta.meta.problem import LossFunction
+from tts_meta.meta.domain import LossFunction
 
 
 class Net(nn.Module):

@@ -65,7 +65,7 @@ def check_settings(settings: CloneSettings) -> None:
         lowest = 1 if name.endswith("per_step") else 0
         if getattr(settings, name) is not None:
             check_number(name, getattr(settings, name), lowest, _LARGEST, whole=True)
-    for name in ("learning_rate", "vocoder_learning_rate", "variance", "temperature"):
+    for name in ("learning_rate", "vocoder_learning_rate", "variance", "prior_scale"):
         value = getattr(settings, name)
         if value is not None:
             check_number(name, value, 0, _LARGEST)

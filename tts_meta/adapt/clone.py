@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tts_meta.adapt.acoustic_task import AcousticTask, acoustic_nll, adaptable
 from tts_meta.adapt.arguments import Audio, Transcripts, check_consent, check_settings, find_recordings
-from tts_meta.adapt.likelihood import SpeakerSentences, acoustic_nll, adaptable
+from tts_meta.adapt.early_stopping import CHECK_EVERY, PlateauStop
 from tts_meta.adapt.recordings import align_recordings
-from tts_meta.adapt.settle import CHECK_EVERY, Settling
-from tts_meta.adapt.sound import SpeakerSound, adaptable_sound, adapting, own_modules, sound_nll
+from tts_meta.adapt.vocoder_task import VocoderTask, adaptable_sound, adapting, own_modules, sound_nll
 from tts_meta.adapt.voice import VOCODER, Voice, as_stored
 from tts_meta.context import own_context
 from tts_meta.corpus import Example
@@ -23,12 +23,12 @@ from tts_meta.errors import UsageError
 from tts_meta.meta import Adam, Layout, Problem, ShrinkagePrior, Task, solve
 from tts_meta.meta.inner import StepSize
 from tts_meta.meta.parameters import parameters_of
-from tts_meta.models.base import Base, load_base
-from tts_meta.models.light_vocoder import Light
 from tts_meta.models.low_rank import LowRank, low_rank, own_names
-from tts_meta.models.module_prior import ModulePrior
 from tts_meta.models.partition import Partition
-from tts_meta.models.vocoder import Vocoder, as_vocoder, load_vocoder
+from tts_meta.models.pretrained import Base, load_base
+from tts_meta.models.shrinkage_prior import ModulePrior
+from tts_meta.models.vocoders.source_filter_vocoder import Light
+from tts_meta.models.vocoders.vocoder import Vocoder, as_vocoder, load_vocoder
 from tts_meta.text import Lexicon
 
 CLONE_VERSION = 2
@@ -76,7 +76,7 @@ class CloneSettings:
     learned prior `SIGMA_RATE`."""
     variance: float | None = None
     """Prior variance σ² of every adapted module; None: what the prior of its model says, or 1."""
-    temperature: float | None = None
+    prior_scale: float | None = None
     """So many times σ² as learned is the prior variance, of every module; None: what that prior says."""
     rank: int | None = None
     """Matrices move in so low a rank (`models/low_rank.py`), 0: whole; None: what the base's prior says, or whole."""
@@ -93,13 +93,13 @@ class CloneSettings:
         """Whether cloning with these settings follows the base's learned prior."""
         return base.prior is not None and self.variance is None
 
-    def temperature_for(self, base: Base) -> float:
+    def prior_scale_for(self, base: Base) -> float:
         """How many times as wide as learned the base's prior is. Raises UsageError for one that is not followed."""
-        if self.temperature is None:
-            return 1.0 if base.prior is None else base.prior.temperature
+        if self.prior_scale is None:
+            return 1.0 if base.prior is None else base.prior.prior_scale
         if not self.follows(base):
             raise UsageError("a temperature is of the base's learned prior, and that is not followed; leave it out")
-        return self.temperature
+        return self.prior_scale
 
     def rank_for(self, base: Base) -> int:
         """The rank that matrices of the base's acoustic model move in; 0: whole."""
@@ -149,21 +149,21 @@ def _free(layout: Layout, settings: CloneSettings) -> ShrinkagePrior:
 
 
 def _prior(base: Base, layout: Layout, settings: CloneSettings) -> ShrinkagePrior:
-    temperature = settings.temperature_for(base)
+    prior_scale = settings.prior_scale_for(base)
     if base.prior is None or not settings.follows(base):
         return _free(layout, settings)
     if bool(base.prior.rank) != bool(settings.rank_for(base)):
         how = f"in rank {base.prior.rank}" if base.prior.rank else "whole"
         raise UsageError(f"the base's prior is of matrices that stray {how}; give a variance")
-    return _learned(base.prior, layout, temperature)
+    return _learned(base.prior, layout, prior_scale)
 
 
-def _learned(prior: ModulePrior, layout: Layout, temperature: float) -> ShrinkagePrior:
+def _learned(prior: ModulePrior, layout: Layout, prior_scale: float) -> ShrinkagePrior:
     """That prior of these modules, so many times as wide. Raises UsageError for a module that it says nothing of."""
     missing = [name for name in layout.modules if name not in prior.variances]
     if missing:
         raise UsageError(f"the learned prior says nothing of '{missing[0]}'; give a variance")
-    values = [prior.variances[name] * temperature for name in layout.modules]
+    values = [prior.variances[name] * prior_scale for name in layout.modules]
     return ShrinkagePrior(layout, torch.tensor(values).log())
 
 
@@ -186,7 +186,7 @@ class _Part:
     steps: int
     prior: ShrinkagePrior
     learning_rate: Callable[[int], StepSize]
-    settling: Settling | None = None
+    plateau: PlateauStop | None = None
     """What ends the loop before `steps`."""
 
     def adapt(self, report: Callable[[Progress], None]) -> tuple[dict[str, Tensor], int, dict[str, Any]]:
@@ -198,23 +198,23 @@ class _Part:
             losses.append(float(value.detach()) / self.support.size)
             return value
 
-        settling = self.settling
+        plateau = self.plateau
 
         def after(step: int, params: Tensor) -> None:
-            if settling is not None and settling.wants(step):
-                settling.saw(step, self._objective(params, meta))
+            if plateau is not None and plateau.should_check(step):
+                plateau.update(step, self._objective(params, meta))
             if step:
-                steps = self.steps if settling is None else settling.end
+                steps = self.steps if plateau is None else plateau.end
                 shown = self._held_out_loss(params) if step % CHECK_EVERY == 0 or step == steps else {}
                 report(Progress(step, losses[-1], shown.get("held_out"), self.name, steps))
 
         scores: dict[str, Any] = {f"{name}_before": loss for name, loss in self._held_out_loss(meta[None]).items()}
-        finished = settling.finished if settling is not None else lambda done: False
+        finished = plateau.finished if plateau is not None else lambda done: False
         kept, _ = solve(nll, meta, self.prior, Adam(), self.learning_rate, self.steps, observe=after, finished=finished)
         deltas, params = self._stored(meta, kept[-1][0])
         scores |= {f"{name}_after": loss for name, loss in self._held_out_loss(params[None]).items()}
-        if settling is not None:
-            scores["stopped"] = settling.reason
+        if plateau is not None:
+            scores["stopped"] = plateau.reason
         return deltas, len(losses), scores
 
     def _stored(self, meta: Tensor, moved: Tensor) -> tuple[dict[str, Tensor], Tensor]:
@@ -250,24 +250,24 @@ def _speech(
     model, rank = base.acoustic, settings.rank_for(base)
     moving, moves = (model, chosen) if not rank else low_rank(model, chosen, rank)
     problem = Problem(moving, acoustic_nll(model), Layout.of(moving, moves.modules), Layout.of(moving, ()))
-    sentences, others = (SpeakerSentences(base, examples, chosen.names) for examples in (support, last))
+    sentences, others = (AcousticTask(base, examples, chosen.names) for examples in (support, last))
     own = _Data(sentences.task(None, settings.frames_per_step, settings.seed), sentences.frames)
     held_out = _Data(Task(others.whole()), others.frames) if last else None
     prior = _prior(base, problem.adapted, settings)
-    name, settling, rate = "acoustic model", None, settings.learning_rate
+    name, plateau, rate = "acoustic model", None, settings.learning_rate
     if rate is not None or not settings.follows(base):
         steps, rates = FREE_STEPS if settings.steps is None else settings.steps, _held(rate or FREE_RATE)
     elif settings.steps is not None:
         steps, rates = settings.steps, _falling(_in_sigmas(base, prior, settings), settings.steps)
     else:
-        settling = Settling(_in_sigmas(base, prior, settings))
-        steps, rates = settling.most, settling.rate
-    return _Part(name, problem, own, held_out, steps, prior, rates, settling)
+        plateau = PlateauStop(_in_sigmas(base, prior, settings))
+        steps, rates = plateau.most, plateau.rate
+    return _Part(name, problem, own, held_out, steps, prior, rates, plateau)
 
 
 def _in_sigmas(base: Base, prior: ShrinkagePrior, settings: CloneSettings) -> Tensor:
     """The first step size `(P,)` under a learned prior: in each module's σ as it was learned."""
-    return SIGMA_RATE * prior.deviation() / settings.temperature_for(base) ** 0.5
+    return SIGMA_RATE * prior.deviation() / settings.prior_scale_for(base) ** 0.5
 
 
 def _held(rate: StepSize) -> Callable[[int], StepSize]:
@@ -288,15 +288,15 @@ def _sound(
     problem = Problem(model, sound_nll(model), Layout.of(model, own_modules(chosen)), Layout.of(model, ()))
 
     def data(examples: Sequence[Example], seed: int) -> _Data:
-        sound = SpeakerSound(model, examples)
+        sound = VocoderTask(model, examples)
         return _Data(sound.task(settings.crops_per_step, seed), sound.samples)
 
     held_out = data(last, 0) if last else None
     prior, longest, steps = _free(problem.adapted, settings), SOUND_RATE, settings.vocoder_steps
     if model.prior is not None and settings.variance is None:
-        temperature = settings.temperature or model.prior.temperature
-        prior = _learned(model.prior, problem.adapted, temperature)
-        longest = SIGMA_RATE * prior.deviation() / temperature**0.5
+        prior_scale = settings.prior_scale or model.prior.prior_scale
+        prior = _learned(model.prior, problem.adapted, prior_scale)
+        longest = SIGMA_RATE * prior.deviation() / prior_scale**0.5
     rates = _falling(settings.vocoder_learning_rate or longest, steps)
     return _Part("vocoder", problem, data(support, settings.seed), held_out, steps, prior, rates)
 

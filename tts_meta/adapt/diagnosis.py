@@ -21,7 +21,7 @@ from tts_meta.audio.io import MOST_SECONDS, Waveform, to_mono
 from tts_meta.audio.levels import FRAME, STEP, levels_db
 from tts_meta.audio.speech import LoadedSpeech
 from tts_meta.errors import TtsMetaError
-from tts_meta.models.base import Base
+from tts_meta.models.pretrained import Base
 
 _RATES = (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000)
 _RATIO = 1.3  # of two sample rates that a listener cannot take for each other

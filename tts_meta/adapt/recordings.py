@@ -21,7 +21,7 @@ from tts_meta.corpus.text_file import read_text_file, shown_path
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import fingerprint
 from tts_meta.models.aligner import Alignment
-from tts_meta.models.base import Base
+from tts_meta.models.pretrained import Base
 
 RECORDINGS_VERSION = 2
 """Version of how recordings become examples. Increase it when the same recording would give other features,

@@ -18,16 +18,16 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from tts_meta.adapt.packing import FACTOR_BITS, WHOLE_BITS, pack, unpack, worth_packing
+from tts_meta.adapt.quantization import FACTOR_BITS, WHOLE_BITS, pack, unpack, worth_packing
 from tts_meta.context import own_context
 from tts_meta.errors import TtsMetaError, UsageError, one_line
 from tts_meta.files import atomic_file, check_path, fingerprint, write_tensors
 from tts_meta.headers import Count, Header, Name, check_header
 from tts_meta.models.acoustic import AcousticModel
-from tts_meta.models.base import Base
-from tts_meta.models.light_vocoder import Light
 from tts_meta.models.low_rank import DOWN, UP, multiply_out
-from tts_meta.models.vocoder import Vocoder
+from tts_meta.models.pretrained import Base
+from tts_meta.models.vocoders.source_filter_vocoder import Light
+from tts_meta.models.vocoders.vocoder import Vocoder
 from tts_meta.parsing import ParseError, parse_json, printable
 from tts_meta.tensors import TensorFile, check_finite, to_float32
 

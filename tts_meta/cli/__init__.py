@@ -42,7 +42,7 @@ def told(work: Callable[[], int | None]) -> int:
         except (Exception, KeyboardInterrupt) as error:
             if os.environ.get("TTS_META_DEBUG") == "1":
                 raise
-            from tts_meta.cli.faults import describe
+            from tts_meta.cli.error_reporting import describe
 
             status, line = describe(error)
             if isinstance(error, OSError):

@@ -12,8 +12,8 @@ from tts_meta.cli.console import command_line, tell, write
 if TYPE_CHECKING:
     from tts_meta.audio.io import Waveform
     from tts_meta.evaluate.cloning import ClonedSpeakers
-    from tts_meta.models.base import Base
-    from tts_meta.models.vocoder import Vocoder
+    from tts_meta.models.pretrained import Base
+    from tts_meta.models.vocoders.vocoder import Vocoder
     from tts_meta.report.run_info import RunInfo
 
 
@@ -33,10 +33,10 @@ def benchmark(
     """
     from tts_meta.config import load_config, names_in
     from tts_meta.evaluate.cloning import CloningBenchmark, run_cloning
-    from tts_meta.evaluate.few_shot import FewShotBenchmark, run_few_shot
+    from tts_meta.evaluate.few_shot.benchmark import FewShotBenchmark, run_few_shot
     from tts_meta.files import check_writable
-    from tts_meta.models.base import load_base
-    from tts_meta.models.vocoder import load_vocoder
+    from tts_meta.models.pretrained import load_base
+    from tts_meta.models.vocoders.vocoder import load_vocoder
     from tts_meta.report.cloning import write_cloning_report
     from tts_meta.report.few_shot import write_few_shot_report
     from tts_meta.synth import speak_text
@@ -60,7 +60,7 @@ def benchmark(
         base = load_base(config.base)
         vocoder = load_vocoder(config.vocoder, mel=base.config.audio.mel)
         spoken = run_cloning(config, base, vocoder, tell)
-        title = "Voices of the base" if config.own_voices else f"Cloned from {config.adapt_on} sentences"
+        title = "Voices of the base" if config.training_speakers else f"Cloned from {config.adapt_on} sentences"
         info = _run_info(config, base, vocoder)
         table = write_cloning_report(config.output, spoken, base.config.audio.mel, title, info)
     write(table, end="")

@@ -12,14 +12,14 @@ import typer
 
 from tts_meta.cli import STARTED
 from tts_meta.cli.console import Stopwatch, check_output, command_line, progress_bar, show, tell, warn, write
-from tts_meta.cli.faults import Stopped
+from tts_meta.cli.error_reporting import Stopped
 from tts_meta.cli.streams import check_stdout
 from tts_meta.errors import UsageError
 from tts_meta.files import check_writable
 
 if TYPE_CHECKING:
-    from tts_meta.adapt import CloneSettings, Expected, Progress, Recording, Voice
-    from tts_meta.models.base import Base
+    from tts_meta.adapt import CloneSettings, Progress, Recording, SimilarityForecast, Voice
+    from tts_meta.models.pretrained import Base
     from tts_meta.report.tensorboard import Log
 
 SUFFIX = ".voice.safetensors"
@@ -59,7 +59,7 @@ def clone(
     variance: Annotated[
         float | None, typer.Option(help=f"Prior variance of every adapted module. Default: {DEFAULT}.")
     ] = None,
-    temperature: Annotated[
+    prior_scale: Annotated[
         float | None,
         typer.Option(
             help="So many times as wide as learned is the prior: less keeps words surer. Default: the base's."
@@ -103,14 +103,14 @@ def clone(
         warn(line)
 
     try:
-        from tts_meta.adapt import Expected, align_recordings, clone_examples, find_transcripts
-        from tts_meta.adapt.sound import adapting
-        from tts_meta.models.base import load_base
-        from tts_meta.models.vocoder import load_vocoder
+        from tts_meta.adapt import SimilarityForecast, align_recordings, clone_examples, find_transcripts
+        from tts_meta.adapt.vocoder_task import adapting
+        from tts_meta.models.pretrained import load_base
+        from tts_meta.models.vocoders.vocoder import load_vocoder
 
         given = {"steps": steps, "learning_rate": learning_rate, "variance": variance, "rank": rank, "seed": seed}
         given |= {"modules": tuple(modules) if modules else None, "vocoder_steps": vocoder_steps}
-        given |= {"temperature": temperature, "hold_out": hold_out}
+        given |= {"prior_scale": prior_scale, "hold_out": hold_out}
         settings = _settings(given)
         loaded = load_base(base).with_lexicon(lexicon)
         sounds = None
@@ -118,7 +118,7 @@ def clone(
             sounds = adapting(load_vocoder(vocoder), loaded)
         elif log is not None:
             sounds = load_vocoder(vocoder, mel=loaded.config.audio.mel)
-        expected = Expected.beside(loaded, settings)
+        expected = SimilarityForecast.beside(loaded, settings)
         listener = _listener(whisper, loaded) if asr or whisper else None
         recordings = find_transcripts(audio, transcripts, listener)
         examples = align_recordings(recordings, loaded, "new speaker", warned)
@@ -153,7 +153,7 @@ def clone(
 def _settings(given: dict[str, Any]) -> CloneSettings:
     from tts_meta.adapt import CloneSettings
 
-    for name in ("learning_rate", "variance", "temperature"):
+    for name in ("learning_rate", "variance", "prior_scale"):
         if given[name] is not None and not given[name] > 0:
             raise UsageError(f"--{name.replace('_', '-')} must be above 0, not {given[name]}")
     known = {field.name for field in fields(CloneSettings)}
@@ -163,7 +163,7 @@ def _settings(given: dict[str, Any]) -> CloneSettings:
 def _listener(whisper: str | None, base: Base) -> Callable[[Path], str]:
     """What writes down a recording: its faults are told before Whisper is asked, which hears words in silence."""
     from tts_meta.adapt.recordings import load_recording
-    from tts_meta.evaluate.words import Transcriber
+    from tts_meta.evaluate.wer import Transcriber
 
     transcriber: Transcriber | None = None
 
@@ -203,7 +203,7 @@ def _log_run(log: Log, base: Base, settings: CloneSettings, recordings: Sequence
 
 
 def _tell_result(
-    output: Path, voice: Voice, expected: Expected | None, warnings: list[str], seconds: float, as_json: bool
+    output: Path, voice: Voice, expected: SimilarityForecast | None, warnings: list[str], seconds: float, as_json: bool
 ) -> None:
     size, length = output.stat().st_size, voice.scores["seconds"]
     if as_json:

@@ -55,8 +55,8 @@ def evaluate(
     from tts_meta.corpus import Manifest
     from tts_meta.evaluate import Scorer, Settings, markdown_table, summarise, write_scores
     from tts_meta.evaluate.voice import score_voices, split_references
-    from tts_meta.models.base import load_base
-    from tts_meta.models.vocoder import load_vocoder
+    from tts_meta.models.pretrained import load_base
+    from tts_meta.models.vocoders.vocoder import load_vocoder
 
     listed = Manifest.load(manifest)
     if speaker is not None:

@@ -14,9 +14,9 @@ from tts_meta.errors import TtsMetaError, UsageError, one_line
 
 if TYPE_CHECKING:
     from tts_meta.adapt import Voice
-    from tts_meta.evaluate.agreement import Agreement
-    from tts_meta.models.base import Base
-    from tts_meta.models.vocoder import Vocoder
+    from tts_meta.evaluate.rank_agreement import Agreement
+    from tts_meta.models.pretrained import Base
+    from tts_meta.models.vocoders.vocoder import Vocoder
 
 _MODELS = ("acoustic model", "vocoder")
 
@@ -60,7 +60,7 @@ def inspect(
     path = Path(what)
     if what == "base" or path.is_dir():
         from tts_meta.adapt import Voice
-        from tts_meta.models.base import load_base
+        from tts_meta.models.pretrained import load_base
 
         others, base = _sigmas_of(what, beside or []), load_base(None if what == "base" else path)
         heard = [Voice.load(voice) for voice in voices or ()]
@@ -76,7 +76,7 @@ def inspect(
 
 def _sigmas_of(what: str, folders: list[Path]) -> dict[str, dict[str, float]]:
     """σ by module of each of other bases."""
-    from tts_meta.models.base import load_base
+    from tts_meta.models.pretrained import load_base
 
     if len({Path(what), *folders}) <= len(folders):
         raise UsageError("--beside is for other bases, each once")
@@ -101,7 +101,7 @@ def _inspect_base(
     others: dict[str, dict[str, float]],
     as_json: bool,
 ) -> None:
-    from tts_meta.models.vocoder import load_vocoder
+    from tts_meta.models.vocoders.vocoder import load_vocoder
 
     vocoder = load_vocoder(vocoder_name, mel=base.config.audio.mel)
     sigmas = {} if base.prior is None else base.prior.sigmas
@@ -150,7 +150,7 @@ def _inspect_base(
 
 
 def _sigmas_of_sound(vocoder: Vocoder) -> dict[str, float]:
-    from tts_meta.models.light_vocoder import Light
+    from tts_meta.models.vocoders.source_filter_vocoder import Light
 
     prior = vocoder.generator.prior if isinstance(vocoder, Light) else None
     return {} if prior is None else prior.sigmas
@@ -183,7 +183,7 @@ def _modules(base: Base, vocoder: Vocoder, sigmas: dict[str, float], voices: lis
 
 def _distances(base: Base, voices: list[Voice]) -> tuple[dict[str, tuple[float, float]], dict[str, float]]:
     from tts_meta.adapt import adaptable
-    from tts_meta.report.discovery import expected_distances, module_distances  # and matplotlib with it
+    from tts_meta.report.module_report import expected_distances, module_distances  # and matplotlib with it
 
     partition = adaptable(base)
     return module_distances(base, partition, voices), expected_distances(base, partition)
@@ -210,7 +210,7 @@ def _pairs(
     base: Base, name: str, others: dict[str, dict[str, float]], largest: int
 ) -> dict[tuple[str, str], Agreement]:
     """How far each two of the runs agree."""
-    from tts_meta.report.discovery import pairs_of_runs
+    from tts_meta.report.module_report import pairs_of_runs
 
     return pairs_of_runs({name: _compared(base), **others}, largest)
 
@@ -241,7 +241,7 @@ def _bars(sigmas: dict[str, float]) -> dict[str, tuple[str, str]]:
 
 
 def _draw(sigmas: dict[str, float], picture: Path, folder: Path | None) -> None:
-    from tts_meta.report.pictures import bar_picture, write_png
+    from tts_meta.report.figures import bar_picture, write_png
 
     if not sigmas:
         raise TtsMetaError(f"{folder} has no prior to draw; make one by tts-meta meta-train")
@@ -250,7 +250,7 @@ def _draw(sigmas: dict[str, float], picture: Path, folder: Path | None) -> None:
 
 
 def _write_page(base: Base, page: Path, voices: list[Voice], others: dict[str, dict[str, float]]) -> None:
-    from tts_meta.report.discovery import write_discovery
+    from tts_meta.report.module_report import write_discovery
 
     write_discovery(page, base, voices, others)
     tell(f"{page} is written")
@@ -287,7 +287,7 @@ def _try_on_shipped_base(voice: Voice, path: Path) -> None:
     A voice of another base is tried when it speaks: its base is not at hand.
     """
     from tts_meta.headers import read_header
-    from tts_meta.models.base import BaseState, load_base, shipped_base
+    from tts_meta.models.pretrained import BaseState, load_base, shipped_base
 
     try:
         folder = shipped_base()

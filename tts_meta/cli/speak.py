@@ -47,15 +47,15 @@ def speak(
     lexicon: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Words and how they are said, a line each: see docs/text.md.")
     ] = None,
-    pace: Annotated[float, typer.Option(min=0.25, max=4, help="2 speaks twice as fast.")] = 1.0,
+    speed: Annotated[float, typer.Option(min=0.25, max=4, help="2 speaks twice as fast.")] = 1.0,
     pitch: Annotated[float, typer.Option(min=-12, max=12, help="Semitones higher.")] = 0.0,
-    intonation: Annotated[
+    pitch_range: Annotated[
         float, typer.Option(min=0, max=3, help="0: a monotone; 2: twice the melody that is predicted.")
     ] = 1.0,
-    variation: Annotated[
+    prenet_dropout: Annotated[
         float, typer.Option(min=0, max=0.9, help="Above 0 no two seeds say it alike: dropout in the decoder's prenet.")
     ] = 0.0,
-    sharpness: Annotated[
+    postfilter_strength: Annotated[
         float, typer.Option(min=0, max=2, help="0: spectra as smooth as predicted; 1: as varied as in speech.")
     ] = 1.0,
     seed: Annotated[int, typer.Option(help="With --variation, the same seed gives the same samples.")] = 0,
@@ -100,15 +100,15 @@ def speak(
     watch = Stopwatch(STARTED)
     from tts_meta.adapt import Voice
     from tts_meta.audio.writing import pcm_bytes, wav_bytes, write_sound
-    from tts_meta.models.base import load_base
-    from tts_meta.models.manner import Manner
-    from tts_meta.models.vocoder import load_vocoder
+    from tts_meta.models.pretrained import load_base
+    from tts_meta.models.synthesis_options import SynthesisOptions
+    from tts_meta.models.vocoders.vocoder import load_vocoder
     from tts_meta.synth import speak_text, stream_text
     from tts_meta.synth.speak import notice_of
     from tts_meta.synth.synthesizer import training_speaker
 
     watch.add("start", watch.total)
-    manner = Manner(pace, pitch, intonation, variation, sharpness, seed)
+    options = SynthesisOptions(speed, pitch, pitch_range, prenet_dropout, postfilter_strength, seed)
     with watch.stage("load base"):
         loaded = load_base(base)
     with watch.stage("load voice"):
@@ -123,7 +123,7 @@ def speak(
             loaded = loaded.with_lexicon(lexicon)
             _ = loaded.phonemizer
     if output is None:
-        parts = stream_text(loaded, model, sounds, words, phonemes=phonemes, speaker=index, manner=manner)
+        parts = stream_text(loaded, model, sounds, words, phonemes=phonemes, speaker=index, options=options)
         for samples in parts:
             sys.stdout.buffer.write(pcm_bytes(samples))
             sys.stdout.buffer.flush()
@@ -138,7 +138,7 @@ def speak(
             words,
             phonemes=phonemes,
             speaker=index,
-            manner=manner,
+            options=options,
             report=bar.move,
         )
     for name, seconds in zip(_SYNTHESIS, ("text", "acoustic", "vocoder"), strict=True):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from tts_meta.cli.faults import Stopped
+from tts_meta.cli.error_reporting import Stopped
 from tts_meta.errors import UsageError
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from dataclasses import replace
 from tts_meta.adapt import CloneSettings
 from tts_meta.audio import read_audio
 from tts_meta.config import MelConfig
-from tts_meta.demo.outcome import LABELS, Outcome
-from tts_meta.demo.takes import BASE, CLONE, TRUTH, mean_similarity
+from tts_meta.demo.clips import BASE, CLONE, TRUTH, mean_similarity
+from tts_meta.demo.summary import LABELS, Outcome
 from tts_meta.report import Log, bar_picture
 from tts_meta.report.run_info import RunInfo, markdown_table, settings_of
 from tts_meta.report.tensorboard import AUDIO, FIGURE, MEL, TEXT

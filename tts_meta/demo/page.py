@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tts_meta.adapt import Voice
 from tts_meta.config import MelConfig
-from tts_meta.demo.outcome import LABELS, Outcome
-from tts_meta.demo.takes import SYSTEMS, JudgedRow, Take, mean_similarity
+from tts_meta.demo.clips import SYSTEMS, JudgedRow, Take, mean_similarity
+from tts_meta.demo.summary import LABELS, Outcome
 from tts_meta.report import Clip, ListeningPage, Section
 
 

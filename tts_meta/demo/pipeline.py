@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 
 from tts_meta.adapt import CloneSettings, Progress, Voice, clone
 from tts_meta.audio import MelSpec
+from tts_meta.demo.clips import BASE, CLONE, TRUTH, Take, judge, write_take
 from tts_meta.demo.folder import check_replaceable, write_figures
 from tts_meta.demo.logs import log_outcome
-from tts_meta.demo.outcome import LOGS, PAGE, VOICE_FILE, Outcome, cloned_lines, next_lines
 from tts_meta.demo.page import write_page
 from tts_meta.demo.speaker import NEW, RECORDED, REFERENCE, HibariSpeaker
-from tts_meta.demo.takes import BASE, CLONE, TRUTH, Take, judge, write_take
+from tts_meta.demo.summary import LOGS, PAGE, VOICE_FILE, Outcome, cloned_lines, next_lines
 from tts_meta.errors import printable
 from tts_meta.files import atomic_folder, check_writable
-from tts_meta.models.base import Base, load_base
-from tts_meta.models.manner import Manner
-from tts_meta.models.vocoder import Vocoder, check_mels, load_vocoder
+from tts_meta.models.pretrained import Base, load_base
+from tts_meta.models.synthesis_options import SynthesisOptions
+from tts_meta.models.vocoders.vocoder import Vocoder, check_mels, load_vocoder
 from tts_meta.report import Log, RunLog
 from tts_meta.synth import Speech, speak_text
 
@@ -126,7 +126,9 @@ class _Demo:
             # From the file, so that what is heard is what the file holds.
             clone_model = Voice.load(folder / VOICE_FILE).apply(base, VOICE_FILE)
             speeches = {
-                system: [speak_text(base, model, vocoder, text, manner=Manner(seed=self.seed)) for text in NEW]
+                system: [
+                    speak_text(base, model, vocoder, text, options=SynthesisOptions(seed=self.seed)) for text in NEW
+                ]
                 for system, model in ((BASE, base.acoustic), (CLONE, clone_model))
             }
             spoken = {system: _write_speeches(folder / system, said, mel_spec) for system, said in speeches.items()}

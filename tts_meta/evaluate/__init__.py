@@ -1,6 +1,6 @@
 """Judging speech: like the speaker, the right words, natural, near the real recording, and how sure of it."""
 
-from tts_meta.evaluate.intervals import Interval, mean_interval, paired_difference
+from tts_meta.evaluate.confidence import Interval, mean_interval, paired_difference
 from tts_meta.evaluate.metric import Measure, Metric, Sample, Settings
 from tts_meta.evaluate.scores import METRICS, Scorer, Scores
 from tts_meta.evaluate.similarity import (
@@ -12,7 +12,7 @@ from tts_meta.evaluate.similarity import (
 )
 from tts_meta.evaluate.speaker_encoder import SpeakerEncoder
 from tts_meta.evaluate.table import compare, markdown_table, read_scores, summarise, write_scores
-from tts_meta.evaluate.words import Transcriber, find_whisper
+from tts_meta.evaluate.wer import Transcriber, find_whisper
 
 __all__ = [
     "METRICS",

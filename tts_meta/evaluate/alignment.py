@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tts_meta.errors import UsageError
-from tts_meta.evaluate.intervals import Interval, mean_interval
+from tts_meta.evaluate.confidence import Interval, mean_interval
 from tts_meta.text import BOUNDARIES, split_symbols
 
 GROSS = 0.25

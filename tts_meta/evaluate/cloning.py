@@ -1,7 +1,7 @@
 """The benchmark: clones of speakers never trained on, or the base's own voices, on sentences it was not trained on.
 
 Clones: for each scored sentence four systems speak, or stand for, the same words: the real recording, its
-copy-synthesis through the vocoder, the base's mean voice, and the clone. Own voices (`own_voices`): training speakers
+copy-synthesis through the vocoder, the base's mean voice, and the clone. Own voices (`training_speakers`): training speakers
 of the base say sentences of other speakers, beside these speakers' own recordings and their copy-synthesis.
 """
 
@@ -23,9 +23,9 @@ from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.evaluate.metric import Settings
 from tts_meta.evaluate.scores import Scorer
 from tts_meta.evaluate.voice import REFERENCES, Spoken, score_own_voice, score_voices
-from tts_meta.models.base import Base
-from tts_meta.models.manner import Manner
-from tts_meta.models.vocoder import Vocoder, check_mels
+from tts_meta.models.pretrained import Base
+from tts_meta.models.synthesis_options import SynthesisOptions
+from tts_meta.models.vocoders.vocoder import Vocoder, check_mels
 
 MEAN, CLONE = "mean voice", "clone"
 _SHORTEST = 2.0
@@ -75,13 +75,13 @@ class ClonedSpeakers(Section):
 class CloningBenchmark(ClonedSpeakers):
     """`tts-meta benchmark`: what is cloned, from how much, and how it is judged."""
 
-    own_voices: Annotated[int, Field(ge=0)] | tuple[str, ...] = 0
+    training_speakers: Annotated[int, Field(ge=0)] | tuple[str, ...] = 0
     """So many of the base's training speakers, or these, say the sentences in place of clones, each `score_on`."""
     texts: dict[str, str] = Field(default_factory=dict)
-    """Texts by name that each of the `own_voices` says in place of sentences of the manifest."""
-    sharpness: float = 1.0
+    """Texts by name that each of the `training_speakers` says in place of sentences of the manifest."""
+    postfilter_strength: float = 1.0
     """As `speak --sharpness`."""
-    variation: float = 0.0
+    prenet_dropout: float = 0.0
     """As `speak --variation`."""
     adapt_on: int = Field(default=10, gt=0)
     """Sentences to clone from."""
@@ -99,13 +99,13 @@ class CloningBenchmark(ClonedSpeakers):
     """Prior variance; the default of `clone` where not given."""
 
     @property
-    def manner(self) -> Manner:
+    def options(self) -> SynthesisOptions:
         """How everything is spoken."""
-        return Manner(sharpness=self.sharpness, variation=self.variation)
+        return SynthesisOptions(postfilter_strength=self.postfilter_strength, prenet_dropout=self.prenet_dropout)
 
     def voices_of(self, base: Base) -> list[str]:
         """The training speakers of the base that say the sentences. Raises TtsMetaError where it has not got them."""
-        count, known = self.own_voices, base.speakers
+        count, known = self.training_speakers, base.speakers
         if not isinstance(count, int):
             missing = [name for name in count if name not in known]
             if missing:
@@ -139,7 +139,7 @@ def _span(config: ClonedSpeakers) -> str:
 
 
 @dataclass(frozen=True)
-class Sentences:
+class AcousticBatch:
     """Sentences of one speaker, no recording in two of the lists.
 
     adapt_on: to clone from. score_on: to speak and score. references: to measure similarity to, the same in every
@@ -151,7 +151,7 @@ class Sentences:
     references: list[Utterance]
 
 
-def choose_sentences(manifest: Manifest, config: ClonedSpeakers, adapt_on: int) -> dict[str, Sentences]:
+def choose_sentences(manifest: Manifest, config: ClonedSpeakers, adapt_on: int) -> dict[str, AcousticBatch]:
     """Sentences by speaker, seeded. Raises TtsMetaError where a speaker has too few."""
     chosen = _of_speakers(manifest, config)
     needed = adapt_on + config.score_on
@@ -166,7 +166,7 @@ def choose_sentences(manifest: Manifest, config: ClonedSpeakers, adapt_on: int) 
                 f"measured to, {needed} are needed; lower adapt_on, sentences, set_apart or score_on"
             )
         drawn = random.Random(f"{config.seed}/{speaker}").sample(usable, needed)
-        result[speaker] = Sentences(drawn[:adapt_on], drawn[adapt_on:], references)
+        result[speaker] = AcousticBatch(drawn[:adapt_on], drawn[adapt_on:], references)
     return result
 
 
@@ -195,9 +195,9 @@ def run_cloning(config: CloningBenchmark, base: Base, vocoder: Vocoder, report: 
     """Clone every speaker; every scored sentence as every system says it, with scores."""
     check_mels(vocoder, base.config.audio.mel)
     scorer = config.scorer()
-    if config.texts and not config.own_voices:
+    if config.texts and not config.training_speakers:
         raise UsageError("texts are said by voices of the base: say by how many, own_voices")
-    if config.own_voices:
+    if config.training_speakers:
         return _run_own_voices(config, base, vocoder, scorer, report)
     spoken: list[Spoken] = []
     chosen = choose_sentences(Manifest.load(config.manifest), config, config.adapt_on)
@@ -208,7 +208,7 @@ def run_cloning(config: CloningBenchmark, base: Base, vocoder: Vocoder, report: 
         cloned = voice.apply(base, speaker), voice.apply_vocoder(vocoder, speaker)
         voices = {MEAN: (base.acoustic, vocoder), CLONE: cloned}
         spoken += score_voices(
-            base, voices, vocoder, own.score_on, scorer, own.references, config.cache_folder, config.manner
+            base, voices, vocoder, own.score_on, scorer, own.references, config.cache_folder, config.options
         )
         report(f"{speaker}: {len(own.score_on)} sentences scored")
     return spoken
@@ -233,7 +233,7 @@ def _run_own_voices(
         # From all of a speaker's sessions, which may sound less alike than two speakers do.
         own = own[:: max(1, len(own) // REFERENCES)][:REFERENCES]
         place = base.speakers.index(name)
-        spoken += score_own_voice(base, place, vocoder, its, own, scorer, config.cache_folder, config.manner)
+        spoken += score_own_voice(base, place, vocoder, its, own, scorer, config.cache_folder, config.options)
         report(f"{name}: {len(its)} sentences scored")
     return spoken
 

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field
 
 from tts_meta.adapt import CloneSettings, chosen_modules
+from tts_meta.adapt.baselines.lora import LEARNING_RATE, LORA_VERSION
 from tts_meta.adapt.clone import (
     CLONE_VERSION,
     FREE_RATE,
@@ -18,22 +19,21 @@ from tts_meta.adapt.clone import (
     SIGMA_RATE,
     SOUND_RATE,
 )
-from tts_meta.adapt.lora import LEARNING_RATE, LORA_VERSION
+from tts_meta.adapt.early_stopping import STOPPING_VERSION
 from tts_meta.adapt.recordings import RECORDINGS_VERSION
-from tts_meta.adapt.settle import STOPPING_VERSION
 from tts_meta.adapt.voice import VOCODER
 from tts_meta.config import Section
 from tts_meta.errors import UsageError
-from tts_meta.evaluate.known_voices import NEAREST_VERSION, ZERO_SHOT_VERSION
-from tts_meta.models.base import Base
-from tts_meta.models.module_prior import ModulePrior
-from tts_meta.models.vocoder import Vocoder
+from tts_meta.evaluate.baselines import NEAREST_VERSION, ZERO_SHOT_VERSION
+from tts_meta.models.pretrained import Base
+from tts_meta.models.shrinkage_prior import ModulePrior
+from tts_meta.models.vocoders.vocoder import Vocoder
 
 LORA_RANK = 8
 """Of LoRA's adapters, where a learner gives none."""
 
 
-class Learner(Section):
+class MethodConfig(Section):
     """How a voice is made: what is left out is as `clone` has it."""
 
     method: Literal["clone", "lora", "nearest", "zero-shot"] = "clone"
@@ -48,7 +48,7 @@ class Learner(Section):
     """Step size of Adam."""
     variance: float | None = None
     """Prior variance of every module."""
-    temperature: float | None = Field(default=None, gt=0)
+    prior_scale: float | None = Field(default=None, gt=0)
     """How many times as wide as learned the prior is."""
     isotropic: float | None = Field(default=None, gt=0)
     """One σ for every module of the learned prior, in place of those found."""
@@ -58,7 +58,7 @@ class Learner(Section):
     """In place of the benchmark's."""
     steps: tuple[int, ...] = ()
     """In place of the benchmark's."""
-    settled: bool = False
+    auto_stop: bool = False
     """A voice whose loop ends as it does when `clone` is given no steps; others only after the learner's own steps."""
 
     @property
@@ -80,10 +80,10 @@ class Learner(Section):
         if self.method == "lora" and self.rank == 0:
             raise UsageError(f"learner '{name}': LoRA needs a rank of 1 or more; leave out rank for {LORA_RANK}")
         if self.method == "clone":
-            settings = CloneSettings(self.modules, variance=self.variance, temperature=self.temperature)
-            settings.temperature_for(base)
+            settings = CloneSettings(self.modules, variance=self.variance, prior_scale=self.prior_scale)
+            settings.prior_scale_for(base)
             chosen_modules(base, settings, vocoder)
-        if not self.settled:
+        if not self.auto_stop:
             return
         for key in ("variance", "learning_rate"):
             if getattr(self, key) is not None:
@@ -109,7 +109,7 @@ class Learner(Section):
             base = replace(base, prior=ModulePrior.load(self.prior))
         if self.isotropic is None:
             return base
-        if self.variance is not None or self.temperature is not None:
+        if self.variance is not None or self.prior_scale is not None:
             raise UsageError("isotropic says how far modules stray already; leave out variance and temperature")
         if base.prior is None:
             raise UsageError("isotropic takes the place of a learned prior, and the base has none; give a variance")
@@ -129,7 +129,7 @@ class Learner(Section):
 
 _PLACE = {"method", "base", "sentences"}
 _USED: Mapping[str, set[str]] = {
-    "clone": set(Learner.model_fields),
+    "clone": set(MethodConfig.model_fields),
     "lora": _PLACE | {"modules", "learning_rate", "rank", "steps"},
     "nearest": _PLACE,
     "zero-shot": _PLACE,

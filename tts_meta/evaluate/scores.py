@@ -11,10 +11,14 @@ from pathlib import Path
 
 from tts_meta.context import own_context
 from tts_meta.errors import TtsMetaError, UsageError
-from tts_meta.evaluate import distance, fidelity, quality, similarity, variance, words
-from tts_meta.evaluate.extras import require
-from tts_meta.evaluate.judged import Judgement, judged_path, read_judgement, write_judgement
+from tts_meta.evaluate import mcd as distance
+from tts_meta.evaluate import mos as quality
+from tts_meta.evaluate import pesq_stoi as fidelity
+from tts_meta.evaluate import similarity, variance
+from tts_meta.evaluate import wer as words
 from tts_meta.evaluate.metric import Column, Judge, Measure, Metric, Sample, Settings
+from tts_meta.evaluate.metric_cache import Judgement, judged_path, read_judgement, write_judgement
+from tts_meta.evaluate.optional_deps import require
 from tts_meta.evaluate.speaker_encoder import Embedding
 from tts_meta.evaluate.waveform import as_samples
 

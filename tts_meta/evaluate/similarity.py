@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tts_meta.errors import TtsMetaError, UsageError
-from tts_meta.evaluate.intervals import Interval
+from tts_meta.evaluate.confidence import Interval
 from tts_meta.evaluate.metric import Column, Judge, Measure, Metric, Sample, Settings
 from tts_meta.evaluate.speaker_encoder import Embedding, SpeakerEncoder
 

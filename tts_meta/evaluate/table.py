@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from tts_meta.errors import TtsMetaError, UsageError
-from tts_meta.evaluate.intervals import Interval, mean_interval, paired_difference
+from tts_meta.evaluate.confidence import Interval, mean_interval, paired_difference
 from tts_meta.evaluate.metric import Measure
 from tts_meta.evaluate.scores import Scores, columns
 from tts_meta.files import atomic_file
@@ -83,13 +83,13 @@ def markdown_table(summaries: Sequence[Summary], title: str = "System") -> str:
     """Return a Markdown table, one line a group: each mean with its 95 % interval in brackets."""
     shown = [column for column in columns().values() if any(column.name in row.intervals for row in summaries)]
     lines = [
-        [title, "Speakers", "Sentences", *(column.title for column in shown)],
+        [title, "Speakers", "AcousticBatch", *(column.title for column in shown)],
         ["---", *["---:"] * (2 + len(shown))],
     ]
     for row in summaries:
-        cells = [_cell(row.intervals.get(column.name), column.digits) for column in shown]
-        lines.append([" / ".join(row.group), str(row.speakers), str(row.utterances), *cells])
-    return "".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |\n" for line in lines)
+        trials = [_cell(row.intervals.get(column.name), column.digits) for column in shown]
+        lines.append([" / ".join(row.group), str(row.speakers), str(row.utterances), *trials])
+    return "".join(f"| {' | '.join(trial.replace('|', '&#124;') for trial in line)} |\n" for line in lines)
 
 
 def _cell(interval: Interval | None, digits: int) -> str:

@@ -18,9 +18,9 @@ from tts_meta.evaluate.scores import Scorer, Scores
 from tts_meta.evaluate.similarity import mean_embedding
 from tts_meta.evaluate.speaker_encoder import Embedding, SpeakerEncoder
 from tts_meta.models.acoustic import AcousticModel
-from tts_meta.models.base import Base
-from tts_meta.models.manner import PLAIN, Manner
-from tts_meta.models.vocoder import Vocoder, check_mels
+from tts_meta.models.pretrained import Base
+from tts_meta.models.synthesis_options import DEFAULT, SynthesisOptions
+from tts_meta.models.vocoders.vocoder import Vocoder, check_mels
 from tts_meta.synth import speak_text
 
 REAL, COPY, OWN = "real recording", "copy-synthesis", "voice of the base"
@@ -48,7 +48,7 @@ def score_voices(
     scorer: Scorer,
     references: Sequence[Utterance],
     cache: Path | None = None,
-    manner: Manner = PLAIN,
+    options: SynthesisOptions = DEFAULT,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Spoken]:
     """One speaker's utterances as recorded, copied, and spoken by each voice, with scores.
@@ -72,7 +72,7 @@ def score_voices(
             copy = vocoder(mel_spec(torch.from_numpy(real)[None]))[0].float().cpu().numpy()
         said = {REAL: (real, rate), COPY: (copy, vocoder.sample_rate)}
         for system, (model, its_vocoder) in voices.items():
-            speech = speak_text(base, model, its_vocoder, utterance.text, manner=manner)
+            speech = speak_text(base, model, its_vocoder, utterance.text, options=options)
             said[system] = (speech.samples, speech.rate)
         for system, (samples, its_rate) in said.items():
             reference = None if system == REAL else real
@@ -119,7 +119,7 @@ def score_own_voice(
     own: Sequence[Utterance],
     scorer: Scorer,
     cache: Path | None = None,
-    manner: Manner = PLAIN,
+    options: SynthesisOptions = DEFAULT,
 ) -> list[Spoken]:
     """Sentences of other speakers in the voice of the base's training speaker of number `speaker`, with scores.
 
@@ -130,7 +130,7 @@ def score_own_voice(
     spoken = []
     for utterance in utterances:
         said = dataclasses.replace(utterance, speaker=base.speakers[speaker])
-        speech = speak_text(base, base.acoustic, vocoder, said.text, speaker=speaker, manner=manner)
+        speech = speak_text(base, base.acoustic, vocoder, said.text, speaker=speaker, options=options)
         scores = scorer.score(
             speech.samples,
             speech.rate,

@@ -16,17 +16,17 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from tts_meta.errors import UsageError
-from tts_meta.meta.gradients import GradientRule, InnerLoop, MetaGradient, MetaParams, check_rule
+from tts_meta.meta.domain import LossFunction, Problem, Task, check_query
 from tts_meta.meta.held import Held
 from tts_meta.meta.inner import SOLVERS, Diverged, check_steps, solve
+from tts_meta.meta.inner_lr import StepSizes
 from tts_meta.meta.learners import LearnerSettings, Preset, preset_of
+from tts_meta.meta.meta_gradients import InnerLoop, MetaGradient, MetaGradientEstimator, MetaParams, check_rule
 from tts_meta.meta.parameters import Layout, ModuleLike, Params, match_modules, parameters_of, without_frozen
 from tts_meta.meta.prior import MAX_LOG_VARIANCE, MIN_LOG_VARIANCE, ShrinkagePrior, hyperprior_nll
-from tts_meta.meta.problem import LossFunction, Problem, Task, check_query
+from tts_meta.meta.reduction import MetaStepMetrics, TaskSums
 from tts_meta.meta.refusals import check_model, explained
 from tts_meta.meta.seeding import combine, seeded
-from tts_meta.meta.steps import StepSizes
-from tts_meta.meta.totals import MetaStep, Totals
 
 _PATIENCE = 10
 """Meta-steps in a row without one finite task after which training stops."""
@@ -100,7 +100,7 @@ class MetaLearner(nn.Module):
         self.problem = Problem(model, loss, layout, shared, vectorised, self.held)
         inner = self.settings
         self.rates = StepSizes(
-            self.preset.step_sizes, layout, inner.inner_rate, inner.inner_steps, inner.inner_final_rate
+            self.preset.step_sizes, layout, inner.inner_lr, inner.inner_steps, inner.inner_lr_final_fraction
         )
         self.solver = SOLVERS[self.settings.inner_solver]()
         start = math.inf if self.preset.prior == "none" else math.log(self.settings.variance)
@@ -117,7 +117,7 @@ class MetaLearner(nn.Module):
         self.register_buffer("last_step", torch.zeros(remembered).to(adapted))
         self.last_step: Tensor  # of φ and the shared parameters together
         check_rule(self._rule(), self.prior)
-        if self.settings.inner_in_sigmas and not self._rule().needs_prior:
+        if self.settings.scale_lr_by_sigma and not self._rule().needs_prior:
             raise UsageError(f"inner_in_sigmas is for learners with implicit gradients, not for '{self.name}'")
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> MetaLearner:
@@ -157,7 +157,7 @@ class MetaLearner(nn.Module):
         adapted, shared = self.adapted.detach(), self.shared.detach()
         return self.problem.adapted.unflatten(adapted) | self.problem.shared.unflatten(shared)
 
-    def meta_step(self, tasks: Sequence[Task]) -> MetaStep:
+    def meta_step(self, tasks: Sequence[Task]) -> MetaStepMetrics:
         """One step of the meta-parameters on the mean gradient over the tasks.
 
         A task whose losses or gradient are not finite is skipped and counted; where all are, nothing moves. Raises
@@ -167,10 +167,10 @@ class MetaLearner(nn.Module):
         with self._calling(combine(self.seed, self.steps_done)):
             return self._meta_step(tasks)
 
-    def _meta_step(self, tasks: Sequence[Task]) -> MetaStep:
+    def _meta_step(self, tasks: Sequence[Task]) -> MetaStepMetrics:
         rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
         mine = tasks[rank::world]
-        totals = Totals(self._phi())
+        totals = TaskSums(self._phi())
         rule = self._rule()
         for start in range(0, len(mine), self.tasks_at_once):
             for part in self._finite_parts(rule, mine[start : start + self.tasks_at_once]):
@@ -236,12 +236,12 @@ class MetaLearner(nn.Module):
         return MetaParams(self.adapted, self.shared, self.log_variances, self.step_sizes)
 
     def _inner(self, seed: int) -> InnerLoop:
-        return InnerLoop(self.solver, self.settings.inner_steps, self.rates, self.settings.inner_in_sigmas, seed)
+        return InnerLoop(self.solver, self.settings.inner_steps, self.rates, self.settings.scale_lr_by_sigma, seed)
 
-    def _rule(self) -> GradientRule:
+    def _rule(self) -> MetaGradientEstimator:
         return self.preset.rule(self.settings, min(1.0, self.steps_done / max(1, self.meta_steps)))
 
-    def _finite_parts(self, rule: GradientRule, tasks: Sequence[Task]) -> list[MetaGradient]:
+    def _finite_parts(self, rule: MetaGradientEstimator, tasks: Sequence[Task]) -> list[MetaGradient]:
         """Gradients of tasks side by side or, where one of them is not finite, of those that are, one by one."""
         if not tasks:
             return []
@@ -257,15 +257,15 @@ class MetaLearner(nn.Module):
     def _build_optimiser(self) -> torch.optim.Optimizer:
         s = self.settings
         groups = [
-            {"params": [self.adapted, self.shared], "lr": s.outer_rate},
-            {"params": [self.log_variances], "lr": s.variance_rate},
-            {"params": [self.step_sizes], "lr": s.step_rate},
+            {"params": [self.adapted, self.shared], "lr": s.outer_lr},
+            {"params": [self.log_variances], "lr": s.variance_lr},
+            {"params": [self.step_sizes], "lr": s.step_lr},
         ]
         for group in groups:
             group["initial"] = group["lr"]
         return torch.optim.Adam(groups) if s.outer_solver == "adam" else torch.optim.SGD(groups)
 
-    def _move(self, totals: Totals) -> None:
+    def _move(self, totals: TaskSums) -> None:
         gradient = totals.mean()
         moves_centre = self.preset.learns_centre
         self.adapted.grad = gradient.adapted if moves_centre else torch.zeros_like(gradient.adapted)

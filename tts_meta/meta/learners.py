@@ -14,10 +14,17 @@ from pydantic import Field
 from tts_meta.config import Section
 from tts_meta.errors import UsageError
 from tts_meta.meta import linear
-from tts_meta.meta.curvature import HessianName
-from tts_meta.meta.gradients import GradientRule, Implicit, Joint, Reptile, ShrinkageReptile, Unrolled
+from tts_meta.meta.hvp import HessianName
+from tts_meta.meta.inner_lr import StepSizeName
+from tts_meta.meta.meta_gradients import (
+    Implicit,
+    JointTraining,
+    MetaGradientEstimator,
+    Reptile,
+    ShrinkageReptile,
+    Unrolled,
+)
 from tts_meta.meta.prior import HyperpriorName
-from tts_meta.meta.steps import StepSizeName
 
 
 class LearnerSettings(Section):
@@ -27,21 +34,21 @@ class LearnerSettings(Section):
     """Solver of the inner loop, proximal where there is a prior."""
     inner_steps: int = Field(default=5, ge=0)
     """Inner steps while meta-training."""
-    inner_rate: float = Field(default=0.01, gt=0)
+    inner_lr: float = Field(default=0.01, gt=0)
     """Inner step size η, the first one where it is learned."""
-    inner_final_rate: float = Field(default=1.0, ge=0, le=1)
+    inner_lr_final_fraction: float = Field(default=1.0, ge=0, le=1)
     """The part of η that it falls to, in a line, over an inner loop: so what each step draws anew averages out."""
-    inner_in_sigmas: bool = False
+    scale_lr_by_sigma: bool = False
     """Whether η counts in each module's σ: what strays far takes long steps. For learners with implicit gradients."""
     variance: float = Field(default=1.0, gt=0)
     """σ² of every module: fixed for `imaml`, the start for the σ-learners."""
     outer_solver: Literal["adam", "sgd"] = "adam"
     """Optimiser of the meta-parameters."""
-    outer_rate: float = Field(default=1e-3, ge=0)
+    outer_lr: float = Field(default=1e-3, ge=0)
     """Its step size for φ and the shared parameters; 0 keeps them."""
-    variance_rate: float = Field(default=0.05, ge=0)
+    variance_lr: float = Field(default=0.05, ge=0)
     """Its step size for log σ²."""
-    step_rate: float = Field(default=1e-3, ge=0)
+    step_lr: float = Field(default=1e-3, ge=0)
     """Its step size for learned inner step sizes."""
     final_rate: float = Field(default=1.0, ge=0, le=1)
     """Outer step sizes at the last meta-step, as a part of the first; cosine in between."""
@@ -53,7 +60,7 @@ class LearnerSettings(Section):
     """Its scale."""
     linear_solver: Literal["cg", "neumann"] = "cg"
     """Solver of implicit gradients."""
-    linear_steps: int = Field(default=50, gt=0)
+    cg_max_iters: int = Field(default=50, gt=0)
     """Its most Hessian products a meta-step."""
     tolerance: float = Field(default=1e-3, gt=0)
     """Its largest relative residual."""
@@ -69,7 +76,7 @@ class LearnerSettings(Section):
     """How fast `alpha-maml` moves the outer step size, as a part of itself per meta-step."""
 
 
-RuleFactory = Callable[[LearnerSettings, float], GradientRule]
+EstimatorFactory = Callable[[LearnerSettings, float], MetaGradientEstimator]
 """The rule at a point of meta-training, from 0 at its start to 1 at its end."""
 
 
@@ -82,7 +89,7 @@ class Preset:
     """
 
     source: str
-    rule: RuleFactory
+    rule: EstimatorFactory
     adapts: Literal["all", "head", "context"] = "all"
     prior: Literal["none", "isotropic", "shrinkage"] = "none"
     step_sizes: StepSizeName = "fixed"
@@ -91,7 +98,7 @@ class Preset:
 
 
 def _implicit(settings: LearnerSettings, progress: float) -> Implicit:
-    solver = linear.SOLVERS[settings.linear_solver](settings.linear_steps, settings.tolerance)
+    solver = linear.SOLVERS[settings.linear_solver](settings.cg_max_iters, settings.tolerance)
     return Implicit(solver, settings.centred, settings.hessian)
 
 
@@ -104,7 +111,7 @@ def _maml_plus_plus(settings: LearnerSettings, progress: float) -> Unrolled:
     return Unrolled(order, (*[others] * (settings.inner_steps - 1), 1 - others * (settings.inner_steps - 1)))
 
 
-def _always(rule: GradientRule) -> RuleFactory:
+def _always(rule: MetaGradientEstimator) -> EstimatorFactory:
     return lambda settings, progress: rule
 
 
@@ -123,8 +130,8 @@ LEARNERS: Mapping[str, Preset] = {
     "alpha-maml": Preset("Behl et al. 2019", _always(Unrolled()), step_sizes="scalar", learns_outer_rate=True),
     "maml++": Preset("Antoniou, Edwards, Storkey 2019", _maml_plus_plus, step_sizes="module-step"),
     "cavia": Preset("Zintgraf et al. 2019", _always(Unrolled()), adapts="context", learns_centre=False),
-    "finetune-all": Preset("pretraining, then every module adapts", _always(Joint())),
-    "finetune-embedding": Preset("pretraining, then the context adapts", _always(Joint()), adapts="context"),
+    "finetune-all": Preset("pretraining, then every module adapts", _always(JointTraining())),
+    "finetune-embedding": Preset("pretraining, then the context adapts", _always(JointTraining()), adapts="context"),
 }
 """Every learner, by the name that recipes use."""
 

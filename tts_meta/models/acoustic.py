@@ -27,13 +27,13 @@ from tts_meta.models.layers import (
     length_mask,
     upsample,
 )
-from tts_meta.models.manner import PLAIN, Manner
 from tts_meta.models.postfilter import VariancePostfilter
 from tts_meta.models.prosody import CHANNELS, change_prosody, measure_prosody
+from tts_meta.models.synthesis_options import DEFAULT, SynthesisOptions
 
 
 @dataclass(frozen=True)
-class Symbols:
+class EncoderOutput:
     """What a teacher-forced pass says of the symbols, padding included.
 
     context: what the decoder reads at each step `(B, T/R, D)`. log_durations: predicted, `(B, N)`, of `1 + frames`.
@@ -55,11 +55,11 @@ class AcousticOutput:
 
     mel_before: Tensor
     mel: Tensor
-    symbols: Symbols
+    symbols: EncoderOutput
 
 
 @dataclass(frozen=True)
-class Known:
+class ActivationCache:
     """Parts of a teacher-forced pass that no moving parameter feeds: None where they are to be computed.
 
     true_prosody: measured `(B, N, 3)`. hidden: encoder output `(B, N, D)`. symbols: all that is said of the symbols.
@@ -68,17 +68,19 @@ class Known:
 
     true_prosody: Tensor | None = None
     hidden: Tensor | None = None
-    symbols: Symbols | None = None
+    symbols: EncoderOutput | None = None
     before: Tensor | None = None
 
     @classmethod
-    def pad(cls, parts: Sequence[Known]) -> Known:
-        """One `Known` of a padded batch from those of its sentences, each a batch of one."""
+    def pad(cls, parts: Sequence[ActivationCache]) -> ActivationCache:
+        """One `ActivationCache` of a padded batch from those of its sentences, each a batch of one."""
         symbols = [part.symbols for part in parts if part.symbols is not None]
         return cls(
             true_prosody=_pad([part.true_prosody for part in parts]),
             hidden=_pad([part.hidden for part in parts]),
-            symbols=Symbols(**{f.name: _padded([getattr(one, f.name) for one in symbols]) for f in fields(Symbols)})
+            symbols=EncoderOutput(
+                **{f.name: _padded([getattr(one, f.name) for one in symbols]) for f in fields(EncoderOutput)}
+            )
             if symbols
             else None,
             before=_pad([part.before for part in parts]),
@@ -128,12 +130,12 @@ def check_frames(mel: Tensor) -> Tensor:
     return mel
 
 
-def whole_frames(log_durations: Tensor, mask: Tensor, pace: float = 1.0) -> Tensor:
-    """Whole frames `(B, N)` of symbols from log(1 + frames) `(B, N)`, at least one in all; `pace` 2 is twice as fast.
+def whole_frames(log_durations: Tensor, mask: Tensor, speed: float = 1.0) -> Tensor:
+    """Whole frames `(B, N)` of symbols from log(1 + frames) `(B, N)`, at least one in all; `speed` 2 is twice as fast.
 
     Rounding the running total keeps the length of the sentence, not of each symbol, nearest to the prediction.
     """
-    exact = (log_durations.expm1().clamp(min=0.0) / pace) * mask
+    exact = (log_durations.expm1().clamp(min=0.0) / speed) * mask
     edges = exact.cumsum(1).round()
     whole = torch.diff(edges, dim=1, prepend=edges.new_zeros(len(edges), 1))
     whole[:, 0] += edges[:, -1] < 1
@@ -203,13 +205,13 @@ class AcousticModel(nn.Module):
         return self._add_speaker(self.encoder(tokens, token_lengths), speaker)
 
     def forward(
-        self, batch: Batch, known: Known | None = None, generator: torch.Generator | None = None
+        self, batch: Batch, known: ActivationCache | None = None, generator: torch.Generator | None = None
     ) -> AcousticOutput:
         """Teacher-forced pass: every step sees the true frame before it, the true durations and the true prosody.
 
         What of it is `known` is not computed. generator: draws the prenet's dropout; None is torch's own.
         """
-        known = known or Known()
+        known = known or ActivationCache()
         symbols, before = known.symbols, known.before
         if symbols is None:
             hidden = self.encoder(batch.tokens, batch.token_lengths) if known.hidden is None else known.hidden
@@ -220,7 +222,7 @@ class AcousticModel(nn.Module):
         return AcousticOutput(self._to_log_mel(before), self._to_log_mel(after), symbols)
 
     @torch.no_grad()
-    def precompute(self, batch: Batch, changing: Iterable[str]) -> Known:
+    def precompute(self, batch: Batch, changing: Iterable[str]) -> ActivationCache:
         """What of `forward` stays the same while only parameters or modules of the names `changing` move.
 
         In evaluation mode; a decoder that does not move is then heard without its prenet's dropout.
@@ -228,20 +230,20 @@ class AcousticModel(nn.Module):
         parts = {name.split(".")[0] for name in changing}
         true_prosody = measure_prosody(batch.mel, batch.durations, self.mel_config)
         if "encoder" in parts:
-            return Known(true_prosody)
+            return ActivationCache(true_prosody)
         hidden = self.encoder(batch.tokens, batch.token_lengths)
         if parts & {"speaker", "speaker_projection", "duration", "prosody", "prosody_projection"}:
-            return Known(true_prosody, hidden)
+            return ActivationCache(true_prosody, hidden)
         symbols = self._symbols(hidden, batch, true_prosody)
         if "decoder" in parts:
-            return Known(symbols=symbols)
+            return ActivationCache(symbols=symbols)
         before = self.decoder(symbols.context, (batch.mel - self.mel_mean) / self.mel_scale)
-        return Known(symbols=symbols, before=before)
+        return ActivationCache(symbols=symbols, before=before)
 
     def _add_speaker(self, hidden: Tensor, speaker: Tensor) -> Tensor:
         return hidden + self.speaker_projection(self.speaker(speaker)).unsqueeze(1)
 
-    def _symbols(self, hidden: Tensor, batch: Batch, true_prosody: Tensor | None = None) -> Symbols:
+    def _symbols(self, hidden: Tensor, batch: Batch, true_prosody: Tensor | None = None) -> EncoderOutput:
         encoded = self._add_speaker(hidden, batch.speaker)
         mask = length_mask(batch.token_lengths, batch.tokens.shape[1])
         log_durations, spread = self.duration(encoded, mask)
@@ -250,7 +252,7 @@ class AcousticModel(nn.Module):
         said = encoded + self.prosody_projection(true_prosody)
         steps = batch.mel.shape[1] // self.reduction
         context = upsample(said, batch.durations, spread, mask, steps, self.reduction)
-        return Symbols(context, log_durations, self.prosody(encoded, mask), true_prosody)
+        return EncoderOutput(context, log_durations, self.prosody(encoded, mask), true_prosody)
 
     @torch.no_grad()
     def generate(
@@ -259,33 +261,37 @@ class AcousticModel(nn.Module):
         speaker: int = -1,
         durations: Tensor | None = None,
         prosody: Tensor | None = None,
-        manner: Manner = PLAIN,
+        options: SynthesisOptions = DEFAULT,
     ) -> Tensor:
         """Speak `tokens (N,)` frame by frame: log-mel `(T, M)`.
 
-        `durations (N,)` in frames and `prosody (N, 3)` may be given; `manner` changes what is predicted. Raises
+        `durations (N,)` in frames and `prosody (N, 3)` may be given; `options` changes what is predicted. Raises
         TtsMetaError for predictions that are no speech: `check_durations`, `check_frames`.
         """
         given = (None if one is None else one[None] for one in (durations, prosody))
-        return self._generate(*self._plan([tokens], speaker, manner, *given), manner)[0]
+        return self._generate(*self._plan([tokens], speaker, options, *given), options)[0]
 
     @torch.no_grad()
-    def generate_batch(self, sentences: Sequence[Tensor], speaker: int = -1, manner: Manner = PLAIN) -> list[Tensor]:
+    def generate_batch(
+        self, sentences: Sequence[Tensor], speaker: int = -1, options: SynthesisOptions = DEFAULT
+    ) -> list[Tensor]:
         """Speak several sentences `(N,)` side by side, as `generate` does one: log-mels `(T, M)`.
 
-        With `variation` they draw together, and not what each alone would.
+        With `prenet_dropout` they draw together, and not what each alone would.
         """
-        return self._generate(*self._plan(sentences, speaker, manner), manner)
+        return self._generate(*self._plan(sentences, speaker, options), options)
 
     @torch.no_grad()
-    def stream(self, tokens: Tensor, speaker: int = -1, manner: Manner = PLAIN, chunk: int = 256) -> Iterator[Tensor]:
+    def stream(
+        self, tokens: Tensor, speaker: int = -1, options: SynthesisOptions = DEFAULT, chunk: int = 256
+    ) -> Iterator[Tensor]:
         """Yield the frames of `generate` as they come, `(t, M)`, about `chunk` at a time.
 
         The first are as many as the postfilter's mean is taken over, the whole of most sentences.
         """
-        context, lengths = self._plan([tokens], speaker, manner)
+        context, lengths = self._plan([tokens], speaker, options)
         frames, reach = int(lengths), self.postnet.reach
-        steps = self.decoder.generate(context, manner.variation, torch.Generator().manual_seed(manner.seed))
+        steps = self.decoder.generate(context, options.prenet_dropout, torch.Generator().manual_seed(options.seed))
         before, done, due, mean = context.new_zeros(1, 0, self.n_mels), 0, self.postfilter.mean_over, None
         waiting: list[Tensor] = []
         for step, group in enumerate(steps, start=1):
@@ -300,14 +306,14 @@ class AcousticModel(nn.Module):
             after = before + self.postnet(before, length_mask(lengths - first, before.shape[1]))
             mel = self._to_log_mel(after)[0, done - first : end - first]
             mean = self.postfilter.mean(mel) if mean is None else mean
-            yield check_frames(self.postfilter.sharpen(mel, mean, manner.sharpness))
+            yield check_frames(self.postfilter.sharpen(mel, mean, options.postfilter_strength))
             before, done, due = before[:, max(0, end - reach) - first :], end, end + chunk
 
     def _plan(
         self,
         sentences: Sequence[Tensor],
         speaker: int,
-        manner: Manner,
+        options: SynthesisOptions,
         durations: Tensor | None = None,
         prosody: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
@@ -322,20 +328,22 @@ class AcousticModel(nn.Module):
         log_durations, spread = self.duration(encoded, mask)
         if durations is None:
             check_durations(log_durations, mask, self.mel_config.frame_seconds)
-        whole = whole_frames(log_durations, mask, manner.pace) if durations is None else durations
+        whole = whole_frames(log_durations, mask, options.speed) if durations is None else durations
         if prosody is None:
-            prosody = change_prosody(self.prosody(encoded, mask), manner.pitch, manner.intonation)
+            prosody = change_prosody(self.prosody(encoded, mask), options.pitch, options.pitch_range)
         said = encoded + self.prosody_projection(torch.where((whole > 0).unsqueeze(-1), prosody, 0.0))
         frames = whole.sum(1)
         steps = -(-int(frames.max()) // self.reduction)
         return upsample(said, whole, spread, mask, steps, self.reduction), frames
 
-    def _generate(self, context: Tensor, frames: Tensor, manner: Manner) -> list[Tensor]:
-        generator = torch.Generator().manual_seed(manner.seed)
-        before = torch.cat(list(self.decoder.generate(context, manner.variation, generator)), 1)  # (B, steps * R, M)
+    def _generate(self, context: Tensor, frames: Tensor, options: SynthesisOptions) -> list[Tensor]:
+        generator = torch.Generator().manual_seed(options.seed)
+        before = torch.cat(
+            list(self.decoder.generate(context, options.prenet_dropout, generator)), 1
+        )  # (B, steps * R, M)
         after = before + self.postnet(before, length_mask(frames, before.shape[1]))
         mels = (mel[:length] for mel, length in zip(self._to_log_mel(after), frames.tolist(), strict=True))
-        return [check_frames(self.postfilter(mel, manner.sharpness)) for mel in mels]
+        return [check_frames(self.postfilter(mel, options.postfilter_strength)) for mel in mels]
 
     def _to_log_mel(self, scaled: Tensor) -> Tensor:
         return scaled.float() * self.mel_scale + self.mel_mean

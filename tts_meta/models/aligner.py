@@ -3,7 +3,7 @@
 A frame classifier over the symbol table; the best monotonic path through p(symbol | frame) / p(symbol) is the
 alignment, as in hybrid speech recognition (Bourlard and Morgan 1994). Pauses may be skipped, phones may not; a pause in
 a loud frame costs, and so does a vowel in a quiet one. Trained on its own alignments, starting from those of
-`train/bootstrap.py`: sums over all paths, which need no start, let a few phones swallow the others here.
+`train/flat_start.py`: sums over all paths, which need no start, let a few phones swallow the others here.
 """
 
 from __future__ import annotations

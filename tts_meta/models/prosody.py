@@ -66,10 +66,10 @@ def measure_prosody(mel: Tensor, durations: Tensor, config: MelConfig) -> Tensor
         return torch.where((durations > 0).unsqueeze(-1), prosody, 0.0)
 
 
-def change_prosody(prosody: Tensor, semitones: float = 0.0, intonation: float = 1.0) -> Tensor:
-    """The same prosody `(..., CHANNELS)` higher by `semitones`, its melody `intonation` times as wide."""
+def change_prosody(prosody: Tensor, semitones: float = 0.0, pitch_range: float = 1.0) -> Tensor:
+    """The same prosody `(..., CHANNELS)` higher by `semitones`, its melody `pitch_range` times as wide."""
     pitch, voicing, energy = prosody.unbind(-1)
-    pitch = pitch * intonation + PITCH_SCALE * semitones * math.log(2) / 12 * voicing
+    pitch = pitch * pitch_range + PITCH_SCALE * semitones * math.log(2) / 12 * voicing
     return torch.stack([pitch, voicing, energy], -1)
 
 

@@ -10,9 +10,9 @@ import torch
 from tts_meta.audio import MelSpec, read_audio
 from tts_meta.audio.io import Waveform, to_mono
 from tts_meta.config import MelConfig
-from tts_meta.evaluate.cells import Cell
 from tts_meta.evaluate.cloning import CLONE, MEAN
-from tts_meta.evaluate.few_shot import FewShotResults
+from tts_meta.evaluate.few_shot.benchmark import FewShotResults
+from tts_meta.evaluate.few_shot.trials import Trial
 from tts_meta.evaluate.voice import COPY, OWN, REAL, Spoken
 from tts_meta.report.run_info import markdown_table
 from tts_meta.report.tensorboard import AUDIO, MEL, TEXT, Log
@@ -62,9 +62,9 @@ def few_shot_sounds(results: FewShotResults, mean_voice: MeanVoice | None, rate:
             yield LoggedSound(speaker, 1, first.text, _name(one.system), one.samples, one.rate)
         if mean_voice is not None:
             yield LoggedSound(speaker, 1, first.text, _NAMES[MEAN], *mean_voice(first.text))
-        for cell in _cells(results.cells, speaker):
-            name = f"4_{cell.learner}" + ("_auto_stop" if cell.steps is None else "")
-            yield LoggedSound(speaker, 1, first.text, name, read_audio(cell.sound(0), rate), rate, cell.done)
+        for trial in _cells(results.trials, speaker):
+            name = f"4_{trial.learner}" + ("_auto_stop" if trial.steps is None else "")
+            yield LoggedSound(speaker, 1, first.text, name, read_audio(trial.sound(0), rate), rate, trial.done)
 
 
 def log_sounds(log: Log, sounds: Iterator[LoggedSound], config: MelConfig) -> None:
@@ -81,13 +81,13 @@ def log_sounds(log: Log, sounds: Iterator[LoggedSound], config: MelConfig) -> No
     log.text(f"{TEXT}/sentences", markdown_table(("Sound", "Text"), list(texts.items())), 0)
 
 
-def _cells(cells: Sequence[Cell], speaker: str) -> list[Cell]:
+def _cells(trials: Sequence[Trial], speaker: str) -> list[Trial]:
     """The cells of a speaker from the most sentences of each learner that can be listened to, by steps."""
-    here = [cell for cell in cells if cell.speaker == speaker and cell.here]
+    here = [trial for trial in trials if trial.speaker == speaker and trial.here]
     most: dict[str, int] = {}
-    for cell in here:
-        most[cell.learner] = max(cell.sentences, most.get(cell.learner, 0))
-    return sorted((cell for cell in here if cell.sentences == most[cell.learner]), key=lambda cell: cell.place)
+    for trial in here:
+        most[trial.learner] = max(trial.sentences, most.get(trial.learner, 0))
+    return sorted((trial for trial in here if trial.sentences == most[trial.learner]), key=lambda trial: trial.place)
 
 
 def _name(system: str) -> str:

@@ -9,8 +9,8 @@ import torch
 from tts_meta.adapt import Recording, Voice
 from tts_meta.adapt.recordings import load_recording
 from tts_meta.audio import MelSpec
-from tts_meta.models.base import Base
-from tts_meta.models.vocoder import Vocoder
+from tts_meta.models.pretrained import Base
+from tts_meta.models.vocoders.vocoder import Vocoder
 from tts_meta.report.run_info import markdown_table
 from tts_meta.report.tensorboard import AUDIO, MEL, TEXT, Log
 from tts_meta.synth import speak_text

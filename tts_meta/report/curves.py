@@ -8,8 +8,8 @@ from typing import cast
 
 import numpy as np
 
-from tts_meta.evaluate.intervals import Interval
-from tts_meta.report.pictures import Rgb
+from tts_meta.evaluate.confidence import Interval
+from tts_meta.report.figures import Rgb
 
 _GREYS, _DASHES = ("0.5", "0.2", "0.35", "0.2"), (":", "--", "-.", (0, (8, 4)))
 """Of level lines, in the order of their names."""

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tts_meta.config import MelConfig
-from tts_meta.evaluate.cells import Cell, counted
-from tts_meta.evaluate.few_shot import FewShotResults
-from tts_meta.evaluate.intervals import Interval
-from tts_meta.evaluate.measured import write_cells
+from tts_meta.evaluate.confidence import Interval
+from tts_meta.evaluate.few_shot.benchmark import FewShotResults
+from tts_meta.evaluate.few_shot.results_io import write_trials
+from tts_meta.evaluate.few_shot.trials import Trial, counted
 from tts_meta.evaluate.metric import Column
 from tts_meta.evaluate.scores import Scores
 from tts_meta.evaluate.table import summarise, write_scores
@@ -18,8 +18,8 @@ from tts_meta.files import atomic_file
 from tts_meta.report.benchmark_logs import MeanVoice, few_shot_sounds, log_sounds
 from tts_meta.report.curves import Panel, curves_picture
 from tts_meta.report.few_shot_tables import few_shot_tables, shown_columns, source_marks, source_notes
+from tts_meta.report.figures import write_png
 from tts_meta.report.page import Clip, ListeningPage
-from tts_meta.report.pictures import write_png
 from tts_meta.report.run_info import RunInfo
 from tts_meta.report.tensorboard import FIGURE, TEXT, Log, RunLog
 
@@ -35,14 +35,14 @@ def write_few_shot_report(
     mean_voice: MeanVoice | None = None,
 ) -> str:
     """Write everything and return the tables, Markdown. info, mean_voice: what only the log has."""
-    rows, cells = results.scores(), results.cells
+    rows, trials = results.scores(), results.trials
     write_scores(folder / "scores.jsonl", rows)
-    write_cells(folder / "cells.jsonl", cells)
-    text = few_shot_tables(cells, rows, results.error_rates())
+    write_trials(folder / "cells.jsonl", trials)
+    text = few_shot_tables(trials, rows, results.error_rates())
     with atomic_file(folder / "table.md") as temporary:
         temporary.write_text(text, encoding="utf-8")
-    counts = len({cell.sentences for cell in cells})
-    picture = curves_picture(_panels(cells, rows), columns=counts if counts > 1 else 3)
+    counts = len({trial.sentences for trial in trials})
+    picture = curves_picture(_panels(trials, rows), columns=counts if counts > 1 else 3)
     write_png(folder / "curves.png", picture)
     page = ListeningPage(
         "From few sentences", "Sentences that no voice was adapted on. Means with 95 % intervals over speakers.", config
@@ -50,9 +50,9 @@ def write_few_shot_report(
     overview = page.section("Scores over inner steps")
     overview.picture(picture, "Curves of each score over inner steps, one a learner, a column for each many sentences")
     shown = shown_columns(rows)
-    sources: dict[str, list[Cell]] = {}
-    for cell in cells:
-        sources.setdefault(cell.system, []).append(cell)
+    sources: dict[str, list[Trial]] = {}
+    for trial in trials:
+        sources.setdefault(trial.system, []).append(trial)
     overview.table(
         ("System", *(column.heading for column in shown)),
         [
@@ -62,7 +62,7 @@ def write_few_shot_report(
             )
             for s in summarise(rows)
         ],
-        " ".join(note.strip() for note in source_notes(cells)),
+        " ".join(note.strip() for note in source_notes(trials)),
         digits=[0, *(column.digits for column in shown)],
     )
     for speaker in results.voices:
@@ -80,27 +80,27 @@ def write_few_shot_report(
     return text
 
 
-def _panels(cells: Sequence[Cell], rows: Sequence[Scores]) -> list[Panel]:
+def _panels(trials: Sequence[Trial], rows: Sequence[Scores]) -> list[Panel]:
     """A row of panels a score, a column for each many sentences: curves over steps, a level where they settle."""
     means = {summary.group[0]: summary.intervals for summary in summarise(rows)}
-    systems = {(cell.learner, cell.sentences, cell.steps): cell.system for cell in cells}
+    systems = {(trial.learner, trial.sentences, trial.steps): trial.system for trial in trials}
     panels = []
     for column in shown_columns(rows):
-        for sentences in sorted({cell.sentences for cell in cells}):
+        for sentences in sorted({trial.sentences for trial in trials}):
             curves = {
                 learner: sorted(
                     (float(steps), means[system][column.name])
                     for (its, count, steps), system in systems.items()
                     if (its, count) == (learner, sentences) and steps is not None
                 )
-                for learner in dict.fromkeys(cell.learner for cell in cells)
+                for learner in dict.fromkeys(trial.learner for trial in trials)
             }
-            settled = {
+            auto_stop = {
                 f"{learner}, settled": system
                 for (learner, count, steps), system in systems.items()
                 if count == sentences and steps is None
             }
-            its_levels = {REAL: REAL} | settled
+            its_levels = {REAL: REAL} | auto_stop
             levels = {
                 name: means[system][column.name].mean
                 for name, system in its_levels.items()
@@ -113,21 +113,23 @@ def _panels(cells: Sequence[Cell], rows: Sequence[Scores]) -> list[Panel]:
 def _clips(results: FewShotResults, speaker: str, shown: Sequence[Column]) -> list[tuple[str, list[Clip]]]:
     """Sentences, and who says them."""
     real = [one for one in results.spoken if one.utterance.speaker == speaker and one.system == REAL]
-    cells = {cell.learner: cell for cell in _last(results.cells, speaker)}
+    trials = {trial.learner: trial for trial in _last(results.trials, speaker)}
     found = []
     for number, one in enumerate(real[:_SHOWN]):
         clips = [Clip(REAL, samples=one.samples, rate=one.rate, scores=_figures(one.scores, shown))]
         clips += [
-            Clip(cell.system, file=cell.sound(number), scores=_figures(cell.scores[number], shown))
-            for cell in cells.values()
+            Clip(trial.system, file=trial.sound(number), scores=_figures(trial.scores[number], shown))
+            for trial in trials.values()
         ]
         found.append((one.utterance.text, clips))
     return found
 
 
-def _last(cells: Sequence[Cell], speaker: str) -> list[Cell]:
+def _last(trials: Sequence[Trial], speaker: str) -> list[Trial]:
     """Of one speaker and to be heard, ordered so that those from the most sentences after the most steps come last."""
-    return sorted((c for c in cells if c.speaker == speaker and c.here), key=lambda cell: (cell.sentences, cell.place))
+    return sorted(
+        (c for c in trials if c.speaker == speaker and c.here), key=lambda trial: (trial.sentences, trial.place)
+    )
 
 
 def _figures(scores: Scores, shown: Sequence[Column]) -> dict[str, float]:
@@ -137,11 +139,11 @@ def _figures(scores: Scores, shown: Sequence[Column]) -> dict[str, float]:
 def _log_scores(log: Log, results: FewShotResults, rows: Sequence[Scores], shown: Sequence[Column]) -> None:
     """Scores over steps, a tag for each learner and count of sentences."""
     means = {summary.group[0]: summary.intervals for summary in summarise(rows)}
-    for cell in {cell.system: cell for cell in results.cells}.values():
+    for trial in {trial.system: trial for trial in results.trials}.values():
         for column in shown:
-            if column.name in means[cell.system]:
-                tag = f"{column.name}/{cell.learner}, {counted(cell.sentences, 'sentence')}"
-                log.scalar(tag, means[cell.system][column.name].mean, cell.done)
+            if column.name in means[trial.system]:
+                tag = f"{column.name}/{trial.learner}, {counted(trial.sentences, 'sentence')}"
+                log.scalar(tag, means[trial.system][column.name].mean, trial.done)
 
 
 def _mean(interval: Interval | None) -> float | None:

@@ -10,9 +10,9 @@ from html import escape
 from importlib.resources import files
 
 from tts_meta.config import MelConfig
-from tts_meta.report.colours import frequency_ticks, time_ticks
-from tts_meta.report.content import Cell, Clip, Figure, Row, Section, Table
-from tts_meta.report.pictures import heatmap_png, png_bytes
+from tts_meta.report.colormap import frequency_ticks, time_ticks
+from tts_meta.report.figures import heatmap_png, png_bytes
+from tts_meta.report.page_elements import Cell, Clip, Figure, Row, Section, Table
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from urllib.parse import quote
 from tts_meta.config import MelConfig
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_file
-from tts_meta.report.content import Clip, Row, Section
 from tts_meta.report.html import Sound, render
+from tts_meta.report.page_elements import Clip, Row, Section
 
 __all__ = ["Clip", "ListeningPage", "Section"]
 

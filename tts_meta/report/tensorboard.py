@@ -18,13 +18,13 @@ import numpy as np
 from tts_meta.config import MelConfig
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.report.arrays import to_array
-from tts_meta.report.pictures import mel_picture
+from tts_meta.report.figures import mel_picture
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from tts_meta.report.pictures import Rgb
+    from tts_meta.report.figures import Rgb
 
 AUDIO, MEL, FIGURE, HISTOGRAM, TEXT = "audio", "mel", "figure", "histogram", "text"
 SCALAR = "scalar"

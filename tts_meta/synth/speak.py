@@ -16,10 +16,10 @@ from tts_meta.audio.writing import Waveform, is_stuck, write_sound
 from tts_meta.context import in_own_context, limit_primitive_cache, own_context
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.models.acoustic import AcousticModel
-from tts_meta.models.base import Base
-from tts_meta.models.light_vocoder import Light
-from tts_meta.models.manner import PLAIN, Manner
-from tts_meta.models.vocoder import Vocoder, check_mels
+from tts_meta.models.pretrained import Base
+from tts_meta.models.synthesis_options import DEFAULT, SynthesisOptions
+from tts_meta.models.vocoders.source_filter_vocoder import Light
+from tts_meta.models.vocoders.vocoder import Vocoder, check_mels
 from tts_meta.text import Utterance, phoneme_utterances, utterances
 from tts_meta.text.normalize import left_out
 
@@ -69,7 +69,7 @@ def speak_text(
     *,
     phonemes: bool = False,
     speaker: int = -1,
-    manner: Manner = PLAIN,
+    options: SynthesisOptions = DEFAULT,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Speech:
     """Speak a text of any length, split at sentences; `phonemes` says that it is written in phonemes already.
@@ -84,7 +84,7 @@ def speak_text(
     """
     with speaking, own_context(), torch.inference_mode():
         limit_primitive_cache()
-        return _speak_text(base, model, vocoder, text, phonemes, speaker, manner, report)
+        return _speak_text(base, model, vocoder, text, phonemes, speaker, options, report)
 
 
 def _speak_text(
@@ -94,10 +94,10 @@ def _speak_text(
     text: str,
     phonemes: bool,
     speaker: int,
-    manner: Manner,
+    options: SynthesisOptions,
     report: Callable[[int, int], None],
 ) -> Speech:
-    _check_arguments(base, vocoder, text, speaker, manner)
+    _check_arguments(base, vocoder, text, speaker, options)
     timings = {"text": 0.0, "acoustic": 0.0, "vocoder": 0.0}
     began = time.perf_counter()
     spoken = list(_utterances(base, text, phonemes))
@@ -105,7 +105,7 @@ def _speak_text(
     timings["text"] = time.perf_counter() - began
 
     began = time.perf_counter()
-    mels = _predict(model, tokens, speaker, manner)
+    mels = _predict(model, tokens, speaker, options)
     timings["acoustic"] = time.perf_counter() - began
 
     parts: list[Waveform] = []
@@ -136,7 +136,7 @@ def stream_text(
     *,
     phonemes: bool = False,
     speaker: int = -1,
-    manner: Manner = PLAIN,
+    options: SynthesisOptions = DEFAULT,
 ) -> Iterator[Waveform]:
     """Yield the samples of `speak_text` as they come, `(S,)` each.
 
@@ -144,8 +144,8 @@ def stream_text(
     to be predicted; others give a sentence whole. Arguments and errors are those of `speak_text`; a sentence that
     cannot be read is an error when its turn comes. Between two parts the caller's own settings of torch are back.
     """
-    _check_arguments(base, vocoder, text, speaker, manner)
-    return _in_turn(in_own_context(_stream_text)(base, model, vocoder, text, phonemes, speaker, manner))
+    _check_arguments(base, vocoder, text, speaker, options)
+    return _in_turn(in_own_context(_stream_text)(base, model, vocoder, text, phonemes, speaker, options))
 
 
 def _in_turn(parts: Iterator[Waveform]) -> Iterator[Waveform]:
@@ -160,14 +160,20 @@ def _in_turn(parts: Iterator[Waveform]) -> Iterator[Waveform]:
 
 
 def _stream_text(
-    base: Base, model: AcousticModel, vocoder: Vocoder, text: str, phonemes: bool, speaker: int, manner: Manner
+    base: Base,
+    model: AcousticModel,
+    vocoder: Vocoder,
+    text: str,
+    phonemes: bool,
+    speaker: int,
+    options: SynthesisOptions,
 ) -> Iterator[Waveform]:
     limit_primitive_cache()
     number = 0
     for utterance in _utterances(base, text, phonemes):
         if utterance.text:
             tokens = _encode(base, utterance)
-            mels = model.stream(tokens, speaker, _manner_of(manner, number), _CHUNK)
+            mels = model.stream(tokens, speaker, _manner_of(options, number), _CHUNK)
             made = vocoder.stream(_chunks(mels)) if isinstance(vocoder, Light) else vocoder(torch.cat(list(mels))[None])
             for samples in made:
                 yield _sound(samples)
@@ -177,16 +183,16 @@ def _stream_text(
 
 
 def _predict(
-    model: AcousticModel, sentences: Sequence[torch.Tensor], speaker: int, manner: Manner
+    model: AcousticModel, sentences: Sequence[torch.Tensor], speaker: int, options: SynthesisOptions
 ) -> list[torch.Tensor]:
     """Log-mels `(T, M)` of sentences `(N,)`, those of like length side by side where that is faster."""
-    if len(sentences) < _FEWEST_TOGETHER or manner.variation:
-        return [model.generate(one, speaker, manner=_manner_of(manner, n)) for n, one in enumerate(sentences)]
+    if len(sentences) < _FEWEST_TOGETHER or options.prenet_dropout:
+        return [model.generate(one, speaker, options=_manner_of(options, n)) for n, one in enumerate(sentences)]
     by_length = sorted(range(len(sentences)), key=lambda number: len(sentences[number]))
     mels: dict[int, torch.Tensor] = {}
     for first in range(0, len(by_length), _TOGETHER):
         numbers = by_length[first : first + _TOGETHER]
-        made = model.generate_batch([sentences[number] for number in numbers], speaker, manner)
+        made = model.generate_batch([sentences[number] for number in numbers], speaker, options)
         mels |= dict(zip(numbers, made, strict=True))
     return [mels[number] for number in range(len(sentences))]
 
@@ -200,7 +206,7 @@ def _chunks(mels: Iterator[torch.Tensor]) -> Iterator[torch.Tensor]:
             mel, size = mel[size:], _CHUNK
 
 
-def _check_arguments(base: Base, vocoder: Vocoder, text: object, speaker: int, manner: object) -> None:
+def _check_arguments(base: Base, vocoder: Vocoder, text: object, speaker: int, options: object) -> None:
     """Raises UsageError for what is not a text, a manner, or a training speaker of the base.
 
     Raises TtsMetaError for a vocoder that takes other mels than the base gives.
@@ -208,8 +214,8 @@ def _check_arguments(base: Base, vocoder: Vocoder, text: object, speaker: int, m
     check_mels(vocoder, base.config.audio.mel)
     if not isinstance(text, str):
         raise UsageError(f"the text must be a string, not {type(text).__name__}")
-    if not isinstance(manner, Manner):
-        raise UsageError(f"the manner must be a Manner, such as Manner(pace=1.2), not {type(manner).__name__}")
+    if not isinstance(options, SynthesisOptions):
+        raise UsageError(f"the manner must be a Manner, such as Manner(pace=1.2), not {type(options).__name__}")
     if not isinstance(speaker, int) or not -1 <= speaker < len(base.speakers):
         raise UsageError(f"the base has {len(base.speakers)} training speakers, numbered from 0; {speaker} is none")
 
@@ -222,9 +228,9 @@ def _sound(samples: torch.Tensor) -> Waveform:
     return made
 
 
-def _manner_of(manner: Manner, number: int) -> Manner:
+def _manner_of(options: SynthesisOptions, number: int) -> SynthesisOptions:
     """Each sentence draws its own variation."""
-    return dataclasses.replace(manner, seed=manner.seed + number)
+    return dataclasses.replace(options, seed=options.seed + number)
 
 
 def _utterances(base: Base, text: str, phonemes: bool) -> Iterator[Utterance]:

@@ -14,11 +14,11 @@ from tts_meta.audio.writing import Waveform
 from tts_meta.config import MelConfig
 from tts_meta.errors import UsageError
 from tts_meta.files import check_path
-from tts_meta.models.base import Base, load_base, shipped_base
-from tts_meta.models.hifigan_weights import find_universal
-from tts_meta.models.light_vocoder import shipped_light
-from tts_meta.models.manner import PLAIN, Manner
-from tts_meta.models.vocoder import Vocoder, as_vocoder, load_vocoder
+from tts_meta.models.pretrained import Base, load_base, shipped_base
+from tts_meta.models.synthesis_options import DEFAULT, SynthesisOptions
+from tts_meta.models.vocoders.hifigan_weights import find_universal
+from tts_meta.models.vocoders.source_filter_vocoder import shipped_light
+from tts_meta.models.vocoders.vocoder import Vocoder, as_vocoder, load_vocoder
 from tts_meta.synth.speak import Speech, speak_text, speaking, stream_text
 from tts_meta.text import Lexicon
 
@@ -67,7 +67,7 @@ class Synthesizer:
     def speak(
         self,
         text: str,
-        manner: Manner = PLAIN,
+        options: SynthesisOptions = DEFAULT,
         *,
         phonemes: bool = False,
         speaker: str | None = None,
@@ -83,13 +83,13 @@ class Synthesizer:
             index, model = self._who(speaker)
             base = self.base.with_lexicon(lexicon)
             return speak_text(
-                base, model, self.vocoder, text, phonemes=phonemes, speaker=index, manner=manner, report=report
+                base, model, self.vocoder, text, phonemes=phonemes, speaker=index, options=options, report=report
             )
 
     def stream(
         self,
         text: str,
-        manner: Manner = PLAIN,
+        options: SynthesisOptions = DEFAULT,
         *,
         phonemes: bool = False,
         speaker: str | None = None,
@@ -99,7 +99,7 @@ class Synthesizer:
         with speaking:
             index, model = self._who(speaker)
             vocoder, base = self.vocoder, self.base.with_lexicon(lexicon)
-        return stream_text(base, model, vocoder, text, phonemes=phonemes, speaker=index, manner=manner)
+        return stream_text(base, model, vocoder, text, phonemes=phonemes, speaker=index, options=options)
 
     def _who(self, speaker: str | None):
         if speaker is None:
@@ -119,7 +119,7 @@ def speak(
     vocoder: Vocoder | str | Path | None = None,
     phonemes: bool = False,
     lexicon: Lexicon | str | Path | None = None,
-    manner: Manner = PLAIN,
+    options: SynthesisOptions = DEFAULT,
 ) -> Speech:
     """Speak `text` in a voice, a voice file, or `"base"`, the mean voice of the base.
 
@@ -138,7 +138,7 @@ def speak(
             synthesizer = _synthesizers.get(key, lambda: Synthesizer(path, base=loaded, vocoder=sounds))
         else:
             synthesizer = Synthesizer(voice, base=loaded, vocoder=sounds)
-        return synthesizer.speak(text, manner, phonemes=phonemes, lexicon=lexicon)
+        return synthesizer.speak(text, options, phonemes=phonemes, lexicon=lexicon)
 
 
 def training_speaker(name: str, base: Base) -> int:

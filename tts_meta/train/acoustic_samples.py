@@ -14,13 +14,13 @@ from tts_meta.audio.features import load_sound
 from tts_meta.corpus import Batch
 from tts_meta.errors import TtsMetaError
 from tts_meta.models.acoustic import AcousticOutput
-from tts_meta.models.base import Base
 from tts_meta.models.losses import acoustic_loss, mel_l1
-from tts_meta.models.vocoder import Vocoder
-from tts_meta.report.pictures import alignment_picture
+from tts_meta.models.pretrained import Base
+from tts_meta.models.vocoders.vocoder import Vocoder
+from tts_meta.report.figures import alignment_picture
 from tts_meta.report.run_info import markdown_table
 from tts_meta.report.tensorboard import AUDIO, FIGURE, MEL, TEXT, Log
-from tts_meta.train.pieces import Pieces
+from tts_meta.train.segments import Pieces
 
 
 @dataclass(frozen=True)

@@ -56,12 +56,12 @@ def is_first() -> bool:
     return place()[0] == 0
 
 
-def wait() -> None:
+def barrier() -> None:
     """Return when every process has come here."""
-    agree(True)
+    all_agree(True)
 
 
-def agree(mine: bool) -> bool:
+def all_agree(mine: bool) -> bool:
     """Whether every process says yes, so that all stop at the same step."""
     if not dist.is_initialized():
         return mine

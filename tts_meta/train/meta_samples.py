@@ -15,12 +15,12 @@ from tts_meta.audio.features import load_sound
 from tts_meta.corpus import Episode, Utterance, sample_episodes
 from tts_meta.errors import TtsMetaError
 from tts_meta.meta import MetaLearner, Task
-from tts_meta.models.light_vocoder import Light
 from tts_meta.models.low_rank import LowRank
-from tts_meta.models.vocoder import load_vocoder
+from tts_meta.models.vocoders.source_filter_vocoder import Light
+from tts_meta.models.vocoders.vocoder import load_vocoder
 from tts_meta.report.tensorboard import AUDIO, MEL, TEXT, Log
 from tts_meta.synth import speak_text
-from tts_meta.train.meta_parts import Part, Sound
+from tts_meta.train.meta_targets import MetaTarget, VocoderTarget
 
 AnyModel = TypeVar("AnyModel", bound=nn.Module)
 
@@ -31,26 +31,31 @@ _MOST = 10
 class MetaSamples:
     """A sentence of one speaker, and sentences of the same speaker that the learner adapts to."""
 
-    def __init__(self, part: Part, episode: Episode[Utterance], task: Task) -> None:
-        self.part, self.utterance, self.task = part, episode.query[0], task
-        config = part.base.config.audio
+    def __init__(self, target: MetaTarget, episode: Episode[Utterance], task: Task) -> None:
+        self.target, self.utterance, self.task = target, episode.query[0], task
+        config = target.base.config.audio
         self.real, self.real_mel = load_sound(self.utterance.audio, config, MelSpec(config.mel))
-        self.vocoder = part.vocoder if isinstance(part, Sound) else load_vocoder(mel=config.mel)
+        self.vocoder = target.vocoder if isinstance(target, VocoderTarget) else load_vocoder(mel=config.mel)
 
     @classmethod
     def of(
-        cls, part: Part, learner: MetaLearner, held_back: Sequence[Utterance], drawn: Sequence[Utterance], support: int
+        cls,
+        target: MetaTarget,
+        learner: MetaLearner,
+        held_out_speakers: Sequence[Utterance],
+        drawn: Sequence[Utterance],
+        support: int,
     ) -> MetaSamples | None:
         """Of a speaker held back where one has enough sentences, else of one that is drawn.
 
         None where no sentence of that speaker can be used.
         """
-        for utterances in (held_back, drawn):
+        for utterances in (held_out_speakers, drawn):
             if max(Counter(one.speaker for one in utterances).values(), default=0) > support:
                 episode = next(iter(sample_episodes(utterances, support, 1, 1, 0)))
                 changing = (*learner.problem.adapted.modules, *learner.problem.shared.modules)
-                task = part.task(episode, changing, 0)
-                return None if task is None else cls(part, episode, task)
+                task = target.task(episode, changing, 0)
+                return None if task is None else cls(target, episode, task)
         return None
 
     @staticmethod
@@ -60,7 +65,7 @@ class MetaSamples:
 
     def log(self, log: Log, learner: MetaLearner, step: int) -> None:
         """Log the recording, the same words before adaptation, and after as many inner steps as in meta-training."""
-        rate, name = self.part.base.config.audio.mel.sample_rate, f"speaker_{self.utterance.speaker}"
+        rate, name = self.target.base.config.audio.mel.sample_rate, f"speaker_{self.utterance.speaker}"
         log.text(f"{TEXT}/sentence", self.utterance.text, step)
         log.audio(f"{AUDIO}/{name}/1_real", self.real, rate, step, self.utterance.text)
         log.mel(f"{MEL}/{name}/1_real", self.real_mel, step, self.utterance.text)
@@ -68,7 +73,7 @@ class MetaSamples:
             for place, (samples, its_rate) in self._spoken(log, learner, step):
                 log.audio(f"{AUDIO}/{name}/{place}", samples, its_rate, step, self.utterance.text)
                 with torch.inference_mode():
-                    mel = MelSpec(self.part.base.config.audio.mel)(samples[None])[0]
+                    mel = MelSpec(self.target.base.config.audio.mel)(samples[None])[0]
                 log.mel(f"{MEL}/{name}/{place}", mel, step, self.utterance.text)
 
     def _spoken(self, log: Log, learner: MetaLearner, step: int) -> Iterator[tuple[str, tuple[Tensor, int]]]:
@@ -83,15 +88,15 @@ class MetaSamples:
 
     def _speak(self, learner: MetaLearner, params: Mapping[str, Tensor]) -> tuple[Tensor, int]:
         """The words, or with a vocoder the mel, with these parameters of the model that is meta-learned."""
-        if isinstance(self.part, Sound):
-            light = Light(_with(self.part.vocoder.generator, params), self.part.vocoder.name)
+        if isinstance(self.target, VocoderTarget):
+            light = Light(_with(self.target.vocoder.generator, params), self.target.vocoder.name)
             return light(self.real_mel[None])[0], light.sample_rate
         if isinstance(learner.problem.model, LowRank):
             strays = learner.problem.model.multiply(params)
-            weights = dict(self.part.base.acoustic.named_parameters())
+            weights = dict(self.target.base.acoustic.named_parameters())
             params = {name: weights[name].detach() + stray for name, stray in strays.items()}
-        model = _with(self.part.base.acoustic, params)
-        speech = speak_text(self.part.base, model, self.vocoder, self.utterance.text)
+        model = _with(self.target.base.acoustic, params)
+        speech = speak_text(self.target.base, model, self.vocoder, self.utterance.text)
         return torch.from_numpy(speech.samples), speech.rate
 
 

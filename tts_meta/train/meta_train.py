@@ -16,26 +16,26 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from tts_meta.adapt.sound import adapting
+from tts_meta.adapt.vocoder_task import adapting
 from tts_meta.adapt.voice import VOCODER
 from tts_meta.audio import FeatureCache
 from tts_meta.config import Section
 from tts_meta.corpus import Manifest, Utterance, hold_back_named, sample_episodes
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.files import restore_folder
-from tts_meta.meta import Diverged, LearnerSettings, MetaLearner, MetaStep, Task
-from tts_meta.models.base import load_base
-from tts_meta.models.module_prior import ModulePrior
-from tts_meta.models.vocoder import load_vocoder
-from tts_meta.report.pictures import bar_picture
+from tts_meta.meta import Diverged, LearnerSettings, MetaLearner, MetaStepMetrics, Task
+from tts_meta.models.pretrained import load_base
+from tts_meta.models.shrinkage_prior import ModulePrior
+from tts_meta.models.vocoders.vocoder import load_vocoder
+from tts_meta.report.figures import bar_picture
 from tts_meta.report.run_info import RunInfo
 from tts_meta.report.tensorboard import FIGURE, HISTOGRAM, Log, NullLog, RunLog
 from tts_meta.train.checkpoints import load_checkpoint, save_checkpoint
-from tts_meta.train.distributed import agree, processes, wait
+from tts_meta.train.distributed import all_agree, barrier, processes
 from tts_meta.train.logs import training_info
-from tts_meta.train.meta_parts import Part, Sound, Speech
 from tts_meta.train.meta_samples import MetaSamples
-from tts_meta.train.run import claim_folder, progress_bar
+from tts_meta.train.meta_targets import AcousticTarget, MetaTarget, VocoderTarget
+from tts_meta.train.run_dir import open_run_dir, progress_bar
 
 Role = Literal["head", "context"]
 Roles = Mapping[str, tuple[str, ...]]
@@ -55,7 +55,7 @@ class MetaTrainConfig(Section):
     """Manifest of the corpus (JSONL)."""
     splits: tuple[str, ...] = ("train",)
     """Which of its splits to draw speakers from."""
-    held_back: tuple[str, ...] = ()
+    held_out_speakers: tuple[str, ...] = ()
     """Speakers of those splits that are never drawn."""
     output: Path
     """Folder of the run; `base` in it is the meta-trained base."""
@@ -120,34 +120,36 @@ def meta_train(config: MetaTrainConfig, command: str = "") -> Path:
         torch.set_num_threads(config.threads)
     deadline = time.monotonic() + config.hours * 3600 if config.hours else float("inf")
     with processes() as rank:
-        part = build_part(config)
-        manifest, held = hold_back_named(Manifest.load(config.manifest).of_split(*config.splits), config.held_back)
+        target = build_target(config)
+        manifest, held = hold_back_named(
+            Manifest.load(config.manifest).of_split(*config.splits), config.held_out_speakers
+        )
         usable, held_usable = (
             [u for u in some if config.shortest <= u.seconds <= config.longest] for some in (manifest, held)
         )
-        learner = part.learner(config.learner, config.settings, config.meta_steps)
-        with claim_folder(config.output, config):
-            samples = MetaSamples.of(part, learner, held_usable, usable, config.support) if rank == 0 else None
+        learner = target.learner(config.learner, config.settings, config.meta_steps)
+        with open_run_dir(config.output, config):
+            samples = MetaSamples.of(target, learner, held_usable, usable, config.support) if rank == 0 else None
             info = training_info(command, config, manifest, held)
-            sigmas = _run(config, learner, part, usable, deadline, rank, samples, info)
-            folder = config.output / part.folder
+            sigmas = _run(config, learner, target, usable, deadline, rank, samples, info)
+            folder = config.output / target.folder
             if rank == 0:
-                _write(config, learner, sigmas, part, folder)
-            wait()
+                _write(config, learner, sigmas, target, folder)
+            barrier()
             if learner.steps_done < config.meta_steps:
-                so_far = f"{folder} holds the {part.folder} so far"
+                so_far = f"{folder} holds the {target.folder} so far"
                 raise TtsMetaError(f"the time is up; {so_far}, run the same command again to go on")
             return folder
 
 
-def build_part(config: MetaTrainConfig) -> Part:
+def build_target(config: MetaTrainConfig) -> MetaTarget:
     """What is meta-trained. Raises UsageError for modules of both models, or of a vocoder that has none."""
     base = load_base(config.base).with_lexicon(config.lexicon)
     heard = [pattern for pattern in config.modules if pattern.startswith(VOCODER)]
     if not heard:
         cache = FeatureCache(config.cache, base.config.audio)
         roles = {**SPEECH_ROLES, **config.roles}
-        return Speech(base, cache, config.modules, roles, config.rank, config.frames_per_step)
+        return AcousticTarget(base, cache, config.modules, roles, config.rank, config.frames_per_step)
     if len(heard) < len(config.modules):
         raise UsageError(
             "meta-train the acoustic model and the vocoder one by one; neither's likelihood asks the other"
@@ -155,13 +157,13 @@ def build_part(config: MetaTrainConfig) -> Part:
     if config.rank:
         raise UsageError("modules of the vocoder stray whole; leave rank out")
     roles = {**SOUND_ROLES, **config.roles}
-    return Sound(base, adapting(load_vocoder(config.vocoder), base), heard, config.crops_per_step, roles)
+    return VocoderTarget(base, adapting(load_vocoder(config.vocoder), base), heard, config.crops_per_step, roles)
 
 
 def _run(
     config: MetaTrainConfig,
     learner: MetaLearner,
-    part: Part,
+    target: MetaTarget,
     utterances: Sequence[Utterance],
     deadline: float,
     rank: int,
@@ -173,21 +175,21 @@ def _run(
     tasks: list[Task] = []
     if rank == 0:
         restore_folder(checkpoint)
-    wait()
+    barrier()
     if checkpoint.exists():
         state = load_checkpoint(checkpoint, learner, learner.optimiser, None)
         sigmas, losses.first = state["sigmas"], state.get("first_loss")
     with (
-        RunLog(config.output, part.base.config.audio.mel, resume_step=learner.steps_done + 1)
+        RunLog(config.output, target.base.config.audio.mel, resume_step=learner.steps_done + 1)
         if rank == 0
         else NullLog() as log,
         progress_bar(rank) as progress,
     ):
         info.of_stage("meta-train", config.settings).log(log, learner.steps_done)
         bar = progress.add_task(config.learner, total=config.meta_steps, completed=learner.steps_done, note="")
-        while learner.steps_done < config.meta_steps and agree(time.monotonic() < deadline):
+        while learner.steps_done < config.meta_steps and all_agree(time.monotonic() < deadline):
             began = time.monotonic()
-            tasks = _draw_tasks(config, learner, part, utterances)
+            tasks = _draw_tasks(config, learner, target, utterances)
             result = learner.meta_step(tasks)
             step, seconds = learner.steps_done, time.monotonic() - began
             _log_step(log, learner, result, step, seconds)
@@ -254,21 +256,21 @@ def _diverged(what: str) -> Diverged:
 
 
 def _draw_tasks(
-    config: MetaTrainConfig, learner: MetaLearner, part: Part, utterances: Sequence[Utterance]
+    config: MetaTrainConfig, learner: MetaLearner, target: MetaTarget, utterances: Sequence[Utterance]
 ) -> list[Task]:
     """The episodes of the next meta-step; the same in every process, and in a resumed run."""
     step = learner.steps_done
     episodes = sample_episodes(utterances, config.support, config.query, config.tasks, config.seed, step * config.tasks)
     changing = (*learner.problem.adapted.modules, *learner.problem.shared.modules)
     seeds = (random.Random(f"{config.seed}/{step}/{number}").getrandbits(31) for number in range(config.tasks))
-    tasks = [part.task(episode, changing, seed) for episode, seed in zip(episodes, seeds, strict=True)]
+    tasks = [target.task(episode, changing, seed) for episode, seed in zip(episodes, seeds, strict=True)]
     usable = [task for task in tasks if task is not None]
     if not usable:
         raise TtsMetaError("no recording of a meta-step's episodes matches its transcript; check the manifest's texts")
     return usable
 
 
-def _log_step(log: Log, learner: MetaLearner, result: MetaStep, step: int, seconds: float) -> None:
+def _log_step(log: Log, learner: MetaLearner, result: MetaStepMetrics, step: int, seconds: float) -> None:
     scalars = {
         "query_before": result.before,
         "query_after": result.after,
@@ -297,7 +299,7 @@ def _log_sigmas(log: Log, learner: MetaLearner, step: int) -> None:
 
 
 def _write(
-    config: MetaTrainConfig, learner: MetaLearner, sigmas: dict[str, list[float]], part: Part, folder: Path
+    config: MetaTrainConfig, learner: MetaLearner, sigmas: dict[str, list[float]], target: MetaTarget, folder: Path
 ) -> None:
     """The model with φ as its weights and, where there is one, the prior."""
     prior = None
@@ -305,4 +307,4 @@ def _write(
         origin = {"learner": config.learner, "meta_steps": learner.steps_done, "settings": config.settings.model_dump()}
         prior = ModulePrior(learner.variances(), "", origin, sigmas, rank=config.rank)
     state = {"meta_learner": config.learner, "meta_steps": learner.steps_done}
-    part.write(learner.meta_params(), prior, state, folder)
+    target.write(learner.meta_params(), prior, state, folder)

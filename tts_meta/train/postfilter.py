@@ -8,10 +8,10 @@ import numpy as np
 
 from tts_meta.corpus import Example
 from tts_meta.evaluate.variance import log_mel_variance
-from tts_meta.models.base import Base
-from tts_meta.models.manner import Manner
+from tts_meta.models.pretrained import Base
+from tts_meta.models.synthesis_options import SynthesisOptions
 
-_SMOOTH = Manner(sharpness=0)
+_SMOOTH = SynthesisOptions(postfilter_strength=0)
 """As it is before the postfilter."""
 _LONG_ENOUGH = 50
 """Frames of a piece from which its variance is measured."""
@@ -26,7 +26,7 @@ def measure_postfilter(base: Base, pieces: Iterable[Example]) -> None:
     if not long:
         return
     model, real = base.acoustic, [piece.mel for piece in long]
-    made = [model.generate(p.tokens, base.speakers.index(p.speaker), p.durations, manner=_SMOOTH) for p in long]
+    made = [model.generate(p.tokens, base.speakers.index(p.speaker), p.durations, options=_SMOOTH) for p in long]
     model.postfilter.measure(real, made)
     sharp = [model.postfilter(mel) for mel in made]
     speech, *spoken = (

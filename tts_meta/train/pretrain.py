@@ -24,24 +24,24 @@ from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_file, restore_folder, write_tensors
 from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.aligner import Aligner
-from tts_meta.models.base import Base, load_base, save_base
 from tts_meta.models.losses import acoustic_loss, mel_l1
-from tts_meta.models.vocoder import load_vocoder
+from tts_meta.models.pretrained import Base, load_base, save_base
+from tts_meta.models.vocoders.vocoder import load_vocoder
 from tts_meta.report.run_info import RunInfo
 from tts_meta.tensors import read_tensors
 from tts_meta.text import SymbolTable, load_phonemizer
 from tts_meta.text.versions import phonemizer_versions
 from tts_meta.train.acoustic_samples import AcousticSamples
 from tts_meta.train.aligner import aligner_loss, symbol_log_prior
-from tts_meta.train.bootstrap import bootstrap_durations
-from tts_meta.train.data import BatchStream, align_examples, cut_at_said_pauses, load_examples
-from tts_meta.train.distributed import agree, is_first, processes, wait
-from tts_meta.train.fit import FitSettings, fit
+from tts_meta.train.datasets import BatchStream, align_examples, cut_at_said_pauses, load_examples
+from tts_meta.train.distributed import all_agree, barrier, is_first, processes
+from tts_meta.train.feature_store import Durations, Store, write_store
+from tts_meta.train.flat_start import bootstrap_durations
 from tts_meta.train.logs import training_info
-from tts_meta.train.pieces import Pieces
+from tts_meta.train.loop import FitSettings, fit
 from tts_meta.train.postfilter import measure_postfilter
-from tts_meta.train.run import claim_folder
-from tts_meta.train.store import Durations, Store, write_store
+from tts_meta.train.run_dir import open_run_dir
+from tts_meta.train.segments import Pieces
 
 _VALIDATION_EVERY, _VALIDATION_MOST = 80, 200
 """One recording in so many is kept for validation, where that makes not more than so many pieces, about."""
@@ -65,13 +65,13 @@ def pretrain(config: PretrainConfig, command: str = "") -> Path:
     with processes(config.device) as rank:
         console = Console(stderr=True, quiet=rank > 0)
         manifest = Manifest.load(config.manifest).of_split(*config.splits)
-        manifest, held = hold_back_named(manifest, config.held_back)
+        manifest, held = hold_back_named(manifest, config.held_out_speakers)
         torch.manual_seed(config.seed)
         symbols = SymbolTable.from_alphabet(load_phonemizer(config.base.phonemizer).alphabet())
         base = Base.create(config.base, symbols, manifest.speakers).with_lexicon(config.lexicon)
         if config.start and not (config.output / "acoustic" / "training").exists():
             base.start_from(load_base(config.start))
-        with claim_folder(config.output, config):
+        with open_run_dir(config.output, config):
             store = _store(config, base, manifest, console)
             console.print(f"{len(store)} utterances of {len(base.speakers)} speakers; {len(held)} utterances held back")
             info = training_info(command, config, manifest, held)
@@ -100,7 +100,7 @@ def _train(
     if is_first():
         measure_postfilter(base, pieces.where(_kept(pieces)))
         save_base(base, folder)
-    wait()
+    barrier()
     if steps < config.acoustic.steps:
         raise TtsMetaError(f"the time is up; {folder} holds the voice so far, run the same command again to go on")
     return folder
@@ -114,7 +114,7 @@ def _store(config: PretrainConfig, base: Base, manifest: Manifest, console: Cons
         if not folder.exists():
             loaded = load_examples(manifest, base, FeatureCache(config.cache, config.base.audio), config.workers)
             write_store(folder, track(loaded, "features", len(manifest), console=console))
-    wait()
+    barrier()
     store = Store(folder)
     if store.ids != [utterance.id for utterance in manifest]:
         raise TtsMetaError(f"{config.output} holds a run on other utterances; choose another output folder")
@@ -126,7 +126,7 @@ def _once(path: Path, store: Store, find: Callable[[], Iterable[tuple[int, Tenso
     """Durations of a store's utterances by number, computed once a run by the first process and kept in `path`."""
     if is_first() and not path.exists():
         Durations.of(store, find()).save(path)
-    wait()
+    barrier()
     return Durations.load(path, store)
 
 
@@ -140,7 +140,7 @@ def _pieces(config: PretrainConfig, base: Base, store: Store, console: Console) 
             yield numbers[example.id], example.durations
 
     durations = _once(config.output / "durations.safetensors", store, aligned)
-    pieces = cut_at_said_pauses(store, durations, base, config.piece_seconds, config.pause_seconds)
+    pieces = cut_at_said_pauses(store, durations, base, config.min_segment_seconds, config.pause_seconds)
     pieces = pieces.where(pieces.frames <= config.max_seconds / config.base.audio.mel.frame_seconds)
     utterances = int(durations.known.sum())
     console.print(f"{utterances} utterances aligned; {len(pieces)} pieces of at most {config.max_seconds:.0f} s")
@@ -161,7 +161,7 @@ def _train_aligner(config: PretrainConfig, base: Base, store: Store, deadline: f
     The finished aligner lies in `aligner.safetensors` of the run; later calls only read it.
     """
     finished, aligner = config.output / "aligner.safetensors", base.aligner
-    if not agree(finished.exists()):
+    if not all_agree(finished.exists()):
         longest = config.max_seconds / config.base.audio.mel.frame_seconds
         chosen = np.flatnonzero(store.frames <= longest)
         chosen = chosen[:: max(1, len(chosen) // _ALIGNER_UTTERANCES)].tolist()
@@ -187,7 +187,7 @@ def _train_aligner(config: PretrainConfig, base: Base, store: Store, deadline: f
             aligner.score_range.copy_(torch.tensor(scores).quantile(torch.tensor([_SCORE_QUANTILE, 0.5])))
             with atomic_file(finished) as temporary:
                 write_tensors(temporary, aligner.state_dict())
-        wait()
+        barrier()
     advice = f"delete {finished} to make it again from the last checkpoint"
     aligner.load_state_dict(read_tensors(finished, advice, aligner.state_dict(), "not the aligner of this run"))
     aligner.eval()

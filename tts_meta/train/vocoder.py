@@ -25,22 +25,22 @@ from tts_meta.config import MelConfig, OptimiserConfig, VocoderTrainConfig
 from tts_meta.corpus import Manifest, bucket_batches, collate, hold_back_named
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_file, restore_folder, write_tensors
-from tts_meta.models.base import Base, load_base
-from tts_meta.models.light import EDGE_FRAMES, LightGenerator, Pitch, PitchPredictor
-from tts_meta.models.light_vocoder import Light, load_light, save_light
-from tts_meta.models.spectral import distance, energy_distance, spectra
+from tts_meta.models.pretrained import Base, load_base
+from tts_meta.models.vocoders.source_filter import EDGE_FRAMES, LightGenerator, Pitch, PitchPredictor
+from tts_meta.models.vocoders.source_filter_vocoder import Light, load_light, save_light
+from tts_meta.models.vocoders.spectral_loss import distance, energy_distance, spectra
 from tts_meta.report.run_info import RunInfo
 from tts_meta.report.tensorboard import AUDIO, MEL, Log
 from tts_meta.tensors import read_tensors
-from tts_meta.train.data import align_examples, cut_at_said_pauses
+from tts_meta.train.datasets import align_examples, cut_at_said_pauses
 from tts_meta.train.discriminator import Discriminator, adversarial_loss, discriminator_loss
-from tts_meta.train.distributed import agree, is_first, processes, wait
-from tts_meta.train.fit import FitSettings, fit
+from tts_meta.train.distributed import all_agree, barrier, is_first, processes
+from tts_meta.train.feature_store import Durations, Store, load_array, write_store
 from tts_meta.train.logs import training_info
-from tts_meta.train.pieces import Pieces
-from tts_meta.train.run import claim_folder
-from tts_meta.train.sound import FULL_SCALE, Crops, CropStream, Sound, write_sound
-from tts_meta.train.store import Durations, Store, load_array, write_store
+from tts_meta.train.loop import FitSettings, fit
+from tts_meta.train.run_dir import open_run_dir
+from tts_meta.train.segments import Pieces
+from tts_meta.train.vocoder_data import FULL_SCALE, CropStream, VocoderBatch, VocoderData, write_sound
 
 _KEPT_EVERY = 80
 """One utterance in so many is kept for validation."""
@@ -52,7 +52,7 @@ _SHOWN = 3
 """Utterances kept for validation that the log has as sounds."""
 _STAGES = ("spectral", "adversarial", "finetune")
 
-Loss = Callable[[Crops, int], tuple[Tensor, dict[str, Tensor]]]
+Loss = Callable[[VocoderBatch, int], tuple[Tensor, dict[str, Tensor]]]
 
 
 def train_vocoder(config: VocoderTrainConfig, command: str = "") -> Path:
@@ -69,12 +69,12 @@ def train_vocoder(config: VocoderTrainConfig, command: str = "") -> Path:
     with processes(config.device) as rank:
         console = Console(stderr=True, quiet=rank > 0)
         manifest = Manifest.load(config.manifest).of_split(*config.splits)
-        manifest, held = hold_back_named(manifest, config.held_back)
+        manifest, held = hold_back_named(manifest, config.held_out_speakers)
         base = load_base(config.base)
         torch.manual_seed(config.seed)
         generator = _first_generator(config, base)
         discriminator = Discriminator(config.discriminator)
-        with claim_folder(config.output, config):
+        with open_run_dir(config.output, config):
             info = training_info(command, config, manifest, held)
             run = _Run(config, base, manifest, console, deadline, info)
             console.print(f"{len(run.store)} utterances; {len(held)} utterances held back")
@@ -86,7 +86,7 @@ def train_vocoder(config: VocoderTrainConfig, command: str = "") -> Path:
             folder = config.output / "vocoder"
             if rank == 0:
                 save_light(generator, folder, run.state())
-            wait()
+            barrier()
             return folder
 
 
@@ -148,7 +148,7 @@ class _Run:
             with atomic_file(path) as temporary, open(temporary, "wb") as file:
                 np.save(file, np.concatenate(said))
             predictor.cpu()
-        wait()
+        barrier()
         return load_array(path, np.float32, (int(self.store.frames.sum()), 2))
 
     def train_generator(
@@ -177,7 +177,7 @@ class _Run:
 
         self._train(stage, players, loss, stream, finished, generator, sample, save)
 
-    def _utterances(self, manifest: Manifest) -> tuple[Store, Sound]:
+    def _utterances(self, manifest: Manifest) -> tuple[Store, VocoderData]:
         config = self.config
         folder, sound = config.output / "utterances", config.output / "sound"
         if is_first():
@@ -186,12 +186,12 @@ class _Run:
             if not (folder.exists() and sound.exists()):
                 loaded = write_sound(sound, manifest, self.base, config.workers)
                 write_store(folder, track(loaded, "recordings", len(manifest), console=self.console))
-        wait()
+        barrier()
         store = Store(folder)
         if store.ids != [utterance.id for utterance in manifest]:
             raise TtsMetaError(f"{config.output} holds a run on other utterances; choose another output folder")
         store.check(len(self.base.symbols), self.mel_config.n_mels)
-        return store, Sound(sound, store, self.mel_config.hop)
+        return store, VocoderData(sound, store, self.mel_config.hop)
 
     def _predicted(self) -> tuple[NDArray[np.bool_], NDArray[np.float16]]:
         """Which utterances have mels that the acoustic model predicts, teacher-forced and sharpened, and those mels."""
@@ -202,14 +202,16 @@ class _Run:
             aligned = align_examples(store, base, output / "left_out.jsonl")
             told = track(aligned, "alignment", len(store), console=self.console)
             Durations.of(store, ((numbers[example.id], example.durations) for example in told)).save(durations_path)
-        wait()
+        barrier()
         durations = Durations.load(durations_path, store)
         if is_first() and not path.exists():
-            pieces = cut_at_said_pauses(store, durations, base, self.config.piece_seconds, self.config.pause_seconds)
+            pieces = cut_at_said_pauses(
+                store, durations, base, self.config.min_segment_seconds, self.config.pause_seconds
+            )
             mels = predict_mels(base, store, pieces, self.config.device, self.console)
             with atomic_file(path) as temporary:
                 mels.tofile(temporary)
-        wait()
+        barrier()
         known = durations.known & np.isin(np.array(store.speakers), np.array(base.speakers))
         if path.stat().st_size != self.mels.nbytes:
             raise TtsMetaError(f"{path}: damaged, of another size than its utterances; delete it to make it again")
@@ -252,7 +254,7 @@ class _Run:
         """
         config, optimiser = self.config, getattr(self.config, stage)
         modules = [module for module in (model, beside) if module is not None]
-        if not agree(finished.exists()):
+        if not all_agree(finished.exists()):
             settings = FitSettings.of(config, optimiser, self.deadline)
             for module in modules:
                 module.to(config.device)
@@ -261,13 +263,13 @@ class _Run:
             steps = fit(stage, model, loss, stream, settings, folder, self.mel_config, sample, players, info)
             if is_first():
                 save()
-            wait()
+            barrier()
             if steps < optimiser.steps:
                 raise TtsMetaError(f"the time is up in the stage {stage}; run the same command again to go on")
             if is_first():
                 with atomic_file(finished) as temporary:
                     write_tensors(temporary, {name: value.cpu() for name, value in model.state_dict().items()})
-            wait()
+            barrier()
             for module in modules:
                 module.cpu()
         advice = f"delete {finished} to make it again from the last checkpoint"
@@ -326,7 +328,7 @@ def predict_mels(base: Base, store: Store, pieces: Pieces, device: str, console:
 def _pitch_loss(predictor: PitchPredictor) -> Loss:
     """Cross-entropy of bins around the true F0 where voiced, and of voicing, for mels of other levels and noisier."""
 
-    def loss(crops: Crops, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(crops: VocoderBatch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         levels = _LEVEL_CHANGE * torch.randn(len(crops.mel), 1, 1, device=crops.mel.device)
         noise = _MEL_NOISE * torch.randn(len(crops.mel), 1, 1, device=crops.mel.device)
         scores, voiced = predictor.logits(crops.mel + levels + noise * torch.randn_like(crops.mel))
@@ -341,7 +343,7 @@ def _pitch_loss(predictor: PitchPredictor) -> Loss:
     return loss
 
 
-def _make(generator: LightGenerator, crops: Crops, makings: int) -> tuple[Tensor, Tensor]:
+def _make(generator: LightGenerator, crops: VocoderBatch, makings: int) -> tuple[Tensor, Tensor]:
     """The real sound of crops `(B, S)` and independent makings `(makings, B, S)`, the edges left out."""
     phase = torch.rand(len(crops.mel), device=crops.mel.device)
     noises = torch.randn(makings, *crops.samples.shape, device=crops.mel.device)
@@ -353,7 +355,7 @@ def _make(generator: LightGenerator, crops: Crops, makings: int) -> tuple[Tensor
 def spectral_objective(generator: LightGenerator, repulsion: float = 1.0) -> Loss:
     """The energy distance of two makings to the real sound, one process's share of it where several have a part."""
 
-    def loss(crops: Crops, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(crops: VocoderBatch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         real, made = _make(generator, crops, 2)
         value = energy_distance(spectra(real), *map(spectra, made), repulsion=repulsion)
         return value * crops.share, {"energy_distance": value}
@@ -366,7 +368,7 @@ def adversarial_objective(
 ) -> Loss:
     """Both players' losses in one sum: neither has a gradient by the other's."""
 
-    def loss(crops: Crops, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(crops: VocoderBatch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         real, made = _make(generator, crops, 2)
         value = energy_distance(spectra(real), *map(spectra, made), repulsion=repulsion)
         judge = {name: parameter.detach() for name, parameter in discriminator.named_parameters()}

@@ -1,0 +1,183 @@
+"""A run's utterances on disk: the same examples, read when asked for, in memory that does not grow with the corpus."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from faults import full_disk
+from helpers import random_example, tiny_base, tone_sentence
+
+from tts_meta.corpus import Example
+from tts_meta.errors import TtsMetaError
+from tts_meta.train.datasets import BatchStream
+from tts_meta.train.feature_store import Durations, Store, write_store
+from tts_meta.train.segments import Pieces, cut_at_pauses
+
+SILENT = tiny_base().silent
+
+
+def utterance(number: int) -> Example:
+    """A sentence of random durations; each pause long enough to cut at."""
+    example = random_example(tiny_base(), tone_sentence(number, words=5), number, ("ann", "ben")[number % 2])
+    durations = torch.where(SILENT[example.tokens], 6, example.durations)
+    generator = torch.Generator().manual_seed(number)
+    return replace(example, durations=durations, mel=-5 + torch.randn(int(durations.sum()), 80, generator=generator))
+
+
+@pytest.fixture(scope="module")
+def examples() -> list[Example]:
+    return [utterance(number) for number in range(12)]
+
+
+@pytest.fixture(scope="module")
+def folder(examples: list[Example], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("store") / "utterances"
+    write_store(folder, iter(examples))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def store(folder: Path) -> Store:
+    return Store(folder)
+
+
+@pytest.fixture(scope="module")
+def durations(store: Store, examples: list[Example]) -> Durations:
+    return Durations.of(store, enumerate(example.durations for example in examples))
+
+
+def assert_same(found: Example, expected: Example) -> None:
+    assert (found.id, found.speaker) == (expected.id, expected.speaker)
+    assert torch.equal(found.tokens, expected.tokens) and found.tokens.dtype == torch.int64
+    assert torch.equal(found.durations, expected.durations) and found.durations.dtype == torch.int64
+    assert torch.equal(found.mel, expected.mel.half().float()) and found.mel.dtype == torch.float32
+
+
+def test_a_store_gives_back_what_was_written_in_half_precision(store: Store, examples: list[Example]) -> None:
+    assert len(store) == len(examples) and store.ids == [example.id for example in examples]
+    for found, expected in zip(store, examples, strict=True):
+        assert_same(found, replace(expected, durations=torch.zeros_like(expected.durations)))
+    assert store.frames.tolist() == [len(example.mel) for example in examples]
+    assert store.symbols.tolist() == [len(example.tokens) for example in examples]
+    assert torch.equal(store[-1].mel, store[len(store) - 1].mel) and len(store[2:5]) == 3
+    with pytest.raises(IndexError):
+        store[len(store)]
+
+
+def test_pieces_of_a_store_are_those_cut_from_the_examples(
+    store: Store, durations: Durations, examples: list[Example]
+) -> None:
+    pieces = Pieces.cut(store, durations, SILENT, shortest=20, pause=4)
+    expected = [piece for example in examples for piece in cut_at_pauses(example, SILENT, shortest=20, pause=4)]
+    assert len(pieces) == len(expected) > 2 * len(examples)
+    for found, piece in zip(pieces, expected, strict=True):
+        assert_same(found, piece)
+    assert pieces.frames.tolist() == [len(piece.mel) for piece in expected]
+    assert pieces.symbols.tolist() == [len(piece.tokens) for piece in expected]
+    short = pieces.where(pieces.frames < 40)
+    assert [piece.id for piece in short] == [piece.id for piece in expected if len(piece.mel) < 40]
+
+
+def test_utterances_without_durations_have_no_pieces(store: Store, examples: list[Example]) -> None:
+    some = Durations.of(store, [(1, examples[1].durations), (2, None), (4, examples[4].durations)])
+    assert np.flatnonzero(some.known).tolist() == [1, 4]
+    assert {piece.id.partition("/")[0] for piece in Pieces.cut(store, some, SILENT, 20, 4)} == {"ben-1", "ann-4"}
+    for found, number in zip(Pieces.whole(store, some, [1, 4]), [1, 4], strict=True):
+        assert_same(found, examples[number])
+    assert len(Pieces.cut(store, Durations.of(store, []), SILENT, 20, 4)) == 0
+
+
+def test_durations_are_kept_in_a_file(store: Store, durations: Durations, tmp_path: Path) -> None:
+    durations.save(tmp_path / "durations.safetensors")
+    loaded = Durations.load(tmp_path / "durations.safetensors", store)
+    assert np.array_equal(loaded.frames, durations.frames) and np.array_equal(loaded.known, durations.known)
+
+
+def test_batches_of_a_store_are_those_of_its_examples_in_any_number_of_threads(
+    store: Store, durations: Durations
+) -> None:
+    pieces = Pieces.cut(store, durations, SILENT, shortest=20, pause=4)
+    sources = ((pieces, 3), (list(pieces), 1))
+    streams = [BatchStream(source, {"ann": 0, "ben": 1}, 200, 3, 4, threads) for source, threads in sources]
+    for _, (one, two) in zip(range(40), zip(*(s.batches(0, 0) for s in streams), strict=True), strict=False):
+        assert one[:2] == two[:2] and one[2] is not None and two[2] is not None
+        assert one[2].ids == two[2].ids and torch.equal(one[2].mel, two[2].mel)
+        assert int(one[2].all_frames) == int(two[2].all_frames) == int(one[2].mel_lengths.sum())
+        assert int(one[2].all_symbols) == int(one[2].token_lengths.sum())
+
+
+def test_a_corpus_of_nothing_and_a_damaged_store_are_one_line(folder: Path, examples: list[Example]) -> None:
+    with pytest.raises(TtsMetaError, match="no utterance is left to train on"):
+        write_store(folder.parent / "empty", [])
+    assert not (folder.parent / "empty").exists()
+    damaged = folder.parent / "damaged"
+    write_store(damaged, examples)
+    content = (damaged / "mel.float16").read_bytes()
+    (damaged / "mel.float16").write_bytes(content[:-2])
+    with pytest.raises(TtsMetaError, match=r"mel\.float16: damaged, not as long as its utterances; delete the folder"):
+        Store(damaged)
+    with pytest.raises(TtsMetaError, match=r"names\.json: cannot be read"):
+        Store(folder.parent / "none")
+
+
+def test_a_full_disk_leaves_no_store(tmp_path: Path, examples: list[Example]) -> None:
+    with pytest.raises(TtsMetaError, match=r"cannot write .*nothing was changed there"), full_disk(5000):
+        write_store(tmp_path / "utterances", examples)
+    assert list(tmp_path.iterdir()) == []
+
+
+MEMORY = """
+import sys
+from pathlib import Path
+import torch
+from tts_meta.corpus import Example
+from tts_meta.train.datasets import BatchStream
+from tts_meta.train.segments import Pieces
+from tts_meta.train.feature_store import Durations, Store, write_store
+
+torch.set_num_threads(1)
+folder, utterances = Path(sys.argv[1]), int(sys.argv[2])
+tokens = torch.tensor([1, 4, 3, 5, 3, 4, 2])
+durations = torch.tensor([10, 240, 20, 260, 20, 240, 10])
+
+def examples():
+    for n in range(utterances):
+        yield Example(f"utterance-{n}", "ann", tokens, durations, torch.full((800, 80), float(n % 100)))
+
+def held():
+    "Bytes that this process holds and the system cannot take back, those of mapped files left out."
+    return 1024 * int(next(l for l in open("/proc/self/status") if l.startswith("RssAnon")).split()[1])
+
+before = held()
+write_store(folder, examples())
+store = Store(folder)
+aligned = Durations.of(store, ((n, durations) for n in range(utterances)))
+silent = torch.tensor([False, True, True, True, False, False])
+pieces = Pieces.cut(store, aligned, silent, 215, 8)
+assert len(pieces) == 3 * utterances
+stream = BatchStream(pieces, {"ann": 0}, 4000, 3, 0, threads=2)
+batches = stream.batches(0, 0)
+while next(batches)[0] == 0:
+    pass
+batches.close()
+print(held() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_what_a_process_holds_hardly_grows_with_the_corpus(tmp_path: Path) -> None:
+    """Every utterance more is 250 KB of frames; what it costs is an id and a few numbers."""
+
+    def held(utterances: int) -> int:
+        command = [sys.executable, "-c", MEMORY, str(tmp_path / str(utterances)), str(utterances)]
+        return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+    few, many = held(100), held(1600)
+    frames = 1500 * 800 * 80 * 4
+    assert many - few < 0.03 * frames, (few, many)

@@ -1,0 +1,216 @@
+"""Hessian-vector products: exact ones against dense Hessians, differences against exact ones, layer by layer."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+import torch
+from meta_problems import Net, problem_of, regression_loss, regression_task
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from tts_meta.meta import Problem
+from tts_meta.meta.hvp import HessianName, HessianProducts, second_order
+from tts_meta.meta.parameters import parameters_of
+
+HESSIANS = get_args(HessianName)
+
+
+def random_like(value: Tensor, seed: int = 0) -> Tensor:
+    return torch.randn(value.shape, generator=torch.Generator().manual_seed(seed), dtype=value.dtype)
+
+
+def assert_near(found: Tensor, expected: Tensor, kind: HessianName) -> None:
+    """Equal to the digits that this kind of product has, of its largest value."""
+    size = max(expected.abs().flatten().tolist(), default=0.0)
+    torch.testing.assert_close(found, expected, atol={"exact": 1e-11, "difference": 1e-7}[kind] * size, rtol=0)
+
+
+def points_of(problem: Problem, tasks: int) -> tuple[Tensor, Tensor]:
+    """Different θ for each task, `(T, P)`, and the shared parameters."""
+    adapted, shared = parameters_of(problem.model, problem.adapted), parameters_of(problem.model, problem.shared)
+    return adapted + 0.3 * random_like(adapted.expand(tasks, -1)), shared
+
+
+@pytest.mark.parametrize("vectorised", [False, True])
+@pytest.mark.parametrize("kind", HESSIANS)
+@pytest.mark.parametrize("adapted", [None, ("first", "head"), ("context",)])
+def test_products_are_those_with_the_dense_hessian_of_all_tasks(
+    kind: HessianName, adapted: tuple[str, ...] | None, vectorised: bool
+) -> None:
+    problem = problem_of(Net(), regression_loss, adapted, vectorised)
+    data = [regression_task(seed).support for seed in range(3)]
+    params, shared = points_of(problem, 3)
+    bend = HessianProducts(lambda p, s: problem.nll(p, s, data), params, shared, kind)
+
+    def total(flat: Tensor) -> Tensor:
+        return problem.nll(flat[: params.numel()].reshape(params.shape), flat[params.numel() :], data).sum()
+
+    point = torch.cat([params.flatten(), shared])
+    dense = torch.autograd.functional.hessian(total, point, vectorize=True)
+    assert isinstance(dense, Tensor)
+    vector, size = random_like(params, 1), params.numel()
+    own, mixed = dense[:size, :size] @ vector.flatten(), dense[size:, :size] @ vector.flatten()
+    both = bend.both(vector)
+    assert_near(bend.product(vector).flatten(), own, kind)
+    assert_near(both[0].flatten(), own, kind)
+    assert_near(both[1], mixed, kind)
+    torch.testing.assert_close(bend.gradient.flatten(), torch.autograd.functional.jacobian(total, point)[:size])
+    torch.testing.assert_close(bend.losses, problem.nll(params, shared, data))
+
+
+@pytest.mark.parametrize("kind", HESSIANS)
+def test_products_are_detached_linear_and_change_nothing_given(kind: HessianName) -> None:
+    problem = problem_of(Net(), regression_loss, ("first", "head"))
+    data = [regression_task(seed).support for seed in range(2)]
+    params, shared = points_of(problem, 2)
+    before = params.clone()
+    bend = HessianProducts(lambda p, s: problem.nll(p, s, data), params, shared, kind)
+    one, two = random_like(params, 1).requires_grad_(), random_like(params, 2)
+    assert not bend.product(one).requires_grad and not bend.gradient.requires_grad
+    expected = 2 * bend.product(one) - 3 * bend.product(two)
+    assert_near(bend.product(2 * one - 3 * two), expected, kind)
+    assert torch.equal(params, before) and not params.requires_grad and not shared.requires_grad
+
+
+@pytest.mark.parametrize("kind", HESSIANS)
+@pytest.mark.parametrize("size", [1e-12, 1.0, 1e12])
+def test_products_do_not_depend_on_the_length_of_the_vector(kind: HessianName, size: float) -> None:
+    problem = problem_of(Net(), regression_loss)
+    data = [regression_task(seed).support for seed in range(2)]
+    params, shared = points_of(problem, 2)
+    bend = HessianProducts(lambda p, s: problem.nll(p, s, data), params, shared, kind)
+    exact = HessianProducts(lambda p, s: problem.nll(p, s, data), params, shared)
+    vector = random_like(params, 1)
+    expected = exact.product(vector)
+    found = bend.product(vector * torch.tensor([[size], [1.0]])) / torch.tensor([[size], [1.0]])
+    assert_near(found, expected, kind)
+
+
+@pytest.mark.parametrize("kind", HESSIANS)
+def test_a_vector_of_zeros_gives_zeros(kind: HessianName) -> None:
+    problem = problem_of(Net(), regression_loss, ("first",))
+    params, shared = points_of(problem, 2)
+    data = [regression_task(seed).support for seed in range(2)]
+    own, mixed = HessianProducts(lambda p, s: problem.nll(p, s, data), params, shared, kind).both(
+        torch.zeros_like(params)
+    )
+    torch.testing.assert_close(own, torch.zeros_like(own), atol=1e-9, rtol=0)
+    torch.testing.assert_close(mixed, torch.zeros_like(mixed), atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("kind", HESSIANS)
+def test_a_likelihood_linear_in_what_adapts_has_no_curvature(kind: HessianName) -> None:
+    weights, params = random_like(torch.zeros(5, dtype=torch.float64)), torch.zeros(2, 5, dtype=torch.float64)
+    shared = torch.ones(5, dtype=torch.float64)
+    own, mixed = HessianProducts(lambda p, s: (p * weights).sum(-1), params, shared, kind).both(random_like(params))
+    torch.testing.assert_close(own, torch.zeros_like(own))
+    torch.testing.assert_close(mixed, torch.zeros_like(mixed))
+
+
+@pytest.mark.parametrize("kind", HESSIANS)
+def test_a_likelihood_linear_in_what_adapts_still_has_a_mixed_derivative(kind: HessianName) -> None:
+    params, shared = torch.zeros(2, 5, dtype=torch.float64), torch.ones(5, dtype=torch.float64)
+    vector = random_like(params)
+    bend = HessianProducts(lambda p, s: (p * s.square()).sum(-1), params, shared, kind)
+    own, mixed = bend.both(vector)
+    torch.testing.assert_close(own, torch.zeros_like(own))
+    torch.testing.assert_close(mixed, 2 * vector.sum(0), atol=1e-8, rtol=1e-8)
+    torch.testing.assert_close(bend.product(vector), own)
+
+
+# Layers whose fast kernels have no second derivative.
+
+
+class Recurrent(nn.Module):
+    """A two-way LSTM over sentences of different lengths, padded or packed."""
+
+    def __init__(self, packed: bool) -> None:
+        super().__init__()
+        self.packed = packed
+        self.lstm = nn.LSTM(3, 4, num_layers=2, bidirectional=True, batch_first=True, dtype=torch.float64)
+        self.out = nn.Linear(8, 1, dtype=torch.float64)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.packed:
+            return self.out(self.lstm(x)[0])
+        sequence = pack_padded_sequence(x, torch.tensor([6, 4]), batch_first=True)
+        return self.out(pad_packed_sequence(self.lstm(sequence)[0], batch_first=True)[0])
+
+
+class Attention(nn.Module):
+    """`nn.MultiheadAttention`, with or without the weights that it has to compute one by one."""
+
+    def __init__(self, need_weights: bool) -> None:
+        super().__init__()
+        self.need_weights = need_weights
+        self.attention = nn.MultiheadAttention(4, 2, batch_first=True, dtype=torch.float64)
+        self.first, self.out = nn.Linear(3, 4, dtype=torch.float64), nn.Linear(4, 1, dtype=torch.float64)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.first(x)
+        return self.out(self.attention(hidden, hidden, hidden, need_weights=self.need_weights)[0])
+
+
+class Fused(nn.Module):
+    """`scaled_dot_product_attention` with a causal mask."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.out = nn.Linear(3, 24, dtype=torch.float64), nn.Linear(8, 1, dtype=torch.float64)
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = self.first(x).unflatten(-1, (3, 2, 4)).permute(2, 0, 3, 1, 4)  # query, key, value (B, heads, time, 4)
+        found = nn.functional.scaled_dot_product_attention(*parts.unbind(0), is_causal=True)
+        return self.out(found.transpose(1, 2).flatten(-2))
+
+
+MAKERS = {
+    "lstm": lambda: Recurrent(packed=False),
+    "packed-lstm": lambda: Recurrent(packed=True),
+    "attention": lambda: Attention(need_weights=False),
+    "attention-weights": lambda: Attention(need_weights=True),
+    "scaled-dot-product": Fused,
+}
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS.keys())
+@pytest.mark.parametrize("shares_output", [False, True])
+def test_recurrent_and_attention_layers_can_be_differentiated_twice(make, shares_output: bool) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = make()
+    names = tuple(dict.fromkeys(name.split(".")[0] for name, _ in model.named_parameters()))
+    problem = problem_of(model, regression_loss, tuple(n for n in names if n != "out") if shares_output else None)
+    values = random_like(torch.zeros(2, 2, 6, 4, dtype=torch.float64))  # (task, sentence, time, channel)
+    data = [(task[..., :3], task[..., 3:]) for task in values]
+    params, shared = points_of(problem, 2)
+    exact, difference = (
+        HessianProducts(lambda p, s: problem.nll(p, s, data), params, shared, kind) for kind in HESSIANS
+    )
+    torch.testing.assert_close(exact.gradient, difference.gradient)
+    vector = random_like(params, 5)
+    for one, two in zip(exact.both(vector), difference.both(vector), strict=True):
+        assert_near(two, one, "difference")
+    assert bool(exact.product(vector).any())
+
+
+def test_kernels_are_ruled_inside_second_order_alone() -> None:
+    def state() -> tuple[bool, ...]:
+        cuda = torch.backends.cuda
+        return (
+            torch.backends.cudnn.enabled,
+            cuda.flash_sdp_enabled(),
+            cuda.mem_efficient_sdp_enabled(),
+            cuda.cudnn_sdp_enabled(),
+            cuda.math_sdp_enabled(),
+        )
+
+    before = state()
+    with second_order():
+        assert state() == (False, False, False, False, True)
+    assert state() == before
+    with pytest.raises(ZeroDivisionError), second_order():
+        _ = 1 // 0
+    assert state() == before

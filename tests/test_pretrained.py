@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import copy
+import json
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+import torch
+from commands import run
+from faults import error_line, full_disk
+from helpers import tiny_base
+
+from tts_meta.config import BaseConfig
+from tts_meta.errors import TtsMetaError, TtsMetaWarning
+from tts_meta.models.pretrained import Base, load_base, save_base
+from tts_meta.text import SymbolTable, versions
+
+FILES = ["config.json", "model.safetensors", "state.json", "symbols.json"]
+
+
+@pytest.fixture
+def base() -> Base:
+    base = tiny_base()
+    base.state = {"steps": 7, "licence": "CC BY 4.0"}
+    return base
+
+
+@pytest.fixture
+def folder(base: Base, tmp_path: Path) -> Path:
+    save_base(base, tmp_path / "base")
+    return tmp_path / "base"
+
+
+def edit(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_a_saved_base_loads_as_it_was_to_half_precision(base: Base, folder: Path) -> None:
+    loaded = load_base(folder)
+    assert sorted(path.name for path in folder.iterdir()) == FILES
+    assert loaded.config == base.config and loaded.symbols.symbols == base.symbols.symbols
+    assert loaded.speakers == base.speakers and loaded.state == base.state
+    assert loaded.hash == base.hash and len(loaded.hash) == 64
+    for one, two in ((base.aligner, loaded.aligner), (base.acoustic, loaded.acoustic)):
+        weights = two.state_dict()
+        for name, value in one.state_dict().items():
+            assert weights[name].dtype == torch.float32
+            torch.testing.assert_close(weights[name], value, atol=1e-5, rtol=1e-3)
+
+
+def test_full_precision_is_kept_bit_for_bit_where_asked_for(base: Base, tmp_path: Path) -> None:
+    save_base(base, tmp_path / "base", half=False)
+    loaded = load_base(tmp_path / "base")
+    for one, two in ((base.aligner, loaded.aligner), (base.acoustic, loaded.acoustic)):
+        assert all(torch.equal(two.state_dict()[name], value) for name, value in one.state_dict().items())
+
+
+def test_a_loaded_base_speaks_and_is_not_trained(base: Base, folder: Path) -> None:
+    loaded = load_base(folder)
+    assert not loaded.acoustic.training and not loaded.aligner.training
+    assert not any(p.requires_grad for model in (loaded.acoustic, loaded.aligner) for p in model.parameters())
+    tokens = loaded.encode("abc de.")
+    assert torch.equal(tokens, base.symbols.encode("abc de."))
+    assert torch.equal(loaded.encode("whatever", phonemes="abc de."), tokens)
+    durations = torch.full_like(tokens, 4)
+    saved = copy.deepcopy(base.acoustic)
+    for parameter in saved.parameters():  # a file holds weights in half precision
+        parameter.data = parameter.data.half().float()
+    mel = loaded.acoustic.generate(tokens, durations=durations)
+    torch.testing.assert_close(mel, saved.generate(tokens, durations=durations), atol=1e-4, rtol=0)
+
+
+def test_saving_what_was_loaded_gives_the_same_identity(folder: Path, tmp_path: Path) -> None:
+    loaded = load_base(folder)
+    save_base(loaded, tmp_path / "copy")
+    assert loaded.hash == load_base(folder).hash
+    for name in FILES:
+        assert (tmp_path / "copy" / name).read_bytes() == (folder / name).read_bytes()
+
+
+def test_weights_other_than_those_named_are_refused(base: Base, folder: Path) -> None:
+    other = tiny_base(seed=1)
+    save_base(other, folder.parent / "other")
+    (folder / "model.safetensors").write_bytes((folder.parent / "other" / "model.safetensors").read_bytes())
+    with pytest.raises(TtsMetaError, match=r"the weights are not those that state\.json names \(SHA-256\)"):
+        load_base(folder)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_named(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    with pytest.raises(TtsMetaError, match=f"not a base voice, {name} is missing"):
+        load_base(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "state.json", "symbols.json"])
+def test_a_file_that_is_cut_short_is_named(folder: Path, name: str) -> None:
+    (folder / name).write_text((folder / name).read_text()[:-20])
+    with pytest.raises(TtsMetaError, match=rf"{name}: not JSON: .*; copy the base again"):
+        load_base(folder)
+
+
+def test_an_unknown_key_of_the_configuration_lists_the_valid_ones(folder: Path) -> None:
+    edit(folder / "config.json", acustic={})
+    with pytest.raises(TtsMetaError) as error:
+        load_base(folder)
+    message = str(error.value)
+    assert "config.json: unknown key 'acustic'; did you mean 'acoustic'?" in message
+    assert message.endswith(f"valid here: {', '.join(sorted(BaseConfig.model_fields))}")
+
+
+def test_weights_that_do_not_fit_the_configuration_are_refused(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config["acoustic"]["encoder"]["channels"] += 2
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(TtsMetaError, match=r"weights that do not fit config\.json"):
+        load_base(folder)
+
+
+@pytest.mark.parametrize("change", [{"format": 2}, {"format": None}])
+def test_another_format_is_refused_by_its_number(folder: Path, change: dict[str, object]) -> None:
+    edit(folder / "state.json", **change)
+    with pytest.raises(TtsMetaError, match="another format; this version reads format 3"):
+        load_base(folder)
+
+
+def test_a_state_without_speakers_is_refused(folder: Path) -> None:
+    state = json.loads((folder / "state.json").read_text())
+    del state["speakers"]
+    (folder / "state.json").write_text(json.dumps(state))
+    with pytest.raises(TtsMetaError):
+        load_base(folder)
+
+
+def test_a_full_disk_leaves_the_base_that_was_there(base: Base, folder: Path) -> None:
+    with pytest.raises(TtsMetaError, match=r"cannot write .*File too large"), full_disk(20_000):
+        save_base(tiny_base(seed=1), folder)
+    assert load_base(folder).hash == base.hash
+    assert [path.name for path in folder.parent.iterdir()] == ["base"]
+
+
+def test_a_base_that_starts_from_another_has_its_voices_by_name(base: Base) -> None:
+    new = Base.create(base.config, base.symbols, ("ben", "cyd"))
+    new.start_from(base)
+    theirs, ours = base.acoustic, new.acoustic
+    tokens = base.symbols.encode("abc de.")
+    for index, place in ((1, 0), (-1, 1), (-1, -1)):
+        assert torch.equal(ours.eval().generate(tokens, place), theirs.generate(tokens, index))
+
+
+def test_a_base_of_other_sizes_or_symbols_cannot_be_started_from(base: Base) -> None:
+    wide = base.config.model_copy(update={"acoustic": base.config.acoustic.model_copy(update={"speaker_channels": 9})})
+    with pytest.raises(TtsMetaError, match=r"other sizes \(size mismatch for"):
+        Base.create(wide, base.symbols, base.speakers).start_from(base)
+    with pytest.raises(TtsMetaError, match="other symbols"):
+        Base.create(base.config, SymbolTable(["^", "$", " ", "a"]), base.speakers).start_from(base)
+
+
+def test_another_version_of_the_phonemizer_is_warned_of_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    installed = version("hypothesis")
+    monkeypatch.setattr(versions, "_PACKAGES", {"letters": ("hypothesis",)})
+    edit(folder / "state.json", phonemizer={"hypothesis": installed, "removed-package": "1"})
+    assert load_base(folder).phonemizer.name == "letters"
+    edit(folder / "state.json", phonemizer={"hypothesis": "0.1"})
+    said = f"trained on the phonemes of hypothesis 0.1 \\(installed: {installed}\\)"
+    with pytest.warns(TtsMetaWarning, match=said + r".*pip install hypothesis==0\.1$"):
+        _ = (base := load_base(folder)).phonemizer
+    _ = base.phonemizer
+    result = run(
+        capsys,
+        "speak",
+        "base",
+        "abc.",
+        "abc.",
+        "--base",
+        folder,
+        "-o",
+        folder.parent / "a.wav",
+        "--vocoder",
+        "griffin-lim",
+    )
+    assert result.status == 0 and result.err.startswith(
+        "tts-meta: warning: the base was trained on the phonemes of hypo"
+    )
+    assert result.err.count("\n") == 1
+    assert json.loads((folder / "state.json").read_text())["phonemizer"] == {"hypothesis": "0.1"}
+
+
+@pytest.mark.parametrize("value", [None, ["1"], {"hibari-tts": 1}, {"": "1"}])
+def test_versions_of_other_types_are_refused(folder: Path, value: object) -> None:
+    edit(folder / "state.json", phonemizer=value)
+    assert "state.json: phonemizer" in error_line(lambda: load_base(folder))

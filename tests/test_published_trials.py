@@ -1,0 +1,88 @@
+"""The recipes of the few-shot benchmark are such as its code takes, and its published tables are those of the cells."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tts_meta.config import load_config, names_in
+from tts_meta.evaluate.few_shot.benchmark import FewShotBenchmark
+from tts_meta.evaluate.few_shot.results_io import read_trials
+from tts_meta.evaluate.few_shot.trials import Trial
+from tts_meta.evaluate.scores import columns
+from tts_meta.evaluate.table import summarise
+from tts_meta.models.pretrained import load_base
+from tts_meta.models.vocoders.vocoder import load_vocoder
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "recipes" / "few_shot"
+RECIPES = sorted(path.name for path in FOLDER.glob("*.yaml") if "learners" in names_in(path))
+NAMES = {
+    "finetune-all": "finetune-all, 10 sentences, 200 steps",
+    "clone": "clone, 10 sentences, settled",
+    "mean voice": "mean voice, 10 sentences, 0 steps",
+    "decoder side, prior": "decoder side, 10 sentences, settled",
+    "decoder side, fine-tuned": "finetune decoder side, 10 sentences, 150 steps",
+}
+"""Systems by the names that the README gives them."""
+
+
+def test_there_are_recipes() -> None:
+    assert {"ten.yaml", "benchmark.yaml", "presets.yaml"} <= set(RECIPES)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_learner_of_a_recipe_uses_all_that_it_is_given(name: str) -> None:
+    config = load_config(FOLDER / name, FewShotBenchmark)
+    base, vocoder = load_base(), load_vocoder(config.vocoder)
+    for learner, settings in config.learners.items():
+        # Bases of meta-trained starts are made by a script; whatever they are, settings go together or not.
+        own = settings.model_copy(update={"base": None, "prior": None})
+        own.check(learner, own.seen(base), vocoder)
+
+
+@pytest.fixture(scope="module")
+def trials() -> list[Trial]:
+    return sorted(read_trials(FOLDER / "ten_cells.jsonl").values(), key=lambda trial: trial.speaker)
+
+
+def test_every_cell_of_the_recipe_is_whole_and_there_once(trials: list[Trial]) -> None:
+    config = load_config(FOLDER / "ten.yaml", FewShotBenchmark)
+    assert set(Counter((trial.system, trial.speaker) for trial in trials).values()) == {1}
+    assert {trial.learner for trial in trials} == set(config.learners) and len(trials) == 6 * len(config.learners)
+    for trial in trials:
+        assert len(trial.scores) == len(trial.embeddings) == config.score_on == 10
+        assert all({"similarity", "wer", "cer", "distillmos", "nats"} == set(row.measures) for row in trial.scores)
+        assert trial.steps in (trial.done, None) and trial.cpu_seconds > 0
+
+
+@pytest.mark.parametrize("file", ["README.md", "recipes/few_shot/README.md"])
+def test_the_published_table_is_that_of_the_cells(trials: list[Trial], file: str) -> None:
+    text = (ROOT / file).read_text(encoding="utf-8").split("    tts-meta benchmark recipes/few_shot/ten.yaml\n")[1]
+    table = ("| System |" + text.split("| System |")[1]).split("\n\n")[0]
+    head, _, *rows = ([trial.strip() for trial in line.strip("|").split("|")] for line in table.splitlines())
+    means = {one.group[0]: one.intervals for one in summarise(row for trial in trials for row in trial.scores)}
+    shown, checked = {column.title: column for column in columns().values()}, 0
+    for name, *found in rows:
+        learner, _, ended = name.removesuffix(" †").partition(", ")
+        system = NAMES.get(name) or f"{learner}, 10 sentences, {ended or '0 steps'}"
+        if system not in means:
+            assert name in ("real recording", "copy-synthesis")
+            continue
+        own = [trial for trial in trials if trial.system == system]
+        costs = {
+            "Parameters": f"{own[0].parameters:,}",
+            "KiB": f"{own[0].bytes / 1024:,.0f}",
+            "CPU seconds": f"{sum(trial.cpu_seconds for trial in own) / len(own):.1f}",
+        }
+        for heading, text in zip(head[1:], found, strict=True):
+            if column := shown.get(heading):
+                one = means[system][column.name]
+                values = [f"{value:.{column.digits}f}" for value in (one.mean, one.low, one.high)]
+                costs[heading] = "{} [{}, {}]".format(*values)
+            if heading != "EER ↓":
+                assert text == costs[heading], (name, heading)
+                checked += 1
+    assert checked >= 5 * 8

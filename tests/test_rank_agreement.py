@@ -1,0 +1,89 @@
+"""Runs of meta-training beside each other: rank correlation, modules in common, and how `inspect` tells them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commands import run
+from helpers import tiny_base
+from scipy.stats import spearmanr
+
+from tts_meta.adapt import adaptable
+from tts_meta.errors import UsageError
+from tts_meta.evaluate.rank_agreement import agreement
+from tts_meta.models.pretrained import save_base
+from tts_meta.models.shrinkage_prior import ModulePrior
+
+
+def sigmas(values: np.ndarray) -> dict[str, float]:
+    return {f"module {k}": float(value) for k, value in enumerate(values)}
+
+
+def test_a_run_agrees_with_itself_whatever_its_unit() -> None:
+    one = sigmas(np.geomspace(0.01, 0.1, 12))
+    found = agreement(one, {name: 2 * value for name, value in one.items()}, largest=4)
+    assert found.correlation.mean == pytest.approx(1) and found.common == 4
+    assert found.factor == pytest.approx(2) and found.expected == pytest.approx(16 / 12)
+
+
+def test_the_correlation_is_spearmans_and_its_interval_holds_the_truth_as_often_as_it_says() -> None:
+    draws, held = np.random.default_rng(0), []
+    for _ in range(200):
+        x, y = draws.standard_normal((2, 48))
+        one, other = np.exp(x), np.exp(0.6 * x + 0.8 * y)
+        found = agreement(sigmas(one), sigmas(other), 32)
+        assert found.correlation.mean == pytest.approx(spearmanr(one, other)[0])
+        truth = 6 / math.pi * math.asin(0.6 / 2)  # of normals whose correlation is .6
+        held.append(found.correlation.low < truth < found.correlation.high)
+    assert 0.9 <= np.mean(held) <= 0.99
+
+
+def test_unrelated_runs_share_what_chance_gives() -> None:
+    draws = np.random.default_rng(1)
+    pairs = np.exp(draws.standard_normal((200, 2, 48)))
+    found = [agreement(sigmas(one), sigmas(other), 32) for one, other in pairs]
+    assert np.mean([one.common for one in found]) == pytest.approx(found[0].expected, abs=0.5)
+    assert abs(np.mean([one.correlation.mean for one in found])) < 0.04
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "largest", "said"),
+    [
+        ([1, 2, 3], [1, 2, 3, 4], 2, "'module 3' is in one of them only"),
+        ([1, 2], [1, 2], 1, "fewer than three"),
+        ([1, 2, 3], [1, 2, 3], 4, "there are 3 modules; 4 of them"),
+        ([1, 2, 3], [1, 2, 3], 0, "there are 3 modules; 0 of them"),
+    ],
+)
+def test_what_cannot_be_compared_is_said(one: list[float], other: list[float], largest: int, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        agreement(sigmas(np.array(one)), sigmas(np.array(other)), largest)
+
+
+def test_inspect_tells_how_far_runs_agree(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base, last_resort = tiny_base(), ("--vocoder", "griffin-lim")
+    names = adaptable(base).names
+    rising = np.geomspace(1e-3, 1e-2, len(names))
+    for folder, values in {"plain": None, "up": rising, "also up": 2 * rising, "down": rising[::-1]}.items():
+        variances = None if values is None else dict(zip(names, map(float, values), strict=True))
+        save_base(
+            replace(base, prior=None if variances is None else ModulePrior(variances, base.hash)), tmp_path / folder
+        )
+    plain, up, also, down = (tmp_path / name for name in ("plain", "up", "also up", "down"))
+
+    found = run(capsys, "inspect", up, *last_resort, "--beside", also, "--beside", down, "--json").json["agreement"]
+    assert [one["bases"] for one in found] == [[str(a), str(b)] for a, b in ((up, also), (up, down), (also, down))]
+    assert [one["correlation"] for one in found] == pytest.approx([1, -1, -1])
+    assert found[0]["factor"] == pytest.approx(2**0.5) and found[0]["in_common"] == found[0]["largest"]
+    page = tmp_path / "page.html"
+    told = run(capsys, "inspect", up, *last_resort, "--beside", also, "--beside", down, "--html", page)
+    assert "rank correlation" in told.out and told.out.count("-1.00 [-1.00, -1.00]") == 2
+    assert "Do other runs find the same?" in page.read_text() and page.read_text().count(str(down)) == 3
+
+    assert run(capsys, "inspect", up, *last_resort, "--beside", plain).failed(1, f"{plain} has no prior to compare")
+    assert run(capsys, "inspect", plain, *last_resort, "--beside", up).failed(1, f"{plain} has no prior to compare")
+    assert run(capsys, "inspect", up, *last_resort, "--beside", up).failed(2, "other bases, each once")

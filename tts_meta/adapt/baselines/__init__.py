@@ -1,0 +1,1 @@
+"""Baselines that clone by other means than the shrinkage prior."""

@@ -1,0 +1,46 @@
+"""Does it sound natural? Two networks trained on listeners' opinions; no reference needed.
+
+DistillMOS (Stahl and Gamper 2025, arXiv 2502.05356) tells classic synthesisers from neural ones from real speech.
+DNSMOS (Reddy et al. 2022, arXiv 2110.01763) was made for noise suppression and hardly hears over-smoothing.
+Both predict a mean opinion score from 1 to 5 at 16 kHz.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tts_meta.evaluate.metric import Column, Judge, Measure, Metric, Sample, Settings
+from tts_meta.evaluate.optional_deps import load_extra, quiet
+from tts_meta.evaluate.waveform import SPEECH_RATE, at_rate
+
+
+def _load_distillmos(settings: Settings) -> Judge:
+    import torch
+
+    package = load_extra("distillmos")
+    with quiet():
+        model = package.ConvTransformerSQAModel().eval().to(settings.device)
+
+    @torch.no_grad()
+    def judge(sample: Sample) -> dict[str, Measure]:
+        samples = torch.from_numpy(at_rate(sample.waveform, sample.rate)).to(settings.device)
+        with quiet():
+            return {"distillmos": Measure(float(model(samples[None])))}
+
+    return judge
+
+
+def _load_dnsmos(settings: Settings) -> Judge:
+    package = load_extra("speechmos.dnsmos")
+
+    def judge(sample: Sample) -> dict[str, Measure]:
+        samples = np.clip(at_rate(sample.waveform, sample.rate), -1, 1)
+        with quiet():
+            opinions = package.run(samples, SPEECH_RATE)
+        return {"dnsmos": Measure(float(opinions["ovrl_mos"]))}
+
+    return judge
+
+
+DISTILLMOS = Metric((Column("distillmos", "DistillMOS", 2, "higher"),), _load_distillmos, packages=("distillmos",))
+DNSMOS = Metric((Column("dnsmos", "DNSMOS", 2, "higher"),), _load_dnsmos, packages=("speechmos",))

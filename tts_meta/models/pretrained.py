@@ -1,0 +1,261 @@
+"""The base voice: aligner and acoustic model with all that is needed to use them, as one folder.
+
+    model.safetensors   weights of both, names prefixed `aligner.` and `acoustic.`
+    config.json         resolved configuration
+    symbols.json        the symbol table, in order
+    state.json          format version, training speakers, steps, data, licence, versions of the phonemizer, SHA-256 of
+                        the weights
+    prior.safetensors   where the base was meta-trained: one variance a module (`module_prior.py`)
+
+Nothing in it is unpickled. The SHA-256 of the weights is the base's identity: voices name it.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import warnings
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import torch
+from pydantic import ConfigDict, Field, RootModel, model_validator
+from torch import Tensor
+
+from tts_meta.config import BaseConfig, dump_config, parse_config
+from tts_meta.context import WithoutDrawing, own_context
+from tts_meta.errors import TtsMetaError, TtsMetaWarning
+from tts_meta.files import atomic_folder, check_path, sha256_file, write_tensors
+from tts_meta.headers import Digest, Header, Name, check_header, read_header, read_json
+from tts_meta.models.acoustic import AcousticModel
+from tts_meta.models.aligner import Aligner, Alignment
+from tts_meta.models.shrinkage_prior import ModulePrior
+from tts_meta.parsing import is_printable, printable
+from tts_meta.tensors import TensorFile, check_finite, to_float32
+from tts_meta.text import Lexicon, Phonemizer, SymbolKinds, SymbolTable, load_phonemizer
+from tts_meta.text.symbols import BOUNDARIES, END, START
+from tts_meta.text.versions import other_versions
+
+FORMAT = 3
+_ADVICE = "copy the base again"
+_FILES = ("model.safetensors", "config.json", "symbols.json", "state.json")
+
+
+class BaseState(Header):
+    """`state.json`. phonemizer: versions by distribution. Further keys say how the base was made."""
+
+    format: int
+    speakers: Annotated[list[Name], Field(min_length=1, max_length=100_000)]
+    sha256: Digest
+    phonemizer: dict[Name, Name] = Field(default={})
+
+    @model_validator(mode="after")
+    def _named_once(self) -> Self:
+        if len(set(self.speakers)) < len(self.speakers):
+            raise ValueError("a speaker is named twice")
+        return self
+
+
+class SymbolList(RootModel[Annotated[list[Annotated[str, Field(min_length=1, max_length=8)]], Field(max_length=5000)]]):
+    """`symbols.json`."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if len(set(self.root)) < len(self.root):
+            raise ValueError("a symbol stands there twice")
+        missing = [symbol for symbol in (START, END, *BOUNDARIES) if symbol not in self.root]
+        if missing:
+            raise ValueError(f"the symbol '{missing[0]}' is missing")
+        return self
+
+
+@dataclass(eq=False, repr=False)
+class Base:
+    """Models and what they were trained with. `hash` is empty until the base was saved or loaded."""
+
+    config: BaseConfig
+    symbols: SymbolTable
+    speakers: tuple[str, ...]
+    aligner: Aligner
+    acoustic: AcousticModel
+    state: dict[str, Any] = field(default_factory=dict)
+    hash: str = ""
+    folder: Path | None = None
+    prior: ModulePrior | None = None
+    lexicon: Lexicon | None = None
+
+    def __repr__(self) -> str:
+        parameters = sum(parameter.numel() for parameter in self.acoustic.parameters())
+        place = "" if self.folder is None else f" in {self.folder}"
+        speakers = f"{len(self.speakers)} training speakers"
+        return f"Base({self.hash[:12] or 'not saved'}{place}, {parameters:,} parameters, {speakers})"
+
+    @classmethod
+    def create(cls, config: BaseConfig, symbols: SymbolTable, speakers: tuple[str, ...]) -> Base:
+        """Build untrained models; the caller seeds torch. Raises TtsMetaError for a speaker without a usable name."""
+        for name in speakers:
+            if not (0 < len(name) <= 500 and is_printable(name)):
+                raise TtsMetaError(
+                    f"the speaker '{printable(name)}' has no usable name; use 1 to 500 printable characters"
+                )
+        aligner = Aligner(config.aligner, config.audio.mel.n_mels, len(symbols))
+        acoustic = AcousticModel(config.acoustic, config.audio.mel, len(symbols), len(speakers))
+        return cls(config, symbols, speakers, aligner, acoustic)
+
+    @cached_property
+    def phonemizer(self) -> Phonemizer:
+        """The phonemizer whose symbols the base was trained on, loaded when first asked for.
+
+        Warns where the versions that `state` records are not those installed.
+        """
+        other = other_versions(self.state.get("phonemizer", {}), self.config.phonemizer)
+        if other:
+            warnings.warn(TtsMetaWarning(other), stacklevel=2)
+        return load_phonemizer(self.config.phonemizer)
+
+    @cached_property
+    def kinds(self) -> SymbolKinds:
+        """What the aligner knows of symbols beforehand."""
+        return self.symbols.kinds()
+
+    @property
+    def silent(self) -> Tensor:
+        """Bool `(V,)`: symbols that stand for a possible pause."""
+        return self.kinds.silent
+
+    def start_from(self, other: Base) -> None:
+        """Take over the acoustic model of another base; speakers it does not know start as its mean voice.
+
+        Raises TtsMetaError where its symbols or the sizes of its layers are others.
+        """
+        if other.symbols.symbols != self.symbols.symbols:
+            raise TtsMetaError(f"{other.folder}: a base of other symbols; start from one with the same phonemizer")
+        weights = other.acoustic.state_dict()
+        known = {name: place for place, name in enumerate(other.speakers)}
+        nobody = torch.zeros_like(weights["speaker.offsets"][0])
+        offsets = [weights["speaker.offsets"][known[name]] if name in known else nobody for name in self.speakers]
+        try:
+            self.acoustic.load_state_dict(weights | {"speaker.offsets": torch.stack(offsets)})
+        except RuntimeError as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise TtsMetaError(f"{other.folder}: a base of other sizes ({reason}); start from one like it") from error
+
+    def align(self, mel: Tensor, tokens: Tensor, name: str = "recording") -> tuple[Tensor, Alignment]:
+        """What is said in a log-mel `(T, M)`: `tokens (N,)` punctuated as they were said, and when.
+
+        Raises TtsMetaError as `Aligner.align`.
+        """
+        alignment = self.aligner.align(mel, tokens, self.kinds, name)
+        return self.mark_pauses(tokens, alignment.durations), alignment
+
+    def mark_pauses(self, tokens: Tensor, durations: Tensor) -> Tensor:
+        """Return `tokens (N,)` punctuated as they were said: see `SymbolTable.mark_pauses`."""
+        return self.symbols.mark_pauses(tokens, durations, self.config.audio.mel.frame_seconds)
+
+    def with_lexicon(self, lexicon: Lexicon | str | Path | None) -> Base:
+        """The same models, reading the words of a lexicon (a file: see `Lexicon`) as it says; None changes nothing."""
+        if lexicon is None:
+            return self
+        read = lexicon if isinstance(lexicon, Lexicon) else Lexicon.load(check_path("lexicon", lexicon), self.symbols)
+        _ = self.phonemizer  # loaded once, for this base and its copies
+        other = copy.copy(self)
+        other.lexicon = read
+        return other
+
+    def encode(self, text: str, phonemes: str | None = None) -> Tensor:
+        """Symbols int64 `(N,)` of a text, normalized and read by the lexicon, or of phonemes given directly."""
+        if phonemes is not None:
+            return self.symbols.encode(phonemes)
+        return self.symbols.encode(self.phonemizer.phonemize(text, self.lexicon), text)
+
+
+def save_base(base: Base, folder: str | Path, half: bool = True) -> None:
+    """Write a base folder, whole or not at all; floating weights in half precision by default. Sets `base.hash`."""
+    folder = Path(folder)
+    stored = {name: (value.half() if half else value).cpu().contiguous() for name, value in _weights(base).items()}
+    for name, value in stored.items():
+        check_finite(name, value, str(folder), "not written, the training diverged; lower the learning rate")
+    with atomic_folder(folder) as temporary:
+        write_tensors(temporary / "model.safetensors", stored)
+        digest = sha256_file(temporary / "model.safetensors")
+        state = {"format": FORMAT, "speakers": list(base.speakers), "sha256": digest, **base.state}
+        check_header(state, BaseState, f"{folder}: not written", "correct the names of the manifest")
+        (temporary / "config.json").write_text(dump_config(base.config), encoding="utf-8")
+        _write_json(temporary / "symbols.json", list(base.symbols.symbols))
+        _write_json(temporary / "state.json", state)
+        if base.prior is not None:
+            base.prior = base.prior.save_beside(temporary, digest)
+    base.hash, base.folder = digest, folder
+
+
+@own_context()
+def load_base(folder: str | Path | None = None) -> Base:
+    """Load a base folder in evaluation mode, float32 on the CPU; None loads the shipped one.
+
+    Raises TtsMetaError where a file is missing or damaged, the format is another, or the weights are not those that
+    `state.json` names, do not fit `config.json` or are not finite.
+    """
+    folder = shipped_base() if folder is None else check_path("base", folder)
+    for name in _FILES:
+        if not (folder / name).is_file():
+            raise TtsMetaError(f"{folder}: not a base voice, {name} is missing; give the folder of a trained base")
+    data = read_json(folder / "state.json", _ADVICE)
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise TtsMetaError(f"{folder}: a base of another format; this version reads format {FORMAT}")
+    state = check_header(data, BaseState, str(folder / "state.json"), _ADVICE)
+    path = folder / "model.safetensors"
+    digest = sha256_file(path)
+    if digest != state.sha256:
+        raise TtsMetaError(f"{folder}: the weights are not those that state.json names (SHA-256); {_ADVICE}")
+    config_path = folder / "config.json"
+    config = parse_config(read_json(config_path, _ADVICE), BaseConfig, str(config_path))
+    symbols = SymbolTable(read_header(folder / "symbols.json", SymbolList, _ADVICE).root)
+    base, half = _load_weights(path, config, symbols, tuple(state.speakers))
+    base.acoustic.decoder.half_weights = half
+    for model in (base.aligner, base.acoustic):
+        model.eval().requires_grad_(False)
+    base.state = {name: value for name, value in data.items() if name not in ("format", "sha256", "speakers")}
+    base.hash, base.folder = digest, folder
+    base.prior = ModulePrior.beside(folder, digest)
+    return base
+
+
+def _load_weights(path: Path, config: BaseConfig, symbols: SymbolTable, speakers: tuple[str, ...]) -> tuple[Base, bool]:
+    """The base with the weights of a file, and whether the decoder's are stored in half precision.
+
+    Names and shapes are compared first, so that a configuration allocates no more than the file
+    holds.
+    """
+    file = TensorFile.open(path, _ADVICE)
+    with WithoutDrawing(shapes_only=True):
+        file.check_like(_weights(Base.create(config, symbols, speakers)), "weights that do not fit config.json")
+    stored = file.read()
+    with WithoutDrawing():
+        base = Base.create(config, symbols, speakers)
+    for prefix, model in (("aligner.", base.aligner), ("acoustic.", base.acoustic)):
+        part = {name.removeprefix(prefix): value for name, value in stored.items() if name.startswith(prefix)}
+        model.load_state_dict(to_float32(part, str(path), _ADVICE))
+    return base, stored["acoustic.decoder.output.weight"].dtype == torch.float16
+
+
+def _weights(base: Base) -> dict[str, Tensor]:
+    """The tensors of both models by the names that a file gives them."""
+    weights = {f"aligner.{name}": value for name, value in base.aligner.state_dict().items()}
+    return weights | {f"acoustic.{name}": value for name, value in base.acoustic.state_dict().items()}
+
+
+def shipped_base() -> Path:
+    """Folder of the base that comes with the package. Raises TtsMetaError where there is none."""
+    package = Path(__file__).resolve().parents[1]
+    for candidate in (package / "_checkpoints" / "base", package.parent / "checkpoints" / "base"):
+        if (candidate / "state.json").is_file():
+            return candidate
+    raise TtsMetaError("no base voice is shipped with this installation; give one by --base or install tts-meta again")
+
+
+def _write_json(path: Path, data: object) -> None:
+    path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

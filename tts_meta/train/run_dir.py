@@ -1,0 +1,122 @@
+"""What every training run does: it claims its folder, and shows how far it is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from tts_meta.config import Section, dump_config
+from tts_meta.errors import TtsMetaError
+from tts_meta.files import atomic_file
+from tts_meta.headers import read_json
+from tts_meta.parsing import printable
+from tts_meta.train.distributed import all_agree, is_first
+
+MAY_CHANGE = (
+    *("output", "cache", "device", "threads", "workers", "hours"),
+    *("log_every", "save_every", "sample_every", "sentences"),
+)
+"""Settings that may differ when a run goes on, because they do not change what is trained: where and on what it
+computes, how long, and how often it logs, saves and samples."""
+_CONFIG, _LOCK = "config.json", ".lock"
+
+
+@contextmanager
+def open_run_dir(output: Path, config: Section) -> Iterator[None]:
+    """Hold a run's folder for the block: no other run may write there, and its configuration is `config.json`.
+
+    The lock is one of the operating system (flock), which ends with its process however that ends. Under `torchrun` the
+    first process holds it for all. Raises TtsMetaError, in all processes, where another run holds the folder, or where
+    it was begun with another configuration. A folder that holds a configuration but no work is claimed.
+    """
+    lock, fault = None, None
+    if is_first():
+        try:
+            lock = _lock(output)
+            _write_config(output, config)
+        except TtsMetaError as error:
+            fault = error
+    try:
+        if not all_agree(fault is None):
+            raise fault or TtsMetaError(f"{output}: the run did not begin; the first process says why")
+        yield
+    finally:
+        if lock is not None:
+            lock.release()
+
+
+def _lock(output: Path) -> FileLock:
+    lock = FileLock(output / _LOCK)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise TtsMetaError(
+            f"{output}: another run is training in this folder; wait until it ends or choose another output folder"
+        ) from error
+    except (OSError, NotImplementedError) as error:
+        reason = getattr(error, "strerror", None) or printable(str(error))
+        raise TtsMetaError(f"cannot write in {output}: {reason}; choose another output folder") from error
+    return lock
+
+
+def _write_config(output: Path, config: Section) -> None:
+    """Write the configuration, or check that the work in the folder was begun with the same one."""
+    path = output / _CONFIG
+    if path.exists() and _holds_work(output):
+        advice = f"restore it, or delete {output} to start again"
+        other = _difference(read_json(path, advice), config)
+        if other:
+            raise TtsMetaError(
+                f"{output} holds a run with another configuration ({other}); choose another output folder"
+            )
+    with atomic_file(path) as temporary:
+        temporary.write_text(dump_config(config), encoding="utf-8")
+
+
+def _holds_work(output: Path) -> bool:
+    """Whether anything was computed: there is more than a configuration, a lock, logs, and temporary files."""
+    idle = (_CONFIG, _LOCK)
+    names = (path.name for path in output.iterdir())
+    return any(n not in idle and not n.startswith("events.out.") and not n.endswith(".tmp") for n in names)
+
+
+def _difference(before: object, config: Section) -> str:
+    """The first setting that differs and matters, with both values; empty where none does."""
+    with suppress(ValidationError):
+        # What an older version did not write has its default.
+        before = type(config).model_validate(before).model_dump(mode="json")
+    was, now = (_flat(data) for data in (before, config.model_dump(mode="json")))
+    for name in [*now, *(name for name in was if name not in now)]:
+        if name.split(".")[0] not in MAY_CHANGE and was.get(name) != now.get(name):
+            values = (printable(json.dumps(values.get(name), ensure_ascii=False), 60) for values in (was, now))
+            return printable("{}: {}, now {}".format(name, *values))
+    return ""
+
+
+def _flat(data: object, prefix: str = "") -> dict[str, Any]:
+    """Values by dotted names."""
+    if not isinstance(data, dict) or not data:
+        return {prefix.removesuffix("."): data}
+    return {name: value for key, part in data.items() for name, value in _flat(part, f"{prefix}{key}.").items()}
+
+
+def progress_bar(rank: int) -> Progress:
+    """A bar on stderr with a note, `task.fields["note"]`; only the first process shows and prints anything."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TextColumn("{task.fields[note]}"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True, quiet=rank > 0),
+        disable=rank > 0,
+    )
