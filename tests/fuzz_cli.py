@@ -146,7 +146,7 @@ def _sound(given: tuple[str, list[float], int]) -> None:
 
 WORDS = st.one_of(
     st.sampled_from(
-        ["speak", "inspect", "prepare", "evaluate", "base", "-", "--", "-o", "--json", "--base", "--seed", "--pace"]
+        ["speak", "inspect", "prepare", "evaluate", "base", "-", "--", "-o", "--json", "--base", "--seed", "--speed"]
     ),
     st.sampled_from(
         ["a.wav", "say0.wav", "absent", "1e400", "nan", "-1", "--force", "--file", "folder", "\x1b[31m", "--help"]
@@ -197,7 +197,7 @@ SETTING = {
 }
 MANNER = {
     name: NUMBERS.filter(lambda value: value is not None)
-    for name in ("speed", "pitch", "pitch_range", "prenet_dropout", "postfilter_strength", "seed")
+    for name in ("speed", "pitch", "pitch_range", "prenet_dropout", "postfilter", "seed")
 }
 CLONE = {
     "transcripts": THINGS,

@@ -91,7 +91,7 @@ def test_clones_are_sharpened_as_far_as_asked_for(base: Base, long_corpus: Path,
     base.acoustic.postfilter.gain.fill_(1.5)
     base.acoustic.postfilter.gain[0] = 1.0
     found = {}
-    for postfilter_strength in (0.0, 1.0):
+    for postfilter in (0.0, 1.0):
         quick = config(
             long_corpus,
             tmp_path,
@@ -99,11 +99,11 @@ def test_clones_are_sharpened_as_far_as_asked_for(base: Base, long_corpus: Path,
             adapt_on=2,
             steps=1,
             score_on=1,
-            postfilter_strength=postfilter_strength,
+            postfilter=postfilter,
         )
         spoken = run_cloning(quick, base, vocoder(), lambda line: None)
         assert [clip.system for clip in spoken] == [REAL, COPY, MEAN, CLONE]
-        found[postfilter_strength] = [clip.samples for clip in spoken]
+        found[postfilter] = [clip.samples for clip in spoken]
     for system, same in ((0, True), (1, True), (2, False), (3, False)):
         assert np.allclose(found[0.0][system], found[1.0][system], atol=1e-3) == same
 

@@ -75,10 +75,10 @@ def test_help_and_version_load_nothing_heavy() -> None:
         (["clone", "a.wav", "-o", "a.voice.safetensors", "--steps", "-1"], "--steps"),
         (["clone", "a.wav", "-o", "a.voice.safetensors", "--learning-rate", "0"], "must be above 0"),
         (["clone", "a.wav", "-o", "a.voice.safetensors", "--variance", "-2"], "must be above 0"),
-        (["clone", "a.wav", "-o", "a.voice.safetensors", "--temperature", "0"], "must be above 0"),
+        (["clone", "a.wav", "-o", "a.voice.safetensors", "--prior-scale", "0"], "must be above 0"),
         (["clone", "a.wav", "-o", "a.voice.safetensors", "--consent", "a\nb"], "one line"),
         (["speak", "base", "a", "-o", "a.aac"], "must be one of .wav, .flac, .ogg, .mp3, .opus"),
-        (["speak", "base", "a", "-o", "a.wav", "--pace", "9"], "--pace"),
+        (["speak", "base", "a", "-o", "a.wav", "--speed", "9"], "--speed"),
         (["speak", "base", "-o", "a.wav"], "no text"),
         (["speak", "base", "a", "--file", "a.txt", "-o", "a.wav"], "one of them"),
         (["speak", "a.voice.safetensors", "a", "-o", "a.wav", "--speaker", "ann"], "use it with VOICE `base`"),
@@ -284,7 +284,7 @@ def test_phonemes_pace_and_speaker_change_what_is_spoken(say, place: Path, tmp_p
     for name, options in {
         "plain": ("abc def gh",),
         "phonemes": ("abc def gh", "--phonemes"),
-        "fast": ("abc def gh", "--pace", 2),
+        "fast": ("abc def gh", "--speed", 2),
         "ben": ("abc def gh", "--speaker", "ben"),
     }.items():
         out = tmp_path / f"{name}.wav"
@@ -300,7 +300,7 @@ def test_an_unknown_training_speaker_is_refused_with_names_that_exist(say, place
 
 
 def test_timings_name_every_stage_and_add_up(say, place: Path, tmp_path: Path) -> None:
-    command = ("speak", "base", "abc.", "--base", place / "base", *LAST_RESORT, "-o", tmp_path / "a.wav", "--timings")
+    command = ("speak", "base", "abc.", "--base", place / "base", *LAST_RESORT, "-o", tmp_path / "a.wav", "--profile")
     printed = say(*command).err
     seconds = {line.rpartition("  ")[0].strip(): line.split()[-1] for line in printed.splitlines()[2:-2]}
     stages = ["start", "load base", "load voice", "load vocoder", "load phonemizer", "text", "acoustic model"]

@@ -19,9 +19,9 @@ def test_prepare_writes_a_manifest_and_does_not_overwrite_it(say, tmp_path: Path
     assert data["utterances"] == 1 and data["dropped"] == 1 and data["speakers"] == ["ann"]
     assert say(*command).failed(2, "exists already", "--force")
     assert "1 utterances of 1 speakers" in say(*command, "--force").out
-    made = say(*command, "--force", "--speed", 0.9, "--speed", 1.1, "--json").json
+    made = say(*command, "--force", "--perturb-speed", 0.9, "--perturb-speed", 1.1, "--json").json
     assert made["speakers"] == ["ann", "ann@0.9", "ann@1.1"] and made["utterances"] == 3
-    assert say(*command, "--force", "--of", "train").failed(2, "--of", "--speed")
+    assert say(*command, "--force", "--split", "train").failed(2, "--split", "--perturb-speed")
 
 
 RECIPE = """

@@ -36,4 +36,4 @@ def test_what_follows_its_options_is_measured_to_do_so(monkeypatch: pytest.Monke
     for name, (higher, wide) in rows.items():
         option, _, value = name.partition(" ")
         assert higher == pytest.approx(float(value) if option == "--pitch" else 0.0, abs=0.15)
-        assert wide == pytest.approx(plain * (float(value) if option == "--intonation" else 1.0), abs=0.25)
+        assert wide == pytest.approx(plain * (float(value) if option == "--pitch-range" else 1.0), abs=0.25)

@@ -46,7 +46,7 @@ def train(learner: MetaLearner, steps: int, tasks: Sequence[Task] = TASKS) -> li
 
 @every_learner
 def test_meta_training_lowers_the_query_loss_after_adaptation(name: str) -> None:
-    """Measured the same way for all: `MetaStepMetrics.after` of reptile has seen the query, that of finetuning adapts not."""
+    """All learners are measured the same way, because `MetaStepMetrics.after` differs: Reptile sees the query set."""
     learner = learner_of(name, meta_steps=40)
     before, start = query_loss(learner), {key: value.clone() for key, value in learner.state_dict().items()}
     train(learner, 40)

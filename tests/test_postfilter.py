@@ -45,10 +45,10 @@ def test_every_cepstral_coefficient_strays_as_in_speech_about_the_same_mean() ->
 
 
 @given(st.floats(0.0, 2.0))
-def test_sharpness_is_an_exponent_from_nothing_on(postfilter_strength: float) -> None:
+def test_sharpness_is_an_exponent_from_nothing_on(postfilter: float) -> None:
     mel = sentences(2, torch.ones(16))[0]
-    ratio = spread(measured()(mel, postfilter_strength)) / spread(mel)
-    torch.testing.assert_close(ratio, GAINS**postfilter_strength, atol=1e-3, rtol=1e-3)
+    ratio = spread(measured()(mel, postfilter)) / spread(mel)
+    torch.testing.assert_close(ratio, GAINS**postfilter, atol=1e-3, rtol=1e-3)
 
 
 def test_what_is_hardly_predicted_is_not_blown_up() -> None:
@@ -58,10 +58,10 @@ def test_what_is_hardly_predicted_is_not_blown_up() -> None:
     torch.testing.assert_close(spread(postfilter(mel)) / spread(mel), torch.full((16,), MOST), atol=1e-3, rtol=1e-3)
 
 
-@pytest.mark.parametrize("postfilter_strength", [0.0, 1.0, 1.7])
-def test_an_unmeasured_postfilter_changes_nothing(postfilter_strength: float) -> None:
+@pytest.mark.parametrize("postfilter", [0.0, 1.0, 1.7])
+def test_an_unmeasured_postfilter_changes_nothing(postfilter: float) -> None:
     mel = sentences(5, torch.ones(16))[0]
-    torch.testing.assert_close(VariancePostfilter(16)(mel, postfilter_strength), mel)
+    torch.testing.assert_close(VariancePostfilter(16)(mel, postfilter), mel)
 
 
 def test_a_model_speaks_through_its_postfilter_and_is_trained_without() -> None:
@@ -70,7 +70,7 @@ def test_a_model_speaks_through_its_postfilter_and_is_trained_without() -> None:
     plain = model.generate(tokens)
     model.postfilter.gain.fill_(1.5)
     torch.testing.assert_close(
-        model.generate(tokens, options=SynthesisOptions(postfilter_strength=0)), plain, atol=1e-3, rtol=1e-3
+        model.generate(tokens, options=SynthesisOptions(postfilter=0)), plain, atol=1e-3, rtol=1e-3
     )
     sharp = model.postfilter(plain)
     torch.testing.assert_close(model.generate(tokens), sharp, atol=1e-3, rtol=1e-3)

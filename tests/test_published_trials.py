@@ -37,7 +37,7 @@ def test_there_are_recipes() -> None:
 def test_every_learner_of_a_recipe_uses_all_that_it_is_given(name: str) -> None:
     config = load_config(FOLDER / name, FewShotBenchmark)
     base, vocoder = load_base(), load_vocoder(config.vocoder)
-    for learner, settings in config.learners.items():
+    for learner, settings in config.methods.items():
         # Bases of meta-trained starts are made by a script; whatever they are, settings go together or not.
         own = settings.model_copy(update={"base": None, "prior": None})
         own.check(learner, own.seen(base), vocoder)
@@ -45,13 +45,13 @@ def test_every_learner_of_a_recipe_uses_all_that_it_is_given(name: str) -> None:
 
 @pytest.fixture(scope="module")
 def trials() -> list[Trial]:
-    return sorted(read_trials(FOLDER / "ten_cells.jsonl").values(), key=lambda trial: trial.speaker)
+    return sorted(read_trials(FOLDER / "ten_trials.jsonl").values(), key=lambda trial: trial.speaker)
 
 
 def test_every_cell_of_the_recipe_is_whole_and_there_once(trials: list[Trial]) -> None:
     config = load_config(FOLDER / "ten.yaml", FewShotBenchmark)
     assert set(Counter((trial.system, trial.speaker) for trial in trials).values()) == {1}
-    assert {trial.learner for trial in trials} == set(config.learners) and len(trials) == 6 * len(config.learners)
+    assert {trial.learner for trial in trials} == set(config.methods) and len(trials) == 6 * len(config.methods)
     for trial in trials:
         assert len(trial.scores) == len(trial.embeddings) == config.score_on == 10
         assert all({"similarity", "wer", "cer", "distillmos", "nats"} == set(row.measures) for row in trial.scores)

@@ -75,15 +75,15 @@ def test_inspect_tells_how_far_runs_agree(tmp_path: Path, capsys: pytest.Capture
         )
     plain, up, also, down = (tmp_path / name for name in ("plain", "up", "also up", "down"))
 
-    found = run(capsys, "inspect", up, *last_resort, "--beside", also, "--beside", down, "--json").json["agreement"]
+    found = run(capsys, "inspect", up, *last_resort, "--compare", also, "--compare", down, "--json").json["agreement"]
     assert [one["bases"] for one in found] == [[str(a), str(b)] for a, b in ((up, also), (up, down), (also, down))]
     assert [one["correlation"] for one in found] == pytest.approx([1, -1, -1])
     assert found[0]["factor"] == pytest.approx(2**0.5) and found[0]["in_common"] == found[0]["largest"]
     page = tmp_path / "page.html"
-    told = run(capsys, "inspect", up, *last_resort, "--beside", also, "--beside", down, "--html", page)
+    told = run(capsys, "inspect", up, *last_resort, "--compare", also, "--compare", down, "--html", page)
     assert "rank correlation" in told.out and told.out.count("-1.00 [-1.00, -1.00]") == 2
     assert "Do other runs find the same?" in page.read_text() and page.read_text().count(str(down)) == 3
 
-    assert run(capsys, "inspect", up, *last_resort, "--beside", plain).failed(1, f"{plain} has no prior to compare")
-    assert run(capsys, "inspect", plain, *last_resort, "--beside", up).failed(1, f"{plain} has no prior to compare")
-    assert run(capsys, "inspect", up, *last_resort, "--beside", up).failed(2, "other bases, each once")
+    assert run(capsys, "inspect", up, *last_resort, "--compare", plain).failed(1, f"{plain} has no prior to compare")
+    assert run(capsys, "inspect", plain, *last_resort, "--compare", up).failed(1, f"{plain} has no prior to compare")
+    assert run(capsys, "inspect", up, *last_resort, "--compare", up).failed(2, "other bases, each once")

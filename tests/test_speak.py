@@ -152,7 +152,7 @@ def test_the_base_may_be_given_by_its_folder(base: Base) -> None:
         ("pitch", [-12.5, 13, math.nan], "-12 to 12 semitones"),
         ("pitch_range", [-0.1, 3.1, math.nan], "0 to 3"),
         ("prenet_dropout", [-0.1, 0.95, math.nan], "0 to 0.9"),
-        ("postfilter_strength", [-0.1, 2.1, math.nan], "0 to 2"),
+        ("postfilter", [-0.1, 2.1, math.nan], "0 to 2"),
     ],
 )
 def test_a_manner_out_of_range_is_refused(option: str, values: list[float], said: str) -> None:

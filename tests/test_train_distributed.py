@@ -25,7 +25,15 @@ from tts_meta.text import SymbolTable
 from tts_meta.train import pretrain
 from tts_meta.train.aligner import aligner_loss
 from tts_meta.train.datasets import BatchStream
-from tts_meta.train.distributed import add_gradients, all_agree, barrier, is_first, place, processes, total
+from tts_meta.train.distributed import (
+    add_gradients,
+    all_agree,
+    all_reduce_sum,
+    barrier,
+    is_first,
+    processes,
+    rank_and_world,
+)
 from tts_meta.train.pretrain import acoustic_objective
 from tts_meta.train.run_dir import open_run_dir
 
@@ -65,7 +73,7 @@ def gradients(name: str) -> list[dict[str, Tensor]]:
         add_gradients(model.parameters())
         grads = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
         rows = torch.tensor(0 if batch is None else len(batch))
-        found.append(grads | {"loss": total(value), "own": rows, "rows": total(rows)})
+        found.append(grads | {"loss": all_reduce_sum(value), "own": rows, "rows": all_reduce_sum(rows)})
     return found
 
 
@@ -75,7 +83,7 @@ def everything() -> dict[str, Any]:
     barrier()
     votes = [all_agree(True), all_agree(is_first()), all_agree(False)]
     claims = [claim(Path(os.environ["RUN_FOLDERS"]) / name) for name in ("taken", "free")]
-    return found | {"place": place(), "first": is_first(), "votes": votes, "claims": claims}
+    return found | {"place": rank_and_world(), "first": is_first(), "votes": votes, "claims": claims}
 
 
 def claim(folder: Path) -> str:
@@ -135,7 +143,7 @@ def test_processes_know_their_place_and_go_on_only_where_all_agree(both: list[di
     assert [found["place"] for found in both] == [(0, 2), (1, 2)]
     assert [found["first"] for found in both] == [True, False]
     assert [found["votes"] for found in both] == [[True, False, False]] * 2
-    assert place() == (0, 1) and is_first() and all_agree(True) and not all_agree(False)
+    assert rank_and_world() == (0, 1) and is_first() and all_agree(True) and not all_agree(False)
 
 
 def test_processes_that_would_share_one_gpu_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What `speak --pitch` and `--intonation` do to the F0 that is heard, and to nothing else.
+"""What `speak --pitch` and `--pitch-range` do to the F0 that is heard, and to nothing else.
 
 python -m recipes.librispeech_mini.control [--base FOLDER] [--vocoder NAME]      a few minutes; a table
 
@@ -32,7 +32,7 @@ SENTENCES = (
 SETTINGS = (
     ("as predicted", DEFAULT),
     *((f"--pitch {shift:+d}", SynthesisOptions(pitch=shift)) for shift in (-4, -2, 2, 4)),
-    *((f"--intonation {factor}", SynthesisOptions(pitch_range=factor)) for factor in (0.0, 0.5, 1.5, 2.0)),
+    *((f"--pitch-range {factor}", SynthesisOptions(pitch_range=factor)) for factor in (0.0, 0.5, 1.5, 2.0)),
 )
 VOICES = 6
 

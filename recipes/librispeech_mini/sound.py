@@ -100,7 +100,7 @@ def main() -> None:
     parser.add_argument(
         "--vocoder", type=Path, default=shipped_light(), help="its folder; the shipped one if not given"
     )
-    parser.add_argument("--temperature", type=float, nargs="*", default=[1.0], help="of its prior, if it has one")
+    parser.add_argument("--prior-scale", type=float, nargs="*", default=[1.0], help="of its prior, if it has one")
     parser.add_argument("--steps", type=int, default=CloneSettings.vocoder_steps, help="of the inner loop")
     parser.add_argument("--draws", type=int, default=32, help="of eight crops, that distances are taken over")
     parser.add_argument("--set", dest="changes", action="append", default=[], help="KEY=VALUE of tune.yaml: speakers")

@@ -79,7 +79,7 @@ def own_modules(partition: Partition) -> list[Module]:
 
 
 def sound_nll(generator: LightGenerator) -> LossFunction:
-    """-log p(sound | mel, θ) of `VocoderTaskBatch` in nats, up to a constant: the spectral energy distance, once a sample.
+    """-log p(audio | mel, θ) of a `VocoderTaskBatch` in nats, up to a constant: a spectral energy distance.
 
     A generalised likelihood (Bissiri et al. 2016): the distance stands for the nats of one of the samples it is taken
     over.

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 
 STARTED = time.perf_counter()
-"""When the program began, for `--timings`."""
+"""When the program began, for `--profile`."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -41,7 +41,7 @@ def inspect(
         list[Path] | None,
         typer.Option("--voice", metavar="VOICE", help="A voice: say how far it moved each module; repeatable."),
     ] = None,
-    beside: Annotated[
+    compare: Annotated[
         list[Path] | None,
         typer.Option(metavar="BASE", help="Another run's base: say how far its σ agree with these; repeatable."),
     ] = None,
@@ -62,13 +62,13 @@ def inspect(
         from tts_meta.adapt import Voice
         from tts_meta.models.pretrained import load_base
 
-        others, base = _sigmas_of(what, beside or []), load_base(None if what == "base" else path)
+        others, base = _sigmas_of(what, compare or []), load_base(None if what == "base" else path)
         heard = [Voice.load(voice) for voice in voices or ()]
         if html is not None:
             _write_page(base, html, heard, others)
         _inspect_base(base, str(path), vocoder, picture, heard, others, as_json)
         return
-    asked = {"picture": picture, "html": html, "voice": voices, "beside": beside}
+    asked = {"picture": picture, "html": html, "voice": voices, "compare": compare}
     if given := [name for name, value in asked.items() if value]:
         raise UsageError(f"--{given[0]} shows what a base was meta-trained to; give the folder of a base")
     _inspect_voice(path, as_json)
@@ -79,7 +79,7 @@ def _sigmas_of(what: str, folders: list[Path]) -> dict[str, dict[str, float]]:
     from tts_meta.models.pretrained import load_base
 
     if len({Path(what), *folders}) <= len(folders):
-        raise UsageError("--beside is for other bases, each once")
+        raise UsageError("--compare takes other bases, each once")
     found = {}
     for folder in folders:
         found[str(folder)] = _compared(load_base(folder))

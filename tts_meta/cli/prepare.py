@@ -37,10 +37,10 @@ def prepare(
     ] = None,
     speeds: Annotated[
         list[float] | None,
-        typer.Option("--speed", help="Make speakers too: play recordings at this speed, such as 0.9; repeatable."),
+        typer.Option("--perturb-speed", help="Also make speakers by speed perturbation, such as 0.9; repeatable."),
     ] = None,
     splits: Annotated[
-        list[str] | None, typer.Option("--of", metavar="SPLIT", help="Make speakers of this split only; repeatable.")
+        list[str] | None, typer.Option("--split", metavar="SPLIT", help="Make speakers of this split only; repeatable.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing manifest.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
@@ -60,7 +60,7 @@ def prepare(
         check_stdout("the JSON")
     check_writable(path)
     if splits and not speeds:
-        raise UsageError("--of says what to make speakers of: say how, by --speed")
+        raise UsageError("--split selects what to perturb: give --perturb-speed too")
     with progress_bar("recordings") as bar:
         manifest = prepare_corpus(corpus, directory, out, speeds or (), splits or (), transcripts, bar.move)
     dropped = sum(1 for _ in (out / DROPPED_FILE).open(encoding="utf-8"))

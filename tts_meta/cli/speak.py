@@ -55,17 +55,17 @@ def speak(
     prenet_dropout: Annotated[
         float, typer.Option(min=0, max=0.9, help="Above 0 no two seeds say it alike: dropout in the decoder's prenet.")
     ] = 0.0,
-    postfilter_strength: Annotated[
+    postfilter: Annotated[
         float, typer.Option(min=0, max=2, help="0: spectra as smooth as predicted; 1: as varied as in speech.")
     ] = 1.0,
-    seed: Annotated[int, typer.Option(help="With --variation, the same seed gives the same samples.")] = 0,
+    seed: Annotated[int, typer.Option(help="With --prenet-dropout, the same seed gives the same samples.")] = 0,
     base: Annotated[Path | None, typer.Option(help="Folder of the base voice; the shipped one if not given.")] = None,
     speaker: Annotated[
         str | None, typer.Option(help="Training speaker of the base to speak as, with VOICE `base`.")
     ] = None,
     vocoder: Annotated[str | None, typer.Option(help="light, hifigan, griffin-lim, or a path.")] = None,
-    timings: Annotated[
-        bool, typer.Option("--timings", help="Print seconds per stage and the real-time factor.")
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Print seconds per stage and the real-time factor.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
@@ -74,13 +74,13 @@ def speak(
 
     \b
     tts-meta speak alice.voice.safetensors "Good morning." -o morning.wav
-    cat chapter.txt | tts-meta speak base - -o chapter.wav --timings
+    cat chapter.txt | tts-meta speak base - -o chapter.wav --profile
     tts-meta speak base "Good morning." --stream | aplay -f S16_LE -r 22050
     """
     if stream or as_json or output == STANDARD:
         check_stdout("the JSON" if as_json else "the sound")
-    if stream and (output is not None or as_json or timings or sys.stdout.isatty()):
-        raise UsageError("--stream writes samples to stdout: send that to a player, without -o, --json or --timings")
+    if stream and (output is not None or as_json or profile or sys.stdout.isatty()):
+        raise UsageError("--stream writes samples to stdout: send that to a player, without -o, --json or --profile")
     if output is None and not stream:
         raise UsageError("no output; give one with -o OUT.wav, or --stream")
     to_stdout = output == STANDARD
@@ -108,7 +108,7 @@ def speak(
     from tts_meta.synth.synthesizer import training_speaker
 
     watch.add("start", watch.total)
-    options = SynthesisOptions(speed, pitch, pitch_range, prenet_dropout, postfilter_strength, seed)
+    options = SynthesisOptions(speed, pitch, pitch_range, prenet_dropout, postfilter, seed)
     with watch.stage("load base"):
         loaded = load_base(base)
     with watch.stage("load voice"):
@@ -153,7 +153,7 @@ def speak(
         tell(speech.notice)
     if as_json:
         _show(output, speech, watch)
-    elif timings:
+    elif profile:
         write_error(_timing_table(speech, watch))
 
 

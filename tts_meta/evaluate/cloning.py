@@ -1,7 +1,7 @@
 """The benchmark: clones of speakers never trained on, or the base's own voices, on sentences it was not trained on.
 
 Clones: for each scored sentence four systems speak, or stand for, the same words: the real recording, its
-copy-synthesis through the vocoder, the base's mean voice, and the clone. Own voices (`training_speakers`): training speakers
+copy-synthesis through the vocoder, the base's mean voice, and the clone. Own voices (`training_speakers`): speakers
 of the base say sentences of other speakers, beside these speakers' own recordings and their copy-synthesis.
 """
 
@@ -79,10 +79,10 @@ class CloningBenchmark(ClonedSpeakers):
     """So many of the base's training speakers, or these, say the sentences in place of clones, each `score_on`."""
     texts: dict[str, str] = Field(default_factory=dict)
     """Texts by name that each of the `training_speakers` says in place of sentences of the manifest."""
-    postfilter_strength: float = 1.0
-    """As `speak --sharpness`."""
+    postfilter: float = 1.0
+    """As `speak --postfilter`."""
     prenet_dropout: float = 0.0
-    """As `speak --variation`."""
+    """As `speak --prenet-dropout`."""
     adapt_on: int = Field(default=10, gt=0)
     """Sentences to clone from."""
     modules: tuple[str, ...] = ()
@@ -101,7 +101,7 @@ class CloningBenchmark(ClonedSpeakers):
     @property
     def options(self) -> SynthesisOptions:
         """How everything is spoken."""
-        return SynthesisOptions(postfilter_strength=self.postfilter_strength, prenet_dropout=self.prenet_dropout)
+        return SynthesisOptions(postfilter=self.postfilter, prenet_dropout=self.prenet_dropout)
 
     def voices_of(self, base: Base) -> list[str]:
         """The training speakers of the base that say the sentences. Raises TtsMetaError where it has not got them."""

@@ -306,7 +306,7 @@ class AcousticModel(nn.Module):
             after = before + self.postnet(before, length_mask(lengths - first, before.shape[1]))
             mel = self._to_log_mel(after)[0, done - first : end - first]
             mean = self.postfilter.mean(mel) if mean is None else mean
-            yield check_frames(self.postfilter.sharpen(mel, mean, options.postfilter_strength))
+            yield check_frames(self.postfilter.sharpen(mel, mean, options.postfilter))
             before, done, due = before[:, max(0, end - reach) - first :], end, end + chunk
 
     def _plan(
@@ -343,7 +343,7 @@ class AcousticModel(nn.Module):
         )  # (B, steps * R, M)
         after = before + self.postnet(before, length_mask(frames, before.shape[1]))
         mels = (mel[:length] for mel, length in zip(self._to_log_mel(after), frames.tolist(), strict=True))
-        return [check_frames(self.postfilter(mel, options.postfilter_strength)) for mel in mels]
+        return [check_frames(self.postfilter(mel, options.postfilter)) for mel in mels]
 
     def _to_log_mel(self, scaled: Tensor) -> Tensor:
         return scaled.float() * self.mel_scale + self.mel_mean

@@ -34,19 +34,19 @@ class VariancePostfilter(nn.Module):
         self.register_buffer("gain", torch.ones(n_mels))
         self.register_buffer("basis", create_dct(n_mels, n_mels, "ortho"), persistent=False)  # (M, M), orthonormal
 
-    def forward(self, mel: Tensor, postfilter_strength: float = 1.0) -> Tensor:
-        """`postfilter_strength` 0 leaves the mel as it is, 1 scales as measured, up to `MOST`; it is an exponent."""
-        return self.sharpen(mel, self.mean(mel), postfilter_strength)
+    def forward(self, mel: Tensor, postfilter: float = 1.0) -> Tensor:
+        """`postfilter` 0 leaves the mel as it is, 1 scales as measured, up to `MOST`; it is an exponent."""
+        return self.sharpen(mel, self.mean(mel), postfilter)
 
     def mean(self, mel: Tensor) -> Tensor:
         """What the values of a sentence `(..., T, M)` stray about, `(..., 1, M)`."""
         return mel[..., : self.mean_over, :].mean(-2, keepdim=True)
 
-    def sharpen(self, mel: Tensor, mean: Tensor, postfilter_strength: float = 1.0) -> Tensor:
+    def sharpen(self, mel: Tensor, mean: Tensor, postfilter: float = 1.0) -> Tensor:
         """Frames `(..., T, M)` of a sentence whose mean is known, sharpened: `forward` a part at a time."""
-        if postfilter_strength == 0:
+        if postfilter == 0:
             return mel
-        factors = self.gain.clamp(max=MOST) ** postfilter_strength
+        factors = self.gain.clamp(max=MOST) ** postfilter
         return mean + ((mel - mean) @ self.basis * factors) @ self.basis.T
 
     @torch.no_grad()

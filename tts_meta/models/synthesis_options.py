@@ -19,7 +19,7 @@ class SynthesisOptions:
     """0 is a monotone, 2 twice the ups and downs that are predicted."""
     prenet_dropout: float = 0.0
     """Dropout in the decoder's prenet: above 0 no two seeds say a text alike."""
-    postfilter_strength: float = 1.0
+    postfilter: float = 1.0
     """0 leaves spectra as smooth as they are predicted, 1 gives them the variance of speech, more exaggerates."""
     seed: int = 0
     """Seeds the variation."""
@@ -30,7 +30,7 @@ class SynthesisOptions:
             ("pitch", -12, 12, " semitones"),
             ("pitch_range", 0, 3, ""),
             ("prenet_dropout", 0, 0.9, ""),
-            ("postfilter_strength", 0, 2, ""),
+            ("postfilter", 0, 2, ""),
         ):
             check_number(name, getattr(self, name), low, high, unit)
         check_number("seed", self.seed, -SEEDS, SEEDS, whole=True)

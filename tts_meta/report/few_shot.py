@@ -37,7 +37,7 @@ def write_few_shot_report(
     """Write everything and return the tables, Markdown. info, mean_voice: what only the log has."""
     rows, trials = results.scores(), results.trials
     write_scores(folder / "scores.jsonl", rows)
-    write_trials(folder / "cells.jsonl", trials)
+    write_trials(folder / "trials.jsonl", trials)
     text = few_shot_tables(trials, rows, results.error_rates())
     with atomic_file(folder / "table.md") as temporary:
         temporary.write_text(text, encoding="utf-8")

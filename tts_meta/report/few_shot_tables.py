@@ -1,4 +1,4 @@
-"""The few-shot benchmark's tables, for each number of sentences: scores and costs, and what steps and learners change.
+"""The few-shot benchmark's tables, for each number of sentences: scores and costs, and what steps and methods change.
 
 A learner's best step, in one score and from so many sentences, is that of the best mean over all speakers.
 """
@@ -41,7 +41,7 @@ def few_shot_tables(trials: Sequence[Trial], rows: Sequence[Scores], rates: Mapp
 _MARKS = {"cache": "†", "cached_results": "‡"}
 _NOTES = {
     "cache": "read from the cache folder, where an earlier run of the same versions of methods and judges left it",
-    "cached_results": "read from the file `cached_results`, which another run of the same versions of methods and judges wrote",
+    "cached_results": "read from the file `cached_results`, written by another run of the same code versions",
 }
 
 

@@ -15,7 +15,7 @@ from tts_meta.corpus import Batch, Example, Manifest, bucket_batches, collate
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_file
 from tts_meta.models.pretrained import Base
-from tts_meta.train.distributed import place
+from tts_meta.train.distributed import rank_and_world
 from tts_meta.train.feature_store import Durations, Store
 from tts_meta.train.prefetch import ahead
 from tts_meta.train.segments import Pieces
@@ -62,7 +62,7 @@ def align_example(example: Example, base: Base) -> Example | str:
 def cut_at_said_pauses(
     store: Store, durations: Durations, base: Base, min_segment_seconds: float, pause_seconds: float
 ) -> Pieces:
-    """Pieces of aligned utterances, of at least so many seconds, cut at pauses; 0 `min_segment_seconds` keeps them whole.
+    """Segments of aligned utterances, cut at pauses, at least `min_segment_seconds` long; 0 keeps utterances whole.
 
     Their symbols are punctuated as they were said.
     """
@@ -100,7 +100,7 @@ class BatchStream:
         self.examples, self.speakers = examples, speakers
         self.frames_per_batch, self.multiple_of, self.seed, self.threads = frames_per_batch, multiple_of, seed, threads
         self._frames, self._symbols = _sizes(examples)
-        self._place = place()
+        self._place = rank_and_world()
         # A new thread would pin for the first GPU, whichever is this process's.
         self._gpu = torch.cuda.current_device() if device.startswith("cuda") else None
 

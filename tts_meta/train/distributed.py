@@ -46,14 +46,14 @@ def processes(device: str = "cpu") -> Iterator[int]:
         dist.destroy_process_group()
 
 
-def place() -> tuple[int, int]:
+def rank_and_world() -> tuple[int, int]:
     """Rank of this process and how many there are."""
     return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
 
 
 def is_first() -> bool:
     """Whether this process is the one that writes and speaks for all."""
-    return place()[0] == 0
+    return rank_and_world()[0] == 0
 
 
 def barrier() -> None:
@@ -70,7 +70,7 @@ def all_agree(mine: bool) -> bool:
     return bool(votes)
 
 
-def total(part: Tensor) -> Tensor:
+def all_reduce_sum(part: Tensor) -> Tensor:
     """Sum over all processes of a tensor of one shape in each, without a gradient."""
     part = part.detach().clone()
     if dist.is_initialized():
@@ -84,6 +84,6 @@ def add_gradients(parameters: Iterable[nn.Parameter]) -> None:
         return
     parameters = [parameter for parameter in parameters if parameter.requires_grad]
     grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-    summed = total(torch.cat([grad.reshape(-1) for grad in grads]))
+    summed = all_reduce_sum(torch.cat([grad.reshape(-1) for grad in grads]))
     for parameter, grad, part in zip(parameters, grads, summed.split([g.numel() for g in grads]), strict=True):
         parameter.grad = part.view_as(grad)

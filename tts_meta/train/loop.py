@@ -19,7 +19,7 @@ from tts_meta.files import restore_folder
 from tts_meta.report.run_info import RunInfo
 from tts_meta.report.tensorboard import Log, NullLog, RunLog
 from tts_meta.train.checkpoints import load_checkpoint, save_checkpoint
-from tts_meta.train.distributed import add_gradients, all_agree, barrier, place, total
+from tts_meta.train.distributed import add_gradients, all_agree, all_reduce_sum, barrier, rank_and_world
 from tts_meta.train.optimiser import MovingAverage, build_optimiser, clip_gradients, set_learning_rate
 from tts_meta.train.run_dir import progress_bar
 
@@ -97,7 +97,7 @@ def fit(
     sum divided by what the whole batch holds (`all_frames`). So any number of processes takes the same steps, but
     for what dropout draws, and another number may go on with a run. The first one logs, samples and saves.
     """
-    rank, _ = place()
+    rank, _ = rank_and_world()
     optimiser = build_optimiser(model, settings.optimiser)
     average = MovingAverage(model, settings.ema)
     checkpoint = folder / "training"
@@ -147,7 +147,7 @@ def fit(
             frames_seen += 0 if batch is None else int(batch.all_frames)
 
             if step % settings.log_every == 0:
-                value = total(value)
+                value = all_reduce_sum(value)
                 speed = frames_seen * mel_config.frame_seconds / (time.monotonic() - began)
                 scalars |= {"loss": value, "gradient_norm": norm, "learning_rate": torch.tensor(rate)}
                 for name, scalar in scalars.items():

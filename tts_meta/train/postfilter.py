@@ -11,7 +11,7 @@ from tts_meta.evaluate.variance import log_mel_variance
 from tts_meta.models.pretrained import Base
 from tts_meta.models.synthesis_options import SynthesisOptions
 
-_SMOOTH = SynthesisOptions(postfilter_strength=0)
+_SMOOTH = SynthesisOptions(postfilter=0)
 """As it is before the postfilter."""
 _LONG_ENOUGH = 50
 """Frames of a piece from which its variance is measured."""

@@ -23,7 +23,7 @@ from tts_meta.corpus import Example, Manifest
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_folder
 from tts_meta.models.pretrained import Base
-from tts_meta.train.distributed import place
+from tts_meta.train.distributed import rank_and_world
 from tts_meta.train.feature_store import Store, load_array
 from tts_meta.train.prefetch import ahead
 
@@ -127,7 +127,7 @@ class CropStream:
         self._last_places = np.cumsum(store.frames[long] - frames + 1)
         self._crops = max(1, frames_per_batch // frames)
         self._an_epoch = max(1, int(store.frames[long].sum()) // (self._crops * frames))
-        self._threads, self._place = threads, place()
+        self._threads, self._place = threads, rank_and_world()
 
     def batches(self, epoch: int, position: int) -> Generator[tuple[int, int, VocoderBatch | None], None, None]:
         """Yield (epoch, position of the next batch, crops) for ever, from batch `position` of `epoch` on."""

@@ -22,7 +22,7 @@ def write_trials(path: str | Path, trials: Sequence[Trial]) -> None:
 
 
 def read_trials(path: str | Path) -> dict[str, Trial]:
-    """Read what `write_trials` wrote, by key, without voices and sound. Raises TtsMetaError naming the file and line."""
+    """Read what `write_trials` wrote, by key, without voices and audio. Raises TtsMetaError with the file and line."""
     trials = read_lines(path, _cell_of, "the cells", "cell; write them with tts-meta benchmark")
     return {trial.key: trial for trial in trials}
 

@@ -53,7 +53,7 @@ from tts_meta.synth.speak import SPEECH_VERSION
 
 _MADE = "made.json"
 """Of a voice's folder, written last."""
-_FACTS = "cell.json"
+_FACTS = "trial.json"
 """Of a cell's folder, written last."""
 _VOICE = "voice.safetensors"
 JUDGE_VERSION = 2
