@@ -111,7 +111,12 @@ def test_an_output_that_cannot_be_is_refused_before_any_work(
     def works(*arguments: object) -> None:
         pytest.fail("work")
 
-    for name in ("models.base.load_base", "adapt.find_transcripts", "demo.pipeline.load_base", "demo.HibariSpeaker"):
+    for name in (
+        "models.pretrained.load_base",
+        "adapt.find_transcripts",
+        "demo.pipeline.load_base",
+        "demo.HibariSpeaker",
+    ):
         monkeypatch.setattr(f"tts_meta.{name}", works, raising=False)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()

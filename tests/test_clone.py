@@ -179,9 +179,9 @@ def test_a_prior_may_name_what_adapts_and_how_much_wider_than_learned(base: Base
     )
     assert all(torch.equal(asked[name], shipped[name]) for name in shipped), "as one may ask for"
     for wrong in (replace(learned, prior=None), wide):
-        with pytest.raises(UsageError, match="a temperature is of the base's learned prior"):
+        with pytest.raises(UsageError, match="prior_scale scales the base's learned prior"):
             clone_examples(wrong, examples, CloneSettings(variance=0.1, prior_scale=2.0))
-    with pytest.raises(UsageError, match="temperature must be above 0"):
+    with pytest.raises(UsageError, match="prior_scale must be above 0"):
         clone_examples(wide, examples, CloneSettings(prior_scale=0.0))
 
 

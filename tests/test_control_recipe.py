@@ -14,10 +14,10 @@ from tts_meta.synth import Speech
 RATE = 22050
 
 
-def tone(*said: Any, manner: SynthesisOptions, **options: Any) -> Speech:
+def tone(*said: Any, options: SynthesisOptions, **others: Any) -> Speech:
     """What a model that follows its options to the letter says: a second that swings by two semitones around 150 Hz."""
     time = np.arange(RATE) / RATE
-    frequency = 150 * 2 ** ((manner.pitch + manner.pitch_range * np.sin(2 * np.pi * 2 * time)) / 12)
+    frequency = 150 * 2 ** ((options.pitch + options.pitch_range * np.sin(2 * np.pi * 2 * time)) / 12)
     phase = 2 * np.pi * frequency.cumsum() / RATE
     harmonics = np.arange(1, 6)[:, None]
     samples = (np.cos(harmonics * phase) / harmonics).sum(0)

@@ -29,7 +29,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         getattr(base.acoustic, name).copy_(getattr(small.acoustic, name))
     base.acoustic.duration.output.bias.data.fill_(1.6)
     save_base(base, tmp_path / "base")
-    for module in ("models.base", "synth.synthesizer"):
+    for module in ("models.pretrained", "synth.synthesizer"):
         monkeypatch.setattr(f"tts_meta.{module}.shipped_base", lambda: tmp_path / "base")
     monkeypatch.setattr(importlib.import_module("tts_meta.adapt.clone"), "FREE_STEPS", 5)
     return tmp_path / "base"

@@ -63,7 +63,7 @@ def config(long_corpus: Path, output: Path, **changes: object) -> FewShotBenchma
         "score_on": 2,
         "sentences": [1, 2],
         "steps": [0, 2],
-        "methods": {"all": {"modules": ["*"]}, "biases": {"modules": ["*.bias"], "learning_rate": 1e-2}},
+        "learners": {"all": {"modules": ["*"]}, "biases": {"modules": ["*.bias"], "learning_rate": 1e-2}},
     }
     return parse_config(settings | changes, FewShotBenchmark, "test")
 
@@ -129,7 +129,7 @@ def test_every_learner_speaks_from_every_count_after_every_number_of_steps(
 def test_a_voice_is_made_once_whoever_judges_it(
     base: Base, long_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = {"methods": {"all": {"modules": ["*"]}}, "steps": [2]}
+    one = {"learners": {"all": {"modules": ["*"]}}, "steps": [2]}
     first = run_few_shot(config(long_corpus, tmp_path, **one), base, vocoder(), lambda line: None)
 
     monkeypatch.setattr(CELLS, "clone_examples", Mock(side_effect=AssertionError("made anew")))
@@ -150,8 +150,8 @@ def test_what_another_machine_measured_is_not_made_anew(
 
     monkeypatch.setattr(CELLS, "clone_examples", Mock(side_effect=AssertionError("made anew")))
     recipe = config(long_corpus, tmp_path / "here", cached_results=tmp_path / "there" / "trials.jsonl", **its)
-    renamed = recipe.methods | {"everything": recipe.methods["all"]}
-    recipe = recipe.model_copy(update={"methods": renamed})
+    renamed = recipe.learners | {"everything": recipe.learners["all"]}
+    recipe = recipe.model_copy(update={"learners": renamed})
     again = run_few_shot(recipe, base, vocoder(), lambda line: None)
     assert [row for row in again.scores() if "everything" not in row.system] == first.scores()
     rates = first.error_rates()
@@ -206,8 +206,8 @@ def _adapt_on(recipe: FewShotBenchmark, base: Base, count: int) -> list[Example]
 
 
 def test_tables_of_differences_are_those_of_the_scores(base: Base, long_corpus: Path, tmp_path: Path) -> None:
-    methods = {"all": {"modules": ["*"]}, "biases": {"modules": ["*.bias"], "learning_rate": 1e-2}}
-    recipe = config(long_corpus, tmp_path, speakers=["ann", "ben"], sentences=[2], steps=[0, 3], methods=methods)
+    learners = {"all": {"modules": ["*"]}, "biases": {"modules": ["*.bias"], "learning_rate": 1e-2}}
+    recipe = config(long_corpus, tmp_path, speakers=["ann", "ben"], sentences=[2], steps=[0, 3], learners=learners)
     results = run_few_shot(recipe, base, vocoder(), lambda line: None)
     table = write_few_shot_report(tmp_path, results, base.config.audio.mel)
     nats = {
@@ -236,11 +236,11 @@ def test_tables_of_differences_are_those_of_the_scores(base: Base, long_corpus: 
 
 
 def test_rivals_without_steps_speak_in_voices_that_the_base_has(base: Base, long_corpus: Path, tmp_path: Path) -> None:
-    methods = {"near": {"method": "nearest"}, "mixed": {"method": "zero-shot"}}
-    recipe = config(long_corpus, tmp_path, methods=methods)
+    learners = {"near": {"method": "nearest"}, "mixed": {"method": "zero-shot"}}
+    recipe = config(long_corpus, tmp_path, learners=learners)
     trials = run_few_shot(recipe, base, vocoder(), lambda line: None).trials
     assert [(trial.learner, trial.sentences, trial.steps) for trial in trials] == [
-        (name, n, 0) for name in methods for n in (1, 2)
+        (name, n, 0) for name in learners for n in (1, 2)
     ]
     near, mixed = (Voice.load(trial.voice) for trial in (trials[1], trials[3]))
     offsets = base.acoustic.speaker.offsets
@@ -311,12 +311,12 @@ def test_a_changed_version_of_a_method_or_a_judge_makes_a_new_key(
 ) -> None:
     its = data(config(long_corpus, tmp_path), tmp_path)
     learned = replace(base, prior=ModulePrior({"speaker.mean": 1e-2}, base.hash))
-    methods = get_args(MethodConfig.model_fields["method"].annotation)
-    methods: dict[str, tuple[MethodConfig, int | None]] = {name: (MethodConfig(method=name), 3) for name in methods}
-    methods["auto_stop"] = MethodConfig(auto_stop=True), None
+    kinds = get_args(MethodConfig.model_fields["method"].annotation)
+    learners: dict[str, tuple[MethodConfig, int | None]] = {name: (MethodConfig(method=name), 3) for name in kinds}
+    learners["auto_stop"] = MethodConfig(auto_stop=True), None
 
     def voices() -> dict[str, str]:
-        return {name: CELLS._voice_key(own, learned, its, 2, steps) for name, (own, steps) in methods.items()}
+        return {name: CELLS._voice_key(own, learned, its, 2, steps) for name, (own, steps) in learners.items()}
 
     before, judged = voices(), CELLS._judged_key(its)
     assert len(set(before.values())) == 5 and voices() == before
@@ -341,13 +341,13 @@ def test_a_changed_version_of_a_method_or_a_judge_makes_a_new_key(
 def test_a_cell_of_an_older_version_is_computed_again(
     base: Base, long_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = config(long_corpus, tmp_path, sentences=[1], steps=[1], methods={"all": {"modules": ["*"]}})
+    one = config(long_corpus, tmp_path, sentences=[1], steps=[1], learners={"all": {"modules": ["*"]}})
     first = run_few_shot(one, base, vocoder(), lambda line: None).trials[0]
     cached_results = one.model_copy(update={"output": tmp_path / "other", "cached_results": tmp_path / "trials.jsonl"})
     write_trials(tmp_path / "trials.jsonl", [first])
     told: list[str] = []
     assert run_few_shot(cached_results, base, vocoder(), told.append).trials[0].source == "cached_results"
-    assert told == ["ben: all, 1 sentence, 1 step (measured)"]
+    assert told == ["ben: all, 1 sentence, 1 step (cached_results)"]
     monkeypatch.setattr(METHODS, "CLONE_VERSION", 99)
     for recipe in (one, cached_results):
         again = run_few_shot(recipe, base, vocoder(), lambda line: None).trials[0]
@@ -390,15 +390,15 @@ def test_similarity_is_measured_to_sentences_neither_adapted_on_nor_scored(
 @pytest.mark.parametrize(
     ("learner", "said"),
     [
-        ({"method": "lora", "auto_stop": True}, "learner 'one': method lora does not use settled; it uses base, "),
-        ({"method": "nearest", "auto_stop": True}, "method nearest does not use settled; it uses base, sentences"),
+        ({"method": "lora", "auto_stop": True}, "learner 'one': method lora does not use auto_stop; it uses base, "),
+        ({"method": "nearest", "auto_stop": True}, "method nearest does not use auto_stop; it uses base, sentences"),
         ({"method": "zero-shot", "steps": [3]}, "method zero-shot does not use steps"),
-        ({"method": "lora", "prior_scale": 2.0}, "method lora does not use temperature"),
+        ({"method": "lora", "prior_scale": 2.0}, "method lora does not use prior_scale"),
         ({"method": "lora", "variance": 0.1}, "method lora does not use variance"),
         ({"method": "lora", "rank": 0}, "LoRA needs a rank of 1 or more"),
         (
             {"auto_stop": True, "variance": 1.0},
-            "with a variance no loop stops by itself; leave out variance or settled",
+            "with a variance no loop stops by itself; leave out variance or auto_stop",
         ),
         ({"auto_stop": True, "learning_rate": 0.1}, "with a learning_rate no loop stops by itself"),
         ({"auto_stop": True, "modules": ["vocoder.*"]}, "the vocoder's loop does not stop by itself"),
@@ -408,14 +408,14 @@ def test_settings_that_a_method_would_ignore_are_refused_before_any_work(
     base: Base, tmp_path: Path, learner: dict, said: str
 ) -> None:
     learned = replace(base, prior=ModulePrior({"speaker.mean": 1e-2}, base.hash))
-    recipe = config(tmp_path / "no corpus", tmp_path, methods={"one": learner})
+    recipe = config(tmp_path / "no corpus", tmp_path, learners={"one": learner})
     with pytest.raises(UsageError, match=said):
         run_few_shot(recipe, learned, Light(tiny_light()), pytest.fail)
 
 
 def test_settled_without_a_prior_is_refused_before_any_work(base: Base, tmp_path: Path) -> None:
-    recipe = config(tmp_path / "no corpus", tmp_path, methods={"one": {"auto_stop": True}})
-    with pytest.raises(UsageError, match="settled needs a learned prior, and the base has none; give steps"):
+    recipe = config(tmp_path / "no corpus", tmp_path, learners={"one": {"auto_stop": True}})
+    with pytest.raises(UsageError, match="auto_stop needs a learned prior, and the base has none; give steps"):
         run_few_shot(recipe, base, vocoder(), pytest.fail)
 
 
@@ -428,7 +428,7 @@ def test_what_adapting_costs_is_time_of_the_processor(
 
     monkeypatch.setattr(CELLS, "clone_examples", waiting)
     began, clock = time.process_time(), time.perf_counter()
-    recipe = config(long_corpus, tmp_path, sentences=[1], steps=[1], methods={"all": {"modules": ["*"]}})
+    recipe = config(long_corpus, tmp_path, sentences=[1], steps=[1], learners={"all": {"modules": ["*"]}})
     trial = run_few_shot(recipe, base, vocoder(), lambda line: None).trials[0]
     assert 0 < trial.cpu_seconds < time.process_time() - began
     assert time.perf_counter() - clock > trial.cpu_seconds + 0.3
@@ -448,25 +448,25 @@ def _unseen(recipe: FewShotBenchmark) -> list:
 def test_a_learner_may_have_a_base_of_its_own(base: Base, long_corpus: Path, tmp_path: Path) -> None:
     other = tiny_base(seed=1)
     save_base(other, tmp_path / "other")
-    methods = {
+    learners = {
         "ours": {"modules": ["speaker.mean"]},
         "theirs": {"modules": ["speaker.mean"], "base": tmp_path / "other"},
     }
-    recipe = config(long_corpus, tmp_path / "run", sentences=[1], steps=[0], methods=methods)
+    recipe = config(long_corpus, tmp_path / "run", sentences=[1], steps=[0], learners=learners)
     trials = run_few_shot(recipe, base, vocoder(), lambda line: None).trials
     assert [Voice.load(trial.voice).base_hash for trial in trials] == [base.hash, other.hash]
 
 
 def test_a_learner_may_end_by_itself(base: Base, long_corpus: Path, tmp_path: Path) -> None:
     learned = replace(base, prior=ModulePrior({"postnet.output.bias": 0.1, "speaker.mean": 1e-2}, base.hash))
-    methods = {"ours": {"auto_stop": True}, "all": {"modules": ["*"], "variance": 1.0}}
-    recipe = config(long_corpus, tmp_path, sentences=[2], steps=[0, 2], methods=methods)
+    learners = {"ours": {"auto_stop": True}, "all": {"modules": ["*"], "variance": 1.0}}
+    recipe = config(long_corpus, tmp_path, sentences=[2], steps=[0, 2], learners=learners)
     results = run_few_shot(recipe, learned, vocoder(), lambda line: None)
     ours, *others = results.trials
-    assert ours.system == "ours, 2 sentences, settled" and ours.steps is None and ours.done >= 50
+    assert ours.system == "ours, 2 sentences, stopped automatically" and ours.steps is None and ours.done >= 50
     assert [trial.steps for trial in others] == [0, 2] == [trial.done for trial in others]
     assert Voice.load(ours.voice).steps == ours.done
-    assert "auto_stop" not in table_of(tmp_path, results, "After many steps")
+    assert "stopped automatically" not in table_of(tmp_path, results, "After many steps")
     assert "| all | " in table_of(tmp_path, results, "Best step, less the best of ours")
 
 
@@ -474,35 +474,35 @@ def test_a_report_where_all_end_by_themselves_has_levels_in_place_of_curves(
     base: Base, long_corpus: Path, tmp_path: Path
 ) -> None:
     learned = replace(base, prior=ModulePrior({"speaker.mean": 1e-2}, base.hash))
-    recipe = config(long_corpus, tmp_path, sentences=[2], methods={"ours": {"auto_stop": True}})
+    recipe = config(long_corpus, tmp_path, sentences=[2], learners={"ours": {"auto_stop": True}})
     results = run_few_shot(recipe, learned, vocoder(), lambda line: None)
-    assert "| ours, settled | " in write_few_shot_report(tmp_path / "report", results, MelConfig())
+    assert "| ours, stopped automatically | " in write_few_shot_report(tmp_path / "report", results, MelConfig())
     assert (tmp_path / "report" / "curves.png").exists()
 
 
 def test_a_learner_that_ends_by_itself_may_go_on_too(base: Base, long_corpus: Path, tmp_path: Path) -> None:
     learned = replace(base, prior=ModulePrior({"postnet.output.bias": 0.1, "speaker.mean": 1e-2}, base.hash))
-    methods = {"ours": {"auto_stop": True, "steps": [1, 20]}}
-    recipe = config(long_corpus, tmp_path, sentences=[2], methods=methods)
+    learners = {"ours": {"auto_stop": True, "steps": [1, 20]}}
+    recipe = config(long_corpus, tmp_path, sentences=[2], learners=learners)
     results = run_few_shot(recipe, learned, vocoder(), lambda line: None)
     assert [trial.steps for trial in results.trials] == [1, 20, None]
     table = table_of(tmp_path, results, "After many steps")
     assert [line.split(" | ")[0] for line in table.splitlines()[2:]] == [
         "| ours, 20 steps",
-        "| ours, settled",
+        "| ours, stopped automatically",
     ]
 
 
 def test_only_cells_that_ask_the_prior_are_made_anew_under_another(
     base: Base, long_corpus: Path, tmp_path: Path
 ) -> None:
-    methods = {"ours": {}, "all": {"modules": ["*"], "variance": 1.0}, "lora": {"method": "lora"}}
-    recipe = config(long_corpus, tmp_path, sentences=[2], steps=[1], methods=methods)
+    learners = {"ours": {}, "all": {"modules": ["*"], "variance": 1.0}, "lora": {"method": "lora"}}
+    recipe = config(long_corpus, tmp_path, sentences=[2], steps=[1], learners=learners)
 
     def folders(variance: float, wider: float = 1.0, asked: float | None = None) -> list[Path]:
         learned = replace(base, prior=ModulePrior({"speaker.mean": variance}, base.hash, prior_scale=wider))
-        ours = recipe.methods["ours"].model_copy(update={"prior_scale": asked})
-        its = recipe.model_copy(update={"methods": recipe.methods | {"ours": ours}})
+        ours = recipe.learners["ours"].model_copy(update={"prior_scale": asked})
+        its = recipe.model_copy(update={"learners": recipe.learners | {"ours": ours}})
         return [trial.folder for trial in run_few_shot(its, learned, vocoder(), lambda line: None).trials]
 
     first = folders(1e-2)
@@ -518,7 +518,7 @@ def test_another_prior_or_one_sigma_for_all_in_place_of_those_found(
     same = ModulePrior(dict.fromkeys(found, 0.25), base.hash)
 
     def voice(own: ModulePrior | None, **learner: object) -> Voice:
-        recipe = config(long_corpus, tmp_path, sentences=[2], steps=[3], methods={"one": learner})
+        recipe = config(long_corpus, tmp_path, sentences=[2], steps=[3], learners={"one": learner})
         return Voice.load(run_few_shot(recipe, replace(base, prior=own), vocoder(), lambda line: None).trials[0].voice)
 
     ours, theirs, learned = voice(prior, isotropic=0.5), voice(same), voice(prior)
@@ -550,11 +550,11 @@ def table_of(folder: Path, results: FewShotResults, head: str) -> str:
         ({"sentences": [0]}, "sentences must be 1 or more"),
         ({"support_pool": 1}, "set_apart is 1, and a learner asks for 2 sentences"),
         ({"steps": [-1]}, "steps must be 0 or more"),
-        ({"methods": {"one": {"sentences": [0]}}}, "sentences must be 1 or more"),
-        ({"methods": {"one": {"method": "lora", "rank": 1, "modules": ["speaker.mean"]}}}, "LoRA adapts linear"),
+        ({"learners": {"one": {"sentences": [0]}}}, "sentences must be 1 or more"),
+        ({"learners": {"one": {"method": "lora", "rank": 1, "modules": ["speaker.mean"]}}}, "LoRA adapts linear"),
         ({"sentences": [30]}, "32 are needed"),
-        ({"methods": {"none": {"modules": ["nothing"]}}}, "no module matches 'nothing'"),
-        ({"methods": {"wide": {"prior_scale": 2.0}}}, "a temperature is of the base's learned prior"),
+        ({"learners": {"none": {"modules": ["nothing"]}}}, "no module matches 'nothing'"),
+        ({"learners": {"wide": {"prior_scale": 2.0}}}, "prior_scale scales the base's learned prior"),
     ],
 )
 def test_cells_that_cannot_be_are_refused(

@@ -21,9 +21,9 @@ FOLDER = ROOT / "recipes" / "few_shot"
 RECIPES = sorted(path.name for path in FOLDER.glob("*.yaml") if "learners" in names_in(path))
 NAMES = {
     "finetune-all": "finetune-all, 10 sentences, 200 steps",
-    "clone": "clone, 10 sentences, settled",
+    "clone": "clone, 10 sentences, stopped automatically",
     "mean voice": "mean voice, 10 sentences, 0 steps",
-    "decoder side, prior": "decoder side, 10 sentences, settled",
+    "decoder side, prior": "decoder side, 10 sentences, stopped automatically",
     "decoder side, fine-tuned": "finetune decoder side, 10 sentences, 150 steps",
 }
 """Systems by the names that the README gives them."""
@@ -37,7 +37,7 @@ def test_there_are_recipes() -> None:
 def test_every_learner_of_a_recipe_uses_all_that_it_is_given(name: str) -> None:
     config = load_config(FOLDER / name, FewShotBenchmark)
     base, vocoder = load_base(), load_vocoder(config.vocoder)
-    for learner, settings in config.methods.items():
+    for learner, settings in config.learners.items():
         # Bases of meta-trained starts are made by a script; whatever they are, settings go together or not.
         own = settings.model_copy(update={"base": None, "prior": None})
         own.check(learner, own.seen(base), vocoder)
@@ -51,7 +51,7 @@ def trials() -> list[Trial]:
 def test_every_cell_of_the_recipe_is_whole_and_there_once(trials: list[Trial]) -> None:
     config = load_config(FOLDER / "ten.yaml", FewShotBenchmark)
     assert set(Counter((trial.system, trial.speaker) for trial in trials).values()) == {1}
-    assert {trial.learner for trial in trials} == set(config.methods) and len(trials) == 6 * len(config.methods)
+    assert {trial.learner for trial in trials} == set(config.learners) and len(trials) == 6 * len(config.learners)
     for trial in trials:
         assert len(trial.scores) == len(trial.embeddings) == config.score_on == 10
         assert all({"similarity", "wer", "cer", "distillmos", "nats"} == set(row.measures) for row in trial.scores)

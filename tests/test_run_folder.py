@@ -30,8 +30,8 @@ HELD = """
 import sys
 from pathlib import Path
 from tts_meta.config import MelConfig
-from tts_meta.train.run_dir import claim_folder
-with claim_folder(Path(sys.argv[1]), MelConfig()):
+from tts_meta.train.run_dir import open_run_dir
+with open_run_dir(Path(sys.argv[1]), MelConfig()):
     print("held", flush=True)
     sys.stdin.read()
 """

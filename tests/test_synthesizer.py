@@ -170,7 +170,7 @@ WRONG: dict[str, tuple[tuple[Any, ...], dict[str, Any], str]] = {
     "None as text": (("base", None), {}, "the text must be a string, not NoneType"),
     "bytes as text": (("base", b"abc"), {}, "the text must be a string, not bytes"),
     "lines as text": (("base", ["abc"]), {}, "the text must be a string, not list"),
-    "a dict as manner": (("base", TEXT), {"manner": {"speed": 2}}, "the manner must be a Manner"),
+    "a dict as options": (("base", TEXT), {"options": {"speed": 2}}, "options must be SynthesisOptions"),
     "a number as base": (("base", TEXT), {"base": 5}, "base must be a path, not int"),
     "a number as vocoder": (("base", TEXT), {"vocoder": 5}, "vocoder must be a loaded vocoder"),
 }
@@ -181,21 +181,21 @@ def test_an_argument_of_another_kind_is_one_line(base: Base, kind: str) -> None:
     arguments, options, said = WRONG[kind]
     given = {"base": base, "vocoder": "griffin-lim"} | options
     assert said in error_line(lambda: speak(*arguments, **given), UsageError)
-    if len(arguments) == 2 and arguments[0] == "base" and "manner" not in options:
+    if len(arguments) == 2 and arguments[0] == "base" and "options" not in options:
         assert said in error_line(lambda: Synthesizer("base", **given).speak(*arguments[1:]), UsageError)
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"speed": "fast"}, "pace must be a number, not str 'fast'"),
+        ({"speed": "fast"}, "speed must be a number, not str 'fast'"),
         ({"pitch": None}, "pitch must be a number, not NoneType None"),
-        ({"speed": True}, "pace must be a number, not bool True"),
+        ({"speed": True}, "speed must be a number, not bool True"),
         ({"seed": 0.5}, "seed must be a whole number, not float 0.5"),
         ({"seed": 2**64}, "seed must be from"),
     ],
 )
-def test_a_manner_of_another_kind_is_one_line(options: dict[str, Any], said: str) -> None:
+def test_options_of_another_kind_is_one_line(options: dict[str, Any], said: str) -> None:
     assert said in error_line(lambda: SynthesisOptions(**options), UsageError)
 
 

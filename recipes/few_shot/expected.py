@@ -92,7 +92,7 @@ def run(recipe: FewShotBenchmark, base: Base, vocoder: Vocoder) -> tuple[Voices,
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("recipe", type=Path, help="of the few-shot benchmark, with one learner")
-    parser.add_argument("--check", type=Path, help="a recipe of other speakers, whose methods do not matter")
+    parser.add_argument("--check", type=Path, help="a recipe of other speakers, whose learners do not matter")
     parser.add_argument("--set", dest="changes", action="append", default=[], help="KEY=VALUE of both recipes")
     arguments = parser.parse_args()
     recipe = load_config(arguments.recipe, FewShotBenchmark, arguments.changes)
@@ -101,8 +101,8 @@ def main() -> None:
     others = None
     if arguments.check is not None:
         its = load_config(arguments.check, FewShotBenchmark, arguments.changes)
-        name = next(iter(recipe.methods))
-        others, _ = run(its.model_copy(update={"methods": {name: recipe.methods[name]}}), base, vocoder)
+        name = next(iter(recipe.learners))
+        others, _ = run(its.model_copy(update={"learners": {name: recipe.learners[name]}}), base, vocoder)
     expected = fit(voices, results, base)
     assert base.folder is not None
     expected.save(base.folder / FILE)

@@ -51,13 +51,13 @@ def orders(base: Base, whole: Sequence[Trial], seed: int) -> dict[str, list[str]
 
 def prune(recipe: FewShotBenchmark, left: Sequence[int], base: Base, vocoder: Vocoder) -> FewShotResults:
     """The recipe's learner, and the same with so many modules left in each order. Raises as `orders` and cloning do."""
-    name, learner = next(iter(recipe.methods.items()))
-    whole = run_few_shot(recipe.model_copy(update={"methods": {name: learner}}), base, vocoder, print).trials
-    methods = {name: learner}
+    name, learner = next(iter(recipe.learners.items()))
+    whole = run_few_shot(recipe.model_copy(update={"learners": {name: learner}}), base, vocoder, print).trials
+    learners = {name: learner}
     for order, modules in orders(base, whole, recipe.seed).items():
         for count in left:
-            methods[f"{order}: {count}"] = learner.model_copy(update={"modules": tuple(modules[:count])})
-    return run_few_shot(recipe.model_copy(update={"methods": methods}), base, vocoder, print)
+            learners[f"{order}: {count}"] = learner.model_copy(update={"modules": tuple(modules[:count])})
+    return run_few_shot(recipe.model_copy(update={"learners": learners}), base, vocoder, print)
 
 
 def panels(results: FewShotResults, modules: int) -> list[Panel]:

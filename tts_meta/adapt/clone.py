@@ -98,7 +98,9 @@ class CloneSettings:
         if self.prior_scale is None:
             return 1.0 if base.prior is None else base.prior.prior_scale
         if not self.follows(base):
-            raise UsageError("a temperature is of the base's learned prior, and that is not followed; leave it out")
+            raise UsageError(
+                "prior_scale scales the base's learned prior, but these settings do not use that prior; leave it out"
+            )
         return self.prior_scale
 
     def rank_for(self, base: Base) -> int:

@@ -26,7 +26,7 @@ def benchmark(
     """Clone speakers never trained on and score what they say.
 
     Tables, the scores of each sentence, a page to listen to and a log for TensorBoard go into the recipe's output
-    folder. A recipe with `methods` compares them, from few and more sentences, after few and many steps.
+    folder. A recipe with `learners` compares them, from few and more sentences, after few and many steps.
 
     \b
     tts-meta benchmark recipes/librispeech_mini/score.yaml
@@ -41,7 +41,7 @@ def benchmark(
     from tts_meta.report.few_shot import write_few_shot_report
     from tts_meta.synth import speak_text
 
-    if "methods" in names_in(recipe):
+    if "learners" in names_in(recipe):
         config = load_config(recipe, FewShotBenchmark, changes or ())
         check_writable(config.output / "table.md")
         base = load_base(config.base)

@@ -139,7 +139,7 @@ def _span(config: ClonedSpeakers) -> str:
 
 
 @dataclass(frozen=True)
-class AcousticBatch:
+class SentenceSplit:
     """Sentences of one speaker, no recording in two of the lists.
 
     adapt_on: to clone from. score_on: to speak and score. references: to measure similarity to, the same in every
@@ -151,7 +151,7 @@ class AcousticBatch:
     references: list[Utterance]
 
 
-def choose_sentences(manifest: Manifest, config: ClonedSpeakers, adapt_on: int) -> dict[str, AcousticBatch]:
+def choose_sentences(manifest: Manifest, config: ClonedSpeakers, adapt_on: int) -> dict[str, SentenceSplit]:
     """Sentences by speaker, seeded. Raises TtsMetaError where a speaker has too few."""
     chosen = _of_speakers(manifest, config)
     needed = adapt_on + config.score_on
@@ -166,7 +166,7 @@ def choose_sentences(manifest: Manifest, config: ClonedSpeakers, adapt_on: int) 
                 f"measured to, {needed} are needed; lower adapt_on, sentences, set_apart or score_on"
             )
         drawn = random.Random(f"{config.seed}/{speaker}").sample(usable, needed)
-        result[speaker] = AcousticBatch(drawn[:adapt_on], drawn[adapt_on:], references)
+        result[speaker] = SentenceSplit(drawn[:adapt_on], drawn[adapt_on:], references)
     return result
 
 

@@ -87,11 +87,13 @@ class MethodConfig(Section):
             return
         for key in ("variance", "learning_rate"):
             if getattr(self, key) is not None:
-                raise UsageError(f"learner '{name}': with a {key} no loop stops by itself; leave out {key} or settled")
+                raise UsageError(
+                    f"learner '{name}': with a {key} no loop stops by itself; leave out {key} or auto_stop"
+                )
         if base.prior is None:
-            raise UsageError(f"learner '{name}': settled needs a learned prior, and the base has none; give steps")
+            raise UsageError(f"learner '{name}': auto_stop needs a learned prior, and the base has none; give steps")
         if self.modules and all(pattern.startswith(VOCODER) for pattern in self.modules):
-            raise UsageError(f"learner '{name}': the vocoder's loop does not stop by itself; leave out settled")
+            raise UsageError(f"learner '{name}': the vocoder's loop does not stop by itself; leave out auto_stop")
 
     @property
     def asks_prior(self) -> bool:
@@ -110,7 +112,7 @@ class MethodConfig(Section):
         if self.isotropic is None:
             return base
         if self.variance is not None or self.prior_scale is not None:
-            raise UsageError("isotropic says how far modules stray already; leave out variance and temperature")
+            raise UsageError("isotropic says how far modules stray already; leave out variance and prior_scale")
         if base.prior is None:
             raise UsageError("isotropic takes the place of a learned prior, and the base has none; give a variance")
         return replace(base, prior=base.prior.isotropic(self.isotropic))

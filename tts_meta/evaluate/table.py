@@ -83,7 +83,7 @@ def markdown_table(summaries: Sequence[Summary], title: str = "System") -> str:
     """Return a Markdown table, one line a group: each mean with its 95 % interval in brackets."""
     shown = [column for column in columns().values() if any(column.name in row.intervals for row in summaries)]
     lines = [
-        [title, "Speakers", "AcousticBatch", *(column.title for column in shown)],
+        [title, "Speakers", "Sentences", *(column.title for column in shown)],
         ["---", *["---:"] * (2 + len(shown))],
     ]
     for row in summaries:

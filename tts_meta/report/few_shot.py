@@ -96,7 +96,7 @@ def _panels(trials: Sequence[Trial], rows: Sequence[Scores]) -> list[Panel]:
                 for learner in dict.fromkeys(trial.learner for trial in trials)
             }
             auto_stop = {
-                f"{learner}, settled": system
+                f"{learner}, stopped automatically": system
                 for (learner, count, steps), system in systems.items()
                 if count == sentences and steps is None
             }

@@ -1,4 +1,4 @@
-"""The few-shot benchmark's tables, for each number of sentences: scores and costs, and what steps and methods change.
+"""The few-shot benchmark's tables, for each number of sentences: scores and costs, and what steps and learners change.
 
 A learner's best step, in one score and from so many sentences, is that of the best mean over all speakers.
 """

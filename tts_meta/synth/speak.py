@@ -215,7 +215,9 @@ def _check_arguments(base: Base, vocoder: Vocoder, text: object, speaker: int, o
     if not isinstance(text, str):
         raise UsageError(f"the text must be a string, not {type(text).__name__}")
     if not isinstance(options, SynthesisOptions):
-        raise UsageError(f"the manner must be a Manner, such as Manner(pace=1.2), not {type(options).__name__}")
+        raise UsageError(
+            f"options must be SynthesisOptions, such as SynthesisOptions(speed=1.2), not {type(options).__name__}"
+        )
     if not isinstance(speaker, int) or not -1 <= speaker < len(base.speakers):
         raise UsageError(f"the base has {len(base.speakers)} training speakers, numbered from 0; {speaker} is none")
 

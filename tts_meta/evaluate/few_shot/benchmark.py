@@ -1,4 +1,4 @@
-"""The few-shot benchmark: several methods, each from few and more sentences, after few and many inner steps.
+"""The few-shot benchmark: several learners, each from few and more sentences, after few and many inner steps.
 
 A cell is one learner's voice of one speaker, from so many sentences, after so many steps; all cells say the same unseen
 sentences (`trials.py`).
@@ -18,7 +18,7 @@ from tts_meta.context import own_context
 from tts_meta.corpus import Manifest
 from tts_meta.errors import UsageError
 from tts_meta.evaluate.baselines import TrainingSpeakerVoices
-from tts_meta.evaluate.cloning import AcousticBatch, ClonedSpeakers, choose_sentences
+from tts_meta.evaluate.cloning import ClonedSpeakers, SentenceSplit, choose_sentences
 from tts_meta.evaluate.confidence import Interval
 from tts_meta.evaluate.few_shot.results_io import read_trials
 from tts_meta.evaluate.few_shot.trials import SpeakerData, Trial, trial
@@ -32,9 +32,9 @@ from tts_meta.models.vocoders.vocoder import Vocoder, check_mels
 
 
 class FewShotBenchmark(ClonedSpeakers):
-    """`tts-meta benchmark` of a recipe with `methods`."""
+    """`tts-meta benchmark` of a recipe with `learners`."""
 
-    methods: dict[str, MethodConfig] = Field(min_length=1)
+    learners: dict[str, MethodConfig] = Field(min_length=1)
     """What is compared, by name; the first is what the others are compared to."""
     sentences: tuple[int, ...] = Field(default=(1, 5, 10, 20), min_length=1)
     """Sentences to clone from: the first so many of the same ones."""
@@ -47,12 +47,12 @@ class FewShotBenchmark(ClonedSpeakers):
     cached_results: Path | None = None
     """`trials.jsonl` of another run, maybe on another machine: what is in it is not made anew."""
 
-    def choose(self, manifest: Manifest) -> dict[str, AcousticBatch]:
+    def choose(self, manifest: Manifest) -> dict[str, SentenceSplit]:
         """Sentences to clone from, to score and to measure similarity to, by speaker.
 
         Raises UsageError for counts that are none or more than are set apart, TtsMetaError as `choose_sentences` does.
         """
-        counts = {*self.sentences, *(count for one in self.methods.values() for count in one.sentences)}
+        counts = {*self.sentences, *(count for one in self.learners.values() for count in one.sentences)}
         if min(counts) < 1:
             raise UsageError("sentences must be 1 or more")
         if self.support_pool is not None and self.support_pool < max(counts):
@@ -99,12 +99,12 @@ def run_few_shot(
     Raises UsageError before any work for a count of sentences or steps that makes no cell and for settings of a learner
     that cannot be, TtsMetaError as cloning and `read_trials` do.
     """
-    steps_of = {name: _steps(one, config) for name, one in config.methods.items()}
+    steps_of = {name: _steps(one, config) for name, one in config.learners.items()}
     if any(steps is not None and steps < 0 for own in steps_of.values() for steps in own):
         raise UsageError("steps must be 0 or more")
-    loaded = {path: load_base(path) for path in {one.base for one in config.methods.values()} if path}
-    bases = {name: one.seen(loaded[one.base] if one.base else base) for name, one in config.methods.items()}
-    for name, learner in config.methods.items():
+    loaded = {path: load_base(path) for path in {one.base for one in config.learners.values()} if path}
+    bases = {name: one.seen(loaded[one.base] if one.base else base) for name, one in config.learners.items()}
+    for name, learner in config.learners.items():
         learner.check(name, bases[name], vocoder)
     for own in (base, *bases.values()):
         check_mels(vocoder, own.config.audio.mel)
@@ -135,7 +135,7 @@ def run_few_shot(
         rate = base.config.audio.mel.sample_rate
         own = [(read_audio(one.audio, rate), rate) for one in data.references]
         results.voices[speaker] = voice_embedding(encoder, own)
-        for name, learner in config.methods.items():
+        for name, learner in config.learners.items():
             its = bases[name]
             its_known = known.setdefault(its.hash, cache(partial(TrainingSpeakerVoices.of, its, manifest)))
             its_material = replace(data, known=its_known)

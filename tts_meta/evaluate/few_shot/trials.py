@@ -97,7 +97,7 @@ class Trial:
     @property
     def ended(self) -> str:
         """Where its loop ended."""
-        return "auto_stop" if self.steps is None else counted(self.steps, "step")
+        return "stopped automatically" if self.steps is None else counted(self.steps, "step")
 
     @property
     def place(self) -> tuple[bool, int]:
@@ -234,7 +234,7 @@ def _make(
         voice = known.nearest(chosen) if learner.method == "nearest" else known.zero_shot(chosen)
     seconds = time.process_time() - began
     if steps is None and "stopped" not in voice.scores:
-        raise UsageError(f"method {learner.method} with these settings does not stop by itself; leave out settled")
+        raise UsageError(f"method {learner.method} with these settings does not stop by itself; leave out auto_stop")
     voice.save(path)
     parameters = sum(delta.numel() for delta in voice.deltas.values())
     what = {"done": voice.steps, "parameters": parameters, "bytes": path.stat().st_size, "cpu_seconds": seconds}

@@ -116,7 +116,7 @@ def load_light(folder: Path) -> LightGenerator:
 
 def shipped_light() -> Path | None:
     """Folder of the vocoder that comes with the package, or None where it has none."""
-    package = Path(__file__).resolve().parents[1]
+    package = Path(__file__).resolve().parents[2]
     for candidate in (package / "_checkpoints" / "vocoder", package.parent / "checkpoints" / "vocoder"):
         if (candidate / "state.json").is_file():
             return candidate
