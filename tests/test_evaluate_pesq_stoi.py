@@ -45,4 +45,4 @@ def test_without_pesq_its_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
 
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "pesq" else find(name))
-    assert "tts_meta[pesq]" in error_line(lambda: Scorer(["pesq"]))
+    assert "pip install '.[pesq]'" in error_line(lambda: Scorer(["pesq"]))

@@ -337,4 +337,4 @@ def test_f0_for_training_needs_praat(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setitem(sys.modules, "parselmouth", None)
     text = error_line(lambda: praat_frequency(np.zeros(RATE, np.float32), MelConfig()))
-    assert "tts_meta[vocoder]" in text
+    assert "pip install '.[vocoder]'" in text

@@ -1,6 +1,6 @@
 """Alignments from outside: pocketsphinx's of a recording, and eSpeak's own, which is the truth of what it says.
 
-Both are tools of the measurement in `alignment.py`, installed by `pip install 'tts_meta[alignment,multilingual]'`.
+Both are tools of the measurement in `alignment.py`, installed by `pip install '.[alignment,multilingual]'`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Pocketsphinx:
 
     def __init__(self) -> None:
         if importlib.util.find_spec("pocketsphinx") is None:
-            raise TtsMetaError("pocketsphinx is not installed; pip install 'tts_meta[alignment]'")
+            raise TtsMetaError("pocketsphinx is not installed; install it with: pip install '.[alignment]'")
         # Its best path through the lattice leaves phones too few frames: a fifth of the sentences fail in the second
         # pass (github.com/cmusphinx/pocketsphinx, pull request 500).
         decoder = importlib.import_module("pocketsphinx").Decoder
@@ -122,7 +122,7 @@ class Espeak:
 
     def __init__(self) -> None:
         if importlib.util.find_spec("espeakng_loader") is None:
-            raise TtsMetaError("eSpeak is not installed; pip install 'tts_meta[multilingual]'")
+            raise TtsMetaError("eSpeak is not installed; install it with: pip install '.[multilingual]'")
         loader = importlib.import_module("espeakng_loader")
         self._library = ctypes.CDLL(loader.get_library_path())
         data = loader.get_data_path().encode()

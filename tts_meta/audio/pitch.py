@@ -28,7 +28,9 @@ def praat_frequency(samples: Waveform, config: MelConfig, low: float = 60.0, hig
     try:
         import parselmouth
     except ImportError as error:
-        raise TtsMetaError("F0 for training needs praat-parselmouth; install tts_meta[vocoder]") from error
+        raise TtsMetaError(
+            "F0 for training needs praat-parselmouth; install it with: pip install '.[vocoder]'"
+        ) from error
     frames, step = len(samples) // config.hop, config.hop / config.sample_rate
     sound = parselmouth.Sound(samples.astype(np.float64), config.sample_rate)
     pitch = sound.to_pitch_ac(time_step=step, pitch_floor=low, pitch_ceiling=high)

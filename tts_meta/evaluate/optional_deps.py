@@ -18,7 +18,7 @@ def require(*modules: str) -> None:
     missing = [name for name in modules if importlib.util.find_spec(name) is None]
     if missing:
         extra = "pesq" if missing == ["pesq"] else "eval"  # one of its own: installing it takes a C compiler
-        raise TtsMetaError(f'scoring needs {" and ".join(missing)}; install with: pip install "tts_meta[{extra}]"')
+        raise TtsMetaError(f"scoring needs {' and '.join(missing)}; install it with: pip install '.[{extra}]'")
 
 
 def load_extra(module: str) -> ModuleType:

@@ -25,7 +25,7 @@ class EspeakPhonemizer:
             from phonemizer.backend import EspeakBackend
             from phonemizer.backend.espeak.wrapper import EspeakWrapper
         except ImportError as error:
-            raise TtsMetaError("eSpeak is not installed; pip install 'tts_meta[multilingual]'") from error
+            raise TtsMetaError("eSpeak is not installed; install it with: pip install '.[multilingual]'") from error
         EspeakWrapper.set_library(espeakng_loader.get_library_path())
         EspeakWrapper.set_data_path(espeakng_loader.get_data_path())
         if language not in EspeakBackend.supported_languages():

@@ -96,7 +96,7 @@ def _inject(model: nn.Module, layers: Sequence[str], rank: int) -> None:
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError as error:
-        raise TtsMetaError("LoRA needs the library peft: pip install 'tts_meta[lora]'") from error
+        raise TtsMetaError("LoRA needs the package peft; install it with: pip install '.[lora]'") from error
     # A scale of one: alpha as large as the rank.
     inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=rank, target_modules=list(layers)), model)
 
