@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 from tts_meta import Synthesizer, speak
-from tts_meta.cli import told
+from tts_meta.cli import run_command
 from tts_meta.errors import TtsMetaError
 
 WARM_UP, LIMIT = 50, 0.05
@@ -63,4 +63,4 @@ def run() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(told(run))
+    sys.exit(run_command(run))

@@ -19,7 +19,7 @@ from tts_meta.adapt import CloneSettings, Voice, chosen_modules
 from tts_meta.adapt import clone as clone_voice
 from tts_meta.cli import main
 from tts_meta.cli.app import VERBS
-from tts_meta.cli.console import Stopwatch, table
+from tts_meta.cli.console import StageTimer, table
 from tts_meta.corpus import Manifest
 from tts_meta.models.pretrained import load_base
 from tts_meta.synth import speak as speak_in
@@ -413,7 +413,7 @@ def test_a_table_is_as_wide_as_what_it_holds() -> None:
 
 
 def test_a_stopwatch_adds_up_what_happens_twice() -> None:
-    watch = Stopwatch(0.0)
+    watch = StageTimer(0.0)
     watch.add("one", 1.0)
     watch.add("two", 0.5)
     watch.add("one", 2.0)

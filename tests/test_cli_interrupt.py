@@ -121,7 +121,7 @@ def test_ctrl_c_while_loading_is_one_line_and_leaves_nothing(folder: Path) -> No
 
 def outcome(code: str) -> tuple[int, str]:
     """Exit status and standard error of a program that sends itself signals."""
-    start = "import os, signal, sys, time\nfrom tts_meta.cli import told\n"
+    start = "import os, signal, sys, time\nfrom tts_meta.cli import run_command\n"
     done = subprocess.run([sys.executable, "-c", start + code], cwd=TESTS.parent, capture_output=True, text=True)
     assert done.stdout == ""
     return done.returncode, done.stderr
@@ -129,15 +129,15 @@ def outcome(code: str) -> tuple[int, str]:
 
 def test_sigterm_is_one_line_and_its_status_and_a_second_one_ends_at_once() -> None:
     kill = "os.kill(os.getpid(), signal.SIGTERM)"
-    assert outcome(f"sys.exit(told(lambda: {kill}))") == (143, "tts-meta: stopped; nothing was written\n")
-    code = f"def work():\n    try:\n        {kill}\n    finally:\n        {kill}\nsys.exit(told(work))"
+    assert outcome(f"sys.exit(run_command(lambda: {kill}))") == (143, "tts-meta: stopped; nothing was written\n")
+    code = f"def work():\n    try:\n        {kill}\n    finally:\n        {kill}\nsys.exit(run_command(work))"
     assert outcome(code) == (-signal.SIGTERM, "")
 
 
 def test_sigterm_stays_ignored_where_the_caller_ignores_it_and_its_handler_comes_back() -> None:
     code = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-    assert outcome(f"{code}sys.exit(told(lambda: os.kill(os.getpid(), signal.SIGTERM)))") == (0, "")
-    code = "told(lambda: None)\nassert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL"
+    assert outcome(f"{code}sys.exit(run_command(lambda: os.kill(os.getpid(), signal.SIGTERM)))") == (0, "")
+    code = "run_command(lambda: None)\nassert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL"
     assert outcome(code) == (0, "")
 
 
@@ -150,13 +150,13 @@ def work():
     time.sleep(0.3)
     os.kill(child, signal.SIGTERM)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
-sys.exit(told(work))
+sys.exit(run_command(work))
 """
     assert outcome(code) == (0, "")
 
 
 def test_training_says_how_to_go_on_after_sigterm() -> None:
-    code = "from tts_meta.cli.training import stoppable\ndef work():\n    with stoppable():\n"
-    code += "        os.kill(os.getpid(), signal.SIGTERM)\nsys.exit(told(work))"
+    code = "from tts_meta.cli.training import resumable\ndef work():\n    with resumable():\n"
+    code += "        os.kill(os.getpid(), signal.SIGTERM)\nsys.exit(run_command(work))"
     line = "tts-meta: stopped; run the same command again to go on from the last checkpoint\n"
     assert outcome(code) == (143, line)

@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-START = "import os, sys\nfrom tts_meta.cli import main, told\nfrom tts_meta.cli.console import show, tell, write\n"
+START = """import os, sys
+from tts_meta.cli import main, run_command
+from tts_meta.cli.console import print_json, print_message, print_text
+"""
 
 
 def shell(code: str, redirections: str) -> subprocess.CompletedProcess[bytes]:
@@ -24,7 +27,7 @@ def test_an_error_does_not_land_on_stdout_where_stderr_is_closed() -> None:
 
 
 def test_a_warning_does_not_land_in_json_where_stderr_is_closed() -> None:
-    done = shell("sys.exit(told(lambda: (tell('a warning'), show({'a': 1}), None)[-1]))", "2>&-")
+    done = shell("sys.exit(run_command(lambda: (print_message('a warning'), print_json({'a': 1}), None)[-1]))", "2>&-")
     assert (done.returncode, done.stdout, done.stderr) == (0, b'{\n  "a": 1\n}\n', b"")
 
 
@@ -35,14 +38,14 @@ def work():
     with open({str(tmp_path / "a")!r}, "w") as file:
         os.write({number}, b"a line of a library")
         file.write("ours")
-sys.exit(told(work))
+sys.exit(run_command(work))
 """
     assert shell(code, f"{number}>&-").returncode == 0
     assert (tmp_path / "a").read_text() == "ours"
 
 
 def test_a_result_for_people_is_not_needed_but_json_is_refused_before_the_work() -> None:
-    assert shell("sys.exit(told(lambda: write('done')))", ">&-").returncode == 0
+    assert shell("sys.exit(run_command(lambda: print_text('done')))", ">&-").returncode == 0
     for arguments in (
         ["inspect", "base", "--json"],
         ["speak", "base", "a", "-o", "-"],
@@ -66,13 +69,13 @@ def test_all_three_closed_is_a_status() -> None:
 
 
 def test_a_full_disk_under_stdout_is_one_line() -> None:
-    done = shell("sys.exit(told(lambda: write('done')))", ">/dev/full")
+    done = shell("sys.exit(run_command(lambda: print_text('done')))", ">/dev/full")
     assert done.returncode == 1
     assert done.stderr == b"tts-meta: No space left on device; free some space\n"
 
 
 def test_a_full_disk_or_no_reader_under_stderr_does_not_end_the_work() -> None:
-    code = "sys.exit(told(lambda: (tell('a warning'), show({'a': 1}), None)[-1]))"
+    code = "sys.exit(run_command(lambda: (print_message('a warning'), print_json({'a': 1}), None)[-1]))"
     done = shell(code, "2>/dev/full")
     assert (done.returncode, done.stdout) == (0, b'{\n  "a": 1\n}\n')
     with subprocess.Popen([sys.executable, "-c", START + code], cwd=ROOT, stdout=-1, stderr=-1) as process:
@@ -82,12 +85,12 @@ def test_a_full_disk_or_no_reader_under_stderr_does_not_end_the_work() -> None:
 
 
 def test_what_a_terminal_would_obey_is_shown_as_escapes(capsys: pytest.CaptureFixture[str]) -> None:
-    from tts_meta.cli.console import table, tell, warn, write
+    from tts_meta.cli.console import print_message, print_text, print_warning, table
 
     title = "\x1b]0;title\x07"
-    write(f"σ {title}\nnext")
-    tell(title)
-    warn(f"a\n{title}")
+    print_text(f"σ {title}\nnext")
+    print_message(title)
+    print_warning(f"a\n{title}")
     out, err = capsys.readouterr()
     assert out == "σ \\x1b]0;title\\x07\nnext\n"
     assert err == "tts-meta: \\x1b]0;title\\x07\ntts-meta: warning: a \\x1b]0;title\\x07\n"
@@ -100,8 +103,8 @@ def test_verbs_print_through_the_functions_that_escape() -> None:
 
 
 def test_a_terminal_of_another_encoding_shows_escapes() -> None:
-    done = shell("sys.exit(told(lambda: write('σ = 1')))", "")
+    done = shell("sys.exit(run_command(lambda: print_text('σ = 1')))", "")
     assert done.stdout.decode() == "σ = 1\n"
-    command = [sys.executable, "-X", "utf8=0", "-c", START + "sys.exit(told(lambda: write('σ = 1')))"]
+    command = [sys.executable, "-X", "utf8=0", "-c", START + "sys.exit(run_command(lambda: print_text('σ = 1')))"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, env={"PYTHONIOENCODING": "ascii", "PATH": "/bin"})
     assert (done.returncode, done.stdout) == (0, b"\\u03c3 = 1\n")

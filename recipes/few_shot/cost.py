@@ -19,7 +19,7 @@ from torch import Tensor
 from recipes.bench import markdown
 from recipes.timing import profile_table, seconds_each
 from tts_meta.adapt import AcousticTask, CloneSettings, acoustic_nll, chosen_modules
-from tts_meta.cli import told
+from tts_meta.cli import run_command
 from tts_meta.corpus import Example
 from tts_meta.meta import Adam, Layout, Problem, ShrinkagePrior, solve
 from tts_meta.meta.parameters import parameters_of
@@ -101,4 +101,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(told(main))
+    sys.exit(run_command(main))

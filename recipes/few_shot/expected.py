@@ -21,8 +21,8 @@ import numpy as np
 from recipes.bench import markdown
 from tts_meta.adapt import SimilarityForecast, Voice
 from tts_meta.adapt.similarity_forecast import FILE, VERSIONS, Line, coverage, covered
-from tts_meta.cli import told
-from tts_meta.cli.console import tell
+from tts_meta.cli import run_command
+from tts_meta.cli.console import print_message
 from tts_meta.config import load_config
 from tts_meta.errors import TtsMetaError
 from tts_meta.evaluate.confidence import Interval
@@ -85,7 +85,7 @@ def reliability(
 
 def run(recipe: FewShotBenchmark, base: Base, vocoder: Vocoder) -> tuple[Voices, FewShotResults]:
     """The voices of the recipe's learner, and all that was scored."""
-    results = run_few_shot(recipe, base, vocoder, tell)
+    results = run_few_shot(recipe, base, vocoder, print_message)
     return Voices.of(results.trials), results
 
 
@@ -142,4 +142,4 @@ def _points(shares: Sequence[float]) -> list[tuple[float, Interval]]:
 
 
 if __name__ == "__main__":
-    sys.exit(told(main))
+    sys.exit(run_command(main))

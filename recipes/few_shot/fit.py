@@ -12,7 +12,7 @@ from pathlib import Path
 
 from recipes.bench import markdown
 from tts_meta.adapt import Voice
-from tts_meta.cli import told
+from tts_meta.cli import run_command
 from tts_meta.config import load_config
 from tts_meta.corpus import Manifest
 from tts_meta.evaluate.cloning import align_utterances
@@ -63,4 +63,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(told(main))
+    sys.exit(run_command(main))

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tts_meta.adapt import Voice, adaptable
-from tts_meta.cli import told
+from tts_meta.cli import run_command
 from tts_meta.config import load_config
 from tts_meta.errors import TtsMetaError
 from tts_meta.evaluate.confidence import Interval
@@ -93,4 +93,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(told(main))
+    sys.exit(run_command(main))

@@ -24,7 +24,7 @@ from recipes.bench import markdown
 from recipes.librispeech_mini.alignment_ours import FAULTS, Measurer, plant, spliced
 from recipes.librispeech_mini.alignment_speech import Espeak, Pocketsphinx, plain_words
 from tts_meta.audio import read_audio
-from tts_meta.cli import told
+from tts_meta.cli import run_command
 from tts_meta.corpus import Example, Manifest, Utterance
 from tts_meta.errors import TtsMetaError
 from tts_meta.evaluate import Interval, mean_interval
@@ -305,4 +305,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(told(main))
+    sys.exit(run_command(main))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from recipes.bench import markdown
 from tts_meta.audio import fundamental_frequency
-from tts_meta.cli import told
+from tts_meta.cli import run_command
 from tts_meta.evaluate.confidence import Interval, mean_interval
 from tts_meta.models.pretrained import Base, load_base
 from tts_meta.models.synthesis_options import DEFAULT, SynthesisOptions
@@ -77,4 +77,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(told(main))
+    sys.exit(run_command(main))

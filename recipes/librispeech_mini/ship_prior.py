@@ -10,7 +10,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from tts_meta.cli import told
+from tts_meta.cli import run_command
 from tts_meta.errors import TtsMetaError
 from tts_meta.models.pretrained import load_base
 from tts_meta.models.shrinkage_prior import FILE
@@ -37,4 +37,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(told(main))
+    sys.exit(run_command(main))

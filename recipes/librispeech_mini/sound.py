@@ -22,7 +22,7 @@ import torch
 from recipes.bench import markdown
 from tts_meta.adapt import CloneSettings, VocoderTask, adaptable_sound, clone_examples, sound_nll
 from tts_meta.adapt.vocoder_task import own_modules
-from tts_meta.cli import told
+from tts_meta.cli import run_command
 from tts_meta.config import load_config
 from tts_meta.corpus import Example, Manifest
 from tts_meta.evaluate.cloning import CloningBenchmark, choose_sentences
@@ -128,4 +128,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(told(main))
+    sys.exit(run_command(main))

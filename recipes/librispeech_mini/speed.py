@@ -28,7 +28,7 @@ import numpy as np
 
 from recipes.bench import markdown
 from tts_meta.audio.io import Waveform
-from tts_meta.cli import told
+from tts_meta.cli import run_command
 
 THREADS, REPEATS = 2, 5
 SENTENCES = {
@@ -205,4 +205,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(told(main))
+    sys.exit(run_command(main))

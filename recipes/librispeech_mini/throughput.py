@@ -16,7 +16,7 @@ import torch
 
 from recipes.bench import markdown
 from recipes.timing import profile_table, seconds_each
-from tts_meta.cli import told
+from tts_meta.cli import run_command
 from tts_meta.config import OptimiserConfig
 from tts_meta.corpus import Batch, Example, collate
 from tts_meta.models.pretrained import Base, load_base
@@ -85,4 +85,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(told(main))
+    sys.exit(run_command(main))

@@ -21,7 +21,7 @@ import numpy as np
 from recipes.bench import markdown
 from tts_meta.audio import MelSpec
 from tts_meta.audio.features import load_sound
-from tts_meta.cli import told
+from tts_meta.cli import run_command
 from tts_meta.config import load_config
 from tts_meta.corpus import Manifest
 from tts_meta.evaluate import Scorer, Settings
@@ -118,4 +118,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(told(main))
+    sys.exit(run_command(main))

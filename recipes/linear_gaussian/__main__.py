@@ -14,7 +14,7 @@ from torch import Tensor
 from recipes.bench import in_processes, load_recipe, markdown, recipe_parser, save_figure, spread
 from recipes.linear_gaussian.experiment import Experiment, Found, Job, best_of, run
 from recipes.linear_gaussian.oracle import MAP, best_deviations, centre_floor
-from tts_meta.cli import told
+from tts_meta.cli import run_command
 
 SHRUNK, CLOSE, RECOVERED = 0.1, 0.15, 0.05
 """What counts: σ of a constant module as a part of any varying one's; σ off its best by; ‖φ̂ - φ‖ / ‖φ‖."""
@@ -135,4 +135,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(told(main))
+    sys.exit(run_command(main))

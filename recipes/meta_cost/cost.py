@@ -27,7 +27,7 @@ import torch
 import torch.distributed as dist
 import torch.distributed.nn  # before there is a group, as in `tts_meta.train.distributed.processes`
 
-from tts_meta.cli import told
+from tts_meta.cli import run_command
 from tts_meta.meta import Task
 
 POINTS, WIDTH = 100, 256
@@ -297,4 +297,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(told(main))
+    sys.exit(run_command(main))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from recipes.bench import in_processes, load_recipe, markdown, recipe_parser, save_figure, spread
 from recipes.one_module.experiment import Experiment, Found, Job, run
-from tts_meta.cli import told
+from tts_meta.cli import run_command
 
 Results = Mapping[str, Mapping[str, Found]]
 """By family, then by learner."""
@@ -138,4 +138,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(told(main))
+    sys.exit(run_command(main))

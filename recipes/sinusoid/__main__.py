@@ -11,7 +11,7 @@ import torch
 from recipes.bench import in_processes, load_recipe, recipe_parser, save_figure
 from recipes.sinusoid.experiment import Experiment, Job, run
 from recipes.sinusoid.report import draw, tables
-from tts_meta.cli import told
+from tts_meta.cli import run_command
 from tts_meta.meta.learners import preset_of
 
 
@@ -42,4 +42,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(told(main))
+    sys.exit(run_command(main))

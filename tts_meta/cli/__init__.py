@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-STARTED = time.perf_counter()
+START_TIME = time.perf_counter()
 """When the program began, for `--profile`."""
 
 
@@ -25,11 +25,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         return run(given)
 
-    return told(verb)
+    return run_command(verb)
 
 
-def told(work: Callable[[], int | None]) -> int:
-    """Do `work` and return its exit status, 0 where it gives none; whatever it raises is told as above. For scripts."""
+def run_command(work: Callable[[], int | None]) -> int:
+    """Run `work`, print any error that it raises as one line, and return the exit status. Scripts call it too.
+
+    The exit status is what `work` returns, 0 for None, or the status of the error as listed above.
+    """
     from tts_meta.cli.signals import TERMINATED_STATUS, sigterm_raises
     from tts_meta.cli.streams import discard_stdout, flush_stdout, open_standard_streams, write_error
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from tts_meta.cli import benchmark, clone, demo, evaluate, inspect, meta_train, prepare, pretrain, speak, train_vocoder
-from tts_meta.cli.console import called_with, tell, write
+from tts_meta.cli.console import print_message, print_text, record_arguments
 from tts_meta.errors import TtsMetaWarning
 
 app = typer.Typer(
@@ -36,21 +36,21 @@ for verb in VERBS:
     app.command()(verb)
 
 
-def _show_version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import PackageNotFoundError, version
 
         try:
-            write(f"tts-meta {version('tts_meta')}")
+            print_text(f"tts-meta {version('tts_meta')}")
         except PackageNotFoundError:
-            write("tts-meta, from a source tree that is not installed")
+            print_text("tts-meta, from a source tree that is not installed")
         raise typer.Exit
 
 
 @app.callback()
 def _program(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and stop.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
     ] = False,
 ) -> None:
     """Clone a voice from a few recorded sentences, and speak in it.
@@ -65,7 +65,7 @@ def _program(
 def run(arguments: Sequence[str]) -> int:
     """Run the verb named first in `arguments`; errors are raised, not printed."""
     command = typer.main.get_command(app)
-    with called_with(arguments), _own_warnings():
+    with record_arguments(arguments), _own_warnings():
         status = command.main(args=list(arguments) or ["--help"], prog_name="tts-meta", standalone_mode=False)
     if status == 130:  # how Typer passes on Ctrl-C
         raise KeyboardInterrupt
@@ -88,7 +88,7 @@ def _own_warnings() -> Iterator[None]:
         def show(message: Warning | str, *place: object) -> None:
             if str(message) not in said:
                 said.add(str(message))
-                tell(f"warning: {message}")
+                print_message(f"warning: {message}")
 
         warnings.showwarning = show
         yield

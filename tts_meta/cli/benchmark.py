@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tts_meta.cli.console import command_line, tell, write
+from tts_meta.cli.console import command_line, print_message, print_text
 
 if TYPE_CHECKING:
     from tts_meta.audio.io import Waveform
@@ -46,7 +46,7 @@ def benchmark(
         check_writable(config.output / "table.md")
         base = load_base(config.base)
         vocoder = load_vocoder(config.vocoder, mel=base.config.audio.mel)
-        results = run_few_shot(config, base, vocoder, tell)
+        results = run_few_shot(config, base, vocoder, print_message)
 
         def mean_voice(text: str) -> tuple[Waveform, int]:
             speech = speak_text(base, base.acoustic, vocoder, text)
@@ -59,12 +59,12 @@ def benchmark(
         check_writable(config.output / "table.md")
         base = load_base(config.base)
         vocoder = load_vocoder(config.vocoder, mel=base.config.audio.mel)
-        spoken = run_cloning(config, base, vocoder, tell)
+        spoken = run_cloning(config, base, vocoder, print_message)
         title = "Voices of the base" if config.training_speakers else f"Cloned from {config.adapt_on} sentences"
         info = _run_info(config, base, vocoder)
         table = write_cloning_report(config.output, spoken, base.config.audio.mel, title, info)
-    write(table, end="")
-    tell(f"tables, scores and a page to listen to are in {config.output}")
+    print_text(table, end="")
+    print_message(f"tables, scores and a page to listen to are in {config.output}")
 
 
 def _run_info(config: ClonedSpeakers, base: Base, vocoder: Vocoder) -> RunInfo:

@@ -10,9 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tts_meta.cli import STARTED
-from tts_meta.cli.console import Stopwatch, check_output, command_line, progress_bar, show, tell, warn, write
-from tts_meta.cli.error_reporting import Stopped
+from tts_meta.cli import START_TIME
+from tts_meta.cli.console import (
+    StageTimer,
+    check_output,
+    command_line,
+    print_json,
+    print_message,
+    print_text,
+    print_warning,
+    progress_bar,
+)
+from tts_meta.cli.error_reporting import Interrupted
 from tts_meta.cli.streams import check_stdout
 from tts_meta.errors import UsageError
 from tts_meta.files import check_writable
@@ -94,13 +103,13 @@ def clone(
         raise UsageError("--consent must be one line of printable text")
     if log is not None:
         _check_log(log, force)
-    watch = Stopwatch(STARTED)
+    watch = StageTimer(START_TIME)
     warnings: list[str] = []
     left = f"{output} was not written"
 
     def warned(line: str) -> None:
         warnings.append(line)
-        warn(line)
+        print_warning(line)
 
     try:
         from tts_meta.adapt import SimilarityForecast, align_recordings, clone_examples, find_transcripts
@@ -135,7 +144,7 @@ def clone(
                 if progress.held_out is not None:
                     run_log.scalar(f"{places[progress.part]}/held_out_loss", progress.held_out, progress.step)
                     held_out = f", held out {progress.held_out:.3f}"
-                bar.move(progress.step, progress.steps, f"{progress.part}: loss {progress.loss:.3f}{held_out}")
+                bar.update(progress.step, progress.steps, f"{progress.part}: loss {progress.loss:.3f}{held_out}")
 
             voice = clone_examples(loaded, examples, settings, report, consent, sounds)
             voice.save(output)
@@ -146,7 +155,7 @@ def clone(
                 assert sounds is not None
                 log_voice(run_log, loaded, voice, recordings, sounds)
     except KeyboardInterrupt as error:
-        raise Stopped(f"stopped; {left}") from error
+        raise Interrupted(f"stopped; {left}") from error
     _tell_result(output, voice, expected, warnings, watch.total, as_json)
 
 
@@ -172,7 +181,7 @@ def _listener(whisper: str | None, base: Base) -> Callable[[Path], str]:
         waveform = load_recording(path, base.config.audio)
         transcriber = transcriber or Transcriber(whisper)
         text = transcriber(waveform, base.config.audio.mel.sample_rate)
-        tell(f'{path}: heard "{text}"')
+        print_message(f'{path}: heard "{text}"')
         return text
 
     return listen
@@ -210,22 +219,22 @@ def _tell_result(
         data: dict[str, Any] = {"voice": str(output), "bytes": size, "base": voice.base_hash}
         data |= {"modules": list(voice.modules), "steps": voice.steps, "consent": voice.consent}
         data |= voice.scores | (expected.figures(length) if expected is not None else {})
-        show(data | {"warnings": warnings, "took_seconds": round(seconds, 2)})
+        print_json(data | {"warnings": warnings, "took_seconds": round(seconds, 2)})
         return
     scores = voice.scores
-    write(
+    print_text(
         f"{output}: {size / 1024:,.0f} KiB, {voice.steps} steps in {len(voice.modules)} modules, {seconds:.0f} s in all"
     )
-    write(f"adapted on {scores['sentences']} sentences, {scores['seconds']} s", end="")
+    print_text(f"adapted on {scores['sentences']} sentences, {scores['seconds']} s", end="")
     moved = f"{scores.get('held_out_before', 0):.3f} -> {scores.get('held_out_after', 0):.3f} nats a frame"
-    write(f"; held out: loss {moved}" if "held_out_after" in scores else "")
+    print_text(f"; held out: loss {moved}" if "held_out_after" in scores else "")
     if "vocoder_steps" in scores:
-        write(f"the vocoder adapted in {scores['vocoder_steps']} steps", end="")
+        print_text(f"the vocoder adapted in {scores['vocoder_steps']} steps", end="")
         before, after = (scores.get(f"vocoder_held_out_{when}", 0) for when in ("before", "after"))
         moved = f"; held out: spectral distance {before:.4f} -> {after:.4f}"
-        write(moved if "vocoder_held_out_after" in scores else "")
+        print_text(moved if "vocoder_held_out_after" in scores else "")
     if "stopped" in scores:
-        write(f"stopped by itself: {scores['stopped']}")
+        print_text(f"stopped by itself: {scores['stopped']}")
     if expected is not None:
-        write(expected.told(length))
-    write(f'speak in it: tts-meta speak {output} "Text." -o out.wav')
+        print_text(expected.told(length))
+    print_text(f'speak in it: tts-meta speak {output} "Text." -o out.wav')

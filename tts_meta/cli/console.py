@@ -25,7 +25,7 @@ _arguments: ContextVar[Sequence[str]] = ContextVar("arguments", default=())
 
 
 @contextmanager
-def called_with(arguments: Sequence[str]) -> Iterator[None]:
+def record_arguments(arguments: Sequence[str]) -> Iterator[None]:
     """Keep the program's arguments for `command_line` while the block runs."""
     token = _arguments.set(tuple(arguments))
     try:
@@ -39,28 +39,28 @@ def command_line() -> str:
     return shlex.join(("tts-meta", *_arguments.get()))
 
 
-def tell(line: str) -> None:
+def print_message(line: str) -> None:
     """Print a line beside the result, on stderr."""
     write_error(f"tts-meta: {one_line(line)}")
 
 
-def write(text: str = "", end: str = "\n") -> None:
+def print_text(text: str = "", end: str = "\n") -> None:
     """Print a result on stdout; what a terminal would obey is shown as escapes."""
     print("\n".join(map(printable, text.split("\n"))), end=end)
 
 
-def print_once(result: object) -> None:
+def print_on_first_rank(result: object) -> None:
     """Print a result; of the processes of `torchrun` the first does."""
     if os.environ.get("RANK", "0") == "0":
-        write(str(result))
+        print_text(str(result))
 
 
-def warn(line: str) -> None:
+def print_warning(line: str) -> None:
     """Print a warning."""
-    tell(f"warning: {line}")
+    print_message(f"warning: {line}")
 
 
-def show(data: dict[str, Any]) -> None:
+def print_json(data: dict[str, Any]) -> None:
     """Print a result as JSON for another program."""
     check_stdout("the JSON")
     print(json.dumps(data, indent=2, allow_nan=False))
@@ -103,10 +103,10 @@ def check_new_file(path: Path, force: bool) -> None:
 
 
 @contextmanager
-def progress_bar(what: str) -> Iterator[Bar]:
+def progress_bar(what: str) -> Iterator[ProgressBar]:
     """A bar on stderr where that is a terminal, nothing elsewhere; it is gone when the work is done."""
     if not sys.stderr.isatty():
-        yield Bar(None, None)
+        yield ProgressBar(None, None)
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -114,22 +114,22 @@ def progress_bar(what: str) -> Iterator[Bar]:
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
     note = TextColumn("{task.fields[note]}")
     with Progress(*columns, note, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as progress:
-        yield Bar(progress, progress.add_task(what, total=None, note=""))
+        yield ProgressBar(progress, progress.add_task(what, total=None, note=""))
 
 
-class Bar:
+class ProgressBar:
     """Where `progress_bar` is moved; a call costs nothing where there is no terminal."""
 
     def __init__(self, progress: Progress | None, task: Any) -> None:
         self._progress, self._task = progress, task
 
-    def move(self, done: int, total: int, note: str = "") -> None:
+    def update(self, done: int, total: int, note: str = "") -> None:
         """Show `done` steps of `total`, and a note beside them."""
         if self._progress is not None:
             self._progress.update(self._task, completed=done, total=total, note=note)
 
 
-class Stopwatch:
+class StageTimer:
     """Seconds by stage, in the order they were first measured."""
 
     def __init__(self, started: float) -> None:

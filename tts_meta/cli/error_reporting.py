@@ -8,12 +8,12 @@ import typer
 
 from tts_meta.errors import TtsMetaError, one_line
 
-STOPPED_STATUS = 130
+INTERRUPTED_STATUS = 130
 """As of a program ended by the signal of Ctrl-C."""
-STOPPED = "stopped; nothing was written"
+NOTHING_WRITTEN = "stopped; nothing was written"
 
 
-class Stopped(Exception):
+class Interrupted(Exception):
     """Ctrl-C at a place where more can be said than that nothing was written."""
 
 
@@ -21,10 +21,10 @@ def describe(error: BaseException) -> tuple[int, str]:
     """The exit status and the line to print, empty for none."""
     if isinstance(error, TtsMetaError):
         return error.exit_status, one_line(str(error))
-    if isinstance(error, Stopped):
-        return STOPPED_STATUS, one_line(str(error))
+    if isinstance(error, Interrupted):
+        return INTERRUPTED_STATUS, one_line(str(error))
     if isinstance(error, KeyboardInterrupt | typer.Abort):
-        return STOPPED_STATUS, STOPPED
+        return INTERRUPTED_STATUS, NOTHING_WRITTEN
     if isinstance(error, BrokenPipeError):
         return 1, ""
     if _is_wrong_call(error):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tts_meta.cli.console import check_output, progress_bar, show, tell, write
+from tts_meta.cli.console import check_output, print_json, print_message, print_text, progress_bar
 from tts_meta.cli.streams import check_stdout
 from tts_meta.errors import UsageError
 
@@ -76,21 +76,21 @@ def evaluate(
         if not unseen:
             raise UsageError(f"{voice} was adapted on all {left}; give other recordings of the speaker")
         if len(unseen) < len(listed):
-            tell(f"{voice} was adapted on {left}: they are neither scored nor compared to")
+            print_message(f"{voice} was adapted on {left}: they are neither scored nor compared to")
     scorer.load()
     scored, references = unseen[:sentences], ()
     if "similarity" in scorer.metrics:
         scored, references = split_references(unseen, sentences)
-        tell(f"{len(scored)} sentences are scored; similarity is measured to {len(references)} others")
+        print_message(f"{len(scored)} sentences are scored; similarity is measured to {len(references)} others")
     with progress_bar("scoring") as bar:
-        spoken = score_voices(loaded, {"voice": speaking}, sounds, scored, scorer, references, report=bar.move)
+        spoken = score_voices(loaded, {"voice": speaking}, sounds, scored, scorer, references, report=bar.update)
     rows = [one.scores for one in spoken]
     if scores is not None:
         write_scores(scores, rows)
     summaries = summarise(rows)
     if as_json:
         systems = {row.group[0]: {name: asdict(value) for name, value in row.intervals.items()} for row in summaries}
-        show(
+        print_json(
             {
                 "voice": voice,
                 "manifest": str(manifest),
@@ -100,4 +100,4 @@ def evaluate(
             }
         )
     else:
-        write(markdown_table(summaries), end="")
+        print_text(markdown_table(summaries), end="")

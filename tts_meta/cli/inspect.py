@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tts_meta.cli.console import check_output, show, table, tell, write
+from tts_meta.cli.console import check_output, print_json, print_message, print_text, table
 from tts_meta.cli.streams import check_stdout
 from tts_meta.errors import TtsMetaError, UsageError, one_line
 
@@ -129,24 +129,26 @@ def _inspect_base(
             for both, found in pairs.items()
         ]
         data["totals"] = totals
-        show(data)
+        print_json(data)
         return
-    write(_modules_table(modules, all_sigmas, bool(voices)))
-    write()
+    print_text(_modules_table(modules, all_sigmas, bool(voices)))
+    print_text()
     if base.prior is not None:
         learner, steps = (base.prior.origin.get(key, "?") for key in ("learner", "meta_steps"))
-        write(f"sigma: how far each module strays from voice to voice; {learner}, {steps} meta-steps")
+        print_text(f"sigma: how far each module strays from voice to voice; {learner}, {steps} meta-steps")
     if voices:
-        write("moved: root mean square over parameters and voices, as a part of that of the weights themselves", end="")
-        write(", or of voices drawn from the prior" if sigmas else "")
+        print_text(
+            "moved: root mean square over parameters and voices, as a part of that of the weights themselves", end=""
+        )
+        print_text(", or of voices drawn from the prior" if sigmas else "")
     for model, total in totals.items():
         which = f" ({vocoder.name})" if model == "vocoder" else ""
-        write(f"{model}{which}: {total:,} parameters in {sum(one['model'] == model for one in modules)} modules")
-    write(f"cloned by default: {sum(one['parameters'] for one in modules if one['clone'] == 'yes'):,} parameters")
+        print_text(f"{model}{which}: {total:,} parameters in {sum(one['model'] == model for one in modules)} modules")
+    print_text(f"cloned by default: {sum(one['parameters'] for one in modules if one['clone'] == 'yes'):,} parameters")
     if pairs:
-        write()
-        write(_agreement(pairs))
-    write(f"base {base.hash[:12]} in {base.folder}, {len(base.speakers)} training speakers")
+        print_text()
+        print_text(_agreement(pairs))
+    print_text(f"base {base.hash[:12]} in {base.folder}, {len(base.speakers)} training speakers")
 
 
 def _sigmas_of_sound(vocoder: Vocoder) -> dict[str, float]:
@@ -246,14 +248,14 @@ def _draw(sigmas: dict[str, float], picture: Path, folder: Path | None) -> None:
     if not sigmas:
         raise TtsMetaError(f"{folder} has no prior to draw; make one by tts-meta meta-train")
     write_png(picture, bar_picture(sigmas, "σ of each module", logarithmic=True))
-    tell(f"{picture} is written")
+    print_message(f"{picture} is written")
 
 
 def _write_page(base: Base, page: Path, voices: list[Voice], others: dict[str, dict[str, float]]) -> None:
     from tts_meta.report.module_report import write_discovery
 
     write_discovery(page, base, voices, others)
-    tell(f"{page} is written")
+    print_message(f"{page} is written")
 
 
 def _inspect_voice(path: Path, as_json: bool) -> None:
@@ -266,19 +268,19 @@ def _inspect_voice(path: Path, as_json: bool) -> None:
     data |= {"modules": list(voice.modules), "parameters": parameters, "steps": voice.steps}
     data |= {"consent": voice.consent, "scores": voice.scores}
     if as_json:
-        show(data)
+        print_json(data)
         return
-    write(f"{path}: a voice of {size / 1024:,.0f} KiB, {parameters:,} parameters, {voice.steps} steps")
+    print_text(f"{path}: a voice of {size / 1024:,.0f} KiB, {parameters:,} parameters, {voice.steps} steps")
     # A header that holds line ends would look like lines of ours.
-    write(f"base: {one_line(voice.base_hash)}")
-    write(f"consent: {one_line(voice.consent) or '(no note)'}")
+    print_text(f"base: {one_line(voice.base_hash)}")
+    print_text(f"consent: {one_line(voice.consent) or '(no note)'}")
     for name, value in voice.scores.items():
         if name == "recordings" and isinstance(value, list):
             value = f"{len(value)} known by their fingerprints"
-        write(one_line(f"{name}: {value:.4g}" if isinstance(value, float) else f"{name}: {value}"))
-    write("modules:")
+        print_text(one_line(f"{name}: {value:.4g}" if isinstance(value, float) else f"{name}: {value}"))
+    print_text("modules:")
     for name in voice.modules:
-        write(f"  {one_line(name)}")
+        print_text(f"  {one_line(name)}")
 
 
 def _try_on_shipped_base(voice: Voice, path: Path) -> None:

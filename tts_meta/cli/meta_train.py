@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tts_meta.cli.console import command_line, print_once
-from tts_meta.cli.training import Changes, Recipe, stoppable
+from tts_meta.cli.console import command_line, print_on_first_rank
+from tts_meta.cli.training import Changes, Recipe, resumable
 
 
 def meta_train(
@@ -22,5 +22,5 @@ def meta_train(
     from tts_meta.train.meta_train import meta_train as train
 
     config = load_config(recipe, MetaTrainConfig, changes or ())
-    with stoppable():
-        print_once(train(config, command_line()))
+    with resumable():
+        print_on_first_rank(train(config, command_line()))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tts_meta.cli.console import progress_bar, show, write
+from tts_meta.cli.console import print_json, print_text, progress_bar
 from tts_meta.cli.streams import check_stdout
 from tts_meta.errors import UsageError
 from tts_meta.files import check_writable
@@ -62,10 +62,10 @@ def prepare(
     if splits and not speeds:
         raise UsageError("--split selects what to perturb: give --perturb-speed too")
     with progress_bar("recordings") as bar:
-        manifest = prepare_corpus(corpus, directory, out, speeds or (), splits or (), transcripts, bar.move)
+        manifest = prepare_corpus(corpus, directory, out, speeds or (), splits or (), transcripts, bar.update)
     dropped = sum(1 for _ in (out / DROPPED_FILE).open(encoding="utf-8"))
     if as_json:
-        show(
+        print_json(
             {
                 "manifest": str(path),
                 "utterances": len(manifest),
@@ -75,6 +75,8 @@ def prepare(
             }
         )
         return
-    write(f"{path}: {len(manifest)} utterances of {len(manifest.speakers)} speakers, {manifest.seconds / 3600:.2f} h")
+    print_text(
+        f"{path}: {len(manifest)} utterances of {len(manifest.speakers)} speakers, {manifest.seconds / 3600:.2f} h"
+    )
     if dropped:
-        write(f"{dropped} recordings were left out; {out / DROPPED_FILE} says why")
+        print_text(f"{dropped} recordings were left out; {out / DROPPED_FILE} says why")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tts_meta.cli.console import command_line, print_once
-from tts_meta.cli.training import Changes, Device, Hours, Recipe, Threads, read_recipe, stoppable
+from tts_meta.cli.console import command_line, print_on_first_rank
+from tts_meta.cli.training import Changes, Device, Hours, Recipe, Threads, read_recipe, resumable
 
 
 def pretrain(
@@ -23,5 +23,5 @@ def pretrain(
     config = read_recipe(recipe, PretrainConfig, changes, hours=hours, device=device, threads=threads)
     from tts_meta.train.pretrain import pretrain as train
 
-    with stoppable():
-        print_once(train(config, command_line()))
+    with resumable():
+        print_on_first_rank(train(config, command_line()))

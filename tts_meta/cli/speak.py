@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tts_meta.cli import STARTED
-from tts_meta.cli.console import Stopwatch, check_new_file, progress_bar, show, table, tell
+from tts_meta.cli import START_TIME
+from tts_meta.cli.console import StageTimer, check_new_file, print_json, print_message, progress_bar, table
 from tts_meta.cli.streams import check_stdout, read_stdin, write_error
 from tts_meta.errors import TtsMetaError, UsageError
 
@@ -97,7 +97,7 @@ def speak(
         raise UsageError("--phonemes leaves no word to look up: leave out --lexicon")
     words = _text(text or [], file, "\n" if phonemes else " ")
 
-    watch = Stopwatch(STARTED)
+    watch = StageTimer(START_TIME)
     from tts_meta.adapt import Voice
     from tts_meta.audio.writing import pcm_bytes, wav_bytes, write_sound
     from tts_meta.models.pretrained import load_base
@@ -128,7 +128,7 @@ def speak(
             sys.stdout.buffer.write(pcm_bytes(samples))
             sys.stdout.buffer.flush()
         if notice := notice_of(sounds, words, phonemes):
-            tell(notice)
+            print_message(notice)
         return
     with progress_bar("speaking") as bar:
         speech = speak_text(
@@ -139,7 +139,7 @@ def speak(
             phonemes=phonemes,
             speaker=index,
             options=options,
-            report=bar.move,
+            report=bar.update,
         )
     for name, seconds in zip(_SYNTHESIS, ("text", "acoustic", "vocoder"), strict=True):
         watch.add(name, speech.timings[seconds])
@@ -150,7 +150,7 @@ def speak(
             write_sound(output, speech.samples, speech.rate)
 
     if speech.notice:
-        tell(speech.notice)
+        print_message(speech.notice)
     if as_json:
         _show(output, speech, watch)
     elif profile:
@@ -178,18 +178,20 @@ def _text(arguments: list[str], file: Path | None, between: str) -> str:
         raise TtsMetaError(f"{name}: not UTF-8 text; convert it to UTF-8") from error
 
 
-def _synthesis_seconds(watch: Stopwatch) -> float:
+def _synthesis_seconds(watch: StageTimer) -> float:
     return sum(watch.stages[name] for name in _SYNTHESIS)
 
 
-def _show(output: Path, speech: Speech, watch: Stopwatch) -> None:
+def _show(output: Path, speech: Speech, watch: StageTimer) -> None:
     stages = {name: round(seconds, 4) for name, seconds in watch.stages.items()}
     factors = {"synthesis": _synthesis_seconds(watch) / speech.seconds, "in_all": watch.total / speech.seconds}
     data = {"output": str(output), "seconds": round(speech.seconds, 3), "rate": speech.rate, "notice": speech.notice}
-    show(data | {"timings": stages, "real_time_factor": {name: round(value, 3) for name, value in factors.items()}})
+    print_json(
+        data | {"timings": stages, "real_time_factor": {name: round(value, 3) for name, value in factors.items()}}
+    )
 
 
-def _timing_table(speech: Speech, watch: Stopwatch) -> str:
+def _timing_table(speech: Speech, watch: StageTimer) -> str:
     rows = [(name, f"{seconds:.2f}") for name, seconds in watch.stages.items()]
     rows.append(("in all", f"{watch.total:.2f}"))
     lines = [table(("stage", "seconds"), rows, right=(1,)), f"{speech.seconds:.2f} s of speech"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from tts_meta.cli.error_reporting import Stopped
+from tts_meta.cli.error_reporting import Interrupted
 from tts_meta.errors import UsageError
 
 if TYPE_CHECKING:
@@ -38,12 +38,12 @@ def read_recipe(
 
 
 @contextmanager
-def stoppable() -> Iterator[None]:
+def resumable() -> Iterator[None]:
     """Where the user stops the block, say how to go on."""
     try:
         yield
     except KeyboardInterrupt as error:
-        raise Stopped("stopped; run the same command again to go on from the last checkpoint") from error
+        raise Interrupted("stopped; run the same command again to go on from the last checkpoint") from error
 
 
 def _check_device(name: str) -> None:
