@@ -14,7 +14,7 @@ from tts_meta.corpus import Manifest
 RATE = 16000
 
 
-def write_sound(path: Path, seconds: float = 0.5, hertz: float = 200.0) -> Path:
+def write_audio(path: Path, seconds: float = 0.5, hertz: float = 200.0) -> Path:
     """A tone, in the format of the suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, 0.3 * np.sin(2 * np.pi * hertz * np.arange(round(seconds * RATE)) / RATE), RATE)
@@ -28,7 +28,7 @@ def write_files(folder: Path, files: dict[str, str]) -> None:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(text, encoding="utf-8")
         else:
-            write_sound(folder / name)
+            write_audio(folder / name)
 
 
 def kept(manifest: Manifest) -> dict[str, tuple[str, str, str]]:

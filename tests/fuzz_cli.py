@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from tts_meta import SynthesisOptions, Synthesizer, TtsMetaError, Voice, clone, speak
 from tts_meta.adapt import CloneSettings
 from tts_meta.adapt.arguments import check_settings, find_recordings
-from tts_meta.audio.writing import sound_formats, write_sound
+from tts_meta.audio.writing import audio_formats, write_audio
 from tts_meta.cli import main
 from tts_meta.files import atomic_file, check_writable
 from tts_meta.models.pretrained import Base, save_base
@@ -80,7 +80,7 @@ TEXTS = st.text(st.sampled_from([*LETTERS, " ", ".", "\n", "z", "\x1b", "\ud800"
 NAMES = st.one_of(
     st.text(min_size=1, max_size=30),
     st.builds(
-        lambda stem, suffix: stem + suffix, st.text(max_size=8), st.sampled_from([*sound_formats(), ".WAV", ".aac"])
+        lambda stem, suffix: stem + suffix, st.text(max_size=8), st.sampled_from([*audio_formats(), ".WAV", ".aac"])
     ),
     st.sampled_from(
         ["a" * 251 + ".wav", "é" * 140 + ".wav", ".wav", ".", "..", "a/" * 40 + "b.wav", "say0.wav/a.wav", "base"]
@@ -140,7 +140,7 @@ def _sound(given: tuple[str, list[float], int]) -> None:
     name, samples, rate = given
     with tempfile.TemporaryDirectory() as folder:
         path = f"{folder}/{name}"
-        write_sound(path, np.array(samples, np.float32), rate)
+        write_audio(path, np.array(samples, np.float32), rate)
         assert np.isfinite(samples).all() and soundfile.info(path).samplerate > 0
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from corpora import write_sound
+from corpora import write_audio
 from fuzzing import Target
 from hypothesis import strategies as st
 
@@ -216,7 +216,7 @@ def load_manifest(content: bytes) -> None:
 def _recordings() -> tuple[tempfile.TemporaryDirectory[str], FeatureCache, Path, torch.Tensor, bytes]:
     """Recordings and a cache that live as long as the process: making them for each input would take long."""
     folder = tempfile.TemporaryDirectory()
-    audio = [write_sound(Path(folder.name) / "audio" / name) for name in ("a.wav", "wavs/b.wav", "x/d.wav", "y/d.wav")]
+    audio = [write_audio(Path(folder.name) / "audio" / name) for name in ("a.wav", "wavs/b.wav", "x/d.wav", "y/d.wav")]
     cache = FeatureCache(Path(folder.name) / "cache", AudioConfig())
     mel = cache.mel(audio[0])
     return folder, cache, audio[0], mel, cache.path(audio[0]).read_bytes()

@@ -12,7 +12,7 @@ from hibari.g2p import numbers
 from hypothesis import strategies as st
 
 from tts_meta.text import HibariPhonemizer, Lexicon, SymbolTable, normalize, phoneme_utterances, utterances
-from tts_meta.text.utterances import MOST_SYMBOLS
+from tts_meta.text.utterances import MAX_SYMBOLS
 
 # Split at spaces.
 WORDS = "the a I it No no. one river said and, Mr. Dr. St. e.g. etc. p.m. U.S. J. Nooooo Shh hmm naïve Zoë don't"
@@ -89,7 +89,7 @@ def read(text: str) -> None:
     assert not left, f"not words: {left!r}"
     for utterance in utterances(hibari, text):
         if utterance.text:
-            assert len(table.encode(utterance.phonemes, utterance.text)) <= MOST_SYMBOLS + 2
+            assert len(table.encode(utterance.phonemes, utterance.text)) <= MAX_SYMBOLS + 2
         assert 0 <= utterance.pause <= 60
 
 
@@ -113,7 +113,7 @@ def read_number(number: tuple[int, bool]) -> None:
 def read_phonemes(text: str) -> None:
     _, table = phonemizer()
     for utterance in phoneme_utterances(text):
-        assert len(table.encode(utterance.phonemes, utterance.text)) <= MOST_SYMBOLS + 2
+        assert len(table.encode(utterance.phonemes, utterance.text)) <= MAX_SYMBOLS + 2
 
 
 def read_lexicon(lines: list[str]) -> None:

@@ -29,7 +29,7 @@ from tts_meta.adapt.recordings import load_recording
 from tts_meta.audio import FeatureCache, load_speech
 from tts_meta.audio.decoding.common import scale_floats
 from tts_meta.audio.io import Waveform, decode_audio, read_audio
-from tts_meta.audio.speech import clipped_part
+from tts_meta.audio.speech import clipped_fraction
 from tts_meta.config import AudioConfig
 from tts_meta.errors import TtsMetaError
 
@@ -220,14 +220,14 @@ def test_clipped_speech_is_seen_through_codecs_and_loud_speech_is_not_called_so(
     loud = voice(3.0) / np.abs(voice(3.0)).max() * 2.5
     for name, samples in (("hot", loud), ("flat", np.clip(loud, -1, 1))):
         soundfile.write(tmp_path / name, samples, RATE, format=form)
-    assert clipped_part(decode_audio(tmp_path / "hot")[0]) == 0
-    assert clipped_part(decode_audio(tmp_path / "flat")[0]) > 0.01
+    assert clipped_fraction(decode_audio(tmp_path / "hot")[0]) == 0
+    assert clipped_fraction(decode_audio(tmp_path / "flat")[0]) > 0.01
 
 
 def test_a_pure_tone_at_full_scale_is_not_clipped() -> None:
     for frequency in (100, 200, 440):
         tone = np.sin(2 * np.pi * frequency * np.arange(RATE) / RATE)
-        assert clipped_part((np.round(tone * 32767) / 32768)[:, None].astype(np.float32)) == 0
+        assert clipped_fraction((np.round(tone * 32767) / 32768)[:, None].astype(np.float32)) == 0
 
 
 def resource(kind: str) -> bytes:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from faults import error_line
 
+from tts_meta.audio.waveform import Samples
 from tts_meta.evaluate import Scorer
-from tts_meta.evaluate.waveform import Samples
 
 RATE = 16_000
 

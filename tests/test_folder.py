@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from cases import case_folder
-from corpora import dropped, kept, prepared, write_files, write_sound
+from corpora import dropped, kept, prepared, write_audio, write_files
 from faults import error_line
 
 from data_prep import prepare
@@ -217,7 +217,7 @@ def test_a_place_for_results_that_is_none_is_refused_before_the_work(
 
 
 def test_a_link_that_leads_nowhere_is_a_missing_recording(tmp_path: Path) -> None:
-    write_sound(tmp_path / "c" / "b.wav")
+    write_audio(tmp_path / "c" / "b.wav")
     write_files(tmp_path / "c", {"a.txt": "One.", "b.txt": "Two."})
     (tmp_path / "c" / "a.wav").symlink_to(tmp_path / "gone.wav")
     assert prepared("folder", tmp_path / "c") == ({"b": ("c", "b.wav", "Two.")}, {"a": "missing audio"})

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from cases import case_folder
-from corpora import dropped, kept, prepared, write_files, write_sound
+from corpora import dropped, kept, prepared, write_audio, write_files
 from faults import error_line
 
 from data_prep import prepare
@@ -48,7 +48,7 @@ def test_vctk_is_read_by_its_first_microphone_with_genders(tmp_path: Path) -> No
         "p315/p315_001_mic1",
         "s5/s5_001_mic1",
     ):
-        write_sound(root / sound / f"{name}.flac")
+        write_audio(root / sound / f"{name}.flac")
     texts = {
         f"txt/{name}.txt": f"Text of {name}."
         for name in ("p225/p225_001", "p226/p226_002", "p226/p226_003", "s5/s5_001")
@@ -72,7 +72,7 @@ def test_libritts_is_read_by_subsets_with_normalised_texts(tmp_path: Path) -> No
     root = tmp_path / "LibriTTS"
     names = ["train-clean-100/19/198/19_198_000000_000000", "dev-clean/84/121/84_121_000003_000001"]
     for name in (*names, "dev-clean/84/121/84_121_000003_000002", "dev-clean/84/121/84_121_000003_000003"):
-        write_sound(root / f"{name}.wav")
+        write_audio(root / f"{name}.wav")
     write_files(
         root,
         {
@@ -103,7 +103,7 @@ def test_librispeech_is_read_by_chapters_in_sentence_case(tmp_path: Path) -> Non
     root = tmp_path / "LibriSpeech"
     chapter = "train-clean-100/14/208/14-208"
     for name in (f"{chapter}-0000", f"{chapter}-0002", "dev-clean/84/121/84-121-0000", "dev-clean/84/9/84-9-0000"):
-        write_sound(root / f"{name}.flac")
+        write_audio(root / f"{name}.flac")
     write_files(
         root,
         {
@@ -129,7 +129,7 @@ def test_librispeech_is_read_by_chapters_in_sentence_case(tmp_path: Path) -> Non
 
 
 def test_recordings_without_any_texts_are_dropped_by_name(tmp_path: Path) -> None:
-    write_sound(tmp_path / "c/84/121/84-121-0000.flac")
+    write_audio(tmp_path / "c/84/121/84-121-0000.flac")
     line = error_line(lambda: prepared("librispeech", tmp_path / "c"))
     assert "all 1 recordings" in line and "no transcript: no .trans.txt in its folder" in line
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from corpora import write_files, write_sound
+from corpora import write_audio, write_files
 from faults import error_line, full_disk
 
 from data_prep import prepare
@@ -36,7 +36,7 @@ def pitch(path: Path) -> float:
 def test_a_replaced_recording_is_made_again_whatever_its_time(corpus: Path) -> None:
     first, _ = made(corpus)
     assert pitch(first) == pytest.approx(160, abs=2)
-    write_sound(corpus / "1.wav", hertz=500)
+    write_audio(corpus / "1.wav", hertz=500)
     os.utime(corpus / "1.wav", (1, 1))
     second, seconds = made(corpus)
     assert pitch(second) == pytest.approx(400, abs=2)
@@ -44,7 +44,7 @@ def test_a_replaced_recording_is_made_again_whatever_its_time(corpus: Path) -> N
 
 
 def test_a_full_disk_leaves_no_recording_and_the_next_run_makes_it(corpus: Path) -> None:
-    write_sound(corpus / "1.wav", seconds=3)
+    write_audio(corpus / "1.wav", seconds=3)
     with full_disk(4096):
         line = error_line(lambda: made(corpus))
     assert line.startswith("cannot write ") and "File too large" in line

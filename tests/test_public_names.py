@@ -32,7 +32,7 @@ PUBLIC = {
         "load_speech",
         "prepare_waveform",
         "read_audio",
-        "write_sound",
+        "write_audio",
         "write_wav",
     },
     "tts_meta.corpus": {

@@ -13,7 +13,7 @@ from tts_meta.adapt import Recording, align_recordings, find_transcripts
 from tts_meta.adapt.recordings import FEWEST_SECONDS, load_recording
 from tts_meta.audio import MelSpec, prepare_waveform, write_wav
 from tts_meta.audio.io import Waveform, decode_audio, read_audio, to_mono
-from tts_meta.audio.speech import clipped_part
+from tts_meta.audio.speech import clipped_fraction
 from tts_meta.config import AudioConfig
 from tts_meta.corpus import Example, collate
 from tts_meta.errors import TtsMetaError
@@ -37,7 +37,7 @@ def noise_speech(seed: int, seconds: float = 1.5, rate: int = RATE, low_pass: fl
 def test_clipping_is_seen_at_whatever_level_the_file_has_now(level: float) -> None:
     loud = np.clip(12 * noise_speech(0), -1, 1)
     quantised = np.round(level * loud * 32767) / 32768
-    stuck = clipped_part(quantised[:, None].astype(np.float32))
+    stuck = clipped_fraction(quantised[:, None].astype(np.float32))
     assert stuck == pytest.approx(np.mean(np.abs(loud) == 1), rel=0.05) and stuck > 0.01
 
 
@@ -45,14 +45,14 @@ def test_speech_that_reaches_full_scale_now_and_then_is_not_clipped() -> None:
     normalised = noise_speech(0) / np.abs(noise_speech(0)).max()
     quiet = np.round(0.001 * normalised * 32767) / 32768
     silence = np.zeros((RATE, 1), np.float32)
-    assert clipped_part(normalised[:, None]) < 2e-4
-    assert clipped_part(quiet[:, None].astype(np.float32)) == clipped_part(silence) == 0
+    assert clipped_fraction(normalised[:, None]) < 2e-4
+    assert clipped_fraction(quiet[:, None].astype(np.float32)) == clipped_fraction(silence) == 0
 
 
 def test_one_clipped_channel_of_many_is_enough() -> None:
     channels = np.stack([noise_speech(seed) for seed in range(8)], axis=1)
     channels[:, 5] = np.clip(12 * channels[:, 5], -1, 1)
-    assert clipped_part(channels) == clipped_part(channels[:, 5:6]) > 0.01
+    assert clipped_fraction(channels) == clipped_fraction(channels[:, 5:6]) > 0.01
 
 
 def test_real_speech_is_neither_clipped_nor_narrow(shared_corpus: Path) -> None:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from tts_meta.errors import TtsMetaError
 from tts_meta.text import HibariPhonemizer, Lexicon, SymbolTable, normalize, split_symbols, utterances
-from tts_meta.text.normalize import cut_sentence, left_out, sentences_of
-from tts_meta.text.utterances import MOST_SYMBOLS, PIECE_PAUSE, cut_phonemes, phoneme_utterances
+from tts_meta.text.normalize import omitted_emoji, sentences_of, split_long_sentence
+from tts_meta.text.utterances import CHUNK_PAUSE, MAX_SYMBOLS, phoneme_utterances, split_long_phonemes
 
 
 @pytest.fixture(scope="module")
@@ -203,29 +203,29 @@ def test_break_tags_are_pauses(text: str, read: list[tuple[str, float]] | None) 
 
 
 def test_pictures_are_named_as_left_out() -> None:
-    assert left_out("Great 😀👍 job") == "not spoken: 😀 👍 (pictures in the text)"
+    assert omitted_emoji("Great 😀👍 job") == "not spoken: 😀 👍 (pictures in the text)"
     assert normalize("new \U0001fac6 picture") == "new picture"
-    assert left_out("5 € → 3 °C • x²") is None
+    assert omitted_emoji("5 € → 3 °C • x²") is None
 
 
 def test_a_long_sentence_is_cut_at_clauses_conjunctions_and_words() -> None:
     clause = "he walked along the river for a long time, "
-    assert cut_sentence(clause * 4, 100) == [(clause * 2).strip()] * 2
+    assert split_long_sentence(clause * 4, 100) == [(clause * 2).strip()] * 2
     plain = "word " * 10 + "and " + "word " * 12
-    assert cut_sentence(plain, 80) == [("word " * 10).strip(), ("and " + "word " * 12).strip()]
-    assert cut_sentence("x" * 250, 100) == ["x" * 100, "x" * 100, "x" * 50]
+    assert split_long_sentence(plain, 80) == [("word " * 10).strip(), ("and " + "word " * 12).strip()]
+    assert split_long_sentence("x" * 250, 100) == ["x" * 100, "x" * 100, "x" * 50]
 
 
 @given(st.text("ab ,.;", max_size=400), st.integers(5, 60))
 def test_cut_sentences_keep_every_letter(sentence: str, most: int) -> None:
-    pieces = cut_sentence(sentence, most)
+    pieces = split_long_sentence(sentence, most)
     assert "".join("".join(pieces).split()) == "".join(sentence.split())
     assert all(0 < len(piece) <= most for piece in pieces)
 
 
 @given(st.lists(st.sampled_from(["j", "ˈu", "w", " ", ",", "."]), max_size=200).map("".join), st.integers(4, 30))
 def test_cut_phonemes_keep_every_phone(phonemes: str, most: int) -> None:
-    pieces = cut_phonemes(phonemes, most)
+    pieces = split_long_phonemes(phonemes, most)
     assert "".join(c for c in "".join(pieces) if c not in " ,.") == "".join(c for c in phonemes if c not in " ,.")
     assert len(phonemes) <= most or all(len(split_symbols(piece)) <= most + 2 for piece in pieces)
 
@@ -234,16 +234,16 @@ def test_three_thousand_words_without_a_stop_are_bounded_pieces(hibari: HibariPh
     words = " ".join(["some words", "and more of them"] * 500)
     pieces = list(utterances(hibari, words))
     assert " ".join(piece.text for piece in pieces) == words
-    assert all(len(table.encode(piece.phonemes)) <= MOST_SYMBOLS for piece in pieces)
-    assert [piece.pause for piece in pieces] == [PIECE_PAUSE] * (len(pieces) - 1) + [0.0]
+    assert all(len(table.encode(piece.phonemes)) <= MAX_SYMBOLS for piece in pieces)
+    assert [piece.pause for piece in pieces] == [CHUNK_PAUSE] * (len(pieces) - 1) + [0.0]
     assert all(later.text.startswith("and") for _, later in pairwise(pieces)), "cut before a conjunction"
 
 
 def test_spelled_letters_do_not_exceed_the_bound(hibari: HibariPhonemizer, table: SymbolTable) -> None:
     pieces = list(utterances(hibari, "WWW " * 200))
-    assert max(len(table.encode(piece.phonemes)) for piece in pieces) <= MOST_SYMBOLS + 2
+    assert max(len(table.encode(piece.phonemes)) for piece in pieces) <= MAX_SYMBOLS + 2
     lines = list(phoneme_utterances("wˈʌn " * 1000 + "\ntˈu"))
-    assert max(len(table.encode(line.phonemes)) for line in lines) <= MOST_SYMBOLS + 2
+    assert max(len(table.encode(line.phonemes)) for line in lines) <= MAX_SYMBOLS + 2
 
 
 @pytest.mark.parametrize("name", ["slow.txt", "url.txt", "number.txt", "digits_odd.txt"])

@@ -20,7 +20,7 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
-from tts_meta.audio.pitch import praat_frequency
+from tts_meta.audio.pitch import fundamental_frequency_praat
 from tts_meta.config import DiscriminatorConfig, LightConfig, MelConfig, VocoderTrainConfig, dump_config, parse_config
 from tts_meta.errors import TtsMetaError
 from tts_meta.models.pretrained import Base, load_base, save_base
@@ -277,7 +277,7 @@ def test_praat_finds_the_pitch_at_the_middle_of_frames() -> None:
     f0 = 120 + 60 * time
     samples = sum(np.sin(2 * np.pi * k * np.cumsum(f0) / RATE) / k for k in range(1, 20))
     samples = np.concatenate([np.asarray(samples, np.float32), np.zeros(RATE // 2, np.float32)])
-    found = praat_frequency(samples, config)
+    found = fundamental_frequency_praat(samples, config)
     middles = (np.arange(len(found)) + 0.5) * config.hop / RATE
     voiced = found > 0
     assert voiced[5:80].all() and not voiced[95:].any()
@@ -336,5 +336,5 @@ def test_f0_for_training_needs_praat(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
     monkeypatch.setitem(sys.modules, "parselmouth", None)
-    text = error_line(lambda: praat_frequency(np.zeros(RATE, np.float32), MelConfig()))
+    text = error_line(lambda: fundamental_frequency_praat(np.zeros(RATE, np.float32), MelConfig()))
     assert "pip install '.[vocoder]'" in text

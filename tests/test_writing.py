@@ -7,7 +7,7 @@ import pytest
 import soundfile
 from faults import error_line
 
-from tts_meta.audio.writing import is_stuck, pcm_bytes, sound_formats, wav_bytes, write_sound, write_wav
+from tts_meta.audio.writing import audio_formats, is_saturated, pcm_bytes, wav_bytes, write_audio, write_wav
 from tts_meta.errors import TtsMetaError, UsageError
 
 KINDS = {
@@ -30,7 +30,7 @@ def sound(rate: int, seconds: float = 1.0) -> np.ndarray:
 @pytest.mark.parametrize("rate", [22050, 16000, 44100])
 def test_a_file_has_the_format_of_its_suffix_and_the_sound(tmp_path: Path, suffix: str, rate: int) -> None:
     path = tmp_path / f"a{suffix}"
-    write_sound(path, sound(rate), rate)
+    write_audio(path, sound(rate), rate)
     container, subtype, distance = KINDS[suffix]
     info = soundfile.info(path)
     assert (info.format, info.subtype) == (container, subtype)
@@ -46,24 +46,24 @@ def test_a_file_has_the_format_of_its_suffix_and_the_sound(tmp_path: Path, suffi
 
 @pytest.mark.parametrize("name", ["a.WAV", "a.Flac", "a.OGG", "a.MP3", "a.Opus"])
 def test_a_suffix_may_be_in_capitals(tmp_path: Path, name: str) -> None:
-    write_sound(tmp_path / name, sound(22050, 0.2), 22050)
+    write_audio(tmp_path / name, sound(22050, 0.2), 22050)
     assert soundfile.info(tmp_path / name).format == KINDS[Path(name).suffix.lower()][0]
 
 
 @pytest.mark.parametrize("name", ["a.aac", "a", "a.wav.txt", ".wav", "a.", "a.wave"])
 def test_another_suffix_is_refused_with_those_there_are(tmp_path: Path, name: str) -> None:
-    line = error_line(lambda: write_sound(tmp_path / name, sound(22050, 0.1), 22050), UsageError)
+    line = error_line(lambda: write_audio(tmp_path / name, sound(22050, 0.1), 22050), UsageError)
     assert line.endswith("must be one of .wav, .flac, .ogg, .mp3, .opus") and list(tmp_path.iterdir()) == []
 
 
 def test_a_format_that_libsndfile_lacks_is_not_offered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(soundfile, "check_format", lambda container, subtype: subtype != "MPEG_LAYER_III")
-    assert list(sound_formats()) == [".wav", ".flac", ".ogg", ".opus"]
-    assert ".opus" in error_line(lambda: write_sound(tmp_path / "a.mp3", sound(22050, 0.1), 22050), UsageError)
+    assert list(audio_formats()) == [".wav", ".flac", ".ogg", ".opus"]
+    assert ".opus" in error_line(lambda: write_audio(tmp_path / "a.mp3", sound(22050, 0.1), 22050), UsageError)
 
 
 def test_many_minutes_are_written_as_ogg(tmp_path: Path) -> None:
-    write_sound(tmp_path / "a.ogg", np.zeros(8000 * 60 * 20, np.float32), 8000)
+    write_audio(tmp_path / "a.ogg", np.zeros(8000 * 60 * 20, np.float32), 8000)
     assert soundfile.info(tmp_path / "a.ogg").frames == 8000 * 60 * 20
 
 
@@ -72,7 +72,7 @@ def test_samples_that_are_not_finite_are_never_written(tmp_path: Path, value: fl
     samples = sound(22050, 0.1)
     samples[7] = value
     for name in KINDS:
-        line = error_line(lambda name=name: write_sound(tmp_path / f"a{name}", samples, 22050))
+        line = error_line(lambda name=name: write_audio(tmp_path / f"a{name}", samples, 22050))
         assert line.startswith(f"{tmp_path / f'a{name}'}: not written") and "NaN or infinite" in line
     with pytest.raises(TtsMetaError, match="NaN or infinite"):
         write_wav(tmp_path / "a.bin", samples, 22050)
@@ -87,11 +87,11 @@ def test_louder_samples_are_clipped() -> None:
 
 
 def test_sound_is_stuck_where_most_samples_are_at_full_scale() -> None:
-    assert is_stuck(np.array([1.0, -1.0, 1.0, 0.2], np.float32)) and is_stuck(np.array([9.0, -9.0], np.float32))
-    assert not is_stuck(np.clip(3 * sound(22050), -1, 1)) and not is_stuck(np.zeros(0, np.float32))
+    assert is_saturated(np.array([1.0, -1.0, 1.0, 0.2], np.float32)) and is_saturated(np.array([9.0, -9.0], np.float32))
+    assert not is_saturated(np.clip(3 * sound(22050), -1, 1)) and not is_saturated(np.zeros(0, np.float32))
 
 
 def test_no_samples_are_not_a_file(tmp_path: Path) -> None:
     for name in KINDS:
-        line = error_line(lambda name=name: write_sound(tmp_path / f"a{name}", np.zeros(0, np.float32), 22050))
+        line = error_line(lambda name=name: write_audio(tmp_path / f"a{name}", np.zeros(0, np.float32), 22050))
         assert line.endswith("the sound holds no samples")

@@ -20,7 +20,7 @@ import numpy as np
 
 from recipes.bench import markdown
 from tts_meta.audio import MelSpec
-from tts_meta.audio.features import load_sound
+from tts_meta.audio.features import load_waveform_and_mel
 from tts_meta.cli import run_command
 from tts_meta.config import load_config
 from tts_meta.corpus import Manifest
@@ -85,7 +85,7 @@ def band_above(vocoders: Iterable[str], config: CloningBenchmark) -> list[list[s
     systems = {REAL: None, **{name: load_vocoder(name) for name in vocoders}}
     shown: dict[str, list[str]] = {name: [name] for name in systems}
     for own in choose_sentences(Manifest.load(config.manifest), config, config.adapt_on).values():
-        real = [load_sound(one.audio, base.config.audio, mel_spec) for one in own.score_on]
+        real = [load_waveform_and_mel(one.audio, base.config.audio, mel_spec) for one in own.score_on]
         for name, vocoder in systems.items():
             said = [samples if vocoder is None else vocoder(mel[None])[0].numpy() for samples, mel in real]
             power = np.mean([np.abs(np.fft.rfft(x[:rate] * np.hanning(rate))) ** 2 for x in said], axis=0)

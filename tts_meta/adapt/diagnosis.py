@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from tts_meta.audio import MelSpec, prepare_waveform
-from tts_meta.audio.interference import find_hum, without_hum_and_rumble
-from tts_meta.audio.io import MOST_SECONDS, Waveform, to_mono
+from tts_meta.audio.interference import find_hum, remove_hum_and_rumble
+from tts_meta.audio.io import MAX_SECONDS, Waveform, to_mono
 from tts_meta.audio.levels import FRAME, STEP, levels_db
 from tts_meta.audio.speech import LoadedSpeech
 from tts_meta.errors import TtsMetaError
@@ -99,7 +99,7 @@ def measured_faults(speech: LoadedSpeech, rate: int) -> list[Fault]:
         where = f"{abs(hum_db):.0f} dB {'below' if hum_db < 0 else 'above'} the speech"
         phrase = f"mains hum at {hum.frequency:.0f} Hz, {where}; the voice may hum too, record away from mains cables"
         faults.append(Fault("hum", phrase))
-    noise_db = loudness - float(np.quantile(levels_db(without_hum_and_rumble(samples, rate, hum)), 0.1))
+    noise_db = loudness - float(np.quantile(levels_db(remove_hum_and_rumble(samples, rate, hum)), 0.1))
     if noise_db < _SNR_DB and len(samples) > rate:
         phrase = f"noise only {max(0.0, noise_db):.0f} dB below the speech; record it in a quieter place"
         faults.append(Fault("noise", phrase))
@@ -142,14 +142,14 @@ def _hypotheses(
         yield Fault("pause", f"pauses of {lost:.1f} s inside; cut them out, or cut the recording there"), short, tokens
     if (hum := find_hum(samples, rate)) is not None:
         phrase = f"mains hum at {hum.frequency:.0f} Hz hides the speech; record it away from mains cables"
-        yield Fault("hum", phrase), without_hum_and_rumble(samples, rate, hum), tokens
+        yield Fault("hum", phrase), remove_hum_and_rumble(samples, rate, hum), tokens
     phrase = "the sentence is spoken twice; write it twice, or cut the recording"
     yield Fault("twice", phrase), samples, torch.cat([tokens, tokens])
     for true in _RATES:
         if max(true, speech.source_rate) / min(true, speech.source_rate) <= _RATIO:
             continue
         played = to_mono(samples[:, None], round(rate * true / speech.source_rate), rate)
-        if FRAME < len(played) < MOST_SECONDS * rate:
+        if FRAME < len(played) < MAX_SECONDS * rate:
             header = f"it sounds as if its sample rate were {true} Hz, its header says {speech.source_rate}"
             yield Fault("rate", f"{header}; correct the header or export it again"), played, tokens
 

@@ -6,7 +6,7 @@ from tts_meta.audio.levels import prepare_waveform
 from tts_meta.audio.mel import MelSpec
 from tts_meta.audio.pitch import fundamental_frequency
 from tts_meta.audio.speech import load_speech
-from tts_meta.audio.writing import write_sound, write_wav
+from tts_meta.audio.writing import write_audio, write_wav
 
 __all__ = [
     "FeatureCache",
@@ -15,6 +15,6 @@ __all__ = [
     "load_speech",
     "prepare_waveform",
     "read_audio",
-    "write_sound",
+    "write_audio",
     "write_wav",
 ]

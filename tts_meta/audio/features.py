@@ -50,10 +50,10 @@ class FeatureCache:
 
     def compute(self, audio: str | Path) -> Tensor:
         """Log-mel `(T, M)` float32 of a recording, without the cache."""
-        return load_sound(audio, self.config, self._mel_spec)[1]
+        return load_waveform_and_mel(audio, self.config, self._mel_spec)[1]
 
 
-def load_sound(audio: str | Path, config: AudioConfig, mel_spec: MelSpec) -> tuple[Waveform, Tensor]:
+def load_waveform_and_mel(audio: str | Path, config: AudioConfig, mel_spec: MelSpec) -> tuple[Waveform, Tensor]:
     """What models read of a recording: the prepared waveform `(S,)` and its log-mel `(T, M)`, float32.
 
     Raises as `load_speech`.

@@ -65,7 +65,7 @@ def _lines(steady: NDArray[np.floating], mains: float, width: float) -> Hum:
     return Hum(mains, power, tuple(lines))
 
 
-def without_hum_and_rumble(samples: Waveform, rate: int, hum: Hum | None) -> Waveform:
+def remove_hum_and_rumble(samples: Waveform, rate: int, hum: Hum | None) -> Waveform:
     """`samples (S,)` without what lies below the voice and without the lines of hum; for measuring, not for hearing."""
     size = fft.next_fast_len(len(samples), real=True) or len(samples)
     spectrum = np.asarray(fft.rfft(samples.astype(np.float32), size))

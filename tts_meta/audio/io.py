@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tts_meta.audio.decoding import Undecodable, decode
+from tts_meta.audio.decoding import DecodingError, decode
 from tts_meta.errors import TtsMetaError
 
 Waveform = NDArray[np.float32]
 
-MOST_SECONDS = 60.0
+MAX_SECONDS = 60.0
 """Longest single recording that is read; sentences are what is wanted."""
 _MOST_BYTES = 2**29
 _LOWEST_RATE, _HIGHEST_RATE = 4000, 768_000
@@ -22,7 +22,7 @@ _LOWEST_RATE, _HIGHEST_RATE = 4000, 768_000
 _LARGEST_RATIO = 2000
 
 
-def read_audio(path: str | Path, rate: int, max_seconds: float = MOST_SECONDS) -> Waveform:
+def read_audio(path: str | Path, rate: int, max_seconds: float = MAX_SECONDS) -> Waveform:
     """Read a recording as mono float32 `(S,)` at `rate` samples a second; channels are averaged.
 
     Raises as `decode_audio`.
@@ -31,7 +31,7 @@ def read_audio(path: str | Path, rate: int, max_seconds: float = MOST_SECONDS) -
     return to_mono(samples, source_rate, rate)
 
 
-def decode_audio(path: str | Path, max_seconds: float = MOST_SECONDS) -> tuple[Waveform, int]:
+def decode_audio(path: str | Path, max_seconds: float = MAX_SECONDS) -> tuple[Waveform, int]:
     """Read a recording as it is: float32 `(S, channels)` and its rate in Hz.
 
     The content decides how it is read, not the name, and what is there, not what a header promises: see
@@ -45,7 +45,7 @@ def decode_audio(path: str | Path, max_seconds: float = MOST_SECONDS) -> tuple[W
         if size > _MOST_BYTES:
             raise TtsMetaError(f"{path}: {size / 1e9:.1f} GB are too many for a sentence; cut it into sentences")
         sound = decode(path.read_bytes(), max_seconds)
-    except Undecodable as error:
+    except DecodingError as error:
         raise TtsMetaError(f"{path}: {error}") from error
     except OSError as error:
         raise TtsMetaError(f"{path}: cannot be read ({error.strerror or error}); check its permissions") from error

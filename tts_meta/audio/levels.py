@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tts_meta.audio.interference import find_hum, without_hum_and_rumble
+from tts_meta.audio.interference import find_hum, remove_hum_and_rumble
 from tts_meta.audio.io import Waveform
 from tts_meta.config import AudioConfig
 from tts_meta.errors import TtsMetaError
@@ -81,7 +81,7 @@ def _plain_extent(samples: Waveform, levels: Waveform, config: AudioConfig) -> E
 def _robust_extent(samples: Waveform, config: AudioConfig) -> Extent | None:
     """By what is left without hum, rumble, clicks and noise; None where that is nothing."""
     rate = config.mel.sample_rate
-    clean = without_hum_and_rumble(samples, rate, find_hum(samples, rate))
+    clean = remove_hum_and_rumble(samples, rate, find_hum(samples, rate))
     levels = levels_db(clean)
     audible = np.sort(levels[levels > max(float(levels.max()) - 60, _SILENCE_DB)])
     if not len(audible):

@@ -20,7 +20,9 @@ def fundamental_frequency(samples: Waveform, config: MelConfig, low: float = 60.
     return np.where(voiced, frequency, 0.0).astype(np.float32)[:frames]
 
 
-def praat_frequency(samples: Waveform, config: MelConfig, low: float = 60.0, high: float = 500.0) -> Waveform:
+def fundamental_frequency_praat(
+    samples: Waveform, config: MelConfig, low: float = 60.0, high: float = 500.0
+) -> Waveform:
     """The same at the middle of each frame's samples, by Praat (Boersma 1993).
 
     Raises TtsMetaError where the package praat-parselmouth is missing.

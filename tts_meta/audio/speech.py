@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tts_meta.audio.io import MOST_SECONDS, Waveform, decode_audio, to_mono
+from tts_meta.audio.io import MAX_SECONDS, Waveform, decode_audio, to_mono
 from tts_meta.audio.levels import prepare_waveform
 from tts_meta.config import AudioConfig
 from tts_meta.errors import TtsMetaError
@@ -39,8 +39,8 @@ def load_speech(path: str | Path, config: AudioConfig) -> LoadedSpeech:
 
     Raises TtsMetaError naming the file where it cannot be read, is silent, clipped, too long, or too short for a word.
     """
-    samples, source_rate = decode_audio(path, MOST_SECONDS)
-    clipped = clipped_part(samples)
+    samples, source_rate = decode_audio(path, MAX_SECONDS)
+    clipped = clipped_fraction(samples)
     if clipped > _CLIPPED_PART:
         raise TtsMetaError(
             f"{path}: clipped, {100 * clipped:.1f}% of it is stuck at its loudest level; record it again more quietly"
@@ -53,7 +53,7 @@ def load_speech(path: str | Path, config: AudioConfig) -> LoadedSpeech:
     return LoadedSpeech(waveform, original, source_rate, seconds)
 
 
-def clipped_part(samples: Waveform) -> float:
+def clipped_fraction(samples: Waveform) -> float:
     """Part of the samples `(S, channels)` that lie in flat tops, in the worst channel.
 
     Speech that is not clipped has fewer samples at its highest level than just below it, whatever that level is.

@@ -17,7 +17,7 @@ Waveform = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class SoundFormat:
+class AudioFormat:
     """A format as libsndfile names it, and the rates in Hz that it can hold; empty: all."""
 
     container: str
@@ -28,24 +28,24 @@ class SoundFormat:
 _MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 _OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
 _FORMATS = {
-    ".wav": SoundFormat("WAV", "PCM_16"),
-    ".flac": SoundFormat("FLAC", "PCM_16"),
-    ".ogg": SoundFormat("OGG", "VORBIS"),
-    ".mp3": SoundFormat("MP3", "MPEG_LAYER_III", _MP3_RATES),
-    ".opus": SoundFormat("OGG", "OPUS", _OPUS_RATES),
+    ".wav": AudioFormat("WAV", "PCM_16"),
+    ".flac": AudioFormat("FLAC", "PCM_16"),
+    ".ogg": AudioFormat("OGG", "VORBIS"),
+    ".mp3": AudioFormat("MP3", "MPEG_LAYER_III", _MP3_RATES),
+    ".opus": AudioFormat("OGG", "OPUS", _OPUS_RATES),
 }
 _BLOCK = 16384
 _STUCK_PART = 0.5
 
 
-def sound_formats() -> dict[str, SoundFormat]:
+def audio_formats() -> dict[str, AudioFormat]:
     """Formats by suffix, those that the installed libsndfile writes."""
     return {name: one for name, one in _FORMATS.items() if soundfile.check_format(one.container, one.subtype)}
 
 
-def sound_format(path: str | Path) -> SoundFormat:
+def audio_format(path: str | Path) -> AudioFormat:
     """The format of a file's suffix, in small or capital letters. Raises UsageError, with those that there are."""
-    known = sound_formats()
+    known = audio_formats()
     suffix = Path(path).suffix.lower()
     if suffix not in known:
         listed = ", ".join(known)
@@ -59,7 +59,7 @@ def check_finite(samples: Waveform, what: str) -> None:
         raise TtsMetaError(f"{what}: not written, the sound holds values that are not numbers (NaN or infinite)")
 
 
-def is_stuck(samples: Waveform) -> bool:
+def is_saturated(samples: Waveform) -> bool:
     """Whether most samples `(S,)` are at full scale, as where a model diverged; loud speech reaches it now and then."""
     return float(np.mean(np.abs(samples) >= 1.0)) > _STUCK_PART if len(samples) else False
 
@@ -73,7 +73,7 @@ def pcm_bytes(samples: Waveform) -> bytes:
     return np.round(np.clip(samples, -1.0, 1.0) * 32767).astype("<i2").tobytes()
 
 
-def sound_bytes(samples: Waveform, rate: int, kind: SoundFormat, name: str | Path = "sound") -> bytes:
+def audio_bytes(samples: Waveform, rate: int, kind: AudioFormat, name: str | Path = "sound") -> bytes:
     """Content of a file of float samples `(S,)` in [-1, 1] at `rate` Hz; louder ones are clipped.
 
     Where the format cannot hold the rate, the sound is resampled to the next higher rate that it can. Raises
@@ -97,26 +97,26 @@ def sound_bytes(samples: Waveform, rate: int, kind: SoundFormat, name: str | Pat
 
 
 def wav_bytes(samples: Waveform, rate: int) -> bytes:
-    """Float samples `(S,)` in [-1, 1] as a 16-bit WAV file's content; as `sound_bytes`."""
-    return sound_bytes(samples, rate, _FORMATS[".wav"])
+    """Float samples `(S,)` in [-1, 1] as a 16-bit WAV file's content; as `audio_bytes`."""
+    return audio_bytes(samples, rate, _FORMATS[".wav"])
 
 
-def write_sound(path: str | Path, samples: Waveform, rate: int) -> None:
+def write_audio(path: str | Path, samples: Waveform, rate: int) -> None:
     """Write float samples `(S,)` in [-1, 1] at `rate` Hz in the format of the suffix, whole or not at all.
 
     `.wav` and `.flac` hold 16 bits a sample; `.ogg` (Vorbis), `.mp3` and `.opus` are compressed with loss. Louder
     samples are clipped. Raises UsageError for another suffix, TtsMetaError for samples that are not finite.
     """
-    _write(path, samples, rate, sound_format(path))
+    _write(path, samples, rate, audio_format(path))
 
 
 def write_wav(path: str | Path, samples: Waveform, rate: int) -> None:
-    """Write float samples `(S,)` in [-1, 1] as 16-bit WAV, whatever the name; as `write_sound`."""
+    """Write float samples `(S,)` in [-1, 1] as 16-bit WAV, whatever the name; as `write_audio`."""
     _write(path, samples, rate, _FORMATS[".wav"])
 
 
-def _write(path: str | Path, samples: Waveform, rate: int, kind: SoundFormat) -> None:
+def _write(path: str | Path, samples: Waveform, rate: int, kind: AudioFormat) -> None:
     # Not by libsndfile itself: where the disk is full it says nothing.
-    content = sound_bytes(samples, rate, kind, path)
+    content = audio_bytes(samples, rate, kind, path)
     with atomic_file(path) as temporary:
         temporary.write_bytes(content)

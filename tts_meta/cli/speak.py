@@ -87,9 +87,9 @@ def speak(
     if to_stdout and (as_json or sys.stdout.isatty()):
         raise UsageError("-o - writes the WAV to stdout: send that to a file or program, without --json")
     if output is not None and not to_stdout:
-        from tts_meta.audio.writing import sound_format
+        from tts_meta.audio.writing import audio_format
 
-        sound_format(output)
+        audio_format(output)
         check_new_file(output, force)
     if speaker is not None and voice != "base":
         raise UsageError("--speaker names a training speaker of the base: use it with VOICE `base`")
@@ -99,7 +99,7 @@ def speak(
 
     watch = StageTimer(START_TIME)
     from tts_meta.adapt import Voice
-    from tts_meta.audio.writing import pcm_bytes, wav_bytes, write_sound
+    from tts_meta.audio.writing import pcm_bytes, wav_bytes, write_audio
     from tts_meta.models.pretrained import load_base
     from tts_meta.models.synthesis_options import SynthesisOptions
     from tts_meta.models.vocoders.vocoder import load_vocoder
@@ -147,7 +147,7 @@ def speak(
         if to_stdout:
             sys.stdout.buffer.write(wav_bytes(speech.samples, speech.rate))
         else:
-            write_sound(output, speech.samples, speech.rate)
+            write_audio(output, speech.samples, speech.rate)
 
     if speech.notice:
         print_message(speech.notice)

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from tts_meta.audio.waveform import SPEECH_RATE, at_rate
 from tts_meta.evaluate.metric import Column, Judge, Measure, Metric, Sample, Settings
-from tts_meta.evaluate.waveform import SPEECH_RATE, at_rate
 
 Floats = npt.NDArray[np.floating]
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from tts_meta.audio.waveform import Samples
 from tts_meta.evaluate.speaker_encoder import Embedding
-from tts_meta.evaluate.waveform import Samples
 
 Need = Literal["text", "voice", "reference"]
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from tts_meta.audio.waveform import SPEECH_RATE, at_rate
 from tts_meta.evaluate.metric import Column, Judge, Measure, Metric, Sample, Settings
 from tts_meta.evaluate.optional_deps import load_extra, quiet
-from tts_meta.evaluate.waveform import SPEECH_RATE, at_rate
 
 
 def _load_distillmos(settings: Settings) -> Judge:

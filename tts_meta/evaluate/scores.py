@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tts_meta.audio.waveform import as_samples
 from tts_meta.context import own_context
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.evaluate import mcd as distance
@@ -20,7 +21,6 @@ from tts_meta.evaluate.metric import Column, Judge, Measure, Metric, Sample, Set
 from tts_meta.evaluate.metric_cache import Judgement, judged_path, read_judgement, write_judgement
 from tts_meta.evaluate.optional_deps import require
 from tts_meta.evaluate.speaker_encoder import Embedding
-from tts_meta.evaluate.waveform import as_samples
 
 METRICS: dict[str, Metric] = {
     "similarity": similarity.METRIC,

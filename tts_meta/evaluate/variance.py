@@ -17,9 +17,9 @@ import torch
 from scipy.fft import dct
 
 from tts_meta.audio import MelSpec
+from tts_meta.audio.waveform import at_rate
 from tts_meta.config import MelConfig
 from tts_meta.evaluate.metric import Column, Judge, Measure, Metric, Sample, Settings
-from tts_meta.evaluate.waveform import at_rate
 
 Floats = npt.NDArray[np.floating]
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from tts_meta.audio.waveform import SPEECH_RATE, at_rate
 from tts_meta.errors import TtsMetaError
 from tts_meta.evaluate.metric import Column, Judge, Measure, Metric, Sample, Settings
 from tts_meta.evaluate.optional_deps import load_extra, quiet
-from tts_meta.evaluate.waveform import SPEECH_RATE, at_rate
 from tts_meta.files import atomic_folder, sha256_file
 
 WHISPER_VARIABLE = "TTS_META_WHISPER"

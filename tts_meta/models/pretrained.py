@@ -36,7 +36,7 @@ from tts_meta.parsing import is_printable, printable
 from tts_meta.tensors import TensorFile, check_finite, to_float32
 from tts_meta.text import Lexicon, Phonemizer, SymbolKinds, SymbolTable, load_phonemizer
 from tts_meta.text.symbols import BOUNDARIES, END, START
-from tts_meta.text.versions import other_versions
+from tts_meta.text.versions import version_mismatch
 
 FORMAT = 3
 _ADVICE = "copy the base again"
@@ -112,7 +112,7 @@ class Base:
 
         Warns where the versions that `state` records are not those installed.
         """
-        other = other_versions(self.state.get("phonemizer", {}), self.config.phonemizer)
+        other = version_mismatch(self.state.get("phonemizer", {}), self.config.phonemizer)
         if other:
             warnings.warn(TtsMetaWarning(other), stacklevel=2)
         return load_phonemizer(self.config.phonemizer)

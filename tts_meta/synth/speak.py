@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tts_meta.audio.writing import Waveform, is_stuck, write_sound
+from tts_meta.audio.writing import Waveform, is_saturated, write_audio
 from tts_meta.context import in_own_context, limit_primitive_cache, own_context
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.models.acoustic import AcousticModel
@@ -21,7 +21,7 @@ from tts_meta.models.synthesis_options import DEFAULT, SynthesisOptions
 from tts_meta.models.vocoders.source_filter_vocoder import Light
 from tts_meta.models.vocoders.vocoder import Vocoder, check_mels
 from tts_meta.text import Utterance, phoneme_utterances, utterances
-from tts_meta.text.normalize import left_out
+from tts_meta.text.normalize import omitted_emoji
 
 SPEECH_VERSION = 2
 """Version of how text becomes sound, with reading and vocoders. Increase it when the same voice and text would sound
@@ -50,7 +50,7 @@ class Speech:
 
         Raises UsageError for another suffix, TtsMetaError where the file cannot be written or the sound is not finite.
         """
-        write_sound(path, self.samples, self.rate)
+        write_audio(path, self.samples, self.rate)
 
     def __repr__(self) -> str:
         return f"Speech({self.seconds:.2f} s at {self.rate} Hz, {len(self.mels)} sentences)"
@@ -124,7 +124,7 @@ def _speak_text(
 
 def notice_of(vocoder: Vocoder, text: str, phonemes: bool = False) -> str | None:
     """One line on what the user may not expect: another vocoder, characters that are not spoken; None for neither."""
-    notices = [vocoder.notice, None if phonemes else left_out(text)]
+    notices = [vocoder.notice, None if phonemes else omitted_emoji(text)]
     return "; ".join(notice for notice in notices if notice) or None
 
 
@@ -225,7 +225,7 @@ def _check_arguments(base: Base, vocoder: Vocoder, text: object, speaker: int, o
 def _sound(samples: torch.Tensor) -> Waveform:
     """Samples `(S,)` of a vocoder. Raises TtsMetaError where they are not finite or stuck at full scale."""
     made = samples.float().cpu().numpy()
-    if not np.isfinite(made).all() or is_stuck(made):
+    if not np.isfinite(made).all() or is_saturated(made):
         raise TtsMetaError("the vocoder gives no sound: it or the voice is damaged or diverged; clone or copy it again")
     return made
 

@@ -34,14 +34,14 @@ _RUN = re.compile(r"(\w)\1{2,}", re.IGNORECASE)
 _MOST_RUNS = 5
 
 
-def sound_of(word: str) -> str | None:
+def interjection_phonemes(word: str) -> str | None:
     """Phonemes of an interjection such as "Shh"; None for other words."""
     if len(word) > 200:
         return None
     return next((phonemes for pattern, phonemes in _SOUNDS if pattern.fullmatch(word)), None)
 
 
-def shorten(word: str, known: Callable[[str], bool]) -> str:
+def shorten_elongated(word: str, known: Callable[[str], bool]) -> str:
     """A drawn-out word as it is in the dictionary: "sooooo" is "so", "goood" "good"; letters thrice and more are meant.
 
     Where the dictionary has none of the shorter forms each long run of a letter is one letter.

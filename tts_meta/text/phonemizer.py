@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from tts_meta.errors import TtsMetaError
-from tts_meta.text.interjections import shorten, sound_of
+from tts_meta.text.interjections import interjection_phonemes, shorten_elongated
 from tts_meta.text.lexicon import Lexicon, with_possessive
 from tts_meta.text.normalize import Sentence, sentences_of
 
@@ -92,10 +92,10 @@ class HibariPhonemizer:
         if _DRAWN_OUT.search(word) and found.string[found.end() : found.end() + 1] not in ("'", "-"):
             # Capitals are letters to spell, such as PST and WWW, but for those drawn out, such as SHH and NOOO.
             spelled = word.isupper() and (not _TWICE.search(word) or len(set(word)) == 1)
-            sound = sound_of(word)
+            sound = interjection_phonemes(word)
             if sound is not None and (not spelled or len(word) > 3):
                 return _marked(word, sound)
-            word = word if spelled else shorten(word, self._knows)
+            word = word if spelled else shorten_elongated(word, self._knows)
         return word if word.isascii() else self._plain(word)
 
     def _knows(self, word: str) -> bool:

@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 from tts_meta.errors import TtsMetaError
 from tts_meta.text.lexicon import Lexicon
-from tts_meta.text.normalize import SENTENCE_PAUSE, cut_sentence
+from tts_meta.text.normalize import SENTENCE_PAUSE, split_long_sentence
 from tts_meta.text.phonemizer import Phonemizer
 from tts_meta.text.symbols import BOUNDARIES, split_symbols
 
-MOST_SYMBOLS = 400
+MAX_SYMBOLS = 400
 """Most symbols that are spoken at once; memory of the models grows with them."""
-PIECE_PAUSE = 0.1
+CHUNK_PAUSE = 0.1
 """Seconds of silence within a sentence that is spoken in pieces."""
 _EARLIEST = 0.4
 
@@ -36,12 +36,12 @@ def utterances(phonemizer: Phonemizer, text: str, lexicon: Lexicon | None = None
     """
     spoken = False
     for sentence in phonemizer.sentences(text, lexicon):
-        pieces = cut_sentence(sentence.text)
+        pieces = split_long_sentence(sentence.text)
         if not pieces:
             yield Utterance("", "", sentence.pause)
         for number, piece in enumerate(pieces, start=1):
             spoken = True
-            pause = sentence.pause if number == len(pieces) else PIECE_PAUSE
+            pause = sentence.pause if number == len(pieces) else CHUNK_PAUSE
             yield from _bounded(piece, phonemizer.read(piece, lexicon), pause)
     if not spoken:
         shown = " ".join(text.split())[:60]
@@ -58,7 +58,7 @@ def phoneme_utterances(text: str) -> Iterator[Utterance]:
         yield from _bounded(line, line, 0.0 if number == len(lines) else SENTENCE_PAUSE)
 
 
-def cut_phonemes(phonemes: str, most: int = MOST_SYMBOLS) -> list[str]:
+def split_long_phonemes(phonemes: str, most: int = MAX_SYMBOLS) -> list[str]:
     """Phoneme strings of at most `most` symbols each, cut at the strongest boundary there is."""
     if len(phonemes) <= most:
         return [phonemes]
@@ -75,9 +75,9 @@ def cut_phonemes(phonemes: str, most: int = MOST_SYMBOLS) -> list[str]:
 
 
 def _bounded(text: str, phonemes: str, pause: float) -> Iterator[Utterance]:
-    pieces = cut_phonemes(phonemes)
+    pieces = split_long_phonemes(phonemes)
     for number, piece in enumerate(pieces, start=1):
-        yield Utterance(text, piece, pause if number == len(pieces) else PIECE_PAUSE)
+        yield Utterance(text, piece, pause if number == len(pieces) else CHUNK_PAUSE)
 
 
 def _strength(symbol: str) -> int:

@@ -20,7 +20,7 @@ def phonemizer_versions(name: str) -> dict[str, str]:
     return found
 
 
-def other_versions(trained_with: Mapping[str, str], phonemizer: str) -> str:
+def version_mismatch(trained_with: Mapping[str, str], phonemizer: str) -> str:
     """What differs between the recorded versions and those installed, as one line; empty where nothing does."""
     installed = phonemizer_versions(phonemizer)
     changed = [package for package, was in trained_with.items() if installed.get(package, was) != was]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tts_meta.audio import MelSpec
-from tts_meta.audio.features import load_sound
+from tts_meta.audio.features import load_waveform_and_mel
 from tts_meta.corpus import Batch
 from tts_meta.errors import TtsMetaError
 from tts_meta.models.acoustic import AcousticOutput
@@ -86,6 +86,6 @@ class AcousticSamples:
     def _real(self, n: int) -> Tensor:
         """The recording of the first piece, between its first and last frame."""
         config = self.base.config.audio
-        samples, _ = load_sound(self.recordings[n], config, MelSpec(config.mel))
+        samples, _ = load_waveform_and_mel(self.recordings[n], config, MelSpec(config.mel))
         begin, end = (int(self.kept.table[0, column]) * config.mel.hop for column in (6, 7))
         return torch.from_numpy(samples[begin:end])

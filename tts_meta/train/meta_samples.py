@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tts_meta.audio import MelSpec
-from tts_meta.audio.features import load_sound
+from tts_meta.audio.features import load_waveform_and_mel
 from tts_meta.corpus import Episode, Utterance, sample_episodes
 from tts_meta.errors import TtsMetaError
 from tts_meta.meta import MetaLearner, Task
@@ -34,7 +34,7 @@ class MetaSamples:
     def __init__(self, target: MetaTarget, episode: Episode[Utterance], task: Task) -> None:
         self.target, self.utterance, self.task = target, episode.query[0], task
         config = target.base.config.audio
-        self.real, self.real_mel = load_sound(self.utterance.audio, config, MelSpec(config.mel))
+        self.real, self.real_mel = load_waveform_and_mel(self.utterance.audio, config, MelSpec(config.mel))
         self.vocoder = target.vocoder if isinstance(target, VocoderTarget) else load_vocoder(mel=config.mel)
 
     @classmethod

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from tts_meta.adapt import AcousticTask, VocoderTask, acoustic_nll, adaptable, adaptable_sound, sound_nll
 from tts_meta.adapt.vocoder_task import own_modules
 from tts_meta.audio import FeatureCache, MelSpec
-from tts_meta.audio.features import load_sound
+from tts_meta.audio.features import load_waveform_and_mel
 from tts_meta.corpus import Episode, Example, Manifest, Utterance
 from tts_meta.errors import UsageError
 from tts_meta.meta import LearnerSettings, MetaLearner, Task
@@ -137,7 +137,7 @@ class VocoderTarget:
         config = self.base.config.audio
         mel_spec, nothing, found = MelSpec(config.mel), torch.zeros(0, dtype=torch.int64), []
         for one in utterances:
-            samples, mel = load_sound(one.audio, config, mel_spec)
+            samples, mel = load_waveform_and_mel(one.audio, config, mel_spec)
             sound = torch.from_numpy(samples[: len(mel) * config.mel.hop])
             found.append(Example(one.id, one.speaker, nothing, nothing, mel, sound))
         return found

@@ -40,7 +40,7 @@ from tts_meta.train.logs import training_info
 from tts_meta.train.loop import FitSettings, fit
 from tts_meta.train.run_dir import open_run_dir
 from tts_meta.train.segments import Pieces
-from tts_meta.train.vocoder_data import FULL_SCALE, CropStream, VocoderBatch, VocoderData, write_sound
+from tts_meta.train.vocoder_data import FULL_SCALE, CropStream, VocoderBatch, VocoderData, write_audio
 
 _KEPT_EVERY = 80
 """One utterance in so many is kept for validation."""
@@ -184,7 +184,7 @@ class _Run:
             restore_folder(folder)
             restore_folder(sound)
             if not (folder.exists() and sound.exists()):
-                loaded = write_sound(sound, manifest, self.base, config.workers)
+                loaded = write_audio(sound, manifest, self.base, config.workers)
                 write_store(folder, track(loaded, "recordings", len(manifest), console=self.console))
         barrier()
         store = Store(folder)

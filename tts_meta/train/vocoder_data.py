@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tts_meta.audio import MelSpec
-from tts_meta.audio.features import load_sound
+from tts_meta.audio.features import load_waveform_and_mel
 from tts_meta.audio.io import Waveform
-from tts_meta.audio.pitch import praat_frequency
+from tts_meta.audio.pitch import fundamental_frequency_praat
 from tts_meta.corpus import Example, Manifest
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_folder
@@ -31,16 +31,16 @@ FULL_SCALE = 32767
 """What samples in [-1, 1] are multiplied by."""
 
 
-def write_sound(folder: Path, manifest: Manifest, base: Base, workers: int) -> Generator[Example, None, None]:
+def write_audio(folder: Path, manifest: Manifest, base: Base, workers: int) -> Generator[Example, None, None]:
     """Yield an example for each utterance, as `load_examples`, and write the folder when all were taken."""
     mel_config = base.config.audio.mel
     mel_spec = MelSpec(mel_config)
 
     def load(number: int) -> tuple[Example, Waveform, Waveform]:
         utterance = manifest.utterances[number]
-        samples, mel = load_sound(utterance.audio, base.config.audio, mel_spec)
+        samples, mel = load_waveform_and_mel(utterance.audio, base.config.audio, mel_spec)
         tokens = base.encode(utterance.text, utterance.phonemes)
-        f0 = praat_frequency(samples, mel_config)
+        f0 = fundamental_frequency_praat(samples, mel_config)
         example = Example(utterance.id, utterance.speaker, tokens, torch.zeros_like(tokens), mel)
         return example, samples[: len(mel) * mel_config.hop], f0[: len(mel)]
 

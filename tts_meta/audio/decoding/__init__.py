@@ -4,7 +4,7 @@
 there (`riff`, `flac`, `ogg`, `mpeg`, `boxes`), and hands them to libsndfile or to libav (PyAV).
 """
 
-from tts_meta.audio.decoding.common import Sound, Undecodable
+from tts_meta.audio.decoding.common import DecodedAudio, DecodingError
 from tts_meta.audio.decoding.dispatch import decode
 
-__all__ = ["Sound", "Undecodable", "decode"]
+__all__ = ["DecodedAudio", "DecodingError", "decode"]

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-MOST_VALUES = 2**27
+MAX_VALUES = 2**27
 """Samples times channels that are held in memory: half a gigabyte."""
 _HOT = 32.0
 _INTEGER_SCALES = (2.0**15, 2.0**23, 2.0**31)
 
 
-class Undecodable(Exception):
+class DecodingError(Exception):
     """A recording that cannot be used; the message says why and what to do, without the file's name."""
 
 
 @dataclass(frozen=True)
-class Sound:
+class DecodedAudio:
     """Samples float32 `(S, channels)` and their rate in Hz."""
 
     samples: NDArray[np.float32]
@@ -26,46 +26,46 @@ class Sound:
 
 
 @dataclass(frozen=True)
-class Limit:
+class DurationLimit:
     """The longest recording that is decoded, in seconds."""
 
     seconds: float
 
     def check(self, frames: int, channels: int, rate: int) -> None:
-        """Raise Undecodable where so many samples are too many."""
+        """Raise DecodingError where so many samples are too many."""
         if frames > self.seconds * rate:
-            raise Undecodable(f"{frames / rate:.0f} s long, at most {self.seconds:.0f} s a recording; {_CUT}")
-        if frames * channels > MOST_VALUES:
-            raise Undecodable(f"{frames * channels:.1e} samples in {channels} channels are too many; {_CUT}")
+            raise DecodingError(f"{frames / rate:.0f} s long, at most {self.seconds:.0f} s a recording; {_CUT}")
+        if frames * channels > MAX_VALUES:
+            raise DecodingError(f"{frames * channels:.1e} samples in {channels} channels are too many; {_CUT}")
 
     def exceeded(self, frames: int, channels: int, rate: int) -> None:
-        """Raise Undecodable where so many samples were decoded and more follow."""
+        """Raise DecodingError where so many samples were decoded and more follow."""
         if frames > self.seconds * rate:
-            raise Undecodable(f"longer than {self.seconds:.0f} s, the most that a recording may be; {_CUT}")
+            raise DecodingError(f"longer than {self.seconds:.0f} s, the most that a recording may be; {_CUT}")
         self.check(frames, channels, rate)
 
 
 _CUT = "cut it into sentences"
 
 
-def truncated() -> Undecodable:
+def truncated() -> DecodingError:
     """The refusal of a file that ends before its content does."""
-    return Undecodable("truncated, its header promises more than the file holds; copy it again")
+    return DecodingError("truncated, its header promises more than the file holds; copy it again")
 
 
-def damaged(reason: str) -> Undecodable:
+def damaged(reason: str) -> DecodingError:
     """The refusal of a file whose content is faulty."""
-    return Undecodable(f"truncated or damaged ({reason}); copy it again")
+    return DecodingError(f"truncated or damaged ({reason}); copy it again")
 
 
-def join(sounds: list[Sound]) -> Sound:
+def join(sounds: list[DecodedAudio]) -> DecodedAudio:
     """One recording of several that stand one after the other in a file.
 
-    Raises Undecodable where their rates or numbers of channels differ.
+    Raises DecodingError where their rates or numbers of channels differ.
     """
     if len({(sound.rate, sound.samples.shape[1]) for sound in sounds}) > 1:
-        raise Undecodable("several recordings of unlike formats joined in one file; split it")
-    return sounds[0] if len(sounds) == 1 else Sound(np.concatenate([s.samples for s in sounds]), sounds[0].rate)
+        raise DecodingError("several recordings of unlike formats joined in one file; split it")
+    return sounds[0] if len(sounds) == 1 else DecodedAudio(np.concatenate([s.samples for s in sounds]), sounds[0].rate)
 
 
 def scale_floats(samples: NDArray[np.floating]) -> NDArray[np.float32]:

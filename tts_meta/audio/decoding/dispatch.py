@@ -1,29 +1,31 @@
-"""The one entrance: content to samples, by the reader of its container."""
+"""The one entrance: content to samples, by the reader of its detect_container."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from tts_meta.audio.decoding import boxes
-from tts_meta.audio.decoding.common import Limit, Sound, Undecodable, truncated
+from tts_meta.audio.decoding import truncation
+from tts_meta.audio.decoding.common import DecodedAudio, DecodingError, DurationLimit, truncated
+from tts_meta.audio.decoding.file_type import describe_other, detect_container
 from tts_meta.audio.decoding.flac import decode_flac
-from tts_meta.audio.decoding.kinds import container, describe
 from tts_meta.audio.decoding.libav import decode_libav
-from tts_meta.audio.decoding.libsndfile import Unreadable, decode_libsndfile
+from tts_meta.audio.decoding.libsndfile import UnrecognizedFormat, decode_libsndfile
 from tts_meta.audio.decoding.mpeg import decode_adts, decode_mp3
 from tts_meta.audio.decoding.ogg import decode_ogg
 from tts_meta.audio.decoding.riff import decode_aiff, decode_wav, whole_size
 
 
-def _checked(check: Callable[[bytes], None], read: Callable[[bytes, Limit], Sound]) -> Callable[[bytes, Limit], Sound]:
-    def decode_checked(content: bytes, limit: Limit) -> Sound:
+def _checked(
+    check: Callable[[bytes], None], read: Callable[[bytes, DurationLimit], DecodedAudio]
+) -> Callable[[bytes, DurationLimit], DecodedAudio]:
+    def decode_checked(content: bytes, limit: DurationLimit) -> DecodedAudio:
         check(content)
         return read(content, limit)
 
     return decode_checked
 
 
-def _by_libav(demuxer: str) -> Callable[[bytes, Limit], Sound]:
+def _by_libav(demuxer: str) -> Callable[[bytes, DurationLimit], DecodedAudio]:
     return lambda content, limit: decode_libav(content, demuxer, limit)
 
 
@@ -32,31 +34,31 @@ def _check_avi(content: bytes) -> None:
         raise truncated()
 
 
-_READERS: dict[str, Callable[[bytes, Limit], Sound]] = {
+_READERS: dict[str, Callable[[bytes, DurationLimit], DecodedAudio]] = {
     "wav": decode_wav,
     "aiff": decode_aiff,
     "flac": decode_flac,
     "ogg": decode_ogg,
     "mp3": decode_mp3,
     "adts": decode_adts,
-    "sized": _checked(boxes.check_sized, decode_libsndfile),
-    "mp4": _checked(boxes.check_mp4, _by_libav("mp4")),
-    "matroska": _checked(boxes.check_matroska, _by_libav("matroska")),
-    "asf": _checked(boxes.check_asf, _by_libav("asf")),
-    "amr": _checked(boxes.check_amr, _by_libav("amr")),
+    "sized": _checked(truncation.check_declared_size, decode_libsndfile),
+    "mp4": _checked(truncation.check_mp4, _by_libav("mp4")),
+    "matroska": _checked(truncation.check_matroska, _by_libav("matroska")),
+    "asf": _checked(truncation.check_asf, _by_libav("asf")),
+    "amr": _checked(truncation.check_amr, _by_libav("amr")),
     "avi": _checked(_check_avi, _by_libav("avi")),
 }
 
 
-def decode(content: bytes, seconds: float) -> Sound:
-    """Decode a recording of at most so many seconds. Raises Undecodable with what is wrong and what to do."""
-    limit = Limit(seconds)
-    kind = container(content)
+def decode(content: bytes, seconds: float) -> DecodedAudio:
+    """Decode a recording of at most so many seconds. Raises DecodingError with what is wrong and what to do."""
+    limit = DurationLimit(seconds)
+    kind = detect_container(content)
     if kind is not None:
         return _READERS[kind](content, limit)
     try:
         return decode_libsndfile(content, limit)
-    except Unreadable:
-        if what := describe(content):
-            raise Undecodable(f"not readable as audio: it is {what}") from None
+    except UnrecognizedFormat:
+        if what := describe_other(content):
+            raise DecodingError(f"not readable as audio: it is {what}") from None
         raise

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 
-from tts_meta.audio.decoding.common import Limit, Sound, Undecodable, damaged, join, truncated
+from tts_meta.audio.decoding.common import DecodedAudio, DecodingError, DurationLimit, damaged, join, truncated
 from tts_meta.audio.decoding.libav import decode_libav
-from tts_meta.audio.decoding.libsndfile import Unreadable, decode_libsndfile
+from tts_meta.audio.decoding.libsndfile import UnrecognizedFormat, decode_libsndfile
 
 _MARK = b"fLaC\x00\x00\x00\x22"
 """The beginning of every FLAC: its first block is STREAMINFO, of 34 bytes."""
 
 
-def decode_flac(content: bytes, limit: Limit) -> Sound:
-    """Decode FLAC, and others that follow it in the file. Raises Undecodable: damaged, cut off, too long."""
+def decode_flac(content: bytes, limit: DurationLimit) -> DecodedAudio:
+    """Decode FLAC, and others that follow it in the file. Raises DecodingError: damaged, cut off, too long."""
     return join([_decode_one(piece, limit) for piece in _pieces(content)])
 
 
@@ -24,16 +24,16 @@ def _pieces(content: bytes) -> list[bytes]:
     return [content[begin:end] for begin, end in zip(places, [*places[1:], len(content)], strict=True)]
 
 
-def _decode_one(content: bytes, limit: Limit) -> Sound:
+def _decode_one(content: bytes, limit: DurationLimit) -> DecodedAudio:
     if len(content) < 42:
         raise truncated()
     declared = _declared(content)
     if declared:
         try:
             sound = decode_libsndfile(content, limit)
-        except Unreadable as error:
+        except UnrecognizedFormat as error:
             raise damaged(error.reason) from error
-        except Undecodable:
+        except DecodingError:
             if _plausible(declared, content):
                 raise
         else:
@@ -45,7 +45,7 @@ def _decode_one(content: bytes, limit: Limit) -> Sound:
     # Every frame has a checksum, and libsndfile refuses the file where one of them fails.
     try:
         return decode_libsndfile(_with_length(content, counted), limit)
-    except Unreadable as error:
+    except UnrecognizedFormat as error:
         raise damaged(error.reason) from error
 
 
@@ -64,7 +64,7 @@ def _plausible(declared: int, content: bytes) -> bool:
     return declared < 7000 * 2 * len(content)
 
 
-def _verified(content: bytes, sound: Sound) -> bool:
+def _verified(content: bytes, sound: DecodedAudio) -> bool:
     """Whether the MD5 of the samples is the one in STREAMINFO; a file without one is not verified."""
     digest = content[26:42]
     if digest == bytes(16):

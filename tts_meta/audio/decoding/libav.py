@@ -10,7 +10,7 @@ import io
 import numpy as np
 from numpy.typing import NDArray
 
-from tts_meta.audio.decoding.common import Limit, Sound, Undecodable, damaged, scale_floats
+from tts_meta.audio.decoding.common import DecodedAudio, DecodingError, DurationLimit, damaged, scale_floats
 
 _STRICT = {"err_detect": "crccheck+bitstream+buffer+explode"}
 _DEMUXER_OPTIONS = {"err_detect": "crccheck+bitstream+buffer", "probesize": str(2**24)}
@@ -19,8 +19,8 @@ _MAY_HOLD_FLOATS = ("pcm_f", "wavpack")
 """Codecs that keep floats as they are; others decode to floats of full scale, or a little above."""
 
 
-def decode_libav(content: bytes, demuxer: str, limit: Limit, strict: bool = True) -> Sound:
-    """Decode the first audio stream to its end. Raises Undecodable: no sound in it, damaged, or too long."""
+def decode_libav(content: bytes, demuxer: str, limit: DurationLimit, strict: bool = True) -> DecodedAudio:
+    """Decode the first audio stream to its end. Raises DecodingError: no sound in it, damaged, or too long."""
     import av
     from av.error import FFmpegError
 
@@ -30,7 +30,7 @@ def decode_libav(content: bytes, demuxer: str, limit: Limit, strict: bool = True
         with av.open(io.BytesIO(content), "r", format=demuxer, options=_DEMUXER_OPTIONS) as container:
             if not container.streams.audio:
                 what = "a video without sound" if container.streams.video else f"a {demuxer} file without sound"
-                raise Undecodable(f"{what}; give a recording")
+                raise DecodingError(f"{what}; give a recording")
             stream = container.streams.audio[0]
             if stream.codec_context is None:
                 raise damaged("sound of an unknown codec")
@@ -40,7 +40,7 @@ def decode_libav(content: bytes, demuxer: str, limit: Limit, strict: bool = True
             for frame in container.decode(stream):
                 piece = _samples(frame)
                 if pieces and (frame.sample_rate, piece.shape[1]) != (rate, channels):
-                    raise Undecodable("its sample rate or number of channels changes inside; export it again")
+                    raise DecodingError("its sample rate or number of channels changes inside; export it again")
                 rate, channels = frame.sample_rate, piece.shape[1]
                 if rate <= 0:
                     raise damaged("no sample rate")
@@ -51,9 +51,9 @@ def decode_libav(content: bytes, demuxer: str, limit: Limit, strict: bool = True
     except (FFmpegError, ValueError, NotImplementedError, EOFError) as error:
         raise damaged(getattr(error, "strerror", None) or str(error) or "cannot be decoded") from error
     if not pieces:
-        raise Undecodable("holds no samples; record it again")
+        raise DecodingError("holds no samples; record it again")
     samples = np.concatenate(pieces)[:frames]
-    return Sound(scale_floats(samples) if lossless else samples.astype(np.float32), rate)
+    return DecodedAudio(scale_floats(samples) if lossless else samples.astype(np.float32), rate)
 
 
 def _samples(frame) -> NDArray[np.float32]:

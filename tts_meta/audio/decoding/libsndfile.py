@@ -8,14 +8,14 @@ from typing import Literal
 import numpy as np
 import soundfile
 
-from tts_meta.audio.decoding.common import Limit, Sound, Undecodable, damaged, scale_floats, truncated
+from tts_meta.audio.decoding.common import DecodedAudio, DecodingError, DurationLimit, damaged, scale_floats, truncated
 
 _BLOCK_VALUES = 2**22
 _MOST_PER_BYTE = 7000  # FLAC's best: 65,535 equal samples in a frame of ten bytes
 
 
-def decode_libsndfile(content: bytes, limit: Limit) -> Sound:
-    """Decode to the end. Raises Undecodable: not readable, damaged, shorter than it declares, or too long."""
+def decode_libsndfile(content: bytes, limit: DurationLimit) -> DecodedAudio:
+    """Decode to the end. Raises DecodingError: not readable, damaged, shorter than it declares, or too long."""
     try:
         with soundfile.SoundFile(io.BytesIO(content)) as handle:
             rate, channels, declared = handle.samplerate, handle.channels, handle.frames
@@ -27,15 +27,15 @@ def decode_libsndfile(content: bytes, limit: Limit) -> Sound:
             samples = _read_blocks(handle, "float64" if floats else "float32", limit)
             exact = handle.format in ("FLAC", "OGG")
     except soundfile.LibsndfileError as error:
-        raise Unreadable(error.error_string.strip().rstrip(".")) from error
+        raise UnrecognizedFormat(error.error_string.strip().rstrip(".")) from error
     except (ValueError, TypeError, OverflowError, RuntimeError) as error:
-        raise Unreadable(str(error) or "libsndfile refuses it") from error
+        raise UnrecognizedFormat(str(error) or "libsndfile refuses it") from error
     if len(samples) < (declared if exact else 0.99 * declared):
         raise truncated()
-    return Sound(scale_floats(samples) if floats else samples, rate)
+    return DecodedAudio(scale_floats(samples) if floats else samples, rate)
 
 
-class Unreadable(Undecodable):
+class UnrecognizedFormat(DecodingError):
     """Not of a format that libsndfile reads, or so damaged that it does not look like one."""
 
     def __init__(self, reason: str) -> None:
@@ -43,7 +43,7 @@ class Unreadable(Undecodable):
         self.reason = reason
 
 
-def _read_blocks(handle: soundfile.SoundFile, dtype: Literal["float32", "float64"], limit: Limit) -> np.ndarray:
+def _read_blocks(handle: soundfile.SoundFile, dtype: Literal["float32", "float64"], limit: DurationLimit) -> np.ndarray:
     block = max(1, _BLOCK_VALUES // handle.channels)
     blocks, frames = [], 0
     while True:

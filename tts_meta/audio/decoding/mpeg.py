@@ -1,10 +1,10 @@
-"""MP3 and AAC without a container: frames follow each other to the end of the file, or the file is not whole."""
+"""MP3 and AAC without a detect_container: frames follow each other to the end of the file, or the file is not whole."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tts_meta.audio.decoding.common import Limit, Sound, damaged, join, truncated
+from tts_meta.audio.decoding.common import DecodedAudio, DurationLimit, damaged, join, truncated
 from tts_meta.audio.decoding.libav import decode_libav
 
 _KBPS = {
@@ -56,13 +56,13 @@ def looks_like_mp3(content: bytes) -> bool:
     return _first_frame(content, place, 2**12 if content[:3] == b"ID3" else 1) is not None
 
 
-def decode_mp3(content: bytes, limit: Limit) -> Sound:
-    """Decode MPEG audio, and others that follow it in the file. Raises Undecodable: cut, damaged, too long."""
+def decode_mp3(content: bytes, limit: DurationLimit) -> DecodedAudio:
+    """Decode MPEG audio, and others that follow it in the file. Raises DecodingError: cut, damaged, too long."""
     return join([decode_libav(piece, "mp3", limit, strict=False) for piece in _mp3_pieces(content)])
 
 
-def decode_adts(content: bytes, limit: Limit) -> Sound:
-    """Decode AAC in ADTS frames. Raises Undecodable: cut, damaged, too long."""
+def decode_adts(content: bytes, limit: DurationLimit) -> DecodedAudio:
+    """Decode AAC in ADTS frames. Raises DecodingError: cut, damaged, too long."""
     place = _skip_tags(content, 0)
     while place < len(content):
         if (length := adts_frame(content, place)) is None:
@@ -121,7 +121,7 @@ def _mp3_pieces(content: bytes) -> list[bytes]:
 
 
 def _piece(content: bytes, frames: int, declared: int | None) -> bytes:
-    """One recording, whose Xing tag counts the frames that are there. Raises Undecodable where some are missing."""
+    """One recording, whose Xing tag counts the frames that are there. Raises DecodingError where some are missing."""
     if declared is None or declared == 0 or abs(declared - frames) <= 1:
         return content
     if declared > frames:

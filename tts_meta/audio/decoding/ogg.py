@@ -6,9 +6,9 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tts_meta.audio.decoding.common import Limit, Sound, damaged, join, truncated
+from tts_meta.audio.decoding.common import DecodedAudio, DurationLimit, damaged, join, truncated
 from tts_meta.audio.decoding.libav import decode_libav
-from tts_meta.audio.decoding.libsndfile import Unreadable, decode_libsndfile
+from tts_meta.audio.decoding.libsndfile import UnrecognizedFormat, decode_libsndfile
 
 _FIRST = 0x02
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
@@ -22,8 +22,8 @@ class _Page:
     number: int
 
 
-def decode_ogg(content: bytes, limit: Limit) -> Sound:
-    """Decode Ogg. Raises Undecodable: a page is cut, damaged or missing, or nothing in it is sound."""
+def decode_ogg(content: bytes, limit: DurationLimit) -> DecodedAudio:
+    """Decode Ogg. Raises DecodingError: a page is cut, damaged or missing, or nothing in it is sound."""
     starts, expected, before = [], dict[int, int](), None
     for page in _pages(content):
         if page.first and (before is None or not before.first):
@@ -38,15 +38,15 @@ def decode_ogg(content: bytes, limit: Limit) -> Sound:
     return join([_decode_one(piece, limit) for piece in pieces])
 
 
-def _decode_one(content: bytes, limit: Limit) -> Sound:
+def _decode_one(content: bytes, limit: DurationLimit) -> DecodedAudio:
     try:
         return decode_libsndfile(content, limit)
-    except Unreadable:
+    except UnrecognizedFormat:
         return decode_libav(content, "ogg", limit)
 
 
 def _pages(content: bytes) -> Iterator[_Page]:
-    """Every page in order. Raises Undecodable where one is cut or its checksum fails."""
+    """Every page in order. Raises DecodingError where one is cut or its checksum fails."""
     place = 0
     while place < len(content):
         head = content[place : place + 27]

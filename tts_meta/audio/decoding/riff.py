@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from tts_meta.audio.decoding.common import Limit, Sound, Undecodable, damaged, join, truncated
+from tts_meta.audio.decoding.common import DecodedAudio, DecodingError, DurationLimit, damaged, join, truncated
 from tts_meta.audio.decoding.libav import decode_libav
 from tts_meta.audio.decoding.libsndfile import decode_libsndfile
 
@@ -35,8 +35,8 @@ class _Chunk:
     length: int
 
 
-def decode_wav(content: bytes, limit: Limit) -> Sound:
-    """Decode WAV (RIFF, RIFX, RF64), and others that follow it in the file. Raises Undecodable."""
+def decode_wav(content: bytes, limit: DurationLimit) -> DecodedAudio:
+    """Decode WAV (RIFF, RIFX, RF64), and others that follow it in the file. Raises DecodingError."""
     order: Order = "big" if content[:4] == b"RIFX" else "little"
     header, data = _find(content, order, b"data")
     if b"fmt " not in header or header[b"fmt "].length < 16:
@@ -63,22 +63,22 @@ def decode_wav(content: bytes, limit: Limit) -> Sound:
     chunks = _chunk(b"fmt ", form, order) + (_chunk(b"fact", fact, order) if len(fact) == 4 else b"")
     mended = _chunk(magic, b"WAVE" + chunks + _chunk(b"data", samples, order), order)
     if not samples:
-        raise Undecodable("holds no samples; record it again")
+        raise DecodingError("holds no samples; record it again")
     sound = decode_libsndfile(mended, limit) if code in _BY_LIBSNDFILE else decode_libav(mended, "wav", limit)
     if code not in _PCM and len(fact) == 4:
-        sound = Sound(_without_padding(sound.samples, int.from_bytes(fact, order)), sound.rate)
+        sound = DecodedAudio(_without_padding(sound.samples, int.from_bytes(fact, order)), sound.rate)
     return join([sound, decode_wav(content[rest:], limit)]) if rest else sound
 
 
-def decode_aiff(content: bytes, limit: Limit) -> Sound:
-    """Decode AIFF and AIFF-C. Raises Undecodable."""
+def decode_aiff(content: bytes, limit: DurationLimit) -> DecodedAudio:
+    """Decode AIFF and AIFF-C. Raises DecodingError."""
     header, data = _find(content, "big", b"SSND")
     if b"COMM" not in header or header[b"COMM"].length < 18:
         raise damaged("an AIFF without a format")
     form = bytearray(_body(content, header[b"COMM"]))
     end, rest = _end(content, data.start, data.length, "big", whole_size(content, "big"), b"FORM")
     if rest:
-        raise Undecodable("several recordings joined in one file; split it")
+        raise DecodingError("several recordings joined in one file; split it")
     samples = content[data.start : end]
     channels, bits = int.from_bytes(form[:2], "big"), int.from_bytes(form[6:8], "big")
     frame = channels * -(-bits // 8)
@@ -121,7 +121,7 @@ def _chunk(kind: bytes, body: bytes, order: Order) -> bytes:
 
 
 def _end(content: bytes, start: int, length: int, order: Order, whole: int, magic: bytes) -> tuple[int, int]:
-    """Where the samples end, and where another recording begins behind them (0: none). Raises Undecodable."""
+    """Where the samples end, and where another recording begins behind them (0: none). Raises DecodingError."""
     size = len(content)
     if length == 0 or start + length < size:
         for behind in dict.fromkeys((start + length, start + length + length % 2)):

@@ -63,7 +63,7 @@ _LETTERED = re.compile(r"(?<![\w.])([Ff]igs?\.|[Ee]q\.|[Ss]ec\.) ?(?=(?!I\b)[A-Z
 _STREETS = {"St": "Street", "Ave": "Avenue", "Rd": "Road", "Blvd": "Boulevard", "Ln": "Lane", "Dr": "Drive"}
 
 
-def read_abbreviations(text: str) -> str:
+def expand_abbreviations(text: str) -> str:
     """ "Mr. Smith" is "Mister Smith", "see p. 5" "see page 5", "in no. 5" "in number 5"; numbers stay digits."""
     if not _ANY.search(text):
         return text
@@ -79,7 +79,7 @@ def is_title(word: str) -> bool:
     return word.endswith(".") and word[:-1] in _TITLES
 
 
-def awaits_number(word: str) -> bool:
+def precedes_number(word: str) -> bool:
     """Whether the abbreviation stands before a number only, such as "pp."."""
     return word in _BEFORE_NUMBER or word == "no."
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tts_meta.text.normalize.numbers import digits
+from tts_meta.text.normalize.number_words import spell_digits
 
 # Country domains that are English words are read as domains only after `www.` or before a path.
 _DOMAINS = (
@@ -54,7 +54,7 @@ _WORDS = {
 _VOWEL = re.compile(r"[aeiouyAEIOUYà-ÿ]")
 
 
-def read_addresses(text: str) -> str:
+def verbalize_addresses(text: str) -> str:
     """ "www.example.org" is "WWW dot example dot org", "a_b@x.de" "A. underscore B. at X. dot DE"."""
     if "@" in text:
         text = _MAIL.sub(_spoken, text)
@@ -80,7 +80,7 @@ def _spoken(found: re.Match[str]) -> str:
 
 def _piece(piece: str, after_dot: bool) -> str:
     if piece.isdecimal():
-        return digits(piece)
+        return spell_digits(piece)
     if not piece[0].isalpha():
         return _SIGNS.get(piece, "")
     lower = piece.lower()

@@ -75,7 +75,7 @@ def _ascii(text: str) -> str:
     return _IN_WORD_APOSTROPHE.sub("'", text)
 
 
-def join_marks(text: str) -> str:
+def join_punctuation(text: str) -> str:
     """Marks typed as several characters as one: "--" and a hyphen between spaces are a dash, "``" is a quote."""
     text = _ELLIPSIS.sub("…", text) if ". ." in text else text
     text = _EN_DASH.sub("-", text) if "–" in text else text

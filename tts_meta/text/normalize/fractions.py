@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from tts_meta.text.normalize.clock import day_of_month
-from tts_meta.text.normalize.numbers import cardinal, fraction
+from tts_meta.text.normalize.dates_times import day_of_month
+from tts_meta.text.normalize.number_words import cardinal, fraction
 from tts_meta.text.normalize.units import unit_names
 
 _MIXED = re.compile(
@@ -14,7 +14,7 @@ _MIXED = re.compile(
 _SPECIAL = {"24/7": "twenty four seven", "9/11": "nine eleven", "50/50": "fifty fifty"}
 
 
-def read_fractions(text: str) -> str:
+def verbalize_fractions(text: str) -> str:
     """ "1 1/2" is "one and a half", "3/4" "three quarters", "1/2 km" "one half kilometer"; "10/31" is a date."""
     return _MIXED.sub(_mixed, text) if "/" in text else text
 

@@ -28,7 +28,7 @@ _ESCAPE = re.compile(r"\\([\\`*_{}\[\]()#+\-.!~|>\"'])")
 _END = re.compile(r"[.!?…:;,\ufdd1][\"'”)\]]*$")
 
 
-def read_markdown(text: str) -> str:
+def strip_markdown(text: str) -> str:
     """Return the text without Markdown; a heading, an item of a list or a row of a table is a paragraph of its own."""
     lines = text.split("\n")
     if len(lines) > 1 or _begins_block(text):

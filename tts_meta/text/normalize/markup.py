@@ -6,9 +6,9 @@ import html
 import re
 
 from tts_meta.errors import TtsMetaError
-from tts_meta.text.normalize.numbers import cardinal, digits, ordinal
+from tts_meta.text.normalize.number_words import cardinal, ordinal, spell_digits
 
-LONGEST_PAUSE = 10.0
+MAX_PAUSE = 10.0
 """Seconds of the longest pause that a tag can ask for; longer ones are cut to it."""
 PAUSE = re.compile("\ufdd0(\\d+)\ufdd1")
 """A pause of so many milliseconds within the text, between two code points that no cleaned text holds."""
@@ -35,7 +35,7 @@ _PARAGRAPHS = frozenset(_BLOCKS.split())
 _KNOWN = _PARAGRAPHS | frozenset(_INLINE.split())
 
 
-def read_markup(text: str) -> str:
+def strip_markup(text: str) -> str:
     """Return the text without tags, with characters for entities.
 
     `<break>` becomes a pause that `PAUSE` matches, `<sub alias>` its alias, `<say-as>` what it asks for; a block of
@@ -113,18 +113,20 @@ def _pause(attributes: dict[str, str]) -> str:
         if time is None:
             raise TtsMetaError(f'<break time="{attributes["time"][:40]}">: not a time; write 500ms or 1.5s')
         seconds = float(time[1]) / (1000 if time[2].lower() == "ms" else 1)
-    return f"\ufdd0{round(1000 * min(seconds, LONGEST_PAUSE))}\ufdd1"
+    return f"\ufdd0{round(1000 * min(seconds, MAX_PAUSE))}\ufdd1"
 
 
 def _say_as(content: str, kind: str) -> str:
     kind, plain = kind.strip().lower(), content.strip()
     number = plain.replace(",", "").replace(" ", "")
     if kind in ("characters", "spell-out", "verbatim", "letters"):
-        spelled = (digits(c) if c.isdecimal() else f"{c.upper()}." for c in plain if c.isalnum())
+        spelled = (spell_digits(c) if c.isdecimal() else f"{c.upper()}." for c in plain if c.isalnum())
         return " ".join(spelled)
     if kind in ("digits", "telephone", "digit"):
         return (
-            ", ".join(digits(part) for part in re.findall(r"\d+", plain)) if any(map(str.isdecimal, plain)) else content
+            ", ".join(spell_digits(part) for part in re.findall(r"\d+", plain))
+            if any(map(str.isdecimal, plain))
+            else content
         )
     if kind in ("cardinal", "number") and number.isdecimal():
         return cardinal(number)

@@ -6,22 +6,22 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from tts_meta.text.normalize.abbreviations import read_abbreviations
-from tts_meta.text.normalize.addresses import read_addresses
-from tts_meta.text.normalize.characters import clean_characters, join_marks
-from tts_meta.text.normalize.clock import read_dates, read_spans, read_times
-from tts_meta.text.normalize.counts import join_groups, read_counts
-from tts_meta.text.normalize.feet import read_feet
-from tts_meta.text.normalize.fractions import read_fractions
-from tts_meta.text.normalize.lengths import cut_words
-from tts_meta.text.normalize.markdown import read_markdown
-from tts_meta.text.normalize.markup import PAUSE, read_markup
-from tts_meta.text.normalize.money import read_money
-from tts_meta.text.normalize.romans import read_romans
-from tts_meta.text.normalize.scripts import check_characters, check_letters, read_greek
+from tts_meta.text.normalize.abbreviations import expand_abbreviations
+from tts_meta.text.normalize.addresses import verbalize_addresses
+from tts_meta.text.normalize.characters import clean_characters, join_punctuation
+from tts_meta.text.normalize.currency import verbalize_currency
+from tts_meta.text.normalize.dates_times import expand_ranges, verbalize_dates, verbalize_times
+from tts_meta.text.normalize.dimensions import verbalize_dimensions
+from tts_meta.text.normalize.fractions import verbalize_fractions
+from tts_meta.text.normalize.markdown import strip_markdown
+from tts_meta.text.normalize.markup import PAUSE, strip_markup
+from tts_meta.text.normalize.numerals import join_digit_groups, verbalize_numerals
+from tts_meta.text.normalize.roman_numerals import verbalize_roman_numerals
+from tts_meta.text.normalize.scripts import check_characters, check_letters, verbalize_greek
 from tts_meta.text.normalize.sentences import split_sentences
-from tts_meta.text.normalize.signs import read_signs, tidy, without_pictures
-from tts_meta.text.normalize.units import read_units
+from tts_meta.text.normalize.special_characters import remove_emoji, remove_unspeakable, verbalize_special_characters
+from tts_meta.text.normalize.splitting import split_long_words
+from tts_meta.text.normalize.units import verbalize_units
 
 SENTENCE_PAUSE, PARAGRAPH_PAUSE = 0.25, 0.5
 """Seconds of silence after a sentence, and after the last sentence of a paragraph."""
@@ -75,30 +75,38 @@ def normalize_sentence(written: str, language: str = "en") -> str:
     """One sentence in words. Raises TtsMetaError where it has letters that cannot be read."""
     text = written
     if _short(language) != "en":
-        return cut_words(without_pictures(text))
-    text = read_abbreviations(read_spans(text))
+        return split_long_words(remove_emoji(text))
+    text = expand_abbreviations(expand_ranges(text))
     if _DIGIT.search(text):
-        text = join_groups(text)
-        for read in (read_times, read_money, read_dates, read_feet, read_fractions, read_units, read_counts):
+        text = join_digit_groups(text)
+        for read in (
+            verbalize_times,
+            verbalize_currency,
+            verbalize_dates,
+            verbalize_dimensions,
+            verbalize_fractions,
+            verbalize_units,
+            verbalize_numerals,
+        ):
             text = read(text)
-    text = read_signs(read_greek(read_romans(text)))
+    text = verbalize_special_characters(verbalize_greek(verbalize_roman_numerals(text)))
     check_letters(text, written)
-    return cut_words(tidy(text))
+    return split_long_words(remove_unspeakable(text))
 
 
 def _paragraphs(text: str, respell: Callable[[str], str] | None) -> Iterator[str]:
     """Paragraphs on one line each, without markup."""
     check_characters(text)
     text = clean_characters(text)
-    plain = read_markup(text)
+    plain = strip_markup(text)
     if plain is not text:
         plain = clean_characters(plain, first=False)
-    text = read_markdown(plain)
+    text = strip_markdown(plain)
     for paragraph in _PARAGRAPH.split(text):
         line = " ".join(_HYPHENATED_LINE.sub("-", paragraph).split())
         if line:
-            line = join_marks(line)
-            yield read_addresses(line if respell is None else respell(line))
+            line = join_punctuation(line)
+            yield verbalize_addresses(line if respell is None else respell(line))
 
 
 def _parts(paragraph: str) -> Iterator[str | float]:

@@ -23,7 +23,7 @@ _LONGEST_SYMBOL = 2
 _MOST_SHOWN = 10
 
 
-def read_greek(text: str) -> str:
+def verbalize_greek(text: str) -> str:
     """One or two Greek letters in a row are symbols and read by name: "α" is "alpha", "Δx" "delta x"."""
     if text.isascii():
         return text
@@ -70,7 +70,7 @@ def _named(found: re.Match[str]) -> str:
     return f"{' ' if before.isalnum() else ''}{named}{' ' if after.isalnum() else ''}"
 
 
-def is_newer_picture(character: str) -> bool:
+def is_new_emoji(character: str) -> bool:
     """Whether the code point is of the blocks of emoji, also where this Python's Unicode has no name for it yet."""
     return 0x1F000 <= ord(character) <= 0x1FAFF
 
@@ -78,7 +78,7 @@ def is_newer_picture(character: str) -> bool:
 @lru_cache(maxsize=4096)
 def _readable(character: str) -> bool:
     kind = unicodedata.category(character)
-    if is_newer_picture(character):
+    if is_new_emoji(character):
         return True
     if character == "\ufffd" or kind in ("Cs", "Cn"):
         return False

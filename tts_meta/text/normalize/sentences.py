@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tts_meta.text.normalize.abbreviations import awaits_number, is_abbreviation, is_lettered, is_title
+from tts_meta.text.normalize.abbreviations import is_abbreviation, is_lettered, is_title, precedes_number
 
 _INITIAL = re.compile(r"(?:^|[\s(\"'“])(?:[A-Z]\.){1,4}$")
 _ACRONYM = re.compile(r"(?:^|[\s(\"'“])(?:[A-Za-z]\.){2,6}$")
@@ -59,7 +59,7 @@ def _continues(before: str, after: str) -> bool:
         return _AFTER_TIME.match(begin) is not None
     if _DATED.fullmatch(word):
         return _AFTER_TIME.match(begin) is not None
-    if awaits_number(word) and (begin[0].isdecimal() or re.match(r"(?:[IVXLC]{2,}|[VX])\b", begin)):
+    if precedes_number(word) and (begin[0].isdecimal() or re.match(r"(?:[IVXLC]{2,}|[VX])\b", begin)):
         return word != "no." or not _speaks(end)
     if is_lettered(word) and re.match(r"(?!I\b)[A-Z]\b", begin):
         return True

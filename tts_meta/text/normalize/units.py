@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tts_meta.text.normalize.numbers import NUMBER, is_one, number
+from tts_meta.text.normalize.number_words import NUMBER, decimal, is_one
 
 _PREFIXES = {
     "p": "pico", "n": "nano", "μ": "micro", "u": "micro", "m": "milli", "c": "centi", "d": "deci",
@@ -72,9 +72,9 @@ _DEGREES = re.compile(rf"(?<![\w.])(-?{NUMBER})\s?[°º˚]\s?(?:([CFK])(?!\w))?"
 _KELVIN = re.compile(r"(?<![\w.])(-?(?:\d{3,}|\d+\.\d+))\sK(?=[\s.,;:!?)]|$)")
 
 
-def read_units(text: str) -> str:
+def verbalize_units(text: str) -> str:
     """ "5 km/h" is "five kilometers per hour", "50 %" "fifty percent", "20 °C" "twenty degrees Celsius"."""
-    text = _PERCENT_RANGE.sub(lambda m: f"{number(m[1])} to {number(m[2])} percent", text)
+    text = _PERCENT_RANGE.sub(lambda m: f"{decimal(m[1])} to {decimal(m[2])} percent", text)
     text = _PERCENT.sub(_percent, text)
     text = _DEGREES.sub(_degrees, text)
     text = _KELVIN.sub(lambda m: f"{_signed(m[1])} kelvin", text)
@@ -116,7 +116,7 @@ _NEVER_DOTTED = {"m", "km", "cm", "mm", "kg", "g", "mg", "kB", "MB", "GB", "TB",
 
 
 def _signed(written: str) -> str:
-    return f"minus {number(written[1:])}" if written.startswith("-") else number(written)
+    return f"minus {decimal(written[1:])}" if written.startswith("-") else decimal(written)
 
 
 def unit_names(sign: str) -> tuple[str, str] | None:

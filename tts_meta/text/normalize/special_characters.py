@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from tts_meta.text.normalize.scripts import is_newer_picture
+from tts_meta.text.normalize.scripts import is_new_emoji
 
 _WORDS = {
     "&": "and", "≈": "approximately", "≃": "approximately", "≠": "is not equal to", "≤": "less than or equal to",
@@ -51,7 +51,7 @@ _EMPTY_BRACKETS = re.compile(r"\(\s*\)")
 _SPECIAL = re.compile(r"[²³]|[^\w\s.,;:!?'\"()-]|_|\.\.|--|,,|!!|\?\?|  |;;|::|\s[,.;:!?]|\n|\(\s*[()]|''|\"\"|\)\)")
 
 
-def read_signs(text: str) -> str:
+def verbalize_special_characters(text: str) -> str:
     """ "x < 5" is "x less than 5", "R&D" "R and D", "a/b" "a b", "C++" "C plus plus"; runs of a mark are one."""
     if not _SPECIAL.search(text) and "/" not in text:
         return text.strip()
@@ -73,7 +73,7 @@ def read_signs(text: str) -> str:
     return text
 
 
-def tidy(text: str) -> str:
+def remove_unspeakable(text: str) -> str:
     """The text without what cannot be spoken, runs of a mark as one, spaces single."""
     if not _SPECIAL.search(text):
         return text.strip()
@@ -86,14 +86,14 @@ def tidy(text: str) -> str:
     return _SPACE_BEFORE.sub("", _SPACES.sub(" ", text)).strip()
 
 
-def without_pictures(text: str) -> str:
+def remove_emoji(text: str) -> str:
     """The text without emoji and pictographs, spaces single; other signs stay for a phonemizer that reads them."""
     if not text.isascii():
         text = "".join([" " if character > "\u2000" and _is_picture(character) else character for character in text])
     return _SPACES.sub(" ", text).strip()
 
 
-def left_out(text: str) -> str | None:
+def omitted_emoji(text: str) -> str | None:
     """A line that names the emoji and pictographs of a text, which are not spoken; None where it has none."""
     if text.isascii():
         return None
@@ -106,7 +106,7 @@ def left_out(text: str) -> str | None:
 
 def _is_picture(character: str) -> bool:
     kind = unicodedata.category(character)
-    if is_newer_picture(character):
+    if is_new_emoji(character):
         return True
     return kind in ("So", "Co") and character not in _WORDS and not 0x2500 <= ord(character) <= 0x25FF
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tts_meta.text.normalize.numbers import NUMBER, cardinal, is_one, number
+from tts_meta.text.normalize.number_words import NUMBER, cardinal, decimal, is_one
 
 # One, several, a hundredth, hundredths; currencies without hundredths have none.
 _UNITS: dict[str, tuple[str, str, str, str]] = {
@@ -67,14 +67,14 @@ _HYPHEN = re.compile(r"(dollar|pound|euro)s-(?=[a-z])")
 _ANY = re.compile(rf"[{re.escape(_SIGNS)}]|{'|'.join(re.escape(s) for s in (*_UNITS, *_SAME) if len(s) > 1)}")
 
 
-def read_money(text: str) -> str:
+def verbalize_currency(text: str) -> str:
     """ "$15.50" is "fifteen dollars and fifty cents", "300 €" "three hundred euros", "$5M" "five million dollars"."""
     if not _ANY.search(text):
         return text
-    text = _RANGE.sub(lambda m: f"{number(m[2])} to {m['sign']}{m[3]}", text)
+    text = _RANGE.sub(lambda m: f"{decimal(m[2])} to {m['sign']}{m[3]}", text)
     text = _BETWEEN.sub(" to ", text)
     text = _AFTER.sub(_read, _BEFORE.sub(_read, text))
-    text = _CENTS.sub(lambda m: f"{number(m[1])} {'cent' if is_one(m[1]) else 'cents'}", text)
+    text = _CENTS.sub(lambda m: f"{decimal(m[1])} {'cent' if is_one(m[1]) else 'cents'}", text)
     return _HYPHEN.sub(r"\1 ", _PER.sub(r"\1 per ", text))
 
 
@@ -88,12 +88,12 @@ def _read(found: re.Match[str]) -> str:
     if _NOUN.match(found.string, found.end()):
         several = one
     if large:
-        return f"{minus}{number(amount)} {large} {several}{plus}"
+        return f"{minus}{decimal(amount)} {large} {several}{plus}"
     whole, point, part = amount.partition(".")
     if comma and not point:
         whole, point, part = amount, ".", comma[1:]
     if not (point and cent and len(part) == 2):
-        return f"{minus}{number(amount)} {one if is_one(amount) else several}{plus}"
+        return f"{minus}{decimal(amount)} {one if is_one(amount) else several}{plus}"
     words = []
     if int(whole.replace(",", "") or 0) or part == "00":
         words.append(f"{cardinal(whole)} {one if is_one(whole) else several}")

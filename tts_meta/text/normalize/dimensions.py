@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tts_meta.text.normalize.numbers import NUMBER, fraction, is_one, number
+from tts_meta.text.normalize.number_words import NUMBER, decimal, fraction, is_one
 from tts_meta.text.normalize.units import UNIT
 
 _INCH_WORD = re.compile(rf"(?<![\w.])({NUMBER}|\d+ \d/\d) (in\.)(?=\s*(?:[a-z,;:)x×]|$))")
@@ -24,16 +24,16 @@ _NEAR = 300
 """Characters before a mark in which an opening quote is looked for."""
 
 
-def read_feet(text: str) -> str:
+def verbalize_dimensions(text: str) -> str:
     """ "6'2\\"" is "six foot two", "5 x 3" "five by three", "10x" "ten times"; inches stay digits before "inches"."""
     for _ in range(3):
         text = _BY.sub(_by, text)
-    text = _TIMES.sub(lambda m: f"{number(m[1])} times", text)
+    text = _TIMES.sub(lambda m: f"{decimal(m[1])} times", text)
     if "'" not in text and '"' not in text and "ft" not in text and "in" not in text:
         return text
     text = _ARC.sub(_arc, text)
     text = _FEET_INCHES.sub(_feet_inches, text)
-    text = _FEET_BARE_INCHES.sub(lambda m: f"{number(m[1])} foot {number(m[2])}", text)
+    text = _FEET_BARE_INCHES.sub(lambda m: f"{decimal(m[1])} foot {decimal(m[2])}", text)
     text = _INCHES.sub(_inches, text)
     text = _INCH_WORD.sub(_inch_word, text)
     return _FEET.sub(_feet, text)
@@ -47,7 +47,7 @@ def _by(found: re.Match[str]) -> str:
 def _feet_inches(found: re.Match[str]) -> str:
     feet, inches, top, bottom = found.groups()
     part = f" and {fraction(top, bottom, article=True)}" if top else ""
-    return f"{number(feet)} foot {number(inches)}{part}"
+    return f"{decimal(feet)} foot {decimal(inches)}{part}"
 
 
 def _inches(found: re.Match[str]) -> str:
@@ -63,7 +63,7 @@ def _inches(found: re.Match[str]) -> str:
 def _feet(found: re.Match[str]) -> str:
     if re.search(r"(?:^|[\s(\"])'\w(?:(?!'\s).)*$", found.string[max(0, found.start() - _NEAR) : found.start()]):
         return found[0]
-    return f"{number(found[1])} {'foot' if is_one(found[1]) else 'feet'}"
+    return f"{decimal(found[1])} {'foot' if is_one(found[1]) else 'feet'}"
 
 
 def _inch_word(found: re.Match[str]) -> str:
@@ -73,6 +73,6 @@ def _inch_word(found: re.Match[str]) -> str:
 
 
 def _arc(found: re.Match[str]) -> str:
-    seconds = f" {number(found[3])} second{'' if is_one(found[3]) else 's'}" if found[3] else ""
-    minutes = f"{number(found[2])} minute{'' if is_one(found[2]) else 's'}"
-    return f"{number(found[1])} degree{'' if is_one(found[1]) else 's'} {minutes}{seconds}"
+    seconds = f" {decimal(found[3])} second{'' if is_one(found[3]) else 's'}" if found[3] else ""
+    minutes = f"{decimal(found[2])} minute{'' if is_one(found[2]) else 's'}"
+    return f"{decimal(found[1])} degree{'' if is_one(found[1]) else 's'} {minutes}{seconds}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tts_meta.text.normalize.numbers import cardinal, ordinal, plural, year
+from tts_meta.text.normalize.number_words import cardinal, ordinal, plural, year
 
 _NAMES = (
     "January", "February", "March", "April", "May", "June",
@@ -43,7 +43,7 @@ _DECADE = re.compile(r"(?<![\w.,])(?:(\d\d)(\d)0|['’](\d)0)(?:['’]?s)\b")
 _SHORT_YEAR = re.compile(r"(?<![\w'])'(\d\d)\b(?!['\"])")
 
 
-def read_times(text: str) -> str:
+def verbalize_times(text: str) -> str:
     """ "5:30 pm" is "five thirty p.m.", "5:00" is "five o'clock", "3:1" is "three to one"."""
     text = _RANGE.sub(r"\1 to ", text)
     if ":" in text:
@@ -51,7 +51,7 @@ def read_times(text: str) -> str:
     return _HOUR.sub(_hour, text)
 
 
-def read_dates(text: str) -> str:
+def verbalize_dates(text: str) -> str:
     """ "3/4/1999" and "1999-03-04" are "March fourth, nineteen ninety nine", "the 1990s" "the nineteen nineties"."""
     text = _ISO.sub(lambda m: _date(m[1], m[3], m[4]) or m[0], text)
     text = _SLASHES.sub(_slashes, text)
@@ -65,7 +65,7 @@ def read_dates(text: str) -> str:
     return _SHORT_YEAR.sub(lambda m: _two_digits(m[1]), text)
 
 
-def read_spans(text: str) -> str:
+def expand_ranges(text: str) -> str:
     """ "Mon-Fri" is "Monday to Friday", "Jan.–Mar." "January to March"."""
     names = _WEEKDAYS | _MONTHS
     return _SPAN.sub(lambda m: f"{names[m[1]]} to {names[m[2]]}", text) if "-" in text or "–" in text else text

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 
-from tts_meta.text.normalize.numbers import (
+from tts_meta.text.normalize.number_words import (
     NUMBER,
     cardinal,
-    digits,
+    decimal,
+    decimal_or_year,
     is_year,
-    number,
-    number_or_year,
     ordinal,
     plural,
+    spell_digits,
     year,
 )
 
@@ -49,7 +49,7 @@ _NUMBER = re.compile(rf"(?<![\d.]){NUMBER}|(?<![\w.])\.\d+|\d+")
 _COUNTED = re.compile(r"\s(?:people|times|days|years|miles|pages|points|words|men|women|votes|copies|students|items)\b")
 
 
-def read_counts(text: str) -> str:
+def verbalize_numerals(text: str) -> str:
     """ "2.0.1" is "two point zero point one", "10 000" "ten thousand", "3rd" "third"."""
     text = _V.sub("version ", _NUMBER_SIGN.sub("number ", text))
     text = _INTERNATIONAL.sub(lambda m: f"plus {_digit_groups(m[0])}", text)
@@ -57,16 +57,16 @@ def read_counts(text: str) -> str:
     text = _HYPHENATED.sub(lambda m: _digit_groups(m[0]), text)
     text = _ADDRESS.sub(_ip_address, text)
     text = _VERSION.sub(lambda m: " point ".join(cardinal(part) for part in m[0].split(".")), text)
-    text = _EMERGENCY.sub(lambda m: digits(m[0]), text)
+    text = _EMERGENCY.sub(lambda m: spell_digits(m[0]), text)
     text = _RANGE.sub(_range, text)
     text = _ORDINAL.sub(lambda m: ordinal(m[1]), text)
     text = _AT_LEAST.sub(" plus", _PLUS.sub("plus ", _MINUS.sub("minus ", text)))
     text = _MIX.sub(" ", _LETTER_A.sub(" A. ", text))
-    text = _PLURAL.sub(lambda m: plural(number_or_year(m[1])), text)
+    text = _PLURAL.sub(lambda m: plural(decimal_or_year(m[1])), text)
     return _NUMBER.sub(_plain, text)
 
 
-def join_groups(text: str) -> str:
+def join_digit_groups(text: str) -> str:
     """Digits grouped by spaces, by apostrophes or by two dots and more, as one: "10 000", "1'000", "1.000.000"."""
     text = _DECIMAL_COMMA.sub(r"\1.\2", _TIMES.sub(" times ", text))
     text = _EUROPEAN.sub(lambda m: f"{m[1].replace('.', '')}.{m[2]}", text)
@@ -77,7 +77,7 @@ def join_groups(text: str) -> str:
 
 
 def _digit_groups(written: str) -> str:
-    return ", ".join(digits(group) for group in re.findall(r"\d+", written))
+    return ", ".join(spell_digits(group) for group in re.findall(r"\d+", written))
 
 
 def _ip_address(found: re.Match[str]) -> str:
@@ -85,16 +85,16 @@ def _ip_address(found: re.Match[str]) -> str:
     if any(int(part) > 255 for part in parts[:7:2]):
         return found[0]
     names = {".": "dot", ":": "colon", "/": "slash"}
-    return " ".join(names.get(part) or digits(part) for part in parts)
+    return " ".join(names.get(part) or spell_digits(part) for part in parts)
 
 
 def _range(found: re.Match[str]) -> str:
     first, last = found.groups()
     minus = " - " in found[0] and "=" in found.string
     if minus:
-        return f"{number(first)} minus {number(last)}"
+        return f"{decimal(first)} minus {decimal(last)}"
     if is_year(first) and len(last) in (2, 4) and last.isdecimal():
-        low = f"oh {cardinal(last[1])}" if len(last) == 2 and last[0] == "0" else number_or_year(last)
+        low = f"oh {cardinal(last[1])}" if len(last) == 2 and last[0] == "0" else decimal_or_year(last)
         return f"{year(first)} to {low}"
     return f"{_safe(first)} to {_safe(last)}"
 
@@ -102,8 +102,8 @@ def _range(found: re.Match[str]) -> str:
 def _plain(found: re.Match[str]) -> str:
     written = found[0]
     counted = _COUNTED.match(found.string, found.end())
-    return number(written) if counted else number_or_year(written)
+    return decimal(written) if counted else decimal_or_year(written)
 
 
 def _safe(written: str) -> str:
-    return _NUMBER.sub(lambda m: number_or_year(m[0]), written)
+    return _NUMBER.sub(lambda m: decimal_or_year(m[0]), written)

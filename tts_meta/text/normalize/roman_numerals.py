@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tts_meta.text.normalize.numbers import cardinal, ordinal
+from tts_meta.text.normalize.number_words import cardinal, ordinal
 
 _COUNTED = (
     "Chapter chapter Part part Act act Scene scene Section section Volume volume Vol Book book Phase phase Article "
@@ -31,7 +31,7 @@ _ONE = re.compile(r"\s*(?:[.,:;!?)—–-]|$)|'s\b| (?:of|died|reigned|ruled|bec
 _VALUES = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
 
 
-def read_romans(text: str) -> str:
+def verbalize_roman_numerals(text: str) -> str:
     """ "Chapter IV" is "Chapter four", "Henry VIII" "Henry the eighth"; I only where it is no pronoun."""
     if not _ANY.search(text):
         return text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-MOST_CHARACTERS = 320
+MAX_CHARACTERS = 320
 """Longest piece of a sentence that is spoken at once, in characters of normalized text."""
 _LONGEST_WORD, _MOST_HYPHENS, _MOST_PIECES, _EARLIEST = 24, 3, 10, 0.4
 _TOKEN = re.compile(r"\S+")
@@ -25,12 +25,12 @@ _PLACES = (
 )
 
 
-def cut_words(text: str) -> str:
+def split_long_words(text: str) -> str:
     """Words longer than 24 letters, and those of many parts, apart: "a-b-c-d-e-f" is "a b c d e f"."""
     return _TOKEN.sub(_cut_word, text)
 
 
-def cut_sentence(sentence: str, most: int = MOST_CHARACTERS) -> list[str]:
+def split_long_sentence(sentence: str, most: int = MAX_CHARACTERS) -> list[str]:
     """Pieces of at most `most` characters: cut after a clause, else before a conjunction, a preposition, or a word."""
     pieces: list[str] = []
     start = 0

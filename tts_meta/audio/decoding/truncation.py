@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tts_meta.audio.decoding.common import Undecodable, damaged, truncated
+from tts_meta.audio.decoding.common import DecodingError, damaged, truncated
 
 _MASTERS = (0x18538067, 0x1F43B675, 0xA0)  # Segment, Cluster, BlockGroup
 _ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
@@ -16,7 +16,7 @@ _W64_SAMPLES = b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
 
 
 def check_mp4(content: bytes) -> None:
-    """Raise Undecodable where a box of MP4, M4A, 3GP or MOV is cut, or none says what the others hold."""
+    """Raise DecodingError where a box of MP4, M4A, 3GP or MOV is cut, or none says what the others hold."""
     kinds, place = set[bytes](), 0
     while place < len(content):
         size, kind = int.from_bytes(content[place : place + 4], "big"), content[place + 4 : place + 8]
@@ -35,11 +35,11 @@ def check_mp4(content: bytes) -> None:
         kinds.add(kind)
         place += size
     if b"moov" not in kinds:
-        raise Undecodable("cut off: the recorder did not finish the file, its index is missing; record it again")
+        raise DecodingError("cut off: the recorder did not finish the file, its index is missing; record it again")
 
 
 def check_matroska(content: bytes) -> None:
-    """Raise Undecodable where an element of WebM or Matroska is cut."""
+    """Raise DecodingError where an element of WebM or Matroska is cut."""
     place = 0
     while place < len(content):
         kind, after = _ebml_number(content, place, keep_marker=True)
@@ -60,7 +60,7 @@ def check_matroska(content: bytes) -> None:
 
 
 def check_asf(content: bytes) -> None:
-    """Raise Undecodable where an ASF (WMA) file is shorter than its header says."""
+    """Raise DecodingError where an ASF (WMA) file is shorter than its header says."""
     place = content.find(_ASF_FILE_PROPERTIES, 0, 2**16)
     if place < 0 or len(content) < place + 104:
         raise truncated()
@@ -71,7 +71,7 @@ def check_asf(content: bytes) -> None:
 
 
 def check_amr(content: bytes) -> None:
-    """Raise Undecodable where an AMR file ends inside a frame."""
+    """Raise DecodingError where an AMR file ends inside a frame."""
     magic = next(magic for magic in sorted(_AMR_SIZES, key=len, reverse=True) if content.startswith(magic))
     place = len(magic)
     while place < len(content):
@@ -80,8 +80,8 @@ def check_amr(content: bytes) -> None:
         raise truncated()
 
 
-def check_sized(content: bytes) -> None:
-    """Raise Undecodable where AU, CAF or Wave64 declare more bytes of samples than there are."""
+def check_declared_size(content: bytes) -> None:
+    """Raise DecodingError where AU, CAF or Wave64 declare more bytes of samples than there are."""
     for start, length in _sample_chunks(content):
         if start + length > len(content) and start + length - len(content) > 64:
             raise truncated()

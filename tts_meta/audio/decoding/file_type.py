@@ -50,7 +50,7 @@ _OTHERS: tuple[tuple[bytes, str], ...] = (
 )
 
 
-def container(content: bytes) -> str | None:
+def detect_container(content: bytes) -> str | None:
     """The container of sound that a file is, None where it is not known."""
     if content[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64"):
         return _RIFF.get(content[8:12])
@@ -71,7 +71,7 @@ def container(content: bytes) -> str | None:
     return None
 
 
-def describe(content: bytes) -> str | None:
+def describe_other(content: bytes) -> str | None:
     """What a file that is no sound is, such as "a web page (HTML)"; None where it is not known."""
     for prefix, what in _OTHERS:
         if content.startswith(prefix):

@@ -16,7 +16,7 @@ _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight
 _WORD = re.compile(r"[a-z]+")
 
 
-def digits(written: str) -> str:
+def spell_digits(written: str) -> str:
     """Each digit by itself: "007" is "zero zero seven". Other characters are skipped."""
     return " ".join(_DIGITS[int(digit)] for digit in written if digit.isdecimal())
 
@@ -28,7 +28,7 @@ def cardinal(written: str) -> str:
         len(plain) <= _LONGEST_ROUND and plain[_LONGEST_PLAIN:].strip("0") == ""
     )
     if too_long or (len(plain) > 1 and plain[0] == "0"):
-        return digits(plain)
+        return spell_digits(plain)
     return _words(int(plain), "cardinal")
 
 
@@ -36,7 +36,7 @@ def ordinal(written: str) -> str:
     """ "2" is "second"."""
     plain = written.replace(",", "")
     if len(plain) > _LONGEST_PLAIN:
-        return digits(plain)
+        return spell_digits(plain)
     return _words(int(plain), "ordinal")
 
 
@@ -57,17 +57,17 @@ def is_year(written: str) -> bool:
     return len(written) == 4 and written.isdecimal() and _FIRST_YEAR <= int(written) <= _LAST_YEAR
 
 
-def number(written: str) -> str:
+def decimal(written: str) -> str:
     """What `NUMBER` matches: "3.50" is "three point five zero", ".5" is "point five"."""
     whole, point, part = written.partition(".")
     if not point:
         return cardinal(whole)
-    return f"{cardinal(whole) + ' ' if whole else ''}point {digits(part)}"
+    return f"{cardinal(whole) + ' ' if whole else ''}point {spell_digits(part)}"
 
 
-def number_or_year(written: str) -> str:
+def decimal_or_year(written: str) -> str:
     """The same, four digits from 1100 to 2199 as a year."""
-    return year(written) if is_year(written) else number(written)
+    return year(written) if is_year(written) else decimal(written)
 
 
 def is_one(written: str) -> bool:
