@@ -31,7 +31,7 @@ def inspect(
     ] = None,
     picture: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.png", help="Draw the learned σ of each module of a meta-trained base as bars."),
+        typer.Option(metavar="FILE.png", help="Draw σ of each module of a meta-trained base, along the model."),
     ] = None,
     html: Annotated[
         Path | None,
@@ -106,7 +106,7 @@ def _inspect_base(
     vocoder = load_vocoder(vocoder_name, mel=base.config.audio.mel)
     sigmas = {} if base.prior is None else base.prior.sigmas
     if picture is not None:
-        _draw(sigmas, picture, base.folder)
+        _draw(base, picture)
     all_sigmas = sigmas | _sigmas_of_sound(vocoder)
     modules = _modules(base, vocoder, all_sigmas, voices)
     largest = sum(one["clone"] == "yes" and "sigma" in one for one in modules)
@@ -242,12 +242,11 @@ def _bars(sigmas: dict[str, float]) -> dict[str, tuple[str, str]]:
     return {name: (f"{sigma:.2e}", "#" * lengths[name]) for name, sigma in sigmas.items()}
 
 
-def _draw(sigmas: dict[str, float], picture: Path, folder: Path | None) -> None:
-    from tts_meta.report.figures import bar_picture, write_png
+def _draw(base: Base, picture: Path) -> None:
+    from tts_meta.report.figures import write_png
+    from tts_meta.report.module_report import base_picture
 
-    if not sigmas:
-        raise TtsMetaError(f"{folder} has no prior to draw; make one by tts-meta meta-train")
-    write_png(picture, bar_picture(sigmas, "σ of each module", logarithmic=True))
+    write_png(picture, base_picture(base))
     print_message(f"{picture} is written")
 
 

@@ -20,6 +20,7 @@ from tts_meta.report.arrays import to_array
 from tts_meta.report.colormap import frequency_ticks, heat_indices, palette, time_ticks
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from PIL import Image, ImageFont
     from torch import Tensor
 
@@ -113,6 +114,15 @@ def bar_picture(values: Mapping[str, float], title: str = "", logarithmic: bool 
         draw.text((left + width + 8, middle), f"{number:.3g}", fill=_INK, font=font, anchor="lm")
     draw.line([(left + zero * width, _TOP), (left + zero * width, _TOP + height)], fill=_INK)
     return np.asarray(canvas)
+
+
+def rendered(figure: Figure) -> Rgb:
+    """Draw a matplotlib figure that belongs to no window and return it as a picture `(H, W, 3)`."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def png_bytes(picture: Rgb) -> bytes:

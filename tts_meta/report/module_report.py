@@ -14,7 +14,8 @@ from tts_meta.models.low_rank import expected_stray
 from tts_meta.models.partition import Partition
 from tts_meta.models.pretrained import Base
 from tts_meta.report.curves import Panel, curves_picture
-from tts_meta.report.figures import bar_picture
+from tts_meta.report.figures import Rgb, bar_picture
+from tts_meta.report.module_figure import module_picture
 from tts_meta.report.page import ListeningPage
 
 _SHOWN = 8
@@ -74,6 +75,16 @@ def write_discovery(
         section = page.section("How far voices went", text)
         section.picture(bar_picture(bars, "moved / expected"), "Bars of how far voices went by module")
     page.write(path, embed=True)
+
+
+def base_picture(base: Base) -> Rgb:
+    """The figure of σ of each module that meta-training found. Raises TtsMetaError if the base has no prior."""
+    if base.prior is None:
+        raise TtsMetaError(f"{base.folder} has no prior to draw; make one by tts-meta meta-train")
+    sigmas = base.prior.sigmas
+    sizes = {module.name: module.size for module in adaptable(base).modules if module.name in sigmas}
+    adapted = set(chosen_modules(base, CloneSettings()).names)
+    return module_picture({name: sigmas[name] for name in sizes}, adapted, sizes)
 
 
 def module_distances(base: Base, partition: Partition, voices: Sequence[Voice]) -> dict[str, tuple[float, float]]:
