@@ -1,7 +1,8 @@
-"""The learned prior beside a base, or a vocoder: one variance σ² a module, in `prior.safetensors`.
+"""The learned shrinkage prior of a base or vocoder: one variance σ² per module, stored in `prior.safetensors`.
 
-Tensors: `log_variances (M,)`, and `path (K, M)`, σ after each meta-step, where it is known. Header: format, names of
-the modules in that order, the SHA-256 of the weights, how it was learned, and how voices are cloned under it.
+Tensors of the file: `log_variances (M,)`, and `sigma_history (K, M)`, σ after each of K meta-steps, where it is known.
+The header holds the format version, the names of the M modules in the order of the tensors, the SHA-256 of the weights
+that the prior belongs to, how the prior was learned, and the settings with which voices are cloned under it.
 """
 
 from __future__ import annotations
@@ -21,25 +22,27 @@ from tts_meta.headers import Header, Name, check_header
 from tts_meta.parsing import ParseError, parse_json
 from tts_meta.tensors import TensorFile
 
-FORMAT = "1"
+FORMAT = "2"
 FILE = "prior.safetensors"
+_KIND = "tts_meta prior"
 _ADVICE = "meta-train again or remove it"
 
 
 @dataclass(frozen=True)
 class ModulePrior:
-    """σ² by module name; `origin` says which learner found it and how, as plain JSON.
+    """σ² by module name. A module's offset from the meta-parameters has the prior N(0, σ² I).
 
-    path: σ of each module after each meta-step; empty where it is not known. kept, temperature: chosen on speakers held
-    back from meta-training. Only modules that are kept adapt, where any are named, and cloning takes σ² so many times
-    as wide: what is likeliest is not yet what sounds most alike. rank: that matrices stray in, 0 for whole.
+    weights_hash: SHA-256 of the weights that the prior belongs to. origin: the meta-learner and its settings, as plain
+    JSON. sigma_history: σ of each module after each meta-step; empty where it is not known. adapted_modules: the only
+    modules that cloning adapts; empty where cloning chooses them by σ². prior_scale: cloning multiplies every σ² by it.
+    Both are chosen on speakers held out from meta-training. rank: rank of the offsets of matrices; 0 means full rank.
     """
 
     variances: dict[str, float]
-    base_hash: str
+    weights_hash: str
     origin: dict[str, Any] = field(default_factory=dict)
-    path: dict[str, list[float]] = field(default_factory=dict)
-    kept: tuple[str, ...] = ()
+    sigma_history: dict[str, list[float]] = field(default_factory=dict)
+    adapted_modules: tuple[str, ...] = ()
     prior_scale: float = 1.0
     rank: int = 0
 
@@ -48,84 +51,94 @@ class ModulePrior:
         """σ by module name."""
         return {name: variance**0.5 for name, variance in self.variances.items()}
 
-    def strongest(self, part: float) -> tuple[str, ...]:
-        """The modules that are kept or, where none are named, those whose σ² is at least `part` of the largest."""
-        least = part * max(self.variances.values())
-        return self.kept or tuple(name for name, variance in self.variances.items() if variance >= least)
+    def strongest(self, fraction: float) -> tuple[str, ...]:
+        """`adapted_modules` or, where that is empty, the modules with a σ² of at least `fraction` of the largest."""
+        threshold = fraction * max(self.variances.values())
+        return self.adapted_modules or tuple(
+            name for name, variance in self.variances.items() if variance >= threshold
+        )
 
     def isotropic(self, sigma: float) -> ModulePrior:
-        """One σ for every module, and as wide as it says: what finding one for each is held against."""
+        """A prior with the same σ for every module and a scale of 1: the baseline for one σ per module."""
         variances = dict.fromkeys(self.variances, sigma**2)
-        return ModulePrior(variances, self.base_hash, {"learner": "none, one sigma for all"}, rank=self.rank)
+        return ModulePrior(variances, self.weights_hash, {"learner": "none, one sigma for all"}, rank=self.rank)
 
     def save(self, path: str | Path) -> None:
-        """Write the file, whole or not at all."""
+        """Write the file atomically."""
         header = {
             "format": FORMAT,
-            "kind": "tts_meta prior",
+            "kind": _KIND,
             "modules": json.dumps(list(self.variances)),
-            "base": self.base_hash,
+            "weights_hash": self.weights_hash,
             "origin": json.dumps(self.origin),
-            "kept": json.dumps(self.kept),
+            "adapted_modules": json.dumps(self.adapted_modules),
             "prior_scale": repr(self.prior_scale),
             "rank": str(self.rank),
         }
-        values = torch.tensor([math.log(v) for v in self.variances.values()], dtype=torch.float64)
-        tensors = {"log_variances": values}
-        if self.path:
-            tensors["path"] = torch.tensor([self.path[name] for name in self.variances]).T.contiguous()
+        log_variances = [math.log(variance) for variance in self.variances.values()]
+        tensors = {"log_variances": torch.tensor(log_variances, dtype=torch.float64)}
+        if self.sigma_history:
+            history = torch.tensor([self.sigma_history[name] for name in self.variances])  # (M, K)
+            tensors["sigma_history"] = history.T.contiguous()
         with atomic_file(path) as temporary:
             write_tensors(temporary, tensors, header)
 
-    def save_beside(self, folder: Path, digest: str) -> ModulePrior:
-        """Write it into a folder as that of the weights of SHA-256 `digest`, and return it as such."""
-        own = replace(self, base_hash=digest)
-        own.save(folder / FILE)
-        return own
+    def save_to(self, folder: Path, weights_hash: str) -> ModulePrior:
+        """Write the prior into the folder of the weights with that SHA-256, and return the prior as written."""
+        prior = replace(self, weights_hash=weights_hash)
+        prior.save(folder / FILE)
+        return prior
 
     @classmethod
-    def beside(cls, folder: Path, digest: str) -> ModulePrior | None:
-        """That of the weights of SHA-256 `digest` in a folder, where it has one. Raises TtsMetaError as `load` does,
-        and for the prior of other weights.
+    def load_from(cls, folder: Path, weights_hash: str) -> ModulePrior | None:
+        """The prior in the folder of the weights with that SHA-256; None where the folder has no prior.
+
+        Raises TtsMetaError as `load` does, and for a prior that belongs to other weights.
         """
         path = folder / FILE
         if not path.exists():
             return None
         prior = cls.load(path)
-        if prior.base_hash != digest:
-            raise TtsMetaError(f"{path}: the prior of other weights; meta-train again or remove it")
+        if prior.weights_hash != weights_hash:
+            raise TtsMetaError(f"{path}: the prior belongs to other weights; {_ADVICE}")
         return prior
 
     @classmethod
     def load(cls, path: str | Path) -> ModulePrior:
-        """Read the file. Raises TtsMetaError where it is damaged or no prior."""
+        """Read the file. Raises TtsMetaError where it is damaged or not a prior of this format."""
         file = TensorFile.open(path, _ADVICE)
         header = _read_header(file)
         modules = len(header.modules)
         shapes = {name: info.shape for name, info in file.infos.items()}
-        if shapes.get("log_variances") != [modules] or len(shapes.get("path", [0, 0])) != 2:
+        if shapes.get("log_variances") != [modules] or len(shapes.get("sigma_history", [0, 0])) != 2:
             raise TtsMetaError(f"{path}: damaged, not one variance for each of {modules} modules; {_ADVICE}")
-        if shapes.get("path", [0, modules])[1] != modules or set(shapes) - {"log_variances", "path"}:
+        if shapes.get("sigma_history", [0, modules])[1] != modules or set(shapes) - {"log_variances", "sigma_history"}:
             raise TtsMetaError(f"{path}: damaged, tensors that do not fit {modules} modules; {_ADVICE}")
         tensors = {name: tensor.double() for name, tensor in file.read().items()}
         variances = dict(zip(header.modules, tensors["log_variances"].exp().tolist(), strict=True))
         if not all(0 < variance < math.inf for variance in variances.values()):
             raise TtsMetaError(f"{path}: damaged, variances that are not positive numbers; {_ADVICE}")
-        past = tensors.get("path", torch.zeros(0, modules))
-        if bool((past <= 0).any()):
-            raise TtsMetaError(f"{path}: damaged, a path of deviations that are not positive; {_ADVICE}")
-        sigmas = dict(zip(header.modules, past.T.tolist(), strict=True)) if len(past) else {}
-        kept = tuple(header.kept)
-        return cls(variances, header.base, header.origin, sigmas, kept, header.prior_scale, header.rank)
+        history = tensors.get("sigma_history", torch.zeros(0, modules))
+        if bool((history <= 0).any()):
+            raise TtsMetaError(f"{path}: damaged, a history of deviations that are not positive; {_ADVICE}")
+        return cls(
+            variances,
+            header.weights_hash,
+            header.origin,
+            dict(zip(header.modules, history.T.tolist(), strict=True)) if len(history) else {},
+            tuple(header.adapted_modules),
+            header.prior_scale,
+            header.rank,
+        )
 
 
 class PriorHeader(Header):
-    """The header of a prior's file."""
+    """The header of `prior.safetensors`."""
 
     modules: Annotated[list[Name], Field(min_length=1, max_length=10_000)]
-    base: str = Field(max_length=64)
+    weights_hash: str = Field(max_length=64)
     origin: dict[Name, Any]
-    kept: list[Name] = []  # noqa: RUF012
+    adapted_modules: list[Name] = []  # noqa: RUF012
     prior_scale: Annotated[float, Field(gt=0)] = 1.0
     rank: Annotated[int, Field(ge=0, le=10_000)] = 0
 
@@ -133,18 +146,18 @@ class PriorHeader(Header):
     def _consistent(self) -> Self:
         if len(set(self.modules)) < len(self.modules):
             raise ValueError("a module is named twice")
-        unknown = sorted(set(self.kept) - set(self.modules))
+        unknown = sorted(set(self.adapted_modules) - set(self.modules))
         if unknown:
-            raise ValueError(f"the module '{unknown[0]}' is kept and has no variance")
+            raise ValueError(f"the module '{unknown[0]}' of adapted_modules has no variance")
         return self
 
 
 def _read_header(file: TensorFile) -> PriorHeader:
-    """What the header of a prior's file says. Its values are strings, of which some hold JSON."""
-    if file.metadata.get("kind") != "tts_meta prior" or file.metadata.get("format") != FORMAT:
+    """The header of a prior's file. Its values are strings; some hold JSON."""
+    if file.metadata.get("kind") != _KIND or file.metadata.get("format") != FORMAT:
         raise TtsMetaError(f"{file.path}: not a prior of format {FORMAT}; {_ADVICE}")
     data: dict[str, Any] = dict(file.metadata)
-    for name in ("modules", "origin", "kept", "prior_scale", "rank"):
+    for name in ("modules", "origin", "adapted_modules", "prior_scale", "rank"):
         if name in data:
             try:
                 data[name] = parse_json(data[name])
