@@ -20,7 +20,7 @@ import numpy as np
 import torch
 import yaml
 from fuzzing import Target
-from helpers import TINY_HIFIGAN, random_example, tiny_base, tiny_light
+from helpers import TINY_HIFIGAN, random_example, tiny_base, tiny_source_filter
 from hypothesis import strategies as st
 from safetensors.torch import load, save
 from torch import Tensor, nn
@@ -33,7 +33,7 @@ from tts_meta.models.pretrained import Base, load_base, save_base
 from tts_meta.models.shrinkage_prior import ModulePrior
 from tts_meta.models.vocoders.hifigan import HifiGan, HifiGanGenerator
 from tts_meta.models.vocoders.hifigan_weights import load_hifigan
-from tts_meta.models.vocoders.source_filter_vocoder import Light, load_light, save_light
+from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder, load_source_filter, save_source_filter
 from tts_meta.synth import speak_text
 from tts_meta.train.checkpoints import load_checkpoint, save_checkpoint
 from tts_meta.train.feature_store import Durations, Store, write_store
@@ -79,10 +79,10 @@ def valid_base() -> Base:
 
 
 @functools.cache
-def valid_vocoder() -> Light:
+def valid_vocoder() -> SourceFilterVocoder:
     folder = place("valid_light")
-    save_light(tiny_light(), folder, {"corpus": "tones"})
-    return Light(load_light(folder))
+    save_source_filter(tiny_source_filter(), folder, {"corpus": "tones"})
+    return SourceFilterVocoder(load_source_filter(folder))
 
 
 @functools.cache
@@ -336,8 +336,8 @@ def use_base(files: Files) -> None:
 
 def use_light(files: Files) -> None:
     """Load a light vocoder and run it."""
-    generator = load_light(_write(place("light"), files))
-    samples = Light(generator)(torch.full((1, 5, generator.mel_config.n_mels), -5.0))
+    generator = load_source_filter(_write(place("light"), files))
+    samples = SourceFilterVocoder(generator)(torch.full((1, 5, generator.mel_config.n_mels), -5.0))
     assert samples.isfinite().all() and samples.abs().max() <= 1
 
 
@@ -346,9 +346,11 @@ def use_prior(content: bytes) -> None:
     path = place("prior.safetensors")
     path.write_bytes(content)
     prior = ModulePrior.load(path)
-    assert set(prior.kept) <= set(prior.variances) and all(0 < sigma < 1e300 for sigma in prior.sigmas.values())
+    assert set(prior.adapted_modules) <= set(prior.variances) and all(
+        0 < sigma < 1e300 for sigma in prior.sigmas.values()
+    )
     prior.save(path)
-    assert ModulePrior.load(path).kept == prior.kept
+    assert ModulePrior.load(path).adapted_modules == prior.adapted_modules
 
 
 def use_forecast(content: bytes) -> None:

@@ -20,7 +20,7 @@ from tts_meta.corpus import Batch, Example, Manifest, Utterance, collate
 from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.pretrained import Base
 from tts_meta.models.vocoders.hifigan import HifiGanConfig
-from tts_meta.models.vocoders.source_filter import LightGenerator
+from tts_meta.models.vocoders.source_filter import SourceFilterGenerator
 from tts_meta.text import Lexicon, SymbolTable
 from tts_meta.text.normalize import Sentence
 from tts_meta.text.phonemizer import PHONEMIZERS
@@ -93,12 +93,12 @@ def tiny_base(seed: int = 0, reduction: int = 3) -> Base:
     return base
 
 
-def tiny_light(seed: int = 0) -> LightGenerator:
+def tiny_source_filter(seed: int = 0) -> SourceFilterGenerator:
     """An untrained light vocoder, a few channels wide, in evaluation mode."""
     pitch = PitchConfig(bins=16, channels=8, layers=1)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return LightGenerator(LightConfig(channels=16, layers=1, pitch=pitch), MelConfig()).eval()
+        return SourceFilterGenerator(LightConfig(channels=16, layers=1, pitch=pitch), MelConfig()).eval()
 
 
 def random_example(base: Base, phonemes: str, seed: int, speaker: str = "ann") -> Example:

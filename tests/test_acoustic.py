@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from tts_meta.corpus import Example
-from tts_meta.models.acoustic import whole_frames
+from tts_meta.models.acoustic import round_durations
 from tts_meta.models.layers import HALF_AT_HAND, upsample
 from tts_meta.models.losses import acoustic_loss
 from tts_meta.models.pretrained import Base
@@ -138,7 +138,7 @@ def test_rounded_durations_stay_within_a_frame_of_the_prediction_at_every_symbol
     mask = torch.ones(1, len(tokens), dtype=torch.bool)
     log_durations, _ = model.duration(encoded, mask)
     exact = log_durations.expm1().clamp(min=0)
-    assert float((whole_frames(log_durations, mask).cumsum(1) - exact.cumsum(1)).abs().max()) <= 0.51
+    assert float((round_durations(log_durations, mask).cumsum(1) - exact.cumsum(1)).abs().max()) <= 0.51
 
 
 @pytest.mark.parametrize(("mean_over", "chunk"), [(7, 5), (20, 1), (1000, 256)])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import tiny_base, tiny_light
+from helpers import tiny_base, tiny_source_filter
 
 from tts_meta.config import MelConfig, parse_config
 from tts_meta.corpus import Utterance
@@ -15,7 +15,7 @@ from tts_meta.evaluate.cloning import CLONE, MEAN, CloningBenchmark, run_cloning
 from tts_meta.evaluate.voice import COPY, OWN, REAL, split_references
 from tts_meta.models.pretrained import Base
 from tts_meta.models.vocoders.griffin_lim import GriffinLim
-from tts_meta.models.vocoders.source_filter_vocoder import Light
+from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_references_are_set_apart_from_what_is_scored(sentences: int, count: int
 
 
 def test_clones_speak_by_their_own_vocoder(base: Base, long_corpus: Path, tmp_path: Path) -> None:
-    light, found = Light(tiny_light()), {}
+    light, found = SourceFilterVocoder(tiny_source_filter()), {}
     for steps in (0, 2):
         changes = {"modules": ("speaker.mean", "vocoder.net.output"), "vocoder_steps": steps, "steps": 1}
         quick = config(long_corpus, tmp_path, speakers=("ben",), adapt_on=2, score_on=1, **changes)

@@ -163,7 +163,7 @@ def test_under_a_learned_prior_a_module_steps_in_its_own_sigmas(base: Base, exam
 def test_a_prior_may_name_what_adapts_and_how_much_wider_than_learned(base: Base, examples: list[Example]) -> None:
     learned = with_prior(base, speaker__mean=5e-3, postnet__output__bias=2e-3)
     assert learned.prior is not None
-    few = replace(learned, prior=replace(learned.prior, kept=("speaker.mean",)))
+    few = replace(learned, prior=replace(learned.prior, adapted_modules=("speaker.mean",)))
     assert clone_examples(few, examples, CloneSettings(steps=1)).modules == ("speaker.mean",)
     wide = replace(learned, prior=replace(learned.prior, prior_scale=100.0))
 
@@ -191,7 +191,7 @@ def test_a_prior_reads_back_whole(tmp_path: Path) -> None:
     loaded = ModulePrior.load(tmp_path / "prior.safetensors")
     assert replace(loaded, variances={}) == replace(prior, variances={})
     assert loaded.variances == pytest.approx(prior.variances)
-    for wrong in (replace(prior, kept=("c",)), replace(prior, prior_scale=-1.0)):
+    for wrong in (replace(prior, adapted_modules=("c",)), replace(prior, prior_scale=-1.0)):
         wrong.save(tmp_path / "wrong.safetensors")
         with pytest.raises(TtsMetaError, match="damaged header"):
             ModulePrior.load(tmp_path / "wrong.safetensors")

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 from commands import write_recordings
-from helpers import tiny_base, tiny_light
+from helpers import tiny_base, tiny_source_filter
 
 from tts_meta.adapt import CloneSettings, Voice, clone
 from tts_meta.context import WithoutDrawing, in_own_context, own_context
@@ -25,7 +25,7 @@ from tts_meta.evaluate import Scorer
 from tts_meta.evaluate.voice import score_voices
 from tts_meta.models.pretrained import Base, load_base
 from tts_meta.models.vocoders.griffin_lim import GriffinLim
-from tts_meta.models.vocoders.source_filter_vocoder import save_light
+from tts_meta.models.vocoders.source_filter_vocoder import save_source_filter
 from tts_meta.models.vocoders.vocoder import load_vocoder
 from tts_meta.synth import Synthesizer, speak, speak_text, stream_text
 
@@ -102,7 +102,7 @@ def generators_in_use() -> None:
 @pytest.fixture(scope="module")
 def light(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("light") / "light"
-    save_light(tiny_light(), folder, {})
+    save_source_filter(tiny_source_filter(), folder, {})
     return folder
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from commands import write_recordings
-from helpers import random_example, random_state_kept, same_weights, tiny_base, tiny_light, tone_sentence
+from helpers import random_example, random_state_kept, same_weights, tiny_base, tiny_source_filter, tone_sentence
 from torch import Tensor
 
 from tts_meta.adapt import (
@@ -30,7 +30,7 @@ from tts_meta.adapt.vocoder_task import own_modules
 from tts_meta.corpus import Example
 from tts_meta.meta import LearnerSettings, MetaLearner, Task
 from tts_meta.models.pretrained import Base
-from tts_meta.models.vocoders.source_filter_vocoder import Light
+from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
 
 SETTINGS = LearnerSettings(inner_solver="adam", inner_lr=1e-3, inner_steps=2, variance=1e-3, cg_max_iters=2)
 Make = Callable[..., Task]
@@ -39,7 +39,7 @@ Make = Callable[..., Task]
 @pytest.fixture(scope="module")
 def examples(base: Base) -> list[Example]:
     """Sentences with mels and samples long enough for crops."""
-    light = Light(tiny_light())
+    light = SourceFilterVocoder(tiny_source_filter())
     made = [random_example(base, tone_sentence(seed, words=12), seed, "new") for seed in range(3)]
     return [replace(example, samples=light(example.mel[None])[0]) for example in made]
 
@@ -51,17 +51,17 @@ def speech(base: Base, examples: list[Example], seed: int = 3) -> Task:
 
 
 def sound(base: Base, examples: list[Example], seed: int = 3) -> Task:
-    task = VocoderTask(tiny_light(), examples[:2]).task(2, seed)
-    scored = VocoderTask(tiny_light(), examples[2:]).sample(2, 0)
-    return replace(task, support=VocoderTask(tiny_light(), examples[:2]).sample(4, 0), query=scored)
+    task = VocoderTask(tiny_source_filter(), examples[:2]).task(2, seed)
+    scored = VocoderTask(tiny_source_filter(), examples[2:]).sample(2, 0)
+    return replace(task, support=VocoderTask(tiny_source_filter(), examples[:2]).sample(4, 0), query=scored)
 
 
 def learner_of(base: Base, make: Make) -> MetaLearner:
     if make is speech:
         chosen = adaptable(base).select(["decoder.output", "postnet.output"]).modules
         return MetaLearner("sigma-reptile", base.acoustic, acoustic_nll(base.acoustic), chosen, SETTINGS)
-    light = tiny_light()
-    chosen = own_modules(adaptable_sound(Light(light)).select(["vocoder.net.output"]))
+    light = tiny_source_filter()
+    chosen = own_modules(adaptable_sound(SourceFilterVocoder(light)).select(["vocoder.net.output"]))
     settings = SETTINGS.model_copy(update={"hessian": "difference"})
     return MetaLearner("sigma-reptile", light, sound_nll(light), chosen, settings)
 
@@ -70,7 +70,7 @@ def loss_of(base: Base, make: Make) -> Callable[[Any], Tensor]:
     """The loss of data under the model's own weights."""
     if make is speech:
         return lambda data: acoustic_nll(base.acoustic)(base.acoustic, data)
-    light = tiny_light()
+    light = tiny_source_filter()
     return lambda data: sound_nll(light)(light, data)
 
 
@@ -154,7 +154,7 @@ def test_cloning_from_recordings_leaves_the_callers_generators_alone(base: Base,
 def test_cloning_touches_nothing_either(base: Base, examples: list[Example]) -> None:
     few = CloneSettings(modules=("postnet.output", "vocoder.net.output"), steps=2, vocoder_steps=2, crops_per_step=2)
     with random_state_kept():
-        clone_examples(base, examples, few, vocoder=Light(tiny_light()))
+        clone_examples(base, examples, few, vocoder=SourceFilterVocoder(tiny_source_filter()))
 
 
 @both

@@ -18,7 +18,13 @@ from tts_meta.evaluate.similarity import (
     verification_scores,
     voice_embedding,
 )
-from tts_meta.evaluate.speaker_encoder import SpeakerEncoder, cut_pauses, partial_starts, power_mel, raise_volume
+from tts_meta.evaluate.speaker_encoder import (
+    SpeakerEncoder,
+    normalize_volume,
+    partial_starts,
+    power_mel,
+    trim_long_silences,
+)
 
 LARGEST = {36: 0.2023, 66: 0.1828, 78: 0.1869, 122: 0.2409, 158: 0.2032, 169: 0.1901, 226: 0.1821, 246: 0.2777}
 """The entries above 0.18 that resemblyzer 0.1.4 gives, VoiceEncoder("cpu").embed_utterance(preprocess_wav(...))."""
@@ -80,25 +86,25 @@ def test_pauses_and_windows_are_cut_as_resemblyzer_cuts_them():
         parts = [vowel(generator.uniform(0.02, 0.4), generator.uniform(80, 250)) for _ in range(12)]
         hiss = [generator.normal(0, 1e-3, generator.integers(12_000)).astype(np.float32) for _ in parts]
         samples = np.concatenate([part for pair in zip(parts, hiss, strict=True) for part in pair])
-        np.testing.assert_array_equal(cut_pauses(samples), resemblyzer.trim_long_silences(samples))
+        np.testing.assert_array_equal(trim_long_silences(samples), resemblyzer.trim_long_silences(samples))
         slices, _ = resemblyzer.VoiceEncoder.compute_partial_slices(len(samples), 1.3, 0.75)
         assert [start * 160 for start in partial_starts(len(samples))] == [part.start for part in slices]
 
 
 def test_long_pauses_are_cut_and_short_ones_kept():
-    assert len(cut_pauses(vowel(3.0, pause=1.5))) < 2.2 * 16_000
-    assert len(cut_pauses(vowel(3.0, pause=0.1))) > 2.8 * 16_000
+    assert len(trim_long_silences(vowel(3.0, pause=1.5))) < 2.2 * 16_000
+    assert len(trim_long_silences(vowel(3.0, pause=0.1))) > 2.8 * 16_000
 
 
 def test_sound_without_voice_is_kept_whole():
     hiss = np.random.default_rng(0).normal(0, 1e-4, 16_000).astype(np.float32)
-    assert len(cut_pauses(hiss)) == 16_000
+    assert len(trim_long_silences(hiss)) == 16_000
 
 
 def test_volume_is_raised_to_the_target_and_never_lowered():
-    quiet = raise_volume(vowel() * np.float32(1e-3))
+    quiet = normalize_volume(vowel() * np.float32(1e-3))
     assert 20 * np.log10(np.sqrt(np.mean(quiet**2))) == pytest.approx(-30, abs=0.01)
-    np.testing.assert_array_equal(raise_volume(vowel()), vowel())
+    np.testing.assert_array_equal(normalize_volume(vowel()), vowel())
 
 
 @pytest.mark.parametrize(

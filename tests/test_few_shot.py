@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from commands import run
-from helpers import RATE, same_weights, tiny_base, tiny_light
+from helpers import RATE, same_weights, tiny_base, tiny_source_filter
 
 from tts_meta.adapt import CloneSettings, Recording, Voice, adaptable, align_recordings, clone_examples
 from tts_meta.adapt.baselines.lora import clone_lora
@@ -34,7 +34,7 @@ from tts_meta.models.losses import acoustic_loss
 from tts_meta.models.pretrained import Base, save_base
 from tts_meta.models.shrinkage_prior import ModulePrior
 from tts_meta.models.vocoders.griffin_lim import GriffinLim
-from tts_meta.models.vocoders.source_filter_vocoder import Light
+from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
 from tts_meta.report.few_shot import write_few_shot_report
 
 CELLS = importlib.import_module("tts_meta.evaluate.few_shot.trials")
@@ -410,7 +410,7 @@ def test_settings_that_a_method_would_ignore_are_refused_before_any_work(
     learned = replace(base, prior=ModulePrior({"speaker.mean": 1e-2}, base.hash))
     recipe = config(tmp_path / "no corpus", tmp_path, learners={"one": learner})
     with pytest.raises(UsageError, match=said):
-        run_few_shot(recipe, learned, Light(tiny_light()), pytest.fail)
+        run_few_shot(recipe, learned, SourceFilterVocoder(tiny_source_filter()), pytest.fail)
 
 
 def test_settled_without_a_prior_is_refused_before_any_work(base: Base, tmp_path: Path) -> None:
@@ -514,7 +514,7 @@ def test_another_prior_or_one_sigma_for_all_in_place_of_those_found(
     base: Base, long_corpus: Path, tmp_path: Path
 ) -> None:
     found = {"speaker.mean": 1e-2, "postnet.output.bias": 1e-4}
-    prior = ModulePrior(found, base.hash, kept=("speaker.mean",), prior_scale=2.0)
+    prior = ModulePrior(found, base.hash, adapted_modules=("speaker.mean",), prior_scale=2.0)
     same = ModulePrior(dict.fromkeys(found, 0.25), base.hash)
 
     def voice(own: ModulePrior | None, **learner: object) -> Voice:
@@ -525,7 +525,7 @@ def test_another_prior_or_one_sigma_for_all_in_place_of_those_found(
     assert set(ours.modules) == set(found) and learned.modules == ("speaker.mean",)
     assert all(torch.equal(delta, theirs.deltas[name]) for name, delta in ours.deltas.items())
     file = tmp_path / "prior.safetensors"
-    replace(prior, base_hash="another base").save(file)
+    replace(prior, weights_hash="another base").save(file)
     for one in voice(None, prior=file), voice(same, prior=file):
         assert all(torch.equal(one.deltas[name], delta) for name, delta in learned.deltas.items())
     with pytest.raises(TtsMetaError, match="cannot be read"):

@@ -13,13 +13,13 @@ import torch
 from cases import case_folder
 from commands import Result
 from faults import error_line
-from helpers import tiny_base, tiny_light
+from helpers import tiny_base, tiny_source_filter
 from safetensors.torch import load_file, save_file
 
 from tts_meta.adapt import Voice
 from tts_meta.models.low_rank import multiply_out
 from tts_meta.models.pretrained import Base, load_base, save_base
-from tts_meta.models.vocoders.source_filter_vocoder import Light, load_light, save_light
+from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder, load_source_filter, save_source_filter
 from tts_meta.synth import speak_text
 
 REFUSED = {
@@ -123,7 +123,7 @@ def test_whole_numbers_are_no_deltas(voice: Path) -> None:
 def test_finite_values_that_overflow_in_the_model_make_no_sound(base: Base, voice: Path, size: float) -> None:
     rewrite(voice, tensors={"postnet.output.bias": torch.full((80,), size)})
     model = Voice.load(voice).apply(base)
-    fault = error_line(lambda: speak_text(base, model, Light(tiny_light()), "abc."))
+    fault = error_line(lambda: speak_text(base, model, SourceFilterVocoder(tiny_source_filter()), "abc."))
     assert "the predicted spectrum is not that of a sound" in fault
 
 
@@ -224,12 +224,12 @@ def test_sizes_of_a_base_are_bounded_and_compared_with_the_weights(
 
 
 def test_a_base_or_vocoder_that_diverged_is_not_written(tmp_path: Path) -> None:
-    base, light = tiny_base(), tiny_light()
+    base, light = tiny_base(), tiny_source_filter()
     assert base.acoustic.postnet.output.bias is not None
     base.acoustic.postnet.output.bias[3] = 1e6  # infinite in half precision
     light.net.output.bias.detach()[3] = float("nan")
     assert "acoustic.postnet.output.bias holds values" in error_line(lambda: save_base(base, tmp_path / "base"))
-    assert "net.output.bias holds values" in error_line(lambda: save_light(light, tmp_path / "light", {}))
+    assert "net.output.bias holds values" in error_line(lambda: save_source_filter(light, tmp_path / "light", {}))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -246,19 +246,19 @@ def replace_weights(folder: Path, name: str, value: float) -> None:
 
 def test_a_base_or_vocoder_with_a_number_that_is_none(tmp_path: Path) -> None:
     save_base(tiny_base(), tmp_path / "base")
-    save_light(tiny_light(), tmp_path / "light", {})
+    save_source_filter(tiny_source_filter(), tmp_path / "light", {})
     replace_weights(tmp_path / "base", "aligner.log_prior", float("inf"))
     replace_weights(tmp_path / "light", "pitch.net.output.bias", float("nan"))
     assert "aligner.log_prior holds values that are not finite" in error_line(lambda: load_base(tmp_path / "base"))
-    assert "pitch.net.output.bias holds values" in error_line(lambda: load_light(tmp_path / "light"))
+    assert "pitch.net.output.bias holds values" in error_line(lambda: load_source_filter(tmp_path / "light"))
 
 
 def test_loading_draws_nothing_from_the_generator_of_the_caller(tmp_path: Path) -> None:
     save_base(tiny_base(), tmp_path / "base")
-    save_light(tiny_light(), tmp_path / "light", {})
+    save_source_filter(tiny_source_filter(), tmp_path / "light", {})
     before = torch.get_rng_state()
     load_base(tmp_path / "base")
-    load_light(tmp_path / "light")
+    load_source_filter(tmp_path / "light")
     assert torch.equal(torch.get_rng_state(), before)
 
 

@@ -15,7 +15,7 @@ from tts_meta.adapt.acoustic_task import AcousticTask
 from tts_meta.corpus import Example, collate
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.models.losses import acoustic_loss
-from tts_meta.models.low_rank import LowRank, expected_stray, low_rank, multiply_out, own_names
+from tts_meta.models.low_rank import LowRankModel, by_parameter_name, expected_delta_rms, low_rank, multiply_out
 from tts_meta.models.partition import Module, Partition
 from tts_meta.models.pretrained import Base
 from tts_meta.models.shrinkage_prior import ModulePrior
@@ -28,7 +28,7 @@ def examples(base: Base) -> list[Example]:
     return [replace(example, mel=-5 + shape + 0.2 * (example.mel + 5)) for example in made]
 
 
-def own_values(strays: LowRank) -> dict[str, torch.Tensor]:
+def own_values(strays: LowRankModel) -> dict[str, torch.Tensor]:
     return {name: value.detach() for name, value in strays.named_parameters()}
 
 
@@ -43,11 +43,11 @@ def test_at_zero_it_is_the_model_and_holds_no_parameter_of_it(base: Base, exampl
 
 
 def test_a_matrix_strays_by_the_product_of_its_factors_and_a_vector_as_it_is(base: Base) -> None:
-    strays = LowRank(base.acoustic, adaptable(base), 2)
+    strays = LowRankModel(base.acoustic, adaptable(base), 2)
     with torch.no_grad():
         for parameter in strays.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(parameter.numel())))
-    values = own_names(own_values(strays))
+    values = by_parameter_name(own_values(strays))
     changes = multiply_out(values, {name: p.shape for name, p in base.acoustic.named_parameters()})
     name = "decoder.lstms.1.weight_hh_l0"
     torch.testing.assert_close(changes[name], values[f"{name}:up"] @ values[f"{name}:down"])
@@ -64,7 +64,7 @@ def test_a_layer_called_with_strays_is_the_layer_with_their_product_added() -> N
     given = torch.randn(3, 5, generator=torch.Generator().manual_seed(0))
     layer, whole = nn.Linear(5, 4), nn.Linear(5, 4)
     whole.load_state_dict(layer.state_dict())
-    linear = LowRank(layer, Partition((Module("all", "Linear", ("weight", "bias"), 24),)), 1)
+    linear = LowRankModel(layer, Partition((Module("all", "Linear", ("weight", "bias"), 24),)), 1)
     with torch.no_grad():
         up, down, bias = (dict(linear.named_parameters())[f"strays.{n}"] for n in ("weight:up", "weight:down", "bias"))
         up.fill_(0.5)
@@ -83,20 +83,20 @@ def test_how_far_an_entry_strays_is_that_of_draws(shape: tuple[int, ...], rank: 
     moves = []
     for _ in range(200):
         if rank:
-            strays = LowRank(layer, partition, rank)
+            strays = LowRankModel(layer, partition, rank)
             own = {name: p + sigma * torch.randn(p.shape, generator=draws) for name, p in strays.named_parameters()}
             moves.append(strays.multiply(own)["weight"].detach())
         else:
             moves.append(sigma * torch.randn(shape, generator=draws))
     far = float(torch.stack(moves).square().mean().sqrt())
-    assert expected_stray(layer.weight, rank, sigma) == pytest.approx(far, rel=0.05)
+    assert expected_delta_rms(layer.weight, rank, sigma) == pytest.approx(far, rel=0.05)
 
 
 def test_small_matrices_stray_whole_and_the_rank_must_be_one_or_more(base: Base) -> None:
-    names = {name for name, _ in LowRank(base.acoustic, adaptable(base), 1000).named_parameters()}
+    names = {name for name, _ in LowRankModel(base.acoustic, adaptable(base), 1000).named_parameters()}
     assert not [name for name in names if name.endswith((":up", ":down"))]
     with pytest.raises(UsageError, match="at least 1, not 0"):
-        LowRank(base.acoustic, adaptable(base), 0)
+        LowRankModel(base.acoustic, adaptable(base), 0)
 
 
 def test_a_voice_in_low_rank_is_small_learns_and_speaks_the_same_from_its_file(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from commands import run, write_recordings
-from helpers import same_weights, tiny_base, tiny_light, tone_corpus
+from helpers import same_weights, tiny_base, tiny_source_filter, tone_corpus
 from processes import under_torchrun
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -21,7 +21,7 @@ from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.meta import LEARNERS, MetaLearner, MetaStepMetrics, Task
 from tts_meta.models.pretrained import Base, load_base, save_base
 from tts_meta.models.shrinkage_prior import ModulePrior
-from tts_meta.models.vocoders.source_filter_vocoder import Light, load_light, save_light
+from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder, load_source_filter, save_source_filter
 from tts_meta.report.module_report import module_distances
 from tts_meta.train.meta_targets import VocoderTarget
 from tts_meta.train.meta_train import MetaTrainConfig, meta_train
@@ -101,8 +101,8 @@ def test_the_variances_learned_stand_beside_the_base_and_clone_and_inspect_follo
     kept = set(chosen_modules(base, CloneSettings()).names)
     largest = max(variances.values())
     assert kept == {name for name, value in variances.items() if value >= NEGLIGIBLE * largest}
-    assert base.prior.path.keys() == variances.keys()
-    for name, sigmas in base.prior.path.items():
+    assert base.prior.sigma_history.keys() == variances.keys()
+    for name, sigmas in base.prior.sigma_history.items():
         assert len(sigmas) == 3 and sigmas[-1] ** 2 == pytest.approx(variances[name], rel=1e-4)
 
     picture = tmp_path / "sigma.png"
@@ -188,7 +188,7 @@ SOUND |= {"variance": 1e-3, "outer_lr": 0.0, "hessian": "difference"}
 def light(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a vocoder without a prior."""
     folder = tmp_path_factory.mktemp("light") / "vocoder"
-    save_light(tiny_light(), folder, {"corpus": "tones"})
+    save_source_filter(tiny_source_filter(), folder, {"corpus": "tones"})
     return folder
 
 
@@ -205,24 +205,24 @@ def test_the_vocoder_has_a_prior_of_its_own_and_clone_and_inspect_follow_it(
 ) -> None:
     folder = meta_train(sound_recipe(corpus, tmp_path / "run", light))
     assert folder == tmp_path / "run" / "vocoder" and not (tmp_path / "run" / "base").exists()
-    before, after = load_light(light), load_light(folder)
+    before, after = load_source_filter(light), load_source_filter(folder)
     assert before.prior is None and after.prior is not None and after.hash == before.hash
-    names = adaptable_sound(Light(after)).names
+    names = adaptable_sound(SourceFilterVocoder(after)).names
     assert tuple(after.prior.variances) == names and len(set(after.prior.variances.values())) > 1
     assert after.state == {"corpus": "tones", "meta_learner": "sigma-reptile", "meta_steps": 3}
-    assert all(len(path) == 3 for path in after.prior.path.values())
+    assert all(len(path) == 3 for path in after.prior.sigma_history.values())
 
     listed = run(capsys, "inspect", corpus / "base", "--vocoder", folder, "--json").json["modules"]
     shown = {one["module"]: one["sigma"] ** 2 for one in listed if "sigma" in one}
     assert shown == pytest.approx(after.prior.variances)
 
-    examples = VocoderTarget(load_base(corpus / "base"), Light(after), names, 2).examples(
+    examples = VocoderTarget(load_base(corpus / "base"), SourceFilterVocoder(after), names, 2).examples(
         Manifest.load(corpus / "manifest.jsonl").utterances
     )
     settings = CloneSettings(modules=("vocoder.*",), vocoder_steps=20, crops_per_step=2)
 
     def farthest(variance: float) -> float:
-        narrow = Light(after)
+        narrow = SourceFilterVocoder(after)
         narrow.generator.prior = replace(after.prior, variances=dict.fromkeys(names, variance))  # type: ignore[reportArgumentType]
         voice = clone_examples(load_base(corpus / "base"), examples, settings, vocoder=narrow)
         return max(float(delta.abs().max()) for delta in voice.deltas.values())
@@ -234,7 +234,7 @@ def test_the_vocoder_has_a_prior_of_its_own_and_clone_and_inspect_follow_it(
 def test_a_vocoder_may_be_meta_learned_too(corpus: Path, tmp_path: Path, light: Path) -> None:
     few = {"inner_solver": "adam", "inner_lr": 1e-3, "inner_steps": 2, "outer_solver": "sgd", "outer_lr": 0.5}
     folder = meta_train(sound_recipe(corpus, tmp_path / "run", light, learner="reptile", settings=few, meta_steps=1))
-    before, after = load_light(light), load_light(folder)
+    before, after = load_source_filter(light), load_source_filter(folder)
     assert after.prior is None and not same_weights(before.net, after.net) and same_weights(before.pitch, after.pitch)
 
 

@@ -13,14 +13,14 @@ import yaml
 from cases import case_folder
 from commands import run
 from faults import error_line
-from helpers import same_weights, tiny_base, tiny_light, tone_corpus
+from helpers import same_weights, tiny_base, tiny_source_filter, tone_corpus
 from meta_problems import make_learner, regression_task, spoiled
 
 from tts_meta.config import dump_config, parse_config
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.meta import LEARNERS, Diverged, LearnerSettings, MetaLearner, MetaStepMetrics, Task
 from tts_meta.models.pretrained import Base, load_base, save_base
-from tts_meta.models.vocoders.source_filter_vocoder import load_light, save_light
+from tts_meta.models.vocoders.source_filter_vocoder import load_source_filter, save_source_filter
 from tts_meta.train.meta_train import GROWTH, MetaTrainConfig, _QueryLosses, meta_train
 
 SETTINGS = {"inner_steps": 1, "inner_lr": 1e-6, "variance": 1e-3, "cg_max_iters": 1, "hessian": "difference"}
@@ -32,7 +32,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("corpus")
     tone_corpus(folder, utterances=8)
     save_base(tiny_base(), folder / "base")
-    save_light(tiny_light(), folder / "vocoder", {"corpus": "tones"})
+    save_source_filter(tiny_source_filter(), folder / "vocoder", {"corpus": "tones"})
     return folder
 
 
@@ -109,7 +109,7 @@ def test_roles_that_do_not_exist_are_named(corpus: Path, tmp_path: Path) -> None
 def test_learners_of_a_role_meta_train_the_vocoder_too(corpus: Path, tmp_path: Path) -> None:
     changes = {"modules": ["vocoder.*"], "vocoder": str(corpus / "vocoder"), "settings": SETTINGS | {"outer_lr": 0.1}}
     folder = meta_train(recipe(corpus, tmp_path / "a", learner="anil", **changes))
-    assert not same_weights(load_light(corpus / "vocoder").net, load_light(folder).net)
+    assert not same_weights(load_source_filter(corpus / "vocoder").net, load_source_filter(folder).net)
     other = recipe(corpus, tmp_path / "b", learner="cavia", **changes)
     text = error_line(lambda: meta_train(other), UsageError)
     assert text == "learner 'cavia' adapts the context; name its modules under roles: context: [...]"

@@ -62,7 +62,7 @@ def test_by_layer_makes_one_module_a_layer_with_its_norm() -> None:
 
 
 def test_biases_and_norms_can_be_a_module_beside_their_layers_matrices() -> None:
-    partition = Partition.by_layer(layers(), prefix="model.", biases_apart=True)
+    partition = Partition.by_layer(layers(), prefix="model.", separate_biases=True)
     found = {module.name: (module.kind, module.parameters) for module in partition.modules}
     assert found == {
         "model.bias": ("Parameter", ("model.bias",)),
@@ -86,7 +86,7 @@ def test_the_mean_voice_and_the_table_of_speakers_are_modules_of_their_own() -> 
 
 def test_cloning_may_move_all_but_the_table_of_speakers_and_the_scales() -> None:
     base = tiny_base()
-    everything = set(Partition.by_layer(base.acoustic, biases_apart=True).names)
+    everything = set(Partition.by_layer(base.acoustic, separate_biases=True).names)
     fixed = {"speaker.offsets", "mel_log_scale", "duration_log_scale", "prosody_log_scale"}
     assert everything - set(adaptable(base).names) == fixed
     chosen = chosen_modules(base, CloneSettings())
@@ -131,7 +131,7 @@ def test_selection_keeps_order_and_names_a_pattern_that_matches_nothing() -> Non
     assert partition.select(["lstm", "part.*"]).names == ("part.scale", "part.linear", "lstm")
     assert partition.select([]).modules == ()
     assert partition.select(["part"]).names == ("part.scale", "part.linear")
-    apart = Partition.by_layer(layers(), biases_apart=True)
+    apart = Partition.by_layer(layers(), separate_biases=True)
     assert apart.select(["lstm"]).names == ("lstm.weight", "lstm.bias")
     assert apart.select(["*.bias", "bias"]).names == ("bias", "part.linear.bias", "lstm.bias")
     with pytest.raises(

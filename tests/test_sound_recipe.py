@@ -7,29 +7,29 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import random_example, tiny_light, tone_sentence
+from helpers import random_example, tiny_source_filter, tone_sentence
 
 from recipes.librispeech_mini import sound as recipe
 from tts_meta.adapt import CloneSettings
 from tts_meta.corpus import Example
 from tts_meta.models.pretrained import Base
 from tts_meta.models.shrinkage_prior import ModulePrior
-from tts_meta.models.vocoders.source_filter_vocoder import Light, load_light, save_light
+from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder, load_source_filter, save_source_filter
 
 
 def sentences(base: Base, shift: float, count: int) -> list[Example]:
     """Of a speaker whose sound is as that of the tiny vocoder, louder by `shift` in every band."""
-    generator = tiny_light()
+    generator = tiny_source_filter()
     with torch.no_grad():
         generator.net.output.bias.add_(shift)
-    vocoder = Light(generator)
+    vocoder = SourceFilterVocoder(generator)
     made = [random_example(base, tone_sentence(seed, words=12), seed, "new") for seed in range(count)]
     return [replace(example, samples=vocoder(example.mel[None])[0]) for example in made]
 
 
 def test_a_vocoder_comes_nearer_to_those_it_adapted_to_and_no_nearer_to_others(base: Base, tmp_path: Path) -> None:
-    save_light(tiny_light(), tmp_path / "v", {})
-    light = Light(load_light(tmp_path / "v"))
+    save_source_filter(tiny_source_filter(), tmp_path / "v", {})
+    light = SourceFilterVocoder(load_source_filter(tmp_path / "v"))
     loud, soft = (sentences(base, shift, 5) for shift in (0.7, -0.7))
     speakers = {"loud": (loud[:3], loud[3:]), "soft": (soft[:3], soft[3:])}
     settings = CloneSettings(modules=("vocoder.*",), vocoder_steps=20, vocoder_learning_rate=1e-2, crops_per_step=4)
@@ -48,7 +48,7 @@ def test_changes_are_percent_of_the_same_draws() -> None:
 
 
 def test_modules_are_told_in_units_of_their_weights_strongest_first() -> None:
-    light, moved = Light(tiny_light()), Light(tiny_light())
+    light, moved = SourceFilterVocoder(tiny_source_filter()), SourceFilterVocoder(tiny_source_filter())
     weights = dict(light.generator.named_parameters())["net.output.weight"]
     size = float(weights.square().mean().sqrt())
     with torch.no_grad():

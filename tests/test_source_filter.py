@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from faults import error_line
-from helpers import tiny_light
+from helpers import tiny_source_filter
 from torch import Tensor
 
 from tts_meta.audio import MelSpec
@@ -17,7 +17,7 @@ from tts_meta.config import MelConfig
 from tts_meta.errors import TtsMetaError
 from tts_meta.models.partition import Partition
 from tts_meta.models.vocoders.source_filter import Pitch
-from tts_meta.models.vocoders.source_filter_vocoder import Light, load_light, save_light
+from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder, load_source_filter, save_source_filter
 from tts_meta.models.vocoders.vocoder import load_vocoder
 
 MEL = MelConfig()
@@ -33,7 +33,7 @@ def steady(f0: float, frames: int, voiced: float = 1.0) -> Pitch:
 
 @pytest.mark.parametrize("f0", [61.0, 110.0, 333.3])
 def test_pulses_are_the_sum_of_all_harmonics_below_half_the_rate(f0: float) -> None:
-    excitation, ends = tiny_light().excite(steady(f0, 12), torch.tensor([0.3]))
+    excitation, ends = tiny_source_filter().excite(steady(f0, 12), torch.tensor([0.3]))
     cycles = 0.3 + torch.arange(1, 12 * MEL.hop + 1, dtype=torch.double) * math.exp(math.log(f0)) / MEL.sample_rate
     torch.testing.assert_close(ends[0], cycles, atol=1e-4, rtol=0)
     count = math.floor(0.5 * MEL.sample_rate / f0) - 1
@@ -44,12 +44,12 @@ def test_pulses_are_the_sum_of_all_harmonics_below_half_the_rate(f0: float) -> N
 
 
 def test_unvoiced_frames_have_no_pulses() -> None:
-    excitation, _ = tiny_light().excite(steady(100, 5, voiced=0.0), torch.zeros(1))
+    excitation, _ = tiny_source_filter().excite(steady(100, 5, voiced=0.0), torch.zeros(1))
     assert not excitation.pulses.any() and not excitation.cosine.any() and not excitation.sine.any()
 
 
 def test_the_inverse_of_a_transform_is_the_signal() -> None:
-    generator = tiny_light()
+    generator = tiny_source_filter()
     samples = torch.randn(2, 20 * MEL.hop, generator=torch.Generator().manual_seed(0))
     back = generator.inverse(generator.transform(samples))
     assert back.shape == samples.shape
@@ -58,40 +58,40 @@ def test_the_inverse_of_a_transform_is_the_signal() -> None:
 
 
 def test_a_filter_that_is_one_lets_noise_and_pulses_through() -> None:
-    generator = tiny_light()
+    generator = tiny_source_filter()
     spectrum = generator.transform(torch.randn(1, 40 * MEL.hop, generator=torch.Generator().manual_seed(1)))
     assert abs(float(generator.inverse(spectrum).square().mean()) - 1) < 0.05
 
 
 def test_samples_depend_on_frames_within_reach_alone() -> None:
-    generator = tiny_light()
+    generator = tiny_source_filter()
     mel, phase, noise = random_mel(160), torch.zeros(1), torch.randn(1, 160 * MEL.hop)
     changed = mel.clone()
     changed[:, 100:] += 1
     with torch.no_grad():
         one, other = (generator(m, generator.pitch(m), phase, noise[None])[0] for m in (mel, changed))
     first = int((one != other)[0].nonzero()[0]) / MEL.hop
-    assert 100 - generator.reach <= first < 100
+    assert 100 - generator.receptive_radius <= first < 100
 
 
 @pytest.mark.parametrize("chunk_frames", [1, 7, 64])
 def test_pieces_sound_as_the_whole_does(chunk_frames: int) -> None:
-    generator, mel = tiny_light(), torch.cat([random_mel(150), random_mel(150, seed=2)])
-    whole, pieces = Light(generator)(mel), Light(generator, chunk_frames=chunk_frames)(mel)
+    generator, mel = tiny_source_filter(), torch.cat([random_mel(150), random_mel(150, seed=2)])
+    whole, pieces = SourceFilterVocoder(generator)(mel), SourceFilterVocoder(generator, chunk_frames=chunk_frames)(mel)
     assert whole.shape == (2, 150 * MEL.hop) and float(whole.std()) > 1e-3
     torch.testing.assert_close(pieces, whole, atol=1e-4, rtol=0)
 
 
 def test_a_stream_comes_in_parts_that_join_to_the_whole() -> None:
-    light, mel = Light(tiny_light()), random_mel(200)
+    light, mel = SourceFilterVocoder(tiny_source_filter()), random_mel(200)
     parts = [*light.stream(iter(mel[0].split([3, 90, 1, 50, 56])))]
     assert len(parts) > 3
-    assert len(parts[0]) == (93 - light.generator.reach) * MEL.hop
+    assert len(parts[0]) == (93 - light.generator.receptive_radius) * MEL.hop
     torch.testing.assert_close(torch.cat(parts), light(mel)[0], atol=1e-4, rtol=0)
 
 
 def test_a_stream_shorter_than_its_reach_comes_at_the_end() -> None:
-    light, mel = Light(tiny_light()), random_mel(4)
+    light, mel = SourceFilterVocoder(tiny_source_filter()), random_mel(4)
     (only,) = light.stream([mel[0, :2], mel[0, 2:]])
     torch.testing.assert_close(only, light(mel)[0], atol=1e-4, rtol=0)
     assert not list(light.stream([])) and light(mel[:, :0]).shape == (1, 0)
@@ -107,7 +107,7 @@ def test_the_shipped_one_says_what_a_mel_tells() -> None:
     mel = spectrogram(samples)
     light = load_vocoder("light")
     said = light(mel)
-    assert isinstance(light, Light) and said.shape == (1, mel.shape[1] * MEL.hop)
+    assert isinstance(light, SourceFilterVocoder) and said.shape == (1, mel.shape[1] * MEL.hop)
     loud = mel[:, 5:-5] > mel.max() - 5
     assert float((spectrogram(said) - mel)[:, 5:-5][loud].abs().mean()) < 0.35
     pitch, middles = light.generator.pitch(mel), (torch.arange(mel.shape[1]) * MEL.hop + MEL.hop // 2)
@@ -116,7 +116,7 @@ def test_the_shipped_one_says_what_a_mel_tells() -> None:
 
 
 def test_it_has_one_module_a_layer() -> None:
-    generator = tiny_light()
+    generator = tiny_source_filter()
     modules = {module.name: module for module in Partition.by_layer(generator).modules}
     assert sum(module.size for module in modules.values()) == sum(p.numel() for p in generator.parameters())
     assert {"net.input", "net.blocks.0.depthwise", "net.blocks.0.widen", "net.output", "pitch.net.output"} <= set(
@@ -125,19 +125,19 @@ def test_it_has_one_module_a_layer() -> None:
 
 
 def test_the_folder_keeps_what_was_saved(tmp_path: Path) -> None:
-    generator, mel = tiny_light(), random_mel(40)
-    save_light(generator, tmp_path / "v", {"corpus": "tones"})
+    generator, mel = tiny_source_filter(), random_mel(40)
+    save_source_filter(generator, tmp_path / "v", {"corpus": "tones"})
     assert json.loads((tmp_path / "v" / "state.json").read_text())["corpus"] == "tones"
     again = load_vocoder(tmp_path / "v")
     assert again.name == "light:v" and (again.sample_rate, again.hop) == (MEL.sample_rate, MEL.hop)
     for parameter in generator.parameters():  # a file holds weights in half precision
         parameter.data = parameter.data.half().float()
-    assert torch.equal(again(mel), Light(generator)(mel))
+    assert torch.equal(again(mel), SourceFilterVocoder(generator)(mel))
 
 
 def test_a_damaged_folder_is_one_line_that_names_it(tmp_path: Path) -> None:
     folder = tmp_path / "v"
-    save_light(tiny_light(), folder, {})
+    save_source_filter(tiny_source_filter(), folder, {})
     saved = {path.name: path.read_bytes() for path in folder.iterdir()}
 
     def fault(name: str, content: bytes | None) -> str:
@@ -147,7 +147,7 @@ def test_a_damaged_folder_is_one_line_that_names_it(tmp_path: Path) -> None:
             (folder / name).unlink()
         else:
             (folder / name).write_bytes(content)
-        text = error_line(lambda: load_light(folder), TtsMetaError)
+        text = error_line(lambda: load_source_filter(folder), TtsMetaError)
         assert str(folder) in text
         return text
 
@@ -165,11 +165,11 @@ def test_a_damaged_folder_is_one_line_that_names_it(tmp_path: Path) -> None:
 
 
 def test_mels_of_another_shape_are_one_line() -> None:
-    assert "(B, T, 80)" in error_line(lambda: Light(tiny_light())(torch.zeros(1, 5, 79)))
+    assert "(B, T, 80)" in error_line(lambda: SourceFilterVocoder(tiny_source_filter())(torch.zeros(1, 5, 79)))
 
 
 def test_the_pitch_is_the_mean_of_the_bins_around_the_best() -> None:
-    predictor = tiny_light().pitch
+    predictor = tiny_source_filter().pitch
     with torch.no_grad():
         predictor.net.output.weight.zero_()
         predictor.net.output.bias.zero_()

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from helpers import tiny_light
+from helpers import tiny_source_filter
 
 from tts_meta.adapt import Voice
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.models.pretrained import Base
 from tts_meta.models.synthesis_options import SynthesisOptions
 from tts_meta.models.vocoders.griffin_lim import GriffinLim
-from tts_meta.models.vocoders.source_filter_vocoder import Light
+from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
 from tts_meta.synth import Speech, speak, speak_text, stream_text
 from tts_meta.text.normalize import SENTENCE_PAUSE
 
@@ -67,7 +67,7 @@ def test_samples_fit_the_frames_and_full_scale(base: Base, vocoder: GriffinLim) 
 
 @pytest.mark.parametrize("light", [False, True])
 def test_a_stream_says_what_the_whole_does(base: Base, vocoder: GriffinLim, light: bool) -> None:
-    voices = Light(tiny_light()) if light else vocoder
+    voices = SourceFilterVocoder(tiny_source_filter()) if light else vocoder
     whole = speak_text(base, base.acoustic, voices, LONG).samples
     parts = [*stream_text(base, base.acoustic, voices, LONG)]
     np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-4)

@@ -16,13 +16,13 @@ import torch
 from cases import case_folder
 from commands import write_base
 from faults import error_line
-from helpers import batch_of, random_example, tiny_base, tiny_light
+from helpers import batch_of, random_example, tiny_base, tiny_source_filter
 
 from tts_meta import SynthesisOptions, Synthesizer, TtsMetaError, UsageError, Voice, speak
 from tts_meta.corpus import Manifest
 from tts_meta.models.pretrained import Base, load_base, save_base
 from tts_meta.models.vocoders.griffin_lim import GriffinLim
-from tts_meta.models.vocoders.source_filter_vocoder import Light
+from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
 from tts_meta.synth import synthesizer
 
 TEXT = "Abc de. Fgh head."
@@ -100,7 +100,7 @@ def test_a_voice_of_another_base_is_refused_and_the_old_one_stays(base: Base, fi
 
 
 def test_a_vocoder_that_a_voice_changed_is_as_it_was_for_the_next(base: Base) -> None:
-    light = Light(tiny_light())
+    light = SourceFilterVocoder(tiny_source_filter())
     light.generator.hash = "f" * 64
     name = next(name for name, _ in light.generator.named_parameters() if name.startswith("net."))
     delta = torch.ones_like(light.generator.state_dict()[name])

@@ -15,7 +15,7 @@ import soundfile
 import torch
 from browser import CHROMIUM, browser
 from commands import write_base, write_recordings
-from helpers import RATE, pretrain_recipe, tiny_config, tiny_light, tone_corpus
+from helpers import RATE, pretrain_recipe, tiny_config, tiny_source_filter, tone_corpus
 from PIL import Image
 from tensorboard_server import Board, tensorboard
 
@@ -24,7 +24,7 @@ from tts_meta.cli import main
 from tts_meta.config import dump_config
 from tts_meta.demo.speaker import NEW
 from tts_meta.models.pretrained import Base, save_base
-from tts_meta.models.vocoders.source_filter_vocoder import save_light
+from tts_meta.models.vocoders.source_filter_vocoder import save_source_filter
 from tts_meta.text import HibariPhonemizer, SymbolTable
 
 SYSTEMS = ("1_real", "2_base", "3_clone")
@@ -84,7 +84,7 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "demo").symlink_to(place / "demo" / "logs")
 
     write_base(place / "base")
-    save_light(tiny_light(), place / "light", {})
+    save_source_filter(tiny_source_filter(), place / "light", {})
     recordings = write_recordings(place, 2)
     voice = ("-o", place / "a.voice.safetensors", "--base", place / "base", "--vocoder", place / "light")
     _do("clone", *recordings, *voice, "--steps", 2, "--log", folder / "clone")
@@ -101,7 +101,7 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     common_training = {"threads": 1, "save_every": 2}
     train = {name: stage for name in STAGES} | common_training
     train |= {"discriminator": {"windows": [512, 128], "channels": 4}, "crop_frames": 24, "min_segment_seconds": 0.6}
-    train |= {"vocoder": tiny_light().config.model_dump(mode="json"), "log_every": 2, "sample_every": 2}
+    train |= {"vocoder": tiny_source_filter().config.model_dump(mode="json"), "log_every": 2, "sample_every": 2}
     _do("train-vocoder", _recipe(place, common | train, folder / "train-vocoder"))
     inner = {"inner_solver": "adam", "inner_lr": 1e-3, "inner_steps": 3, "variance": 1e-3, "cg_max_iters": 3}
     meta = {"learner": "sigma-reptile", "settings": inner, "support": 2, "query": 1, "shortest": 0.1}

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from faults import error_line, interrupted
-from helpers import RATE, tiny_base, tiny_light, tone_corpus
+from helpers import RATE, tiny_base, tiny_source_filter, tone_corpus
 from numpy.typing import NDArray
 from processes import under_torchrun
 from rich.console import Console
@@ -24,8 +24,8 @@ from tts_meta.audio.pitch import fundamental_frequency_praat
 from tts_meta.config import DiscriminatorConfig, LightConfig, MelConfig, VocoderTrainConfig, dump_config, parse_config
 from tts_meta.errors import TtsMetaError
 from tts_meta.models.pretrained import Base, load_base, save_base
-from tts_meta.models.vocoders.source_filter_vocoder import Light, load_light
-from tts_meta.models.vocoders.spectral_loss import distance, energy_distance, spectra
+from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder, load_source_filter
+from tts_meta.models.vocoders.spectral_loss import spectra, spectral_distance, spectral_energy_distance
 from tts_meta.train.datasets import cut_at_said_pauses
 from tts_meta.train.discriminator import Discriminator, adversarial_loss, discriminator_loss
 from tts_meta.train.feature_store import Durations, Store
@@ -47,7 +47,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def recipe(corpus: Path, output: Path, **changes: object) -> VocoderTrainConfig:
     stage = {"steps": 4, "frames_per_batch": 3 * FRAMES, "learning_rate": 1e-3, "warmup": 2}
-    light = tiny_light().config
+    light = tiny_source_filter().config
     data = {
         "manifest": corpus / "manifest.jsonl",
         "output": output,
@@ -88,7 +88,7 @@ def weights(run: Path) -> bytes:
 
 def test_a_run_leaves_a_vocoder_of_each_stage(finished: Path) -> None:
     for folder in ("spectral/vocoder", "adversarial/vocoder", "finetune/vocoder", "vocoder"):
-        load_light(finished / folder)
+        load_source_filter(finished / folder)
     assert weights(finished) == (finished / "finetune" / "vocoder" / "model.safetensors").read_bytes()
     assert weights(finished) != (finished / "spectral" / "vocoder" / "model.safetensors").read_bytes()
     state = json.loads((finished / "vocoder" / "state.json").read_text())
@@ -124,7 +124,7 @@ def test_a_run_that_starts_from_a_vocoder_keeps_its_pitch_and_moves_the_rest(
     config = recipe(corpus, tmp_path / "run", start=finished / "vocoder", spectral=nothing, adversarial=nothing)
     train_vocoder(config)
     assert not (tmp_path / "run" / "pitch").exists()
-    before, after = (load_light(run / "vocoder").state_dict() for run in (finished, tmp_path / "run"))
+    before, after = (load_source_filter(run / "vocoder").state_dict() for run in (finished, tmp_path / "run"))
     moved = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
     assert moved == {"net"}
     assert json.loads((tmp_path / "run/vocoder/state.json").read_text())["start"] == str(finished / "vocoder")
@@ -165,7 +165,7 @@ train_vocoder(load_config({str(tmp_path / "recipe.json")!r}, VocoderTrainConfig)
             json.loads((run / stage / "training/state.json").read_text()) for run in (finished, tmp_path / "run")
         )
         assert {**one, "sha256": two["sha256"]} == two
-    light = Light(load_light(tmp_path / "run" / "vocoder"))
+    light = SourceFilterVocoder(load_source_filter(tmp_path / "run" / "vocoder"))
     assert torch.isfinite(light(torch.full((1, 20, 80), -5.0))).all()
 
 
@@ -289,14 +289,14 @@ def test_the_energy_distance_is_least_at_the_level_of_the_noise() -> None:
     draw = torch.Generator().manual_seed(0)
     real, one, other = (torch.randn(8, 16000, generator=draw) for _ in range(3))
     levels = [0.6, 0.8, 1.0, 1.25, 1.6]
-    found = [float(energy_distance(spectra(real), spectra(a * one), spectra(a * other))) for a in levels]
-    assert min(found) == found[2] and float(distance(spectra(real), spectra(real))) == 0
-    plain = [float(distance(spectra(real), spectra(a * one))) for a in levels]
+    found = [float(spectral_energy_distance(spectra(real), spectra(a * one), spectra(a * other))) for a in levels]
+    assert min(found) == found[2] and float(spectral_distance(spectra(real), spectra(real))) == 0
+    plain = [float(spectral_distance(spectra(real), spectra(a * one))) for a in levels]
     assert min(plain) != plain[2]
 
 
 def test_neither_player_moves_the_other() -> None:
-    generator, discriminator = tiny_light(), Discriminator(DiscriminatorConfig(windows=[256], channels=4))
+    generator, discriminator = tiny_source_filter(), Discriminator(DiscriminatorConfig(windows=[256], channels=4))
     draw = torch.Generator().manual_seed(0)
     mel = -5 + torch.randn(2, FRAMES, 80, generator=draw)
     samples = 0.1 * torch.randn(2, FRAMES * 256, generator=draw)

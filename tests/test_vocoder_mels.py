@@ -12,7 +12,7 @@ from unittest.mock import Mock
 import pytest
 import torch
 from commands import write_recordings
-from helpers import TINY_HIFIGAN, tiny_base, tiny_light
+from helpers import TINY_HIFIGAN, tiny_base, tiny_source_filter
 from rich.console import Console
 
 from tts_meta import demo
@@ -28,7 +28,7 @@ from tts_meta.evaluate.voice import score_voices
 from tts_meta.models.pretrained import Base, save_base
 from tts_meta.models.vocoders.griffin_lim import GriffinLim
 from tts_meta.models.vocoders.hifigan import HifiGan, HifiGanConfig, HifiGanGenerator
-from tts_meta.models.vocoders.source_filter_vocoder import Light
+from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
 from tts_meta.models.vocoders.vocoder import OTHER_MELS_NOTICE, Vocoder, check_mels, load_vocoder
 from tts_meta.synth import Synthesizer, speak, speak_text, stream_text
 
@@ -74,12 +74,17 @@ MEETINGS: dict[str, Callable[[Base, Vocoder], object]] = {
 @pytest.mark.parametrize("where", MEETINGS)
 def test_they_are_refused_wherever_they_meet(other: Base, where: str) -> None:
     with pytest.raises(TtsMetaError, match=f"vocoder 'light' {SAID}"):
-        MEETINGS[where](other, Light(tiny_light()))
+        MEETINGS[where](other, SourceFilterVocoder(tiny_source_filter()))
 
 
 def test_the_demo_refuses_them(other: Base, tmp_path: Path) -> None:
     with pytest.raises(TtsMetaError, match=SAID):
-        demo.run(tmp_path / "out", base=other, vocoder=Light(tiny_light()), console=Console(file=StringIO()))
+        demo.run(
+            tmp_path / "out",
+            base=other,
+            vocoder=SourceFilterVocoder(tiny_source_filter()),
+            console=Console(file=StringIO()),
+        )
     assert not (tmp_path / "out").exists()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from faults import error_line
-from helpers import random_example, same_weights, tiny_light, tone_sentence
+from helpers import random_example, same_weights, tiny_source_filter, tone_sentence
 
 from tts_meta.adapt import CloneSettings, Progress, VocoderTask, Voice, adaptable_sound, clone_examples, sound_nll
 from tts_meta.config import MelConfig
@@ -17,9 +17,9 @@ from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.meta import Task
 from tts_meta.models.pretrained import Base
 from tts_meta.models.vocoders.griffin_lim import GriffinLim
-from tts_meta.models.vocoders.source_filter import EDGE_FRAMES, LightGenerator
-from tts_meta.models.vocoders.source_filter_vocoder import Light, load_light, save_light
-from tts_meta.models.vocoders.spectral_loss import distance, spectra
+from tts_meta.models.vocoders.source_filter import EDGE_FRAMES, SourceFilterGenerator
+from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder, load_source_filter, save_source_filter
+from tts_meta.models.vocoders.spectral_loss import spectra, spectral_distance
 from tts_meta.models.vocoders.vocoder import Vocoder
 from tts_meta.synth import speak
 
@@ -28,20 +28,20 @@ FEW = CloneSettings(modules=("vocoder.*",), vocoder_steps=30, vocoder_learning_r
 
 
 @pytest.fixture(scope="module")
-def light(tmp_path_factory: pytest.TempPathFactory) -> Light:
+def light(tmp_path_factory: pytest.TempPathFactory) -> SourceFilterVocoder:
     """A vocoder that was read from a folder, and so has a hash."""
     folder = tmp_path_factory.mktemp("light") / "v"
-    save_light(tiny_light(), folder, {})
-    return Light(load_light(folder))
+    save_source_filter(tiny_source_filter(), folder, {})
+    return SourceFilterVocoder(load_source_filter(folder))
 
 
 @pytest.fixture(scope="module")
-def examples(base: Base, light: Light) -> list[Example]:
+def examples(base: Base, light: SourceFilterVocoder) -> list[Example]:
     """Five sentences that sound as another vocoder makes them: there is something to learn."""
-    louder = tiny_light()
+    louder = tiny_source_filter()
     with torch.no_grad():
         louder.net.output.bias.add_(0.7)
-    vocoder = Light(louder)
+    vocoder = SourceFilterVocoder(louder)
     made = [random_example(base, tone_sentence(seed, words=12), seed, "new") for seed in range(5)]
     return [replace(example, samples=vocoder(example.mel[None])[0]) for example in made]
 
@@ -64,7 +64,9 @@ def test_the_vocoder_comes_nearer_to_sound_it_never_adapted_on(base: Base, examp
     assert same_weights(voice.apply(base).state_dict(), base.acoustic.state_dict()), "no module of the acoustic model"
 
 
-def test_pitch_is_not_among_the_modules_that_adapt(base: Base, examples: list[Example], light: Light) -> None:
+def test_pitch_is_not_among_the_modules_that_adapt(
+    base: Base, examples: list[Example], light: SourceFilterVocoder
+) -> None:
     voice = clone(base, examples, light, replace(FEW, vocoder_steps=1))
     assert voice.modules == adaptable_sound(light).names
     held = {name.removeprefix("vocoder.") for name in voice.deltas}
@@ -72,7 +74,7 @@ def test_pitch_is_not_among_the_modules_that_adapt(base: Base, examples: list[Ex
     assert adaptable_sound(GriffinLim()).names == ()
 
 
-def test_both_models_adapt_as_each_alone(base: Base, examples: list[Example], light: Light) -> None:
+def test_both_models_adapt_as_each_alone(base: Base, examples: list[Example], light: SourceFilterVocoder) -> None:
     few = replace(FEW, steps=3, vocoder_steps=3)
     both = clone(base, examples, light, replace(few, modules=("*", "vocoder.net.output")))
     speech = clone(base, examples, light, replace(few, modules=("*",)))
@@ -82,7 +84,7 @@ def test_both_models_adapt_as_each_alone(base: Base, examples: list[Example], li
     assert both.scores == speech.scores | sound.scores
 
 
-def test_the_same_seed_gives_the_same_sound(base: Base, examples: list[Example], light: Light) -> None:
+def test_the_same_seed_gives_the_same_sound(base: Base, examples: list[Example], light: SourceFilterVocoder) -> None:
     few = replace(FEW, vocoder_steps=3)
     one = clone(base, examples, light, few)
     torch.randn(7)
@@ -94,7 +96,7 @@ def test_the_same_seed_gives_the_same_sound(base: Base, examples: list[Example],
 
 
 def test_the_loss_is_the_energy_distance_of_two_makings_for_each_sample(examples: list[Example]) -> None:
-    generator = tiny_light()
+    generator = tiny_source_filter()
     sound = VocoderTask(generator, examples)
     crops = sound.task(3, seed=1).at(0)
     assert crops.weight == sound.samples == sum(len(example.mel) for example in examples) * HOP
@@ -108,12 +110,12 @@ def test_the_loss_is_the_energy_distance_of_two_makings_for_each_sample(examples
             spectra(made[:, edge:-edge]) for made in generator(crops.mel, crops.pitch, crops.phase, crops.noises)
         )
     real = spectra(crops.samples[:, edge:-edge])
-    apart = distance(real, one) + distance(real, other) - 0.2 * distance(one, other)
+    apart = spectral_distance(real, one) + spectral_distance(real, other) - 0.2 * spectral_distance(one, other)
     assert loss == pytest.approx(float(apart) * sound.samples, rel=1e-5)
 
 
 def test_recordings_shorter_than_a_crop_are_heard_where_all_are(examples: list[Example]) -> None:
-    generator = tiny_light()
+    generator = tiny_source_filter()
     short = [replace(one, mel=one.mel[:30], samples=one.samples[: 30 * HOP]) for one in examples]  # type: ignore[reportOptionalSubscript]
     crops = VocoderTask(generator, short).task(2, seed=0).at(0)
     assert crops.mel.shape == (2, 30, 80) and crops.samples.shape == (2, 30 * HOP)
@@ -123,7 +125,7 @@ def test_recordings_shorter_than_a_crop_are_heard_where_all_are(examples: list[E
 
 
 def test_crops_are_drawn_anew_each_step_and_alike_from_the_first(examples: list[Example]) -> None:
-    task: Task = VocoderTask(tiny_light(), examples).task(2, seed=3)
+    task: Task = VocoderTask(tiny_source_filter(), examples).task(2, seed=3)
     first, second, again = task.at(0), task.at(1), task.at(0)
     assert torch.equal(first.samples, again.samples) and not torch.equal(first.samples, second.samples)
 
@@ -135,16 +137,18 @@ def test_a_voice_keeps_its_vocoder_through_its_file(base: Base, examples: list[E
     loaded = Voice.load(path)
     assert loaded.vocoder_hash == light.generator.hash and loaded.deltas.keys() == voice.deltas.keys()
     adapted = loaded.apply_vocoder(light)
-    assert isinstance(adapted, Light) and adapted.name == light.name
+    assert isinstance(adapted, SourceFilterVocoder) and adapted.name == light.name
     params = dict(light.generator.named_parameters())
     for name, value in adapted.generator.named_parameters():
         delta = loaded.deltas.get(f"vocoder.{name}")
         assert torch.equal(value, params[name] if delta is None else params[name] + delta), name
 
 
-def test_another_vocoder_stays_as_it_is_and_says_so(base: Base, examples: list[Example], light: Light) -> None:
+def test_another_vocoder_stays_as_it_is_and_says_so(
+    base: Base, examples: list[Example], light: SourceFilterVocoder
+) -> None:
     voice = clone(base, examples, light, replace(FEW, vocoder_steps=1))
-    for other in (GriffinLim(notice="metallic"), Light(tiny_light(1), "light:other")):
+    for other in (GriffinLim(notice="metallic"), SourceFilterVocoder(tiny_source_filter(1), "light:other")):
         used, mel = voice.apply_vocoder(other, "ann"), examples[0].mel[None]
         assert f"ann changes another vocoder, {voice.vocoder_hash[:12]}, than {other.name}" in str(used.notice)
         assert torch.equal(used(mel), other(mel))
@@ -156,8 +160,10 @@ def test_another_vocoder_stays_as_it_is_and_says_so(base: Base, examples: list[E
     assert "does not fit the vocoder: net.nowhere" in error_line(lambda: broken.apply_vocoder(light))
 
 
-def test_speaking_uses_the_vocoder_of_the_voice(base: Base, examples: list[Example], light: Light, tmp_path) -> None:
-    save_light(light.generator, tmp_path / "v", {})
+def test_speaking_uses_the_vocoder_of_the_voice(
+    base: Base, examples: list[Example], light: SourceFilterVocoder, tmp_path
+) -> None:
+    save_source_filter(light.generator, tmp_path / "v", {})
     voice = clone(base, examples, light, replace(FEW, vocoder_steps=20))
     mean, cloned = (speak(who, "abc de.", base=base, vocoder=tmp_path / "v") for who in ("base", voice))
     assert torch.equal(mean.mels[0], cloned.mels[0]), "the acoustic model is the same"
@@ -166,7 +172,7 @@ def test_speaking_uses_the_vocoder_of_the_voice(base: Base, examples: list[Examp
     assert torch.equal(torch.from_numpy(cloned.samples), adapted(cloned.mels[0][None])[0])
 
 
-def test_what_cannot_adapt_is_one_line(base: Base, examples: list[Example], light: Light) -> None:
+def test_what_cannot_adapt_is_one_line(base: Base, examples: list[Example], light: SourceFilterVocoder) -> None:
     assert "only the light vocoder has modules" in error_line(lambda: clone(base, examples, GriffinLim()), UsageError)
     silent = [replace(example, samples=None) for example in examples]
     assert "give examples with samples" in error_line(lambda: clone(base, silent, light), UsageError)
@@ -174,6 +180,6 @@ def test_what_cannot_adapt_is_one_line(base: Base, examples: list[Example], ligh
     assert "no module matches 'vocoder.pitch.*'; modules: vocoder.net.input" in error_line(
         lambda: clone(base, examples, light, unknown), UsageError
     )
-    other = Light(LightGenerator(light.generator.config, MelConfig(hop=300)))
+    other = SourceFilterVocoder(SourceFilterGenerator(light.generator.config, MelConfig(hop=300)))
     said = error_line(lambda: clone(base, examples, other), TtsMetaError)
     assert "takes mels of hop 300, and the base gives hop 256" in said

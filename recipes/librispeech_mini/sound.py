@@ -28,7 +28,7 @@ from tts_meta.corpus import Example, Manifest
 from tts_meta.evaluate.cloning import CloningBenchmark, choose_sentences
 from tts_meta.evaluate.confidence import Interval, mean_interval
 from tts_meta.models.pretrained import Base, load_base
-from tts_meta.models.vocoders.source_filter_vocoder import Light, load_light, shipped_light
+from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder, load_source_filter, shipped_vocoder
 from tts_meta.train.meta_targets import VocoderTarget
 
 RECIPE = Path("recipes/librispeech_mini/tune.yaml")
@@ -42,7 +42,7 @@ Distances = Mapping[tuple[str, str], Sequence[float]]
 
 
 @torch.no_grad()
-def distances(vocoder: Light, examples: Sequence[Example], draws: int) -> list[float]:
+def distances(vocoder: SourceFilterVocoder, examples: Sequence[Example], draws: int) -> list[float]:
     """Spectral energy distance of what the vocoder makes of recordings' mels to them, of each of the draws of crops."""
     sound, nll = VocoderTask(vocoder.generator, examples), sound_nll(vocoder.generator)
     crops = (sound.sample(CROPS, seed) for seed in range(draws))
@@ -50,17 +50,19 @@ def distances(vocoder: Light, examples: Sequence[Example], draws: int) -> list[f
 
 
 def adapted(
-    base: Base, vocoder: Light, speakers: Mapping[str, AcousticBatch], settings: CloneSettings
-) -> dict[str, Light]:
+    base: Base, vocoder: SourceFilterVocoder, speakers: Mapping[str, AcousticBatch], settings: CloneSettings
+) -> dict[str, SourceFilterVocoder]:
     """The vocoder as it is, which is nobody's (""), and adapted to the first examples of each speaker."""
     made = {"": vocoder}
     for speaker, (own, _) in speakers.items():
         voice = clone_examples(base, own, settings, vocoder=vocoder)
-        made[speaker] = cast(Light, voice.apply_vocoder(vocoder))
+        made[speaker] = cast(SourceFilterVocoder, voice.apply_vocoder(vocoder))
     return made
 
 
-def measure(vocoders: Mapping[str, Light], speakers: Mapping[str, AcousticBatch], draws: int) -> Distances:
+def measure(
+    vocoders: Mapping[str, SourceFilterVocoder], speakers: Mapping[str, AcousticBatch], draws: int
+) -> Distances:
     """Of what each vocoder makes of each speaker's other examples."""
     return {
         (whose, heard): distances(vocoder, others, draws)
@@ -80,7 +82,7 @@ def change(found: Distances, own: bool) -> Interval:
 
 
 @torch.no_grad()
-def modules(vocoders: Mapping[str, Light]) -> list[list[str]]:
+def modules(vocoders: Mapping[str, SourceFilterVocoder]) -> list[list[str]]:
     """Of each module, the strongest first: parameters, σ, and how far it moved, both in units of its weights."""
     before, *after = (dict(one.generator.named_parameters()) for one in vocoders.values())
     moves = [{name: one[name] - before[name] for name in before} for one in after]
@@ -98,14 +100,14 @@ def modules(vocoders: Mapping[str, Light]) -> list[list[str]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument(
-        "--vocoder", type=Path, default=shipped_light(), help="its folder; the shipped one if not given"
+        "--vocoder", type=Path, default=shipped_vocoder(), help="its folder; the shipped one if not given"
     )
     parser.add_argument("--prior-scale", type=float, nargs="*", default=[1.0], help="of its prior, if it has one")
     parser.add_argument("--steps", type=int, default=CloneSettings.vocoder_steps, help="of the inner loop")
     parser.add_argument("--draws", type=int, default=32, help="of eight crops, that distances are taken over")
     parser.add_argument("--set", dest="changes", action="append", default=[], help="KEY=VALUE of tune.yaml: speakers")
     arguments = parser.parse_args()
-    base, vocoder = load_base(), Light(load_light(arguments.vocoder))
+    base, vocoder = load_base(), SourceFilterVocoder(load_source_filter(arguments.vocoder))
     config = load_config(RECIPE, CloningBenchmark, arguments.changes)
     read = VocoderTarget(base, vocoder, (), CROPS).examples
     chosen = choose_sentences(Manifest.load(config.manifest), config, config.adapt_on)

@@ -38,7 +38,7 @@ class AcousticBatch:
 
 def adaptable(base: Base) -> Partition:
     """Modules of the acoustic model that cloning may move, biases apart."""
-    partition = Partition.by_layer(base.acoustic, biases_apart=True)
+    partition = Partition.by_layer(base.acoustic, separate_biases=True)
     return Partition(tuple(module for module in partition.modules if module.name not in FIXED_MODULES))
 
 

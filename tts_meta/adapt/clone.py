@@ -23,11 +23,11 @@ from tts_meta.errors import UsageError
 from tts_meta.meta import Adam, Layout, Problem, ShrinkagePrior, Task, solve
 from tts_meta.meta.inner import StepSize
 from tts_meta.meta.parameters import parameters_of
-from tts_meta.models.low_rank import LowRank, low_rank, own_names
+from tts_meta.models.low_rank import LowRankModel, by_parameter_name, low_rank
 from tts_meta.models.partition import Partition
 from tts_meta.models.pretrained import Base, load_base
 from tts_meta.models.shrinkage_prior import ModulePrior
-from tts_meta.models.vocoders.source_filter_vocoder import Light
+from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
 from tts_meta.models.vocoders.vocoder import Vocoder, as_vocoder, load_vocoder
 from tts_meta.text import Lexicon
 
@@ -222,8 +222,8 @@ class _Part:
     def _stored(self, meta: Tensor, moved: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Deltas by name as the voice file holds them, and the parameters `(P,)` that the model has with these."""
         layout = self.problem.adapted
-        if isinstance(self.problem.model, LowRank):
-            strays = own_names(layout.unflatten(meta + moved))
+        if isinstance(self.problem.model, LowRankModel):
+            strays = by_parameter_name(layout.unflatten(meta + moved))
             deltas = as_stored(strays)
             inside = dict(zip(layout.shapes, strays, strict=True))
             return deltas, layout.flatten({name: deltas[own] for name, own in inside.items()})
@@ -283,7 +283,11 @@ def _falling(longest: StepSize, steps: int) -> Callable[[int], StepSize]:
 
 
 def _sound(
-    vocoder: Light, chosen: Partition, support: Sequence[Example], last: Sequence[Example], settings: CloneSettings
+    vocoder: SourceFilterVocoder,
+    chosen: Partition,
+    support: Sequence[Example],
+    last: Sequence[Example],
+    settings: CloneSettings,
 ) -> _Part:
     """Modules of the vocoder, and the sound of sentences given their mels."""
     model = vocoder.generator

@@ -21,9 +21,9 @@ from tts_meta.meta import Task
 from tts_meta.meta.domain import LossFunction
 from tts_meta.models.partition import Module, Partition
 from tts_meta.models.pretrained import Base
-from tts_meta.models.vocoders.source_filter import EDGE_FRAMES, LightGenerator, Pitch
-from tts_meta.models.vocoders.source_filter_vocoder import Light
-from tts_meta.models.vocoders.spectral_loss import energy_distance, spectra
+from tts_meta.models.vocoders.source_filter import EDGE_FRAMES, Pitch, SourceFilterGenerator
+from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
+from tts_meta.models.vocoders.spectral_loss import spectra, spectral_energy_distance
 from tts_meta.models.vocoders.vocoder import Vocoder, check_mels
 
 _CROP_FRAMES = 64
@@ -53,18 +53,18 @@ def adaptable_sound(vocoder: Vocoder) -> Partition:
 
     Pitch is not among them: it is told by labels, not by a spectrum.
     """
-    if not isinstance(vocoder, Light):
+    if not isinstance(vocoder, SourceFilterVocoder):
         return Partition(())
-    modules = Partition.by_layer(vocoder.generator, VOCODER, biases_apart=True).modules
+    modules = Partition.by_layer(vocoder.generator, VOCODER, separate_biases=True).modules
     return Partition(tuple(module for module in modules if not module.name.startswith(f"{VOCODER}pitch.")))
 
 
-def adapting(vocoder: Vocoder | None, base: Base) -> Light:
+def adapting(vocoder: Vocoder | None, base: Base) -> SourceFilterVocoder:
     """The vocoder as one that adapts to the sound of the base's mels.
 
     Raises UsageError where it is no light one, TtsMetaError where it takes other mels.
     """
-    if not isinstance(vocoder, Light):
+    if not isinstance(vocoder, SourceFilterVocoder):
         raise UsageError("only the light vocoder has modules that adapt; choose it, or leave out vocoder.* modules")
     check_mels(vocoder, base.config.audio.mel)
     return vocoder
@@ -78,7 +78,7 @@ def own_modules(partition: Partition) -> list[Module]:
     ]
 
 
-def sound_nll(generator: LightGenerator) -> LossFunction:
+def sound_nll(generator: SourceFilterGenerator) -> LossFunction:
     """-log p(audio | mel, θ) of a `VocoderTaskBatch` in nats, up to a constant: a spectral energy distance.
 
     A generalised likelihood (Bissiri et al. 2016): the distance stands for the nats of one of the samples it is taken
@@ -89,7 +89,7 @@ def sound_nll(generator: LightGenerator) -> LossFunction:
     def loss(call: Callable[..., Any], data: VocoderTaskBatch) -> Tensor:
         made = call(data.mel, data.pitch, data.phase, data.noises)[..., edge:-edge]
         real = spectra(data.samples[:, edge:-edge])
-        return energy_distance(real, *map(spectra, made), repulsion=_REPULSION) * data.weight
+        return spectral_energy_distance(real, *map(spectra, made), repulsion=_REPULSION) * data.weight
 
     return loss
 
@@ -100,7 +100,7 @@ class VocoderTask:
     Raises UsageError where an example has no samples, TtsMetaError where none is long enough.
     """
 
-    def __init__(self, generator: LightGenerator, examples: Sequence[Example]) -> None:
+    def __init__(self, generator: SourceFilterGenerator, examples: Sequence[Example]) -> None:
         if any(example.samples is None for example in examples):
             raise UsageError("a vocoder adapts to sound: give examples with samples, as align_recordings does")
         self._hop = generator.mel_config.hop

@@ -26,7 +26,7 @@ from tts_meta.headers import Count, Header, Name, check_header
 from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.low_rank import DOWN, UP, multiply_out
 from tts_meta.models.pretrained import Base
-from tts_meta.models.vocoders.source_filter_vocoder import Light
+from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
 from tts_meta.models.vocoders.vocoder import Vocoder
 from tts_meta.parsing import ParseError, parse_json, printable
 from tts_meta.tensors import TensorFile, check_finite, to_float32
@@ -169,14 +169,14 @@ class Voice:
         own = {key.removeprefix(VOCODER): delta for key, delta in self.deltas.items() if key.startswith(VOCODER)}
         if not own:
             return vocoder
-        if not isinstance(vocoder, Light) or vocoder.generator.hash != self.vocoder_hash:
+        if not isinstance(vocoder, SourceFilterVocoder) or vocoder.generator.hash != self.vocoder_hash:
             other = copy.copy(vocoder)
             notice = (
                 f"{name} changes another vocoder, {self.vocoder_hash[:12]}, than {vocoder.name}, which stays as it is"
             )
             other.notice = f"{vocoder.notice}; {notice}" if vocoder.notice else notice
             return other
-        adapted = Light(vocoder.generator, vocoder.name, vocoder.chunk_frames)
+        adapted = SourceFilterVocoder(vocoder.generator, vocoder.name, vocoder.chunk_frames)
         _add(adapted.generator, own, f"{name} does not fit the vocoder")
         return adapted
 

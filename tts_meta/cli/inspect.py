@@ -152,9 +152,9 @@ def _inspect_base(
 
 
 def _sigmas_of_sound(vocoder: Vocoder) -> dict[str, float]:
-    from tts_meta.models.vocoders.source_filter_vocoder import Light
+    from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
 
-    prior = vocoder.generator.prior if isinstance(vocoder, Light) else None
+    prior = vocoder.generator.prior if isinstance(vocoder, SourceFilterVocoder) else None
     return {} if prior is None else prior.sigmas
 
 
@@ -171,7 +171,7 @@ def _modules(base: Base, vocoder: Vocoder, sigmas: dict[str, float], voices: lis
     for model, network, prefix in zip(_MODELS, (base.acoustic, vocoder.generator), ("", VOCODER), strict=True):
         if network is None:
             continue
-        for module in Partition.by_layer(network, prefix, biases_apart=True).modules:
+        for module in Partition.by_layer(network, prefix, separate_biases=True).modules:
             name = module.name
             clone = "yes" if name in adapted else "can" if name in can else "no"
             one = {"model": model, "module": name, "parameters": module.size, "kind": module.kind, "clone": clone}

@@ -3,10 +3,10 @@
 from tts_meta.models.speaker_encoder import (
     Embedding,
     SpeakerEncoder,
-    cut_pauses,
+    normalize_volume,
     partial_starts,
     power_mel,
-    raise_volume,
+    trim_long_silences,
 )
 
-__all__ = ["Embedding", "SpeakerEncoder", "cut_pauses", "partial_starts", "power_mel", "raise_volume"]
+__all__ = ["Embedding", "SpeakerEncoder", "normalize_volume", "partial_starts", "power_mel", "trim_long_silences"]

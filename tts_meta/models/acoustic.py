@@ -130,7 +130,7 @@ def check_frames(mel: Tensor) -> Tensor:
     return mel
 
 
-def whole_frames(log_durations: Tensor, mask: Tensor, speed: float = 1.0) -> Tensor:
+def round_durations(log_durations: Tensor, mask: Tensor, speed: float = 1.0) -> Tensor:
     """Whole frames `(B, N)` of symbols from log(1 + frames) `(B, N)`, at least one in all; `speed` 2 is twice as fast.
 
     Rounding the running total keeps the length of the sentence, not of each symbol, nearest to the prediction.
@@ -290,24 +290,24 @@ class AcousticModel(nn.Module):
         The first are as many as the postfilter's mean is taken over, the whole of most sentences.
         """
         context, lengths = self._plan([tokens], speaker, options)
-        frames, reach = int(lengths), self.postnet.reach
+        frames, receptive_radius = int(lengths), self.postnet.receptive_radius
         steps = self.decoder.generate(context, options.prenet_dropout, torch.Generator().manual_seed(options.seed))
         before, done, due, mean = context.new_zeros(1, 0, self.n_mels), 0, self.postfilter.mean_over, None
         waiting: list[Tensor] = []
         for step, group in enumerate(steps, start=1):
             waiting.append(group)
             there = min(frames, step * self.reduction)
-            if there < min(frames, due + reach):
+            if there < min(frames, due + receptive_radius):
                 continue
             before = torch.cat([before, *waiting], 1)
             waiting.clear()
             # `before` begins `reach` frames ahead of those that are due, or at the sentence's beginning.
-            first, end = max(0, done - reach), frames if there == frames else there - reach
+            first, end = max(0, done - receptive_radius), frames if there == frames else there - receptive_radius
             after = before + self.postnet(before, length_mask(lengths - first, before.shape[1]))
             mel = self._to_log_mel(after)[0, done - first : end - first]
             mean = self.postfilter.mean(mel) if mean is None else mean
             yield check_frames(self.postfilter.sharpen(mel, mean, options.postfilter))
-            before, done, due = before[:, max(0, end - reach) - first :], end, end + chunk
+            before, done, due = before[:, max(0, end - receptive_radius) - first :], end, end + chunk
 
     def _plan(
         self,
@@ -328,7 +328,7 @@ class AcousticModel(nn.Module):
         log_durations, spread = self.duration(encoded, mask)
         if durations is None:
             check_durations(log_durations, mask, self.mel_config.frame_seconds)
-        whole = whole_frames(log_durations, mask, options.speed) if durations is None else durations
+        whole = round_durations(log_durations, mask, options.speed) if durations is None else durations
         if prosody is None:
             prosody = change_prosody(self.prosody(encoded, mask), options.pitch, options.pitch_range)
         said = encoded + self.prosody_projection(torch.where((whole > 0).unsqueeze(-1), prosody, 0.0))

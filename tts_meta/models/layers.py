@@ -221,7 +221,7 @@ class Postnet(nn.Module):
         super().__init__()
         self.convs = conv_blocks(n_mels, config, config.layers - 1)
         self.output = nn.Conv1d(config.channels, n_mels, config.kernel, padding=config.kernel // 2)
-        self.reach = config.layers * (config.kernel // 2)
+        self.receptive_radius = config.layers * (config.kernel // 2)
         """Frames on either side that a correction depends on."""
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:

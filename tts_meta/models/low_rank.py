@@ -24,7 +24,7 @@ UP, DOWN = ":up", ":down"
 """What follows the name of a matrix, for its factors."""
 
 
-class LowRank(nn.Module):
+class LowRankModel(nn.Module):
     """The model, called as it is itself; its parameters are how parameters of `partition` stray, zero at first.
 
     Vectors, and matrices that their factors would not be smaller than, stray as they are. The model itself is left as
@@ -43,7 +43,7 @@ class LowRank(nn.Module):
         for name in partition.parameters():
             value = self.values[name].detach()
             rows, columns = _shape(value)
-            if strays_whole(value, rank):
+            if has_full_delta(value, rank):
                 self._stray(name, name, torch.zeros_like(value))
             else:
                 generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
@@ -65,7 +65,7 @@ class LowRank(nn.Module):
         changed = {name: self.values[name] + delta for name, delta in self.multiply(self._named()).items()}
         return functional_call(self._whole[0], changed, args, named)
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> LowRank:
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> LowRankModel:
         """Move the model itself with this one, as `to` and `double` ask."""
         super()._apply(fn, recurse)
         self._whole[0]._apply(fn, recurse)
@@ -89,13 +89,13 @@ class LowRank(nn.Module):
         return {f"strays.{key}": value for key, value in self.strays.items()}
 
 
-def low_rank(model: nn.Module, partition: Partition, rank: int) -> tuple[LowRank, Partition]:
-    """The model with modules of a partition straying in low rank, and these modules. Raises as `LowRank`."""
-    strays = LowRank(model, partition, rank)
+def low_rank(model: nn.Module, partition: Partition, rank: int) -> tuple[LowRankModel, Partition]:
+    """The model with modules of a partition straying in low rank, and these modules. Raises as `LowRankModel`."""
+    strays = LowRankModel(model, partition, rank)
     return strays, strays.partition
 
 
-def own_names(strays: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def by_parameter_name(strays: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Strays by the names of what they belong to: `NAME`, or `NAME:up` and `NAME:down`."""
     return {name.removeprefix("strays.").replace("/", "."): value for name, value in strays.items()}
 
@@ -124,19 +124,19 @@ def multiply_out(factors: Mapping[str, Tensor], shapes: Mapping[str, Sequence[in
     return changes
 
 
-def strays_whole(value: Tensor, rank: int) -> bool:
+def has_full_delta(value: Tensor, rank: int) -> bool:
     """Whether a parameter strays as it is: a vector, or a matrix that its factors would not be smaller than."""
     rows, columns = _shape(value)
     return value.ndim == 1 or rows * columns <= rank * (rows + columns)
 
 
-def expected_stray(value: Tensor, rank: int, sigma: float) -> float:
+def expected_delta_rms(value: Tensor, rank: int, sigma: float) -> float:
     """The root mean square that an entry of a parameter strays by, where what adapts does so by `sigma`.
 
     rank: 0 for whole. A matrix strays by the product of factors `(rows, rank)`, at 0, and `(rank, columns)`, at random
     of variance 1 / columns, that each stray by `sigma`.
     """
-    if not rank or strays_whole(value, rank):
+    if not rank or has_full_delta(value, rank):
         return sigma
     return sigma * (rank * (1 / _shape(value)[1] + sigma**2)) ** 0.5
 

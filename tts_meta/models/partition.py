@@ -68,12 +68,12 @@ class Partition:
         return cls(tuple(modules))
 
     @classmethod
-    def by_layer(cls, model: nn.Module, prefix: str = "", biases_apart: bool = False) -> Partition:
+    def by_layer(cls, model: nn.Module, prefix: str = "", separate_biases: bool = False) -> Partition:
         """One module for each of torch's layers, or layers derived from them, LayerNorms with the layer before them.
 
         Parameters held directly by a container, or by a layer of another make, are a module each. `prefix` goes before
-        every module's name. biases_apart: layer NAME is two modules, `NAME.weight`, its matrices, and `NAME.bias`, its
-        vectors, where it has both.
+        every module's name. separate_biases: layer NAME is two modules, `NAME.weight`, its matrices, and `NAME.bias`,
+        its vectors, where it has both.
         """
         patterns: dict[str, list[str]] = {}
         for name, layer in model.named_modules():
@@ -86,7 +86,7 @@ class Partition:
                 patterns[next(reversed(patterns))] += own
             else:
                 patterns[name] = own
-        if biases_apart:
+        if separate_biases:
             patterns = _biases_apart(model, patterns)
         partition = cls.from_patterns(model, patterns)
         named = []

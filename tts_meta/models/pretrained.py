@@ -188,7 +188,7 @@ def save_base(base: Base, folder: str | Path, half: bool = True) -> None:
         _write_json(temporary / "symbols.json", list(base.symbols.symbols))
         _write_json(temporary / "state.json", state)
         if base.prior is not None:
-            base.prior = base.prior.save_beside(temporary, digest)
+            base.prior = base.prior.save_to(temporary, digest)
     base.hash, base.folder = digest, folder
 
 
@@ -220,7 +220,7 @@ def load_base(folder: str | Path | None = None) -> Base:
         model.eval().requires_grad_(False)
     base.state = {name: value for name, value in data.items() if name not in ("format", "sha256", "speakers")}
     base.hash, base.folder = digest, folder
-    base.prior = ModulePrior.beside(folder, digest)
+    base.prior = ModulePrior.load_from(folder, digest)
     return base
 
 

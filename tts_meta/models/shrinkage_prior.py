@@ -54,9 +54,7 @@ class ModulePrior:
     def strongest(self, fraction: float) -> tuple[str, ...]:
         """`adapted_modules` or, where that is empty, the modules with a σ² of at least `fraction` of the largest."""
         threshold = fraction * max(self.variances.values())
-        return self.adapted_modules or tuple(
-            name for name, variance in self.variances.items() if variance >= threshold
-        )
+        return self.adapted_modules or tuple(name for name, variance in self.variances.items() if variance >= threshold)
 
     def isotropic(self, sigma: float) -> ModulePrior:
         """A prior with the same σ for every module and a scale of 1: the baseline for one σ per module."""

@@ -61,7 +61,7 @@ class SpeakerEncoder(nn.Module):
 
         Raises TtsMetaError where the waveform is unusable or holds no sound at all.
         """
-        samples = cut_pauses(raise_volume(at_rate(waveform, rate)))
+        samples = trim_long_silences(normalize_volume(at_rate(waveform, rate)))
         starts = partial_starts(len(samples))
         padded = np.pad(samples, (0, max(0, (starts[-1] + PARTIAL_FRAMES) * HOP - len(samples))))
         mel = power_mel(torch.from_numpy(padded))
@@ -70,7 +70,7 @@ class SpeakerEncoder(nn.Module):
         return (embedding / embedding.norm()).cpu().numpy()
 
 
-def raise_volume(samples: Samples) -> Samples:
+def normalize_volume(samples: Samples) -> Samples:
     """Return the samples (S,) at -30 dBFS or, where they are louder, as they are. Raises TtsMetaError on silence."""
     rms = float(np.sqrt(np.mean(samples.astype(np.float64) ** 2)))
     if rms < 1e-7:
@@ -78,7 +78,7 @@ def raise_volume(samples: Samples) -> Samples:
     return samples * np.float32(max(1.0, 10 ** (TARGET_DBFS / 20) / rms))
 
 
-def cut_pauses(samples: Samples) -> Samples:
+def trim_long_silences(samples: Samples) -> Samples:
     """Return the samples (S,) at 16 kHz without pauses longer than 180 ms, as WebRTC's voice detector hears them.
 
     Where it hears no voice at all the samples come back whole, so that even a mumble gets its embedding.

@@ -10,7 +10,7 @@ from tts_meta.adapt import CloneSettings, Voice, adaptable, chosen_modules
 from tts_meta.errors import TtsMetaError
 from tts_meta.evaluate.confidence import Interval
 from tts_meta.evaluate.rank_agreement import Agreement, agreement
-from tts_meta.models.low_rank import expected_stray
+from tts_meta.models.low_rank import expected_delta_rms
 from tts_meta.models.partition import Partition
 from tts_meta.models.pretrained import Base
 from tts_meta.report.curves import Panel, curves_picture
@@ -64,8 +64,8 @@ def write_discovery(
     section.table(head, rows, digits=[0, 0, 4, 0, *((2, 3) if voices else ())])
     if beside:
         _add_agreement(page, {"this one": sigmas, **beside}, len(kept & set(sigmas)), order)
-    if base.prior.path:
-        _add_paths(page, base.prior.path, order)
+    if base.prior.sigma_history:
+        _add_paths(page, base.prior.sigma_history, order)
     if voices:
         bars = {name: moved[name][0] / expected[name] for name in order if name in moved}
         text = (
@@ -109,7 +109,7 @@ def expected_distances(base: Base, partition: Partition) -> dict[str, float]:
     for module in partition.modules:
         if sigma := base.prior.sigmas.get(module.name):
             own = [weights[name].detach() for name in module.parameters]
-            squares = sum(value.numel() * expected_stray(value, base.prior.rank, sigma) ** 2 for value in own)
+            squares = sum(value.numel() * expected_delta_rms(value, base.prior.rank, sigma) ** 2 for value in own)
             found[module.name] = (squares / sum(value.numel() for value in own)) ** 0.5
     return found
 

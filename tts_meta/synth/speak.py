@@ -18,7 +18,7 @@ from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.pretrained import Base
 from tts_meta.models.synthesis_options import DEFAULT, SynthesisOptions
-from tts_meta.models.vocoders.source_filter_vocoder import Light
+from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
 from tts_meta.models.vocoders.vocoder import Vocoder, check_mels
 from tts_meta.text import Utterance, phoneme_utterances, utterances
 from tts_meta.text.normalize import omitted_emoji
@@ -174,7 +174,11 @@ def _stream_text(
         if utterance.text:
             tokens = _encode(base, utterance)
             mels = model.stream(tokens, speaker, _manner_of(options, number), _CHUNK)
-            made = vocoder.stream(_chunks(mels)) if isinstance(vocoder, Light) else vocoder(torch.cat(list(mels))[None])
+            made = (
+                vocoder.stream(_chunks(mels))
+                if isinstance(vocoder, SourceFilterVocoder)
+                else vocoder(torch.cat(list(mels))[None])
+            )
             for samples in made:
                 yield _sound(samples)
             number += 1

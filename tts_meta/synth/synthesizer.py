@@ -17,7 +17,7 @@ from tts_meta.files import check_path
 from tts_meta.models.pretrained import Base, load_base, shipped_base
 from tts_meta.models.synthesis_options import DEFAULT, SynthesisOptions
 from tts_meta.models.vocoders.hifigan_weights import find_universal
-from tts_meta.models.vocoders.source_filter_vocoder import shipped_light
+from tts_meta.models.vocoders.source_filter_vocoder import shipped_vocoder
 from tts_meta.models.vocoders.vocoder import Vocoder, as_vocoder, load_vocoder
 from tts_meta.synth.speak import Speech, speak_text, speaking, stream_text
 from tts_meta.text import Lexicon
@@ -176,7 +176,7 @@ def _kept_base(folder: str | Path | None) -> Base:
 
 
 def _kept_vocoder(name: str | Path | None, mel: MelConfig) -> Vocoder:
-    places = [place for place in (shipped_light(), find_universal(), name) if place is not None]
+    places = [place for place in (shipped_vocoder(), find_universal(), name) if place is not None]
     key = (str(name), mel, *(_content_key(Path(place)) for place in places))
     return _vocoders.get(key, lambda: load_vocoder(name, mel=mel))
 

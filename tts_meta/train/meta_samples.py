@@ -15,8 +15,8 @@ from tts_meta.audio.features import load_waveform_and_mel
 from tts_meta.corpus import Episode, Utterance, sample_episodes
 from tts_meta.errors import TtsMetaError
 from tts_meta.meta import MetaLearner, Task
-from tts_meta.models.low_rank import LowRank
-from tts_meta.models.vocoders.source_filter_vocoder import Light
+from tts_meta.models.low_rank import LowRankModel
+from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
 from tts_meta.models.vocoders.vocoder import load_vocoder
 from tts_meta.report.tensorboard import AUDIO, MEL, TEXT, Log
 from tts_meta.synth import speak_text
@@ -89,9 +89,9 @@ class MetaSamples:
     def _speak(self, learner: MetaLearner, params: Mapping[str, Tensor]) -> tuple[Tensor, int]:
         """The words, or with a vocoder the mel, with these parameters of the model that is meta-learned."""
         if isinstance(self.target, VocoderTarget):
-            light = Light(_with(self.target.vocoder.generator, params), self.target.vocoder.name)
+            light = SourceFilterVocoder(_with(self.target.vocoder.generator, params), self.target.vocoder.name)
             return light(self.real_mel[None])[0], light.sample_rate
-        if isinstance(learner.problem.model, LowRank):
+        if isinstance(learner.problem.model, LowRankModel):
             strays = learner.problem.model.multiply(params)
             weights = dict(self.target.base.acoustic.named_parameters())
             params = {name: weights[name].detach() + stray for name, stray in strays.items()}

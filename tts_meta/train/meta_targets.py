@@ -25,7 +25,7 @@ from tts_meta.models.low_rank import low_rank
 from tts_meta.models.partition import Partition
 from tts_meta.models.pretrained import Base, save_base
 from tts_meta.models.shrinkage_prior import ModulePrior
-from tts_meta.models.vocoders.source_filter_vocoder import Light, save_light
+from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder, save_source_filter
 from tts_meta.train.datasets import align_example, load_examples
 
 _WHOLE = 4
@@ -113,7 +113,7 @@ class VocoderTarget:
     """The light vocoder, and the sound of recordings given their mels, in crops."""
 
     base: Base
-    vocoder: Light
+    vocoder: SourceFilterVocoder
     modules: Sequence[str]
     crops_per_step: int
     roles: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -148,7 +148,7 @@ class VocoderTarget:
         _set(self.vocoder.generator, params)
         self.vocoder.generator.prior = prior
         self.vocoder.generator.state |= state
-        save_light(self.vocoder.generator, folder, self.vocoder.generator.state)
+        save_source_filter(self.vocoder.generator, folder, self.vocoder.generator.state)
 
 
 def _roles(

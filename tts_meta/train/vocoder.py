@@ -26,9 +26,9 @@ from tts_meta.corpus import Manifest, bucket_batches, collate, hold_back_named
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_file, restore_folder, write_tensors
 from tts_meta.models.pretrained import Base, load_base
-from tts_meta.models.vocoders.source_filter import EDGE_FRAMES, LightGenerator, Pitch, PitchPredictor
-from tts_meta.models.vocoders.source_filter_vocoder import Light, load_light, save_light
-from tts_meta.models.vocoders.spectral_loss import distance, energy_distance, spectra
+from tts_meta.models.vocoders.source_filter import EDGE_FRAMES, Pitch, PitchPredictor, SourceFilterGenerator
+from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder, load_source_filter, save_source_filter
+from tts_meta.models.vocoders.spectral_loss import spectra, spectral_distance, spectral_energy_distance
 from tts_meta.report.run_info import RunInfo
 from tts_meta.report.tensorboard import AUDIO, MEL, Log
 from tts_meta.tensors import read_tensors
@@ -85,16 +85,16 @@ def train_vocoder(config: VocoderTrainConfig, command: str = "") -> Path:
                 run.train_generator(stage, generator, discriminator, pitch)
             folder = config.output / "vocoder"
             if rank == 0:
-                save_light(generator, folder, run.state())
+                save_source_filter(generator, folder, run.state())
             barrier()
             return folder
 
 
-def _first_generator(config: VocoderTrainConfig, base: Base) -> LightGenerator:
+def _first_generator(config: VocoderTrainConfig, base: Base) -> SourceFilterGenerator:
     """The generator that training starts from."""
     if not config.start:
-        return LightGenerator(config.vocoder, base.config.audio.mel)
-    generator = load_light(config.start)
+        return SourceFilterGenerator(config.vocoder, base.config.audio.mel)
+    generator = load_source_filter(config.start)
     if (generator.config, generator.mel_config) != (config.vocoder, base.config.audio.mel):
         raise TtsMetaError(f"{config.start}: of other sizes or for other mels than this run; start from another")
     return generator
@@ -152,7 +152,7 @@ class _Run:
         return load_array(path, np.float32, (int(self.store.frames.sum()), 2))
 
     def train_generator(
-        self, stage: str, generator: LightGenerator, discriminator: Discriminator, pitch: NDArray[np.float32]
+        self, stage: str, generator: SourceFilterGenerator, discriminator: Discriminator, pitch: NDArray[np.float32]
     ) -> None:
         """One stage; the generator and discriminator are left as it ends, and the vocoder is written to its folder."""
         optimiser: OptimiserConfig = getattr(self.config, stage)
@@ -173,7 +173,7 @@ class _Run:
         sample = self._sampler(generator)
 
         def save() -> None:
-            save_light(generator, self.config.output / stage / "vocoder", self.state() | {"stage": stage})
+            save_source_filter(generator, self.config.output / stage / "vocoder", self.state() | {"stage": stage})
 
         self._train(stage, players, loss, stream, finished, generator, sample, save)
 
@@ -276,18 +276,18 @@ class _Run:
         model.load_state_dict(read_tensors(finished, advice, model.state_dict(), f"not of the stage {stage}"))
         model.eval()
 
-    def _sampler(self, generator: LightGenerator) -> Callable[[Log, int], None]:
+    def _sampler(self, generator: SourceFilterGenerator) -> Callable[[Log, int], None]:
         """Logs how far the kept utterances are as spoken anew, and the first ones to listen to and look at."""
         longest = 8 * self.mel_config.sample_rate // self.mel_config.hop
 
         def sample(log: Log, step: int) -> None:
-            light, distances = Light(generator), []
+            light, distances = SourceFilterVocoder(generator), []
             for n in self.kept[:20]:
                 begin, frames = int(self.store.frame_starts[n]), min(longest, int(self.store.frames[n]))
                 mel = torch.from_numpy(np.array(self.mels[begin : begin + frames])).float()
                 made = light(mel[None].to(self.config.device)).cpu()
                 real = torch.from_numpy(self.sound.samples(begin, begin + frames) / np.float32(FULL_SCALE))[None]
-                distances.append(distance(spectra(real), spectra(made)))
+                distances.append(spectral_distance(spectra(real), spectra(made)))
                 if n in self.kept[:_SHOWN]:
                     self._log_pair(log, int(n), real[0], made[0], step)
             log.scalar("validation/distance", torch.stack(distances).mean(), step)
@@ -343,7 +343,7 @@ def _pitch_loss(predictor: PitchPredictor) -> Loss:
     return loss
 
 
-def _make(generator: LightGenerator, crops: VocoderBatch, makings: int) -> tuple[Tensor, Tensor]:
+def _make(generator: SourceFilterGenerator, crops: VocoderBatch, makings: int) -> tuple[Tensor, Tensor]:
     """The real sound of crops `(B, S)` and independent makings `(makings, B, S)`, the edges left out."""
     phase = torch.rand(len(crops.mel), device=crops.mel.device)
     noises = torch.randn(makings, *crops.samples.shape, device=crops.mel.device)
@@ -352,25 +352,25 @@ def _make(generator: LightGenerator, crops: VocoderBatch, makings: int) -> tuple
     return crops.samples[:, edge:-edge], made[..., edge:-edge]
 
 
-def spectral_objective(generator: LightGenerator, repulsion: float = 1.0) -> Loss:
+def spectral_objective(generator: SourceFilterGenerator, repulsion: float = 1.0) -> Loss:
     """The energy distance of two makings to the real sound, one process's share of it where several have a part."""
 
     def loss(crops: VocoderBatch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         real, made = _make(generator, crops, 2)
-        value = energy_distance(spectra(real), *map(spectra, made), repulsion=repulsion)
+        value = spectral_energy_distance(spectra(real), *map(spectra, made), repulsion=repulsion)
         return value * crops.share, {"energy_distance": value}
 
     return loss
 
 
 def adversarial_objective(
-    generator: LightGenerator, discriminator: Discriminator, weight: float, repulsion: float = 1.0
+    generator: SourceFilterGenerator, discriminator: Discriminator, weight: float, repulsion: float = 1.0
 ) -> Loss:
     """Both players' losses in one sum: neither has a gradient by the other's."""
 
     def loss(crops: VocoderBatch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         real, made = _make(generator, crops, 2)
-        value = energy_distance(spectra(real), *map(spectra, made), repulsion=repulsion)
+        value = spectral_energy_distance(spectra(real), *map(spectra, made), repulsion=repulsion)
         judge = {name: parameter.detach() for name, parameter in discriminator.named_parameters()}
         fooled = adversarial_loss(functional_call(discriminator, judge, (made[0],)))
         told = discriminator_loss(discriminator(torch.cat([real, made[0].detach()])))

@@ -137,7 +137,7 @@ class ResBlock1(nn.Module):
         super().__init__()
         self.convs1 = nn.ModuleList(Conv(channels, channels, kernel, dilation) for dilation in dilations)
         self.convs2 = nn.ModuleList(Conv(channels, channels, kernel) for _ in dilations)
-        self.reach = sum((kernel - 1) * (dilation + 1) // 2 for dilation in dilations)
+        self.receptive_radius = sum((kernel - 1) * (dilation + 1) // 2 for dilation in dilations)
 
     def forward(self, x: Tensor) -> Tensor:
         for first, second in zip(self.convs1, self.convs2, strict=True):
@@ -152,7 +152,7 @@ class ResBlock2(nn.Module):
     def __init__(self, channels: int, kernel: int, dilations: tuple[int, ...]) -> None:
         super().__init__()
         self.convs = nn.ModuleList(Conv(channels, channels, kernel, dilation) for dilation in dilations)
-        self.reach = sum((kernel - 1) * dilation // 2 for dilation in dilations)
+        self.receptive_radius = sum((kernel - 1) * dilation // 2 for dilation in dilations)
 
     def forward(self, x: Tensor) -> Tensor:
         for conv in self.convs:
@@ -205,13 +205,13 @@ class HifiGanGenerator(nn.Module):
         return self.resblocks[index * count : (index + 1) * count]
 
     @property
-    def reach(self) -> int:
+    def receptive_radius(self) -> int:
         """Frames on either side of a frame that its samples depend on, at most two too many."""
         frames, rate = 3.0, 1  # conv_pre
         for stage, up in enumerate(self.config.upsample_rates):
             frames += self.config.upsample_kernel_sizes[stage] / (rate * up)
             rate *= up
-            frames += max(int(block.reach) for block in self.stage(stage)) / rate  # pyright: ignore[reportArgumentType]
+            frames += max(int(block.receptive_radius) for block in self.stage(stage)) / rate  # pyright: ignore[reportArgumentType]
         return math.ceil(frames + 3 / rate)
 
 
@@ -256,11 +256,11 @@ class HifiGan:
         if mel.dim() != 3 or mel.shape[2] != bands:
             raise TtsMetaError(f"vocoder '{self.name}' takes mels (B, T, {bands}), not {tuple(mel.shape)}")
         mel = mel.to(self.generator.conv_pre.weight)
-        frames, reach = mel.shape[1], self.generator.reach
+        frames, receptive_radius = mel.shape[1], self.generator.receptive_radius
         pieces = [mel.new_zeros(mel.shape[0], 0)]
         for start in range(0, frames, self.chunk_frames):
-            first, end = max(0, start - reach), min(frames, start + self.chunk_frames)
-            piece = self._generate(mel[:, first : end + reach])
+            first, end = max(0, start - receptive_radius), min(frames, start + self.chunk_frames)
+            piece = self._generate(mel[:, first : end + receptive_radius])
             pieces.append(piece[:, (start - first) * self.hop : (end - first) * self.hop])
         samples = torch.cat(pieces, dim=1)
         check_finite("the sound", samples, f"vocoder '{self.name}'", "copy it again")

@@ -94,7 +94,7 @@ class ConvNext(nn.Module):
         self.norm = nn.LayerNorm(channels)
         self.blocks = nn.ModuleList(ConvNextBlock(channels, kernel, expansion) for _ in range(layers))
         self.output = nn.Linear(channels, outputs)
-        self.reach = (kernel // 2) * (1 + layers)
+        self.receptive_radius = (kernel // 2) * (1 + layers)
         """Frames on either side that an output depends on."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -132,7 +132,7 @@ class PitchPredictor(nn.Module):
         return Pitch((weights * self.centres).sum(-1), voiced.sigmoid())
 
 
-class LightGenerator(nn.Module):
+class SourceFilterGenerator(nn.Module):
     """Log-mels to samples; each frame's samples are those from `t * hop` on, its pitch that of their middle."""
 
     window: Tensor
@@ -154,9 +154,14 @@ class LightGenerator(nn.Module):
         self.register_buffer("window", torch.hann_window(config.window), persistent=False)
 
     @property
-    def reach(self) -> int:
+    def receptive_radius(self) -> int:
         """Frames on either side of a frame that its samples depend on."""
-        return self.pitch.net.reach + self.net.reach + 1 + -(-self.config.window // self.mel_config.hop)
+        return (
+            self.pitch.net.receptive_radius
+            + self.net.receptive_radius
+            + 1
+            + -(-self.config.window // self.mel_config.hop)
+        )
 
     def filters(self, mel: Tensor, pitch: Pitch) -> Filters:
         """The filters of log-mels `(B, T, M)` and their pitch."""

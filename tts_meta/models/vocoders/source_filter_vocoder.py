@@ -1,7 +1,7 @@
 """The light vocoder: its folder, and a vocoder that runs it whole or as a stream.
 
 model.safetensors   weights in half precision
-config.json         what `LightFile` says
+config.json         what `SourceFilterFile` says
 state.json          format version, what it was trained on, SHA-256 of the weights
 prior.safetensors   where there is one, how far each module strays from voice to voice
 """
@@ -26,7 +26,7 @@ from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_folder, sha256_file, write_tensors
 from tts_meta.headers import Digest, Header, check_header, read_json
 from tts_meta.models.shrinkage_prior import ModulePrior
-from tts_meta.models.vocoders.source_filter import LightGenerator, Pitch
+from tts_meta.models.vocoders.source_filter import Pitch, SourceFilterGenerator
 from tts_meta.tensors import TensorFile, check_finite, to_float32
 
 FORMAT = 1
@@ -35,7 +35,7 @@ _SEED = 20
 """Of the noise: the same mel always sounds the same."""
 
 
-class LightFile(Section):
+class SourceFilterFile(Section):
     """`config.json` of a light vocoder."""
 
     light: LightConfig
@@ -50,16 +50,16 @@ class LightFile(Section):
         return self
 
 
-class LightState(Header):
+class SourceFilterState(Header):
     """`state.json` of a light vocoder. Further keys say how it was made."""
 
     format: int
     sha256: Digest
 
 
-def save_light(generator: LightGenerator, folder: Path, state: Mapping[str, Any]) -> None:
+def save_source_filter(generator: SourceFilterGenerator, folder: Path, state: Mapping[str, Any]) -> None:
     """Write a folder, whole or not at all; weights in half precision. Its prior becomes that of the weights written."""
-    config = LightFile(light=generator.config, mel=generator.mel_config)
+    config = SourceFilterFile(light=generator.config, mel=generator.mel_config)
     weights = {name: value.half().cpu().contiguous() for name, value in generator.state_dict().items()}
     for name, value in weights.items():
         check_finite(name, value, str(folder), "not written, the training diverged; lower the learning rate")
@@ -70,10 +70,10 @@ def save_light(generator: LightGenerator, folder: Path, state: Mapping[str, Any]
         (temporary / "config.json").write_text(dump_config(config), encoding="utf-8")
         (temporary / "state.json").write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
         if generator.prior is not None:
-            generator.prior = generator.prior.save_beside(temporary, digest)
+            generator.prior = generator.prior.save_to(temporary, digest)
 
 
-def is_light(folder: Path) -> bool:
+def is_source_filter(folder: Path) -> bool:
     """Whether a folder holds a light vocoder, damaged or not: its `config.json` names one, or is no HiFi-GAN's."""
     path = folder / "config.json"
     if not path.is_file():
@@ -85,7 +85,7 @@ def is_light(folder: Path) -> bool:
     return isinstance(data, dict) and "light" in data
 
 
-def load_light(folder: Path) -> LightGenerator:
+def load_source_filter(folder: Path) -> SourceFilterGenerator:
     """Read a folder; weights become single precision, in evaluation mode.
 
     Raises TtsMetaError where a file is missing or damaged, the format is another, or the weights do not fit
@@ -95,26 +95,28 @@ def load_light(folder: Path) -> LightGenerator:
     state = read_json(folder / "state.json", _ADVICE)
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise TtsMetaError(f"{folder}: a vocoder of another format; this version reads format {FORMAT}")
-    check_header(state, LightState, str(folder / "state.json"), _ADVICE)
-    config = parse_config(read_json(folder / "config.json", _ADVICE), LightFile, str(folder / "config.json"))
+    check_header(state, SourceFilterState, str(folder / "state.json"), _ADVICE)
+    config = parse_config(read_json(folder / "config.json", _ADVICE), SourceFilterFile, str(folder / "config.json"))
     file = TensorFile.open(path, _ADVICE)
     digest = sha256_file(path)
     if digest != state["sha256"]:
         raise TtsMetaError(f"{folder}: the weights are not those that state.json names (SHA-256); {_ADVICE}")
     # A configuration is compared with the file before memory is taken for it.
     with WithoutDrawing(shapes_only=True):
-        file.check_like(LightGenerator(config.light, config.mel).state_dict(), "weights that do not fit config.json")
+        file.check_like(
+            SourceFilterGenerator(config.light, config.mel).state_dict(), "weights that do not fit config.json"
+        )
     weights = to_float32(file.read(), str(path), _ADVICE)
     with WithoutDrawing():
-        generator = LightGenerator(config.light, config.mel)
+        generator = SourceFilterGenerator(config.light, config.mel)
     generator.load_state_dict(weights)
     generator.hash = digest
     generator.state = {name: value for name, value in state.items() if name not in ("format", "sha256")}
-    generator.prior = ModulePrior.beside(folder, digest)
+    generator.prior = ModulePrior.load_from(folder, digest)
     return generator.eval()
 
 
-def shipped_light() -> Path | None:
+def shipped_vocoder() -> Path | None:
     """Folder of the vocoder that comes with the package, or None where it has none."""
     package = Path(__file__).resolve().parents[2]
     for candidate in (package / "_checkpoints" / "vocoder", package.parent / "checkpoints" / "vocoder"):
@@ -142,7 +144,7 @@ class _Heard:
         return self.first + self.mel.shape[1]
 
 
-class Light:
+class SourceFilterVocoder:
     """Vocoder that runs a copy of a generator, without gradients; see `Vocoder` for the contract.
 
     Long mels go through in pieces of `chunk_frames` with enough context that the result is the same. The noise of a
@@ -151,7 +153,7 @@ class Light:
 
     notice: str | None = None
 
-    def __init__(self, generator: LightGenerator, name: str = "light", chunk_frames: int = 1024) -> None:
+    def __init__(self, generator: SourceFilterGenerator, name: str = "light", chunk_frames: int = 1024) -> None:
         self.name = name
         self.mel_config = generator.mel_config
         self.sample_rate = generator.mel_config.sample_rate
@@ -188,7 +190,7 @@ class Light:
                 batch, nothing = len(mel), mel[:, :0, 0]
                 heard = _Heard(0, mel[:, :0], Pitch(nothing, nothing), mel.new_zeros(batch, dtype=torch.double))
             heard = dataclasses.replace(heard, mel=torch.cat([heard.mel, mel], 1))
-            end = heard.end - self.generator.reach
+            end = heard.end - self.generator.receptive_radius
             if end > done:
                 samples, heard = self._piece(heard, done, end)
                 yield samples
@@ -211,9 +213,9 @@ class Light:
         samples = generator.inverse(spectrum)[:, (done - first) * hop : (end - first) * hop].clamp(-1, 1)
         check_finite("the sound", samples, f"vocoder '{self.name}'", "copy it or clone the voice again")
 
-        after = max(first, end - generator.reach)
+        after = max(first, end - generator.receptive_radius)
         phase = heard.phase if after == first else ends[:, (after + 1 - first) * hop - 1] % 1.0
-        known = slice(after - first, max(sure, heard.mel.shape[1] - generator.pitch.net.reach))
+        known = slice(after - first, max(sure, heard.mel.shape[1] - generator.pitch.net.receptive_radius))
         return samples, _Heard(after, heard.mel[:, after - first :], pitch[known], phase)
 
     def _noise(self, first: int, frames: int) -> Tensor:

