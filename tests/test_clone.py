@@ -12,9 +12,9 @@ import torch
 from commands import write_recordings
 from helpers import random_example, same_weights, tone_sentence
 
-from tts_meta.adapt import CloneSettings, Progress, Voice, adaptable, clone, clone_examples
-from tts_meta.adapt.clone import FREE_RATE, FREE_STEPS, SIGMA_RATE
-from tts_meta.adapt.early_stopping import MOST_STEPS, PlateauStop
+from tts_meta.adapt import CloneProgress, CloneSettings, Voice, adaptable_modules, clone, clone_examples
+from tts_meta.adapt.early_stopping import MAX_STEPS, PlateauStop
+from tts_meta.adapt.settings import NO_PRIOR_LR, NO_PRIOR_STEPS, SIGMA_LR
 from tts_meta.corpus import Example, collate
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.meta import Trace
@@ -44,7 +44,7 @@ def nats_per_frame(base: Base, model: torch.nn.Module, example: Example) -> floa
 
 
 def test_cloning_lowers_the_loss_on_sentences_never_adapted_on(base: Base, examples: list[Example]) -> None:
-    seen: list[Progress] = []
+    seen: list[CloneProgress] = []
     voice = clone_examples(base, examples, replace(FEW, hold_out=1), seen.append, consent="agreed")
     assert voice.base_hash == base.hash and voice.steps == 30 and voice.consent == "agreed"
     assert [progress.step for progress in seen] == list(range(1, 31))
@@ -114,7 +114,7 @@ def test_the_same_seed_gives_the_same_voice_whatever_was_drawn_before(base: Base
 
 def test_only_the_chosen_modules_are_in_the_voice(base: Base, examples: list[Example]) -> None:
     voice = clone_examples(base, examples, replace(FEW, steps=2, modules=("speaker.mean", "postnet.*")))
-    chosen = adaptable(base).select(["speaker.mean", "postnet.*"])
+    chosen = adaptable_modules(base).select(["speaker.mean", "postnet.*"])
     assert voice.modules == chosen.names and sorted(voice.deltas) == sorted(chosen.parameters())
 
 
@@ -153,11 +153,11 @@ def test_under_a_learned_prior_a_module_steps_in_its_own_sigmas(base: Base, exam
     voice = clone_examples(learned, examples, CloneSettings(steps=1))
     assert voice.modules == ("speaker.mean", "decoder.output.weight"), "what hardly strays is left as it is"
     for name, sigma in (("speaker.mean", 1e-2), ("decoder.output.weight", 4e-3)):
-        assert float(voice.deltas[name].abs().max()) == pytest.approx(SIGMA_RATE * sigma, rel=0.05)
+        assert float(voice.deltas[name].abs().max()) == pytest.approx(SIGMA_LR * sigma, rel=0.05)
     fixed = clone_examples(learned, examples, CloneSettings(steps=1, learning_rate=1e-4))
     assert float(fixed.deltas["speaker.mean"].abs().max()) == pytest.approx(1e-4, rel=0.05)
     free = clone_examples(learned, examples, CloneSettings(steps=1, variance=1.0))
-    assert float(free.deltas["speaker.mean"].abs().max()) == pytest.approx(FREE_RATE, rel=0.05)
+    assert float(free.deltas["speaker.mean"].abs().max()) == pytest.approx(NO_PRIOR_LR, rel=0.05)
 
 
 def test_a_prior_may_name_what_adapts_and_how_much_wider_than_learned(base: Base, examples: list[Example]) -> None:
@@ -261,7 +261,7 @@ def test_the_loss_of_a_step_stands_for_all_recordings_however_few_it_sees(
         given.append(float(nll(meta[None], 0)))
         return [torch.zeros(1, len(meta))], Trace(torch.zeros(0, 1))
 
-    monkeypatch.setattr(importlib.import_module("tts_meta.adapt.clone"), "solve", record)
+    monkeypatch.setattr(importlib.import_module("tts_meta.adapt.adaptation"), "solve", record)
     clone_examples(base, [examples[0]] * 3, replace(FEW, frames_per_step=frames_per_step))
     batch = collate([examples[0]], {"new": -1}, base.acoustic.reduction)
     nll = acoustic_loss(base.acoustic, base.acoustic(batch), batch).nll
@@ -270,37 +270,43 @@ def test_the_loss_of_a_step_stands_for_all_recordings_however_few_it_sees(
 
 def test_without_steps_given_the_loop_ends_when_it_has_settled(base: Base, examples: list[Example]) -> None:
     learned = with_prior(base, postnet__output__bias=0.3)
-    seen: list[Progress] = []
+    seen: list[CloneProgress] = []
     voice = clone_examples(learned, examples, CloneSettings(), seen.append)
-    assert 50 <= voice.steps < MOST_STEPS and voice.steps == seen[-1].step == seen[-1].steps
-    assert re.match(r"the last 25 of \d+ steps gained [\d.]+% of what all had; \d+ shorter", voice.scores["stopped"])
+    assert 50 <= voice.steps < MAX_STEPS and voice.steps == seen[-1].step == seen[-1].steps
+    assert re.match(
+        r"steps \d+ to \d+ gave [\d.]+% of the reduction of the objective; the learning rate then ",
+        voice.scores["stopped"],
+    )
     more = clone_examples(learned, examples, CloneSettings(steps=4 * voice.steps))
     for name, delta in voice.deltas.items():
         assert float((more.deltas[name] - delta).norm()) < 0.15 * float(delta.norm()), "nothing is left to be gained"
     free = clone_examples(base, examples, CloneSettings(modules=("postnet.output",)))
-    assert free.steps == FREE_STEPS and "stopped" not in free.scores
+    assert free.steps == NO_PRIOR_STEPS and "stopped" not in free.scores
 
 
 def test_step_sizes_fall_when_the_objective_no_longer_does() -> None:
-    plateau = PlateauStop(0.1, most=1000)
+    plateau = PlateauStop(0.1, max_steps=1000)
     for step, objective in ((0, 1000.0), (25, 500.0), (50, 400.0), (75, 399.0)):
-        assert plateau.should_check(step) and not plateau.finished(step) and plateau.rate(step) == 0.1
+        assert plateau.should_check(step) and not plateau.finished(step) and plateau.learning_rate(step) == 0.1
         plateau.update(step, objective)
-    assert (plateau.turn, plateau.end) == (75, 113) and not plateau.should_check(100)
-    assert plateau.reason == "the last 25 of 75 steps gained 0.2% of what all had; 38 shorter and shorter ones followed"
-    assert plateau.rate(94) == pytest.approx(0.05) and plateau.finished(113) and not plateau.finished(112)
+    assert (plateau.decay_start, plateau.end) == (75, 113) and not plateau.should_check(100)
+    assert plateau.reason == (
+        "steps 50 to 75 gave 0.2% of the reduction of the objective; "
+        "the learning rate then decayed to zero over 38 steps"
+    )
+    assert plateau.learning_rate(94) == pytest.approx(0.05) and plateau.finished(113) and not plateau.finished(112)
 
 
 def test_a_loop_that_never_settles_ends_all_the_same() -> None:
-    plateau = PlateauStop(0.1, most=300)
+    plateau = PlateauStop(0.1, max_steps=300)
     objectives = {step: 1000.0 - step for step in range(0, 301, 25)}
     step = 0
     while not plateau.finished(step):
         if plateau.should_check(step):
             plateau.update(step, objectives[step])
         step += 1
-    assert step == plateau.end <= 300 and plateau.rate(step - 1) < 0.1
-    assert plateau.reason.startswith("the most steps are done")
+    assert step == plateau.end <= 300 and plateau.learning_rate(step - 1) < 0.1
+    assert plateau.reason.startswith("the maximum number of steps was reached; steps ")
 
 
 def test_any_number_of_clones_leaves_the_voices_of_the_base_as_they_were(

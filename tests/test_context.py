@@ -19,7 +19,7 @@ from commands import write_recordings
 from helpers import tiny_base, tiny_source_filter
 
 from tts_meta.adapt import CloneSettings, Voice, clone
-from tts_meta.context import WithoutDrawing, in_own_context, own_context
+from tts_meta.context import WithoutDrawing, default_torch_state, default_torch_state_per_item
 from tts_meta.corpus import Manifest
 from tts_meta.evaluate import Scorer
 from tts_meta.evaluate.voice import score_voices
@@ -188,7 +188,7 @@ def test_between_the_parts_of_a_stream_the_caller_s_settings_are_back(base: Base
 def test_the_caller_s_settings_come_back_after_an_error() -> None:
     with default_dtype(), torch.no_grad():
         before = settings_now()
-        with pytest.raises(ZeroDivisionError), own_context(draws=True):
+        with pytest.raises(ZeroDivisionError), default_torch_state(preserve_rng=True):
             torch.rand(3)
             assert torch.get_default_dtype() == torch.float32 and torch.is_grad_enabled()
             raise ZeroDivisionError
@@ -199,14 +199,14 @@ def test_the_default_dtype_comes_back_when_the_last_of_two_threads_is_done() -> 
     entered, leave, seen = threading.Event(), threading.Event(), []
 
     def other() -> None:
-        with own_context():
+        with default_torch_state():
             entered.set()
             leave.wait(10)
             seen.append(torch.get_default_dtype())
 
     with default_dtype():
         thread = threading.Thread(target=other)
-        with own_context():
+        with default_torch_state():
             thread.start()
             assert entered.wait(10)
         assert torch.get_default_dtype() == torch.float32
@@ -216,7 +216,7 @@ def test_the_default_dtype_comes_back_when_the_last_of_two_threads_is_done() -> 
 
 
 def test_a_generator_runs_inside_at_each_step_only() -> None:
-    @in_own_context
+    @default_torch_state_per_item
     def steps() -> Iterator[bool]:
         for _ in range(2):
             yield torch.is_grad_enabled()
@@ -228,7 +228,7 @@ def test_a_generator_runs_inside_at_each_step_only() -> None:
 
 def test_drawing_starts_where_the_caller_s_generator_stands_and_leaves_it_there() -> None:
     state = torch.get_rng_state()
-    with own_context(draws=True):
+    with default_torch_state(preserve_rng=True):
         torch.manual_seed(3)
         torch.rand(5)
     assert torch.equal(torch.get_rng_state(), state)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from cases import case_folder
 
-from tts_meta.adapt import Recording, align_recordings
+from tts_meta.adapt import Recording, prepare_recordings
 from tts_meta.adapt.diagnosis import Fit, _half_of_twice, measured_faults, pauses, without_pauses
 from tts_meta.adapt.two_voices import other_voice, two_groups
 from tts_meta.audio import prepare_waveform, read_audio
@@ -28,7 +28,7 @@ def base() -> Base:
 
 def warnings_of(base: Base, path: Path, text: str) -> list[str]:
     lines: list[str] = []
-    align_recordings([Recording(path, text)], base, "speaker", lines.append)
+    prepare_recordings([Recording(path, text)], base, "speaker", lines.append)
     return lines
 
 

@@ -20,13 +20,13 @@ from tts_meta.adapt import (
     CloneSettings,
     VocoderTask,
     acoustic_nll,
-    adaptable,
-    adaptable_sound,
+    adaptable_modules,
+    adaptable_vocoder_modules,
     clone,
     clone_examples,
-    sound_nll,
+    vocoder_nll,
 )
-from tts_meta.adapt.vocoder_task import own_modules
+from tts_meta.adapt.vocoder_task import generator_modules
 from tts_meta.corpus import Example
 from tts_meta.meta import LearnerSettings, MetaLearner, Task
 from tts_meta.models.pretrained import Base
@@ -46,8 +46,8 @@ def examples(base: Base) -> list[Example]:
 
 def speech(base: Base, examples: list[Example], seed: int = 3) -> Task:
     """Its query has dropout too, so that every loss of a meta-step draws."""
-    task = AcousticTask(base, examples[:2], adaptable(base).names).task(None, 60, seed, "new")
-    return replace(task, query=AcousticTask(base, examples[2:], adaptable(base).names).task(None, 60, 9).at(0))
+    task = AcousticTask(base, examples[:2], adaptable_modules(base).names).task(None, 60, seed, "new")
+    return replace(task, query=AcousticTask(base, examples[2:], adaptable_modules(base).names).task(None, 60, 9).at(0))
 
 
 def sound(base: Base, examples: list[Example], seed: int = 3) -> Task:
@@ -58,12 +58,12 @@ def sound(base: Base, examples: list[Example], seed: int = 3) -> Task:
 
 def learner_of(base: Base, make: Make) -> MetaLearner:
     if make is speech:
-        chosen = adaptable(base).select(["decoder.output", "postnet.output"]).modules
+        chosen = adaptable_modules(base).select(["decoder.output", "postnet.output"]).modules
         return MetaLearner("sigma-reptile", base.acoustic, acoustic_nll(base.acoustic), chosen, SETTINGS)
     light = tiny_source_filter()
-    chosen = own_modules(adaptable_sound(SourceFilterVocoder(light)).select(["vocoder.net.output"]))
+    chosen = generator_modules(adaptable_vocoder_modules(SourceFilterVocoder(light)).select(["vocoder.net.output"]))
     settings = SETTINGS.model_copy(update={"hessian": "difference"})
-    return MetaLearner("sigma-reptile", light, sound_nll(light), chosen, settings)
+    return MetaLearner("sigma-reptile", light, vocoder_nll(light), chosen, settings)
 
 
 def loss_of(base: Base, make: Make) -> Callable[[Any], Tensor]:
@@ -71,7 +71,7 @@ def loss_of(base: Base, make: Make) -> Callable[[Any], Tensor]:
     if make is speech:
         return lambda data: acoustic_nll(base.acoustic)(base.acoustic, data)
     light = tiny_source_filter()
-    return lambda data: sound_nll(light)(light, data)
+    return lambda data: vocoder_nll(light)(light, data)
 
 
 def tensors(value: Any) -> list[Tensor]:
@@ -114,7 +114,10 @@ def test_the_loss_of_a_draw_is_a_function_of_it(base: Base, examples: list[Examp
 
 def test_the_prenet_has_other_dropout_in_each_step(base: Base, examples: list[Example]) -> None:
     """One sentence is all there is to draw, so that dropout alone tells the steps apart."""
-    task, loss = AcousticTask(base, examples[:1], adaptable(base).names).task(None, 60, 0), loss_of(base, speech)
+    task, loss = (
+        AcousticTask(base, examples[:1], adaptable_modules(base).names).task(None, 60, 0),
+        loss_of(base, speech),
+    )
     with torch.no_grad():
         losses = [float(loss(task.at(step))) for step in range(4)]
         whole = float(loss(task.support))
@@ -135,7 +138,10 @@ def test_nothing_touches_the_callers_random_state(base: Base, examples: list[Exa
 @pytest.mark.parametrize("mode", [True, False])
 def test_the_decoder_keeps_its_mode(base: Base, examples: list[Example], mode: bool) -> None:
     """A loss with dropout, and one without, whatever mode the decoder was in."""
-    model, task = tiny_base().acoustic, AcousticTask(base, examples[:1], adaptable(base).names).task(None, 60, 0)
+    model, task = (
+        tiny_base().acoustic,
+        AcousticTask(base, examples[:1], adaptable_modules(base).names).task(None, 60, 0),
+    )
     for data in (task.at(0), task.support):
         losses = []
         for decoder_mode in (mode, not mode):

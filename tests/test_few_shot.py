@@ -16,7 +16,7 @@ import torch
 from commands import run
 from helpers import RATE, same_weights, tiny_base, tiny_source_filter
 
-from tts_meta.adapt import CloneSettings, Recording, Voice, adaptable, align_recordings, clone_examples
+from tts_meta.adapt import CloneSettings, Recording, Voice, adaptable_modules, clone_examples, prepare_recordings
 from tts_meta.adapt.baselines.lora import clone_lora
 from tts_meta.audio import prepare_waveform, read_audio
 from tts_meta.config import MelConfig, parse_config
@@ -85,14 +85,14 @@ def test_every_learner_speaks_from_every_count_after_every_number_of_steps(
     said = [(row.system, row.id) for row in results.scores()]
     assert said[:4] == [(system, u.id) for u in _unseen(recipe) for system in (REAL, COPY)]
     assert said[4:] == [(system, u.id) for system in systems for u in _unseen(recipe)]
-    assert trials[1].parameters == sum(module.size for module in adaptable(base).modules)
-    assert trials[5].parameters == sum(module.size for module in adaptable(base).select(["*.bias"]).modules)
+    assert trials[1].parameters == sum(module.size for module in adaptable_modules(base).modules)
+    assert trials[5].parameters == sum(module.size for module in adaptable_modules(base).select(["*.bias"]).modules)
     assert trials[0].parameters == trials[0].bytes == 0  # the base as it is
     assert all(trial.sound(1).exists() for trial in trials) and trials[0].embeddings.shape == (2, 256)
 
     voice = clone_examples(base, _adapt_on(recipe, base, 2), CloneSettings(("*",), 2))
     unseen = [Recording(u.audio, u.text) for u in _unseen(recipe)]
-    example = align_recordings(unseen, base, "ben", lambda line: None)[0]
+    example = prepare_recordings(unseen, base, "ben", lambda line: None)[0]
     batch = collate([example], {"ben": -1}, base.acoustic.reduction)
     voice.save(tmp_path / "ben.voice.safetensors")
     model = Voice.load(tmp_path / "ben.voice.safetensors").apply(base)
@@ -202,7 +202,7 @@ def test_a_file_that_holds_no_cells_is_named(tmp_path: Path, line: str, said: st
 def _adapt_on(recipe: FewShotBenchmark, base: Base, count: int) -> list[Example]:
     chosen = recipe.choose(Manifest.load(recipe.manifest))["ben"].adapt_on
     recordings = [Recording(u.audio, u.text) for u in chosen[:count]]
-    return align_recordings(recordings, base, "ben", lambda line: None)
+    return prepare_recordings(recordings, base, "ben", lambda line: None)
 
 
 def test_tables_of_differences_are_those_of_the_scores(base: Base, long_corpus: Path, tmp_path: Path) -> None:
@@ -299,8 +299,8 @@ def data(recipe: FewShotBenchmark, folder: Path) -> Any:
 
 
 VERSIONS = {
-    "clone": ["CLONE_VERSION", "RECORDINGS_VERSION", "FREE_RATE", "FREE_STEPS", "SIGMA_RATE", "NEGLIGIBLE"],
-    "lora": ["LORA_VERSION", "RECORDINGS_VERSION", "LEARNING_RATE", "FREE_STEPS"],
+    "clone": ["CLONE_VERSION", "RECORDINGS_VERSION", "NO_PRIOR_LR", "NO_PRIOR_STEPS", "SIGMA_LR", "NEGLIGIBLE"],
+    "lora": ["LORA_VERSION", "RECORDINGS_VERSION", "LEARNING_RATE", "NO_PRIOR_STEPS"],
     "nearest": ["NEAREST_VERSION"],
     "zero-shot": ["ZERO_SHOT_VERSION"],
 }

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 from recipes.few_shot import cost
-from tts_meta.adapt import adaptable
+from tts_meta.adapt import adaptable_modules
 from tts_meta.models.pretrained import Base
 
 
 def test_a_step_is_the_gradient_of_what_adapts(base: Base) -> None:
     for patterns in (("*",), ("speaker.mean",), ("*.bias",)):
-        size = sum(module.size for module in adaptable(base).select(patterns).modules)
+        size = sum(module.size for module in adaptable_modules(base).select(patterns).modules)
         gradient = cost.steps_of(base, patterns, 0, 2 * cost.SENTENCE)[0]()
         assert gradient.shape == (1, size)
         assert gradient.isfinite().all()
@@ -27,5 +27,5 @@ def test_low_rank_moves_fewer_numbers(base: Base) -> None:
 
 def test_a_loop_moves_what_adapts_by_its_step_size(base: Base) -> None:
     moved = cost.steps_of(base, ("speaker.mean",), 0, cost.SENTENCE)[1]()
-    assert moved.shape == (1, adaptable(base).select(["speaker.mean"]).modules[0].size)
+    assert moved.shape == (1, adaptable_modules(base).select(["speaker.mean"]).modules[0].size)
     assert 0 < float(moved.abs().max()) <= cost.LOOP * 3e-4 * 1.01

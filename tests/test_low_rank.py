@@ -10,7 +10,7 @@ import torch
 from helpers import random_example, same_weights, tone_sentence
 from torch import nn
 
-from tts_meta.adapt import CloneSettings, Voice, acoustic_nll, adaptable, clone_examples
+from tts_meta.adapt import CloneSettings, Voice, acoustic_nll, adaptable_modules, clone_examples
 from tts_meta.adapt.acoustic_task import AcousticTask
 from tts_meta.corpus import Example, collate
 from tts_meta.errors import TtsMetaError, UsageError
@@ -33,17 +33,17 @@ def own_values(strays: LowRankModel) -> dict[str, torch.Tensor]:
 
 
 def test_at_zero_it_is_the_model_and_holds_no_parameter_of_it(base: Base, examples: list[Example]) -> None:
-    partition = adaptable(base)
+    partition = adaptable_modules(base)
     strays, moving = low_rank(base.acoustic, partition, 2)
     assert moving.names == partition.names
     assert sorted(moving.parameters()) == sorted(name for name, _ in strays.named_parameters())
     assert sum(module.size for module in moving.modules) == sum(p.numel() for p in strays.parameters())
-    data, nll = AcousticTask(base, examples, ()).whole(), acoustic_nll(base.acoustic)
+    data, nll = AcousticTask(base, examples, ()).all_sentences(), acoustic_nll(base.acoustic)
     torch.testing.assert_close(nll(strays, data), nll(base.acoustic, data))
 
 
 def test_a_matrix_strays_by_the_product_of_its_factors_and_a_vector_as_it_is(base: Base) -> None:
-    strays = LowRankModel(base.acoustic, adaptable(base), 2)
+    strays = LowRankModel(base.acoustic, adaptable_modules(base), 2)
     with torch.no_grad():
         for parameter in strays.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(parameter.numel())))
@@ -93,10 +93,10 @@ def test_how_far_an_entry_strays_is_that_of_draws(shape: tuple[int, ...], rank: 
 
 
 def test_small_matrices_stray_whole_and_the_rank_must_be_one_or_more(base: Base) -> None:
-    names = {name for name, _ in LowRankModel(base.acoustic, adaptable(base), 1000).named_parameters()}
+    names = {name for name, _ in LowRankModel(base.acoustic, adaptable_modules(base), 1000).named_parameters()}
     assert not [name for name in names if name.endswith((":up", ":down"))]
     with pytest.raises(UsageError, match="at least 1, not 0"):
-        LowRankModel(base.acoustic, adaptable(base), 0)
+        LowRankModel(base.acoustic, adaptable_modules(base), 0)
 
 
 def test_a_voice_in_low_rank_is_small_learns_and_speaks_the_same_from_its_file(
@@ -139,7 +139,7 @@ def test_a_factor_without_its_other_is_refused_by_the_name_of_the_voice(base: Ba
 def test_a_prior_of_low_rank_reads_back_and_cloning_follows_its_rank(
     base: Base, examples: list[Example], tmp_path: Path
 ) -> None:
-    prior = ModulePrior({name: 1e-4 for name in adaptable(base).names}, base.hash, rank=2)
+    prior = ModulePrior({name: 1e-4 for name in adaptable_modules(base).names}, base.hash, rank=2)
     prior.save(tmp_path / "prior.safetensors")
     assert ModulePrior.load(tmp_path / "prior.safetensors").rank == 2
     learned = replace(base, prior=prior)

@@ -13,8 +13,15 @@ from helpers import same_weights, tiny_base, tiny_source_filter, tone_corpus
 from processes import under_torchrun
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tts_meta.adapt import CloneSettings, Voice, adaptable, adaptable_sound, chosen_modules, clone_examples
-from tts_meta.adapt.clone import NEGLIGIBLE
+from tts_meta.adapt import (
+    CloneSettings,
+    Voice,
+    adaptable_modules,
+    adaptable_vocoder_modules,
+    chosen_modules,
+    clone_examples,
+)
+from tts_meta.adapt.settings import NEGLIGIBLE
 from tts_meta.config import dump_config, parse_config
 from tts_meta.corpus import Manifest
 from tts_meta.errors import TtsMetaError, UsageError
@@ -131,7 +138,7 @@ def test_the_variances_learned_stand_beside_the_base_and_clone_and_inspect_follo
     assert run(capsys, "inspect", voice, "--voice", voice).failed(2, "--voice shows what a base was meta-trained to")
     told = run(capsys, "inspect", finished / "base", "--vocoder", "griffin-lim", "--voice", voice, "--json").json
     moved = {one["module"]: one["moved"] for one in told["modules"] if "moved" in one}
-    distances = module_distances(base, adaptable(base), [Voice.load(voice)])
+    distances = module_distances(base, adaptable_modules(base), [Voice.load(voice)])
     assert moved == pytest.approx({name: far for name, (far, _) in distances.items()}) and set(moved) == kept
     rows = run(capsys, "inspect", finished / "base", "--vocoder", "griffin-lim", "--voice", voice).out.splitlines()
     name, (far, target) = next(iter(distances.items()))
@@ -150,7 +157,7 @@ def test_a_module_of_less_than_the_negligible_part_of_the_largest_variance_does_
 
 
 def test_how_far_a_voice_went_is_measured_module_by_module(base: Base) -> None:
-    partition = adaptable(base).select(["postnet.output", "speaker.mean"])
+    partition = adaptable_modules(base).select(["postnet.output", "speaker.mean"])
     deltas = {"postnet.output.bias": torch.full((80,), 0.3), "speaker.mean": torch.tensor([3.0, 4.0, 0, 0, 0, 0])}
     voices = [Voice(deltas, base.hash, ("speaker.mean",), 1), Voice({}, base.hash, (), 1)]
     moved = module_distances(base, partition, voices)
@@ -207,7 +214,7 @@ def test_the_vocoder_has_a_prior_of_its_own_and_clone_and_inspect_follow_it(
     assert folder == tmp_path / "run" / "vocoder" and not (tmp_path / "run" / "base").exists()
     before, after = load_source_filter(light), load_source_filter(folder)
     assert before.prior is None and after.prior is not None and after.hash == before.hash
-    names = adaptable_sound(SourceFilterVocoder(after)).names
+    names = adaptable_vocoder_modules(SourceFilterVocoder(after)).names
     assert tuple(after.prior.variances) == names and len(set(after.prior.variances.values())) > 1
     assert after.state == {"corpus": "tones", "meta_learner": "sigma-reptile", "meta_steps": 3}
     assert all(len(path) == 3 for path in after.prior.sigma_history.values())

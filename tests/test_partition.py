@@ -5,7 +5,7 @@ import torch
 from helpers import tiny_base
 from torch import nn
 
-from tts_meta.adapt import CloneSettings, adaptable, chosen_modules
+from tts_meta.adapt import CloneSettings, adaptable_modules, chosen_modules
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.models.partition import Partition
 from tts_meta.models.vocoders.hifigan import V1, V2, V3, HifiGanConfig, HifiGanGenerator
@@ -88,7 +88,7 @@ def test_cloning_may_move_all_but_the_table_of_speakers_and_the_scales() -> None
     base = tiny_base()
     everything = set(Partition.by_layer(base.acoustic, separate_biases=True).names)
     fixed = {"speaker.offsets", "mel_log_scale", "duration_log_scale", "prosody_log_scale"}
-    assert everything - set(adaptable(base).names) == fixed
+    assert everything - set(adaptable_modules(base).names) == fixed
     chosen = chosen_modules(base, CloneSettings())
     assert {"speaker.mean", "decoder.lstms.0.weight", "decoder.lstms.0.bias"} <= set(chosen.names)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from recipes.few_shot import prune
-from tts_meta.adapt import Voice, adaptable
+from tts_meta.adapt import Voice, adaptable_modules
 from tts_meta.config import MelConfig, parse_config
 from tts_meta.errors import TtsMetaError
 from tts_meta.evaluate.few_shot.benchmark import FewShotBenchmark
@@ -31,7 +31,7 @@ def recipe(long_corpus: Path, output: Path) -> FewShotBenchmark:
 
 
 def test_voices_are_made_anew_with_the_modules_each_order_leaves(base: Base, long_corpus: Path, tmp_path: Path) -> None:
-    names = adaptable(base).names
+    names = adaptable_modules(base).names
     prior = ModulePrior({name: 1e-4 / number for number, name in enumerate(names, 1)}, base.hash)
     learned = replace(base, prior=prior)
     results = prune.prune(recipe(long_corpus, tmp_path), [3, 1], learned, GriffinLim(MelConfig(), iterations=2))

@@ -12,7 +12,7 @@ from commands import run
 from helpers import tiny_base
 from scipy.stats import spearmanr
 
-from tts_meta.adapt import adaptable
+from tts_meta.adapt import adaptable_modules
 from tts_meta.errors import UsageError
 from tts_meta.evaluate.rank_agreement import agreement
 from tts_meta.models.pretrained import save_base
@@ -66,7 +66,7 @@ def test_what_cannot_be_compared_is_said(one: list[float], other: list[float], l
 
 def test_inspect_tells_how_far_runs_agree(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     base, last_resort = tiny_base(), ("--vocoder", "griffin-lim")
-    names = adaptable(base).names
+    names = adaptable_modules(base).names
     rising = np.geomspace(1e-3, 1e-2, len(names))
     for folder, values in {"plain": None, "up": rising, "also up": 2 * rising, "down": rising[::-1]}.items():
         variances = None if values is None else dict(zip(names, map(float, values), strict=True))

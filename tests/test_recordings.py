@@ -9,7 +9,7 @@ import torch
 from commands import write_recordings
 from helpers import RATE, tiny_base, tone_sentence, tone_speech
 
-from tts_meta.adapt import Recording, align_recordings, find_transcripts
+from tts_meta.adapt import Recording, find_transcripts, prepare_recordings
 from tts_meta.adapt.recordings import FEWEST_SECONDS, load_recording
 from tts_meta.audio import MelSpec, prepare_waveform, write_wav
 from tts_meta.audio.io import Waveform, decode_audio, read_audio, to_mono
@@ -60,7 +60,7 @@ def test_real_speech_is_neither_clipped_nor_narrow(shared_corpus: Path) -> None:
     files = [shared_corpus / line.split("\t")[5] for line in lines[::400]]
     told: list[str] = []
     base = tiny_base()
-    align_recordings([Recording(file, "abc") for file in files], base, "them", told.append)
+    prepare_recordings([Recording(file, "abc") for file in files], base, "them", told.append)
     assert len(files) > 3 and not [line for line in told if "clipped" in line or "no sound above" in line]
 
 
@@ -112,7 +112,7 @@ def test_a_file_cut_anywhere_is_refused(tmp_path: Path, suffix: str, part: float
 def narrow_warning(folder: Path, samples: Waveform, rate: int) -> list[str]:
     soundfile.write(folder / "a.wav", samples, rate)
     told: list[str] = []
-    align_recordings([Recording(folder / "a.wav", "abc")], tiny_base(), "them", told.append)
+    prepare_recordings([Recording(folder / "a.wav", "abc")], tiny_base(), "them", told.append)
     return told
 
 
@@ -132,7 +132,7 @@ def test_many_narrow_recordings_are_one_line(tmp_path: Path) -> None:
     for number in range(3):
         soundfile.write(tmp_path / f"{number}.wav", noise_speech(number, rate=8000), 8000)
     recordings = [Recording(tmp_path / f"{number}.wav", "abc") for number in range(3)]
-    align_recordings(recordings, tiny_base(), "them", told.append)
+    prepare_recordings(recordings, tiny_base(), "them", told.append)
     assert len(told) == 1 and "0.wav and 2 more" in told[0]
 
 
@@ -142,14 +142,14 @@ def test_every_recording_is_read_before_the_first_is_aligned(tmp_path: Path, mon
     base = tiny_base()
     monkeypatch.setattr(base.aligner, "align", lambda *arguments: pytest.fail("aligned"))
     with pytest.raises(TtsMetaError, match=r"say1\.wav: not readable as audio"):
-        align_recordings(find_transcripts(audio), base, "them", pytest.fail)
+        prepare_recordings(find_transcripts(audio), base, "them", pytest.fail)
 
 
 def test_speech_is_counted_without_the_silence_around_it(tmp_path: Path) -> None:
     samples = np.concatenate([np.zeros(3 * RATE), noise_speech(0, 0.6 * FEWEST_SECONDS), np.zeros(3 * RATE)])
     soundfile.write(tmp_path / "a.wav", samples, RATE)
     with pytest.raises(TtsMetaError, match=r"0\.\d s of speech in all, at least 1 s are needed"):
-        align_recordings([Recording(tmp_path / "a.wav", "abc")], tiny_base(), "them", pytest.fail)
+        prepare_recordings([Recording(tmp_path / "a.wav", "abc")], tiny_base(), "them", pytest.fail)
 
 
 def test_transcripts_are_found_by_path_name_or_stem(tmp_path: Path) -> None:
@@ -214,6 +214,6 @@ def test_a_transcript_that_is_plainly_not_what_is_said_is_warned_of_by_name(tmp_
         if said != text:
             wrong.append(f'what is said does not seem to be "{said}"; check its transcript')
     told: list[str] = []
-    align_recordings(recordings, listening_base, "them", told.append)
+    prepare_recordings(recordings, listening_base, "them", told.append)
     assert [line.split(": ")[0] for line in told] == [str(tmp_path / f"{number}.wav") for number in (0, 2, 4, 6)]
     assert sum(line.endswith(phrase) for line, phrase in zip(told, wrong, strict=True)) >= 3

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from tts_meta import demo
 from tts_meta.adapt import CloneSettings, clone_examples
-from tts_meta.adapt.vocoder_task import adapting
+from tts_meta.adapt.vocoder_task import require_adaptable_vocoder
 from tts_meta.config import MelConfig, parse_config
 from tts_meta.corpus import Utterance
 from tts_meta.errors import TtsMetaError
@@ -63,7 +63,7 @@ MEETINGS: dict[str, Callable[[Base, Vocoder], object]] = {
     "a clone's vocoder": lambda base, vocoder: clone_examples(
         base, [Mock()], CloneSettings(("vocoder.*",), vocoder_steps=1), vocoder=vocoder
     ),
-    "adapting": lambda base, vocoder: adapting(vocoder, base),
+    "adaptation": lambda base, vocoder: require_adaptable_vocoder(vocoder, base),
     "benchmark": lambda base, vocoder: run_cloning(recipe(CloningBenchmark), base, vocoder, pytest.fail),
     "few-shot benchmark": lambda base, vocoder: run_few_shot(
         recipe(FewShotBenchmark, learners={"one": {}}), base, vocoder, pytest.fail

@@ -10,7 +10,15 @@ import torch
 from faults import error_line
 from helpers import random_example, same_weights, tiny_source_filter, tone_sentence
 
-from tts_meta.adapt import CloneSettings, Progress, VocoderTask, Voice, adaptable_sound, clone_examples, sound_nll
+from tts_meta.adapt import (
+    CloneProgress,
+    CloneSettings,
+    VocoderTask,
+    Voice,
+    adaptable_vocoder_modules,
+    clone_examples,
+    vocoder_nll,
+)
 from tts_meta.config import MelConfig
 from tts_meta.corpus import Example
 from tts_meta.errors import TtsMetaError, UsageError
@@ -51,12 +59,12 @@ def clone(base: Base, examples: list[Example], vocoder: Vocoder, settings: Clone
 
 
 def test_the_vocoder_comes_nearer_to_sound_it_never_adapted_on(base: Base, examples: list[Example], light) -> None:
-    seen: list[Progress] = []
+    seen: list[CloneProgress] = []
     before = {name: value.clone() for name, value in light.generator.state_dict().items()}
     voice = clone_examples(base, examples, replace(FEW, hold_out=1), seen.append, vocoder=light)
     assert voice.scores["vocoder_held_out_after"] < 0.8 * voice.scores["vocoder_held_out_before"]
     assert seen[-1].loss < 0.8 * seen[0].loss
-    assert [(one.part, one.step, one.steps) for one in seen] == [("vocoder", step, 30) for step in range(1, 31)]
+    assert [(one.model, one.step, one.steps) for one in seen] == [("vocoder", step, 30) for step in range(1, 31)]
     assert seen[-1].held_out == pytest.approx(voice.scores["vocoder_held_out_after"], rel=0.05)
     assert voice.scores["vocoder_steps"] == 30 and "held_out_after" not in voice.scores
     assert voice.vocoder_hash == light.generator.hash != ""
@@ -68,10 +76,10 @@ def test_pitch_is_not_among_the_modules_that_adapt(
     base: Base, examples: list[Example], light: SourceFilterVocoder
 ) -> None:
     voice = clone(base, examples, light, replace(FEW, vocoder_steps=1))
-    assert voice.modules == adaptable_sound(light).names
+    assert voice.modules == adaptable_vocoder_modules(light).names
     held = {name.removeprefix("vocoder.") for name in voice.deltas}
     assert held == {name for name, _ in light.generator.named_parameters() if not name.startswith("pitch.")}
-    assert adaptable_sound(GriffinLim()).names == ()
+    assert adaptable_vocoder_modules(GriffinLim()).names == ()
 
 
 def test_both_models_adapt_as_each_alone(base: Base, examples: list[Example], light: SourceFilterVocoder) -> None:
@@ -103,7 +111,7 @@ def test_the_loss_is_the_energy_distance_of_two_makings_for_each_sample(examples
     windows = [example.samples.unfold(0, 64 * HOP, HOP) for example in examples if example.samples is not None]
     assert any(torch.equal(crops.samples[0], window) for window in torch.cat(windows))
     assert crops.phase.shape == (3,) and crops.noises.shape == (2, *crops.samples.shape)
-    loss = float(sound_nll(generator)(generator, crops).detach())
+    loss = float(vocoder_nll(generator)(generator, crops).detach())
     edge = EDGE_FRAMES * HOP
     with torch.no_grad():
         one, other = (
@@ -119,9 +127,9 @@ def test_recordings_shorter_than_a_crop_are_heard_where_all_are(examples: list[E
     short = [replace(one, mel=one.mel[:30], samples=one.samples[: 30 * HOP]) for one in examples]  # type: ignore[reportOptionalSubscript]
     crops = VocoderTask(generator, short).task(2, seed=0).at(0)
     assert crops.mel.shape == (2, 30, 80) and crops.samples.shape == (2, 30 * HOP)
-    assert bool(sound_nll(generator)(generator, crops).isfinite())
+    assert bool(vocoder_nll(generator)(generator, crops).isfinite())
     shortest = [replace(one, mel=one.mel[:12], samples=one.samples[: 12 * HOP]) for one in examples]  # type: ignore[reportOptionalSubscript]
-    assert "long enough to adapt the vocoder to" in error_line(lambda: VocoderTask(generator, shortest))
+    assert "long enough to adapt the vocoder;" in error_line(lambda: VocoderTask(generator, shortest))
 
 
 def test_crops_are_drawn_anew_each_step_and_alike_from_the_first(examples: list[Example]) -> None:

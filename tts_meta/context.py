@@ -74,14 +74,15 @@ class WithoutDrawing(TorchFunctionMode):
 
 
 @contextmanager
-def own_context(draws: bool = False) -> Iterator[None]:
-    """Inside, torch is as at its start: no autocast, gradients on, single precision, on the CPU by default.
+def default_torch_state(preserve_rng: bool = False) -> Iterator[None]:
+    """A context, or a decorator, in which torch has its default state and the caller's state does not matter.
 
-    draws: the work draws from torch's global generators; their states are set back at the end, and no other thread's
-    work of that kind runs at the same time. Also a decorator.
+    Inside, autocast is off, gradients are on, the dtype is single precision and the default device is the CPU.
+    preserve_rng: restore the states of torch's global generators at the end; only one thread at a time is inside such
+    a context.
     """
     with ExitStack() as stack:
-        if draws:
+        if preserve_rng:
             stack.enter_context(_drawing)
         stack.enter_context(_default_dtype)
         for device in _DEVICES:
@@ -93,7 +94,7 @@ def own_context(draws: bool = False) -> Iterator[None]:
         if torch.get_default_device().type != "cpu":
             stack.enter_context(torch.device("cpu"))
         stack.enter_context(np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"))
-        if draws:
+        if preserve_rng:
             devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
             stack.enter_context(torch.random.fork_rng(devices=devices))
         yield
@@ -116,14 +117,14 @@ def limit_primitive_cache() -> None:
         del os.environ[_ONEDNN_CAPACITY]
 
 
-def in_own_context(work: Callable[P, Iterator[T]]) -> Callable[P, Iterator[T]]:
-    """`own_context` for a generator: each of its steps runs inside, what the caller does between them does not."""
+def default_torch_state_per_item(work: Callable[P, Iterator[T]]) -> Callable[P, Iterator[T]]:
+    """`default_torch_state` for a generator function: only the code that makes each item runs in the context."""
 
     @wraps(work)
     def run(*args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
         steps = work(*args, **kwargs)
         while True:
-            with own_context():
+            with default_torch_state():
                 try:
                     step = next(steps)
                 except StopIteration:

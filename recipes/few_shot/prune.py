@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tts_meta.adapt import Voice, adaptable
+from tts_meta.adapt import Voice, adaptable_modules
 from tts_meta.cli import run_command
 from tts_meta.config import load_config
 from tts_meta.errors import TtsMetaError
@@ -38,7 +38,7 @@ def orders(base: Base, whole: Sequence[Trial], seed: int) -> dict[str, list[str]
     """Names of all modules, those to keep longest first. Raises TtsMetaError where the base has no prior."""
     if base.prior is None:
         raise TtsMetaError(f"{base.folder} has no prior to drop modules by; make one by tts-meta meta-train")
-    partition, variances = adaptable(base), base.prior.variances
+    partition, variances = adaptable_modules(base), base.prior.variances
     moved = module_distances(base, partition, [Voice.load(trial.voice) for trial in whole])
     names = list(partition.names)
     drawn = random.Random(seed).sample(names, len(names))
@@ -88,7 +88,7 @@ def main() -> None:
     base = load_base(recipe.base)
     results = prune(recipe, arguments.left, base, load_vocoder(recipe.vocoder))
     print(write_few_shot_report(recipe.output, results, base.config.audio.mel))
-    picture = curves_picture(panels(results, len(adaptable(base).names)), columns=3, logarithmic=False)
+    picture = curves_picture(panels(results, len(adaptable_modules(base).names)), columns=3, logarithmic=False)
     write_png(recipe.output / "prune.png", picture)
 
 

@@ -18,7 +18,7 @@ import soundfile
 
 from data_prep import CORPORA, Recording
 from tts_meta.adapt import Recording as Sentence
-from tts_meta.adapt import align_recordings
+from tts_meta.adapt import prepare_recordings
 from tts_meta.audio.io import read_audio
 from tts_meta.models.pretrained import Base, load_base
 
@@ -75,7 +75,7 @@ def ordinary(base: Base, sentences: Sequence[Recording]) -> None:
     for one in sentences:
         assert one.audio is not None
         before = len(warned)
-        align_recordings([Sentence(one.audio, one.text)], base, one.speaker, warned.append)
+        prepare_recordings([Sentence(one.audio, one.text)], base, one.speaker, warned.append)
         del warned[before + 1 :]
     print(f"| ordinary sentences | {len(sentences)} | {len(warned)} with a warning |")
     for line in warned:
@@ -107,7 +107,7 @@ def warnings_of(base: Base, path: Path, text: str) -> list[str]:
 
     lines = list[str]()
     try:
-        align_recordings([Sentence(path, text)], base, "speaker", lines.append)
+        prepare_recordings([Sentence(path, text)], base, "speaker", lines.append)
     except TtsMetaError as error:
         lines.append(str(error))
     return lines

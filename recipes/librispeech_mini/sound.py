@@ -20,8 +20,8 @@ from typing import cast
 import torch
 
 from recipes.bench import markdown
-from tts_meta.adapt import CloneSettings, VocoderTask, adaptable_sound, clone_examples, sound_nll
-from tts_meta.adapt.vocoder_task import own_modules
+from tts_meta.adapt import CloneSettings, VocoderTask, adaptable_vocoder_modules, clone_examples, vocoder_nll
+from tts_meta.adapt.vocoder_task import generator_modules
 from tts_meta.cli import run_command
 from tts_meta.config import load_config
 from tts_meta.corpus import Example, Manifest
@@ -44,7 +44,7 @@ Distances = Mapping[tuple[str, str], Sequence[float]]
 @torch.no_grad()
 def distances(vocoder: SourceFilterVocoder, examples: Sequence[Example], draws: int) -> list[float]:
     """Spectral energy distance of what the vocoder makes of recordings' mels to them, of each of the draws of crops."""
-    sound, nll = VocoderTask(vocoder.generator, examples), sound_nll(vocoder.generator)
+    sound, nll = VocoderTask(vocoder.generator, examples), vocoder_nll(vocoder.generator)
     crops = (sound.sample(CROPS, seed) for seed in range(draws))
     return [float(nll(vocoder.generator, one)) / sound.samples for one in crops]
 
@@ -88,7 +88,7 @@ def modules(vocoders: Mapping[str, SourceFilterVocoder]) -> list[list[str]]:
     moves = [{name: one[name] - before[name] for name in before} for one in after]
     sigmas = prior.sigmas if (prior := vocoders[""].generator.prior) else {}
     rows = []
-    for module in own_modules(adaptable_sound(vocoders[""])):
+    for module in generator_modules(adaptable_vocoder_modules(vocoders[""])):
         size, moved = (module.root_mean_square(*tables) or 0.0 for tables in ([before], moves))
         sigma = sigmas.get(module.name, 0.0)
         rows.append(

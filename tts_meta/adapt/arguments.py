@@ -13,7 +13,7 @@ from tts_meta.errors import SEEDS, TtsMetaError, UsageError, check_number
 from tts_meta.files import check_path
 
 if TYPE_CHECKING:
-    from tts_meta.adapt.clone import CloneSettings
+    from tts_meta.adapt.settings import CloneSettings
 
 Audio = Iterable[str | Path] | Mapping[str | Path, str]
 """Recordings; as a mapping, with the text of each."""

@@ -1,7 +1,8 @@
-"""An inner loop that ends by itself, and asks no held-out recording.
+"""`PlateauStop`: stops the inner loop automatically, without held-out recordings.
 
-What is minimised is the likelihood of the recordings and the prior together. Steps are long until that hardly falls any
-more; then they get shorter and shorter, so that what each draws anew averages out, and the loop ends.
+The rule watches the objective, which is the negative log-likelihood of all recordings plus the penalty of the prior.
+The learning rate is constant until the objective reaches a plateau. It then decays linearly to zero, which averages out
+the random draws of the steps, and the loop stops.
 """
 
 from __future__ import annotations
@@ -9,56 +10,61 @@ from __future__ import annotations
 from tts_meta.meta.inner import StepSize
 
 STOPPING_VERSION = 1
-"""Version of the stopping rule. Increase it when the same objectives would end the loop at another step."""
-CHECK_EVERY = 25
-"""Steps from one look at the objective to the next."""
-_SETTLED = 0.02
-"""Part of all that was gained that the steps since the last look must gain, or the objective has settled."""
-_FALL = 0.5
-"""Steps of falling step size, as a part of those before."""
-MOST_STEPS = 1500
-"""Steps in all after which the loop ends whether the objective has settled or not."""
+"""Version of the stopping rule. Increase it when the same objectives would stop the loop at another step."""
+CHECK_INTERVAL = 25
+"""Steps between two evaluations of the objective."""
+_MIN_REDUCTION = 0.02
+"""The objective is on a plateau if the last interval gave less than this fraction of the total reduction."""
+_DECAY_FRACTION = 0.5
+"""Number of decay steps, as a fraction of the steps before the decay."""
+MAX_STEPS = 1500
+"""The loop stops after this many steps even without a plateau."""
 
 
 class PlateauStop:
-    """Step sizes of such a loop, from `longest`, and when it ends. Tell it the objective before asking, by `update`."""
+    """Learning rates of the inner loop, from `initial_lr`, and the step at which it stops.
 
-    def __init__(self, longest: StepSize, most: int = MOST_STEPS) -> None:
-        self.longest, self.most = longest, most
+    Call `update` with the objective after every step for which `should_check` is true.
+    """
+
+    def __init__(self, initial_lr: StepSize, max_steps: int = MAX_STEPS) -> None:
+        self.initial_lr, self.max_steps = initial_lr, max_steps
         self.objectives: list[float] = []
-        self.turn = self.end = most
-        """Steps done when step sizes begin to fall, and when they are nothing."""
+        self.decay_start = self.end = max_steps
+        """Steps done when the learning rate begins to decay, and when it reaches zero."""
         self.reason = ""
-        """Why the loop ended, in words."""
+        """One sentence on why the loop stopped."""
 
     def should_check(self, step: int) -> bool:
-        """Whether it looks at the objective after `step` steps."""
-        return self.turn == self.most and step % CHECK_EVERY == 0
+        """Whether the rule needs the objective after `step` steps."""
+        return self.decay_start == self.max_steps and step % CHECK_INTERVAL == 0
 
     def update(self, step: int, objective: float) -> None:
-        """The objective after `step` steps, of all recordings, in nats."""
+        """Process the objective of all recordings after `step` steps, in nats."""
         self.objectives.append(objective)
         if len(self.objectives) < 2:
             return
-        gained, lately = self.objectives[0] - objective, self.objectives[-2] - objective
-        settled = not lately > _SETTLED * max(gained, 0.0)
-        if not settled and step * (1 + _FALL) < self.most - CHECK_EVERY:
+        total_reduction = self.objectives[0] - objective
+        last_reduction = self.objectives[-2] - objective
+        plateau = not last_reduction > _MIN_REDUCTION * max(total_reduction, 0.0)
+        if not plateau and step * (1 + _DECAY_FRACTION) < self.max_steps - CHECK_INTERVAL:
             return
-        self.turn, self.end = step, min(self.most, step + max(CHECK_EVERY, round(_FALL * step)))
-        if not gained > 0:
-            self.reason = f"the {step} steps gained nothing; {self.end - step} shorter and shorter ones followed"
-        elif settled:
-            part = f"the last {CHECK_EVERY} of {step} steps gained {max(0.0, lately / gained):.1%} of what all had"
-            self.reason = f"{part}; {self.end - step} shorter and shorter ones followed"
-        else:
-            self.reason = f"the most steps are done, and the last {CHECK_EVERY} still gained {lately / gained:.1%}"
+        self.decay_start = step
+        self.end = min(self.max_steps, step + max(CHECK_INTERVAL, round(_DECAY_FRACTION * step)))
+        decay = f"the learning rate then decayed to zero over {self.end - step} steps"
+        if not total_reduction > 0:
+            self.reason = f"the objective did not fall in the first {step} steps; {decay}"
+            return
+        part = max(0.0, last_reduction / total_reduction)
+        interval = f"steps {step - CHECK_INTERVAL} to {step} gave {part:.1%} of the reduction of the objective"
+        self.reason = f"{interval}; {decay}" if plateau else f"the maximum number of steps was reached; {interval}"
 
-    def rate(self, step: int) -> StepSize:
-        """Step size of step `step`, from 0."""
-        if step < self.turn:
-            return self.longest
-        return self.longest * max(0.0, 1 - (step - self.turn) / max(1, self.end - self.turn))
+    def learning_rate(self, step: int) -> StepSize:
+        """Learning rate of step `step`, counted from 0."""
+        if step < self.decay_start:
+            return self.initial_lr
+        return self.initial_lr * max(0.0, 1 - (step - self.decay_start) / max(1, self.end - self.decay_start))
 
     def finished(self, step: int) -> bool:
-        """Whether the loop ends after `step` steps."""
+        """Whether the loop stops after `step` steps."""
         return step >= self.end

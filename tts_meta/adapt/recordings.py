@@ -15,7 +15,7 @@ from tts_meta.audio import MelSpec, load_speech
 from tts_meta.audio.io import Waveform, check_is_file
 from tts_meta.audio.speech import LoadedSpeech
 from tts_meta.config import AudioConfig
-from tts_meta.context import own_context
+from tts_meta.context import default_torch_state
 from tts_meta.corpus import Example, find_sidecar, match_transcripts, read_transcripts
 from tts_meta.corpus.text_file import read_text_file, shown_path
 from tts_meta.errors import TtsMetaError
@@ -74,8 +74,8 @@ def load_recording(path: Path, config: AudioConfig) -> Waveform:
     return load_speech(path, config).waveform
 
 
-@own_context()
-def align_recordings(
+@default_torch_state()
+def prepare_recordings(
     recordings: Sequence[Recording], base: Base, speaker: str, warn: Callable[[str], None]
 ) -> list[Example]:
     """Features, symbols, durations and sound of each recording.

@@ -19,7 +19,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from tts_meta.adapt.quantization import FACTOR_BITS, WHOLE_BITS, pack, unpack, worth_packing
-from tts_meta.context import own_context
+from tts_meta.context import default_torch_state
 from tts_meta.errors import TtsMetaError, UsageError, one_line
 from tts_meta.files import atomic_file, check_path, fingerprint, write_tensors
 from tts_meta.headers import Count, Header, Name, check_header
@@ -35,7 +35,7 @@ FORMAT, OLDER = "2", "1"
 SUFFIX = ".voice.safetensors"
 SCALES = ":scales"
 """What follows the name of a packed matrix, for its rows' scales."""
-VOCODER = "vocoder."
+VOCODER_PREFIX = "vocoder."
 """What names of the vocoder's modules and parameters begin with, beside those of the acoustic model."""
 _ADVICE = "clone it again"
 _Shape = Annotated[list[Annotated[int, Field(gt=0)]], Field(min_length=2, max_length=8)]
@@ -103,7 +103,7 @@ class Voice:
             write_tensors(temporary, stored, header)
 
     @classmethod
-    @own_context()
+    @default_torch_state()
     def load(cls, path: str | Path) -> Voice:
         """Read a voice file. Raises TtsMetaError where it is missing, damaged, or not a voice."""
         path = check_path("voice", path)
@@ -133,7 +133,7 @@ class Voice:
         known = self.scores.get("recordings")
         return isinstance(known, list) and fingerprint(recording) in known
 
-    @own_context()
+    @default_torch_state()
     def apply(self, base: Base, name: str = "the voice") -> AcousticModel:
         """A copy of the base's acoustic model that speaks in this voice; the base stays as it is.
 
@@ -145,28 +145,34 @@ class Voice:
                 "clone it again or give its own base"
             )
         model = copy.deepcopy(base.acoustic)
-        own = {key: delta for key, delta in self.deltas.items() if not key.startswith(VOCODER)}
+        own = {key: delta for key, delta in self.deltas.items() if not key.startswith(VOCODER_PREFIX)}
         _add(model, own, f"{name} does not fit the base")
         return model
 
-    @own_context()
+    @default_torch_state()
     def changes(self, base: Base) -> dict[str, Tensor]:
         """What changes in each parameter of the base's acoustic model, factors multiplied out.
 
         Raises TtsMetaError as `apply` does.
         """
         before, after = (dict(model.named_parameters()) for model in (base.acoustic, self.apply(base)))
-        names = {name.removesuffix(UP).removesuffix(DOWN) for name in self.deltas if not name.startswith(VOCODER)}
+        names = {
+            name.removesuffix(UP).removesuffix(DOWN) for name in self.deltas if not name.startswith(VOCODER_PREFIX)
+        }
         return {name: after[name].detach() - before[name].detach() for name in before if name in names}
 
-    @own_context()
+    @default_torch_state()
     def apply_vocoder(self, vocoder: Vocoder, name: str = "the voice") -> Vocoder:
         """A copy of the vocoder as this voice has it; the same vocoder where the voice changes nothing in any.
 
         A vocoder that the voice was not made with stays as it is, with a notice that says so. Raises TtsMetaError where
         the voice is damaged.
         """
-        own = {key.removeprefix(VOCODER): delta for key, delta in self.deltas.items() if key.startswith(VOCODER)}
+        own = {
+            key.removeprefix(VOCODER_PREFIX): delta
+            for key, delta in self.deltas.items()
+            if key.startswith(VOCODER_PREFIX)
+        }
         if not own:
             return vocoder
         if not isinstance(vocoder, SourceFilterVocoder) or vocoder.generator.hash != self.vocoder_hash:

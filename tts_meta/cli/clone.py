@@ -27,7 +27,7 @@ from tts_meta.errors import UsageError
 from tts_meta.files import check_writable
 
 if TYPE_CHECKING:
-    from tts_meta.adapt import CloneSettings, Progress, Recording, SimilarityForecast, Voice
+    from tts_meta.adapt import CloneProgress, CloneSettings, Recording, SimilarityForecast, Voice
     from tts_meta.models.pretrained import Base
     from tts_meta.report.tensorboard import Log
 
@@ -112,8 +112,8 @@ def clone(
         print_warning(line)
 
     try:
-        from tts_meta.adapt import SimilarityForecast, align_recordings, clone_examples, find_transcripts
-        from tts_meta.adapt.vocoder_task import adapting
+        from tts_meta.adapt import SimilarityForecast, clone_examples, find_transcripts, prepare_recordings
+        from tts_meta.adapt.vocoder_task import require_adaptable_vocoder
         from tts_meta.models.pretrained import load_base
         from tts_meta.models.vocoders.vocoder import load_vocoder
 
@@ -124,27 +124,27 @@ def clone(
         loaded = load_base(base).with_lexicon(lexicon)
         sounds = None
         if settings.adapts_vocoder:
-            sounds = adapting(load_vocoder(vocoder), loaded)
+            sounds = require_adaptable_vocoder(load_vocoder(vocoder), loaded)
         elif log is not None:
             sounds = load_vocoder(vocoder, mel=loaded.config.audio.mel)
         expected = SimilarityForecast.beside(loaded, settings)
         listener = _listener(whisper, loaded) if asr or whisper else None
         recordings = find_transcripts(audio, transcripts, listener)
-        examples = align_recordings(recordings, loaded, "new speaker", warned)
+        examples = prepare_recordings(recordings, loaded, "new speaker", warned)
         with ExitStack() as stack:
             run_log = stack.enter_context(_open_log(log, loaded))
             _log_run(run_log, loaded, settings, recordings)
             bar = stack.enter_context(progress_bar("cloning"))
             held_out, places = "", {"acoustic model": "clone", "vocoder": "clone_vocoder"}
 
-            def report(progress: Progress) -> None:
+            def report(progress: CloneProgress) -> None:
                 nonlocal held_out
                 held_out = "" if progress.step == 1 else held_out
-                run_log.scalar(f"{places[progress.part]}/loss", progress.loss, progress.step)
+                run_log.scalar(f"{places[progress.model]}/loss", progress.loss, progress.step)
                 if progress.held_out is not None:
-                    run_log.scalar(f"{places[progress.part]}/held_out_loss", progress.held_out, progress.step)
+                    run_log.scalar(f"{places[progress.model]}/held_out_loss", progress.held_out, progress.step)
                     held_out = f", held out {progress.held_out:.3f}"
-                bar.update(progress.step, progress.steps, f"{progress.part}: loss {progress.loss:.3f}{held_out}")
+                bar.update(progress.step, progress.steps, f"{progress.model}: loss {progress.loss:.3f}{held_out}")
 
             voice = clone_examples(loaded, examples, settings, report, consent, sounds)
             voice.save(output)

@@ -160,15 +160,15 @@ def _sigmas_of_sound(vocoder: Vocoder) -> dict[str, float]:
 
 def _modules(base: Base, vocoder: Vocoder, sigmas: dict[str, float], voices: list[Voice]) -> list[dict[str, Any]]:
     """Each module of the acoustic model and of the vocoder, as JSON has it."""
-    from tts_meta.adapt import CloneSettings, adaptable, adaptable_sound, chosen_modules
-    from tts_meta.adapt.voice import VOCODER
+    from tts_meta.adapt import CloneSettings, adaptable_modules, adaptable_vocoder_modules, chosen_modules
+    from tts_meta.adapt.voice import VOCODER_PREFIX
     from tts_meta.models.partition import Partition
 
-    can = set((adaptable(base) + adaptable_sound(vocoder)).names)
+    can = set((adaptable_modules(base) + adaptable_vocoder_modules(vocoder)).names)
     adapted = set(chosen_modules(base, CloneSettings()).names)
     moved, expected = _distances(base, voices) if voices else ({}, {})
     found = []
-    for model, network, prefix in zip(_MODELS, (base.acoustic, vocoder.generator), ("", VOCODER), strict=True):
+    for model, network, prefix in zip(_MODELS, (base.acoustic, vocoder.generator), ("", VOCODER_PREFIX), strict=True):
         if network is None:
             continue
         for module in Partition.by_layer(network, prefix, separate_biases=True).modules:
@@ -184,10 +184,10 @@ def _modules(base: Base, vocoder: Vocoder, sigmas: dict[str, float], voices: lis
 
 
 def _distances(base: Base, voices: list[Voice]) -> tuple[dict[str, tuple[float, float]], dict[str, float]]:
-    from tts_meta.adapt import adaptable
+    from tts_meta.adapt import adaptable_modules
     from tts_meta.report.module_report import expected_distances, module_distances  # and matplotlib with it
 
-    partition = adaptable(base)
+    partition = adaptable_modules(base)
     return module_distances(base, partition, voices), expected_distances(base, partition)
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tts_meta.adapt import CloneSettings, Progress, Voice, clone
+from tts_meta.adapt import CloneProgress, CloneSettings, Voice, clone
 from tts_meta.audio import MelSpec
 from tts_meta.demo.clips import BASE, CLONE, TRUTH, Take, judge, write_take
 from tts_meta.demo.folder import check_replaceable, write_figures
@@ -159,7 +159,7 @@ class _Demo:
 
         with _bar(self.console) as move:
 
-            def report(progress: Progress) -> None:
+            def report(progress: CloneProgress) -> None:
                 move(progress.step, progress.steps)
                 log.scalar("cloning/loss", progress.loss, progress.step)
                 if progress.held_out is not None:

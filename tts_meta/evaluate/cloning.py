@@ -15,9 +15,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tts_meta.adapt import CloneSettings, Recording, align_recordings, clone_examples
+from tts_meta.adapt import CloneSettings, Recording, clone_examples, prepare_recordings
 from tts_meta.config import Section
-from tts_meta.context import own_context
+from tts_meta.context import default_torch_state
 from tts_meta.corpus import Example, Manifest, Utterance
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.evaluate.metric import Settings
@@ -187,10 +187,10 @@ def align_utterances(
     utterances: Sequence[Utterance], base: Base, speaker: str, report: Callable[[str], None]
 ) -> list[Example]:
     """Their examples, by the manifest's transcripts. Raises TtsMetaError naming a recording that cannot be used."""
-    return align_recordings([Recording(one.audio, one.text) for one in utterances], base, speaker, report)
+    return prepare_recordings([Recording(one.audio, one.text) for one in utterances], base, speaker, report)
 
 
-@own_context(draws=True)
+@default_torch_state(preserve_rng=True)
 def run_cloning(config: CloningBenchmark, base: Base, vocoder: Vocoder, report: Callable[[str], None]) -> list[Spoken]:
     """Clone every speaker; every scored sentence as every system says it, with scores."""
     check_mels(vocoder, base.config.audio.mel)

@@ -11,17 +11,11 @@ from pydantic import Field
 
 from tts_meta.adapt import CloneSettings, chosen_modules
 from tts_meta.adapt.baselines.lora import LEARNING_RATE, LORA_VERSION
-from tts_meta.adapt.clone import (
-    CLONE_VERSION,
-    FREE_RATE,
-    FREE_STEPS,
-    NEGLIGIBLE,
-    SIGMA_RATE,
-    SOUND_RATE,
-)
+from tts_meta.adapt.clone import CLONE_VERSION
 from tts_meta.adapt.early_stopping import STOPPING_VERSION
 from tts_meta.adapt.recordings import RECORDINGS_VERSION
-from tts_meta.adapt.voice import VOCODER
+from tts_meta.adapt.settings import NEGLIGIBLE, NO_PRIOR_LR, NO_PRIOR_STEPS, SIGMA_LR, VOCODER_LR
+from tts_meta.adapt.voice import VOCODER_PREFIX
 from tts_meta.config import Section
 from tts_meta.errors import UsageError
 from tts_meta.evaluate.baselines import NEAREST_VERSION, ZERO_SHOT_VERSION
@@ -92,7 +86,7 @@ class MethodConfig(Section):
                 )
         if base.prior is None:
             raise UsageError(f"learner '{name}': auto_stop needs a learned prior, and the base has none; give steps")
-        if self.modules and all(pattern.startswith(VOCODER) for pattern in self.modules):
+        if self.modules and all(pattern.startswith(VOCODER_PREFIX) for pattern in self.modules):
             raise UsageError(f"learner '{name}': the vocoder's loop does not stop by itself; leave out auto_stop")
 
     @property
@@ -124,8 +118,8 @@ class MethodConfig(Section):
         if self.method == "zero-shot":
             return [ZERO_SHOT_VERSION]
         if self.method == "lora":
-            return [RECORDINGS_VERSION, LORA_VERSION, LEARNING_RATE, FREE_STEPS]
-        rule = [CLONE_VERSION, NEGLIGIBLE, FREE_RATE, FREE_STEPS, SOUND_RATE, SIGMA_RATE]
+            return [RECORDINGS_VERSION, LORA_VERSION, LEARNING_RATE, NO_PRIOR_STEPS]
+        rule = [CLONE_VERSION, NEGLIGIBLE, NO_PRIOR_LR, NO_PRIOR_STEPS, VOCODER_LR, SIGMA_LR]
         return [RECORDINGS_VERSION, *rule, STOPPING_VERSION if steps is None else 0]
 
 

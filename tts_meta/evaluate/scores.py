@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tts_meta.audio.waveform import as_samples
-from tts_meta.context import own_context
+from tts_meta.context import default_torch_state
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.evaluate import mcd as distance
 from tts_meta.evaluate import mos as quality
@@ -83,13 +83,13 @@ class Scorer:
         self.settings = settings or Settings()
         self._judges: dict[str, Judge] = {}
 
-    @own_context(draws=True)
+    @default_torch_state(preserve_rng=True)
     def load(self) -> None:
         """Load every model now, so that one that is missing is an error before the long work and not after it."""
         for name in self.metrics:
             self._judge(name)
 
-    @own_context(draws=True)
+    @default_torch_state(preserve_rng=True)
     def score(
         self,
         waveform: object,

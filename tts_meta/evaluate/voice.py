@@ -11,7 +11,7 @@ import torch
 
 from tts_meta.audio import MelSpec, prepare_waveform, read_audio
 from tts_meta.audio.io import Waveform
-from tts_meta.context import own_context
+from tts_meta.context import default_torch_state
 from tts_meta.corpus import Utterance
 from tts_meta.errors import UsageError
 from tts_meta.evaluate.scores import Scorer, Scores
@@ -39,7 +39,7 @@ class Spoken:
     scores: Scores
 
 
-@own_context(draws=True)
+@default_torch_state(preserve_rng=True)
 def score_voices(
     base: Base,
     voices: Mapping[str, tuple[AcousticModel, Vocoder]],

@@ -25,7 +25,7 @@ from pydantic import ConfigDict, Field, RootModel, model_validator
 from torch import Tensor
 
 from tts_meta.config import BaseConfig, dump_config, parse_config
-from tts_meta.context import WithoutDrawing, own_context
+from tts_meta.context import WithoutDrawing, default_torch_state
 from tts_meta.errors import TtsMetaError, TtsMetaWarning
 from tts_meta.files import atomic_folder, check_path, sha256_file, write_tensors
 from tts_meta.headers import Digest, Header, Name, check_header, read_header, read_json
@@ -192,7 +192,7 @@ def save_base(base: Base, folder: str | Path, half: bool = True) -> None:
     base.hash, base.folder = digest, folder
 
 
-@own_context()
+@default_torch_state()
 def load_base(folder: str | Path | None = None) -> Base:
     """Load a base folder in evaluation mode, float32 on the CPU; None loads the shipped one.
 

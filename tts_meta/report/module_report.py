@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
-from tts_meta.adapt import CloneSettings, Voice, adaptable, chosen_modules
+from tts_meta.adapt import CloneSettings, Voice, adaptable_modules, chosen_modules
 from tts_meta.errors import TtsMetaError
 from tts_meta.evaluate.confidence import Interval
 from tts_meta.evaluate.rank_agreement import Agreement, agreement
@@ -33,7 +33,7 @@ def write_discovery(
     if base.prior is None:
         raise TtsMetaError(f"{base.folder} has no prior to show; make one by tts-meta meta-train")
     sigmas = base.prior.sigmas
-    partition, kept = adaptable(base), set(chosen_modules(base, CloneSettings()).names)
+    partition, kept = adaptable_modules(base), set(chosen_modules(base, CloneSettings()).names)
     order = sorted(sigmas, key=lambda name: -sigmas[name])
     learner, steps = (base.prior.origin.get(key, "?") for key in ("learner", "meta_steps"))
     page = ListeningPage(
@@ -82,7 +82,7 @@ def base_picture(base: Base) -> Rgb:
     if base.prior is None:
         raise TtsMetaError(f"{base.folder} has no prior to draw; make one by tts-meta meta-train")
     sigmas = base.prior.sigmas
-    sizes = {module.name: module.size for module in adaptable(base).modules if module.name in sigmas}
+    sizes = {module.name: module.size for module in adaptable_modules(base).modules if module.name in sigmas}
     adapted = set(chosen_modules(base, CloneSettings()).names)
     return module_picture({name: sigmas[name] for name in sizes}, adapted, sizes)
 

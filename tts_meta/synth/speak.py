@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from tts_meta.audio.writing import Waveform, is_saturated, write_audio
-from tts_meta.context import in_own_context, limit_primitive_cache, own_context
+from tts_meta.context import default_torch_state, default_torch_state_per_item, limit_primitive_cache
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.pretrained import Base
@@ -82,7 +82,7 @@ def speak_text(
     speak, where the vocoder takes other mels than the base gives, or where what is predicted is no sound, as of damaged
     weights.
     """
-    with speaking, own_context(), torch.inference_mode():
+    with speaking, default_torch_state(), torch.inference_mode():
         limit_primitive_cache()
         return _speak_text(base, model, vocoder, text, phonemes, speaker, options, report)
 
@@ -145,7 +145,7 @@ def stream_text(
     cannot be read is an error when its turn comes. Between two parts the caller's own settings of torch are back.
     """
     _check_arguments(base, vocoder, text, speaker, options)
-    return _in_turn(in_own_context(_stream_text)(base, model, vocoder, text, phonemes, speaker, options))
+    return _in_turn(default_torch_state_per_item(_stream_text)(base, model, vocoder, text, phonemes, speaker, options))
 
 
 def _in_turn(parts: Iterator[Waveform]) -> Iterator[Waveform]:

@@ -13,8 +13,15 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
-from tts_meta.adapt import AcousticTask, VocoderTask, acoustic_nll, adaptable, adaptable_sound, sound_nll
-from tts_meta.adapt.vocoder_task import own_modules
+from tts_meta.adapt import (
+    AcousticTask,
+    VocoderTask,
+    acoustic_nll,
+    adaptable_modules,
+    adaptable_vocoder_modules,
+    vocoder_nll,
+)
+from tts_meta.adapt.vocoder_task import generator_modules
 from tts_meta.audio import FeatureCache, MelSpec
 from tts_meta.audio.features import load_waveform_and_mel
 from tts_meta.corpus import Episode, Example, Manifest, Utterance
@@ -74,7 +81,7 @@ class AcousticTarget:
     folder: ClassVar[str] = "base"
 
     def learner(self, name: str, settings: LearnerSettings, meta_steps: int) -> MetaLearner:
-        whole, model = adaptable(self.base), self.base.acoustic
+        whole, model = adaptable_modules(self.base), self.base.acoustic
         partition = whole.select(self.modules)
         roles = _roles(name, whole, partition, self.roles)
         if self.rank:
@@ -88,7 +95,7 @@ class AcousticTarget:
         support, query = self.examples(episode.support), self.examples(episode.query)
         if not (support and query):  # no recording of one of them says its transcript
             return None
-        scored = AcousticTask(self.base, query, changing).whole()
+        scored = AcousticTask(self.base, query, changing).all_sentences()
         own = AcousticTask(self.base, support, changing)
         return own.task(scored, self.frames_per_step, seed, episode.speaker)
 
@@ -120,10 +127,10 @@ class VocoderTarget:
     folder: ClassVar[str] = "vocoder"
 
     def learner(self, name: str, settings: LearnerSettings, meta_steps: int) -> MetaLearner:
-        whole, model = adaptable_sound(self.vocoder), self.vocoder.generator
+        whole, model = adaptable_vocoder_modules(self.vocoder), self.vocoder.generator
         chosen = whole.select(self.modules)
-        roles, nll = _roles(name, whole, chosen, self.roles), sound_nll(model)
-        return MetaLearner(name, model, nll, own_modules(chosen), settings, roles=roles, meta_steps=meta_steps)
+        roles, nll = _roles(name, whole, chosen, self.roles), vocoder_nll(model)
+        return MetaLearner(name, model, nll, generator_modules(chosen), settings, roles=roles, meta_steps=meta_steps)
 
     def task(self, episode: Episode[Utterance], changing: Sequence[str], seed: int) -> Task | None:
         support, query = (

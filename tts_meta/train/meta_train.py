@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from tts_meta.adapt.vocoder_task import adapting
-from tts_meta.adapt.voice import VOCODER
+from tts_meta.adapt.vocoder_task import require_adaptable_vocoder
+from tts_meta.adapt.voice import VOCODER_PREFIX
 from tts_meta.audio import FeatureCache
 from tts_meta.config import Section
 from tts_meta.corpus import Manifest, Utterance, hold_back_named, sample_episodes
@@ -145,7 +145,7 @@ def meta_train(config: MetaTrainConfig, command: str = "") -> Path:
 def build_target(config: MetaTrainConfig) -> MetaTarget:
     """What is meta-trained. Raises UsageError for modules of both models, or of a vocoder that has none."""
     base = load_base(config.base).with_lexicon(config.lexicon)
-    heard = [pattern for pattern in config.modules if pattern.startswith(VOCODER)]
+    heard = [pattern for pattern in config.modules if pattern.startswith(VOCODER_PREFIX)]
     if not heard:
         cache = FeatureCache(config.cache, base.config.audio)
         roles = {**SPEECH_ROLES, **config.roles}
@@ -157,7 +157,9 @@ def build_target(config: MetaTrainConfig) -> MetaTarget:
     if config.rank:
         raise UsageError("modules of the vocoder stray whole; leave rank out")
     roles = {**SOUND_ROLES, **config.roles}
-    return VocoderTarget(base, adapting(load_vocoder(config.vocoder), base), heard, config.crops_per_step, roles)
+    return VocoderTarget(
+        base, require_adaptable_vocoder(load_vocoder(config.vocoder), base), heard, config.crops_per_step, roles
+    )
 
 
 def _run(

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tts_meta.adapt.acoustic_task import AcousticTask, acoustic_nll, adaptable
-from tts_meta.adapt.clone import FREE_STEPS, CloneSettings
+from tts_meta.adapt.acoustic_task import AcousticTask, acoustic_nll, adaptable_modules
+from tts_meta.adapt.settings import NO_PRIOR_STEPS, CloneSettings
 from tts_meta.adapt.voice import Voice, as_stored
 from tts_meta.corpus import Example
 from tts_meta.errors import TtsMetaError, UsageError
@@ -42,7 +42,7 @@ def clone_lora(base: Base, examples: Sequence[Example], rank: int, settings: Clo
     all), `steps`, `learning_rate`, `frames_per_step` and `seed` count. Raises UsageError where no module chosen is one
     that `peft` adapts, TtsMetaError where `peft` is not installed or the voice diverges.
     """
-    chosen = adaptable(base).select(settings.modules or ("*",))
+    chosen = adaptable_modules(base).select(settings.modules or ("*",))
     model = copy.deepcopy(base.acoustic)
     layers = _layers(model, chosen.parameters())
     if not layers:
@@ -61,7 +61,7 @@ def clone_lora(base: Base, examples: Sequence[Example], rank: int, settings: Clo
         Layout.of(model, ()),
     )
     task = AcousticTask(base, examples, chosen.names).task(None, settings.frames_per_step, settings.seed)
-    rate, steps = settings.learning_rate or LEARNING_RATE, FREE_STEPS if settings.steps is None else settings.steps
+    rate, steps = settings.learning_rate or LEARNING_RATE, NO_PRIOR_STEPS if settings.steps is None else settings.steps
     meta, prior = parameters_of(model, problem.adapted), ShrinkagePrior.isotropic(problem.adapted, torch.inf)
     kept, _ = solve(
         lambda params, step: problem.nll(params, torch.zeros(0), [task.at(step)]),

@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import Field
 
 from tts_meta.audio import read_audio
-from tts_meta.context import own_context
+from tts_meta.context import default_torch_state
 from tts_meta.corpus import Manifest
 from tts_meta.errors import UsageError
 from tts_meta.evaluate.baselines import TrainingSpeakerVoices
@@ -90,7 +90,7 @@ class FewShotResults:
         return rates
 
 
-@own_context(draws=True)
+@default_torch_state(preserve_rng=True)
 def run_few_shot(
     config: FewShotBenchmark, base: Base, vocoder: Vocoder, report: Callable[[str], None]
 ) -> FewShotResults:

@@ -29,7 +29,7 @@ from tts_meta.adapt import (
     CloneSettings,
     Voice,
     acoustic_nll,
-    adaptable,
+    adaptable_modules,
     chosen_modules,
     clone_examples,
 )
@@ -317,6 +317,6 @@ def nats_a_frame(base: Base, model: AcousticModel, examples: Sequence[Example]) 
     """Nats a frame of each sentence under a voice, and its frames as weight."""
     nll, found = acoustic_nll(model), []
     for example in examples:
-        sentence = AcousticTask(base, [example], adaptable(base).names)
-        found.append(Measure(float(nll(model, sentence.whole())) / sentence.frames, sentence.frames))
+        sentence = AcousticTask(base, [example], adaptable_modules(base).names)
+        found.append(Measure(float(nll(model, sentence.all_sentences())) / sentence.frames, sentence.frames))
     return found

@@ -8,7 +8,7 @@ from torch import Tensor
 from torchaudio.functional import griffinlim, melscale_fbanks
 
 from tts_meta.config import MelConfig
-from tts_meta.context import own_context
+from tts_meta.context import default_torch_state
 from tts_meta.errors import TtsMetaError
 
 _TINY = 1e-10
@@ -25,7 +25,7 @@ class GriffinLim:
     name = "griffin-lim"
     generator = None
 
-    @own_context()
+    @default_torch_state()
     def __init__(
         self, config: MelConfig | None = None, iterations: int = 60, seed: int = 0, notice: str | None = None
     ) -> None:
@@ -41,7 +41,7 @@ class GriffinLim:
         ).T.contiguous()  # (M, bins)
         self.inverse = torch.linalg.pinv(self.filterbank.double()).float()
 
-    @own_context()
+    @default_torch_state()
     @torch.no_grad()
     def __call__(self, mel: Tensor) -> Tensor:
         bands = self.mel_config.n_mels

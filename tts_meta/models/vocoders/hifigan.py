@@ -17,7 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from torch import Tensor, nn
 
 from tts_meta.config import MelConfig
-from tts_meta.context import own_context
+from tts_meta.context import default_torch_state
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.parsing import first_fault
 from tts_meta.tensors import check_finite
@@ -249,7 +249,7 @@ class HifiGan:
             if parameter.dim() == 3:  # channels last in memory, what oneDNN's fastest bfloat16 kernels want
                 parameter.data = parameter.data.transpose(1, 2).contiguous().transpose(1, 2)
 
-    @own_context()
+    @default_torch_state()
     @torch.no_grad()
     def __call__(self, mel: Tensor) -> Tensor:
         bands = self.generator.config.num_mels

@@ -21,7 +21,7 @@ from pydantic import model_validator
 from torch import Tensor
 
 from tts_meta.config import LightConfig, MelConfig, Section, dump_config, parse_config
-from tts_meta.context import WithoutDrawing, own_context
+from tts_meta.context import WithoutDrawing, default_torch_state
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_folder, sha256_file, write_tensors
 from tts_meta.headers import Digest, Header, check_header, read_json
@@ -161,7 +161,7 @@ class SourceFilterVocoder:
         self.chunk_frames = chunk_frames
         self.generator = copy.deepcopy(generator).eval().requires_grad_(False)
 
-    @own_context()
+    @default_torch_state()
     @torch.no_grad()
     def __call__(self, mel: Tensor) -> Tensor:
         bands = self.generator.mel_config.n_mels

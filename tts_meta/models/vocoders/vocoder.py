@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tts_meta.config import MelConfig
-from tts_meta.context import own_context
+from tts_meta.context import default_torch_state
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.files import check_path
 from tts_meta.models.vocoders.griffin_lim import GriffinLim
@@ -70,7 +70,7 @@ def as_vocoder(vocoder: Vocoder | str | Path | None, mel: MelConfig | None = Non
     raise UsageError(f"vocoder must be a loaded vocoder, a name, a path, or None, not {type(vocoder).__name__}")
 
 
-@own_context()
+@default_torch_state()
 def load_vocoder(
     name_or_path: str | Path | None = None,
     device: str | torch.device = "cpu",

@@ -1,0 +1,44 @@
+"""The inner loop of the acoustic model: what adapts, under which prior and learning rate, until which step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tts_meta.adapt.acoustic_task import AcousticTask, acoustic_nll
+from tts_meta.adapt.adaptation import Adaptation, ScoredTask, constant_lr, linear_decay, sigma_lr
+from tts_meta.adapt.early_stopping import PlateauStop
+from tts_meta.adapt.priors import acoustic_prior
+from tts_meta.adapt.settings import NO_PRIOR_LR, NO_PRIOR_STEPS, SIGMA_LR, CloneSettings
+from tts_meta.corpus import Example
+from tts_meta.meta import Layout, Problem, Task
+from tts_meta.models.low_rank import low_rank
+from tts_meta.models.partition import Partition
+from tts_meta.models.pretrained import Base
+
+
+def acoustic_adaptation(
+    base: Base, modules: Partition, support: Sequence[Example], held_out: Sequence[Example], settings: CloneSettings
+) -> Adaptation:
+    """The inner loop over these modules of the base's acoustic model, on the mels of the support sentences.
+
+    Raises UsageError as `acoustic_prior`.
+    """
+    acoustic, rank = base.acoustic, settings.rank_for(base)
+    model, adapted = (acoustic, modules) if not rank else low_rank(acoustic, modules, rank)
+    problem = Problem(model, acoustic_nll(acoustic), Layout.of(model, adapted.modules), Layout.of(model, ()))
+    support_task, held_out_task = (AcousticTask(base, examples, modules.names) for examples in (support, held_out))
+    support_data = ScoredTask(support_task.task(None, settings.frames_per_step, settings.seed), support_task.frames)
+    held_out_data = ScoredTask(Task(held_out_task.all_sentences()), held_out_task.frames) if held_out else None
+    prior = acoustic_prior(base, problem.adapted, settings)
+    plateau, learning_rate = None, settings.learning_rate
+    if learning_rate is not None or not settings.uses_learned_prior(base):
+        steps = NO_PRIOR_STEPS if settings.steps is None else settings.steps
+        schedule = constant_lr(learning_rate or NO_PRIOR_LR)
+    else:
+        initial_lr = sigma_lr(prior, settings.prior_scale_for(base), SIGMA_LR)
+        if settings.steps is not None:
+            steps, schedule = settings.steps, linear_decay(initial_lr, settings.steps)
+        else:
+            plateau = PlateauStop(initial_lr)
+            steps, schedule = plateau.max_steps, plateau.learning_rate
+    return Adaptation("acoustic model", problem, support_data, held_out_data, steps, prior, schedule, plateau)

@@ -1,0 +1,139 @@
+"""The inner loop of cloning: adapts modules of one model to a speaker's recordings and reports the progress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tts_meta.adapt.early_stopping import CHECK_INTERVAL, PlateauStop
+from tts_meta.adapt.voice import as_stored
+from tts_meta.meta import Adam, Problem, ShrinkagePrior, Task, solve
+from tts_meta.meta.inner import StepSize
+from tts_meta.meta.parameters import parameters_of
+from tts_meta.models.low_rank import LowRankModel, by_parameter_name
+
+
+@dataclass(frozen=True)
+class CloneProgress:
+    """State after an inner step.
+
+    loss, held_out: of the support sentences and, at some steps, of the held-out sentences; nats per frame for the
+    acoustic model, spectral distance for the vocoder. model: "acoustic model" or "vocoder". steps: the total, as far
+    as it is known.
+    """
+
+    step: int
+    loss: float
+    held_out: float | None
+    model: str = "acoustic model"
+    steps: int = 0
+
+
+@dataclass(frozen=True)
+class ScoredTask:
+    """A task and the number of frames or samples that its loss is divided by."""
+
+    task: Task
+    size: int
+
+
+@dataclass(frozen=True)
+class AdaptationResult:
+    """deltas: changes of parameters by name, as the voice file holds them. steps: steps done. scores: see `run`."""
+
+    deltas: dict[str, Tensor]
+    steps: int
+    scores: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """An inner loop over the modules of one model, ready to run."""
+
+    model: str
+    problem: Problem
+    support: ScoredTask
+    held_out: ScoredTask | None
+    steps: int
+    prior: ShrinkagePrior
+    learning_rate: Callable[[int], StepSize]
+    plateau: PlateauStop | None = None
+    """Stopping rule that may end the loop before `steps`."""
+
+    def run(self, report: Callable[[CloneProgress], None]) -> AdaptationResult:
+        """Run the loop and call `report` after each step.
+
+        Scores: the held-out loss before and after (`held_out_before`, `held_out_after`), if sentences are held out, and
+        the reason for an automatic stop (`stopped`).
+        """
+        meta, losses = parameters_of(self.problem.model, self.problem.adapted), list[float]()
+
+        def nll(params: Tensor, step: int) -> Tensor:
+            value = self.problem.nll(params, torch.zeros(0), [self.support.task.at(step)])
+            losses.append(float(value.detach()) / self.support.size)
+            return value
+
+        plateau = self.plateau
+
+        def observe(step: int, params: Tensor) -> None:
+            if plateau is not None and plateau.should_check(step):
+                plateau.update(step, self._objective(params, meta))
+            if step:
+                steps = self.steps if plateau is None else plateau.end
+                scored = self._held_out_loss(params) if step % CHECK_INTERVAL == 0 or step == steps else {}
+                report(CloneProgress(step, losses[-1], scored.get("held_out"), self.model, steps))
+
+        scores: dict[str, Any] = {f"{name}_before": loss for name, loss in self._held_out_loss(meta[None]).items()}
+        finished = plateau.finished if plateau is not None else lambda done: False
+        kept, _ = solve(
+            nll, meta, self.prior, Adam(), self.learning_rate, self.steps, observe=observe, finished=finished
+        )
+        deltas, params = self._round(meta, kept[-1][0])
+        scores |= {f"{name}_after": loss for name, loss in self._held_out_loss(params[None]).items()}
+        if plateau is not None:
+            scores["stopped"] = plateau.reason
+        return AdaptationResult(deltas, len(losses), scores)
+
+    def _round(self, meta: Tensor, displacement: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """Deltas by name, rounded as the voice file holds them, and the parameters `(P,)` of the model with these."""
+        layout = self.problem.adapted
+        if isinstance(self.problem.model, LowRankModel):
+            factors = by_parameter_name(layout.unflatten(meta + displacement))
+            deltas = as_stored(factors)
+            names = dict(zip(layout.shapes, factors, strict=True))
+            return deltas, layout.flatten({parameter: deltas[name] for parameter, name in names.items()})
+        deltas = as_stored(layout.unflatten(displacement))
+        return deltas, meta + layout.flatten(deltas)
+
+    @torch.no_grad()
+    def _objective(self, params: Tensor, meta: Tensor) -> float:
+        """The objective of all support sentences without dropout, in nats, for parameters `(1, P)`."""
+        nll = self.problem.nll(params, torch.zeros(0), [self.support.task.support])
+        return float(nll + self.prior.penalty(params - meta))
+
+    @torch.no_grad()
+    def _held_out_loss(self, params: Tensor) -> dict[str, float]:
+        """The held-out loss for parameters `(1, P)` under `held_out`; empty if no sentence is held out."""
+        if self.held_out is None:
+            return {}
+        nll = self.problem.nll(params, torch.zeros(0), [self.held_out.task.at(0)])
+        return {"held_out": float(nll) / self.held_out.size}
+
+
+def constant_lr(learning_rate: StepSize) -> Callable[[int], StepSize]:
+    """The same learning rate in all steps."""
+    return lambda step: learning_rate
+
+
+def linear_decay(initial_lr: StepSize, steps: int) -> Callable[[int], StepSize]:
+    """Learning rates that fall linearly from `initial_lr` to zero over `steps`."""
+    return lambda step: initial_lr * (1 - step / steps)
+
+
+def sigma_lr(prior: ShrinkagePrior, prior_scale: float, fraction: float) -> Tensor:
+    """The learning rate `(P,)` of each parameter: `fraction` of its module's learned σ, before `prior_scale`."""
+    return fraction * prior.deviation() / prior_scale**0.5
