@@ -42,7 +42,7 @@ def rows() -> list[Scores]:
     for system, rate in (("real", 0.0), ("clone", 0.5)):
         for speaker in ("anna", "bert"):
             made.append(Scores(f"{speaker}-1", speaker, system, {"wer": Measure(rate, 2), "mcd": Measure(5 + rate)}))
-            made.append(Scores(f"{speaker}-2", speaker, system, {"wer": Measure(0.0, 8)}, {"heard": "schön | ja"}))
+            made.append(Scores(f"{speaker}-2", speaker, system, {"wer": Measure(0.0, 8)}, {"transcript": "schön | ja"}))
     return made
 
 
@@ -124,7 +124,7 @@ def test_column_names_are_unique():
 
 
 def test_an_unknown_metric_lists_the_names():
-    with pytest.raises(UsageError, match="no metric vibes; the metrics are similarity, words"):
+    with pytest.raises(UsageError, match="no metric vibes; the metrics are similarity, wer"):
         Scorer(["vibes"])
 
 
@@ -133,17 +133,17 @@ def test_a_missing_package_names_the_extra_before_any_work(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "distillmos" else find(name))
     with pytest.raises(TtsMetaError, match=r"needs distillmos; install it with: pip install '\.\[eval\]'"):
         Scorer(["similarity", "distillmos"])
-    Scorer(["similarity", "distance"])
+    Scorer(["similarity", "mcd"])
 
 
 def test_a_broken_waveform_names_the_utterance():
     with pytest.raises(TtsMetaError, match=r"s1: .*NaN"):
-        Scorer(["distance"]).score(TONE * np.float32("nan"), 16_000, id="s1", reference=TONE)
+        Scorer(["mcd"]).score(TONE * np.float32("nan"), 16_000, id="s1", reference=TONE)
 
 
 def test_silence_is_scored_as_nobodys_voice():
     voice = np.full(256, 1 / 16, np.float32)
-    scores = Scorer(["similarity", "distance"]).score(0 * TONE, 16_000, id="s1", voice=voice, reference=TONE)
+    scores = Scorer(["similarity", "mcd"]).score(0 * TONE, 16_000, id="s1", voice=voice, reference=TONE)
     assert scores["similarity"] == 0
     assert scores["mcd"] > 5
 

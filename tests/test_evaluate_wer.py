@@ -89,9 +89,9 @@ def test_another_language_keeps_its_letters():
 def test_a_scored_rate_weighs_as_much_as_its_text_is_long(monkeypatch):
     pytest.importorskip("faster_whisper", reason="the extra eval is not installed")
     monkeypatch.setattr(words, "Transcriber", lambda *_: lambda waveform, rate: "the cat sad")
-    scores = Scorer(["words"]).score(np.ones(10), 16_000, id="one", text="The cat sat on it.")
+    scores = Scorer(["wer"]).score(np.ones(10), 16_000, id="one", text="The cat sat on it.")
     assert scores.measures == {"wer": Measure(3 / 5, 5), "cer": Measure(7 / 17, 17)}
-    assert scores.notes == {"heard": "the cat sad"}
+    assert scores.notes == {"transcript": "the cat sad"}
 
 
 def model_folder(path):
@@ -120,7 +120,7 @@ def test_a_model_is_taken_from_the_argument_before_the_variable(no_whisper, monk
 def test_a_judge_of_words_is_identified_by_its_weights_and_not_by_its_path(no_whisper, monkeypatch):
     first, copy, other = (model_folder(no_whisper / name) for name in ("first", "copy", "other"))
     (other / "model.bin").write_bytes(b"other weights")
-    metric = METRICS["words"]
+    metric = METRICS["wer"]
     monkeypatch.setenv(words.WHISPER_VARIABLE, str(first))
     own = metric.identity(Settings())
     assert metric.identity(Settings(whisper=str(copy))) == own

@@ -98,10 +98,10 @@ def test_every_learner_speaks_from_every_count_after_every_number_of_steps(
     model = Voice.load(tmp_path / "ben.voice.safetensors").apply(base)
     expected = float(acoustic_loss(model, model(batch), batch).nll) / len(example.mel)
     found = next(trial for trial in trials if trial.system == "all, 2 sentences, 2 steps").scores[0]
-    assert found["nats"] == pytest.approx(expected, rel=1e-3)
+    assert found["nll"] == pytest.approx(expected, rel=1e-3)
 
     table = write_few_shot_report(tmp_path, results, base.config.audio.mel)
-    assert table.startswith("2 unseen sentences of 1 speaker;") and "Nats a frame" in table
+    assert table.startswith("2 unseen sentences of 1 speaker;") and "NLL per frame (nats)" in table
     few, many = (part.split("\n\n")[1].splitlines() for part in table.split("### From ")[1:])
     names = ["| all, 0 steps", "| all, 2 steps", "| biases, 0 steps", "| biases, 2 steps"]
     assert [line.split(" | ")[0] for line in few[2:]] == [f"| {REAL}", f"| {COPY}", *names]
@@ -138,7 +138,7 @@ def test_a_voice_is_made_once_whoever_judges_it(
     for trial, before in zip(again.trials, first.trials, strict=True):
         assert trial.voice == before.voice and trial.key != before.key and trial.cpu_seconds == before.cpu_seconds
         assert trial.key.split("/")[0] == before.key.split("/")[0]
-        assert {"variance", "similarity", "nats"} <= set(trial.scores[0].measures) and len(trial.scores) == 1
+        assert {"variance", "similarity", "nll"} <= set(trial.scores[0].measures) and len(trial.scores) == 1
 
 
 def test_what_another_machine_measured_is_not_made_anew(
@@ -156,8 +156,8 @@ def test_what_another_machine_measured_is_not_made_anew(
     assert [row for row in again.scores() if "everything" not in row.system] == first.scores()
     rates = first.error_rates()
     assert {name: rate for name, rate in again.error_rates().items() if name in rates} == rates
-    assert {row["nats"] for row in again.scores() if "everything, 2 sentences, 2" in row.system} == {
-        row["nats"] for row in again.scores() if "all, 2 sentences, 2" in row.system
+    assert {row["nll"] for row in again.scores() if "everything, 2 sentences, 2" in row.system} == {
+        row["nll"] for row in again.scores() if "all, 2 sentences, 2" in row.system
     }
     assert not any(trial.here for trial in again.trials) and {trial.source for trial in again.trials} == {
         "cached_results"
@@ -210,27 +210,24 @@ def test_tables_of_differences_are_those_of_the_scores(base: Base, long_corpus: 
     recipe = config(long_corpus, tmp_path, speakers=["ann", "ben"], sentences=[2], steps=[0, 3], learners=learners)
     results = run_few_shot(recipe, base, vocoder(), lambda line: None)
     table = write_few_shot_report(tmp_path, results, base.config.audio.mel)
-    nats = {
+    nll = {
         trial.system: np.average(
-            [row["nats"] for one in results.trials if one.system == trial.system for row in one.scores],
+            [row["nll"] for one in results.trials if one.system == trial.system for row in one.scores],
             weights=[
-                row.measures["nats"].weight
-                for one in results.trials
-                if one.system == trial.system
-                for row in one.scores
+                row.measures["nll"].weight for one in results.trials if one.system == trial.system for row in one.scores
             ],
         )
         for trial in results.trials
     }
     lines = {line.split(" | ")[0].strip("| "): line.split(" | ") for line in table.splitlines()}
     best = {
-        name: min(nats[f"{name}, 2 sentences, 0 steps"], nats[f"{name}, 2 sentences, 3 steps"])
+        name: min(nll[f"{name}, 2 sentences, 0 steps"], nll[f"{name}, 2 sentences, 3 steps"])
         for name in ("all", "biases")
     }
     shown = float(lines["biases"][2].split(" [")[0])
     assert shown == pytest.approx(best["biases"] - best["all"], abs=0.06)
     rates = results.error_rates()
-    assert set(rates) == {REAL, COPY, *nats}
+    assert set(rates) == {REAL, COPY, *nll}
     assert all(0 <= rate.low <= rate.mean <= rate.high <= 1 for rate in rates.values())
     assert f"{rates[REAL].mean:.3f}" in next(line for line in table.splitlines() if REAL in line)
 
@@ -463,9 +460,9 @@ def test_a_learner_may_end_by_itself(base: Base, long_corpus: Path, tmp_path: Pa
     recipe = config(long_corpus, tmp_path, sentences=[2], steps=[0, 2], learners=learners)
     results = run_few_shot(recipe, learned, vocoder(), lambda line: None)
     ours, *others = results.trials
-    assert ours.system == "ours, 2 sentences, stopped automatically" and ours.steps is None and ours.done >= 50
-    assert [trial.steps for trial in others] == [0, 2] == [trial.done for trial in others]
-    assert Voice.load(ours.voice).steps == ours.done
+    assert ours.system == "ours, 2 sentences, stopped automatically" and ours.steps is None and ours.steps_done >= 50
+    assert [trial.steps for trial in others] == [0, 2] == [trial.steps_done for trial in others]
+    assert Voice.load(ours.voice).steps == ours.steps_done
     assert "stopped automatically" not in table_of(tmp_path, results, "After many steps")
     assert "| all | " in table_of(tmp_path, results, "Best step, less the best of ours")
 

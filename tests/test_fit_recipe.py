@@ -29,8 +29,8 @@ def test_a_voice_with_no_prior_learns_its_own_sentences_by_heart(base: Base, lon
     adapted = {trial.system: int(Voice.load(trial.voice).scores["sentences"]) for trial in trials}
     for system, count in adapted.items():
         assert len([row for row in own if row.system == system]) == count
-    before, after = (next(row["nats"] for row in own if row.system == trial.system) for trial in trials)
-    gained = trials[0].scores[0]["nats"] - trials[1].scores[0]["nats"]
+    before, after = (next(row["nll"] for row in own if row.system == trial.system) for trial in trials)
+    gained = trials[0].scores[0]["nll"] - trials[1].scores[0]["nll"]
     assert before - after > max(gained, 1.0)
     rows = [line.strip("| ").split(" | ") for line in fit.table(trials, own).splitlines()[2:]]
     assert [row[0] for row in rows] == list(adapted) and len({row[1] for row in rows}) == 1

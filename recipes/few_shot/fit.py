@@ -17,8 +17,8 @@ from tts_meta.config import load_config
 from tts_meta.corpus import Manifest
 from tts_meta.evaluate.cloning import align_utterances
 from tts_meta.evaluate.few_shot.benchmark import FewShotBenchmark, run_few_shot
-from tts_meta.evaluate.few_shot.trials import Trial, nats_a_frame
-from tts_meta.evaluate.scores import NATS, Scores
+from tts_meta.evaluate.few_shot.trials import Trial, nll_per_frame
+from tts_meta.evaluate.scores import NLL, Scores
 from tts_meta.evaluate.table import summarise
 from tts_meta.models.pretrained import Base, load_base
 from tts_meta.models.vocoders.vocoder import load_vocoder
@@ -33,22 +33,22 @@ def own_scores(base: Base, trials: Sequence[Trial], recipe: FewShotBenchmark) ->
         examples = align_utterances(sentences.adapt_on[:most], base, speaker, lambda line: None)
         for trial in own:
             voice = Voice.load(trial.voice)
-            nats = nats_a_frame(base, voice.apply(base), examples[: trial.sentences])
-            pairs = zip(sentences.adapt_on[: trial.sentences], nats, strict=True)
-            found += [Scores(utterance.id, speaker, trial.system, {NATS.name: measure}) for utterance, measure in pairs]
+            nll = nll_per_frame(base, voice.apply(base), examples[: trial.sentences])
+            pairs = zip(sentences.adapt_on[: trial.sentences], nll, strict=True)
+            found += [Scores(utterance.id, speaker, trial.system, {NLL.name: measure}) for utterance, measure in pairs]
     return found
 
 
 def table(trials: Sequence[Trial], own: Sequence[Scores]) -> str:
     """Of each system: frames that a voice adapted to, in the mean, and nats a frame of those and of unseen ones."""
     unseen = [row for trial in trials for row in trial.scores]
-    seen, other = ({one.group[0]: one.intervals[NATS.name] for one in summarise(rows)} for rows in (own, unseen))
+    seen, other = ({one.group[0]: one.intervals[NLL.name] for one in summarise(rows)} for rows in (own, unseen))
     lines = []
     for system in seen:
-        weights = [row.measures[NATS.name].weight for row in own if row.system == system]
+        weights = [row.measures[NLL.name].weight for row in own if row.system == system]
         frames = sum(weights) / sum(trial.system == system for trial in trials)
-        lines.append([system, f"{frames:,.0f}", *(found[system].shown(NATS.digits) for found in (seen, other))])
-    return markdown(["voices", "frames", "own sentences, nats a frame", "unseen ones"], lines)
+        lines.append([system, f"{frames:,.0f}", *(found[system].shown(NLL.digits) for found in (seen, other))])
+    return markdown(["voices", "frames", "own sentences, NLL per frame (nats)", "unseen sentences"], lines)
 
 
 def main() -> None:

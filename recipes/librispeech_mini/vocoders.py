@@ -32,7 +32,7 @@ from tts_meta.models.vocoders.vocoder import load_vocoder
 from tts_meta.report.cloning import write_cloning_report
 
 RECIPES, RUNS = Path("recipes/librispeech_mini"), Path("runs/librispeech_mini/vocoders")
-METRICS = ("pesq", "stoi", "distance", "distillmos", "dnsmos", "words", "similarity")
+METRICS = ("pesq", "stoi", "mcd", "distillmos", "dnsmos", "wer", "similarity")
 _SPEECH_BAND = 8500.0
 """Above it a recording made at 16 kHz holds nothing but what resampling leaves, Hz."""
 VOCODERS = ("hifigan", "light", "griffin-lim")

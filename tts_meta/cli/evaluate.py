@@ -11,7 +11,7 @@ from tts_meta.cli.console import check_output, print_json, print_message, print_
 from tts_meta.cli.streams import check_stdout
 from tts_meta.errors import UsageError
 
-METRICS = ["similarity", "words", "distillmos"]
+METRICS = ["similarity", "wer", "distillmos"]
 
 
 def evaluate(
@@ -26,7 +26,7 @@ def evaluate(
     ],
     speaker: Annotated[str | None, typer.Option(help="The speaker, where the manifest has several.")] = None,
     sentences: Annotated[int, typer.Option(min=1, help="Score at most so many, the first of the manifest.")] = 10,
-    metric: Annotated[list[str], typer.Option(help="What to score by, repeatable; also dnsmos, distance.")] = METRICS,
+    metric: Annotated[list[str], typer.Option(help="What to score by, repeatable; also dnsmos, mcd.")] = METRICS,
     base: Annotated[Path | None, typer.Option(help="Folder of the base voice; the shipped one if not given.")] = None,
     vocoder: Annotated[str | None, typer.Option(help="light, hifigan, griffin-lim, or a path.")] = None,
     whisper: Annotated[str | None, typer.Option(help="Whisper model that listens, a name or a folder.")] = None,

@@ -53,7 +53,7 @@ class ClonedSpeakers(Section):
     """Other sentences, spoken and scored."""
     longest: float = 12.0
     """Longer recordings are neither cloned from nor scored, seconds."""
-    metrics: tuple[str, ...] = ("similarity", "words", "distillmos")
+    metrics: tuple[str, ...] = ("similarity", "wer", "distillmos")
     """Names in `tts_meta.evaluate.METRICS`."""
     whisper: str = ""
     """Whisper model: a name or a folder; empty looks for Whisper base as `find_whisper` does."""

@@ -12,11 +12,7 @@ from pathlib import Path
 from tts_meta.audio.waveform import as_samples
 from tts_meta.context import default_torch_state
 from tts_meta.errors import TtsMetaError, UsageError
-from tts_meta.evaluate import mcd as distance
-from tts_meta.evaluate import mos as quality
-from tts_meta.evaluate import pesq_stoi as fidelity
-from tts_meta.evaluate import similarity, variance
-from tts_meta.evaluate import wer as words
+from tts_meta.evaluate import mcd, mos, pesq_stoi, similarity, variance, wer
 from tts_meta.evaluate.metric import Column, Judge, Measure, Metric, Sample, Settings
 from tts_meta.evaluate.metric_cache import Judgement, judged_path, read_judgement, write_judgement
 from tts_meta.evaluate.optional_deps import require
@@ -24,23 +20,23 @@ from tts_meta.evaluate.speaker_encoder import Embedding
 
 METRICS: dict[str, Metric] = {
     "similarity": similarity.METRIC,
-    "words": words.METRIC,
-    "distillmos": quality.DISTILLMOS,
-    "dnsmos": quality.DNSMOS,
-    "distance": distance.METRIC,
-    "pesq": fidelity.PESQ,
-    "stoi": fidelity.STOI,
+    "wer": wer.METRIC,
+    "distillmos": mos.DISTILLMOS,
+    "dnsmos": mos.DNSMOS,
+    "mcd": mcd.METRIC,
+    "pesq": pesq_stoi.PESQ,
+    "stoi": pesq_stoi.STOI,
     "variance": variance.METRIC,
 }
 
 
-NATS = Column("nats", "Nats a frame", 1, "lower")
-"""-log p(recording | text, voice) under teacher forcing, which no judge of sound gives but whoever has the model."""
+NLL = Column("nll", "NLL per frame (nats)", 1, "lower")
+"""-log p(recording | text, voice) under teacher forcing. It needs the acoustic model, so no metric returns it."""
 
 
 def columns() -> dict[str, Column]:
     """Return every column of every metric by name, in the order of a table."""
-    return {column.name: column for metric in METRICS.values() for column in metric.columns} | {NATS.name: NATS}
+    return {column.name: column for metric in METRICS.values() for column in metric.columns} | {NLL.name: NLL}
 
 
 @dataclass(frozen=True)

@@ -198,7 +198,7 @@ def _load(settings: Settings) -> Judge:
         return {
             "wer": Measure(words.rate, max(words.units, 1)),
             "cer": Measure(characters.rate, max(characters.units, 1)),
-            "heard": heard,
+            "transcript": heard,
         }
 
     return judge

@@ -64,7 +64,7 @@ def few_shot_sounds(results: FewShotResults, mean_voice: MeanVoice | None, rate:
             yield LoggedSound(speaker, 1, first.text, _NAMES[MEAN], *mean_voice(first.text))
         for trial in _cells(results.trials, speaker):
             name = f"4_{trial.learner}" + ("_auto_stop" if trial.steps is None else "")
-            yield LoggedSound(speaker, 1, first.text, name, read_audio(trial.sound(0), rate), rate, trial.done)
+            yield LoggedSound(speaker, 1, first.text, name, read_audio(trial.sound(0), rate), rate, trial.steps_done)
 
 
 def log_sounds(log: Log, sounds: Iterator[LoggedSound], config: MelConfig) -> None:

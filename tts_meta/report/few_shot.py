@@ -143,7 +143,7 @@ def _log_scores(log: Log, results: FewShotResults, rows: Sequence[Scores], shown
         for column in shown:
             if column.name in means[trial.system]:
                 tag = f"{column.name}/{trial.learner}, {counted(trial.sentences, 'sentence')}"
-                log.scalar(tag, means[trial.system][column.name].mean, trial.done)
+                log.scalar(tag, means[trial.system][column.name].mean, trial.steps_done)
 
 
 def _mean(interval: Interval | None) -> float | None:

@@ -13,7 +13,7 @@ from tts_meta.evaluate.few_shot.trials import Trial
 from tts_meta.evaluate.speaker_encoder import Embedding
 from tts_meta.evaluate.table import read_lines, scores_of, scores_record, write_lines
 
-_FACTS = ("learner", "speaker", "sentences", "steps", "done", "parameters", "bytes", "cpu_seconds")
+_FACTS = ("learner", "speaker", "sentences", "steps", "steps_done", "parameters", "bytes", "cpu_seconds")
 
 
 def write_trials(path: str | Path, trials: Sequence[Trial]) -> None:

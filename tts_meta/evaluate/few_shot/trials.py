@@ -41,7 +41,7 @@ from tts_meta.evaluate.baselines import TrainingSpeakerVoices
 from tts_meta.evaluate.cloning import align_utterances
 from tts_meta.evaluate.methods import LORA_RANK, MethodConfig
 from tts_meta.evaluate.metric import Measure
-from tts_meta.evaluate.scores import NATS, Scorer, Scores
+from tts_meta.evaluate.scores import NLL, Scorer, Scores
 from tts_meta.evaluate.speaker_encoder import Embedding, SpeakerEncoder
 from tts_meta.evaluate.table import read_scores, write_scores
 from tts_meta.evaluate.voice import Spoken, score_voices
@@ -56,10 +56,10 @@ _MADE = "made.json"
 _FACTS = "trial.json"
 """Of a cell's folder, written last."""
 _VOICE = "voice.safetensors"
-JUDGE_VERSION = 2
-"""Version of how a voice's sentences are scored. Increase it when the same voice would get other scores or nats.
+JUDGE_VERSION = 3
+"""Version of how a voice's sentences are scored. Increase it when the same voice would get other scores or other keys.
 
-2: similarity is measured to sentences that no voice was adapted on.
+2: similarity is measured to sentences that no voice was adapted on. 3: the likelihood has the key `nll`.
 """
 Source = Literal["this run", "cache", "cached_results"]
 """Whether a cell was computed in this run, read from the cache folder, or read from the file `cached_results`."""
@@ -71,16 +71,17 @@ _ELSEWHERE = {"base", "prior", "isotropic", "prior_scale", "sentences", "steps",
 class Trial:
     """One voice of the benchmark as it was judged, in `folder`, if the cell was made or kept on this machine.
 
-    steps: those asked for, None where the loop ended by itself. done: the steps done. parameters, bytes: how many it
-    changes, and what they take on disk. cpu_seconds: of all threads, that adapting took when it was made. scores: of
-    each unseen sentence, nats a frame among them. embeddings: of how each of these sounds, `(U, 256)`.
+    steps: requested steps, None where the loop stopped automatically. steps_done: steps that the loop took. parameters:
+    how many parameters the voice changes. bytes: size of the voice file. cpu_seconds: processor time of all threads
+    during adaptation. scores: of each unseen sentence, with NLL per frame. embeddings: of each spoken sentence,
+    `(U, 256)`.
     """
 
     learner: str
     speaker: str
     sentences: int
     steps: int | None
-    done: int
+    steps_done: int
     folder: Path
     parameters: int
     bytes: int
@@ -249,9 +250,9 @@ def _judge(base: Base, data: SpeakerData, path: Path, folder: Path) -> None:
     voice = Voice.load(path)
     model = voice.apply(base)
     said = [one for one in data.spoken(base, {"": (model, voice.apply_vocoder(data.vocoder))}) if not one.system]
-    nats = nats_a_frame(base, model, data.aligned(base, data.score_on))
+    nats = nll_per_frame(base, model, data.aligned(base, data.score_on))
     rows = [
-        replace(one.scores, measures={**one.scores.measures, NATS.name: measure})
+        replace(one.scores, measures={**one.scores.measures, NLL.name: measure})
         for one, measure in zip(said, nats, strict=True)
     ]
     write_scores(folder / "scores.jsonl", rows)
@@ -313,8 +314,8 @@ def _hashed(what: Sequence[object]) -> str:
 
 
 @torch.no_grad()
-def nats_a_frame(base: Base, model: AcousticModel, examples: Sequence[Example]) -> list[Measure]:
-    """Nats a frame of each sentence under a voice, and its frames as weight."""
+def nll_per_frame(base: Base, model: AcousticModel, examples: Sequence[Example]) -> list[Measure]:
+    """The negative log-likelihood of each sentence under a voice, nats per frame, weighted by its number of frames."""
     nll, found = acoustic_nll(model), []
     for example in examples:
         sentence = AcousticTask(base, [example], adaptable_modules(base).names)
