@@ -19,7 +19,8 @@ from tts_meta.adapt import CloneSettings, Voice, chosen_modules
 from tts_meta.adapt import clone as clone_voice
 from tts_meta.cli import main
 from tts_meta.cli.app import VERBS
-from tts_meta.cli.console import StageTimer, table
+from tts_meta.cli.console import table
+from tts_meta.cli.progress import StageTimer
 from tts_meta.corpus import Manifest
 from tts_meta.models.pretrained import load_base
 from tts_meta.synth import speak as speak_in
@@ -44,7 +45,7 @@ def test_the_help_of_every_verb_is_one_line_each_and_an_example(say, verb) -> No
     name = verb.__name__.replace("_", "-")
     result = say(name, "--help")
     assert result.status == 0 and result.err == ""
-    assert f"\n  tts-meta {name} " in result.out
+    assert f"\n  Examples:\n    tts-meta {name}" in result.out
     assert max(map(len, result.out.splitlines())) <= 110
 
 
@@ -304,7 +305,7 @@ def test_timings_name_every_stage_and_add_up(say, place: Path, tmp_path: Path) -
     printed = say(*command).err
     seconds = {line.rpartition("  ")[0].strip(): line.split()[-1] for line in printed.splitlines()[2:-2]}
     stages = ["start", "load base", "load voice", "load vocoder", "load phonemizer", "text", "acoustic model"]
-    assert list(seconds) == [*stages, "vocoder", "write", "in all"]
+    assert list(seconds) == [*stages, "vocoder", "write", "total"]
     assert "real-time factor" in printed
 
     data = say(*command, "--json", "--force").json
@@ -342,7 +343,7 @@ def test_evaluate_leaves_out_what_the_voice_was_adapted_on(say, place: Path, tmp
     clone_from(3)
     told = ("evaluate", out, manifest, "--base", place / "base", "--speaker", "ann", "--metric", "similarity")
     result = say(*told, "--sentences", 2, *LAST_RESORT, "--json", "--scores", tmp_path / "scores.jsonl")
-    assert f"{out} was adapted on 3 of 8 sentences of {manifest}: they are neither scored nor compared to" in result.err
+    assert f"{out} was adapted on 3 of 8 sentences of {manifest}; these are not used" in result.err
     assert "2 sentences are scored; similarity is measured to 3 others" in result.err
     scored = {json.loads(line)["id"] for line in (tmp_path / "scores.jsonl").read_text().splitlines()}
     assert scored == {one.id for one in own[3:5]} and result.json["references"] == [one.id for one in own[5:]]

@@ -158,5 +158,5 @@ sys.exit(run_command(work))
 def test_training_says_how_to_go_on_after_sigterm() -> None:
     code = "from tts_meta.cli.training import resumable\ndef work():\n    with resumable():\n"
     code += "        os.kill(os.getpid(), signal.SIGTERM)\nsys.exit(run_command(work))"
-    line = "tts-meta: stopped; run the same command again to go on from the last checkpoint\n"
+    line = "tts-meta: stopped; run the same command again to continue from the last checkpoint\n"
     assert outcome(code) == (143, line)

@@ -99,7 +99,7 @@ VERBS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "inspect --html": (".html", ("inspect", "base", "--html", "{out}")),
     "prepare": ("", ("prepare", "folder", ".", "{out}")),
     "benchmark": ("", ("benchmark", "{recipe}")),
-    "demo": ("", ("demo", "--out", "{out}")),
+    "demo": ("", ("demo", "--output", "{out}")),
 }
 
 

@@ -18,7 +18,7 @@ def test_prepare_writes_a_manifest_and_does_not_overwrite_it(say, tmp_path: Path
     data = say(*command, "--json").json
     assert data["utterances"] == 1 and data["dropped"] == 1 and data["speakers"] == ["ann"]
     assert say(*command).failed(2, "exists already", "--force")
-    assert "1 utterances of 1 speakers" in say(*command, "--force").out
+    assert "1 utterances, 1 speakers" in say(*command, "--force").out
     made = say(*command, "--force", "--perturb-speed", 0.9, "--perturb-speed", 1.1, "--json").json
     assert made["speakers"] == ["ann", "ann@0.9", "ann@1.1"] and made["utterances"] == 3
     assert say(*command, "--force", "--split", "train").failed(2, "--split", "--perturb-speed")
@@ -40,7 +40,7 @@ def test_options_of_pretrain_take_the_place_of_the_recipe(say, tmp_path: Path, m
     assert say("pretrain", tmp_path / "recipe.yaml").out == f"{tmp_path / 'base'}\n"
     assert say("pretrain", tmp_path / "recipe.yaml", "--hours", 0.5, "--threads", 1, "--device", "cpu").status == 0
     assert [(config.hours, config.threads, config.device) for config in seen] == [(3, 0, "cpu"), (0.5, 1, "cpu")]
-    assert say("pretrain", tmp_path / "recipe.yaml", "--device", "tpu").failed(2, "no device 'tpu'")
+    assert say("pretrain", tmp_path / "recipe.yaml", "--device", "tpu").failed(2, "unknown device 'tpu'")
     assert say("pretrain", tmp_path / "recipe.yaml", "--set", "ema=0.5").status == 0 and seen[-1].ema == 0.5
     (tmp_path / "recipe.yaml").write_text(RECIPE + "setps: 2\n")
     assert say("pretrain", tmp_path / "recipe.yaml").failed(1, "unknown key 'setps'")
@@ -52,4 +52,4 @@ def test_pretrain_stopped_by_ctrl_c_says_how_to_go_on(say, tmp_path: Path, monke
 
     monkeypatch.setattr(TRAINING, "pretrain", interrupted)
     (tmp_path / "recipe.yaml").write_text(RECIPE)
-    assert say("pretrain", tmp_path / "recipe.yaml").failed(130, "stopped", "go on from the last checkpoint")
+    assert say("pretrain", tmp_path / "recipe.yaml").failed(130, "stopped", "continue from the last checkpoint")

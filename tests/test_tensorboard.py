@@ -80,7 +80,7 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = place / "logs"
     folder.mkdir()
     _write_english_base(place / "english")
-    _do("demo", "--out", place / "demo", "--base", place / "english", "--steps", 2)
+    _do("demo", "--output", place / "demo", "--base", place / "english", "--steps", 2)
     (folder / "demo").symlink_to(place / "demo" / "logs")
 
     write_base(place / "base")

@@ -1,8 +1,8 @@
-"""The command line, `tts-meta`: one thin function per verb. The library never imports it.
+"""The command line, `tts-meta`: one file per verb. The library never imports it.
 
-The exit status is 0 for success, 1 for a failure, 2 for a wrong call, 130 after Ctrl-C, 143 after SIGTERM. An error is
-one line on stderr that says what is wrong and what to do; the environment variable TTS_META_DEBUG=1 shows the Python
-trace instead.
+The exit status is 0 for success, 1 for a failure, 2 for wrong use, 130 after Ctrl-C, 143 after SIGTERM. An error is one
+line on stderr that says what is wrong and what to do. The environment variable TTS_META_DEBUG=1 shows the Python
+traceback instead.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ import time
 from collections.abc import Callable, Sequence
 
 START_TIME = time.perf_counter()
-"""When the program began, for `--profile`."""
+"""When the program started, for `--profile`."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run `tts-meta` with `arguments`, those of the process by default, and return the exit status."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    """Run `tts-meta` with `arguments`, by default those of the process, and return the exit status."""
+    verb_arguments = list(sys.argv[1:] if arguments is None else arguments)
 
-    def verb() -> int:
+    def run_verb() -> int:
         from tts_meta.cli.app import run
 
-        return run(given)
+        return run(verb_arguments)
 
-    return run_command(verb)
+    return run_command(run_verb)
 
 
 def run_command(work: Callable[[], int | None]) -> int:

@@ -1,4 +1,4 @@
-"""`python -m tts_meta.cli` is `tts-meta`."""
+"""`python -m tts_meta.cli`, the same as `tts-meta`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The program: its options and the verbs, each from a file of its own. A new verb is one file and one line here."""
+"""The program `tts-meta`: its verbs, each in a file of its own. A new verb is one file and one line here."""
 
 from __future__ import annotations
 
@@ -50,31 +50,36 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _program(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Clone a voice from a few recorded sentences, and speak in it.
 
+    A base model, trained on many speakers, is installed with the program. `clone` adapts it to recordings of one
+    speaker and writes a voice file of kilobytes to a few megabytes. `speak` reads text aloud in that voice. The other
+    commands inspect and score voices, and train base models. Each command explains itself: tts-meta COMMAND --help.
+
     \b
-    tts-meta demo
-    tts-meta clone one.wav two.wav three.wav -o alice.voice.safetensors
-    tts-meta speak alice.voice.safetensors "Good morning." -o morning.wav
+    Examples:
+      tts-meta demo
+      tts-meta clone one.wav two.wav three.wav -o alice.voice.safetensors
+      tts-meta speak alice.voice.safetensors "Good morning." -o morning.wav
     """
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the verb named first in `arguments`; errors are raised, not printed."""
+    """Run the verb that `arguments` name first. Errors are raised, not printed."""
     command = typer.main.get_command(app)
-    with record_arguments(arguments), _own_warnings():
+    with record_arguments(arguments), _print_package_warnings():
         status = command.main(args=list(arguments) or ["--help"], prog_name="tts-meta", standalone_mode=False)
-    if status == 130:  # how Typer passes on Ctrl-C
+    if status == 130:  # Typer returns this status after Ctrl-C
         raise KeyboardInterrupt
     return int(status or 0)
 
 
 @contextmanager
-def _own_warnings() -> Iterator[None]:
-    """Print what this package warns of, once and as a line; what libraries warn of is not for users of the program."""
+def _print_package_warnings() -> Iterator[None]:
+    """Print each warning of this package once, as one line. Warnings of libraries are not for users of the program."""
     if sys.warnoptions:
         yield
         return
@@ -83,12 +88,12 @@ def _own_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", TtsMetaWarning)
-        said = set[str]()
+        printed = set[str]()
 
-        def show(message: Warning | str, *place: object) -> None:
-            if str(message) not in said:
-                said.add(str(message))
+        def print_new(message: Warning | str, *location: object) -> None:
+            if str(message) not in printed:
+                printed.add(str(message))
                 print_message(f"warning: {message}")
 
-        warnings.showwarning = show
+        warnings.showwarning = print_new
         yield

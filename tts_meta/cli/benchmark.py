@@ -1,13 +1,11 @@
-"""`tts-meta benchmark`: clone speakers never trained on and score what they say."""
+"""`tts-meta benchmark`: clone many speakers and score the clones."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from tts_meta.cli.console import command_line, print_message, print_text
+from tts_meta.cli.options import Changes, Recipe
 
 if TYPE_CHECKING:
     from tts_meta.audio.io import Waveform
@@ -18,18 +16,20 @@ if TYPE_CHECKING:
 
 
 def benchmark(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE.yaml", help="Whom to clone, and from how much.")],
-    changes: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a value of the recipe; repeatable.")
-    ] = None,
+    recipe: Recipe,
+    changes: Changes = None,
 ) -> None:
-    """Clone speakers never trained on and score what they say.
+    """Clone and score speakers that the base was not trained on.
 
-    Tables, the scores of each sentence, a page to listen to and a log for TensorBoard go into the recipe's output
-    folder. A recipe with `learners` compares them, from few and more sentences, after few and many steps.
+    The scores are compared with those of real recordings. A recipe with `learners` compares several methods of
+    cloning, from few and from more sentences, after few and after many steps. Tables, the scores of every sentence, a
+    page to listen to and a TensorBoard log go into the output folder of the recipe. Needs the extra `eval`:
+    pip install '.[eval]'.
 
     \b
-    tts-meta benchmark recipes/librispeech_mini/score.yaml
+    Examples:
+      tts-meta benchmark recipes/librispeech_mini/score.yaml
+      tts-meta benchmark recipes/few_shot/benchmark.yaml --set output=runs/few_shot
     """
     from tts_meta.config import load_config, names_in
     from tts_meta.evaluate.cloning import CloningBenchmark, run_cloning
@@ -73,5 +73,5 @@ def _run_info(config: ClonedSpeakers, base: Base, vocoder: Vocoder) -> RunInfo:
     settings = settings_of(config)
     data = {name: settings[name] for name in ("manifest", "split", "speakers")}
     data |= {"base": base.hash[:12], "vocoder": vocoder.name}
-    flat = {name: value for name, value in settings.items() if not isinstance(value, dict)}
-    return RunInfo(command_line(), data, settings, flat)
+    scalars = {name: value for name, value in settings.items() if not isinstance(value, dict)}
+    return RunInfo(command_line(), data, settings, scalars)

@@ -11,17 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tts_meta.cli import START_TIME
-from tts_meta.cli.console import (
-    StageTimer,
-    check_output,
-    command_line,
-    print_json,
-    print_message,
-    print_text,
-    print_warning,
-    progress_bar,
-)
+from tts_meta.cli.console import command_line, print_json, print_message, print_text, print_warning
 from tts_meta.cli.error_reporting import Interrupted
+from tts_meta.cli.outputs import check_output
+from tts_meta.cli.progress import StageTimer, progress_bar
 from tts_meta.cli.streams import check_stdout
 from tts_meta.errors import UsageError
 from tts_meta.files import check_writable
@@ -94,7 +87,8 @@ def clone(
     """Make a voice of recordings of one speaker, a sentence each.
 
     \b
-    tts-meta clone one.wav two.wav three.wav -o alice.voice.safetensors --consent "Alice, 3 May"
+    Examples:
+      tts-meta clone one.wav two.wav three.wav -o alice.voice.safetensors --consent "Alice, 3 May"
     """
     check_output(output, SUFFIX, force)
     if as_json:

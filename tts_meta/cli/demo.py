@@ -1,4 +1,4 @@
-"""`tts-meta demo`: the whole way once, on what is shipped."""
+"""`tts-meta demo`: clone a voice that is installed with the program."""
 
 from __future__ import annotations
 
@@ -7,23 +7,32 @@ from typing import Annotated
 
 import typer
 
+from tts_meta.cli.options import BaseFolder, InnerSteps
+
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write into.")] = Path("tts-meta-demo"),
-    steps: Annotated[int | None, typer.Option(min=0, help="Inner steps; the default of clone if not given.")] = None,
-    base: Annotated[Path | None, typer.Option(help="Folder of the base voice; the shipped one if not given.")] = None,
-    open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser when done.")] = False,
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", metavar="FOLDER", help="Folder for the results; an earlier demo is replaced."),
+    ] = Path("tts-meta-demo"),
+    steps: InnerSteps = None,
+    base: BaseFolder = None,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in a web browser when done.")] = False,
 ) -> None:
     """Clone a voice that is installed with the program.
 
-    Recordings, base voice, clone and truth lie side by side in one folder, with a page to listen to.
+    The demo needs no recordings and no network. The folder then holds the recordings that were cloned, sentences in the
+    average voice of the base model, the same sentences in the cloned voice and in the real one, and `index.html`, a
+    page that plays them.
 
     \b
-    tts-meta demo --open
+    Examples:
+      tts-meta demo
+      tts-meta demo --open
     """
     from rich.console import Console
 
     from tts_meta.cli.console import command_line
     from tts_meta.demo import run
 
-    run(out, steps=steps, base=base, open_page=open_page, console=Console(), command=command_line())
+    run(output, steps=steps, base=base, open_page=open_page, console=Console(), command=command_line())

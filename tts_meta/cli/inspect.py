@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tts_meta.cli.console import check_output, print_json, print_message, print_text, table
+from tts_meta.cli.console import print_json, print_message, print_text, table
+from tts_meta.cli.outputs import check_output
 from tts_meta.cli.streams import check_stdout
 from tts_meta.errors import TtsMetaError, UsageError, one_line
 
@@ -50,7 +51,8 @@ def inspect(
     """List the modules of a base with their σ, or of a voice.
 
     \b
-    tts-meta inspect base
+    Examples:
+      tts-meta inspect base
     """
     if as_json:
         check_stdout("the JSON")

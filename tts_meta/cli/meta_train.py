@@ -1,21 +1,27 @@
-"""`tts-meta meta-train`: learn which modules a voice is made of."""
+"""`tts-meta meta-train`: learn which modules of a base differ between voices."""
 
 from __future__ import annotations
 
 from tts_meta.cli.console import command_line, print_on_first_rank
-from tts_meta.cli.training import Changes, Recipe, resumable
+from tts_meta.cli.options import Changes, Recipe
+from tts_meta.cli.training import resumable
 
 
 def meta_train(
     recipe: Recipe,
     changes: Changes = None,
 ) -> None:
-    """Learn which modules voices differ in.
+    """Learn which modules of a base differ between voices.
 
-    Episodes of speakers meta-train a base; the same command again goes on where it was stopped.
+    A module is one layer's weights or biases. Meta-training clones many training speakers and learns, for each module,
+    a standard deviation σ: how far its parameters move from the base to a voice. `tts-meta clone` then adapts only the
+    modules with a large σ. The result, a base with these σ (its prior), goes into the output folder of the recipe.
+    To resume a run that was stopped, run the same command again.
 
     \b
-    tts-meta meta-train recipes/librispeech_mini/meta_train.yaml --set learner=sigma-imaml
+    Examples:
+      tts-meta meta-train recipes/librispeech_mini/meta_train.yaml
+      tts-meta meta-train recipes/librispeech_mini/meta_train.yaml --set learner=sigma-imaml
     """
     from tts_meta.config import load_config
     from tts_meta.train.meta_train import MetaTrainConfig

@@ -1,9 +1,10 @@
-"""`tts-meta pretrain`: train a base voice."""
+"""`tts-meta pretrain`: train a base model."""
 
 from __future__ import annotations
 
 from tts_meta.cli.console import command_line, print_on_first_rank
-from tts_meta.cli.training import Changes, Device, Hours, Recipe, Threads, read_recipe, resumable
+from tts_meta.cli.options import Changes, Recipe
+from tts_meta.cli.training import Device, Hours, Threads, read_recipe, resumable
 
 
 def pretrain(
@@ -13,10 +14,17 @@ def pretrain(
     threads: Threads = None,
     changes: Changes = None,
 ) -> None:
-    """Train a base voice, or go on where it was stopped.
+    """Train a base model on recordings of many speakers.
+
+    The base model is the text-to-speech model that `tts-meta clone` adapts to a new speaker. Training first learns when
+    each sound of a transcript is spoken (the aligner), then how to predict spectrograms from text (the acoustic model).
+    Checkpoints, TensorBoard logs and the finished base go into the output folder of the recipe. To resume a run that
+    was stopped, run the same command again. Several processes: start it with torchrun.
 
     \b
-    tts-meta pretrain recipes/librispeech_mini/pretrain.yaml --hours 2
+    Examples:
+      tts-meta pretrain recipes/librispeech_mini/pretrain.yaml
+      tts-meta pretrain recipes/librispeech_mini/pretrain.yaml --hours 2 --set seed=1
     """
     from tts_meta.config import PretrainConfig
 

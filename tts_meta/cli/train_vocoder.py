@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tts_meta.cli.console import command_line, print_on_first_rank
-from tts_meta.cli.training import Changes, Device, Hours, Recipe, Threads, read_recipe, resumable
+from tts_meta.cli.options import Changes, Recipe
+from tts_meta.cli.training import Device, Hours, Threads, read_recipe, resumable
 
 
 def train_vocoder(
@@ -13,10 +14,16 @@ def train_vocoder(
     threads: Threads = None,
     changes: Changes = None,
 ) -> None:
-    """Train a light vocoder, or go on where it was stopped.
+    """Train a vocoder, which turns spectrograms into sound.
+
+    The vocoder is of the kind `light`. One vocoder serves all voices, and one is installed with the program. Train
+    another only if your base model uses other spectrograms. To resume a run that was stopped, run the same command
+    again.
 
     \b
-    tts-meta train-vocoder recipes/librispeech_mini/vocoder.yaml --device cuda
+    Examples:
+      tts-meta train-vocoder recipes/librispeech_mini/vocoder.yaml
+      tts-meta train-vocoder recipes/librispeech_mini/vocoder.yaml --device cuda --hours 1
     """
     from tts_meta.config import VocoderTrainConfig
 

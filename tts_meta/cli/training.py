@@ -1,4 +1,4 @@
-"""What the training verbs share: their options, the check of the device, and what a stop by the user says."""
+"""Options of the training verbs, reading of their recipes, and the message after an interruption."""
 
 from __future__ import annotations
 
@@ -15,41 +15,51 @@ from tts_meta.errors import UsageError
 if TYPE_CHECKING:
     from tts_meta.config import PretrainConfig, VocoderTrainConfig
 
-Recipe = Annotated[Path, typer.Argument(metavar="RECIPE.yaml", help="What to train on and how.", show_default=False)]
-Hours = Annotated[float | None, typer.Option(min=0, help="Stop, with a checkpoint, after so many hours; 0: no limit.")]
-Device = Annotated[str | None, typer.Option(help="cpu or cuda, in place of the recipe's.")]
-Threads = Annotated[int | None, typer.Option(min=0, help="CPU threads, in place of the recipe's; 0: torch's choice.")]
-Changes = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a value of the recipe; repeatable.")
+Hours = Annotated[
+    float | None,
+    typer.Option(
+        metavar="HOURS",
+        min=0,
+        help="Save a checkpoint and stop after this many hours; 0 means no limit.",
+        show_default="the recipe's",
+    ),
 ]
-AnyTraining = TypeVar("AnyTraining", "PretrainConfig", "VocoderTrainConfig")
+Device = Annotated[
+    str | None,
+    typer.Option(metavar="DEVICE", help="Where to compute: cpu or cuda (an NVIDIA GPU).", show_default="the recipe's"),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=0, help="CPU threads; 0 leaves the choice to PyTorch.", show_default="the recipe's"),
+]
+TrainingConfig = TypeVar("TrainingConfig", "PretrainConfig", "VocoderTrainConfig")
 
 
 def read_recipe(
-    path: Path, kind: type[AnyTraining], changes: Sequence[str] | None, **given: float | str | None
-) -> AnyTraining:
-    """The recipe with what was `given` by options in place of its own. Raises UsageError for a device not at hand."""
+    path: Path, config_class: type[TrainingConfig], changes: Sequence[str] | None, **options: float | str | None
+) -> TrainingConfig:
+    """Load a recipe; `options` that are not None replace its values. Raises UsageError for an unavailable device."""
     from tts_meta.config import load_config
 
-    config = load_config(path, kind, changes or ())
-    config = config.model_copy(update={name: value for name, value in given.items() if value is not None})
+    config = load_config(path, config_class, changes or ())
+    config = config.model_copy(update={name: value for name, value in options.items() if value is not None})
     _check_device(config.device)
     return config
 
 
 @contextmanager
 def resumable() -> Iterator[None]:
-    """Where the user stops the block, say how to go on."""
+    """If the user interrupts the block, raise an error that says how to resume."""
     try:
         yield
     except KeyboardInterrupt as error:
-        raise Interrupted("stopped; run the same command again to go on from the last checkpoint") from error
+        raise Interrupted("stopped; run the same command again to continue from the last checkpoint") from error
 
 
 def _check_device(name: str) -> None:
     import torch
 
     if name.split(":")[0] not in ("cpu", "cuda"):
-        raise UsageError(f"no device '{name}'; use cpu or cuda")
+        raise UsageError(f"unknown device '{name}'; use cpu or cuda")
     if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UsageError("no CUDA device is at hand; use --device cpu")
+        raise UsageError("no CUDA device is available; use --device cpu")

@@ -19,12 +19,12 @@ def check_replaceable(folder: Path) -> None:
     if not folder.exists():
         return
     if not folder.is_dir():
-        raise UsageError(f"{folder}: a file; name a folder for the demo with --out")
+        raise UsageError(f"{folder}: a file; name a folder for the demo with --output")
     if folder.is_mount() or Path.cwd().is_relative_to(folder.resolve()):
-        raise UsageError(f"{folder}: cannot be replaced as a whole; name a folder inside it with --out")
+        raise UsageError(f"{folder}: cannot be replaced as a whole; name a folder inside it with --output")
     foreign = sorted(set(list_files(folder)) - _written_before(folder))
     if foreign:
-        raise UsageError(f"{folder}: holds other files, such as {foreign[0]}; name another folder with --out")
+        raise UsageError(f"{folder}: holds other files, such as {foreign[0]}; name another folder with --output")
 
 
 def list_files(folder: Path) -> list[str]:

@@ -1,0 +1,79 @@
+"""Options that several verbs share; each is defined once, with its help text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+BaseFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--base", metavar="FOLDER", help="Folder of the base model.", show_default="the one that is installed"
+    ),
+]
+VocoderName = Annotated[
+    str | None,
+    typer.Option(
+        "--vocoder",
+        metavar="NAME",
+        help="Vocoder, the network that turns spectrograms into sound: light, hifigan (about ten times slower), "
+        "griffin-lim (no network, sounds metallic), or the path of a trained one.",
+        show_default="light",
+    ),
+]
+VoiceOrBase = Annotated[
+    str,
+    typer.Argument(
+        metavar="VOICE",
+        help="Voice file written by `tts-meta clone`, or the word `base` for the average voice of the base model.",
+        show_default=False,
+    ),
+]
+WhisperModel = Annotated[
+    str | None,
+    typer.Option(
+        "--whisper",
+        metavar="MODEL",
+        help="Whisper model for speech recognition: a name such as base, or a folder.",
+        show_default="the environment variable TTS_META_WHISPER",
+    ),
+]
+LexiconFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--lexicon",
+        metavar="FILE",
+        help="Pronunciations of names and unusual words. Each line holds a word, spaces, and its phonemes or a "
+        "respelling in plain letters, such as: Siobhan shivawn. More in docs/text.md.",
+    ),
+]
+InnerSteps = Annotated[
+    int | None,
+    typer.Option(
+        "--steps",
+        metavar="N",
+        min=0,
+        help="Gradient steps that adapt the base model to the speaker.",
+        show_default="stop automatically, after 1500 at the latest",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for other programs.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite existing output.")]
+Recipe = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RECIPE.yaml",
+        help="YAML file with all settings; recipes/ has examples with comments.",
+        show_default=False,
+    ),
+]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Replace one value of the recipe, such as seed=1 or output=runs/other. Repeatable.",
+    ),
+]
