@@ -1,18 +1,23 @@
-"""Recordings of every container, made in memory, and ways to damage them."""
+"""Recordings in every container, made in memory, and functions that damage them."""
 
 from __future__ import annotations
 
 import io
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
+import pytest
 import soundfile
 
-from tts_meta.audio.io import Waveform
+from tts_meta.audio.io import Waveform, decode_audio
+from tts_meta.errors import TtsMetaError
 
 RATE = 16000
+DURATION = 19200
+"""Number of samples of `speech_like()`."""
 BY_LIBSNDFILE = {
     "wav": ("WAV", "PCM_16"),
     "wav24": ("WAV", "PCM_24"),
@@ -45,14 +50,14 @@ BY_LIBAV = {
     "wav_mp3": ("wav", "libmp3lame"),
 }
 CONTAINERS = (*BY_LIBSNDFILE, *BY_LIBAV)
-EXACT = {"wav": 1e-4, "wav24": 1e-6, "wav_float": 1e-6, "wav_double": 1e-6, "wav_8bit": 0.01, "wav_mulaw": 0.02,
+MAX_ERROR = {"wav": 1e-4, "wav24": 1e-6, "wav_float": 1e-6, "wav_double": 1e-6, "wav_8bit": 0.01, "wav_mulaw": 0.02,
          "wavex": 1e-4, "rf64": 1e-4, "aiff": 1e-4, "au": 1e-4, "caf": 1e-4, "w64": 1e-4, "flac": 1e-4,
          "mov_alac": 1e-4, "mka": 1e-4}  # fmt: skip
-"""Largest error of containers that keep samples as they are; the others change them."""
+"""Largest error of lossless containers; the others are lossy."""
 
 
-def voice(seconds: float = 1.2, rate: int = RATE, seed: int = 0) -> Waveform:
-    """Something like speech: a tone that glides, louder and softer, and a little noise."""
+def speech_like(seconds: float = 1.2, rate: int = RATE, seed: int = 0) -> Waveform:
+    """Return a signal similar to speech: a tone of varying pitch and loudness, with a little noise."""
     time = np.arange(round(seconds * rate)) / rate
     glide = np.sin(2 * np.pi * (180 * time + 20 * np.sin(2 * np.pi * 1.3 * time)))
     noise = np.random.default_rng(seed).standard_normal(len(time))
@@ -60,7 +65,7 @@ def voice(seconds: float = 1.2, rate: int = RATE, seed: int = 0) -> Waveform:
 
 
 def encode(samples: Waveform, container: str, rate: int = RATE) -> bytes:
-    """A whole file of `samples (S,)`."""
+    """Return the content of a file with `samples (S,)`."""
     if container in BY_LIBSNDFILE:
         form, subtype = BY_LIBSNDFILE[container]
         content = io.BytesIO()
@@ -70,9 +75,9 @@ def encode(samples: Waveform, container: str, rate: int = RATE) -> bytes:
 
 
 @cache
-def whole(container: str, seconds: float = 1.2) -> bytes:
-    """The file of `voice(seconds)`."""
-    return encode(voice(seconds), container)
+def undamaged(container: str, seconds: float = 1.2) -> bytes:
+    """Return the content of a file with `speech_like(seconds)`."""
+    return encode(speech_like(seconds), container)
 
 
 def _by_libav(samples: Waveform, form: str, codec: str, rate: int) -> bytes:
@@ -85,14 +90,14 @@ def _by_libav(samples: Waveform, form: str, codec: str, rate: int) -> bytes:
         context = stream.codec_context
         context.open()
         resampler = av.AudioResampler(context.format, "mono", context.sample_rate, context.frame_size or 1024)
-        for piece in resampler.resample(frame) + resampler.resample(None):
-            container.mux(stream.encode(piece))
+        for block in resampler.resample(frame) + resampler.resample(None):
+            container.mux(stream.encode(block))
         container.mux(stream.encode(None))
     return content.getvalue()
 
 
-def video_without_sound() -> bytes:
-    """A short MP4 of one grey picture."""
+def video_without_audio() -> bytes:
+    """Return a short MP4 of grey pictures."""
     content = io.BytesIO()
     with av.open(content, "w", format="mp4") as container:
         stream: Any = container.add_stream("mpeg4", rate=10)
@@ -106,10 +111,24 @@ def video_without_sound() -> bytes:
 
 
 def with_bytes(content: bytes, place: int, value: bytes) -> bytes:
-    """The content with other bytes at a place."""
+    """Return the content with `value` written at byte `place`."""
     return content[:place] + value + content[place + len(value) :]
 
 
 def with_data_length(wav: bytes, length: int) -> bytes:
-    """A WAV whose header gives another length of its samples."""
+    """Return a WAV whose header declares `length` bytes of samples."""
     return with_bytes(wav, wav.index(b"data") + 4, length.to_bytes(4, "little"))
+
+
+def decode(folder: Path, content: bytes, name: str = "a.wav") -> tuple[Waveform, int]:
+    """Return the samples `(S, channels)` and rate of a file with this content."""
+    (folder / name).write_bytes(content)
+    return decode_audio(folder / name)
+
+
+def error_of(folder: Path, content: bytes, name: str = "a.wav") -> str:
+    """Return the error of decoding, without the path of the file; it must have one line."""
+    with pytest.raises(TtsMetaError) as error:
+        decode(folder, content, name)
+    assert str(error.value).startswith(f"{folder / name}: ") and "\n" not in str(error.value)
+    return str(error.value).removeprefix(f"{folder / name}: ")

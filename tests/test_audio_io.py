@@ -1,3 +1,5 @@
+"""Reading and writing recordings: formats, rates, channels, and one-line errors for damaged files."""
+
 from __future__ import annotations
 
 import warnings
@@ -22,7 +24,7 @@ def tone(seconds: float = 1.0, rate: int = RATE, frequency: float = 440.0) -> Wa
 
 
 @pytest.mark.parametrize(("suffix", "error"), [("wav", 1e-4), ("flac", 1e-4), ("ogg", 0.05), ("mp3", 0.05)])
-def test_every_format_reads_to_the_samples_that_were_written(tmp_path: Path, suffix: str, error: float) -> None:
+def test_reading_returns_the_samples_that_were_written(tmp_path: Path, suffix: str, error: float) -> None:
     path = tmp_path / f"a.{suffix}"
     soundfile.write(path, tone(), RATE)
     samples = read_audio(path, RATE)
@@ -31,7 +33,7 @@ def test_every_format_reads_to_the_samples_that_were_written(tmp_path: Path, suf
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 44100, 48000])
-def test_any_rate_is_resampled_with_pitch_phase_and_level_kept(tmp_path: Path, rate: int) -> None:
+def test_resampling_keeps_pitch_phase_and_level(tmp_path: Path, rate: int) -> None:
     soundfile.write(tmp_path / "a.wav", tone(rate=rate), rate, subtype="FLOAT")
     samples = read_audio(tmp_path / "a.wav", RATE)
     assert len(samples) == RATE
@@ -46,9 +48,9 @@ def test_channels_are_averaged(tmp_path: Path, channels: int) -> None:
 
 
 def damaged(folder: Path, kind: str) -> Path:
-    """A file that is not a recording, or no longer one."""
-    whole = folder / "whole.wav"
-    soundfile.write(whole, tone(), RATE)
+    """Write a file that is not a valid recording."""
+    undamaged = folder / "undamaged.wav"
+    soundfile.write(undamaged, tone(), RATE)
     path = folder / f"{kind}.wav"
     if kind == "folder":
         path.mkdir()
@@ -61,9 +63,9 @@ def damaged(folder: Path, kind: str) -> Path:
     elif kind == "no samples":
         soundfile.write(path, tone()[:0], RATE)
     elif kind == "header":
-        path.write_bytes(whole.read_bytes()[:30])
+        path.write_bytes(undamaged.read_bytes()[:30])
     elif kind == "truncated":
-        path.write_bytes(whole.read_bytes()[:30_000])
+        path.write_bytes(undamaged.read_bytes()[:30_000])
     elif kind == "truncated flac":
         soundfile.write(path, tone(), RATE, format="FLAC")
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
@@ -75,7 +77,7 @@ def damaged(folder: Path, kind: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"),
+    ("kind", "message"),
     [
         ("missing", "no such file"),
         ("folder", "folder|not a file"),
@@ -84,35 +86,35 @@ def damaged(folder: Path, kind: str) -> Path:
         ("random", "not readable as audio"),
         ("no samples", "holds no samples"),
         ("header", "holds no samples|not readable as audio|truncated"),
-        ("truncated", "truncated, its header promises more than the file holds"),
+        ("truncated", "truncated, its header declares more data than the file holds"),
         ("truncated flac", "truncated|not readable as audio"),
         ("nan", "not numbers"),
         ("infinite", "not numbers"),
     ],
 )
-def test_a_file_that_is_no_whole_recording_is_one_line_that_names_it(tmp_path: Path, kind: str, said: str) -> None:
+def test_the_error_for_a_damaged_file_is_one_line_that_names_it(tmp_path: Path, kind: str, message: str) -> None:
     path = damaged(tmp_path, kind)
-    with pytest.raises(TtsMetaError, match=said) as error:
+    with pytest.raises(TtsMetaError, match=message) as error:
         read_audio(path, RATE)
     assert str(error.value).startswith(f"{path}: ") and "\n" not in str(error.value)
 
 
-def test_an_hour_is_refused_before_anything_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_recording_of_one_hour_is_refused_before_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "hour.flac"
     with soundfile.SoundFile(path, "w", 8000, 1) as handle:
         for _ in range(60):
             handle.write(np.zeros(60 * 8000, np.int16))
     monkeypatch.setattr(soundfile.SoundFile, "read", lambda *args, **options: pytest.fail("decoded"))
-    with pytest.raises(TtsMetaError, match="3600 s long, at most 60 s a recording"):
+    with pytest.raises(TtsMetaError, match="3600 s long, at most 60 s are allowed"):
         read_audio(path, RATE, max_seconds=60.0)
 
 
-def test_a_recording_of_just_the_longest_length_is_read(tmp_path: Path) -> None:
+def test_a_recording_of_the_longest_allowed_duration_is_read(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", tone(2.0), RATE)
     assert len(read_audio(tmp_path / "a.wav", RATE, max_seconds=2.0)) == 2 * RATE
 
 
-def test_a_streamed_wav_whose_header_gives_no_length_is_read(tmp_path: Path) -> None:
+def test_a_streamed_wav_without_a_length_in_its_header_is_read(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     soundfile.write(path, tone(), RATE)
     content = bytearray(path.read_bytes())
@@ -123,7 +125,7 @@ def test_a_streamed_wav_whose_header_gives_no_length_is_read(tmp_path: Path) -> 
 
 
 @given(st.lists(st.floats(-2, 2, width=32), min_size=1, max_size=50))
-def test_what_is_written_reads_back_to_16_bits_louder_than_full_scale_clipped(
+def test_writing_keeps_16_bits_and_clips_samples_beyond_full_scale(
     tmp_path_factory: pytest.TempPathFactory, values: list[float]
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "round.wav"
@@ -135,7 +137,7 @@ def test_what_is_written_reads_back_to_16_bits_louder_than_full_scale_clipped(
     np.testing.assert_allclose(read_audio(path, RATE), np.clip(samples, -1, 1), atol=1.1 / 32768)
 
 
-def test_a_full_disk_leaves_the_old_recording(tmp_path: Path) -> None:
+def test_a_full_disk_does_not_destroy_the_old_recording(tmp_path: Path) -> None:
     write_wav(tmp_path / "a.wav", tone(0.1), RATE)
     with pytest.raises(TtsMetaError, match=r"cannot write .*File too large"), full_disk(10_000):
         write_wav(tmp_path / "a.wav", tone(1.0), RATE)

@@ -68,7 +68,7 @@ BAD_AUDIO: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "a tenth of a second": ("wav", lambda path: write(path, speech(0.1)), "0.1 s of speech in all"),
     "shorter than a word": ("wav", lambda path: write(path, speech()[4000:4400]), "too short to hold a word"),
     "half a second": ("wav", lambda path: write(path, speech(0.5)), "s of speech in all, at least 1 s are needed"),
-    "an hour": ("wav", hour_of_nothing, "3600 s long, at most 60 s a recording"),
+    "an hour": ("wav", hour_of_nothing, "3600 s long, at most 60 s are allowed"),
     "truncated WAV": ("wav", cut_in_half, "truncated"),
     "truncated AIFF": ("aiff", cut_in_half, "truncated"),
     "truncated FLAC": ("flac", cut_in_half, "truncated"),

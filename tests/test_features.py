@@ -1,3 +1,5 @@
+"""Features of recordings: trimming and loudness of simple signals, and the cache of log-mels."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -22,48 +24,48 @@ RATE = CONFIG.mel.sample_rate
 
 
 def speech_like(seconds: float, level: float, seed: int = 0) -> Waveform:
-    """Noise of one level throughout."""
+    """Return noise of constant level."""
     return (level * np.random.default_rng(seed).standard_normal(round(seconds * RATE))).astype(np.float32)
 
 
-def between_silences(before: float, sound: Waveform, after: float) -> Waveform:
-    return np.concatenate([np.zeros(round(before * RATE)), sound, np.zeros(round(after * RATE))]).astype(np.float32)
+def between_silences(before: float, speech: Waveform, after: float) -> Waveform:
+    return np.concatenate([np.zeros(round(before * RATE)), speech, np.zeros(round(after * RATE))]).astype(np.float32)
 
 
 @given(st.floats(0.0, 1.0), st.floats(0.0, 1.0))
 @settings(max_examples=20)
-def test_silence_is_cut_at_both_ends_and_no_speech_is(before: float, after: float) -> None:
-    sound = speech_like(0.7, 0.05)
-    prepared = prepare_waveform(between_silences(before, sound, after), CONFIG)
+def test_trimming_cuts_silence_at_both_ends_but_no_speech(before: float, after: float) -> None:
+    speech = speech_like(0.7, 0.05)
+    prepared = prepare_waveform(between_silences(before, speech, after), CONFIG)
     kept = len(prepared) / RATE - 0.7
-    # What is kept beside the sound: the pad and the part of an analysis frame, or all the silence there is.
+    # Trimming keeps the padding and part of an analysis frame, or all of the silence if it is shorter.
     assert -1e-6 <= kept <= 2 * (CONFIG.trim_pad + 1024 / RATE)
     assert kept <= before + after + 1e-3
 
 
 @pytest.mark.parametrize("level", [1e-3, 0.02, 0.2])
-def test_active_speech_has_one_loudness_however_loud_the_recording(level: float) -> None:
+def test_prepared_speech_has_the_same_loudness_for_every_recording_level(level: float) -> None:
     prepared = prepare_waveform(between_silences(0.3, speech_like(1.0, level), 0.3), CONFIG)
     middle = prepared[len(prepared) // 4 : 3 * len(prepared) // 4]
     assert 10 * np.log10(np.mean(middle**2)) == pytest.approx(CONFIG.loudness, abs=0.3)
     assert prepared.dtype == np.float32
 
 
-def test_pauses_inside_speech_do_not_raise_its_level() -> None:
-    sound = speech_like(0.5, 0.05)
-    paused = np.concatenate([sound, np.zeros(RATE, np.float32), sound])
-    one, two = prepare_waveform(sound, CONFIG), prepare_waveform(paused, CONFIG)
-    assert float(two[:8000].std()) == pytest.approx(float(one[:8000].std()), rel=0.03)
+def test_pauses_within_speech_do_not_change_its_level() -> None:
+    speech = speech_like(0.5, 0.05)
+    with_pause = np.concatenate([speech, np.zeros(RATE, np.float32), speech])
+    expected = float(prepare_waveform(speech, CONFIG)[:8000].std())
+    assert float(prepare_waveform(with_pause, CONFIG)[:8000].std()) == pytest.approx(expected, rel=0.03)
 
 
-def test_a_rare_peak_is_never_beyond_full_scale() -> None:
-    sound = speech_like(1.0, 0.01)
-    sound[10_000] = 1.0
-    assert np.abs(prepare_waveform(sound, CONFIG)).max() <= 1.0
+def test_a_single_high_peak_stays_within_full_scale() -> None:
+    speech = speech_like(1.0, 0.01)
+    speech[10_000] = 1.0
+    assert np.abs(prepare_waveform(speech, CONFIG)).max() <= 1.0
 
 
 @pytest.mark.parametrize("samples", [np.zeros(RATE, np.float32), speech_like(1.0, 1e-5), np.zeros(10, np.float32)])
-def test_a_silent_recording_is_refused_by_name(samples: Waveform) -> None:
+def test_the_error_for_a_silent_recording_names_it(samples: Waveform) -> None:
     with pytest.raises(TtsMetaError, match=r"^mine\.wav: silent throughout"):
         prepare_waveform(samples, CONFIG, "mine.wav")
 
@@ -74,7 +76,7 @@ def recording(tmp_path: Path) -> Path:
     return tmp_path / "a.wav"
 
 
-def never(self: FeatureCache, audio: str | Path) -> torch.Tensor:
+def fail_on_compute(self: FeatureCache, audio: str | Path) -> torch.Tensor:
     raise AssertionError("computed again")
 
 
@@ -82,27 +84,29 @@ def test_features_are_the_log_mel_of_the_prepared_waveform(tmp_path: Path, recor
     waveform = prepare_waveform(read_audio(recording, RATE), CONFIG)
     mel = FeatureCache(tmp_path / "cache", CONFIG).mel(recording)
     torch.testing.assert_close(mel, MelSpec(CONFIG.mel)(torch.from_numpy(waveform)[None])[0], rtol=0, atol=0)
-    mel.requires_grad_()  # Not an inference tensor.
+    mel.requires_grad_()  # This fails for an inference tensor.
 
 
-def test_the_second_run_reads_what_the_first_computed(
+def test_the_second_run_reads_the_features_that_the_first_computed(
     tmp_path: Path, recording: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = FeatureCache(tmp_path / "cache", CONFIG).mel(recording)
-    monkeypatch.setattr(FeatureCache, "compute", never)
+    monkeypatch.setattr(FeatureCache, "compute", fail_on_compute)
     assert torch.equal(FeatureCache(tmp_path / "cache", CONFIG).mel(recording), first)
     copy = tmp_path / "copy.wav"
     copy.write_bytes(recording.read_bytes())
-    assert torch.equal(FeatureCache(tmp_path / "cache", CONFIG).mel(copy), first), "the content counts, not the name"
+    assert torch.equal(FeatureCache(tmp_path / "cache", CONFIG).mel(copy), first), (
+        "the key depends on the content, not on the name"
+    )
 
 
-def test_changed_content_is_computed_anew(tmp_path: Path, recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changed_content_is_computed_again(tmp_path: Path, recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = FeatureCache(tmp_path / "cache", CONFIG)
     first = cache.mel(recording)
     write_wav(recording, speech_like(0.4, 0.05, seed=1), RATE)
     assert cache.mel(recording).shape != first.shape
     write_wav(recording, speech_like(0.3, 0.05, seed=2), RATE)
-    monkeypatch.setattr(FeatureCache, "compute", never)
+    monkeypatch.setattr(FeatureCache, "compute", fail_on_compute)
     with pytest.raises(AssertionError, match="computed again"):
         cache.mel(recording)
 
@@ -117,17 +121,17 @@ def test_changed_content_is_computed_anew(tmp_path: Path, recording: Path, monke
     ],
     ids=["trim_db", "loudness", "trim_pad", "hop"],
 )
-def test_another_configuration_is_computed_anew(
+def test_features_are_computed_again_for_another_configuration(
     tmp_path: Path, recording: Path, monkeypatch: pytest.MonkeyPatch, other: AudioConfig
 ) -> None:
     FeatureCache(tmp_path / "cache", CONFIG).mel(recording)
-    monkeypatch.setattr(FeatureCache, "compute", never)
+    monkeypatch.setattr(FeatureCache, "compute", fail_on_compute)
     with pytest.raises(AssertionError, match="computed again"):
         FeatureCache(tmp_path / "cache", other).mel(recording)
 
 
 @pytest.mark.parametrize("damage", [b"", b"not tensors", None])
-def test_a_damaged_entry_is_made_again(tmp_path: Path, recording: Path, damage: bytes | None) -> None:
+def test_a_damaged_entry_is_computed_again(tmp_path: Path, recording: Path, damage: bytes | None) -> None:
     cache = FeatureCache(tmp_path / "cache", CONFIG)
     first = cache.mel(recording)
     entry = cache.path(recording)
@@ -137,7 +141,7 @@ def test_a_damaged_entry_is_made_again(tmp_path: Path, recording: Path, damage: 
 
 
 def _tampered(entry: Path, change: Callable[[torch.Tensor], torch.Tensor], keep_hash: bool) -> None:
-    """Replace the log-mel of an entry, with the hash that it had or one that fits."""
+    """Replace the log-mel of an entry, and keep its hash or update it."""
     with safe_open(entry, "pt") as file:
         mel, metadata = file.get_tensor("mel"), file.metadata()
     changed = change(mel)
@@ -159,9 +163,9 @@ def _tampered(entry: Path, change: Callable[[torch.Tensor], torch.Tensor], keep_
         lambda mel: mel.double(),
         lambda mel: mel.T,
     ],
-    ids=["nan", "infinite", "bands", "empty", "dimensions", "type", "turned"],
+    ids=["nan", "infinite", "bands", "empty", "dimensions", "type", "transposed"],
 )
-def test_an_entry_that_cannot_be_right_is_made_again(
+def test_an_invalid_entry_is_computed_again(
     tmp_path: Path, recording: Path, change: Callable[[torch.Tensor], torch.Tensor], keep_hash: bool
 ) -> None:
     cache = FeatureCache(tmp_path / "cache", CONFIG)
@@ -172,7 +176,7 @@ def test_an_entry_that_cannot_be_right_is_made_again(
     assert entry is not None and torch.equal(entry, first)
 
 
-def test_an_entry_with_other_values_or_of_another_recording_is_made_again(tmp_path: Path, recording: Path) -> None:
+def test_an_entry_with_a_wrong_hash_or_key_is_computed_again(tmp_path: Path, recording: Path) -> None:
     cache = FeatureCache(tmp_path / "cache", CONFIG)
     first = cache.mel(recording)
     _tampered(cache.path(recording), lambda mel: mel + 1, keep_hash=True)
@@ -183,14 +187,14 @@ def test_an_entry_with_other_values_or_of_another_recording_is_made_again(tmp_pa
     assert torch.equal(cache.mel(recording), first) and not torch.equal(first, other)
 
 
-def test_an_entry_from_before_there_were_hashes_is_made_again(tmp_path: Path, recording: Path) -> None:
+def test_an_entry_without_a_hash_is_computed_again(tmp_path: Path, recording: Path) -> None:
     cache = FeatureCache(tmp_path / "cache", CONFIG)
     first = cache.mel(recording)
     write_tensors(cache.path(recording), {"mel": first + 1})
     assert torch.equal(cache.mel(recording), first)
 
 
-def test_a_recording_that_is_missing_or_too_short_is_named(tmp_path: Path) -> None:
+def test_the_error_names_a_missing_or_too_short_recording(tmp_path: Path) -> None:
     cache = FeatureCache(tmp_path / "cache", CONFIG)
     with pytest.raises(TtsMetaError, match=r"none\.wav: no such file"):
         cache.mel(tmp_path / "none.wav")

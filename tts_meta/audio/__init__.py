@@ -1,11 +1,11 @@
-"""Recordings to features: reading, trimming, loudness, log-mel, fundamental frequency, the feature cache."""
+"""Audio: reading and writing files, trimming, loudness, log-mels, fundamental frequency, and the feature cache."""
 
 from tts_meta.audio.features import FeatureCache
 from tts_meta.audio.io import read_audio
-from tts_meta.audio.levels import prepare_waveform
 from tts_meta.audio.mel import MelSpec
 from tts_meta.audio.pitch import fundamental_frequency
 from tts_meta.audio.speech import load_speech
+from tts_meta.audio.trimming import prepare_waveform
 from tts_meta.audio.writing import write_audio, write_wav
 
 __all__ = [

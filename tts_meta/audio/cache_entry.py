@@ -1,4 +1,4 @@
-"""One entry of the feature cache: a log-mel with a hash, which is believed only where everything fits."""
+"""One entry of the feature cache: a log-mel and its hash, which are checked on every read."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from tts_meta.files import atomic_file, write_tensors
 
 
 def read_entry(path: Path, key: str, bands: int) -> Tensor | None:
-    """Return the log-mel `(T, M)` float32 that was written for `key`, or None where there is none to be believed.
+    """Return the log-mel `(T, M)` float32 that was written for `key`, or None if there is no valid one.
 
-    Not believed is what is damaged, belongs to another key, has another shape or type, or holds NaN or infinity.
+    An entry is invalid if it is damaged, belongs to another key, has another shape or type, or holds NaN or infinity.
     """
     if not path.is_file():
         return None
@@ -31,7 +31,7 @@ def read_entry(path: Path, key: str, bands: int) -> Tensor | None:
 
 
 def write_entry(path: Path, key: str, mel: Tensor) -> None:
-    """Write a log-mel `(T, M)` whole or not at all. Raises TtsMetaError where it cannot be written."""
+    """Write a log-mel `(T, M)` atomically. Raises TtsMetaError if it cannot be written."""
     mel = mel.contiguous()
     with atomic_file(path) as temporary:
         write_tensors(temporary, {"mel": mel}, {"sha256": _digest(key, mel)})

@@ -1,4 +1,4 @@
-"""From a recording to what models read: trimmed, level waveform, its log-mel, and a cache of both decisions."""
+"""`FeatureCache`: log-mels of recordings, computed once and kept on disk."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tts_meta.errors import TtsMetaError
 from tts_meta.files import sha256_file
 
 _VERSION = 3
-"""Of trimming, loudness and log-mel: a change of what they give for a recording needs another number."""
+"""Version of trimming, loudness and log-mel. Raise it when their result for a recording changes."""
 
 
 class FeatureCache:
-    """Log-mels on disk, keyed by the recording's content and the feature configuration.
+    """Log-mels on disk, keyed by the content of the recording and the feature configuration.
 
-    A changed file or setting has another key, so that nothing stale is ever read; a damaged entry is computed again.
+    A changed file or setting has another key, so an outdated entry is never read. A damaged entry is computed again.
     """
 
     def __init__(self, folder: str | Path, config: AudioConfig) -> None:
@@ -33,14 +33,14 @@ class FeatureCache:
         self._settings = hashlib.sha256(dump_config(config).encode()).hexdigest()
 
     def path(self, audio: str | Path) -> Path:
-        """Where the features of a recording lie, present or not."""
+        """Return the path of the features of a recording, whether the file exists or not."""
         if not Path(audio).is_file():
             raise TtsMetaError(f"{audio}: no such file; check the path")
         key = hashlib.sha256(f"{sha256_file(audio)} {self._settings} {_VERSION}".encode()).hexdigest()
         return self.folder / key[:2] / f"{key}.safetensors"
 
     def mel(self, audio: str | Path) -> Tensor:
-        """Log-mel `(T, M)` float32 of a recording, computed once. Raises as `load_speech`."""
+        """Return the log-mel `(T, M)` float32 of a recording, from the cache if possible. Raises as `load_speech`."""
         entry = self.path(audio)
         mel = read_entry(entry, entry.stem, self.config.mel.n_mels)
         if mel is None:
@@ -49,12 +49,12 @@ class FeatureCache:
         return mel
 
     def compute(self, audio: str | Path) -> Tensor:
-        """Log-mel `(T, M)` float32 of a recording, without the cache."""
+        """Compute the log-mel `(T, M)` float32 of a recording, without the cache."""
         return load_waveform_and_mel(audio, self.config, self._mel_spec)[1]
 
 
 def load_waveform_and_mel(audio: str | Path, config: AudioConfig, mel_spec: MelSpec) -> tuple[Waveform, Tensor]:
-    """What models read of a recording: the prepared waveform `(S,)` and its log-mel `(T, M)`, float32.
+    """Return the prepared waveform `(S,)` of a recording and its log-mel `(T, M)`, both float32.
 
     Raises as `load_speech`.
     """

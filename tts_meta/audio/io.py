@@ -1,4 +1,4 @@
-"""Reading recordings of any format."""
+"""Reading recordings of any audio format."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from tts_meta.errors import TtsMetaError
 Waveform = NDArray[np.float32]
 
 MAX_SECONDS = 60.0
-"""Longest single recording that is read; sentences are what is wanted."""
-_MOST_BYTES = 2**29
-_LOWEST_RATE, _HIGHEST_RATE = 4000, 768_000
-# torchaudio's filters grow with the reduced ratio of the rates: gigabytes for one such as 44101 to 22050.
-_LARGEST_RATIO = 2000
+"""Duration limit of one recording; a recording holds one sentence."""
+_MAX_BYTES = 2**29
+_MIN_RATE, _MAX_RATE = 4000, 768_000
+# The filters of torchaudio grow with the reduced ratio of the rates: a ratio such as 44101 to 22050 needs gigabytes.
+_MAX_TORCHAUDIO_RATIO = 2000
 
 
 def read_audio(path: str | Path, rate: int, max_seconds: float = MAX_SECONDS) -> Waveform:
-    """Read a recording as mono float32 `(S,)` at `rate` samples a second; channels are averaged.
+    """Read a recording as mono float32 `(S,)` at `rate` Hz; channels are averaged.
 
     Raises as `decode_audio`.
     """
@@ -32,37 +32,38 @@ def read_audio(path: str | Path, rate: int, max_seconds: float = MAX_SECONDS) ->
 
 
 def decode_audio(path: str | Path, max_seconds: float = MAX_SECONDS) -> tuple[Waveform, int]:
-    """Read a recording as it is: float32 `(S, channels)` and its rate in Hz.
+    """Return the samples of a recording, float32 `(S, channels)`, and its sample rate in Hz.
 
-    The content decides how it is read, not the name, and what is there, not what a header promises: see
-    `tts_meta.audio.decoding`. Floats beyond full scale are scaled into it. Raises TtsMetaError naming the file and the
-    fault: missing, empty, not audio, truncated, not a number in it, or longer than `max_seconds`.
+    The format follows from the content, not from the file name. The number of samples follows from the data, not from
+    the header; see `tts_meta.audio.decoding`. Floating-point samples beyond full scale are scaled into it. Raises
+    TtsMetaError, naming the file, if it is missing, empty, not audio, truncated, longer than `max_seconds`, or holds
+    NaN or infinity.
     """
     path = Path(path)
     check_is_file(path)
     try:
         size = path.stat().st_size
-        if size > _MOST_BYTES:
-            raise TtsMetaError(f"{path}: {size / 1e9:.1f} GB are too many for a sentence; cut it into sentences")
-        sound = decode(path.read_bytes(), max_seconds)
+        if size > _MAX_BYTES:
+            raise TtsMetaError(f"{path}: {size / 1e9:.1f} GB are too much for one sentence; cut it into sentences")
+        audio = decode(path.read_bytes(), max_seconds)
     except DecodingError as error:
         raise TtsMetaError(f"{path}: {error}") from error
     except OSError as error:
         raise TtsMetaError(f"{path}: cannot be read ({error.strerror or error}); check its permissions") from error
-    samples, rate = sound.samples, sound.rate
+    samples, rate = audio.samples, audio.rate
     if len(samples) == 0:
         raise TtsMetaError(f"{path}: holds no samples; record it again")
-    if rate < _LOWEST_RATE:
-        raise TtsMetaError(f"{path}: {rate} samples a second are too few for speech; record it at 16000 or more")
-    if rate > _HIGHEST_RATE:
-        raise TtsMetaError(f"{path}: {rate} samples a second are not those of a recording; export it again")
+    if rate < _MIN_RATE:
+        raise TtsMetaError(f"{path}: a sample rate of {rate} Hz is too low for speech; record it at 16000 Hz or more")
+    if rate > _MAX_RATE:
+        raise TtsMetaError(f"{path}: a sample rate of {rate} Hz is too high for a recording; export it again")
     if not np.isfinite(samples).all():
         raise TtsMetaError(f"{path}: holds values that are not numbers (NaN or infinite); export it again")
     return samples, rate
 
 
 def to_mono(samples: Waveform, source_rate: int, rate: int) -> Waveform:
-    """Mix `(S, channels)` down to `(S',)` at `rate` Hz; channels that cancel each other leave the loudest one."""
+    """Mix `(S, channels)` down to `(S',)` at `rate` Hz. If the channels cancel each other, use the loudest one."""
     mono = samples.mean(axis=1)
     powers = np.mean(np.square(samples), axis=0)
     if np.mean(np.square(mono)) < 0.01 * powers.max():
@@ -71,20 +72,20 @@ def to_mono(samples: Waveform, source_rate: int, rate: int) -> Waveform:
 
 
 def check_is_file(path: Path) -> None:
-    """Raise TtsMetaError, naming the path, where it is no file or an empty one."""
+    """Raise TtsMetaError, naming the path, if it is not a file or the file is empty."""
     if path.is_dir():
-        raise TtsMetaError(f"{path}: a folder, not a file; give the recordings in it, such as {path}/*.wav")
+        raise TtsMetaError(f"{path}: a folder, not a file; give the recordings in the folder, such as {path}/*.wav")
     if not path.exists():
         raise TtsMetaError(f"{path}: no such file; check the path")
     if not path.is_file():
-        raise TtsMetaError(f"{path}: not a file; copy the recording into one")
+        raise TtsMetaError(f"{path}: not a regular file; copy the recording into one")
     if path.stat().st_size == 0:
         raise TtsMetaError(f"{path}: empty; copy or record it again")
 
 
 def _resample(samples: Waveform, source: int, target: int) -> Waveform:
     samples = np.ascontiguousarray(samples)
-    if max(source, target) // math.gcd(source, target) > _LARGEST_RATIO:
+    if max(source, target) // math.gcd(source, target) > _MAX_TORCHAUDIO_RATIO:
         import soxr
 
         return np.asarray(soxr.resample(samples, source, target), dtype=np.float32)

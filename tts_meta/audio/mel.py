@@ -1,4 +1,4 @@
-"""Log-mel spectrogram in the HiFi-GAN convention, so that any public HiFi-GAN vocoder fits."""
+"""`MelSpec`: log-mel spectrograms in the HiFi-GAN convention, so public HiFi-GAN vocoders can be used."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from tts_meta.config import MelConfig
 class MelSpec(nn.Module):
     """Waveform to natural-log mel magnitudes (Kong et al. 2020, `meldataset.py`): `(B, S)` to `(B, T, M)`.
 
-    Reflection padding of (n_fft - hop) / 2 and no centring, so T = S // hop. Slaney scale and area norm, as
-    `librosa.filters.mel`. The waveform needs more than (n_fft - hop) / 2 samples.
+    The waveform is padded by reflection with (n_fft - hop) / 2 samples, and frames are not centred, so T = S // hop.
+    The filters have the Slaney scale and area norm, as in `librosa.filters.mel`. The waveform must have more than
+    (n_fft - hop) / 2 samples.
     """
 
     window: Tensor

@@ -1,4 +1,4 @@
-"""Fundamental frequency: by librosa's probabilistic YIN, and, 90 times as fast, by Praat's autocorrelation."""
+"""Fundamental frequency (F0) of speech, by librosa's pYIN and by Praat, which is 90 times faster."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tts_meta.errors import TtsMetaError
 
 
 def fundamental_frequency(samples: Waveform, config: MelConfig, low: float = 60.0, high: float = 500.0) -> Waveform:
-    """F0 in Hz of each mel frame, `(S,)` to `(T,)` with T = S // hop; 0 where unvoiced (Mauch and Dixon 2014)."""
+    """Return F0 in Hz for each mel frame, `(S,)` to `(T,)` with T = S // hop; 0: unvoiced (Mauch and Dixon 2014)."""
     from librosa import pyin
 
     frequency, voiced, _ = pyin(
@@ -23,9 +23,9 @@ def fundamental_frequency(samples: Waveform, config: MelConfig, low: float = 60.
 def fundamental_frequency_praat(
     samples: Waveform, config: MelConfig, low: float = 60.0, high: float = 500.0
 ) -> Waveform:
-    """The same at the middle of each frame's samples, by Praat (Boersma 1993).
+    """Return F0 in Hz at the middle of each mel frame, `(S,)` to `(T,)`; 0: unvoiced (Boersma 1993).
 
-    Raises TtsMetaError where the package praat-parselmouth is missing.
+    Raises TtsMetaError if the package praat-parselmouth is missing.
     """
     try:
         import parselmouth
@@ -36,7 +36,7 @@ def fundamental_frequency_praat(
     frames, step = len(samples) // config.hop, config.hop / config.sample_rate
     sound = parselmouth.Sound(samples.astype(np.float64), config.sample_rate)
     pitch = sound.to_pitch_ac(time_step=step, pitch_floor=low, pitch_ceiling=high)
-    said, first = pitch.selected_array["frequency"], pitch.t1
-    places = np.round(((np.arange(frames) + 0.5) * step - first) / step).astype(int)
-    inside = (places >= 0) & (places < len(said))
-    return np.where(inside, said[places.clip(0, len(said) - 1)], 0.0).astype(np.float32)
+    frequency, first_time = pitch.selected_array["frequency"], pitch.t1
+    indices = np.round(((np.arange(frames) + 0.5) * step - first_time) / step).astype(int)
+    inside = (indices >= 0) & (indices < len(frequency))
+    return np.where(inside, frequency[indices.clip(0, len(frequency) - 1)], 0.0).astype(np.float32)

@@ -1,4 +1,4 @@
-"""What every metric asks of a waveform: one channel, finite, at the rate its model was trained on."""
+"""Input of metrics and speaker encoders: checks of a waveform, and resampling to the rate of the pretrained model."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from tts_meta.errors import TtsMetaError
 Samples = npt.NDArray[np.float32]
 
 SPEECH_RATE = 16_000
-"""The rate in Hz at which all the judges here listen."""
+"""Sample rate in Hz of all pretrained models that rate speech."""
 
 
 def as_samples(waveform: object) -> Samples:
-    """Return a NumPy array or a tensor as float32 samples (S,).
+    """Return a NumPy array or a tensor as float32 samples `(S,)`.
 
-    Raises TtsMetaError where it is empty, not one channel, or holds NaN or infinity.
+    Raises TtsMetaError if it is empty, has several channels, or holds NaN or infinity.
     """
     if hasattr(waveform, "detach"):
         waveform = waveform.detach().cpu()  # pyright: ignore[reportAttributeAccessIssue]
@@ -26,15 +26,15 @@ def as_samples(waveform: object) -> Samples:
     if samples.size == 0:
         raise TtsMetaError("the waveform to score is empty; check what produced it")
     if not np.isfinite(samples).all():
-        raise TtsMetaError("the waveform to score holds NaN or infinite samples; check what produced it")
+        raise TtsMetaError("the waveform to score holds samples that are NaN or infinite; check what produced it")
     return samples
 
 
-def at_rate(waveform: object, rate: int, wanted: int = SPEECH_RATE) -> Samples:
-    """Return the samples (S,) resampled from `rate` to `wanted` Hz (soxr, high quality)."""
+def at_rate(waveform: object, rate: int, target_rate: int = SPEECH_RATE) -> Samples:
+    """Return the samples `(S',)` of a waveform, resampled from `rate` to `target_rate` Hz (soxr, high quality)."""
     samples = as_samples(waveform)
-    if rate == wanted:
+    if rate == target_rate:
         return samples
     import soxr
 
-    return np.asarray(soxr.resample(samples, rate, wanted, quality="HQ"), dtype=np.float32)
+    return np.asarray(soxr.resample(samples, rate, target_rate, quality="HQ"), dtype=np.float32)

@@ -1,7 +1,8 @@
-"""Decoding: the bytes of a recording to samples, whatever its container and whatever its header promises.
+"""Decoding: the bytes of a recording to samples, for any container, also if the lengths in its header are wrong.
 
-`decode` looks at the content, never at the file's name. Each container has a reader that finds the samples that are
-there (`riff`, `flac`, `ogg`, `mpeg`, `boxes`), and hands them to libsndfile or to libav (PyAV).
+`decode` selects the reader by the content of the file, never by its name. The reader of a container (`riff`, `flac`,
+`ogg`, `mpeg`) locates the samples and passes them to libsndfile or to libav (PyAV). `truncation` checks the
+containers that need no reader of this package.
 """
 
 from tts_meta.audio.decoding.common import DecodedAudio, DecodingError

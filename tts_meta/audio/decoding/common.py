@@ -1,4 +1,4 @@
-"""What all readers of containers share: their result, their refusal and their limits."""
+"""Shared by all readers of containers: their result, their error and their limits."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_VALUES = 2**27
-"""Samples times channels that are held in memory: half a gigabyte."""
-_HOT = 32.0
+"""Limit of samples times channels in memory: half a gigabyte."""
+_MIN_INTEGER_PEAK = 32.0
+"""Floats with a higher peak are integers that were stored as floats."""
 _INTEGER_SCALES = (2.0**15, 2.0**23, 2.0**31)
 
 
 class DecodingError(Exception):
-    """A recording that cannot be used; the message says why and what to do, without the file's name."""
+    """A recording cannot be decoded. The message gives the reason and what to do, without the name of the file."""
 
 
 @dataclass(frozen=True)
 class DecodedAudio:
-    """Samples float32 `(S, channels)` and their rate in Hz."""
+    """A decoded recording. samples: float32 `(S, channels)`. rate: Hz."""
 
     samples: NDArray[np.float32]
     rate: int
@@ -27,21 +28,21 @@ class DecodedAudio:
 
 @dataclass(frozen=True)
 class DurationLimit:
-    """The longest recording that is decoded, in seconds."""
+    """The duration in seconds of the longest recording that is decoded."""
 
     seconds: float
 
     def check(self, frames: int, channels: int, rate: int) -> None:
-        """Raise DecodingError where so many samples are too many."""
+        """Raise DecodingError if a recording of this length is too long or too large."""
         if frames > self.seconds * rate:
-            raise DecodingError(f"{frames / rate:.0f} s long, at most {self.seconds:.0f} s a recording; {_CUT}")
+            raise DecodingError(f"{frames / rate:.0f} s long, at most {self.seconds:.0f} s are allowed; {_CUT}")
         if frames * channels > MAX_VALUES:
             raise DecodingError(f"{frames * channels:.1e} samples in {channels} channels are too many; {_CUT}")
 
-    def exceeded(self, frames: int, channels: int, rate: int) -> None:
-        """Raise DecodingError where so many samples were decoded and more follow."""
+    def check_decoded(self, frames: int, channels: int, rate: int) -> None:
+        """Raise DecodingError if the samples decoded so far exceed the limit."""
         if frames > self.seconds * rate:
-            raise DecodingError(f"longer than {self.seconds:.0f} s, the most that a recording may be; {_CUT}")
+            raise DecodingError(f"longer than {self.seconds:.0f} s, the limit for a recording; {_CUT}")
         self.check(frames, channels, rate)
 
 
@@ -49,34 +50,37 @@ _CUT = "cut it into sentences"
 
 
 def truncated() -> DecodingError:
-    """The refusal of a file that ends before its content does."""
-    return DecodingError("truncated, its header promises more than the file holds; copy it again")
+    """Return the error for a file that ends before its content does."""
+    return DecodingError("truncated, its header declares more data than the file holds; copy it again")
 
 
 def damaged(reason: str) -> DecodingError:
-    """The refusal of a file whose content is faulty."""
+    """Return the error for a file with damaged content."""
     return DecodingError(f"truncated or damaged ({reason}); copy it again")
 
 
-def join(sounds: list[DecodedAudio]) -> DecodedAudio:
-    """One recording of several that stand one after the other in a file.
+def join(parts: list[DecodedAudio]) -> DecodedAudio:
+    """Concatenate the recordings that were joined in one file.
 
-    Raises DecodingError where their rates or numbers of channels differ.
+    Raises DecodingError if their sample rates or numbers of channels differ.
     """
-    if len({(sound.rate, sound.samples.shape[1]) for sound in sounds}) > 1:
-        raise DecodingError("several recordings of unlike formats joined in one file; split it")
-    return sounds[0] if len(sounds) == 1 else DecodedAudio(np.concatenate([s.samples for s in sounds]), sounds[0].rate)
+    if len({(part.rate, part.samples.shape[1]) for part in parts}) > 1:
+        raise DecodingError("several recordings of different formats are joined in one file; split it")
+    return (
+        parts[0] if len(parts) == 1 else DecodedAudio(np.concatenate([part.samples for part in parts]), parts[0].rate)
+    )
 
 
 def scale_floats(samples: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Bring floats into full scale: those a little above by their peak, integers that were stored as floats by theirs.
+    """Scale samples beyond full scale into [-1, 1].
 
-    Samples within [-1, 1], and any that hold NaN or infinity, stay as they are.
+    Integers that were stored as floats are divided by the full scale of their type, other samples by their peak.
+    Samples within [-1, 1], and recordings with NaN or infinity, are not changed.
     """
     peak = float(np.abs(samples).max(initial=0.0))
     if 1.0 < peak < np.inf:
-        scales = [] if peak < _HOT else [scale for scale in _INTEGER_SCALES if scale >= peak]
+        scales = [] if peak < _MIN_INTEGER_PEAK else [scale for scale in _INTEGER_SCALES if scale >= peak]
         samples = samples / (scales[0] if scales else peak)
-    # Where infinity is among them nothing was scaled, and the caller refuses them.
+    # Recordings with infinity were not scaled. The caller refuses them.
     with np.errstate(over="ignore"):
         return samples.astype(np.float32)

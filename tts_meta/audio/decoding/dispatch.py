@@ -1,4 +1,4 @@
-"""The one entrance: content to samples, by the reader of its detect_container."""
+"""`decode`: the entry point, which selects the reader of a container by the content."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tts_meta.audio.decoding.libav import decode_libav
 from tts_meta.audio.decoding.libsndfile import UnrecognizedFormat, decode_libsndfile
 from tts_meta.audio.decoding.mpeg import decode_adts, decode_mp3
 from tts_meta.audio.decoding.ogg import decode_ogg
-from tts_meta.audio.decoding.riff import decode_aiff, decode_wav, whole_size
+from tts_meta.audio.decoding.riff import declared_file_size, decode_aiff, decode_wav
 
 
 def _checked(
@@ -30,7 +30,7 @@ def _by_libav(demuxer: str) -> Callable[[bytes, DurationLimit], DecodedAudio]:
 
 
 def _check_avi(content: bytes) -> None:
-    if whole_size(content, "little") > len(content) + 1:
+    if declared_file_size(content, "little") > len(content) + 1:
         raise truncated()
 
 
@@ -51,7 +51,7 @@ _READERS: dict[str, Callable[[bytes, DurationLimit], DecodedAudio]] = {
 
 
 def decode(content: bytes, seconds: float) -> DecodedAudio:
-    """Decode a recording of at most so many seconds. Raises DecodingError with what is wrong and what to do."""
+    """Decode a recording of at most `seconds`. Raises DecodingError with the reason and what to do."""
     limit = DurationLimit(seconds)
     kind = detect_container(content)
     if kind is not None:
@@ -59,6 +59,6 @@ def decode(content: bytes, seconds: float) -> DecodedAudio:
     try:
         return decode_libsndfile(content, limit)
     except UnrecognizedFormat:
-        if what := describe_other(content):
-            raise DecodingError(f"not readable as audio: it is {what}") from None
+        if description := describe_other(content):
+            raise DecodingError(f"not readable as audio: it is {description}") from None
         raise

@@ -1,4 +1,4 @@
-"""What a file is, by its content: a container of sound, or something else that has a name."""
+"""File type detection by content: the audio container, or a description of a file that is not audio."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _OTHERS: tuple[tuple[bytes, str], ...] = (
     (b"wvpk", "WavPack; convert it to WAV or FLAC"),
     (b"TTA1", "True Audio; convert it to WAV or FLAC"),
     (b"MAC ", "Monkey's Audio; convert it to WAV or FLAC"),
-    (b"FLV\x01", "Flash video; convert its sound to WAV or FLAC"),
+    (b"FLV\x01", "Flash video; convert its audio to WAV or FLAC"),
     (b"\x0bw", "AC-3; convert it to WAV or FLAC"),
     (b"DSD ", "DSD; convert it to WAV or FLAC"),
-    (b"MThd", "a MIDI file, which holds notes but no sound"),
+    (b"MThd", "a MIDI file, which holds notes but no audio"),
     (b"%PDF", "a PDF document"),
     (b"PK\x03\x04", "a ZIP archive; unpack it"),
     (b"Rar!", "a RAR archive; unpack it"),
@@ -40,7 +40,7 @@ _OTHERS: tuple[tuple[bytes, str], ...] = (
     (b"BM", "a picture (BMP)"),
     (b"\x7fELF", "a program"),
     (b"MZ", "a program"),
-    (b"\x00\x05\x16\x07", "a macOS resource file (its name begins with ._); give the recording itself"),
+    (b"\x00\x05\x16\x07", "a macOS resource file (its name begins with ._); give the recording instead"),
     (b"\x93NUMPY", "a NumPy array; save it as WAV"),
     (b"\x89HDF", "an HDF5 file"),
     (b"version https://git-lfs", "a Git LFS pointer; fetch the file with `git lfs pull`"),
@@ -51,7 +51,7 @@ _OTHERS: tuple[tuple[bytes, str], ...] = (
 
 
 def detect_container(content: bytes) -> str | None:
-    """The container of sound that a file is, None where it is not known."""
+    """Return the audio container of a file, or None if it is unknown."""
     if content[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64"):
         return _RIFF.get(content[8:12])
     if content[:4] == b"FORM" and content[8:12] in (b"AIFF", b"AIFC"):
@@ -72,10 +72,10 @@ def detect_container(content: bytes) -> str | None:
 
 
 def describe_other(content: bytes) -> str | None:
-    """What a file that is no sound is, such as "a web page (HTML)"; None where it is not known."""
-    for prefix, what in _OTHERS:
+    """Return a description of a file that is not audio, such as "a web page (HTML)"; None if it is unknown."""
+    for prefix, description in _OTHERS:
         if content.startswith(prefix):
-            return what
+            return description
     start = content[:4096]
     if start.count(0) > len(start) * 0.99:
         return "nothing but zeros; copy or record it again"

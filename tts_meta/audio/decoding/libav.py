@@ -1,6 +1,7 @@
-"""Decoding by libav (PyAV), strictly: a packet that cannot be decoded is an error, not a gap.
+"""Decoding by libav (PyAV). A packet that cannot be decoded is an error, not a gap.
 
-The demuxer is always named by the caller and reads memory: probing would open playlists, which name other files.
+The caller always names the demuxer, and the demuxer reads from memory. Probing is avoided because it opens playlists,
+which refer to other files.
 """
 
 from __future__ import annotations
@@ -16,48 +17,48 @@ _STRICT = {"err_detect": "crccheck+bitstream+buffer+explode"}
 _DEMUXER_OPTIONS = {"err_detect": "crccheck+bitstream+buffer", "probesize": str(2**24)}
 
 _MAY_HOLD_FLOATS = ("pcm_f", "wavpack")
-"""Codecs that keep floats as they are; others decode to floats of full scale, or a little above."""
+"""Codecs that store floats without change. Other codecs decode to floats within full scale, or a little above."""
 
 
 def decode_libav(content: bytes, demuxer: str, limit: DurationLimit, strict: bool = True) -> DecodedAudio:
-    """Decode the first audio stream to its end. Raises DecodingError: no sound in it, damaged, or too long."""
+    """Decode the first audio stream to its end. Raises DecodingError: no audio stream, damaged, or too long."""
     import av
     from av.error import FFmpegError
 
-    pieces: list[NDArray[np.float32]] = []
+    blocks: list[NDArray[np.float32]] = []
     frames, rate, channels, lossless = 0, 0, 0, False
     try:
         with av.open(io.BytesIO(content), "r", format=demuxer, options=_DEMUXER_OPTIONS) as container:
             if not container.streams.audio:
-                what = "a video without sound" if container.streams.video else f"a {demuxer} file without sound"
-                raise DecodingError(f"{what}; give a recording")
+                description = "a video" if container.streams.video else f"a {demuxer} file"
+                raise DecodingError(f"{description} without audio; give a recording")
             stream = container.streams.audio[0]
             if stream.codec_context is None:
-                raise damaged("sound of an unknown codec")
+                raise damaged("unknown audio codec")
             lossless = stream.codec_context.name.startswith(_MAY_HOLD_FLOATS)
             if strict:
                 stream.codec_context.options = _STRICT
             for frame in container.decode(stream):
-                piece = _samples(frame)
-                if pieces and (frame.sample_rate, piece.shape[1]) != (rate, channels):
+                block = _samples(frame)
+                if blocks and (frame.sample_rate, block.shape[1]) != (rate, channels):
                     raise DecodingError("its sample rate or number of channels changes inside; export it again")
-                rate, channels = frame.sample_rate, piece.shape[1]
+                rate, channels = frame.sample_rate, block.shape[1]
                 if rate <= 0:
                     raise damaged("no sample rate")
-                pieces.append(piece)
-                frames += len(piece)
-                limit.exceeded(frames, channels, rate)
+                blocks.append(block)
+                frames += len(block)
+                limit.check_decoded(frames, channels, rate)
             frames = min(frames, _declared_frames(demuxer, stream, rate, frames))
     except (FFmpegError, ValueError, NotImplementedError, EOFError) as error:
         raise damaged(getattr(error, "strerror", None) or str(error) or "cannot be decoded") from error
-    if not pieces:
+    if not blocks:
         raise DecodingError("holds no samples; record it again")
-    samples = np.concatenate(pieces)[:frames]
+    samples = np.concatenate(blocks)[:frames]
     return DecodedAudio(scale_floats(samples) if lossless else samples.astype(np.float32), rate)
 
 
 def _samples(frame) -> NDArray[np.float32]:
-    """Samples `(S, channels)` of a decoded frame; integers become [-1, 1]."""
+    """Return the samples `(S, channels)` of a decoded frame; integers are scaled to [-1, 1]."""
     values = frame.to_ndarray()
     channels = frame.layout.nb_channels
     values = values.T if frame.format.is_planar else values.reshape(-1, channels)
@@ -69,7 +70,7 @@ def _samples(frame) -> NDArray[np.float32]:
 
 
 def _declared_frames(demuxer: str, stream, rate: int, decoded: int) -> int:
-    """How many samples an MP4 declares, where its last packet is padded to more; else all that were decoded."""
+    """Return the number of samples that an MP4 declares if its last packet is padded; otherwise `decoded`."""
     if demuxer != "mp4" or not stream.duration or not stream.time_base or not rate:
         return decoded
     declared = round(float(stream.duration * stream.time_base) * rate)

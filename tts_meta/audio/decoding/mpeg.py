@@ -1,4 +1,4 @@
-"""MP3 and AAC without a detect_container: frames follow each other to the end of the file, or the file is not whole."""
+"""Reader of MP3 and AAC (ADTS): checks that the frames fill the file, then decodes by libav."""
 
 from __future__ import annotations
 
@@ -17,39 +17,40 @@ _KBPS = {
 }
 """Bit rates by version (1; 2 and 2.5) and layer."""
 _RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
-_MOST_JUNK = 2**16
+_MAX_JUNK = 2**16
+"""Bytes before the first frame that are skipped."""
 
 
 @dataclass(frozen=True)
 class _Frame:
     length: int
-    side: int
-    """Bytes from the header to the Xing tag, where the frame holds one."""
+    xing_offset: int
+    """Bytes from the header to the Xing tag, if the frame holds one."""
     kind: tuple[int, int]
 
 
 def mp3_frame(content: bytes, place: int) -> _Frame | None:
-    """The frame of MPEG audio at a place, or None."""
+    """Return the MPEG audio frame at byte `place`, or None."""
     head = content[place : place + 4]
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return None
     version, layer = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3)
-    rate_index, bits = head[2] >> 2 & 3, head[2] >> 4
-    if version == 1 or layer == 4 or rate_index == 3 or bits in (0, 15):
+    rate_index, bit_rate_index = head[2] >> 2 & 3, head[2] >> 4
+    if version == 1 or layer == 4 or rate_index == 3 or bit_rate_index in (0, 15):
         return None
-    first = version == 3
-    kbps, rate = _KBPS[1 if first else 2, layer][bits], _RATES[version][rate_index]
+    is_version_1 = version == 3
+    kbps, rate = _KBPS[1 if is_version_1 else 2, layer][bit_rate_index], _RATES[version][rate_index]
     padding = head[2] >> 1 & 1
     if layer == 1:
         length = (12000 * kbps // rate + padding) * 4
     else:
-        length = (144000 if first or layer == 2 else 72000) * kbps // rate + padding
+        length = (144000 if is_version_1 or layer == 2 else 72000) * kbps // rate + padding
     mono = head[3] >> 6 == 3
-    return _Frame(length, 4 + ((17 if mono else 32) if first else (9 if mono else 17)), (head[1] | 1, rate))
+    return _Frame(length, 4 + ((17 if mono else 32) if is_version_1 else (9 if mono else 17)), (head[1] | 1, rate))
 
 
 def looks_like_mp3(content: bytes) -> bool:
-    """Whether MPEG audio begins here, after tags at most."""
+    """Return whether MPEG audio starts here or after tags."""
     place = _skip_tags(content, 0)
     if content[:3] == b"ID3" and place >= len(content):
         return True
@@ -57,12 +58,12 @@ def looks_like_mp3(content: bytes) -> bool:
 
 
 def decode_mp3(content: bytes, limit: DurationLimit) -> DecodedAudio:
-    """Decode MPEG audio, and others that follow it in the file. Raises DecodingError: cut, damaged, too long."""
-    return join([decode_libav(piece, "mp3", limit, strict=False) for piece in _mp3_pieces(content)])
+    """Decode MPEG audio, one or several recordings in a file. Raises DecodingError: truncated, damaged, or too long."""
+    return join([decode_libav(part, "mp3", limit, strict=False) for part in _split_joined(content)])
 
 
 def decode_adts(content: bytes, limit: DurationLimit) -> DecodedAudio:
-    """Decode AAC in ADTS frames. Raises DecodingError: cut, damaged, too long."""
+    """Decode AAC in ADTS frames. Raises DecodingError: truncated, damaged, or too long."""
     place = _skip_tags(content, 0)
     while place < len(content):
         if (length := adts_frame(content, place)) is None:
@@ -76,7 +77,7 @@ def decode_adts(content: bytes, limit: DurationLimit) -> DecodedAudio:
 
 
 def adts_frame(content: bytes, place: int) -> int | None:
-    """Bytes of the ADTS frame at a place, or None."""
+    """Return the length in bytes of the ADTS frame at byte `place`, or None."""
     head = content[place : place + 7]
     if len(head) < 7 or head[0] != 0xFF or head[1] & 0xF6 != 0xF0 or head[2] >> 2 & 15 > 12:
         return None
@@ -84,12 +85,12 @@ def adts_frame(content: bytes, place: int) -> int | None:
     return length if length >= 7 else None
 
 
-def _mp3_pieces(content: bytes) -> list[bytes]:
-    """The recordings that stand one after the other, each with its own length in its Xing tag or none."""
-    place = _first_frame(content, _skip_tags(content, 0), _MOST_JUNK)
+def _split_joined(content: bytes) -> list[bytes]:
+    """Return the recordings that were joined in a file. Each may have a Xing tag with its number of frames."""
+    place = _first_frame(content, _skip_tags(content, 0), _MAX_JUNK)
     if place is None:
-        raise truncated() if content[:3] == b"ID3" else damaged("no MPEG audio in it")
-    pieces, begin, frames, declared = list[bytes](), place, 0, None
+        raise truncated() if content[:3] == b"ID3" else damaged("no MPEG audio frame found")
+    parts, start, frames, declared = list[bytes](), place, 0, None
     kind = None
     while place < len(content):
         frame = mp3_frame(content, place)
@@ -101,15 +102,15 @@ def _mp3_pieces(content: bytes) -> list[bytes]:
                 if kind is None or frame is None:
                     raise truncated() if len(content) - place < 4 else damaged(f"no MP3 frame at byte {place}")
                 skipped = place
-            pieces.append(_piece(content[begin:place], frames, declared))
-            begin = place = skipped
+            parts.append(_checked_part(content[start:place], frames, declared))
+            start = place = skipped
             frames, declared, kind = 0, None, None
             continue
         count = _xing_frames(content, place, frame)
         if count is not None:
             if frames:
-                pieces.append(_piece(content[begin:place], frames, declared))
-                begin = place
+                parts.append(_checked_part(content[start:place], frames, declared))
+                start = place
             frames, declared = 0, count
         else:
             frames += 1
@@ -117,11 +118,14 @@ def _mp3_pieces(content: bytes) -> list[bytes]:
         place += frame.length
     if place > len(content):
         raise truncated()
-    return [piece for piece in [*pieces, _piece(content[begin:place], frames, declared)] if piece]
+    return [part for part in [*parts, _checked_part(content[start:place], frames, declared)] if part]
 
 
-def _piece(content: bytes, frames: int, declared: int | None) -> bytes:
-    """One recording, whose Xing tag counts the frames that are there. Raises DecodingError where some are missing."""
+def _checked_part(content: bytes, frames: int, declared: int | None) -> bytes:
+    """Return one recording, without a Xing tag that declares too few frames.
+
+    Raises DecodingError if frames are missing.
+    """
     if declared is None or declared == 0 or abs(declared - frames) <= 1:
         return content
     if declared > frames:
@@ -132,8 +136,11 @@ def _piece(content: bytes, frames: int, declared: int | None) -> bytes:
 
 
 def _xing_frames(content: bytes, place: int, frame: _Frame) -> int | None:
-    """How many frames the Xing or Info tag in a frame declares, 0: not said; None: the frame holds sound."""
-    tag = content[place + frame.side : place + frame.side + 12]
+    """Return the number of frames that the Xing, Info or VBRI tag in a frame declares.
+
+    0: the tag has no number. None: the frame has no tag; it holds audio.
+    """
+    tag = content[place + frame.xing_offset : place + frame.xing_offset + 12]
     if tag[:4] in (b"Xing", b"Info") and len(tag) == 12:
         return int.from_bytes(tag[8:12], "big") if tag[7] & 1 else 0
     vbri = content[place + 36 : place + 36 + 18]
@@ -141,7 +148,7 @@ def _xing_frames(content: bytes, place: int, frame: _Frame) -> int | None:
 
 
 def _first_frame(content: bytes, place: int, reach: int) -> int | None:
-    """Where MPEG audio begins: a frame that another follows, or that ends the file."""
+    """Return the position of the first frame that another frame follows, or that ends the file; None: no frame."""
     for start in range(place, min(place + reach, len(content) - 3)):
         frame = mp3_frame(content, start)
         if frame is None:
@@ -154,7 +161,7 @@ def _first_frame(content: bytes, place: int, reach: int) -> int | None:
 
 
 def _skip_tags(content: bytes, place: int) -> int:
-    """The place behind ID3, APE and lyrics tags."""
+    """Return the position after ID3, APE and lyrics tags."""
     while place < len(content):
         head = content[place : place + 32]
         if head[:3] == b"ID3" and len(head) >= 10:

@@ -1,4 +1,4 @@
-"""Ogg (Vorbis, Opus, Speex, FLAC): every page is there and whole, and every stream of a chain is read."""
+"""Ogg reader (Vorbis, Opus, Speex, FLAC): checks all pages, then decodes every stream of a chain."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from tts_meta.audio.decoding.common import DecodedAudio, DurationLimit, damaged,
 from tts_meta.audio.decoding.libav import decode_libav
 from tts_meta.audio.decoding.libsndfile import UnrecognizedFormat, decode_libsndfile
 
-_FIRST = 0x02
+_FIRST_PAGE_FLAG = 0x02
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 @dataclass(frozen=True)
 class _Page:
     start: int
-    first: bool
+    is_first: bool
     serial: int
     number: int
 
 
 def decode_ogg(content: bytes, limit: DurationLimit) -> DecodedAudio:
-    """Decode Ogg. Raises DecodingError: a page is cut, damaged or missing, or nothing in it is sound."""
-    starts, expected, before = [], dict[int, int](), None
+    """Decode Ogg. Raises DecodingError: a page is truncated, damaged or missing, or there is no audio."""
+    starts, expected, previous = [], dict[int, int](), None
     for page in _pages(content):
-        if page.first and (before is None or not before.first):
+        if page.is_first and (previous is None or not previous.is_first):
             starts.append(page.start)
             expected.clear()
         if page.number != expected.get(page.serial, page.number):
-            raise damaged(f"a part is missing before byte {page.start}")
-        expected[page.serial], before = page.number + 1, page
+            raise damaged(f"a page is missing before byte {page.start}")
+        expected[page.serial], previous = page.number + 1, page
     if not starts or starts[0] != 0:
-        raise damaged("its beginning is missing")
-    pieces = [content[begin:end] for begin, end in zip(starts, [*starts[1:], len(content)], strict=True)]
-    return join([_decode_one(piece, limit) for piece in pieces])
+        raise damaged("its start is missing")
+    parts = [content[start:end] for start, end in zip(starts, [*starts[1:], len(content)], strict=True)]
+    return join([_decode_one(part, limit) for part in parts])
 
 
 def _decode_one(content: bytes, limit: DurationLimit) -> DecodedAudio:
@@ -46,7 +46,7 @@ def _decode_one(content: bytes, limit: DurationLimit) -> DecodedAudio:
 
 
 def _pages(content: bytes) -> Iterator[_Page]:
-    """Every page in order. Raises DecodingError where one is cut or its checksum fails."""
+    """Yield every page in order. Raises DecodingError if a page is truncated or its checksum fails."""
     place = 0
     while place < len(content):
         head = content[place : place + 27]
@@ -62,13 +62,13 @@ def _pages(content: bytes) -> Iterator[_Page]:
             raise truncated()
         page = content[place:end]
         if _checksum(page[:22] + bytes(4) + page[26:]) != int.from_bytes(page[22:26], "little"):
-            raise damaged(f"the page at byte {place} is not what its checksum says")
-        serial, number = (int.from_bytes(page[begin : begin + 4], "little") for begin in (14, 18))
-        yield _Page(place, bool(page[5] & _FIRST), serial, number)
+            raise damaged(f"the checksum of the page at byte {place} does not match")
+        serial, number = (int.from_bytes(page[start : start + 4], "little") for start in (14, 18))
+        yield _Page(place, bool(page[5] & _FIRST_PAGE_FLAG), serial, number)
         place = end
 
 
 def _checksum(data: bytes) -> int:
-    """CRC-32 of Ogg: the polynomial of zlib, with bits in the other order, from 0 and without inversion."""
+    """Return the CRC-32 of Ogg: the polynomial of zlib, with reversed bits, start value 0 and no inversion."""
     crc = zlib.crc32(data.translate(_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
     return int(f"{crc:032b}"[::-1], 2)

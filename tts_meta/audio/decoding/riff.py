@@ -1,7 +1,7 @@
-"""WAV and AIFF: where the samples are, whatever the header says, and a header that says just that.
+"""WAV and AIFF reader: locates the samples even if the lengths in the header are wrong, and writes a correct header.
 
-Programs that write to a pipe leave a placeholder for the length, others count their header, write half the length or
-nothing at all. The samples are what lies from the start of their chunk to the next chunk or to the end of the file.
+Programs that write to a pipe leave a placeholder for the length. Other programs include the header in the length, or
+write half the length or 0. The samples extend from the start of their chunk to the next chunk or the end of the file.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _KNOWN_CHUNKS = (b"LIST", b"id3 ", b"ID3 ", b"bext", b"iXML", b"cue ", b"smpl", 
                  b"FLLR", b"_PMX", b"axml", b"acid", b"inst", b"NAME", b"AUTH", b"ANNO", b"(c) ", b"MARK", b"INST",
                  b"APPL", b"COMT", b"chna", b"SAUR", b"afsp", b"DISP", b"plst", b"labl", b"umid")  # fmt: skip
 _TAGS = (b"TAG", b"ID3", b"APETAGEX")
-# What pipes leave: 0x7fffff00, 0x7ffff000, 0x7fffffff, 0x80000000, 0xffffffff, some less their header.
+# Placeholders of pipes: 0x7fffff00, 0x7ffff000, 0x7fffffff, 0x80000000, 0xffffffff; some minus the header.
 _PLACEHOLDERS = (range(0x7FFF0000, 0x80010000), range(0xFFFF0000, 0x100000000))
-_LONGEST_TAIL = 2**16
-_HEADER = 64  # Lengths that count the header, or a part of it, are so many bytes too large.
+_MAX_METADATA = 2**16
+_MAX_HEADER = 64  # A length that includes the header, or a part of it, is at most this many bytes too large.
 
 Order = Literal["little", "big"]
 
@@ -36,73 +36,78 @@ class _Chunk:
 
 
 def decode_wav(content: bytes, limit: DurationLimit) -> DecodedAudio:
-    """Decode WAV (RIFF, RIFX, RF64), and others that follow it in the file. Raises DecodingError."""
+    """Decode WAV (RIFF, RIFX, RF64), one or several recordings in a file. Raises DecodingError."""
     order: Order = "big" if content[:4] == b"RIFX" else "little"
     header, data = _find(content, order, b"data")
     if b"fmt " not in header or header[b"fmt "].length < 16:
-        raise damaged("a WAV without a format")
-    form = _body(content, header[b"fmt "])
-    code, channels = int.from_bytes(form[:2], order), int.from_bytes(form[2:4], order)
-    align = int.from_bytes(form[12:14], order) or 1
+        raise damaged("WAV without a format chunk")
+    format_body = _body(content, header[b"fmt "])
+    code, channels = int.from_bytes(format_body[:2], order), int.from_bytes(format_body[2:4], order)
+    block_size = int.from_bytes(format_body[12:14], order) or 1
     if channels == 0:
         raise damaged("no channels")
     length = data.length
     if content[:4] in (b"RF64", b"BW64") and length == 0xFFFFFFFF and b"ds64" in header:
         length = int.from_bytes(_body(content, header[b"ds64"])[8:16], "little")
-    end, rest = _end(content, data.start, length, order, whole_size(content, order), b"RIF")
+    end, rest = _end(content, data.start, length, order, declared_file_size(content, order), b"RIF")
     samples = content[data.start : end]
     if code in _PCM:
-        samples = samples[: len(samples) // align * align]
-    elif code == _GSM and len(samples) % 65 > 1:  # more than the byte that makes a chunk even
+        samples = samples[: len(samples) // block_size * block_size]
+    elif code == _GSM and len(samples) % 65 > 1:  # One byte may pad the chunk to an even length.
         raise truncated()
-    elif code in _ADPCM and data.start + length > len(content) and len(samples) % align > 1:
-        # A block that is cut off decodes to noise. One that the header declares so short is left to the decoder.
+    elif code in _ADPCM and data.start + length > len(content) and len(samples) % block_size > 1:
+        # A truncated block decodes to noise. If the header declares the short block, the decoder handles it.
         raise truncated()
     fact = _body(content, header[b"fact"])[:4] if b"fact" in header else b""
     magic = b"RIFX" if order == "big" else b"RIFF"
-    chunks = _chunk(b"fmt ", form, order) + (_chunk(b"fact", fact, order) if len(fact) == 4 else b"")
-    mended = _chunk(magic, b"WAVE" + chunks + _chunk(b"data", samples, order), order)
+    chunks = _chunk(b"fmt ", format_body, order) + (_chunk(b"fact", fact, order) if len(fact) == 4 else b"")
+    corrected = _chunk(magic, b"WAVE" + chunks + _chunk(b"data", samples, order), order)
     if not samples:
         raise DecodingError("holds no samples; record it again")
-    sound = decode_libsndfile(mended, limit) if code in _BY_LIBSNDFILE else decode_libav(mended, "wav", limit)
+    by_libsndfile = code in _BY_LIBSNDFILE
+    audio = decode_libsndfile(corrected, limit) if by_libsndfile else decode_libav(corrected, "wav", limit)
     if code not in _PCM and len(fact) == 4:
-        sound = DecodedAudio(_without_padding(sound.samples, int.from_bytes(fact, order)), sound.rate)
-    return join([sound, decode_wav(content[rest:], limit)]) if rest else sound
+        audio = DecodedAudio(_without_padding(audio.samples, int.from_bytes(fact, order)), audio.rate)
+    return join([audio, decode_wav(content[rest:], limit)]) if rest else audio
 
 
 def decode_aiff(content: bytes, limit: DurationLimit) -> DecodedAudio:
     """Decode AIFF and AIFF-C. Raises DecodingError."""
     header, data = _find(content, "big", b"SSND")
     if b"COMM" not in header or header[b"COMM"].length < 18:
-        raise damaged("an AIFF without a format")
-    form = bytearray(_body(content, header[b"COMM"]))
-    end, rest = _end(content, data.start, data.length, "big", whole_size(content, "big"), b"FORM")
+        raise damaged("AIFF without a format chunk")
+    common = bytearray(_body(content, header[b"COMM"]))
+    end, rest = _end(content, data.start, data.length, "big", declared_file_size(content, "big"), b"FORM")
     if rest:
-        raise DecodingError("several recordings joined in one file; split it")
+        raise DecodingError("several recordings are joined in one file; split it")
     samples = content[data.start : end]
-    channels, bits = int.from_bytes(form[:2], "big"), int.from_bytes(form[6:8], "big")
-    frame = channels * -(-bits // 8)
-    compression = bytes(form[18:22]) if content[8:12] == b"AIFC" else b"NONE"
-    if compression in (b"NONE", b"sowt", b"twos", b"fl32", b"FL32", b"fl64", b"in24", b"in32") and frame:
-        form[2:6] = (max(0, len(samples) - 8) // frame).to_bytes(4, "big")
-    others = b"".join(_chunk(b"FVER", _body(content, header[b"FVER"]), "big") for _ in range(b"FVER" in header))
-    body = content[8:12] + others + _chunk(b"COMM", bytes(form), "big") + _chunk(b"SSND", samples, "big")
+    channels, bits = int.from_bytes(common[:2], "big"), int.from_bytes(common[6:8], "big")
+    frame_size = channels * -(-bits // 8)
+    compression = bytes(common[18:22]) if content[8:12] == b"AIFC" else b"NONE"
+    if compression in (b"NONE", b"sowt", b"twos", b"fl32", b"FL32", b"fl64", b"in24", b"in32") and frame_size:
+        common[2:6] = (max(0, len(samples) - 8) // frame_size).to_bytes(4, "big")
+    version = b"".join(_chunk(b"FVER", _body(content, header[b"FVER"]), "big") for _ in range(b"FVER" in header))
+    body = content[8:12] + version + _chunk(b"COMM", bytes(common), "big") + _chunk(b"SSND", samples, "big")
     return decode_libsndfile(_chunk(b"FORM", body, "big"), limit)
 
 
-def whole_size(content: bytes, order: Order) -> int:
-    """Size of the whole file by its first header, in bytes."""
+def declared_file_size(content: bytes, order: Order) -> int:
+    """Return the size of the file in bytes that its first header declares."""
     return int.from_bytes(content[4:8], order) + 8
 
 
 def _find(content: bytes, order: Order, samples: bytes) -> tuple[dict[bytes, _Chunk], _Chunk]:
-    """Chunks before that of the samples, by kind, and the chunk of the samples."""
+    """Return the chunks before the samples, by kind, and the chunk of the samples."""
     header: dict[bytes, _Chunk] = {}
     for chunk in _chunks(content, 12, order):
         if chunk.kind == samples:
             return header, chunk
         header.setdefault(chunk.kind, chunk)
-    raise truncated() if len(content) < 4096 or whole_size(content, order) > len(content) else damaged("no samples")
+    raise (
+        truncated()
+        if len(content) < 4096 or declared_file_size(content, order) > len(content)
+        else damaged("no samples")
+    )
 
 
 def _chunks(content: bytes, place: int, order: Order) -> Iterator[_Chunk]:
@@ -120,33 +125,34 @@ def _chunk(kind: bytes, body: bytes, order: Order) -> bytes:
     return kind + len(body).to_bytes(4, order) + body + b"\0" * (len(body) % 2)
 
 
-def _end(content: bytes, start: int, length: int, order: Order, whole: int, magic: bytes) -> tuple[int, int]:
-    """Where the samples end, and where another recording begins behind them (0: none). Raises DecodingError."""
+def _end(content: bytes, start: int, length: int, order: Order, file_size: int, magic: bytes) -> tuple[int, int]:
+    """Return the end of the samples and the start of the next recording (0: none). Raises DecodingError."""
     size = len(content)
     if length == 0 or start + length < size:
-        for behind in dict.fromkeys((start + length, start + length + length % 2)):
-            if content[behind : behind + len(magic)] == magic and size - behind > 12:
-                return start + length, behind
-            if _only_chunks(content, behind, order):
+        for after in dict.fromkeys((start + length, start + length + length % 2)):
+            if content[after : after + len(magic)] == magic and size - after > 12:
+                return start + length, after
+            if _is_metadata(content, after, order):
                 return start + length, 0
         return _before_chunks(content, start, order), 0
     missing = start + length - size
-    placeholder = any(length in values for values in _PLACEHOLDERS)
-    if missing > 0 and not placeholder and missing > _HEADER and missing != start and abs(whole - size) > 1:
+    is_placeholder = any(length in values for values in _PLACEHOLDERS)
+    if missing > 0 and not is_placeholder and missing > _MAX_HEADER and missing != start and abs(file_size - size) > 1:
         raise truncated()
     return _before_chunks(content, start, order), 0
 
 
 def _before_chunks(content: bytes, start: int, order: Order) -> int:
-    """Where the samples end whose length is not known: before chunks of known kinds that end with the file."""
-    reach = max(start, len(content) - _LONGEST_TAIL)
-    for place in sorted(content.find(kind, reach) for kind in _KNOWN_CHUNKS):
+    """Return the end of samples of unknown length: the start of the metadata chunks, or the end of the file."""
+    search_start = max(start, len(content) - _MAX_METADATA)
+    for place in sorted(content.find(kind, search_start) for kind in _KNOWN_CHUNKS):
         if place >= 0 and _end_with_file(content, place, order):
             return place
     return len(content)
 
 
 def _end_with_file(content: bytes, place: int, order: Order) -> bool:
+    """Return whether the chunks from `place` on are of known kinds and end with the file."""
     end = place
     for chunk in _chunks(content, place, order):
         if chunk.kind not in _KNOWN_CHUNKS:
@@ -155,8 +161,8 @@ def _end_with_file(content: bytes, place: int, order: Order) -> bool:
     return end in (len(content), len(content) - 1)
 
 
-def _only_chunks(content: bytes, place: int, order: Order) -> bool:
-    """Whether what lies from a place to the end is metadata: chunks of known kinds, or any that end with the file."""
+def _is_metadata(content: bytes, place: int, order: Order) -> bool:
+    """Return whether the rest of the file from `place` on is metadata: tags, or chunks that end with the file."""
     if len(content) - place < 8:
         return len(content) - place <= 1
     if content[place:].startswith(_TAGS):
@@ -170,5 +176,5 @@ def _only_chunks(content: bytes, place: int, order: Order) -> bool:
 
 
 def _without_padding(samples, declared: int):
-    """Samples `(S, channels)` without what fills the last block of a codec."""
+    """Return samples `(S, channels)` without the padding of the last block of a codec."""
     return samples[:declared] if 0 < len(samples) - declared < 4096 else samples

@@ -1,4 +1,4 @@
-"""Containers whose parts declare their sizes: a part that ends beyond the file shows that the file was cut."""
+"""Truncation checks of containers whose parts declare their sizes: no part may end beyond the end of the file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tts_meta.audio.decoding.common import DecodingError, damaged, truncated
 
-_MASTERS = (0x18538067, 0x1F43B675, 0xA0)  # Segment, Cluster, BlockGroup
+_MASTER_ELEMENTS = (0x18538067, 0x1F43B675, 0xA0)  # Segment, Cluster, BlockGroup
 _ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _AMR_SIZES = {
     b"#!AMR\n": (12, 13, 15, 17, 19, 20, 26, 31, 5, 0, 0, 0, 0, 0, 0, 0),
@@ -16,7 +16,7 @@ _W64_SAMPLES = b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
 
 
 def check_mp4(content: bytes) -> None:
-    """Raise DecodingError where a box of MP4, M4A, 3GP or MOV is cut, or none says what the others hold."""
+    """Raise DecodingError if a box of MP4, M4A, 3GP or MOV is truncated or the index box `moov` is missing."""
     kinds, place = set[bytes](), 0
     while place < len(content):
         size, kind = int.from_bytes(content[place : place + 4], "big"), content[place + 4 : place + 8]
@@ -35,24 +35,24 @@ def check_mp4(content: bytes) -> None:
         kinds.add(kind)
         place += size
     if b"moov" not in kinds:
-        raise DecodingError("cut off: the recorder did not finish the file, its index is missing; record it again")
+        raise DecodingError("truncated: its index is missing, so the recorder did not finish the file; record it again")
 
 
 def check_matroska(content: bytes) -> None:
-    """Raise DecodingError where an element of WebM or Matroska is cut."""
+    """Raise DecodingError if an element of WebM or Matroska is truncated."""
     place = 0
     while place < len(content):
-        kind, after = _ebml_number(content, place, keep_marker=True)
-        size, start = _ebml_number(content, after)
+        kind, kind_end = _ebml_number(content, place, keep_marker=True)
+        size, start = _ebml_number(content, kind_end)
         if kind is None or size is None:
             raise truncated() if len(content) - place < 12 else damaged(f"no element at byte {place}")
-        unknown = size == (1 << 7 * (start - after)) - 1
-        if kind in _MASTERS:
-            if not unknown and start + size > len(content):
+        has_unknown_size = size == (1 << 7 * (start - kind_end)) - 1
+        if kind in _MASTER_ELEMENTS:
+            if not has_unknown_size and start + size > len(content):
                 raise truncated()
             place = start
-        elif unknown:
-            raise damaged(f"an element without a size at byte {place}")
+        elif has_unknown_size:
+            raise damaged(f"an element of unknown size at byte {place}")
         elif start + size > len(content):
             raise truncated()
         else:
@@ -60,18 +60,18 @@ def check_matroska(content: bytes) -> None:
 
 
 def check_asf(content: bytes) -> None:
-    """Raise DecodingError where an ASF (WMA) file is shorter than its header says."""
+    """Raise DecodingError if an ASF (WMA) file is shorter than its header declares."""
     place = content.find(_ASF_FILE_PROPERTIES, 0, 2**16)
     if place < 0 or len(content) < place + 104:
         raise truncated()
     size = int.from_bytes(content[place + 40 : place + 48], "little")
-    streamed = content[place + 88] & 1
-    if not streamed and size > len(content):
+    is_broadcast = content[place + 88] & 1
+    if not is_broadcast and size > len(content):
         raise truncated()
 
 
 def check_amr(content: bytes) -> None:
-    """Raise DecodingError where an AMR file ends inside a frame."""
+    """Raise DecodingError if an AMR file ends within a frame."""
     magic = next(magic for magic in sorted(_AMR_SIZES, key=len, reverse=True) if content.startswith(magic))
     place = len(magic)
     while place < len(content):
@@ -81,13 +81,14 @@ def check_amr(content: bytes) -> None:
 
 
 def check_declared_size(content: bytes) -> None:
-    """Raise DecodingError where AU, CAF or Wave64 declare more bytes of samples than there are."""
+    """Raise DecodingError if AU, CAF or Wave64 declares more bytes of samples than the file holds."""
     for start, length in _sample_chunks(content):
         if start + length > len(content) and start + length - len(content) > 64:
             raise truncated()
 
 
 def _sample_chunks(content: bytes) -> Iterator[tuple[int, int]]:
+    """Yield the start and declared length, in bytes, of the samples in AU, CAF or Wave64."""
     if content[:4] == b".snd":
         start, length = (int.from_bytes(content[place : place + 4], "big") for place in (4, 8))
         if length != 0xFFFFFFFF:
@@ -113,7 +114,7 @@ def _sample_chunks(content: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _ebml_number(content: bytes, place: int, keep_marker: bool = False) -> tuple[int | None, int]:
-    """A variable-length number of EBML and the place behind it; None where there is none."""
+    """Return a variable-length number of EBML and the position after it; None if there is no number."""
     if place >= len(content) or content[place] == 0:
         return None, place
     width = 9 - content[place].bit_length()

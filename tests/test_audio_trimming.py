@@ -1,4 +1,4 @@
-"""Trimming and loudness follow the speech, not what else is in the recording."""
+"""Trimming and loudness normalisation follow the speech, not clicks, hum or noise in the recording."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ import pytest
 
 from tts_meta.audio import prepare_waveform, read_audio
 from tts_meta.audio.interference import find_hum
-from tts_meta.audio.levels import _plain_extent, levels_db
+from tts_meta.audio.levels import levels_db
+from tts_meta.audio.trimming import _simple_extent
 from tts_meta.config import AudioConfig
 
 CONFIG = AudioConfig()
 RATE = CONFIG.mel.sample_rate
-SPEECH_AT, SPEECH_SECONDS = 2.0, 3.0
+SPEECH_START, SPEECH_SECONDS = 2.0, 3.0
 
 
 def syllables(seconds: float = SPEECH_SECONDS, seed: int = 0) -> np.ndarray:
-    """Noise between 200 and 4,000 Hz that rises and falls four times a second."""
+    """Return noise between 200 and 4,000 Hz, modulated four times a second."""
     random = np.random.default_rng(seed)
     spectrum = np.fft.rfft(random.standard_normal(round(seconds * RATE)))
     frequencies = np.fft.rfftfreq(round(seconds * RATE), 1 / RATE)
@@ -28,34 +29,36 @@ def syllables(seconds: float = SPEECH_SECONDS, seed: int = 0) -> np.ndarray:
 
 
 def recording(pause: float = 0.0) -> np.ndarray:
-    """Two seconds of a quiet room, speech, two seconds of a quiet room; a pause in the middle of the speech."""
+    """Return two seconds of a quiet room, speech with a pause in the middle, and two seconds of a quiet room."""
     speech = syllables()
     half = len(speech) // 2
-    room = 1e-5 * np.random.default_rng(1).standard_normal(round(2 * SPEECH_AT * RATE))
+    room = 1e-5 * np.random.default_rng(1).standard_normal(round(2 * SPEECH_START * RATE))
     gap = np.zeros(round(pause * RATE))
     return np.concatenate([room[: len(room) // 2], speech[:half], gap, speech[half:], room[len(room) // 2 :]])
 
 
 def event(kind: str) -> np.ndarray:
+    """Return a click, a knock, or a bump of the table."""
     time = np.arange(round(0.2 * RATE)) / RATE
     if kind == "click":
         return np.ones(20)
     if kind == "knock":
         return np.random.default_rng(2).standard_normal(len(time)) * np.exp(-time / 0.008) / 3
-    return np.sin(2 * np.pi * 60 * time) * np.exp(-time / 0.05)  # a bump of the table
+    return np.sin(2 * np.pi * 60 * time) * np.exp(-time / 0.05)
 
 
-def with_fault(kind: str, where: float = 0.3) -> np.ndarray:
+def with_fault(kind: str, seconds: float = 0.3) -> np.ndarray:
+    """Return the recording with a fault; an event starts at `seconds`."""
     samples = recording().copy()
     time = np.arange(len(samples)) / RATE
     if kind in ("click", "knock", "bump"):
-        begin = round(where * RATE)
-        samples[begin : begin + len(event(kind))] += event(kind)
+        start = round(seconds * RATE)
+        samples[start : start + len(event(kind))] += event(kind)
     elif kind.startswith("hum"):
         mains = float(kind[3:5])
         size = {"loud": 0.2, "soft": 0.01}[kind[6:]]
-        for number, part in ((1, 1.0), (2, 0.5), (3, 0.3)):
-            samples += size * part * np.sin(2 * np.pi * number * mains * time + number)
+        for harmonic, amplitude in ((1, 1.0), (2, 0.5), (3, 0.3)):
+            samples += size * amplitude * np.sin(2 * np.pi * harmonic * mains * time + harmonic)
     elif kind == "offset":
         samples += 0.3
     elif kind == "offset in the second half":
@@ -71,56 +74,57 @@ FAULTS = ["click", "knock", "bump", "hum50 loud", "hum60 loud", "hum50 soft", "h
           "offset in the second half", "drift", "noise"]  # fmt: skip
 
 
-def kept(prepared: np.ndarray) -> float:
-    """Seconds by which the prepared waveform is longer than the speech in it."""
+def extra_seconds(prepared: np.ndarray) -> float:
+    """Return by how much the prepared waveform is longer than the speech in it."""
     return len(prepared) / RATE - SPEECH_SECONDS
 
 
 @pytest.mark.parametrize("kind", FAULTS)
-def test_a_fault_neither_cuts_speech_nor_keeps_silence_nor_changes_loudness(kind: str) -> None:
+def test_a_fault_changes_neither_the_trimming_nor_the_loudness(kind: str) -> None:
     clean, faulty = (
         prepare_waveform(samples.astype(np.float32), CONFIG) for samples in (recording(), with_fault(kind))
     )
-    assert abs(kept(clean)) < 0.3
-    assert -0.1 < kept(faulty) < 0.6, "trimmed as the clean recording is"
+    assert abs(extra_seconds(clean)) < 0.3
+    assert -0.1 < extra_seconds(faulty) < 0.6, "trimmed like the clean recording"
     spectra = [np.abs(np.fft.rfft(x, 2**18)) for x in (clean, faulty)]
     band = slice(round(500 / RATE * 2**18), round(3500 / RATE * 2**18))
     change = 20 * np.log10(np.linalg.norm(spectra[1][band]) / np.linalg.norm(spectra[0][band]))
-    assert abs(change) < 1.5, "as loud as in the clean recording"
+    assert abs(change) < 1.5, "as loud as the clean recording"
 
 
 @pytest.mark.parametrize("kind", ["click", "knock", "bump"])
-@pytest.mark.parametrize("where", [3.4, 6.6])
-def test_an_event_inside_or_behind_the_speech_changes_little(kind: str, where: float) -> None:
+@pytest.mark.parametrize("seconds", [3.4, 6.6])
+def test_an_event_within_or_after_the_speech_changes_little(kind: str, seconds: float) -> None:
     clean, faulty = (
-        prepare_waveform(samples.astype(np.float32), CONFIG) for samples in (recording(), with_fault(kind, where))
+        prepare_waveform(samples.astype(np.float32), CONFIG) for samples in (recording(), with_fault(kind, seconds))
     )
     assert abs(len(clean) - len(faulty)) < 0.35 * RATE
     ratio = 20 * np.log10(np.median(np.abs(faulty)) / np.median(np.abs(clean)))
     assert abs(ratio) < 3
 
 
-def test_a_long_pause_inside_stays() -> None:
+def test_a_long_pause_within_the_speech_is_kept() -> None:
     paused = prepare_waveform(recording(pause=4.0).astype(np.float32), CONFIG)
-    assert kept(paused) == pytest.approx(kept(prepare_waveform(recording().astype(np.float32), CONFIG)) + 4.0, abs=0.05)
+    without_pause = prepare_waveform(recording().astype(np.float32), CONFIG)
+    assert extra_seconds(paused) == pytest.approx(extra_seconds(without_pause) + 4.0, abs=0.05)
 
 
 @pytest.mark.parametrize("mains", [50.0, 60.0])
-def test_hum_is_measured(mains: float) -> None:
+def test_the_frequency_and_power_of_hum_are_measured(mains: float) -> None:
     hum = find_hum(with_fault(f"hum{mains:.0f} soft"), RATE)
     assert hum is not None and hum.frequency == mains
     assert 10 * np.log10(hum.power) == pytest.approx(10 * np.log10(0.01**2 / 2 * (1 + 0.25 + 0.09)), abs=2)
     assert find_hum(recording(), RATE) is None
 
 
-def test_ordinary_sentences_are_measured_as_they_are(shared_corpus: Path) -> None:
+def test_ordinary_sentences_use_the_simple_measurement(shared_corpus: Path) -> None:
     lines = [line.split("\t") for line in (shared_corpus / "manifest.tsv").read_text().splitlines()[1:]]
     files = [shared_corpus / line[5] for line in lines if line[0] == "train"][::40]
     same = 0
     for file in files:
         samples = read_audio(file, RATE)
         centred = samples - samples.mean()
-        plain = _plain_extent(centred, levels_db(centred), CONFIG)
-        expected = centred[plain.start : plain.end] * plain.gain / max(1.0, plain.peak)
+        extent = _simple_extent(centred, levels_db(centred), CONFIG)
+        expected = centred[extent.start : extent.end] * extent.gain / max(1.0, extent.peak)
         same += np.array_equal(prepare_waveform(samples, CONFIG), np.clip(expected, -1, 1))
     assert len(files) > 60 and same >= 0.98 * len(files)
