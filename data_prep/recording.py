@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tts_meta.audio.speech import load_speech
-from tts_meta.config import AudioConfig
+from tts_meta.audio.trimming import AudioConfig
 from tts_meta.corpus import Utterance, recording_of
 from tts_meta.errors import TtsMetaError
 

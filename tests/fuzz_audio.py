@@ -18,7 +18,7 @@ from data_prep.recording import to_utterance
 from tts_meta.adapt.recordings import load_recording
 from tts_meta.audio import FeatureCache
 from tts_meta.audio.io import Waveform, decode_audio
-from tts_meta.config import AudioConfig
+from tts_meta.audio.trimming import AudioConfig
 from tts_meta.errors import TtsMetaError
 
 CONFIG = AudioConfig()

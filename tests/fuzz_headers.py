@@ -27,7 +27,8 @@ from torch import Tensor, nn
 
 from tts_meta.adapt.similarity_forecast import Line, SimilarityForecast
 from tts_meta.adapt.voice import Voice
-from tts_meta.config import MelConfig, OptimiserConfig, PretrainConfig, VocoderTrainConfig, dump_config, load_config
+from tts_meta.audio.mel import MelConfig
+from tts_meta.config import dump_config, load_config
 from tts_meta.evaluate.few_shot.benchmark import FewShotBenchmark
 from tts_meta.models.pretrained import Base, load_base, save_base
 from tts_meta.models.shrinkage_prior import ModulePrior
@@ -37,8 +38,10 @@ from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder, 
 from tts_meta.synth import speak_text
 from tts_meta.train.checkpoints import load_checkpoint, save_checkpoint
 from tts_meta.train.feature_store import Durations, Store, write_store
-from tts_meta.train.optimiser import MovingAverage, build_optimiser
+from tts_meta.train.optimiser import MovingAverage, OptimiserConfig, build_optimiser
+from tts_meta.train.pretrain import PretrainConfig
 from tts_meta.train.run_dir import open_run_dir
+from tts_meta.train.vocoder import VocoderTrainConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 

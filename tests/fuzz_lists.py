@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from data_prep import DROPPED_FILE, prepare
 from tts_meta.audio import FeatureCache
-from tts_meta.config import AudioConfig
+from tts_meta.audio.trimming import AudioConfig
 from tts_meta.corpus import (
     Manifest,
     Transcript,

@@ -15,15 +15,17 @@ from torch import Tensor
 
 from tts_meta.audio import write_wav
 from tts_meta.audio.io import Waveform
-from tts_meta.config import BaseConfig, LightConfig, MelConfig, PitchConfig, PretrainConfig, parse_config
+from tts_meta.audio.mel import MelConfig
+from tts_meta.config import parse_config
 from tts_meta.corpus import Batch, Example, Manifest, Utterance, collate
 from tts_meta.models.acoustic import AcousticModel
-from tts_meta.models.pretrained import Base
+from tts_meta.models.pretrained import Base, BaseConfig
 from tts_meta.models.vocoders.hifigan import HifiGanConfig
-from tts_meta.models.vocoders.source_filter import SourceFilterGenerator
+from tts_meta.models.vocoders.source_filter import LightConfig, PitchConfig, SourceFilterGenerator
 from tts_meta.text import Lexicon, SymbolTable
 from tts_meta.text.normalize import Sentence
 from tts_meta.text.phonemizer import PHONEMIZERS
+from tts_meta.train.pretrain import PretrainConfig
 
 RATE = 22050
 LETTERS = "abcdefgh"

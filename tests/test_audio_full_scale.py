@@ -14,7 +14,7 @@ from tts_meta.audio import load_speech
 from tts_meta.audio.clipping import clipped_fraction
 from tts_meta.audio.decoding.common import scale_floats
 from tts_meta.audio.io import decode_audio
-from tts_meta.config import AudioConfig
+from tts_meta.audio.trimming import AudioConfig
 
 CONFIG = AudioConfig()
 

@@ -10,8 +10,7 @@ import pytest
 from tts_meta.audio import prepare_waveform, read_audio
 from tts_meta.audio.interference import find_hum
 from tts_meta.audio.levels import levels_db
-from tts_meta.audio.trimming import _simple_extent
-from tts_meta.config import AudioConfig
+from tts_meta.audio.trimming import AudioConfig, _simple_extent
 
 CONFIG = AudioConfig()
 RATE = CONFIG.mel.sample_rate

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from helpers import tiny_base, tiny_source_filter
 
-from tts_meta.config import MelConfig, parse_config
+from tts_meta.audio.mel import MelConfig
+from tts_meta.config import parse_config
 from tts_meta.corpus import Utterance
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.evaluate.cloning import CLONE, MEAN, CloningBenchmark, run_cloning

@@ -27,7 +27,7 @@ def test_prepare_writes_a_manifest_and_does_not_overwrite_it(say, tmp_path: Path
 RECIPE = """
 manifest: manifest.jsonl
 output: run
-hours: 3
+max_hours: 3
 aligner: {steps: 1}
 acoustic: {steps: 1}
 """
@@ -38,8 +38,8 @@ def test_options_of_pretrain_take_the_place_of_the_recipe(say, tmp_path: Path, m
     seen = []
     monkeypatch.setattr(TRAINING, "pretrain", lambda config, *command: seen.append(config) or tmp_path / "base")
     assert say("pretrain", tmp_path / "recipe.yaml").out == f"{tmp_path / 'base'}\n"
-    assert say("pretrain", tmp_path / "recipe.yaml", "--hours", 0.5, "--threads", 1, "--device", "cpu").status == 0
-    assert [(config.hours, config.threads, config.device) for config in seen] == [(3, 0, "cpu"), (0.5, 1, "cpu")]
+    assert say("pretrain", tmp_path / "recipe.yaml", "--max-hours", 0.5, "--threads", 1, "--device", "cpu").status == 0
+    assert [(config.max_hours, config.threads, config.device) for config in seen] == [(3, 0, "cpu"), (0.5, 1, "cpu")]
     assert say("pretrain", tmp_path / "recipe.yaml", "--device", "tpu").failed(2, "unknown device 'tpu'")
     assert say("pretrain", tmp_path / "recipe.yaml", "--set", "ema=0.5").status == 0 and seen[-1].ema == 0.5
     (tmp_path / "recipe.yaml").write_text(RECIPE + "setps: 2\n")

@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from tts_meta.config import BaseConfig, MelConfig, PretrainConfig, dump_config, load_config, parse_config
+from tts_meta.audio.mel import MelConfig
+from tts_meta.config import dump_config, load_config, parse_config
 from tts_meta.errors import TtsMetaError
+from tts_meta.models.pretrained import BaseConfig
+from tts_meta.train.pretrain import PretrainConfig
 
 RECIPES = sorted((Path(__file__).resolve().parents[1] / "recipes").rglob("pretrain*.yaml"))
 MINIMAL = {"manifest": "m.jsonl", "output": "out", "aligner": {"steps": 1}, "acoustic": {"steps": 2}}

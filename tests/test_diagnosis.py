@@ -14,7 +14,7 @@ from tts_meta.adapt.diagnosis import Fit, _half_of_twice, measured_faults, pause
 from tts_meta.adapt.two_voices import other_voice, two_groups
 from tts_meta.audio import prepare_waveform, read_audio
 from tts_meta.audio.speech import LoadedSpeech
-from tts_meta.config import AudioConfig
+from tts_meta.audio.trimming import AudioConfig
 from tts_meta.models.pretrained import Base, load_base
 
 CONFIG = AudioConfig()

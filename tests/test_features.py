@@ -15,7 +15,8 @@ from safetensors import safe_open
 from tts_meta.audio import FeatureCache, MelSpec, prepare_waveform, read_audio, write_wav
 from tts_meta.audio.cache_entry import read_entry, write_entry
 from tts_meta.audio.io import Waveform
-from tts_meta.config import AudioConfig, MelConfig
+from tts_meta.audio.mel import MelConfig
+from tts_meta.audio.trimming import AudioConfig
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import write_tensors
 

@@ -19,7 +19,8 @@ from helpers import RATE, same_weights, tiny_base, tiny_source_filter
 from tts_meta.adapt import CloneSettings, Recording, Voice, adaptable_modules, clone_examples, prepare_recordings
 from tts_meta.adapt.baselines.lora import clone_lora
 from tts_meta.audio import prepare_waveform, read_audio
-from tts_meta.config import MelConfig, parse_config
+from tts_meta.audio.mel import MelConfig
+from tts_meta.config import parse_config
 from tts_meta.corpus import Example, Manifest, collate
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.evaluate.few_shot.benchmark import FewShotBenchmark, FewShotResults, run_few_shot

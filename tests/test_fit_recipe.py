@@ -6,7 +6,8 @@ from pathlib import Path
 
 from recipes.few_shot import fit
 from tts_meta.adapt import Voice
-from tts_meta.config import MelConfig, parse_config
+from tts_meta.audio.mel import MelConfig
+from tts_meta.config import parse_config
 from tts_meta.evaluate.few_shot.benchmark import FewShotBenchmark, run_few_shot
 from tts_meta.models.pretrained import Base
 from tts_meta.models.vocoders.griffin_lim import GriffinLim

@@ -9,7 +9,7 @@ import torch
 
 from tts_meta.audio import MelSpec
 from tts_meta.audio.io import Waveform
-from tts_meta.config import MelConfig
+from tts_meta.audio.mel import MelConfig
 
 CONFIG = MelConfig()
 TIME = np.arange(2 * CONFIG.sample_rate) / CONFIG.sample_rate

@@ -283,7 +283,7 @@ def test_a_run_that_died_goes_on_to_the_same_base(
 
 def test_a_run_out_of_time_leaves_the_base_so_far_and_goes_on(corpus: Path, finished: Path, tmp_path: Path) -> None:
     with pytest.raises(TtsMetaError, match=r"the time is up; .*base holds the base so far, run the same command again"):
-        meta_train(recipe(corpus, tmp_path / "run", hours=1e-9))
+        meta_train(recipe(corpus, tmp_path / "run", max_hours=1e-9))
     assert load_base(tmp_path / "run" / "base").state["meta_steps"] == 0
     meta_train(recipe(corpus, tmp_path / "run"))
     assert files_of(tmp_path / "run" / "base") == files_of(finished / "base")

@@ -7,7 +7,7 @@ import pytest
 
 from tts_meta.audio import fundamental_frequency
 from tts_meta.audio.io import Waveform
-from tts_meta.config import MelConfig
+from tts_meta.audio.mel import MelConfig
 
 CONFIG = MelConfig()
 TIME = np.arange(CONFIG.sample_rate // 2) / CONFIG.sample_rate

@@ -19,7 +19,7 @@ from helpers import pretrain_recipe as recipe
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tts_meta.audio import FeatureCache
-from tts_meta.config import PretrainConfig, dump_config, parse_config
+from tts_meta.config import dump_config, parse_config
 from tts_meta.corpus import Example, Manifest
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.models.pretrained import load_base
@@ -28,6 +28,7 @@ from tts_meta.text import versions
 from tts_meta.train import pretrain
 from tts_meta.train.datasets import BatchStream
 from tts_meta.train.optimiser import MovingAverage
+from tts_meta.train.pretrain import PretrainConfig
 
 FILES = {
     ".lock",
@@ -116,7 +117,8 @@ def test_a_run_killed_while_it_writes_a_checkpoint_goes_on_to_the_same_weights(
 import os, signal, sys
 sys.path.append({str(Path(__file__).parent)!r})
 import helpers
-from tts_meta.config import PretrainConfig, load_config
+from tts_meta.config import load_config
+from tts_meta.train.pretrain import PretrainConfig
 from tts_meta.train import checkpoints, pretrain
 write, written = checkpoints.write_tensors, []
 def killed(path, *tensors):
@@ -137,7 +139,7 @@ pretrain(load_config({str(recipe_file)!r}, PretrainConfig))
 
 def test_a_run_out_of_time_says_so_and_goes_on_when_called_again(corpus: Path, finished: Path, tmp_path: Path) -> None:
     with pytest.raises(TtsMetaError, match="the time is up while training the aligner; run the same command again"):
-        pretrain(recipe(corpus, tmp_path / "run", hours=1e-9))
+        pretrain(recipe(corpus, tmp_path / "run", max_hours=1e-9))
     pretrain(recipe(corpus, tmp_path / "run"))
     assert weights(tmp_path / "run") == weights(finished)
 
@@ -146,7 +148,7 @@ def test_the_voice_so_far_can_be_heard_when_the_time_is_up(corpus: Path, finishe
     with interrupted(updates=5 + 5 + 6):
         pretrain(recipe(corpus, tmp_path / "run"))
     with pytest.raises(TtsMetaError, match=r"the time is up; .*base holds the voice so far"):
-        pretrain(recipe(corpus, tmp_path / "run", hours=1e-9))
+        pretrain(recipe(corpus, tmp_path / "run", max_hours=1e-9))
     so_far = load_base(tmp_path / "run" / "base")
     assert so_far.state["steps"] == 4, "those of the last checkpoint"
     assert len(so_far.acoustic.generate(so_far.encode("abc"))) > 0

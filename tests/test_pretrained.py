@@ -11,9 +11,8 @@ from commands import run
 from faults import error_line, full_disk
 from helpers import tiny_base
 
-from tts_meta.config import BaseConfig
 from tts_meta.errors import TtsMetaError, TtsMetaWarning
-from tts_meta.models.pretrained import Base, load_base, save_base
+from tts_meta.models.pretrained import Base, BaseConfig, load_base, save_base
 from tts_meta.text import SymbolTable, versions
 
 FILES = ["config.json", "model.safetensors", "state.json", "symbols.json"]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tts_meta.audio import MelSpec
-from tts_meta.config import MelConfig
+from tts_meta.audio.mel import MelConfig
 from tts_meta.models.prosody import PITCH_SCALE, change_prosody, measure_prosody
 
 CONFIG = MelConfig()

@@ -7,7 +7,8 @@ import pytest
 
 from recipes.few_shot import prune
 from tts_meta.adapt import Voice, adaptable_modules
-from tts_meta.config import MelConfig, parse_config
+from tts_meta.audio.mel import MelConfig
+from tts_meta.config import parse_config
 from tts_meta.errors import TtsMetaError
 from tts_meta.evaluate.few_shot.benchmark import FewShotBenchmark
 from tts_meta.models.pretrained import Base

@@ -14,7 +14,7 @@ from tts_meta.adapt.recordings import FEWEST_SECONDS, load_recording
 from tts_meta.audio import MelSpec, prepare_waveform, write_wav
 from tts_meta.audio.clipping import clipped_fraction
 from tts_meta.audio.io import Waveform, decode_audio, read_audio, to_mono
-from tts_meta.config import AudioConfig
+from tts_meta.audio.trimming import AudioConfig
 from tts_meta.corpus import Example, collate
 from tts_meta.errors import TtsMetaError
 from tts_meta.models.pretrained import Base

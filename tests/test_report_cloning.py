@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tts_meta.config import MelConfig
+from tts_meta.audio.mel import MelConfig
 from tts_meta.corpus import Utterance
 from tts_meta.evaluate.metric import Measure
 from tts_meta.evaluate.scores import Scores

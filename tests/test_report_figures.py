@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from tts_meta.config import MelConfig
+from tts_meta.audio.mel import MelConfig
 from tts_meta.errors import UsageError
 from tts_meta.report import alignment_picture, bar_picture, mel_picture, png_bytes, write_png
 from tts_meta.report.colormap import LOUDEST, NOT_A_NUMBER, frequency_ticks, heat_indices, palette, time_ticks

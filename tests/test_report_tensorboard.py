@@ -17,7 +17,7 @@ import yaml
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tts_meta.config import MelConfig
+from tts_meta.audio.mel import MelConfig
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.report import Log, NullLog, RunLog, mel_picture
 from tts_meta.report.run_info import RunInfo, markdown_table

@@ -21,7 +21,7 @@ from helpers import pretrain_recipe as recipe
 from helpers import tone_corpus
 from safetensors.torch import load_file, save_file
 
-from tts_meta.config import MelConfig
+from tts_meta.audio.mel import MelConfig
 from tts_meta.errors import TtsMetaError
 from tts_meta.train import pretrain
 from tts_meta.train.run_dir import open_run_dir
@@ -29,7 +29,7 @@ from tts_meta.train.run_dir import open_run_dir
 HELD = """
 import sys
 from pathlib import Path
-from tts_meta.config import MelConfig
+from tts_meta.audio.mel import MelConfig
 from tts_meta.train.run_dir import open_run_dir
 with open_run_dir(Path(sys.argv[1]), MelConfig()):
     print("held", flush=True)

@@ -14,7 +14,8 @@ from commands import run, write_base, write_recordings
 from recipes.few_shot import expected as recipe
 from tts_meta.adapt import CloneSettings, SimilarityForecast
 from tts_meta.adapt.similarity_forecast import FILE, VERSIONS, Line, coverage, covered
-from tts_meta.config import MelConfig, parse_config
+from tts_meta.audio.mel import MelConfig
+from tts_meta.config import parse_config
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.evaluate.few_shot.benchmark import FewShotBenchmark
 from tts_meta.evaluate.voice import REAL

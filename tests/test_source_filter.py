@@ -13,7 +13,7 @@ from helpers import tiny_source_filter
 from torch import Tensor
 
 from tts_meta.audio import MelSpec
-from tts_meta.config import MelConfig
+from tts_meta.audio.mel import MelConfig
 from tts_meta.errors import TtsMetaError
 from tts_meta.models.partition import Partition
 from tts_meta.models.vocoders.source_filter import Pitch

@@ -17,7 +17,8 @@ from processes import in_two_processes, under_torchrun
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from tts_meta.config import MelConfig, PretrainConfig, dump_config
+from tts_meta.audio.mel import MelConfig
+from tts_meta.config import dump_config
 from tts_meta.corpus import Batch
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.models.pretrained import Base
@@ -34,7 +35,7 @@ from tts_meta.train.distributed import (
     processes,
     rank_and_world,
 )
-from tts_meta.train.pretrain import acoustic_objective
+from tts_meta.train.pretrain import PretrainConfig, acoustic_objective
 from tts_meta.train.run_dir import open_run_dir
 
 BATCHES = 4
@@ -166,7 +167,8 @@ def pretrain_in_two(config: PretrainConfig, folder: Path, updates: int = 1000) -
     (folder / "recipe.json").write_text(dump_config(config))
     code = f"""from pathlib import Path
 import helpers
-from tts_meta.config import PretrainConfig, load_config
+from tts_meta.config import load_config
+from tts_meta.train.pretrain import PretrainConfig
 from tts_meta.train import pretrain
 from tts_meta.train.optimiser import MovingAverage
 update, left = MovingAverage.update, [None] * {updates}

@@ -20,17 +20,25 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
+from tts_meta.audio.mel import MelConfig
 from tts_meta.audio.pitch import fundamental_frequency_praat
-from tts_meta.config import DiscriminatorConfig, LightConfig, MelConfig, VocoderTrainConfig, dump_config, parse_config
+from tts_meta.config import dump_config, parse_config
 from tts_meta.errors import TtsMetaError
 from tts_meta.models.pretrained import Base, load_base, save_base
+from tts_meta.models.vocoders.source_filter import LightConfig
 from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder, load_source_filter
 from tts_meta.models.vocoders.spectral_loss import spectra, spectral_distance, spectral_energy_distance
 from tts_meta.train.datasets import cut_at_said_pauses
-from tts_meta.train.discriminator import Discriminator, adversarial_loss, discriminator_loss
+from tts_meta.train.discriminator import Discriminator, DiscriminatorConfig, adversarial_loss, discriminator_loss
 from tts_meta.train.feature_store import Durations, Store
 from tts_meta.train.optimiser import clip_gradients
-from tts_meta.train.vocoder import adversarial_objective, predict_mels, spectral_objective, train_vocoder
+from tts_meta.train.vocoder import (
+    VocoderTrainConfig,
+    adversarial_objective,
+    predict_mels,
+    spectral_objective,
+    train_vocoder,
+)
 from tts_meta.train.vocoder_data import CropStream, VocoderBatch, VocoderData
 
 FRAMES = 24
@@ -111,9 +119,9 @@ def test_a_run_that_died_and_went_on_has_the_same_weights_bit_for_bit(
 
 
 def test_when_the_time_is_up_the_vocoder_so_far_is_there(corpus: Path, tmp_path: Path) -> None:
-    config = recipe(corpus, tmp_path / "run", hours=1e-9)
+    config = recipe(corpus, tmp_path / "run", max_hours=1e-9)
     assert "run the same command again" in error_line(lambda: train_vocoder(config))
-    train_vocoder(config.model_copy(update={"hours": 0.0, "threads": 1}))
+    train_vocoder(config.model_copy(update={"max_hours": 0.0, "threads": 1}))
     assert (tmp_path / "run" / "vocoder" / "state.json").exists()
 
 
@@ -154,7 +162,8 @@ def test_two_processes_train_one_vocoder(corpus: Path, finished: Path, tmp_path:
     (tmp_path / "recipe.json").write_text(dump_config(recipe(corpus, tmp_path / "run")))
     code = f"""
 import helpers
-from tts_meta.config import VocoderTrainConfig, load_config
+from tts_meta.config import load_config
+from tts_meta.train.vocoder import VocoderTrainConfig
 from tts_meta.train.vocoder import train_vocoder
 train_vocoder(load_config({str(tmp_path / "recipe.json")!r}, VocoderTrainConfig))
 """
@@ -189,7 +198,7 @@ def test_a_folder_of_another_run_is_refused(corpus: Path, finished: Path) -> Non
 
 
 def test_damaged_sound_is_one_line(corpus: Path, tmp_path: Path) -> None:
-    config = recipe(corpus, tmp_path / "run", hours=1e-9)
+    config = recipe(corpus, tmp_path / "run", max_hours=1e-9)
     error_line(lambda: train_vocoder(config))
     (tmp_path / "run" / "sound" / "samples.int16").write_bytes(b"1234")
     assert "damaged sound" in error_line(lambda: train_vocoder(config))

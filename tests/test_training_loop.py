@@ -15,7 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor, nn
 
 from tts_meta.audio import FeatureCache
-from tts_meta.config import MelConfig, OptimiserConfig
+from tts_meta.audio.mel import MelConfig
 from tts_meta.corpus import Batch, Manifest
 from tts_meta.errors import TtsMetaError
 from tts_meta.report.tensorboard import Log
@@ -23,7 +23,7 @@ from tts_meta.train import loop as fit_module
 from tts_meta.train.checkpoints import load_checkpoint, save_checkpoint
 from tts_meta.train.datasets import BatchStream, align_examples, load_examples
 from tts_meta.train.loop import FitSettings, fit
-from tts_meta.train.optimiser import MovingAverage, build_optimiser, clip_gradients, set_learning_rate
+from tts_meta.train.optimiser import MovingAverage, OptimiserConfig, build_optimiser, clip_gradients, set_learning_rate
 
 OPTIMISER = OptimiserConfig(steps=10, warmup=3, frames_per_batch=120, learning_rate=1e-2)
 SETTINGS = FitSettings(

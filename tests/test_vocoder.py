@@ -14,8 +14,7 @@ from faults import error_line
 from helpers import TINY_HIFIGAN
 from torch import Tensor, nn
 
-from tts_meta.audio.mel import MelSpec
-from tts_meta.config import MelConfig
+from tts_meta.audio.mel import MelConfig, MelSpec
 from tts_meta.errors import UsageError
 from tts_meta.models.partition import Partition
 from tts_meta.models.vocoders import hifigan_weights, vocoder

@@ -18,7 +18,8 @@ from rich.console import Console
 from tts_meta import demo
 from tts_meta.adapt import CloneSettings, clone_examples
 from tts_meta.adapt.vocoder_task import require_adaptable_vocoder
-from tts_meta.config import MelConfig, parse_config
+from tts_meta.audio.mel import MelConfig
+from tts_meta.config import parse_config
 from tts_meta.corpus import Utterance
 from tts_meta.errors import TtsMetaError
 from tts_meta.evaluate import Scorer

@@ -19,7 +19,7 @@ from tts_meta.adapt import (
     clone_examples,
     vocoder_nll,
 )
-from tts_meta.config import MelConfig
+from tts_meta.audio.mel import MelConfig
 from tts_meta.corpus import Example
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.meta import Task

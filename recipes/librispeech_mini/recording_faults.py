@@ -117,7 +117,7 @@ def voices(found: Sequence[Recording], pairs: int) -> None:
     """Count sets of 2 to 10 recordings that are called those of two speakers, of one speaker and of two."""
     from tts_meta.adapt import two_voices
     from tts_meta.audio import load_speech
-    from tts_meta.config import AudioConfig
+    from tts_meta.audio.trimming import AudioConfig
     from tts_meta.models.speaker_encoder import SpeakerEncoder
 
     random, encoder, config = np.random.default_rng(0), SpeakerEncoder.load(), AudioConfig()

@@ -17,10 +17,9 @@ import torch
 from recipes.bench import markdown
 from recipes.timing import profile_table, seconds_each
 from tts_meta.cli import run_command
-from tts_meta.config import OptimiserConfig
 from tts_meta.corpus import Batch, Example, collate
 from tts_meta.models.pretrained import Base, load_base
-from tts_meta.train.optimiser import MovingAverage, build_optimiser
+from tts_meta.train.optimiser import MovingAverage, OptimiserConfig, build_optimiser
 from tts_meta.train.pretrain import acoustic_objective
 
 FRAMES, PIECE, WHOLE = 10_000, 250, 1000

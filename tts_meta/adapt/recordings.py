@@ -14,7 +14,7 @@ from tts_meta.adapt.two_voices import other_voice
 from tts_meta.audio import MelSpec, load_speech
 from tts_meta.audio.io import Waveform, check_is_file
 from tts_meta.audio.speech import LoadedSpeech
-from tts_meta.config import AudioConfig
+from tts_meta.audio.trimming import AudioConfig
 from tts_meta.context import default_torch_state
 from tts_meta.corpus import Example, find_sidecar, match_transcripts, read_transcripts
 from tts_meta.corpus.text_file import read_text_file, shown_path

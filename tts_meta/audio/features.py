@@ -12,7 +12,8 @@ from tts_meta.audio.cache_entry import read_entry, write_entry
 from tts_meta.audio.io import Waveform
 from tts_meta.audio.mel import MelSpec
 from tts_meta.audio.speech import load_speech
-from tts_meta.config import AudioConfig, dump_config
+from tts_meta.audio.trimming import AudioConfig
+from tts_meta.config import dump_config
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import sha256_file
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tts_meta.audio.io import Waveform
-from tts_meta.config import MelConfig
+from tts_meta.audio.mel import MelConfig
 from tts_meta.errors import TtsMetaError
 
 

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from tts_meta.audio.clipping import clipped_fraction
 from tts_meta.audio.io import MAX_SECONDS, Waveform, decode_audio, to_mono
-from tts_meta.audio.trimming import prepare_waveform
-from tts_meta.config import AudioConfig
+from tts_meta.audio.trimming import AudioConfig, prepare_waveform
 from tts_meta.errors import TtsMetaError
 
 _MAX_CLIPPED = 0.002

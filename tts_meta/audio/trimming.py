@@ -10,11 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from tts_meta.audio.interference import find_hum, remove_hum_and_rumble
 from tts_meta.audio.io import Waveform
 from tts_meta.audio.levels import FRAME, STEP, levels_db
-from tts_meta.config import AudioConfig
+from tts_meta.audio.mel import MelConfig
+from tts_meta.config import Section
 from tts_meta.errors import TtsMetaError
 
 _SILENCE_DB = -60.0
@@ -34,6 +36,18 @@ _LOUD_BLOCKS = 18  # Blocks of `STEP` samples. A fifth of a second is longer tha
 _ABOVE_NOISE_DB, _MIN_RANGE_DB = 6.0, 15.0
 _EXTRA_PAD_IN_NOISE = 0.15  # Seconds at each end. Noise hides the start of speech.
 _CREST = 1.5
+
+
+class AudioConfig(Section):
+    """How a recording becomes features."""
+
+    mel: MelConfig = MelConfig()
+    trim_db: float = Field(default=40.0, gt=0)
+    """Leading and trailing parts this far below the loudest frame are cut, dB."""
+    trim_pad: float = Field(default=0.06, ge=0, le=60)
+    """Seconds kept on each side of what was found to be speech."""
+    loudness: float = Field(default=-24.0, ge=-100, le=0)
+    """Root mean square of the active part after normalisation, dB of full scale."""
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from tts_meta.cli.console import command_line, print_on_first_rank
 from tts_meta.cli.options import Changes, Recipe
-from tts_meta.cli.training import Device, Hours, Threads, read_recipe, resumable
+from tts_meta.cli.training import Device, MaxHours, Threads, read_recipe, resumable
 
 
 def pretrain(
     recipe: Recipe,
-    hours: Hours = None,
+    max_hours: MaxHours = None,
     device: Device = None,
     threads: Threads = None,
     changes: Changes = None,
@@ -24,12 +24,11 @@ def pretrain(
     \b
     Examples:
       tts-meta pretrain recipes/librispeech_mini/pretrain.yaml
-      tts-meta pretrain recipes/librispeech_mini/pretrain.yaml --hours 2 --set seed=1
+      tts-meta pretrain recipes/librispeech_mini/pretrain.yaml --max-hours 2 --set seed=1
     """
-    from tts_meta.config import PretrainConfig
-
-    config = read_recipe(recipe, PretrainConfig, changes, hours=hours, device=device, threads=threads)
+    from tts_meta.train.pretrain import PretrainConfig
     from tts_meta.train.pretrain import pretrain as train
 
+    config = read_recipe(recipe, PretrainConfig, changes, max_hours=max_hours, device=device, threads=threads)
     with resumable():
         print_on_first_rank(train(config, command_line()))

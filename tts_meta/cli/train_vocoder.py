@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from tts_meta.cli.console import command_line, print_on_first_rank
 from tts_meta.cli.options import Changes, Recipe
-from tts_meta.cli.training import Device, Hours, Threads, read_recipe, resumable
+from tts_meta.cli.training import Device, MaxHours, Threads, read_recipe, resumable
 
 
 def train_vocoder(
     recipe: Recipe,
-    hours: Hours = None,
+    max_hours: MaxHours = None,
     device: Device = None,
     threads: Threads = None,
     changes: Changes = None,
@@ -23,12 +23,11 @@ def train_vocoder(
     \b
     Examples:
       tts-meta train-vocoder recipes/librispeech_mini/vocoder.yaml
-      tts-meta train-vocoder recipes/librispeech_mini/vocoder.yaml --device cuda --hours 1
+      tts-meta train-vocoder recipes/librispeech_mini/vocoder.yaml --device cuda --max-hours 1
     """
-    from tts_meta.config import VocoderTrainConfig
-
-    config = read_recipe(recipe, VocoderTrainConfig, changes, hours=hours, device=device, threads=threads)
+    from tts_meta.train.vocoder import VocoderTrainConfig
     from tts_meta.train.vocoder import train_vocoder as train
 
+    config = read_recipe(recipe, VocoderTrainConfig, changes, max_hours=max_hours, device=device, threads=threads)
     with resumable():
         print_on_first_rank(train(config, command_line()))

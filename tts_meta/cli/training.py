@@ -13,9 +13,9 @@ from tts_meta.cli.error_reporting import Interrupted
 from tts_meta.errors import UsageError
 
 if TYPE_CHECKING:
-    from tts_meta.config import PretrainConfig, VocoderTrainConfig
+    from tts_meta.train.loop import TrainingConfig
 
-Hours = Annotated[
+MaxHours = Annotated[
     float | None,
     typer.Option(
         metavar="HOURS",
@@ -32,12 +32,12 @@ Threads = Annotated[
     int | None,
     typer.Option(metavar="N", min=0, help="CPU threads; 0 leaves the choice to PyTorch.", show_default="the recipe's"),
 ]
-TrainingConfig = TypeVar("TrainingConfig", "PretrainConfig", "VocoderTrainConfig")
+AnyTraining = TypeVar("AnyTraining", bound="TrainingConfig")
 
 
 def read_recipe(
-    path: Path, config_class: type[TrainingConfig], changes: Sequence[str] | None, **options: float | str | None
-) -> TrainingConfig:
+    path: Path, config_class: type[AnyTraining], changes: Sequence[str] | None, **options: float | str | None
+) -> AnyTraining:
     """Load a recipe; `options` that are not None replace its values. Raises UsageError for an unavailable device."""
     from tts_meta.config import load_config
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from tts_meta.adapt import CloneSettings
 from tts_meta.audio import read_audio
-from tts_meta.config import MelConfig
+from tts_meta.audio.mel import MelConfig
 from tts_meta.demo.clips import BASE, CLONE, TRUTH, mean_similarity
 from tts_meta.demo.summary import LABELS, Outcome
 from tts_meta.report import Log, bar_picture

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tts_meta.adapt import Voice
-from tts_meta.config import MelConfig
+from tts_meta.audio.mel import MelConfig
 from tts_meta.demo.clips import SYSTEMS, JudgedRow, Take, mean_similarity
 from tts_meta.demo.summary import LABELS, Outcome
 from tts_meta.report import Clip, ListeningPage, Section

@@ -17,8 +17,8 @@ import torch
 from scipy.fft import dct
 
 from tts_meta.audio import MelSpec
+from tts_meta.audio.mel import MelConfig
 from tts_meta.audio.waveform import at_rate
-from tts_meta.config import MelConfig
 from tts_meta.evaluate.metric import Column, Judge, Measure, Metric, Sample, Settings
 
 Floats = npt.NDArray[np.floating]

@@ -15,14 +15,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from tts_meta.config import AcousticConfig, MelConfig
+from tts_meta.audio.mel import MelConfig
+from tts_meta.config import Section, Width
 from tts_meta.corpus import Batch
 from tts_meta.errors import TtsMetaError
 from tts_meta.models.layers import (
     Decoder,
+    DecoderConfig,
     DurationPredictor,
     Encoder,
+    EncoderConfig,
     Postnet,
+    PostnetConfig,
+    PredictorConfig,
     ProsodyPredictor,
     length_mask,
     upsample,
@@ -30,6 +35,18 @@ from tts_meta.models.layers import (
 from tts_meta.models.postfilter import VariancePostfilter
 from tts_meta.models.prosody import CHANNELS, change_prosody, measure_prosody
 from tts_meta.models.synthesis_options import DEFAULT, SynthesisOptions
+
+
+class AcousticConfig(Section):
+    """The acoustic model, a Non-Attentive Tacotron (Shen et al. 2020)."""
+
+    speaker_channels: Width = 64
+    """Width of the speaker embedding."""
+    encoder: EncoderConfig = EncoderConfig()
+    duration: PredictorConfig = PredictorConfig()
+    prosody: PredictorConfig = PredictorConfig()
+    decoder: DecoderConfig = DecoderConfig()
+    postnet: PostnetConfig = PostnetConfig()
 
 
 @dataclass(frozen=True)

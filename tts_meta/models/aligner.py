@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tts_meta.config import AlignerConfig
+from tts_meta.config import Kernel, Layers, Section, Width
 from tts_meta.errors import TtsMetaError
 from tts_meta.text import SymbolKinds
 
@@ -24,6 +24,17 @@ _NEVER = -1e30
 # A frame this far (nats of amplitude; 18 dB) below the loud parts of its sentence may be a pause at no cost; each
 # nat above it costs as many nats as here. Vowels cost as much for each nat below.
 _PAUSE_LEVEL, _PAUSE_COST = -2.07, 3.0
+
+
+class AlignerConfig(Section):
+    """Frame classifier that aligns symbols to frames (`models/aligner.py`)."""
+
+    channels: Width = 192
+    """Width of the convolutions and of the recurrent layer."""
+    layers: Layers = 3
+    """Convolutions before the recurrent layer."""
+    kernel: Kernel = 5
+    """Frames each convolution sees."""
 
 
 @dataclass(frozen=True)

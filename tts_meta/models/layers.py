@@ -5,14 +5,69 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import cast
+from typing import Annotated, cast
 
 import torch
+from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from tts_meta.config import DecoderConfig, EncoderConfig, PostnetConfig, PredictorConfig
+from tts_meta.config import Kernel, Layers, Section, Share, Width, even
+
+
+class EncoderConfig(Section):
+    """Symbols to hidden states."""
+
+    channels: Annotated[Width, AfterValidator(even)] = 384
+    """Width D of embedding, convolutions and output."""
+    layers: Layers = 3
+    """Convolutions before the bidirectional LSTM."""
+    kernel: Kernel = 5
+    """Symbols each convolution sees."""
+    dropout: Share = 0.2
+    """Dropout after each convolution."""
+
+
+class PredictorConfig(Section):
+    """Predictor of something of each symbol: duration and range, or prosody."""
+
+    channels: Width = 256
+    """Width of its convolutions."""
+    layers: Layers = 2
+    """Convolutions."""
+    kernel: Kernel = 3
+    """Symbols each convolution sees."""
+    dropout: Share = 0.2
+    """Dropout after each convolution."""
+
+
+class DecoderConfig(Section):
+    """Autoregressive LSTM decoder."""
+
+    reduction: int = Field(default=3, gt=0, le=32)
+    """Frames R that one step emits."""
+    prenet: Width = 256
+    """Width of the two prenet layers."""
+    prenet_dropout: Share = 0.5
+    """Dropout in the prenet while training; keeps the decoder from copying its own last frame."""
+    channels: Width = 512
+    """Width of the LSTM layers."""
+    layers: Layers = 2
+    """LSTM layers."""
+
+
+class PostnetConfig(Section):
+    """Convolutional residual correction of the decoder's frames."""
+
+    channels: Width = 256
+    """Width of its convolutions."""
+    layers: Layers = 5
+    """Convolutions."""
+    kernel: Kernel = 5
+    """Frames each convolution sees."""
+    dropout: Share = 0.0
+    """Dropout after each convolution but the last."""
 
 
 def length_mask(lengths: Tensor, size: int) -> Tensor:

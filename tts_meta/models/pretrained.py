@@ -24,13 +24,14 @@ import torch
 from pydantic import ConfigDict, Field, RootModel, model_validator
 from torch import Tensor
 
-from tts_meta.config import BaseConfig, dump_config, parse_config
+from tts_meta.audio.trimming import AudioConfig
+from tts_meta.config import Section, dump_config, parse_config
 from tts_meta.context import WithoutDrawing, default_torch_state
 from tts_meta.errors import TtsMetaError, TtsMetaWarning
 from tts_meta.files import atomic_folder, check_path, sha256_file, write_tensors
 from tts_meta.headers import Digest, Header, Name, check_header, read_header, read_json
-from tts_meta.models.acoustic import AcousticModel
-from tts_meta.models.aligner import Aligner, Alignment
+from tts_meta.models.acoustic import AcousticConfig, AcousticModel
+from tts_meta.models.aligner import Aligner, AlignerConfig, Alignment
 from tts_meta.models.shrinkage_prior import ModulePrior
 from tts_meta.parsing import is_printable, printable
 from tts_meta.tensors import TensorFile, check_finite, to_float32
@@ -41,6 +42,16 @@ from tts_meta.text.versions import version_mismatch
 FORMAT = 3
 _ADVICE = "copy the base again"
 _FILES = ("model.safetensors", "config.json", "symbols.json", "state.json")
+
+
+class BaseConfig(Section):
+    """All that is needed to build a base voice again; stored as `config.json` in its folder."""
+
+    audio: AudioConfig = AudioConfig()
+    phonemizer: str = Field(default="hibari", min_length=1, max_length=100)
+    """Which phonemizer made the symbols the model was trained on."""
+    aligner: AlignerConfig = AlignerConfig()
+    acoustic: AcousticConfig = AcousticConfig()
 
 
 class BaseState(Header):

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tts_meta.audio import MelSpec
-from tts_meta.config import MelConfig
+from tts_meta.audio.mel import MelConfig
 
 CHANNELS = 3
 """Pitch, voicing, energy."""

@@ -1,4 +1,4 @@
-"""Tensors of any kind as arrays, for what draws and writes them."""
+"""Inputs of figures and logs: tensors of any kind as arrays, and the default mel settings."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from tts_meta.audio.mel import MelConfig
+
 
 def to_array(values: Sequence[float] | NDArray | Tensor) -> NDArray:
     """Return a sequence, an array or a tensor (any device, any precision, with or without gradient) as an array."""
@@ -20,3 +22,10 @@ def to_array(values: Sequence[float] | NDArray | Tensor) -> NDArray:
         return np.asarray(values)
     tensor = values.detach().cpu()
     return (tensor.float() if tensor.is_floating_point() else tensor).numpy()  # numpy has no bfloat16
+
+
+def default_mel_config() -> MelConfig:
+    """Return the default mel settings; the import is here because `tts_meta.audio` loads torch."""
+    from tts_meta.audio.mel import MelConfig
+
+    return MelConfig()

@@ -9,7 +9,7 @@ import torch
 
 from tts_meta.audio import MelSpec, read_audio
 from tts_meta.audio.io import Waveform, to_mono
-from tts_meta.config import MelConfig
+from tts_meta.audio.mel import MelConfig
 from tts_meta.evaluate.cloning import CLONE, MEAN
 from tts_meta.evaluate.few_shot.benchmark import FewShotResults
 from tts_meta.evaluate.few_shot.trials import Trial

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tts_meta.config import MelConfig
+from tts_meta.audio.mel import MelConfig
 from tts_meta.evaluate.scores import columns
 from tts_meta.evaluate.table import markdown_table, summarise, write_scores
 from tts_meta.evaluate.voice import Spoken

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tts_meta.config import MelConfig
+if TYPE_CHECKING:
+    from tts_meta.audio.mel import MelConfig
+
 
 # 33 evenly spaced entries of "magma" (Smith and van der Walt 2015, CC0): lightness rises evenly from black to cream.
 _MAGMA = """

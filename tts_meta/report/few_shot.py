@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tts_meta.config import MelConfig
+from tts_meta.audio.mel import MelConfig
 from tts_meta.evaluate.confidence import Interval
 from tts_meta.evaluate.few_shot.benchmark import FewShotResults
 from tts_meta.evaluate.few_shot.results_io import write_trials

@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from tts_meta.config import MelConfig
 from tts_meta.errors import UsageError
 from tts_meta.files import atomic_file
-from tts_meta.report.arrays import to_array
+from tts_meta.report.arrays import default_mel_config, to_array
 from tts_meta.report.colormap import frequency_ticks, heat_indices, palette, time_ticks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from PIL import Image, ImageFont
     from torch import Tensor
+
+    from tts_meta.audio.mel import MelConfig
 
 Rgb = NDArray[np.uint8]
 """A picture `(H, W, 3)`, one byte a channel."""
@@ -40,7 +41,7 @@ def mel_picture(mel: NDArray[np.floating] | Tensor, config: MelConfig | None = N
     The colours span the same range in every picture. Raises UsageError where `mel` is empty or has not the
     bands of `config`.
     """
-    config = config or MelConfig()
+    config = config or default_mel_config()
     canvas, _ = _framed_mel(_as_mel(mel, config), config, title, _TOP, _CARD)
     return np.asarray(canvas)
 
@@ -62,7 +63,7 @@ def alignment_picture(
     lengths = to_array(durations).astype(np.int64)
     if lengths.shape != (len(symbols),):
         raise UsageError(f"an alignment needs one duration a symbol, got {lengths.shape} for {len(symbols)} symbols")
-    config = config or MelConfig()
+    config = config or default_mel_config()
     values = _as_mel(mel, config)
     canvas, (left, top, width, height) = _framed_mel(values, config, title, _TOP + 2 * _SIZE + 8, 2400)
     draw, font = ImageDraw.Draw(canvas), _font()
@@ -136,7 +137,7 @@ def heatmap_png(mel: NDArray[np.floating] | Tensor, config: MelConfig | None = N
     """Return a log-mel `(T, M)` alone as a PNG of T x M pixels, for a page that draws the axes itself."""
     from PIL import Image
 
-    config = config or MelConfig()
+    config = config or default_mel_config()
     image = Image.fromarray(heat_indices(_as_mel(mel, config), config))
     image.putpalette(palette().tobytes())
     return _encode(image)

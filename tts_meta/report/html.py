@@ -8,11 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
-from tts_meta.config import MelConfig
 from tts_meta.report.colormap import frequency_ticks, time_ticks
 from tts_meta.report.figures import heatmap_png, png_bytes
 from tts_meta.report.page_elements import Cell, Clip, Figure, Row, Section, Table
+
+if TYPE_CHECKING:
+    from tts_meta.audio.mel import MelConfig
 
 
 @dataclass(frozen=True)

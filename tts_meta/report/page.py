@@ -8,13 +8,17 @@ import io
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from tts_meta.config import MelConfig
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_file
+from tts_meta.report.arrays import default_mel_config
 from tts_meta.report.html import Sound, render
 from tts_meta.report.page_elements import Clip, Row, Section
+
+if TYPE_CHECKING:
+    from tts_meta.audio.mel import MelConfig
 
 __all__ = ["Clip", "ListeningPage", "Section"]
 
@@ -31,7 +35,7 @@ class ListeningPage:
     def __init__(self, title: str, intro: str = "", mel_config: MelConfig | None = None) -> None:
         self.title = title
         self.intro = intro
-        self.mel_config = mel_config or MelConfig()
+        self.mel_config = mel_config or default_mel_config()
         self.sections: list[Section] = []
 
     def section(self, heading: str, text: str = "") -> Section:

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 
-from tts_meta.config import MelConfig
 from tts_meta.errors import TtsMetaError, UsageError
-from tts_meta.report.arrays import to_array
+from tts_meta.report.arrays import default_mel_config, to_array
 from tts_meta.report.figures import mel_picture
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from tts_meta.audio.mel import MelConfig
     from tts_meta.report.figures import Rgb
 
 AUDIO, MEL, FIGURE, HISTOGRAM, TEXT = "audio", "mel", "figure", "histogram", "text"
@@ -126,7 +126,7 @@ class RunLog:
     ) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self._mel_config = mel_config or MelConfig()
+        self._mel_config = mel_config or default_mel_config()
         self._folder = Path(folder)
         self._kinds: dict[str, str] = {}
         with self._faults_named():

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TypeGuard, TypeVar, cast
 
 from tts_meta.adapt.voice import Voice
+from tts_meta.audio.mel import MelConfig
 from tts_meta.audio.writing import Waveform
-from tts_meta.config import MelConfig
 from tts_meta.errors import UsageError
 from tts_meta.files import check_path
 from tts_meta.models.pretrained import Base, load_base, shipped_base

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tts_meta.config import DiscriminatorConfig
+from tts_meta.config import Section, Width
 
 _SLOPE = 0.2
+
+
+class DiscriminatorConfig(Section):
+    """What tells spoken from made sound while the light vocoder is trained (`train/discriminator.py`)."""
+
+    windows: list[Annotated[int, Field(ge=16, le=65536)]] = Field(default=[2048, 1024, 512, 256, 128])
+    """Samples of the windows of the transforms that it sees, a network for each."""
+    channels: Width = 32
+    """Width of its convolutions."""
 
 
 def _convolution(inputs: int, outputs: int, kernel: tuple[int, int], stride: int = 1, dilation: int = 1) -> nn.Module:

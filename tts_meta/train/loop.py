@@ -8,22 +8,61 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self, TypeVar
+from typing import Literal, Protocol, Self, TypeVar
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from tts_meta.config import MelConfig, OptimiserConfig, PretrainConfig, VocoderTrainConfig
+from tts_meta.audio.mel import MelConfig
+from tts_meta.config import Hours, Section, Seed, Share, Threads
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import restore_folder
 from tts_meta.report.run_info import RunInfo
 from tts_meta.report.tensorboard import Log, NullLog, RunLog
 from tts_meta.train.checkpoints import load_checkpoint, save_checkpoint
 from tts_meta.train.distributed import add_gradients, all_agree, all_reduce_sum, barrier, rank_and_world
-from tts_meta.train.optimiser import MovingAverage, build_optimiser, clip_gradients, set_learning_rate
+from tts_meta.train.optimiser import MovingAverage, OptimiserConfig, build_optimiser, clip_gradients, set_learning_rate
 from tts_meta.train.run_dir import progress_bar
 
 _MOST_BAD_STEPS = 20
+
+
+class TrainingConfig(Section):
+    """Settings that pretraining and vocoder training share."""
+
+    manifest: Path
+    """Manifest of the corpus (JSONL)."""
+    splits: list[str] = Field(default=["train"])
+    """Splits of the manifest to train on."""
+    held_out_speakers: list[str] = Field(default=[])
+    """Speakers of those splits that are kept for validation and tuning; no model is trained on them."""
+    output: Path
+    """Folder of the run: checkpoints and TensorBoard logs."""
+    min_segment_seconds: float = Field(default=2.5, ge=0)
+    """Recordings are cut at pauses into segments of at least this length, so that batches are wide; 0: no cuts."""
+    pause_seconds: float = Field(default=0.1, ge=0)
+    """Shortest pause at which a recording is cut."""
+    ema: Share = 0.999
+    """Decay of the moving average of the weights that is evaluated and shipped; 0 switches it off."""
+    device: str = "cpu"
+    """`cpu` or `cuda`."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """`bfloat16` computes matrix products in bfloat16 under autocast."""
+    threads: Threads = 0
+    """CPU threads of each process; 0 leaves torch's default."""
+    workers: int = Field(default=2, gt=0, le=256)
+    """Threads of each process that load recordings and collate batches ahead of the training step."""
+    seed: Seed = 0
+    """Seed of weights, batch order, crops, noise and dropout."""
+    log_every: int = Field(default=20, gt=0)
+    """Steps between two lines of scalars."""
+    save_every: int = Field(default=300, gt=0)
+    """Steps between two checkpoints."""
+    sample_every: int = Field(default=1000, gt=0)
+    """Steps between two validations, which log pictures and audio."""
+    max_hours: Hours = 0.0
+    """This process saves a checkpoint and stops after this many hours; 0 means no limit."""
 
 
 class TrainingBatch(Protocol):
@@ -63,9 +102,7 @@ class FitSettings:
     deadline: float
 
     @classmethod
-    def of(
-        cls, config: PretrainConfig | VocoderTrainConfig, optimiser: OptimiserConfig, deadline: float
-    ) -> FitSettings:
+    def of(cls, config: TrainingConfig, optimiser: OptimiserConfig, deadline: float) -> FitSettings:
         """Those of one stage of a run; a stage shorter than `sample_every` is sampled at its end."""
         names = ("ema", "device", "precision", "log_every", "save_every")
         sample_every = max(1, min(config.sample_every, optimiser.steps))

@@ -105,7 +105,7 @@ class MetaTrainConfig(Section):
     """Seeds episodes, draws and dropout."""
     save_every: int = Field(default=2, gt=0)
     """Meta-steps from one checkpoint to the next."""
-    hours: float = 0.0
+    max_hours: float = 0.0
     """Stop, with a checkpoint, after so many hours in this process; 0 means no limit."""
 
 
@@ -118,7 +118,7 @@ def meta_train(config: MetaTrainConfig, command: str = "") -> Path:
     """
     if config.threads:
         torch.set_num_threads(config.threads)
-    deadline = time.monotonic() + config.hours * 3600 if config.hours else float("inf")
+    deadline = time.monotonic() + config.max_hours * 3600 if config.max_hours else float("inf")
     with processes() as rank:
         target = build_target(config)
         manifest, held = hold_back_named(

@@ -6,9 +6,31 @@ import math
 from collections.abc import Iterable
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from tts_meta.config import OptimiserConfig
+from tts_meta.config import Section, Share
+
+
+class OptimiserConfig(Section):
+    """AdamW with linear warm-up and cosine decay."""
+
+    steps: int = Field(ge=0, le=10**9)
+    """Optimiser steps in all."""
+    frames_per_batch: int = Field(default=12000, gt=0)
+    """Mel frames, padding included, that one batch holds at most; all processes of `torchrun` share it."""
+    learning_rate: float = Field(default=1e-3, gt=0)
+    """Peak step size."""
+    final_rate: float = Field(default=0.02, ge=0)
+    """Step size at the last step, as a part of the peak."""
+    warmup: int = Field(default=200, ge=0)
+    """Steps of linear warm-up."""
+    weight_decay: float = Field(default=0.01, ge=0)
+    """Decoupled weight decay (Loshchilov and Hutter 2019), not on biases and norms."""
+    betas: tuple[Share, Share] = (0.9, 0.98)
+    """Decays of the moments of the gradient."""
+    clip: float = Field(default=1.0, gt=0)
+    """Largest gradient norm."""
 
 
 def build_optimiser(model: nn.Module, config: OptimiserConfig) -> torch.optim.AdamW:

@@ -13,19 +13,19 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
 from tts_meta.audio import FeatureCache
-from tts_meta.config import OptimiserConfig, PretrainConfig
 from tts_meta.corpus import Batch, Manifest, collate, hold_back_named, recording_of
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_file, restore_folder, write_tensors
 from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.aligner import Aligner
 from tts_meta.models.losses import acoustic_loss, mel_l1
-from tts_meta.models.pretrained import Base, load_base, save_base
+from tts_meta.models.pretrained import Base, BaseConfig, load_base, save_base
 from tts_meta.models.vocoders.vocoder import load_vocoder
 from tts_meta.report.run_info import RunInfo
 from tts_meta.tensors import read_tensors
@@ -38,7 +38,8 @@ from tts_meta.train.distributed import all_agree, barrier, is_first, processes
 from tts_meta.train.feature_store import Durations, Store, write_store
 from tts_meta.train.flat_start import bootstrap_durations
 from tts_meta.train.logs import training_info
-from tts_meta.train.loop import FitSettings, fit
+from tts_meta.train.loop import FitSettings, TrainingConfig, fit
+from tts_meta.train.optimiser import OptimiserConfig
 from tts_meta.train.postfilter import measure_postfilter
 from tts_meta.train.run_dir import open_run_dir
 from tts_meta.train.segments import Pieces
@@ -53,6 +54,29 @@ _SCORE_QUANTILE = 0.005
 """The worst part of the training sentences' alignment scores that `Aligner.matches` takes its measure from."""
 
 
+class PretrainConfig(TrainingConfig):
+    """`tts-meta pretrain`: features, aligner, durations, acoustic model."""
+
+    cache: Path = Path("runs/cache")
+    """Folder of prepared features; shared by runs."""
+    lexicon: Path | None = None
+    """Words of the transcripts and how they are said, a line each (`docs/text.md`)."""
+    base: BaseConfig = BaseConfig()
+    start: Path | None = None
+    """Base whose acoustic model this one starts from, with the same sizes and phonemizer; none: from nothing."""
+    aligner: OptimiserConfig
+    acoustic: OptimiserConfig
+    max_seconds: float = Field(default=16.0, gt=0)
+    """Longer pieces are left out of acoustic training, longer recordings out of the aligner's."""
+    sentences: list[str] = Field(
+        default=[
+            "The birch canoe slid on the smooth planks.",
+            "Where did you put the keys, and who has them now?",
+        ]
+    )
+    """Fixed sentences spoken into TensorBoard."""
+
+
 def pretrain(config: PretrainConfig, command: str = "") -> Path:
     """Train a base voice as `config` says and return its folder, `config.output / "base"`.
 
@@ -61,7 +85,7 @@ def pretrain(config: PretrainConfig, command: str = "") -> Path:
     """
     if config.threads:
         torch.set_num_threads(config.threads)
-    deadline = time.monotonic() + config.hours * 3600 if config.hours else float("inf")
+    deadline = time.monotonic() + config.max_hours * 3600 if config.max_hours else float("inf")
     with processes(config.device) as rank:
         console = Console(stderr=True, quiet=rank > 0)
         manifest = Manifest.load(config.manifest).of_split(*config.splits)

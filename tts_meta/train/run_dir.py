@@ -21,7 +21,7 @@ from tts_meta.parsing import printable
 from tts_meta.train.distributed import all_agree, is_first
 
 MAY_CHANGE = (
-    *("output", "cache", "device", "threads", "workers", "hours"),
+    *("output", "cache", "device", "threads", "workers", "max_hours"),
     *("log_every", "save_every", "sample_every", "sentences"),
 )
 """Settings that may differ when a run goes on, because they do not change what is trained: where and on what it

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor, nn
@@ -21,23 +22,30 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from tts_meta.audio import MelSpec
-from tts_meta.config import MelConfig, OptimiserConfig, VocoderTrainConfig
+from tts_meta.audio.mel import MelConfig
 from tts_meta.corpus import Manifest, bucket_batches, collate, hold_back_named
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_file, restore_folder, write_tensors
 from tts_meta.models.pretrained import Base, load_base
-from tts_meta.models.vocoders.source_filter import EDGE_FRAMES, Pitch, PitchPredictor, SourceFilterGenerator
+from tts_meta.models.vocoders.source_filter import (
+    EDGE_FRAMES,
+    LightConfig,
+    Pitch,
+    PitchPredictor,
+    SourceFilterGenerator,
+)
 from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder, load_source_filter, save_source_filter
 from tts_meta.models.vocoders.spectral_loss import spectra, spectral_distance, spectral_energy_distance
 from tts_meta.report.run_info import RunInfo
 from tts_meta.report.tensorboard import AUDIO, MEL, Log
 from tts_meta.tensors import read_tensors
 from tts_meta.train.datasets import align_examples, cut_at_said_pauses
-from tts_meta.train.discriminator import Discriminator, adversarial_loss, discriminator_loss
+from tts_meta.train.discriminator import Discriminator, DiscriminatorConfig, adversarial_loss, discriminator_loss
 from tts_meta.train.distributed import all_agree, barrier, is_first, processes
 from tts_meta.train.feature_store import Durations, Store, load_array, write_store
 from tts_meta.train.logs import training_info
-from tts_meta.train.loop import FitSettings, fit
+from tts_meta.train.loop import FitSettings, TrainingConfig, fit
+from tts_meta.train.optimiser import OptimiserConfig
 from tts_meta.train.run_dir import open_run_dir
 from tts_meta.train.segments import Pieces
 from tts_meta.train.vocoder_data import FULL_SCALE, CropStream, VocoderBatch, VocoderData, write_audio
@@ -55,6 +63,33 @@ _STAGES = ("spectral", "adversarial", "finetune")
 Loss = Callable[[VocoderBatch, int], tuple[Tensor, dict[str, Tensor]]]
 
 
+class VocoderTrainConfig(TrainingConfig):
+    """`tts-meta train-vocoder`: pitch predictor, generator by spectra, against discriminators, on predicted mels."""
+
+    base: Path | None = None
+    """Base whose mels the last stage trains on, and whose audio settings all do; none: the shipped one."""
+    start: Path | None = None
+    """Light vocoder that this one starts from, with the same sizes; its pitch predictor stays; none: from nothing."""
+    vocoder: LightConfig = LightConfig()
+    discriminator: DiscriminatorConfig = DiscriminatorConfig()
+    pitch: OptimiserConfig
+    """Of the stage that trains the pitch predictor, by Praat's F0."""
+    spectral: OptimiserConfig
+    """Of the stage that trains by the spectral energy distance alone; 0 steps leave it out."""
+    adversarial: OptimiserConfig
+    """Of the stage that adds discriminators, which then stay; 0 steps leave it and them out."""
+    finetune: OptimiserConfig
+    """Of the last stage, which makes the sound purer and hears the acoustic model's mels; 0 steps leave it out."""
+    adversarial_weight: float = Field(default=0.3, ge=0)
+    """Weight of the discriminators beside the spectral energy distance."""
+    repulsion: float = Field(default=0.2, ge=0, le=1)
+    """Weight, in the last stage, of the distance between two makings: 1 gives noise as in speech, less gives less."""
+    predicted: float = Field(default=0.5, ge=0, le=1)
+    """Part of the crops of the last stage whose mels are predicted."""
+    crop_frames: int = Field(default=72, gt=16, le=100_000)
+    """Mel frames of the crops trained on."""
+
+
 def train_vocoder(config: VocoderTrainConfig, command: str = "") -> Path:
     """Train a light vocoder as `config` says and return its folder, `config.output / "vocoder"`.
 
@@ -65,7 +100,7 @@ def train_vocoder(config: VocoderTrainConfig, command: str = "") -> Path:
     """
     if config.threads:
         torch.set_num_threads(config.threads)
-    deadline = time.monotonic() + config.hours * 3600 if config.hours else float("inf")
+    deadline = time.monotonic() + config.max_hours * 3600 if config.max_hours else float("inf")
     with processes(config.device) as rank:
         console = Console(stderr=True, quiet=rank > 0)
         manifest = Manifest.load(config.manifest).of_split(*config.splits)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchaudio.functional import griffinlim, melscale_fbanks
 
-from tts_meta.config import MelConfig
+from tts_meta.audio.mel import MelConfig
 from tts_meta.context import default_torch_state
 from tts_meta.errors import TtsMetaError
 

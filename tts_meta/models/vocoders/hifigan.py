@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from torch import Tensor, nn
 
-from tts_meta.config import MelConfig
+from tts_meta.audio.mel import MelConfig
 from tts_meta.context import default_torch_state
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.parsing import first_fault

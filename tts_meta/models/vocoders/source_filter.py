@@ -18,13 +18,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Self
 
 import torch
+from pydantic import AfterValidator, Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tts_meta.config import LightConfig, MelConfig, PitchConfig
+from tts_meta.audio.mel import MelConfig
+from tts_meta.config import Kernel, Layers, Section, Width, even
 from tts_meta.models.shrinkage_prior import ModulePrior
 
 EDGE_FRAMES = 4
@@ -37,6 +39,49 @@ _HARMONIC_LEVEL, _NOISE_LEVEL = -3.0, -4.0
 """Natural logarithms of the gains that an output of zero stands for."""
 _LOUDEST = 8.0
 """Largest natural logarithm of a gain: no weights may lead to an overflow."""
+
+
+class PitchConfig(Section):
+    """F0 and voicing of mel frames, inside the light vocoder (`models/vocoders/source_filter.py`)."""
+
+    low: float = Field(default=60.0, gt=0)
+    """Lowest F0, Hz."""
+    high: float = Field(default=500.0, gt=0)
+    """Highest F0, Hz."""
+    bins: int = Field(default=128, gt=1, le=4096)
+    """Classes of F0 between them, evenly spaced in the logarithm."""
+    channels: Width = 128
+    """Width of its blocks."""
+    layers: Layers = 4
+    """ConvNeXt blocks."""
+    kernel: Kernel = 7
+    """Frames each block sees."""
+    expansion: int = Field(default=3, gt=0, le=64)
+    """How much wider a block is inside."""
+
+    @model_validator(mode="after")
+    def _rises(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError(f"low is {self.low} Hz, and must lie below high, {self.high} Hz")
+        return self
+
+
+class LightConfig(Section):
+    """The light vocoder (`models/vocoders/source_filter.py`)."""
+
+    channels: Width = 384
+    """Width of its blocks."""
+    layers: Layers = 6
+    """ConvNeXt blocks."""
+    kernel: Kernel = 7
+    """Frames each block sees."""
+    expansion: int = Field(default=3, gt=0, le=64)
+    """How much wider a block is inside."""
+    window: Annotated[int, Field(ge=4, le=65536), AfterValidator(even)] = 512
+    """Samples of the window in which sources are filtered."""
+    subframes: int = Field(default=2, gt=0, le=64)
+    """Filters for each mel frame: hop / subframes samples from one to the next."""
+    pitch: PitchConfig = PitchConfig()
 
 
 @dataclass(frozen=True)

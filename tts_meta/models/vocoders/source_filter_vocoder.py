@@ -20,13 +20,14 @@ import torch
 from pydantic import model_validator
 from torch import Tensor
 
-from tts_meta.config import LightConfig, MelConfig, Section, dump_config, parse_config
+from tts_meta.audio.mel import MelConfig
+from tts_meta.config import Section, dump_config, parse_config
 from tts_meta.context import WithoutDrawing, default_torch_state
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_folder, sha256_file, write_tensors
 from tts_meta.headers import Digest, Header, check_header, read_json
 from tts_meta.models.shrinkage_prior import ModulePrior
-from tts_meta.models.vocoders.source_filter import Pitch, SourceFilterGenerator
+from tts_meta.models.vocoders.source_filter import LightConfig, Pitch, SourceFilterGenerator
 from tts_meta.tensors import TensorFile, check_finite, to_float32
 
 FORMAT = 1

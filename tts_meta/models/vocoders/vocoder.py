@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from tts_meta.config import MelConfig
+from tts_meta.audio.mel import MelConfig
 from tts_meta.context import default_torch_state
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.files import check_path
