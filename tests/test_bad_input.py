@@ -67,7 +67,7 @@ BAD_AUDIO: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "clipped, then made quieter": ("wav", lambda path: write(path, np.clip(10 * speech(), -0.5, 0.5)), "clipped"),
     "a tenth of a second": ("wav", lambda path: write(path, speech(0.1)), "0.1 s of speech in all"),
     "shorter than a word": ("wav", lambda path: write(path, speech()[4000:4400]), "too short to hold a word"),
-    "half a second": ("wav", lambda path: write(path, speech(0.5)), "s of speech in all, at least 1 s are needed"),
+    "half a second": ("wav", lambda path: write(path, speech(0.5)), "s of speech in all, cloning needs at least 1 s"),
     "an hour": ("wav", hour_of_nothing, "3600 s long, at most 60 s are allowed"),
     "truncated WAV": ("wav", cut_in_half, "truncated"),
     "truncated AIFF": ("aiff", cut_in_half, "truncated"),
@@ -125,7 +125,7 @@ def test_eight_kilohertz_work_and_the_missing_highs_are_told(say, tmp_path: Path
     (tmp_path / "a.txt").write_text("abc")
     result = clone(say, tmp_path, base)
     assert result.status == 0 and result.err.startswith(
-        f"tts-meta: warning: {tmp_path / 'a.wav'}: no sound above 4 kHz"
+        f"tts-meta: warning: {tmp_path / 'a.wav'}: no audio above 4 kHz"
     )
     assert result.err.count("\n") == 1
     Voice.load(tmp_path / "new.voice.safetensors")
@@ -137,8 +137,8 @@ def test_eight_kilohertz_work_and_the_missing_highs_are_told(say, tmp_path: Path
         (None, ("no transcript", "--transcripts", "--asr")),
         (b"", ("its transcript is empty",)),
         (b" \n\t\n", ("its transcript is empty",)),
-        (b"...?! -", ("its transcript cannot be spoken", "nothing to speak", "at least one word")),
-        (b"abc x", ("its transcript cannot be spoken", "unknown symbol 'x'")),
+        (b"...?! -", ("its transcript cannot be read", "nothing to speak", "at least one word")),
+        (b"abc x", ("its transcript cannot be read", "unknown symbol 'x'")),
         ("für".encode("latin-1"), ("not UTF-8 text",)),
         (b"abc" * 400, ("too short for its transcript",)),
     ],
@@ -171,7 +171,9 @@ def test_a_transcript_plainly_not_what_is_said_is_warned_of_and_named(say, tmp_p
     assert result.status == 0 and result.err.count("\n") == 1
     (line,) = result.json["warnings"]
     # The tones are slower than speech, which is the cause that is named.
-    assert line.startswith(f"{tmp_path / 'say0.wav'}: more is spoken than the transcript says (7 sounds a second")
+    assert line.startswith(
+        f"{tmp_path / 'say0.wav'}: more is spoken than the transcript contains (7 phonemes per second"
+    )
     assert result.err == f"tts-meta: warning: {line}\n"
 
 

@@ -138,7 +138,7 @@ def test_a_path_that_cannot_be_is_one_line(folder: Path, audio: list[str], name:
 
 def test_an_empty_text_is_named_with_its_recording(folder: Path, audio: list[str]) -> None:
     line = error_line(lambda: clone([FIRST], transcripts=[" \n"], base=folder / "base"))
-    assert line == "say0.wav: its transcript is empty; write down what is said"
+    assert line == "say0.wav: its transcript is empty; write the spoken words into it"
 
 
 def test_a_mapping_clones_what_lists_do(folder: Path, audio: list[str]) -> None:

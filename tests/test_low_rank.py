@@ -147,7 +147,7 @@ def test_a_prior_of_low_rank_reads_back_and_cloning_follows_its_rank(
     assert any(name.endswith(":up") for name in followed.deltas)
     free = clone_examples(learned, examples, CloneSettings(steps=1, variance=1.0))
     assert not any(name.endswith(":up") for name in free.deltas)
-    with pytest.raises(UsageError, match="in rank 2; give a variance"):
+    with pytest.raises(UsageError, match="learned for changes of rank 2; leave out rank or set a variance"):
         clone_examples(learned, examples, CloneSettings(steps=1, rank=0))
     with pytest.raises(UsageError, match=r"rank must be from 0 .*, not -1"):
         clone_examples(learned, examples, CloneSettings(steps=1, rank=-1))

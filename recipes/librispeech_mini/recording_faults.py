@@ -42,16 +42,16 @@ def faults(samples: np.ndarray, text: str, other: np.ndarray, other_text: str) -
     pause = np.concatenate([samples[:half], np.zeros(4 * RATE), samples[half:]])
     yield "hum 10 dB below the speech", "mains hum at 50 Hz", (mains(samples, -10), RATE, text)
     yield "hum 20 dB below the speech", "mains hum at 50 Hz", (mains(samples, -20), RATE, text)
-    yield "noise 6 dB below the speech", "noise only", (samples + 0.5 * samples.std() * noise, RATE, text)
+    yield "noise 6 dB below the speech", "noise is only", (samples + 0.5 * samples.std() * noise, RATE, text)
     yield "a pause of 4 s inside", "a pause of", (pause, RATE, text)
-    yield "header says twice the rate", "its header says", (samples, 2 * RATE, text)
-    yield "header says half the rate", "its header says", (samples, RATE // 2, text)
-    yield "transcript with another sentence", "says more than is spoken", (samples, RATE, f"{text} {other_text}")
-    yield "transcript twice", "transcript says the sentence twice", (samples, RATE, f"{text} {text}")
+    yield "header says twice the rate", "the header says", (samples, 2 * RATE, text)
+    yield "header says half the rate", "the header says", (samples, RATE // 2, text)
+    yield "transcript with another sentence", "contains more than is spoken", (samples, RATE, f"{text} {other_text}")
+    yield "transcript twice", "transcript contains the sentence twice", (samples, RATE, f"{text} {text}")
     yield "spoken twice", "spoken twice", (np.concatenate([samples, samples]), RATE, text)
     yield "half of the transcript", "more is spoken than", (samples, RATE, " ".join(words[: len(words) // 2]))
     yield "another sentence spoken too", "more is spoken than", (np.concatenate([samples, other]), RATE, text)
-    yield "transcript of another sentence", "does not seem to be", (samples, RATE, other_text)
+    yield "transcript of another sentence", "does not seem to match", (samples, RATE, other_text)
 
 
 def main() -> None:
@@ -115,7 +115,7 @@ def warnings_of(base: Base, path: Path, text: str) -> list[str]:
 
 def voices(found: Sequence[Recording], pairs: int) -> None:
     """Count sets of 2 to 10 recordings that are called those of two speakers, of one speaker and of two."""
-    from tts_meta.adapt import two_voices
+    from tts_meta.adapt import second_speaker
     from tts_meta.audio import load_speech
     from tts_meta.audio.trimming import AudioConfig
     from tts_meta.models.speaker_encoder import SpeakerEncoder
@@ -134,7 +134,10 @@ def voices(found: Sequence[Recording], pairs: int) -> None:
 
     def called_two(chosen: Sequence[Recording]) -> bool:
         vectors = np.stack([embed(one) for one in chosen])
-        return two_voices.between(vectors, *two_voices.two_groups(vectors)) < two_voices.DIFFERENT
+        return (
+            second_speaker.mean_cosine(vectors, *second_speaker.two_clusters(vectors))
+            < second_speaker.SAME_SPEAKER_COSINE
+        )
 
     def draw(speaker: str, count: int) -> list[Recording]:
         long = [one for one in of[speaker][:20] if one.audio is not None]

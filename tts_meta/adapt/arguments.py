@@ -1,4 +1,4 @@
-"""Arguments of cloning as callers give them, checked before any work."""
+"""Checks the arguments of `clone` and pairs recordings with their texts."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
     from tts_meta.adapt.settings import CloneSettings
 
 Audio = Iterable[str | Path] | Mapping[str | Path, str]
-"""Recordings; as a mapping, with the text of each."""
+"""Paths of recordings, or a mapping from each path to its text."""
 Transcripts = str | Path | Iterable[str] | Mapping[str | Path, str] | None
-"""A file of transcripts; or the texts, in the order of the recordings or by recording."""
+"""A file of transcripts, the texts in the order of the recordings, or a mapping from recording to text."""
 
-_LARGEST = 10**9
-_PAIRS = "give {path: text}, or one text for each recording in their order"
+_MAX_NUMBER = 10**9
+_ADVICE = "give {path: text}, or one text for each recording in the same order"
 
 
 def find_recordings(
     audio: Audio, transcripts: Transcripts = None, transcribe: Callable[[Path], str] | None = None
 ) -> list[Recording]:
-    """Pair recordings with their texts, whichever way they are given.
+    """Pair recordings with their texts, for every form of the arguments that `clone` accepts.
 
-    Raises UsageError for arguments of another kind, of different lengths, or without a recording; TtsMetaError as
+    Raises UsageError for arguments of the wrong type, of different lengths, or without a recording; TtsMetaError as
     `find_transcripts`.
     """
     if isinstance(audio, Mapping):
         if transcripts is not None:
-            raise UsageError("audio holds the texts already; leave transcripts out")
+            raise UsageError("audio already maps recordings to texts; leave transcripts out")
         transcripts = audio
     paths = _paths(audio)
     if transcribe is not None and not callable(transcribe):
@@ -42,7 +42,7 @@ def find_recordings(
     if transcripts is None:
         return find_transcripts(paths, None, transcribe)
     if isinstance(transcripts, str | os.PathLike):
-        return find_transcripts(paths, _listing(transcripts), transcribe)
+        return find_transcripts(paths, _transcript_file(transcripts), transcribe)
     texts = _by_path(paths, transcripts) if isinstance(transcripts, Mapping) else _in_order(paths, transcripts)
     return [_recording(path, text) for path, text in zip(paths, texts, strict=True)]
 
@@ -50,32 +50,32 @@ def find_recordings(
 def _recording(path: Path, text: object) -> Recording:
     check_is_file(path)
     if not isinstance(text, str):
-        raise UsageError(f"the transcript of {path} must be text, not {type(text).__name__}; {_PAIRS}")
+        raise UsageError(f"the transcript of {path} must be text, not {type(text).__name__}; {_ADVICE}")
     if not text.strip():
-        raise TtsMetaError(f"{path}: its transcript is empty; write down what is said")
+        raise TtsMetaError(f"{path}: its transcript is empty; write the spoken words into it")
     return Recording(path, " ".join(text.split()))
 
 
 def check_settings(settings: CloneSettings) -> None:
-    """Raise UsageError for settings of another type, or a value out of range."""
+    """Raise UsageError for a setting of the wrong type or out of range."""
     patterns = settings.modules
     if not isinstance(patterns, tuple | list) or not all(isinstance(pattern, str) for pattern in patterns):
         raise UsageError(f"modules must be a tuple of patterns, such as ('decoder.*',), not {patterns!r}")
     for name in ("steps", "vocoder_steps", "rank", "hold_out", "frames_per_step", "crops_per_step"):
         lowest = 1 if name.endswith("per_step") else 0
         if getattr(settings, name) is not None:
-            check_number(name, getattr(settings, name), lowest, _LARGEST, whole=True)
+            check_number(name, getattr(settings, name), lowest, _MAX_NUMBER, whole=True)
     for name in ("learning_rate", "vocoder_learning_rate", "variance", "prior_scale"):
         value = getattr(settings, name)
         if value is not None:
-            check_number(name, value, 0, _LARGEST)
+            check_number(name, value, 0, _MAX_NUMBER)
             if value == 0:
                 raise UsageError(f"{name} must be above 0")
     check_number("seed", settings.seed, -SEEDS, SEEDS, whole=True)
 
 
 def check_consent(consent: object) -> None:
-    """Raise UsageError where a note of consent is not one line of printable text."""
+    """Raise UsageError if the consent note is not one line of printable text."""
     if not isinstance(consent, str) or not consent.isprintable():
         raise UsageError("consent must be one line of printable text")
 
@@ -91,20 +91,20 @@ def _paths(audio: object) -> list[Path]:
     return [check_path(f"recording {number}", path) for number, path in enumerate(paths, start=1)]
 
 
-def _listing(transcripts: str | os.PathLike[str]) -> Path:
-    """The file of transcripts. Raises UsageError where it is not one, as where a text was given for it."""
+def _transcript_file(transcripts: str | os.PathLike[str]) -> Path:
+    """The path of the transcript file. Raises UsageError if there is no such file, for example for a text."""
     try:
         is_file = os.path.isfile(transcripts)
     except ValueError:
         is_file = False
     if not is_file:
-        raise UsageError(f"transcripts: there is no file {str(transcripts)[:60]!r}; for texts, {_PAIRS}")
+        raise UsageError(f"transcripts: there is no file {str(transcripts)[:60]!r}; for texts, {_ADVICE}")
     return Path(transcripts)
 
 
 def _in_order(paths: Sequence[Path], transcripts: object) -> list[object]:
     if isinstance(transcripts, bytes | set | frozenset) or not isinstance(transcripts, Iterable):
-        raise UsageError(f"transcripts must be a list of texts, not {type(transcripts).__name__}; {_PAIRS}")
+        raise UsageError(f"transcripts must be a list of texts, not {type(transcripts).__name__}; {_ADVICE}")
     texts = list(transcripts)
     if len(texts) != len(paths):
         raise UsageError(f"{len(paths)} recordings and {len(texts)} transcripts; give one for each")
@@ -112,16 +112,16 @@ def _in_order(paths: Sequence[Path], transcripts: object) -> list[object]:
 
 
 def _by_path(paths: Sequence[Path], transcripts: Mapping[Any, object]) -> list[object]:
-    """Texts by the path of each recording, or by its name where only one recording has it."""
-    named = {Path(key): text for key, text in transcripts.items() if isinstance(key, str | os.PathLike)}
-    if len(named) < len(transcripts):
-        raise UsageError(f"transcripts: each key must be the path of one recording; {_PAIRS}")
+    """The text of each recording, by its path, or by its name or stem if no other recording has the same name."""
+    texts_by_path = {Path(key): text for key, text in transcripts.items() if isinstance(key, str | os.PathLike)}
+    if len(texts_by_path) < len(transcripts):
+        raise UsageError(f"transcripts: each key must be the path of one recording; {_ADVICE}")
     names = [path.name for path in paths]
     texts = []
     for path in paths:
         keys = [path, path.absolute(), *([Path(path.name), Path(path.stem)] if names.count(path.name) == 1 else [])]
-        key = next((key for key in keys if key in named), None)
+        key = next((key for key in keys if key in texts_by_path), None)
         if key is None:
-            raise UsageError(f"{path}: not among the keys of transcripts; {_PAIRS}")
-        texts.append(named[key])
+            raise UsageError(f"{path}: not among the keys of transcripts; {_ADVICE}")
+        texts.append(texts_by_path[key])
     return texts

@@ -1,8 +1,9 @@
-"""Why a recording and its transcript do not fit: each cause is tried, and the one that mends the alignment is named.
+"""Finds faults of a recording: hum, noise, long pauses, and the reason why its transcript does not match.
 
-A cause is a change of the recording or of the transcript: another sample rate, the pauses cut, the hum taken out, the
-transcript or half of it said twice. The change under which the alignment fits is the fault. `docs/audio.md` says how
-often that is right, and how often ordinary recordings are warned of.
+To find the reason, hypotheses are tried one by one. Each corrects the recording or the transcript: another sample rate,
+pauses shortened, hum removed, the transcript halved or doubled. If the alignment is good after a correction, its fault
+is reported. `docs/audio.md` states how often the reported fault is right, and how often ordinary recordings give a
+warning.
 """
 
 from __future__ import annotations
@@ -23,32 +24,42 @@ from tts_meta.audio.speech import LoadedSpeech
 from tts_meta.errors import TtsMetaError
 from tts_meta.models.pretrained import Base
 
-_RATES = (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000)
-_RATIO = 1.3  # of two sample rates that a listener cannot take for each other
-_FITS = 2.4  # in distances of the low quantile from the median; `Aligner.matches` takes 2.5
-_BETTER = 0.6
-_FAST, _SLOW = 17.0, 8.5  # sounds a second; nearly all true transcripts lie between
+_SOURCE_RATES = (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000)
+"""Sample rates that are tried in place of the one in the header, Hz."""
+_MIN_RATE_RATIO = 1.3
+"""Two sample rates are distinguishable if their ratio is above this value."""
+_GOOD_DISTANCE = 2.4
+"""Largest `AlignmentFit.distance` of a good alignment; `Aligner.matches` uses 2.5."""
+_MIN_IMPROVEMENT = 0.6
+"""A hypothesis must reduce the distance by more than this value."""
+_FAST, _SLOW = 17.0, 8.5
+"""Phonemes per second; nearly all correct transcripts lie between."""
 _CROWDED, _STRETCHED = 0.35, 0.04
-"""Parts of the sounds that have one frame only, or more than half a second; in true transcripts .2 and 0."""
-_LONG_PAUSE, _SHORT_PAUSE = 2.5, 0.3  # seconds
+"""Fractions of the phonemes with one frame only, and with more than 0.5 s; 0.2 and 0 in correct transcripts."""
+_LONG_PAUSE, _SHORT_PAUSE = 2.5, 0.3
+"""Seconds: pauses above the first give a warning; `shorten_pauses` cuts pauses to the second."""
 _PAUSE_DB = 30.0
+"""A pause is this much quieter than the loudest frame."""
 _HUM_DB, _SNR_DB = -27.0, 12.0
+"""Hum above the first gives a warning, in dB relative to the speech; so does a signal-to-noise ratio below the
+second."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with a recording. phrase: what was measured and what to do, for the user."""
+    """A fault of a recording or its transcript. message: for the user: what was measured and what to do."""
 
-    kind: Literal["hum", "noise", "pause", "twice", "rate", "more", "less", "other"]
-    phrase: str
+    kind: Literal["hum", "noise", "pause", "transcript_twice", "spoken_twice", "rate", "more", "less", "other"]
+    message: str
 
 
 @dataclass(frozen=True)
-class Fit:
-    """How well a transcript fits a recording.
+class AlignmentFit:
+    """How well a transcript matches a recording.
 
-    distance: of the score from the median of true transcripts, in distances of their low quantile. rate: sounds in a
-    second of speech. crowded, stretched: parts of the sounds that have one frame, or more than half a second.
+    distance: how far the score is below the median score of correct transcripts, in units of the distance from that
+    median to their low quantile. rate: phonemes per second of speech. crowded, stretched: fractions of the phonemes
+    with one frame only, and with more than 0.5 s.
     """
 
     distance: float
@@ -58,28 +69,28 @@ class Fit:
 
     @property
     def good(self) -> bool:
-        """Whether nothing is odd about it."""
-        paced = _SLOW < self.rate < _FAST and self.stretched <= _STRETCHED
-        return self.distance < _FITS and paced and self.crowded < _CROWDED
+        """Whether score and speaking rate are those of a correct transcript."""
+        usual_rate = _SLOW < self.rate < _FAST and self.stretched <= _STRETCHED
+        return self.distance < _GOOD_DISTANCE and usual_rate and self.crowded < _CROWDED
 
     @property
     def odd(self) -> bool:
-        """Whether a cause is looked for."""
+        """Whether the speaking rate alone shows that the transcript is too long or too short."""
         return (self.rate > _FAST and self.crowded > _CROWDED) or (self.rate < _SLOW and self.stretched > _STRETCHED)
 
 
-def can_judge(base: Base) -> bool:
-    """Whether the base's aligner knows how true transcripts score; an untrained one does not."""
+def scores_are_known(base: Base) -> bool:
+    """Whether the base stores the aligner scores of correct transcripts; an untrained base does not."""
     return float(base.aligner.score_range[0]) > -1e3
 
 
-def measure_fit(base: Base, tokens: Tensor, durations: Tensor, score: float) -> Fit:
-    """The fit of an alignment: `tokens (N,)`, their `durations (N,)` in frames and its score."""
+def measure_fit(base: Base, tokens: Tensor, durations: Tensor, score: float) -> AlignmentFit:
+    """The fit of an alignment with `tokens (N,)`, their `durations (N,)` in frames, and its score."""
     low, median = base.aligner.score_range.tolist()
     spoken = durations[~base.kinds.silent[tokens]].double()
     seconds = float(spoken.sum()) * base.config.audio.mel.frame_seconds
     long = spoken * base.config.audio.mel.frame_seconds > 0.5
-    return Fit(
+    return AlignmentFit(
         (median - score) / max(median - low, 1e-6),
         len(spoken) / max(seconds, 1e-6),
         float((spoken <= 1).double().mean()),
@@ -87,8 +98,8 @@ def measure_fit(base: Base, tokens: Tensor, durations: Tensor, score: float) -> 
     )
 
 
-def measured_faults(speech: LoadedSpeech, rate: int) -> list[Fault]:
-    """What is wrong with the sound itself, whatever is said in it: hum, noise, a long pause."""
+def signal_faults(speech: LoadedSpeech, rate: int) -> list[Fault]:
+    """Faults of the audio, independent of the transcript: hum, noise, long pauses."""
     samples = speech.original - speech.original.mean()
     levels = levels_db(samples)
     loudness = 10 * np.log10(np.mean(10 ** (levels[levels > levels.max() - _PAUSE_DB] / 10)))
@@ -96,73 +107,81 @@ def measured_faults(speech: LoadedSpeech, rate: int) -> list[Fault]:
     hum = find_hum(samples, rate)
     hum_db = -np.inf if hum is None else 10 * np.log10(hum.power) - loudness
     if hum is not None and hum_db > _HUM_DB:
-        where = f"{abs(hum_db):.0f} dB {'below' if hum_db < 0 else 'above'} the speech"
-        phrase = f"mains hum at {hum.frequency:.0f} Hz, {where}; the voice may hum too, record away from mains cables"
-        faults.append(Fault("hum", phrase))
-    noise_db = loudness - float(np.quantile(levels_db(remove_hum_and_rumble(samples, rate, hum)), 0.1))
-    if noise_db < _SNR_DB and len(samples) > rate:
-        phrase = f"noise only {max(0.0, noise_db):.0f} dB below the speech; record it in a quieter place"
-        faults.append(Fault("noise", phrase))
+        level = f"{abs(hum_db):.0f} dB {'below' if hum_db < 0 else 'above'} the speech"
+        problem = f"mains hum at {hum.frequency:.0f} Hz, {level}, which the voice may reproduce"
+        faults.append(Fault("hum", f"{problem}; record away from mains cables"))
+    snr_db = loudness - float(np.quantile(levels_db(remove_hum_and_rumble(samples, rate, hum)), 0.1))
+    if snr_db < _SNR_DB and len(samples) > rate:
+        message = f"the noise is only {max(0.0, snr_db):.0f} dB below the speech; record in a quieter place"
+        faults.append(Fault("noise", message))
     pause = max((end - begin for begin, end in pauses(speech.waveform, rate)), default=0) / rate
     if pause > _LONG_PAUSE:
-        faults.append(Fault("pause", f"a pause of {pause:.1f} s inside; cut the recording there, or cut the pause out"))
+        message = f"a pause of {pause:.1f} s inside the recording; split the recording there or remove the pause"
+        faults.append(Fault("pause", message))
     return faults
 
 
-def explain(base: Base, speech: LoadedSpeech, tokens: Tensor, text: str, fit: Fit) -> Fault | None:
-    """The cause for which `tokens (N,)` do not fit the recording; None where none was found."""
-    mended: list[tuple[float, Fault]] = []
-    for fault, samples, said in _hypotheses(base, speech, tokens, text):
-        other = _fit_of(base, samples, said)
-        # A transcript said twice may well fit, each of its sounds a frame long; the pace shows that it is not spoken.
-        better = _BETTER if fit.crowded < _CROWDED or not fault.phrase.startswith("the transcript") else 0.0
-        if other is not None and other.good and fit.distance - other.distance > better:
-            mended.append((other.distance + 3 * other.crowded, fault))
-    if mended:
-        return min(mended, key=lambda pair: pair[0])[1]
-    people = f"{fit.rate:.0f} sounds a second, people speak 8 to 16"
+def diagnose(base: Base, speech: LoadedSpeech, tokens: Tensor, text: str, fit: AlignmentFit) -> Fault | None:
+    """The reason why `tokens (N,)` do not match the recording; None if no hypothesis explains it."""
+    explained: list[tuple[float, Fault]] = []
+    for fault, samples, corrected_tokens in _hypotheses(base, speech, tokens, text):
+        corrected_fit = _alignment_fit(base, samples, corrected_tokens)
+        # A doubled transcript can score well with one frame per phoneme; its speaking rate shows the fault.
+        doubled = fault.kind == "transcript_twice" and fit.crowded >= _CROWDED
+        min_improvement = 0.0 if doubled else _MIN_IMPROVEMENT
+        if corrected_fit is None or not corrected_fit.good:
+            continue
+        if fit.distance - corrected_fit.distance > min_improvement:
+            explained.append((corrected_fit.distance + 3 * corrected_fit.crowded, fault))
+    if explained:
+        return min(explained, key=lambda pair: pair[0])[1]
+    rate = f"{fit.rate:.0f} phonemes per second, usual are 8 to 16"
     if fit.rate > _FAST and fit.crowded > _CROWDED:
-        advice = "leave out of it what is not spoken"
-        return Fault("more", f"the transcript says more than is spoken ({people}); {advice}")
+        return Fault(
+            "more", f"the transcript contains more than is spoken ({rate}); remove the words that are not spoken"
+        )
     if fit.rate < _SLOW and fit.stretched > _STRETCHED:
-        return Fault("less", f"more is spoken than the transcript says ({people}); write down all that is spoken")
+        return Fault("less", f"more is spoken than the transcript contains ({rate}); add the missing words")
     return None
 
 
 def _hypotheses(
     base: Base, speech: LoadedSpeech, tokens: Tensor, text: str
 ) -> Iterator[tuple[Fault, Waveform, Tensor]]:
-    """A cause, and the recording (not yet trimmed) and the tokens as they would be without it."""
+    """Faults, each with the recording (not yet trimmed) and the tokens after its correction."""
     rate = base.config.audio.mel.sample_rate
     samples = speech.original - speech.original.mean()
-    if (half := _half_of_twice(text)) and (said := _encode(base, half)) is not None:
-        yield Fault("twice", "the transcript says the sentence twice, it is spoken once; write it once"), samples, said
-    short = without_pauses(samples, rate)
-    if (lost := (len(samples) - len(short)) / rate) > 0.5:
-        yield Fault("pause", f"pauses of {lost:.1f} s inside; cut them out, or cut the recording there"), short, tokens
+    half = _repeated_half(text)
+    if half and (half_tokens := _encode(base, half)) is not None:
+        message = "the transcript contains the sentence twice, but it is spoken once; write it once"
+        yield Fault("transcript_twice", message), samples, half_tokens
+    shortened = shorten_pauses(samples, rate)
+    if (removed := (len(samples) - len(shortened)) / rate) > 0.5:
+        message = f"pauses of {removed:.1f} s inside the recording; split the recording there or remove the pauses"
+        yield Fault("pause", message), shortened, tokens
     if (hum := find_hum(samples, rate)) is not None:
-        phrase = f"mains hum at {hum.frequency:.0f} Hz hides the speech; record it away from mains cables"
-        yield Fault("hum", phrase), remove_hum_and_rumble(samples, rate, hum), tokens
-    phrase = "the sentence is spoken twice; write it twice, or cut the recording"
-    yield Fault("twice", phrase), samples, torch.cat([tokens, tokens])
-    for true in _RATES:
-        if max(true, speech.source_rate) / min(true, speech.source_rate) <= _RATIO:
+        message = f"mains hum at {hum.frequency:.0f} Hz masks the speech; record away from mains cables"
+        yield Fault("hum", message), remove_hum_and_rumble(samples, rate, hum), tokens
+    message = "the sentence is spoken twice; write it twice in the transcript, or cut the recording"
+    yield Fault("spoken_twice", message), samples, torch.cat([tokens, tokens])
+    for source_rate in _SOURCE_RATES:
+        if max(source_rate, speech.source_rate) / min(source_rate, speech.source_rate) <= _MIN_RATE_RATIO:
             continue
-        played = to_mono(samples[:, None], round(rate * true / speech.source_rate), rate)
-        if FRAME < len(played) < MAX_SECONDS * rate:
-            header = f"it sounds as if its sample rate were {true} Hz, its header says {speech.source_rate}"
-            yield Fault("rate", f"{header}; correct the header or export it again"), played, tokens
+        resampled = to_mono(samples[:, None], round(rate * source_rate / speech.source_rate), rate)
+        if FRAME < len(resampled) < MAX_SECONDS * rate:
+            problem = f"the sample rate seems to be {source_rate} Hz, but the header says {speech.source_rate} Hz"
+            yield Fault("rate", f"{problem}; correct the header or export the recording again"), resampled, tokens
 
 
-def _half_of_twice(text: str) -> str:
-    """The first half of a text whose second half has the same words; else nothing."""
+def _repeated_half(text: str) -> str:
+    """The first half of a text whose second half has the same words; empty for other texts."""
     words = text.split()
     middle = len(words) // 2
-    bare = [word.strip(".,;:!?\"'").lower() for word in words]
-    return " ".join(words[:middle]) if len(words) % 2 == 0 and bare[:middle] == bare[middle:] else ""
+    normalized = [word.strip(".,;:!?\"'").lower() for word in words]
+    return " ".join(words[:middle]) if len(words) % 2 == 0 and normalized[:middle] == normalized[middle:] else ""
 
 
-def _fit_of(base: Base, samples: Waveform, tokens: Tensor) -> Fit | None:
+def _alignment_fit(base: Base, samples: Waveform, tokens: Tensor) -> AlignmentFit | None:
     config = base.config.audio
     try:
         waveform = prepare_waveform(samples, config)
@@ -182,7 +201,7 @@ def _encode(base: Base, text: str) -> Tensor | None:
 
 
 def pauses(samples: Waveform, rate: int) -> list[tuple[int, int]]:
-    """Pauses inside `samples (S,)` of more than 0.3 s: where each begins and ends, in samples."""
+    """First and last sample of each pause of more than 0.3 s inside `samples (S,)`, without silence at the ends."""
     levels = levels_db(samples)
     quiet = np.concatenate([[0], (levels < levels.max() - _PAUSE_DB).astype(np.int8), [0]])
     edges = np.flatnonzero(np.diff(quiet))
@@ -192,8 +211,8 @@ def pauses(samples: Waveform, rate: int) -> list[tuple[int, int]]:
     return [(int(begin), int(end)) for begin, end in inside if end - begin > _SHORT_PAUSE * rate]
 
 
-def without_pauses(samples: Waveform, rate: int) -> Waveform:
-    """`samples (S,)` with every pause inside cut to 0.3 s."""
+def shorten_pauses(samples: Waveform, rate: int) -> Waveform:
+    """`samples (S,)` with every pause inside shortened to 0.3 s."""
     keep = np.ones(len(samples), bool)
     half = round(_SHORT_PAUSE * rate / 2)
     for begin, end in pauses(samples, rate):
