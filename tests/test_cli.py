@@ -129,10 +129,11 @@ def test_the_command_clones_what_the_library_clones(say, place: Path, tmp_path: 
 def test_what_clone_prints_for_people_holds_the_file_the_loss_and_the_next_command(say, place, tmp_path) -> None:
     out = tmp_path / "a.voice.safetensors"
     printed = clone(say, place, out).out
-    assert printed.startswith(f"{out}: ") and "5 sentences" in printed and "held out" not in printed
+    assert printed.startswith(f"{out}: ") and "5 sentences" in printed and "held-out" not in printed
     assert f"tts-meta speak {out} " in printed.splitlines()[-1]
     held = clone(say, place, out, "--force", "--hold-out", 2).out
-    assert re.search(r"adapted on 3 sentences, [\d.]+ s; held out: loss -?[\d.]+ -> -?[\d.]+ nats a frame\n", held)
+    assert re.search(r"adapted to 3 sentences, [\d.]+ s of speech, in 3 steps\n", held)
+    assert re.search(r"NLL per frame of the held-out sentences: -?[\d.]+ nats before, -?[\d.]+ after\n", held)
     refused = clone(say, place, out, "--force", "--hold-out", 5)
     assert refused.failed(2, "5 of 5 sentences cannot be held out; hold out 0 to 4")
 
@@ -141,9 +142,9 @@ def test_clone_adapts_modules_of_the_vocoder_by_name(say, place: Path, tmp_path:
     out = tmp_path / "a.voice.safetensors"
     modules = ("--modules", "speaker.mean", "--modules", "vocoder.net.output", "--vocoder-steps", 2)
     result = clone(say, place, out, *modules, "--log", tmp_path / "log")
-    assert result.status == 0 and "the vocoder adapted in 2 steps\n" in result.out
+    assert result.status == 0 and "vocoder adapted in 2 steps\n" in result.out
     held = clone(say, place, out, *modules, "--hold-out", 1, "--force").out
-    assert "the vocoder adapted in 2 steps; held out: spectral distance " in held
+    assert "\nspectral distance of the held-out sentences: " in held
     assert clone(say, place, out, *modules, "--force").status == 0
     voice = Voice.load(out)
     assert voice.modules == ("speaker.mean", "vocoder.net.output.weight", "vocoder.net.output.bias")
@@ -184,7 +185,7 @@ def test_clone_asks_whisper_only_for_what_has_no_transcript(say, place, tmp_path
     out = tmp_path / "a.voice.safetensors"
     result = say("clone", with_text, without, "-o", out, "--base", place / "base", "--steps", 0, "--whisper", "small")
     assert result.status == 0 and heard == [RATE]
-    assert result.err == f'tts-meta: {without}: heard "abc"\n'
+    assert result.err == f'tts-meta: {without}: transcribed as "abc"\n'
 
 
 def test_the_log_of_a_clone_holds_losses_and_samples_before_after_and_real(say, place, tmp_path) -> None:
@@ -347,7 +348,7 @@ def test_evaluate_leaves_out_what_the_voice_was_adapted_on(say, place: Path, tmp
     assert "2 sentences are scored; similarity is measured to 3 others" in result.err
     scored = {json.loads(line)["id"] for line in (tmp_path / "scores.jsonl").read_text().splitlines()}
     assert scored == {one.id for one in own[3:5]} and result.json["references"] == [one.id for one in own[5:]]
-    assert "recordings: 3 known by their fingerprints" in say("inspect", out).out
+    assert "recordings: 3, stored as fingerprints" in say("inspect", out).out
     clone_from(8)
     assert say(*told, *LAST_RESORT).failed(2, f"adapted on all 8 of 8 sentences of {manifest}", "other recordings")
 

@@ -134,8 +134,10 @@ def test_the_variances_learned_stand_beside_the_base_and_clone_and_inspect_follo
     assert all(f">{name}<" in text for name in variances) and text.count("data:image/png") == 3
     assert "How far voices went" in text and "over meta-training" in text
     arguments = ("inspect", voice, "--html", page)
-    assert run(capsys, *arguments).failed(2, "--html shows what a base was meta-trained to")
-    assert run(capsys, "inspect", voice, "--voice", voice).failed(2, "--voice shows what a base was meta-trained to")
+    assert run(capsys, *arguments).failed(2, "--html shows what a base learned in meta-training")
+    assert run(capsys, "inspect", voice, "--voice", voice).failed(
+        2, "--voice shows what a base learned in meta-training"
+    )
     told = run(capsys, "inspect", finished / "base", "--vocoder", "griffin-lim", "--voice", voice, "--json").json
     moved = {one["module"]: one["moved"] for one in told["modules"] if "moved" in one}
     distances = module_distances(base, adaptable_modules(base), [Voice.load(voice)])

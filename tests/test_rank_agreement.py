@@ -78,7 +78,7 @@ def test_inspect_tells_how_far_runs_agree(tmp_path: Path, capsys: pytest.Capture
     found = run(capsys, "inspect", up, *last_resort, "--compare", also, "--compare", down, "--json").json["agreement"]
     assert [one["bases"] for one in found] == [[str(a), str(b)] for a, b in ((up, also), (up, down), (also, down))]
     assert [one["correlation"] for one in found] == pytest.approx([1, -1, -1])
-    assert found[0]["factor"] == pytest.approx(2**0.5) and found[0]["in_common"] == found[0]["largest"]
+    assert found[0]["median_ratio"] == pytest.approx(2**0.5) and found[0]["in_common"] == found[0]["largest"]
     page = tmp_path / "page.html"
     told = run(capsys, "inspect", up, *last_resort, "--compare", also, "--compare", down, "--html", page)
     assert "rank correlation" in told.out and told.out.count("-1.00 [-1.00, -1.00]") == 2

@@ -1,8 +1,8 @@
-"""`tts-meta clone`: recordings of a speaker to a voice file."""
+"""`tts-meta clone`: adapt the base to recordings of one speaker and write a voice file."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import fields
 from pathlib import Path
@@ -11,84 +11,156 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tts_meta.cli import START_TIME
-from tts_meta.cli.console import command_line, print_json, print_message, print_text, print_warning
+from tts_meta.cli.clone_log import check_log, log_run, open_log
+from tts_meta.cli.clone_result import print_json_result, print_result
+from tts_meta.cli.console import print_message, print_warning
 from tts_meta.cli.error_reporting import Interrupted
+from tts_meta.cli.options import AsJson, BaseFolder, InnerSteps, LexiconFile, WhisperModel
 from tts_meta.cli.outputs import check_output
-from tts_meta.cli.progress import StageTimer, progress_bar
+from tts_meta.cli.progress import ProgressBar, StageTimer, progress_bar
 from tts_meta.cli.streams import check_stdout
 from tts_meta.errors import UsageError
-from tts_meta.files import check_writable
 
 if TYPE_CHECKING:
-    from tts_meta.adapt import CloneProgress, CloneSettings, Recording, SimilarityForecast, Voice
+    from tts_meta.adapt import CloneProgress, CloneSettings
     from tts_meta.models.pretrained import Base
+    from tts_meta.models.vocoders.vocoder import Vocoder
     from tts_meta.report.tensorboard import Log
 
 SUFFIX = ".voice.safetensors"
-DEFAULT = "the best found on held-back speakers"
 
 
 def clone(
     audio: Annotated[
-        list[Path], typer.Argument(metavar="AUDIO", help="WAV, FLAC, OGG, MP3, M4A, WebM and more.", show_default=False)
+        list[Path],
+        typer.Argument(
+            metavar="AUDIO",
+            help="Recordings of one speaker, one sentence per file: WAV, FLAC, OGG, MP3, M4A, WebM and more. The "
+            "text of one.wav is read from one.txt next to it, from --transcripts, or by --asr.",
+            show_default=False,
+        ),
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar=f"NAME{SUFFIX}", help="The voice to write.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar=f"NAME{SUFFIX}", help="Voice file to write.")],
     transcripts: Annotated[
         Path | None,
         typer.Option(
-            help="List of transcripts: lines FILE|TEXT, or another form in docs/corpora.md. Default: .txt files."
+            metavar="FILE",
+            help="List of transcripts, such as lines FILE|TEXT, or a CSV table with headings. All forms: "
+            "docs/corpora.md.",
+            show_default="a .txt file for each recording",
         ),
     ] = None,
-    asr: Annotated[bool, typer.Option("--asr", help="Let Whisper write down what has no .txt (extra `eval`).")] = False,
-    whisper: Annotated[str | None, typer.Option(help="Whisper model for --asr, a name or a folder.")] = None,
-    lexicon: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Words of the transcripts and how they are said, a line each.")
-    ] = None,
+    asr: Annotated[
+        bool,
+        typer.Option(
+            "--asr",
+            help="Transcribe recordings that have no .txt file, by speech recognition (Whisper). Needs the extra "
+            "`eval`: pip install '.[eval]'.",
+        ),
+    ] = False,
+    whisper: WhisperModel = None,
+    lexicon: LexiconFile = None,
     modules: Annotated[
         list[str] | None,
         typer.Option(
-            help="Pattern of module names to adapt, repeatable; see `tts-meta inspect base`. The light vocoder's only "
-            "by patterns that begin with vocoder."
+            metavar="PATTERN",
+            help="Adapt the modules of these names only, such as 'decoder.*'; `tts-meta inspect base` lists the names. "
+            "Modules of the vocoder adapt only by a pattern that begins with `vocoder.`. Repeatable.",
+            show_default="those that the learned prior selects; all without a prior",
         ),
     ] = None,
-    steps: Annotated[
-        int | None, typer.Option(min=0, help="Inner steps. Default: as many as it takes to settle.")
-    ] = None,
+    steps: InnerSteps = None,
     vocoder_steps: Annotated[
-        int | None, typer.Option(min=0, help=f"Inner steps of the vocoder, if modules of it adapt. Default: {DEFAULT}.")
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Gradient steps for modules of the vocoder, if --modules names any.",
+            show_default="100",
+        ),
     ] = None,
-    learning_rate: Annotated[float | None, typer.Option(help=f"Step size of Adam. Default: {DEFAULT}.")] = None,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(
+            metavar="RATE",
+            help="Constant learning rate of the Adam optimiser, above 0.",
+            show_default="0.1 of the learned σ of each module, decaying; 3e-4 without a learned prior",
+        ),
+    ] = None,
     variance: Annotated[
-        float | None, typer.Option(help=f"Prior variance of every adapted module. Default: {DEFAULT}.")
+        float | None,
+        typer.Option(
+            metavar="VARIANCE",
+            help="One prior variance σ² for all adapted modules, above 0, instead of the learned ones. Smaller values "
+            "keep the voice closer to the base. The default of --steps is then 200.",
+            show_default="learned by meta-training",
+        ),
     ] = None,
     prior_scale: Annotated[
         float | None,
         typer.Option(
-            help="So many times as wide as learned is the prior: less keeps words surer. Default: the base's."
+            metavar="FACTOR",
+            help="Multiplier of the learned prior variances, above 0. Smaller values keep the voice closer to the base "
+            "and more intelligible.",
+            show_default="stored with the base; 2 for the installed one",
         ),
     ] = None,
     rank: Annotated[
-        int | None, typer.Option(min=0, help=f"Matrices move in so low a rank, 0: whole. Default: {DEFAULT}.")
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Rank of the change of each weight matrix, 0 for full rank. Smaller ranks give smaller voice files.",
+            show_default="stored with the base; 16 for the installed one",
+        ),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seeds the order of sentences and the dropout.")] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Random seed for the order of the sentences and for dropout.", show_default="0"),
+    ] = None,
     hold_out: Annotated[
         int | None,
-        typer.Option(min=0, help="Do not adapt on the last N recordings, and print their loss. Default: 0."),
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Do not adapt on the last N recordings; print how well the voice predicts them.",
+            show_default="0",
+        ),
     ] = None,
-    base: Annotated[Path | None, typer.Option(help="Folder of the base voice; the shipped one if not given.")] = None,
-    consent: Annotated[str, typer.Option(help="Who agreed to what, kept in the voice file.")] = "",
-    log: Annotated[Path | None, typer.Option(help="Folder for TensorBoard: losses, samples, mels.")] = None,
+    base: BaseFolder = None,
+    consent: Annotated[
+        str,
+        typer.Option(
+            metavar="TEXT", help="Note in the voice file on who agreed to the cloning, and when.", show_default=False
+        ),
+    ] = "",
+    log: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Write a TensorBoard log: losses, spectrograms and spoken samples."),
+    ] = None,
     vocoder: Annotated[
-        str | None, typer.Option(help="Vocoder that adapts, and of the samples in the log; as for speak.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Vocoder of the samples in --log, and the one that --modules adapts: light, hifigan, griffin-lim or a "
+            "path. Only light vocoders can be adapted.",
+            show_default="light",
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing voice or log.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Make a voice of recordings of one speaker, a sentence each.
+    """Make a voice file from recordings of one speaker.
+
+    Five to ten sentences are a good start. The base model is adapted to them by gradient descent; a learned prior
+    limits how far each module may move. The command prints the speaker similarity to expect from this much audio, if
+    the base has such a forecast. Clone a voice only if its owner agrees.
 
     \b
     Examples:
       tts-meta clone one.wav two.wav three.wav -o alice.voice.safetensors --consent "Alice, 3 May"
+      tts-meta clone alice/*.wav -o alice.voice.safetensors --transcripts alice/metadata.csv
+      tts-meta clone alice/*.wav -o alice.voice.safetensors --asr --whisper base
     """
     check_output(output, SUFFIX, force)
     if as_json:
@@ -96,139 +168,103 @@ def clone(
     if not consent.isprintable():
         raise UsageError("--consent must be one line of printable text")
     if log is not None:
-        _check_log(log, force)
-    watch = StageTimer(START_TIME)
+        check_log(log, force)
+    timer = StageTimer(START_TIME)
     warnings: list[str] = []
-    left = f"{output} was not written"
+    files_state = f"{output} was not written"
 
-    def warned(line: str) -> None:
+    def report_warning(line: str) -> None:
         warnings.append(line)
         print_warning(line)
 
     try:
         from tts_meta.adapt import SimilarityForecast, clone_examples, find_transcripts, prepare_recordings
-        from tts_meta.adapt.vocoder_task import require_adaptable_vocoder
         from tts_meta.models.pretrained import load_base
-        from tts_meta.models.vocoders.vocoder import load_vocoder
 
-        given = {"steps": steps, "learning_rate": learning_rate, "variance": variance, "rank": rank, "seed": seed}
-        given |= {"modules": tuple(modules) if modules else None, "vocoder_steps": vocoder_steps}
-        given |= {"prior_scale": prior_scale, "hold_out": hold_out}
-        settings = _settings(given)
-        loaded = load_base(base).with_lexicon(lexicon)
-        sounds = None
-        if settings.adapts_vocoder:
-            sounds = require_adaptable_vocoder(load_vocoder(vocoder), loaded)
-        elif log is not None:
-            sounds = load_vocoder(vocoder, mel=loaded.config.audio.mel)
-        expected = SimilarityForecast.beside(loaded, settings)
-        listener = _listener(whisper, loaded) if asr or whisper else None
-        recordings = find_transcripts(audio, transcripts, listener)
-        examples = prepare_recordings(recordings, loaded, "new speaker", warned)
+        options = {"steps": steps, "learning_rate": learning_rate, "variance": variance, "rank": rank, "seed": seed}
+        options |= {"modules": tuple(modules) if modules else None, "vocoder_steps": vocoder_steps}
+        options |= {"prior_scale": prior_scale, "hold_out": hold_out}
+        settings = _settings(options)
+        loaded_base = load_base(base).with_lexicon(lexicon)
+        loaded_vocoder = _vocoder(vocoder, loaded_base, settings, needed_for_log=log is not None)
+        forecast = SimilarityForecast.beside(loaded_base, settings)
+        transcribe = _transcriber(whisper, loaded_base) if asr or whisper else None
+        recordings = find_transcripts(audio, transcripts, transcribe)
+        examples = prepare_recordings(recordings, loaded_base, "new speaker", report_warning)
         with ExitStack() as stack:
-            run_log = stack.enter_context(_open_log(log, loaded))
-            _log_run(run_log, loaded, settings, recordings)
-            bar = stack.enter_context(progress_bar("cloning"))
-            held_out, places = "", {"acoustic model": "clone", "vocoder": "clone_vocoder"}
-
-            def report(progress: CloneProgress) -> None:
-                nonlocal held_out
-                held_out = "" if progress.step == 1 else held_out
-                run_log.scalar(f"{places[progress.model]}/loss", progress.loss, progress.step)
-                if progress.held_out is not None:
-                    run_log.scalar(f"{places[progress.model]}/held_out_loss", progress.held_out, progress.step)
-                    held_out = f", held out {progress.held_out:.3f}"
-                bar.update(progress.step, progress.steps, f"{progress.model}: loss {progress.loss:.3f}{held_out}")
-
-            voice = clone_examples(loaded, examples, settings, report, consent, sounds)
+            run_log = stack.enter_context(open_log(log, loaded_base))
+            log_run(run_log, loaded_base, settings, recordings)
+            report = _progress_reporter(run_log, stack.enter_context(progress_bar("cloning")))
+            voice = clone_examples(loaded_base, examples, settings, report, consent, loaded_vocoder)
             voice.save(output)
-            left = f"{output} is written, its log is not complete"
+            files_state = f"{output} is written, but its log is not complete"
             if log is not None:
                 from tts_meta.report.cloned_voice import log_voice
 
-                assert sounds is not None
-                log_voice(run_log, loaded, voice, recordings, sounds)
+                assert loaded_vocoder is not None
+                log_voice(run_log, loaded_base, voice, recordings, loaded_vocoder)
     except KeyboardInterrupt as error:
-        raise Interrupted(f"stopped; {left}") from error
-    _tell_result(output, voice, expected, warnings, watch.total, as_json)
+        raise Interrupted(f"stopped; {files_state}") from error
+    if as_json:
+        print_json_result(output, voice, forecast, warnings, timer.total)
+    else:
+        print_result(output, voice, forecast, timer.total)
 
 
-def _settings(given: dict[str, Any]) -> CloneSettings:
+def _settings(options: dict[str, Any]) -> CloneSettings:
+    """The settings with the `options` that are not None. Raises UsageError for a number that must be above 0."""
     from tts_meta.adapt import CloneSettings
 
     for name in ("learning_rate", "variance", "prior_scale"):
-        if given[name] is not None and not given[name] > 0:
-            raise UsageError(f"--{name.replace('_', '-')} must be above 0, not {given[name]}")
-    known = {field.name for field in fields(CloneSettings)}
-    return CloneSettings(**{name: value for name, value in given.items() if value is not None and name in known})
+        if options[name] is not None and not options[name] > 0:
+            raise UsageError(f"--{name.replace('_', '-')} must be above 0, not {options[name]}")
+    names = {field.name for field in fields(CloneSettings)}
+    return CloneSettings(**{name: value for name, value in options.items() if value is not None and name in names})
 
 
-def _listener(whisper: str | None, base: Base) -> Callable[[Path], str]:
-    """What writes down a recording: its faults are told before Whisper is asked, which hears words in silence."""
+def _vocoder(name: str | None, base: Base, settings: CloneSettings, needed_for_log: bool) -> Vocoder | None:
+    """The vocoder that adapts or speaks the samples of the log; None if neither is asked for."""
+    from tts_meta.adapt.vocoder_task import require_adaptable_vocoder
+    from tts_meta.models.vocoders.vocoder import load_vocoder
+
+    if settings.adapts_vocoder:
+        return require_adaptable_vocoder(load_vocoder(name), base)
+    return load_vocoder(name, mel=base.config.audio.mel) if needed_for_log else None
+
+
+def _transcriber(whisper: str | None, base: Base) -> Callable[[Path], str]:
+    """A function that transcribes a recording.
+
+    It checks the recording first, since Whisper finds words even in silence, and loads Whisper at the first call.
+    """
     from tts_meta.adapt.recordings import load_recording
     from tts_meta.evaluate.wer import Transcriber
 
     transcriber: Transcriber | None = None
 
-    def listen(path: Path) -> str:
+    def transcribe(path: Path) -> str:
         nonlocal transcriber
         waveform = load_recording(path, base.config.audio)
         transcriber = transcriber or Transcriber(whisper)
         text = transcriber(waveform, base.config.audio.mel.sample_rate)
-        print_message(f'{path}: heard "{text}"')
+        print_message(f'{path}: transcribed as "{text}"')
         return text
 
-    return listen
+    return transcribe
 
 
-def _check_log(folder: Path, force: bool) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder}: not a folder; choose another one for the log")
-    if folder.exists() and any(folder.iterdir()) and not force:
-        raise UsageError(f"{folder}: not empty; choose another folder for the log, or replace it with --force")
-    check_writable(folder / "log")
+def _progress_reporter(run_log: Log, bar: ProgressBar) -> Callable[[CloneProgress], None]:
+    """A function that logs the losses of each step and moves the progress bar."""
+    log_folders = {"acoustic model": "clone", "vocoder": "clone_vocoder"}
+    held_out_note = ""
 
+    def report(progress: CloneProgress) -> None:
+        nonlocal held_out_note
+        held_out_note = "" if progress.step == 1 else held_out_note
+        run_log.scalar(f"{log_folders[progress.model]}/loss", progress.loss, progress.step)
+        if progress.held_out is not None:
+            run_log.scalar(f"{log_folders[progress.model]}/held_out_loss", progress.held_out, progress.step)
+            held_out_note = f", held out {progress.held_out:.3f}"
+        bar.update(progress.step, progress.steps, f"{progress.model}: loss {progress.loss:.3f}{held_out_note}")
 
-def _open_log(folder: Path | None, base: Base):
-    from tts_meta.report.tensorboard import NullLog, RunLog
-
-    if folder is None:
-        return NullLog()
-    return RunLog(folder, base.config.audio.mel, replace=True)
-
-
-def _log_run(log: Log, base: Base, settings: CloneSettings, recordings: Sequence[Recording]) -> None:
-    """The command, recordings and settings, before the work."""
-    from tts_meta.report.run_info import RunInfo, settings_of
-
-    names = [str(recording.audio) for recording in recordings]
-    RunInfo(command_line(), {"recordings": names, "base": base.hash[:12]}, settings_of(settings)).log(log)
-
-
-def _tell_result(
-    output: Path, voice: Voice, expected: SimilarityForecast | None, warnings: list[str], seconds: float, as_json: bool
-) -> None:
-    size, length = output.stat().st_size, voice.scores["seconds"]
-    if as_json:
-        data: dict[str, Any] = {"voice": str(output), "bytes": size, "base": voice.base_hash}
-        data |= {"modules": list(voice.modules), "steps": voice.steps, "consent": voice.consent}
-        data |= voice.scores | (expected.figures(length) if expected is not None else {})
-        print_json(data | {"warnings": warnings, "took_seconds": round(seconds, 2)})
-        return
-    scores = voice.scores
-    print_text(
-        f"{output}: {size / 1024:,.0f} KiB, {voice.steps} steps in {len(voice.modules)} modules, {seconds:.0f} s in all"
-    )
-    print_text(f"adapted on {scores['sentences']} sentences, {scores['seconds']} s", end="")
-    moved = f"{scores.get('held_out_before', 0):.3f} -> {scores.get('held_out_after', 0):.3f} nats a frame"
-    print_text(f"; held out: loss {moved}" if "held_out_after" in scores else "")
-    if "vocoder_steps" in scores:
-        print_text(f"the vocoder adapted in {scores['vocoder_steps']} steps", end="")
-        before, after = (scores.get(f"vocoder_held_out_{when}", 0) for when in ("before", "after"))
-        moved = f"; held out: spectral distance {before:.4f} -> {after:.4f}"
-        print_text(moved if "vocoder_held_out_after" in scores else "")
-    if "stopped" in scores:
-        print_text(f"stopped by itself: {scores['stopped']}")
-    if expected is not None:
-        print_text(expected.told(length))
-    print_text(f'speak in it: tts-meta speak {output} "Text." -o out.wav')
+    return report
