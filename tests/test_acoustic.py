@@ -141,19 +141,19 @@ def test_rounded_durations_stay_within_a_frame_of_the_prediction_at_every_symbol
     assert float((round_durations(log_durations, mask).cumsum(1) - exact.cumsum(1)).abs().max()) <= 0.51
 
 
-@pytest.mark.parametrize(("mean_over", "chunk"), [(7, 5), (20, 1), (1000, 256)])
-def test_frames_come_as_a_stream(base: Base, mean_over: int, chunk: int) -> None:
+@pytest.mark.parametrize(("mean_frames", "chunk"), [(7, 5), (20, 1), (1000, 256)])
+def test_frames_come_as_a_stream(base: Base, mean_frames: int, chunk: int) -> None:
     model, tokens = copy.deepcopy(base.acoustic), base.symbols.encode(" ".join(SENTENCES))
-    model.postfilter.mean_over = mean_over
+    model.postfilter.mean_frames = mean_frames
     model.postfilter.gain.copy_(torch.linspace(0.8, 1.5, 80))
     whole, parts = model.generate(tokens), [*model.stream(tokens, chunk=chunk)]
     assert len(whole) > 60
     torch.testing.assert_close(torch.cat(parts), whole, atol=1e-4, rtol=0)
-    if mean_over > len(whole):
+    if mean_frames > len(whole):
         assert len(parts) == 1
     else:
         lengths = [len(part) for part in parts]
-        assert mean_over <= lengths[0] < mean_over + model.reduction
+        assert mean_frames <= lengths[0] < mean_frames + model.reduction
         assert all(chunk <= length < chunk + model.reduction for length in lengths[1:-1])
 
 

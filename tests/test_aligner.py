@@ -1,3 +1,5 @@
+"""The aligner: its path equals exhaustive search, and its costs and probabilities equal closed forms."""
+
 from __future__ import annotations
 
 import itertools
@@ -16,35 +18,35 @@ from tts_meta.models.aligner import Aligner, best_path, loudness, loudness_cost
 
 @st.composite
 def problems(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
-    """Scores `(T, N)` and which of the N places may be skipped, at least one not."""
-    places = draw(st.integers(1, 5))
-    skippable = np.array(draw(st.lists(st.booleans(), min_size=places, max_size=places)))
+    """Scores `(T, N)`, and bool `(N,)`: which positions can be skipped. At least one cannot."""
+    positions = draw(st.integers(1, 5))
+    skippable = np.array(draw(st.lists(st.booleans(), min_size=positions, max_size=positions)))
     if skippable.all():
-        skippable[draw(st.integers(0, places - 1))] = False
-    frames = draw(st.integers(places, 7))
+        skippable[draw(st.integers(0, positions - 1))] = False
+    frames = draw(st.integers(positions, 7))
     random = np.random.default_rng(draw(st.integers(0, 10**6)))
-    return random.normal(size=(frames, places)), skippable
+    return random.normal(size=(frames, positions)), skippable
 
 
 def all_paths(frames: int, skippable: np.ndarray) -> Iterator[tuple[int, ...]]:
-    """Every monotonic path, from the definition: a place is left out only if it may be skipped, one at a time."""
+    """Every allowed path by definition: monotonic, and each step leaves out at most one position, a skippable one."""
     spoken = np.flatnonzero(~skippable)
     for path in itertools.combinations_with_replacement(range(len(skippable)), frames):
         steps = np.diff(path)
-        over = [place + 1 for place, step in zip(path, steps, strict=False) if step == 2]
-        if path[0] <= spoken[0] and path[-1] >= spoken[-1] and (steps <= 2).all() and skippable[over].all():
+        skipped = [position + 1 for position, step in zip(path, steps, strict=False) if step == 2]
+        if path[0] <= spoken[0] and path[-1] >= spoken[-1] and (steps <= 2).all() and skippable[skipped].all():
             yield path
 
 
 @given(problems())
-def test_the_best_path_scores_as_the_best_of_all_paths(problem: tuple[np.ndarray, np.ndarray]) -> None:
+def test_the_best_path_has_the_highest_score_of_all_allowed_paths(problem: tuple[np.ndarray, np.ndarray]) -> None:
     scores, skippable = problem
-    places = np.arange(len(scores))
-    found = best_path(scores, skippable)
+    frames = np.arange(len(scores))
+    path = best_path(scores, skippable)
     allowed = list(all_paths(len(scores), skippable))
-    assert tuple(found) in allowed
-    best = max(scores[places, list(path)].sum() for path in allowed)
-    assert scores[places, found].sum() == pytest.approx(best)
+    assert tuple(path) in allowed
+    best = max(scores[frames, list(other)].sum() for other in allowed)
+    assert scores[frames, path].sum() == pytest.approx(best)
 
 
 @given(problems())
@@ -54,13 +56,13 @@ def test_every_phone_has_a_frame(problem: tuple[np.ndarray, np.ndarray]) -> None
 
 
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=8))
-def test_a_clear_path_is_found_exactly(durations: list[int]) -> None:
+def test_an_unambiguous_path_is_found_exactly(durations: list[int]) -> None:
     truth = np.repeat(np.arange(len(durations)), durations)
     scores = np.where(truth[:, None] == np.arange(len(durations)), 0.0, -5.0)
     assert (best_path(scores, np.zeros(len(durations), bool)) == truth).all()
 
 
-def test_a_pause_that_is_not_made_takes_no_frame() -> None:
+def test_a_pause_with_low_scores_gets_no_frame() -> None:
     skippable = np.array([True, False, True, False, True])
     scores = np.where(skippable, -9.0, 0.0) * np.ones((6, 1))
     assert set(best_path(scores, skippable)) == {1, 3}
@@ -78,7 +80,7 @@ def test_log_probabilities_sum_to_one_for_every_frame(aligner: Aligner, frames: 
     torch.testing.assert_close(log_probs.exp().sum(-1), torch.ones(2, frames))
 
 
-def test_a_constant_added_to_a_recording_changes_nothing(aligner: Aligner) -> None:
+def test_log_probabilities_do_not_depend_on_a_constant_spectral_tilt(aligner: Aligner) -> None:
     mel = torch.randn(1, 20, 80)
     tilt = torch.linspace(-3, 3, 80)
     length = torch.tensor([20])
@@ -86,7 +88,7 @@ def test_a_constant_added_to_a_recording_changes_nothing(aligner: Aligner) -> No
 
 
 @pytest.mark.parametrize("frames", [9, 40, 41])
-def test_durations_cover_every_frame_and_give_each_phone_one(frames: int) -> None:
+def test_durations_cover_every_frame_and_give_each_phone_at_least_one(frames: int) -> None:
     base = tiny_base()
     tokens = base.symbols.encode("abc de, fg.")
     mel = torch.randn(frames, 80, generator=torch.Generator().manual_seed(frames)) - 5
@@ -97,13 +99,13 @@ def test_durations_cover_every_frame_and_give_each_phone_one(frames: int) -> Non
     assert -20 < alignment.score < 0
 
 
-def test_a_recording_shorter_than_its_transcript_is_named() -> None:
+def test_a_recording_that_is_too_short_for_its_transcript_is_an_error_with_its_name() -> None:
     base = tiny_base()
     with pytest.raises(TtsMetaError, match=r"^a\.wav: too short for its transcript"):
         base.aligner.align(torch.randn(6, 80), base.symbols.encode("abc defg"), base.kinds, "a.wav")
 
 
-def test_a_score_matches_unless_it_is_far_below_those_of_training() -> None:
+def test_a_score_matches_unless_it_is_far_below_the_training_scores() -> None:
     aligner = tiny_base().aligner
     aligner.score_range.copy_(torch.tensor([-1.4, -0.4]))
     assert aligner.matches(-0.1) and aligner.matches(-0.4) and aligner.matches(-1.4)
@@ -111,7 +113,7 @@ def test_a_score_matches_unless_it_is_far_below_those_of_training() -> None:
     assert aligner.matches(-2.89) and not aligner.matches(-2.91)
 
 
-def test_pauses_cost_where_it_is_loud_and_vowels_where_it_is_quiet() -> None:
+def test_pauses_cost_in_loud_frames_and_vowels_in_quiet_frames() -> None:
     symbols = tiny_base().symbols
     tokens = symbols.encode("b a")
     mel = torch.full((20, 80), -3.0)
@@ -124,7 +126,7 @@ def test_pauses_cost_where_it_is_loud_and_vowels_where_it_is_quiet() -> None:
     torch.testing.assert_close(loudness_cost(loudness(mel + 2.0), tokens, symbols.kinds()), cost)
 
 
-def test_a_pause_is_found_whichever_mark_the_classifier_takes_it_for() -> None:
+def test_a_pause_is_found_although_the_classifier_predicts_another_punctuation_mark() -> None:
     base = tiny_base()
     tokens = base.symbols.encode("b, c")
     comma, stop = (base.symbols.symbols.index(mark) + 1 for mark in (",", "."))

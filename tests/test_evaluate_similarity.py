@@ -1,4 +1,4 @@
-"""The speaker encoder equals Resemblyzer's, and the equal error rate its closed forms."""
+"""The speaker encoder equals Resemblyzer; the equal error rate equals closed forms."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_power_mel_equals_librosas():
     np.testing.assert_allclose(power_mel(torch.from_numpy(samples)).numpy().T, expected, rtol=1e-3, atol=1e-6)
 
 
-def test_pauses_and_windows_are_cut_as_resemblyzer_cuts_them():
+def test_removed_pauses_and_partial_windows_equal_resemblyzers():
     resemblyzer = import_resemblyzer()
     generator = np.random.default_rng(0)
     for _ in range(10):
@@ -91,12 +91,12 @@ def test_pauses_and_windows_are_cut_as_resemblyzer_cuts_them():
         assert [start * 160 for start in partial_starts(len(samples))] == [part.start for part in slices]
 
 
-def test_long_pauses_are_cut_and_short_ones_kept():
+def test_long_pauses_are_removed_and_short_pauses_kept():
     assert len(trim_long_silences(vowel(3.0, pause=1.5))) < 2.2 * 16_000
     assert len(trim_long_silences(vowel(3.0, pause=0.1))) > 2.8 * 16_000
 
 
-def test_sound_without_voice_is_kept_whole():
+def test_sound_without_voice_is_returned_in_full():
     hiss = np.random.default_rng(0).normal(0, 1e-4, 16_000).astype(np.float32)
     assert len(trim_long_silences(hiss)) == 16_000
 
@@ -117,7 +117,7 @@ def test_partial_windows_cover_the_speech(seconds, starts):
 
 
 @pytest.mark.parametrize(
-    ("waveform", "says"),
+    ("waveform", "message"),
     [
         (np.zeros(16_000, np.float32), "silent"),
         (np.zeros(0, np.float32), "empty"),
@@ -125,8 +125,8 @@ def test_partial_windows_cover_the_speech(seconds, starts):
         (np.zeros((2, 16_000), np.float32), "one channel"),
     ],
 )
-def test_an_unusable_waveform_is_one_clear_line(encoder, waveform, says):
-    with pytest.raises(TtsMetaError, match=says) as error:
+def test_an_unusable_waveform_is_one_clear_line(encoder, waveform, message):
+    with pytest.raises(TtsMetaError, match=message) as error:
         encoder.embed(waveform, 16_000)
     assert "\n" not in str(error.value)
 

@@ -17,7 +17,7 @@ from helpers import tiny_base, tiny_source_filter
 from safetensors.torch import load_file, save_file
 
 from tts_meta.adapt import Voice
-from tts_meta.models.low_rank import multiply_out
+from tts_meta.models.low_rank import expand_factors
 from tts_meta.models.pretrained import Base, load_base, save_base
 from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder, load_source_filter, save_source_filter
 from tts_meta.synth import speak_text
@@ -179,12 +179,12 @@ def test_a_consent_note_of_several_lines_is_one_line_in_the_voice(base: Base, tm
 def test_factors_are_compared_with_their_matrix_before_they_are_multiplied() -> None:
     up, down = torch.ones(1).expand(10**9, 1), torch.ones(1).expand(1, 10**9)  # a product of 4 EB
     factors = {"w:up": up, "w:down": down}
-    assert "the factors of w do not multiply to its shape" in error_line(lambda: multiply_out(factors, {"w": (2, 2)}))
+    assert "the factors of w do not multiply to its shape" in error_line(lambda: expand_factors(factors, {"w": (2, 2)}))
     scalar = factors | {"w:down": torch.ones(())}
-    assert "do not multiply" in error_line(lambda: multiply_out(scalar, {"w": (10**9, 1)}))
+    assert "do not multiply" in error_line(lambda: expand_factors(scalar, {"w": (10**9, 1)}))
     for shapes in ({}, {"w": (10**9,)}):
-        assert "do not multiply" in error_line(lambda shapes=shapes: multiply_out(factors, shapes))
-    assert "w:down stands alone" in error_line(lambda: multiply_out({"w:down": down}, {"w": (2, 2)}))
+        assert "do not multiply" in error_line(lambda shapes=shapes: expand_factors(factors, shapes))
+    assert "w:down has no matching factor ':up'" in error_line(lambda: expand_factors({"w:down": down}, {"w": (2, 2)}))
 
 
 def edit(path: Path, key: str, value: object) -> None:

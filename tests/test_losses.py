@@ -1,3 +1,5 @@
+"""The acoustic losses equal `torch.distributions`, ignore padding, and have finite gradients."""
+
 from __future__ import annotations
 
 from dataclasses import fields, replace
@@ -45,7 +47,7 @@ def random_output(batch: Batch, seed: int = 0) -> AcousticOutput:
 
 
 def laplace_nll(model: AcousticModel, output: AcousticOutput, batch: Batch) -> tuple[float, float, float, float]:
-    """The same sums by torch.distributions, sentence by sentence, in float64."""
+    """Sums of mel, mel before the postnet, duration and prosody by torch.distributions, a sentence at a time."""
     mel = before = duration = prosody = 0.0
     for number in range(len(batch)):
         frames, symbols = int(batch.mel_lengths[number]), int(batch.token_lengths[number])
@@ -56,14 +58,14 @@ def laplace_nll(model: AcousticModel, output: AcousticOutput, batch: Batch) -> t
         predicted = output.symbols.log_durations[number, :symbols].double()
         log_true = (1 + batch.durations[number, :symbols].double()).log()
         duration -= float(Laplace(predicted, model.duration_log_scale.double().exp()).log_prob(log_true).sum())
-        said = batch.durations[number, :symbols] > 0
-        predicted = output.symbols.prosody[number, :symbols][said].double()
-        true = output.symbols.true_prosody[number, :symbols][said].double()
+        has_frames = batch.durations[number, :symbols] > 0
+        predicted = output.symbols.prosody[number, :symbols][has_frames].double()
+        true = output.symbols.true_prosody[number, :symbols][has_frames].double()
         prosody -= float(Laplace(predicted, model.prosody_log_scale.double().exp()).log_prob(true).sum())
     return mel, before, duration, prosody
 
 
-def test_the_sums_are_laplace_densities(base: Base, batch: Batch) -> None:
+def test_the_losses_are_sums_of_laplace_densities(base: Base, batch: Batch) -> None:
     output = random_output(batch)
     loss = acoustic_loss(base.acoustic, output, batch)
     mel, before, duration, prosody = laplace_nll(base.acoustic, output, batch)
@@ -97,7 +99,7 @@ def test_padding_adds_nothing(base: Base) -> None:
         assert float(getattr(together, field.name)) == pytest.approx(total, rel=1e-6), field.name
 
 
-def test_predictions_in_the_padding_have_no_gradient_even_where_they_are_not_numbers(base: Base, batch: Batch) -> None:
+def test_predictions_in_the_padding_have_no_gradient_even_where_they_are_infinite(base: Base, batch: Batch) -> None:
     output = random_output(batch)
     outside = (torch.arange(batch.mel.shape[1]) >= batch.mel_lengths[:, None]).unsqueeze(-1)
     assert outside.any()
@@ -122,7 +124,7 @@ def test_the_likelihood_is_highest_at_the_mean_absolute_error_as_scale(base: Bas
     assert at(0.0) < at(0.05) and at(0.0) < at(-0.05)
 
 
-def test_the_l1_distance_leaves_padding_out(batch: Batch) -> None:
+def test_the_l1_distance_ignores_padding(batch: Batch) -> None:
     output = random_output(batch)
     inside = [(output.mel - batch.mel)[n, : int(batch.mel_lengths[n])].abs().flatten() for n in range(len(batch))]
     assert float(mel_l1(output, batch)) == pytest.approx(float(torch.cat(inside).mean()), rel=1e-9)

@@ -1,3 +1,5 @@
+"""Partitions: every parameter is in exactly one module, and selection by patterns."""
+
 from __future__ import annotations
 
 import pytest
@@ -12,7 +14,7 @@ from tts_meta.models.vocoders.hifigan import V1, V2, V3, HifiGanConfig, HifiGanG
 
 
 def layers() -> nn.Module:
-    """A model with a layer, a norm after it, a parameter of a container, and one of its own."""
+    """A model with a layer, a norm after the layer, a parameter of a container, and a parameter of the model itself."""
 
     class Part(nn.Module):
         def __init__(self) -> None:
@@ -50,10 +52,10 @@ def test_by_layer_holds_every_parameter_exactly_once(name: str) -> None:
         assert module.kind
 
 
-def test_by_layer_makes_one_module_a_layer_with_its_norm() -> None:
-    found = {module.name: (module.kind, module.parameters) for module in Partition.by_layer(layers()).modules}
+def test_by_layer_makes_one_module_of_a_layer_and_its_norm() -> None:
+    modules = {module.name: (module.kind, module.parameters) for module in Partition.by_layer(layers()).modules}
     lstm = tuple(f"lstm.{kind}_{gate}_l0" for kind in ("weight", "bias") for gate in ("ih", "hh"))
-    assert found == {
+    assert modules == {
         "bias": ("Parameter", ("bias",)),
         "part.scale": ("Parameter", ("part.scale",)),
         "part.linear": ("Linear", ("part.linear.weight", "part.linear.bias", "part.norm.weight", "part.norm.bias")),
@@ -61,10 +63,10 @@ def test_by_layer_makes_one_module_a_layer_with_its_norm() -> None:
     }
 
 
-def test_biases_and_norms_can_be_a_module_beside_their_layers_matrices() -> None:
+def test_biases_and_norms_can_be_separate_from_the_matrices_of_their_layer() -> None:
     partition = Partition.by_layer(layers(), prefix="model.", separate_biases=True)
-    found = {module.name: (module.kind, module.parameters) for module in partition.modules}
-    assert found == {
+    modules = {module.name: (module.kind, module.parameters) for module in partition.modules}
+    assert modules == {
         "model.bias": ("Parameter", ("model.bias",)),
         "model.part.scale": ("Parameter", ("model.part.scale",)),
         "model.part.linear.weight": ("Linear", ("model.part.linear.weight",)),
@@ -78,17 +80,17 @@ def test_biases_and_norms_can_be_a_module_beside_their_layers_matrices() -> None
     assert [module.size for module in partition.modules] == [5, 4, 6, 9, 32, 16]
 
 
-def test_the_mean_voice_and_the_table_of_speakers_are_modules_of_their_own() -> None:
+def test_the_mean_voice_and_the_speaker_table_are_separate_modules() -> None:
     modules = {module.name: module for module in Partition.by_layer(tiny_base().acoustic).modules}
     assert modules["speaker.mean"].kind == "Parameter" and modules["speaker.mean"].size == 6
     assert modules["speaker.offsets"].parameters == ("speaker.offsets",)
 
 
-def test_cloning_may_move_all_but_the_table_of_speakers_and_the_scales() -> None:
+def test_cloning_can_adapt_every_module_except_the_speaker_table_and_the_scales() -> None:
     base = tiny_base()
-    everything = set(Partition.by_layer(base.acoustic, separate_biases=True).names)
+    all_names = set(Partition.by_layer(base.acoustic, separate_biases=True).names)
     fixed = {"speaker.offsets", "mel_log_scale", "duration_log_scale", "prosody_log_scale"}
-    assert everything - set(adaptable_modules(base).names) == fixed
+    assert all_names - set(adaptable_modules(base).names) == fixed
     chosen = chosen_modules(base, CloneSettings())
     assert {"speaker.mean", "decoder.lstms.0.weight", "decoder.lstms.0.bias"} <= set(chosen.names)
 
@@ -113,7 +115,7 @@ def test_patterns_assign_parameters_in_the_order_of_the_model() -> None:
 
 
 @pytest.mark.parametrize(
-    ("patterns", "said"),
+    ("patterns", "message"),
     [
         ({"a": ["part.*"], "b": ["lstm.*"]}, "parameter 'bias' is in no module"),
         ({"a": ["*"], "b": ["part.norm.*"]}, "parameter 'part.norm.weight' is in two modules, 'a' and 'b'"),
@@ -121,8 +123,8 @@ def test_patterns_assign_parameters_in_the_order_of_the_model() -> None:
         ({}, "parameter 'bias' is in no module"),
     ],
 )
-def test_a_faulty_partition_is_refused_by_the_name_of_the_parameter(patterns: dict[str, list[str]], said: str) -> None:
-    with pytest.raises(TtsMetaError, match=said):
+def test_a_faulty_partition_is_an_error_that_names_the_parameter(patterns: dict[str, list[str]], message: str) -> None:
+    with pytest.raises(TtsMetaError, match=message):
         Partition.from_patterns(layers(), patterns)
 
 
@@ -131,9 +133,9 @@ def test_selection_keeps_order_and_names_a_pattern_that_matches_nothing() -> Non
     assert partition.select(["lstm", "part.*"]).names == ("part.scale", "part.linear", "lstm")
     assert partition.select([]).modules == ()
     assert partition.select(["part"]).names == ("part.scale", "part.linear")
-    apart = Partition.by_layer(layers(), separate_biases=True)
-    assert apart.select(["lstm"]).names == ("lstm.weight", "lstm.bias")
-    assert apart.select(["*.bias", "bias"]).names == ("bias", "part.linear.bias", "lstm.bias")
+    separate = Partition.by_layer(layers(), separate_biases=True)
+    assert separate.select(["lstm"]).names == ("lstm.weight", "lstm.bias")
+    assert separate.select(["*.bias", "bias"]).names == ("bias", "part.linear.bias", "lstm.bias")
     with pytest.raises(
         UsageError, match=r"no module matches 'decoder'; modules: bias, part\.scale, part\.linear, lstm"
     ):

@@ -1,3 +1,5 @@
+"""The postfilter restores the variance of each mel-cepstral coefficient and keeps the mean."""
+
 from __future__ import annotations
 
 import pytest
@@ -8,21 +10,21 @@ from hypothesis import strategies as st
 from scipy.fft import dct
 from torch import Tensor
 
-from tts_meta.models.postfilter import MEAN_OVER, MOST, VariancePostfilter
+from tts_meta.models.postfilter import MAX_GAIN, MEAN_FRAMES, VariancePostfilter
 from tts_meta.models.synthesis_options import SynthesisOptions
 
 GAINS = torch.linspace(1.0, 1.4, 16)
 
 
 def sentences(seed: int, gains: Tensor) -> list[Tensor]:
-    """Log-mels `(T, 16)` whose cepstra stray by `gains` about a mean of the sentence's own."""
+    """Three log-mels `(T, 16)` with different means, whose cepstra have the standard deviations `gains`."""
     generator = torch.Generator().manual_seed(seed)
     basis = VariancePostfilter(16).basis
     drawn = [torch.randn(size, 16, generator=generator) for size in (400, 700, 500)]
     return [-5 + float(n) + (cepstra - cepstra.mean(0)) * gains @ basis.T for n, cepstra in enumerate(drawn)]
 
 
-def spread(mel: Tensor) -> Tensor:
+def deviations(mel: Tensor) -> Tensor:
     return torch.from_numpy(dct(mel.numpy(), axis=-1, norm="ortho")).std(0)
 
 
@@ -32,30 +34,32 @@ def measured() -> VariancePostfilter:
     return postfilter
 
 
-def test_the_factors_are_the_ratios_of_the_spreads() -> None:
+def test_the_factors_are_the_ratios_of_the_standard_deviations() -> None:
     torch.testing.assert_close(measured().gain, GAINS)
 
 
-def test_every_cepstral_coefficient_strays_as_in_speech_about_the_same_mean() -> None:
+def test_every_cepstral_coefficient_gets_the_variance_of_speech_and_keeps_its_mean() -> None:
     smooth, real = sentences(1, torch.ones(16))[1], sentences(1, GAINS)[1]
     sharp = measured()(smooth)
     torch.testing.assert_close(sharp, real)
     torch.testing.assert_close(sharp.mean(0), smooth.mean(0))
-    torch.testing.assert_close(spread(sharp) / spread(smooth), GAINS, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(deviations(sharp) / deviations(smooth), GAINS, atol=1e-4, rtol=1e-4)
 
 
 @given(st.floats(0.0, 2.0))
-def test_sharpness_is_an_exponent_from_nothing_on(postfilter: float) -> None:
+def test_the_strength_is_an_exponent_of_the_factors(postfilter: float) -> None:
     mel = sentences(2, torch.ones(16))[0]
-    ratio = spread(measured()(mel, postfilter)) / spread(mel)
+    ratio = deviations(measured()(mel, postfilter)) / deviations(mel)
     torch.testing.assert_close(ratio, GAINS**postfilter, atol=1e-3, rtol=1e-3)
 
 
-def test_what_is_hardly_predicted_is_not_blown_up() -> None:
+def test_factors_are_bounded() -> None:
     postfilter = VariancePostfilter(16)
     postfilter.measure(sentences(3, torch.full((16,), 9.0)), sentences(3, torch.ones(16)))
     mel = sentences(4, torch.ones(16))[0]
-    torch.testing.assert_close(spread(postfilter(mel)) / spread(mel), torch.full((16,), MOST), atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(
+        deviations(postfilter(mel)) / deviations(mel), torch.full((16,), MAX_GAIN), atol=1e-3, rtol=1e-3
+    )
 
 
 @pytest.mark.parametrize("postfilter", [0.0, 1.0, 1.7])
@@ -64,7 +68,7 @@ def test_an_unmeasured_postfilter_changes_nothing(postfilter: float) -> None:
     torch.testing.assert_close(VariancePostfilter(16)(mel, postfilter), mel)
 
 
-def test_a_model_speaks_through_its_postfilter_and_is_trained_without() -> None:
+def test_generation_applies_the_postfilter_which_has_no_trained_parameters() -> None:
     base = tiny_base()
     tokens, model = base.symbols.encode("abc de, fg."), base.acoustic
     plain = model.generate(tokens)
@@ -78,8 +82,8 @@ def test_a_model_speaks_through_its_postfilter_and_is_trained_without() -> None:
     assert not list(model.postfilter.parameters())
 
 
-def test_the_mean_of_the_first_seconds_stands_for_that_of_a_long_sentence() -> None:
+def test_the_mean_of_a_long_sentence_is_that_of_its_first_frames() -> None:
     postfilter, mel = VariancePostfilter(16), torch.randn(1500, 16, generator=torch.Generator().manual_seed(6))
     postfilter.gain.fill_(1.5)
-    mean = mel[:MEAN_OVER].mean(0)
+    mean = mel[:MEAN_FRAMES].mean(0)
     torch.testing.assert_close(postfilter(mel), mean + 1.5 * (mel - mean), atol=1e-4, rtol=0)

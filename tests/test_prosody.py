@@ -1,3 +1,5 @@
+"""Measured prosody agrees with synthetic tones of known pitch and loudness."""
+
 from __future__ import annotations
 
 import math
@@ -12,11 +14,11 @@ from tts_meta.models.prosody import PITCH_SCALE, change_prosody, measure_prosody
 
 CONFIG = MelConfig()
 FRAMES = 12
-"""Frames of each symbol below."""
+"""Frames of each symbol."""
 
 
 def voice(frequencies: list[float], levels: list[float] | None = None, tilt: float = 1.0) -> tuple[Tensor, Tensor]:
-    """Log-mel `(1, T, M)` of a buzz whose pitch changes from symbol to symbol, 0 being noise; durations `(1, N)`."""
+    """Log-mel `(1, T, M)` of a buzz with one pitch per symbol, in Hz (0: noise), and durations `(1, N)`."""
     size = FRAMES * CONFIG.hop
     pitch = torch.tensor(frequencies).repeat_interleave(size)
     phase = 2 * math.pi * (pitch / CONFIG.sample_rate).double().cumsum(0)
@@ -30,7 +32,7 @@ def voice(frequencies: list[float], levels: list[float] | None = None, tilt: flo
 
 
 def measured(mel: Tensor, durations: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Semitones from the sentence's pitch, voicing, energy of a batch of one, `(N,)` each."""
+    """Pitch in semitones relative to the sentence, voicing and energy of a batch of one sentence, each `(N,)`."""
     pitch, voicing, energy = measure_prosody(mel, durations, CONFIG)[0].unbind(-1)
     return pitch / PITCH_SCALE / voicing.clamp(min=1e-9) * 12 / math.log(2), voicing, energy
 
@@ -52,19 +54,19 @@ def test_noise_is_less_voiced_than_a_buzz() -> None:
     assert float(voicing[0::2].min()) > 0.8 and float(voicing[1::2].max()) < 0.6
 
 
-def test_energy_is_how_much_louder_a_symbol_is_than_the_sentence() -> None:
+def test_energy_is_the_loudness_of_a_symbol_relative_to_the_sentence() -> None:
     energy = measured(*voice([150.0] * 4, [0.02, 0.02 * math.e, 0.02, 0.02 * math.e]))[2]
     torch.testing.assert_close(energy[1::2] - energy[0::2], torch.full((2,), 0.5), atol=0.1, rtol=0)
     assert float(energy.sum()) == pytest.approx(0.0, abs=1e-3)
 
 
-def test_how_loud_a_recording_is_changes_nothing() -> None:
+def test_prosody_does_not_depend_on_the_level_of_the_recording() -> None:
     mel, durations = voice([120.0, 150.0, 0.0, 180.0])
     louder = measure_prosody(mel + 0.7, durations, CONFIG)
     torch.testing.assert_close(louder, measure_prosody(mel, durations, CONFIG), atol=1e-4, rtol=0)
 
 
-def test_silence_symbols_of_no_frames_and_padding_are_zeros() -> None:
+def test_silence_symbols_without_frames_and_padding_have_zero_prosody() -> None:
     mel, durations = voice([120.0, 150.0])
     silence = torch.full_like(mel, math.log(CONFIG.floor))
     assert float(measure_prosody(silence, durations, CONFIG).abs().max()) < 1e-4
@@ -74,15 +76,15 @@ def test_silence_symbols_of_no_frames_and_padding_are_zeros() -> None:
     torch.testing.assert_close(prosody[0, [1, 3]], measure_prosody(mel, durations, CONFIG)[0])
 
 
-def test_sentences_of_a_batch_do_not_see_each_other() -> None:
-    one, two = voice([120.0, 150.0, 130.0])[0], voice([250.0, 0.0, 260.0])[0]
+def test_sentences_of_a_batch_are_independent() -> None:
+    low, high = voice([120.0, 150.0, 130.0])[0], voice([250.0, 0.0, 260.0])[0]
     durations = torch.full((2, 3), FRAMES)
-    together = measure_prosody(torch.cat([one, two]), durations, CONFIG)
-    for number, mel in enumerate((one, two)):
+    together = measure_prosody(torch.cat([low, high]), durations, CONFIG)
+    for number, mel in enumerate((low, high)):
         torch.testing.assert_close(together[number], measure_prosody(mel, durations[:1], CONFIG)[0])
 
 
-def test_changed_prosody_is_higher_by_semitones_where_it_is_voiced_and_its_melody_wider() -> None:
+def test_a_change_of_prosody_shifts_voiced_pitch_and_widens_its_range() -> None:
     prosody = torch.tensor([[0.8, 1.0, 0.3], [0.0, 0.0, -0.2], [-0.4, 0.5, 0.1]])
     changed = change_prosody(prosody, semitones=12.0, pitch_range=2.0)
     octave = PITCH_SCALE * math.log(2)

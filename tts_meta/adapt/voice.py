@@ -24,7 +24,7 @@ from tts_meta.errors import TtsMetaError, UsageError, one_line
 from tts_meta.files import atomic_file, check_path, fingerprint, write_tensors
 from tts_meta.headers import Count, Header, Name, check_header
 from tts_meta.models.acoustic import AcousticModel
-from tts_meta.models.low_rank import DOWN, UP, multiply_out
+from tts_meta.models.low_rank import DOWN, UP, expand_factors
 from tts_meta.models.pretrained import Base
 from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
 from tts_meta.models.vocoders.vocoder import Vocoder
@@ -224,7 +224,7 @@ def _bits(name: str) -> int:
 def _add(model: nn.Module, deltas: Mapping[str, Tensor], complaint: str) -> None:
     params = dict(model.named_parameters())
     try:
-        changes = multiply_out(deltas, {name: value.shape for name, value in params.items()})
+        changes = expand_factors(deltas, {name: value.shape for name, value in params.items()})
     except UsageError as error:
         raise TtsMetaError(f"{complaint}: {error}; {_ADVICE}") from error
     with torch.no_grad():

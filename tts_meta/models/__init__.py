@@ -1,1 +1,1 @@
-"""Whole models: the acoustic model, the vocoders, and the partition of their parameters into modules."""
+"""The models: aligner, acoustic model, vocoders, speaker encoder, and the partition of parameters into modules."""

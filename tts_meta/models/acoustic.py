@@ -309,7 +309,7 @@ class AcousticModel(nn.Module):
         context, lengths = self._plan([tokens], speaker, options)
         frames, receptive_radius = int(lengths), self.postnet.receptive_radius
         steps = self.decoder.generate(context, options.prenet_dropout, torch.Generator().manual_seed(options.seed))
-        before, done, due, mean = context.new_zeros(1, 0, self.n_mels), 0, self.postfilter.mean_over, None
+        before, done, due, mean = context.new_zeros(1, 0, self.n_mels), 0, self.postfilter.mean_frames, None
         waiting: list[Tensor] = []
         for step, group in enumerate(steps, start=1):
             waiting.append(group)

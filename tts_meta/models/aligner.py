@@ -1,9 +1,10 @@
-"""Aligner: which frames belong to which symbol, for any speaker.
+"""`Aligner`: finds which frames belong to which symbol, for any speaker.
 
-A frame classifier over the symbol table; the best monotonic path through p(symbol | frame) / p(symbol) is the
-alignment, as in hybrid speech recognition (Bourlard and Morgan 1994). Pauses may be skipped, phones may not; a pause in
-a loud frame costs, and so does a vowel in a quiet one. Trained on its own alignments, starting from those of
-`train/flat_start.py`: sums over all paths, which need no start, let a few phones swallow the others here.
+It is a frame classifier over the symbol table. The alignment is the best monotonic path through p(symbol | frame) /
+p(symbol), as in hybrid speech recognition (Bourlard and Morgan 1994). The path can skip pauses, but not phones. A pause
+in a loud frame has a cost, and a vowel in a quiet frame too. The aligner is trained on its own alignments, starting
+from those of `train/flat_start.py`. Training by sums over all paths, which needs no start, does not work here: a few
+phones take the frames of the others.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from tts_meta.config import Kernel, Layers, Section, Width
 from tts_meta.errors import TtsMetaError
 from tts_meta.text import SymbolKinds
 
-_NEVER = -1e30
-# A frame this far (nats of amplitude; 18 dB) below the loud parts of its sentence may be a pause at no cost; each
-# nat above it costs as many nats as here. Vowels cost as much for each nat below.
+_IMPOSSIBLE = -1e30
+# `_PAUSE_LEVEL`: level relative to the loud parts of the sentence (nats of amplitude; -18 dB) up to which a frame can
+# be a pause at no cost. `_PAUSE_COST`: cost of a pause, in nats, for each nat above that level, and of a vowel for each
+# nat below it.
 _PAUSE_LEVEL, _PAUSE_COST = -2.07, 3.0
 
 
@@ -39,14 +41,14 @@ class AlignerConfig(Section):
 
 @dataclass(frozen=True)
 class Alignment:
-    """Durations in frames, int64 `(N,)`, and the mean log-probability per speech frame along the path."""
+    """Durations in frames, int64 `(N,)`, and `score`: the mean log-probability of the path over its speech frames."""
 
     durations: Tensor
     score: float
 
 
 class Aligner(nn.Module):
-    """Log-mel `(B, T, M)` to log-probabilities of symbols `(B, T, V)`; two frames share one recurrent step."""
+    """Log-mel `(B, T, M)` to log-probabilities of symbols `(B, T, V)`; the LSTM takes two frames per step."""
 
     log_prior: Tensor
     score_range: Tensor
@@ -62,10 +64,11 @@ class Aligner(nn.Module):
         self.lstm = nn.LSTM(width, width // 2, batch_first=True, bidirectional=True)
         self.output = nn.Linear(width, 2 * n_symbols)
         self.register_buffer("log_prior", torch.full((n_symbols,), -math.log(n_symbols)))
-        # Scores of the training sentences, a low quantile and the median; what `matches` judges by.
+        # A low quantile and the median of the scores of training sentences, for `matches`.
         self.register_buffer("score_range", torch.tensor([-1e4, 0.0]))
 
     def forward(self, mel: Tensor, mel_lengths: Tensor) -> Tensor:
+        """Log-probabilities `(B, T, V)` of symbols, from log-mels `(B, T, M)` with `mel_lengths (B,)` real frames."""
         batch, frames, bands = mel.shape
         mask = (torch.arange(frames, device=mel.device) < mel_lengths[:, None]).unsqueeze(-1)
         mean = (mel * mask).sum(1, keepdim=True) / mel_lengths[:, None, None]
@@ -81,73 +84,74 @@ class Aligner(nn.Module):
 
     @torch.no_grad()
     def align(self, mel: Tensor, tokens: Tensor, kinds: SymbolKinds, name: str = "recording") -> Alignment:
-        """Best monotonic path of `tokens (N,)` through `mel (T, M)`; symbols that are `kinds.silent` may be skipped.
+        """Best monotonic path of `tokens (N,)` through `mel (T, M)`; it can skip symbols that are `kinds.silent`.
 
-        Raises TtsMetaError where the recording has fewer frames than the sentence has phones.
+        Raises TtsMetaError, with `name`, where the recording has fewer frames than the sentence has phones.
         """
         skippable = kinds.silent[tokens]
         if len(mel) < int((~skippable).sum()):
-            raise TtsMetaError(f"{name}: too short for its transcript; check that the text is what is said")
+            raise TtsMetaError(f"{name}: too short for its transcript; check that the transcript is correct")
         log_probs = self(mel[None], torch.tensor([len(mel)], device=mel.device))[0]
         scores = (log_probs - self.log_prior)[:, tokens]
-        # Which mark a pause stands at is not heard in it: all of them share one probability and one prior.
+        # A pause sounds the same at every punctuation mark, so all pause symbols share one probability and one prior.
         pause = log_probs[:, kinds.silent].logsumexp(1) - self.log_prior[kinds.silent].logsumexp(0)
         scores = torch.where(skippable, pause[:, None], scores) - loudness_cost(loudness(mel), tokens, kinds)
         path = best_path(scores.double().cpu().numpy(), skippable.cpu().numpy())
         durations = torch.from_numpy(np.bincount(path, minlength=len(tokens)))
-        places = torch.from_numpy(path)
-        spoken = ~skippable.cpu()[places]
-        along = log_probs.cpu()[torch.arange(len(path)), tokens.cpu()[places]]
-        return Alignment(durations, float(along[spoken].mean()))
+        positions = torch.from_numpy(path)
+        is_speech = ~skippable.cpu()[positions]
+        path_log_probs = log_probs.cpu()[torch.arange(len(path)), tokens.cpu()[positions]]
+        return Alignment(durations, float(path_log_probs[is_speech].mean()))
 
     def matches(self, score: float, tolerance: float = 2.5) -> bool:
-        """Whether an alignment's score is one that a sentence truly said may have.
+        """Whether the score of an alignment is high enough for a correct transcript.
 
-        `tolerance`: how far below the median it may lie, in distances of the low quantile from it. New speakers score
-        lower than those trained on; 2.5 parts their true transcripts from wrong ones.
+        tolerance: largest distance below the median of the training scores, in units of the distance between that
+        median and the low quantile. New speakers score lower than training speakers; 2.5 separates their correct
+        transcripts from wrong ones.
         """
         low, median = self.score_range.tolist()
         return score >= median - tolerance * (median - low)
 
 
 def loudness(mel: Tensor) -> Tensor:
-    """How far each frame of `(T, M)` lies above the level up to which it may be a pause at no cost, nats `(T,)`."""
+    """Level of each frame of a log-mel `(T, M)` above the pause level of the sentence, in nats `(T,)`."""
     level = mel.logsumexp(-1)
     return level - level.quantile(0.9) - _PAUSE_LEVEL
 
 
 def loudness_cost(above: Tensor, tokens: Tensor, kinds: SymbolKinds) -> Tensor:
-    """What it costs, in nats `(T, N)`, to give frames of `loudness` `(T,)` to `tokens (N,)`.
+    """Cost in nats `(T, N)` of assigning frames, with levels `above (T,)` from `loudness`, to `tokens (N,)`.
 
-    Nothing for a pause where it is quiet, for a vowel where it is loud, and for other phones.
+    A pause costs nothing in a quiet frame, a vowel nothing in a loud frame, and other phones cost nothing.
     """
     loud, quiet = above.clamp(min=0.0)[:, None], -above.clamp(max=0.0)[:, None]
     return _PAUSE_COST * (loud * kinds.silent[tokens] + quiet * kinds.vowel[tokens])
 
 
 def best_path(scores: NDArray[np.float64], skippable: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Viterbi path through `scores (T, N)`: the place of each frame, int64 `(T,)`.
+    """Viterbi path through `scores (T, N)`: the position in the sentence of each frame, int64 `(T,)`.
 
-    A path starts at the first place, moves by none, one, or (over a place that is `skippable (N,)`) two a frame, and
-    ends at the last; skippable places at either end may be left out.
+    A path starts at the first position and ends at the last. Each frame moves it by 0, 1, or, over a position that is
+    `skippable (N,)`, 2. Skippable positions at the start and at the end can be left out.
     """
-    frames, places = scores.shape
-    over = np.full(places, _NEVER)
-    over[2:][skippable[1:-1]] = 0.0
-    state = np.full(places, _NEVER)
+    frames, positions = scores.shape
+    skip_score = np.full(positions, _IMPOSSIBLE)
+    skip_score[2:][skippable[1:-1]] = 0.0
+    state = np.full(positions, _IMPOSSIBLE)
     spoken = np.flatnonzero(~skippable)
     state[: spoken[0] + 1] = scores[0, : spoken[0] + 1]
-    moves = np.zeros((frames, places), dtype=np.int8)
-    candidates = np.full((3, places), _NEVER)
+    moves = np.zeros((frames, positions), dtype=np.int8)
+    candidates = np.full((3, positions), _IMPOSSIBLE)
     for frame in range(1, frames):
         candidates[0] = state
         candidates[1, 1:] = state[:-1]
-        candidates[2, 2:] = state[:-2] + over[2:]
+        candidates[2, 2:] = state[:-2] + skip_score[2:]
         moves[frame] = candidates.argmax(0)
         state = candidates.max(0) + scores[frame]
-    place = int(spoken[-1] + state[spoken[-1] :].argmax())
+    position = int(spoken[-1] + state[spoken[-1] :].argmax())
     path = np.empty(frames, dtype=np.int64)
     for frame in range(frames - 1, -1, -1):
-        path[frame] = place
-        place -= int(moves[frame, place])
+        path[frame] = position
+        position -= int(moves[frame, position])
     return path

@@ -1,4 +1,4 @@
-"""The acoustic model's negative log-likelihood: Laplace densities, summed over frames, bands, symbols and prosody."""
+"""Losses of the acoustic model: negative log-likelihood under Laplace densities, and the mel L1 distance."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from tts_meta.models.layers import length_mask
 class AcousticLoss:
     """Sums over a batch, in nats; each a scalar tensor.
 
-    mel: -log p of the true log-mel given the prediction; mel_before: the same for the prediction before the postnet, an
-    auxiliary term; duration: -log p of log(1 + frames); prosody: -log p of the prosody of symbols that have frames.
-    frames and symbols count what was summed over.
+    mel: -log p of the true log-mel given the prediction after the postnet. mel_before: the same before the postnet, an
+    auxiliary term. duration: -log p of log(1 + frames). prosody: -log p of the prosody of symbols that have frames.
+    frames, symbols: numbers of frames and symbols that the sums run over.
     """
 
     mel: Tensor
@@ -31,41 +31,43 @@ class AcousticLoss:
 
     @property
     def nll(self) -> Tensor:
-        """-log p(mel, durations | text, speaker), the sum that meta-learning and cloning work with.
+        """-log p(mel, durations | text, speaker), which meta-learning and cloning minimise.
 
-        Prosody is a function of mel and durations: p(prosody | durations) p(mel | prosody, durations) is what is meant.
+        Prosody is a function of mel and durations, so the likelihood factors as p(durations) p(prosody | durations)
+        p(mel | prosody, durations).
         """
         return self.mel + self.duration + self.prosody
 
     def per_unit(self, n_mels: int) -> Tensor:
-        """What pretraining minimises: nats per mel value, before and after the postnet, and per symbol."""
+        """The loss of pretraining: nats per mel value, before and after the postnet, plus 0.1 times nats per symbol."""
         per_symbol = (self.duration + self.prosody) / self.symbols
         return (self.mel + self.mel_before) / (self.frames * n_mels) + 0.1 * per_symbol
 
 
 def acoustic_loss(model: AcousticModel, output: AcousticOutput, batch: Batch) -> AcousticLoss:
-    """Likelihood of a batch under a teacher-forced pass, padding left out."""
+    """Negative log-likelihood of a batch, given the output of the teacher-forced pass; padding does not count."""
     frames = length_mask(batch.mel_lengths, batch.mel.shape[1])
     symbols = length_mask(batch.token_lengths, batch.tokens.shape[1])
     scale = model.mel_log_scale
-    said, true_durations = output.symbols, batch.durations.float().log1p()
-    present = (symbols & (batch.durations > 0)).unsqueeze(-1)
+    predicted, true_durations = output.symbols, batch.durations.float().log1p()
+    has_frames = (symbols & (batch.durations > 0)).unsqueeze(-1)
     return AcousticLoss(
         mel=_laplace(output.mel, batch.mel, scale, frames.unsqueeze(-1)),
         mel_before=_laplace(output.mel_before, batch.mel, scale, frames.unsqueeze(-1)),
-        duration=_laplace(said.log_durations, true_durations, model.duration_log_scale, symbols),
-        prosody=_laplace(said.prosody, said.true_prosody, model.prosody_log_scale, present),
+        duration=_laplace(predicted.log_durations, true_durations, model.duration_log_scale, symbols),
+        prosody=_laplace(predicted.prosody, predicted.true_prosody, model.prosody_log_scale, has_frames),
         frames=frames.sum(),
         symbols=symbols.sum(),
     )
 
 
 def mel_l1(output: AcousticOutput, batch: Batch) -> Tensor:
-    """Mean absolute difference of log-mels, nats, a scalar."""
+    """Mean absolute difference of log-mels in nats, a scalar; padding does not count."""
     inside = length_mask(batch.mel_lengths, batch.mel.shape[1])
     return (output.mel - batch.mel).abs().mean(-1)[inside].mean()
 
 
 def _laplace(predicted: Tensor, true: Tensor, log_scale: Tensor, mask: Tensor) -> Tensor:
+    """Sum of -log p where `mask` is true, under Laplace densities at `predicted` with the scale exp(`log_scale`)."""
     nll = (predicted - true).abs() * torch.exp(-log_scale) + log_scale + math.log(2)
     return torch.where(mask, nll, 0.0).sum()

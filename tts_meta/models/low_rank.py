@@ -1,8 +1,9 @@
-"""A model whose matrices stray from their values in low rank: W + up down, with `rank` columns in `up`.
+"""`LowRankModel`: a model whose matrices adapt by deltas of low rank, W + up @ down.
 
-What low-rank adaptation does (Hu et al. 2022), here for every matrix, those of recurrent layers too, and as modules of
-a partition, so that a prior has a variance for each. `up` begins at zero and `down` at random rows of about unit
-length, the same for the same rank: they are the centre that voices stray from, and no part of what is learned.
+This is low-rank adaptation (LoRA, Hu et al. 2022, equation 3) of every matrix of a partition, also in recurrent layers.
+The factors form modules of a partition, so a prior has a variance for each module. `up (rows, rank)` starts at zero.
+`down (rank, columns)` starts at random rows of about unit length, which are always the same for the same rank. The
+start values are the centre of the prior; they are fixed and not meta-learned.
 """
 
 from __future__ import annotations
@@ -21,125 +22,124 @@ from tts_meta.models.partition import Module, Partition
 from tts_meta.parsing import printable
 
 UP, DOWN = ":up", ":down"
-"""What follows the name of a matrix, for its factors."""
+"""Suffixes of the names of a matrix's two factors."""
+_PREFIX = "deltas."
 
 
 class LowRankModel(nn.Module):
-    """The model, called as it is itself; its parameters are how parameters of `partition` stray, zero at first.
+    """A model with deltas added to the parameters of `partition`; only the deltas are parameters, zero at the start.
 
-    Vectors, and matrices that their factors would not be smaller than, stray as they are. The model itself is left as
-    it was. Raises UsageError where the rank is below 1.
+    `forward` has the arguments and the result of the wrapped model, whose own parameters do not change. Vectors, and
+    matrices that are not larger than their two factors, have a delta of full shape. Raises UsageError where the rank is
+    below 1.
     """
 
     def __init__(self, model: nn.Module, partition: Partition, rank: int) -> None:
         super().__init__()
         if rank < 1:
-            raise UsageError(f"the rank of what matrices stray by must be at least 1, not {rank}")
-        self.rank, self.values = rank, dict(model.named_parameters())
-        self._whole = [model]  # in a list, it is no part of this one
-        self.strays = nn.ParameterDict()
-        self.places: dict[str, tuple[str, ...]] = {}
-        """Names of the strays of each parameter."""
+            raise UsageError(f"the rank of the deltas of matrices must be at least 1, not {rank}")
+        self.rank, self.base_values = rank, dict(model.named_parameters())
+        self._wrapped = [model]  # a list, so that torch does not register the model as a submodule
+        self.deltas = nn.ParameterDict()
+        self.delta_names: dict[str, tuple[str, ...]] = {}
+        """Names of this model's parameters for each parameter of the wrapped model: one delta, or two factors."""
         for name in partition.parameters():
-            value = self.values[name].detach()
-            rows, columns = _shape(value)
+            value = self.base_values[name].detach()
+            rows, columns = _matrix_shape(value)
             if has_full_delta(value, rank):
-                self._stray(name, name, torch.zeros_like(value))
+                self._add_delta(name, name, torch.zeros_like(value))
             else:
                 generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
                 down = torch.randn(rank, columns, generator=generator) / columns**0.5
-                self._stray(name, name + UP, value.new_zeros(rows, rank))
-                self._stray(name, name + DOWN, down.to(value))
-        own = [
-            (module, tuple(place for name in module.parameters for place in self.places[name]))
-            for module in partition.modules
-        ]
-        self.partition = Partition(
-            tuple(
-                Module(m.name, m.kind, places, sum(self.get_parameter(p).numel() for p in places)) for m, places in own
-            )
-        )
-        """The same modules, of this model's parameters."""
+                self._add_delta(name, name + UP, value.new_zeros(rows, rank))
+                self._add_delta(name, name + DOWN, down.to(value))
+        self.partition = Partition(tuple(self._module(module) for module in partition.modules))
+        """The same modules, with the parameters of this model."""
 
-    def forward(self, *args: Any, **named: Any) -> Any:
-        changed = {name: self.values[name] + delta for name, delta in self.multiply(self._named()).items()}
-        return functional_call(self._whole[0], changed, args, named)
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        parameters = {_PREFIX + key: value for key, value in self.deltas.items()}
+        adapted = {name: self.base_values[name] + delta for name, delta in self.expand(parameters).items()}
+        return functional_call(self._wrapped[0], adapted, args, kwargs)
+
+    def expand(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Full deltas by parameter of the wrapped model, from values of this model's parameters by their names."""
+        deltas = {}
+        for name, delta_names in self.delta_names.items():
+            factors = [parameters[delta_name] for delta_name in delta_names]
+            shape = self.base_values[name].shape
+            deltas[name] = (factors[0] @ factors[1]).reshape(shape) if len(factors) == 2 else factors[0]
+        return deltas
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> LowRankModel:
-        """Move the model itself with this one, as `to` and `double` ask."""
+        """Apply `fn` to the wrapped model too, so that `to` and `double` move and convert both."""
         super()._apply(fn, recurse)
-        self._whole[0]._apply(fn, recurse)
-        self.values = dict(self._whole[0].named_parameters())
+        self._wrapped[0]._apply(fn, recurse)
+        self.base_values = dict(self._wrapped[0].named_parameters())
         return self
 
-    def multiply(self, strays: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """What strays, by this model's names, change in the model's own parameters."""
-        factors = ([strays[place] for place in places] for places in self.places.values())
-        return {
-            name: (own[0] @ own[1]).reshape(self.values[name].shape) if len(own) == 2 else own[0]
-            for name, own in zip(self.places, factors, strict=True)
-        }
+    def _add_delta(self, name: str, delta_name: str, value: Tensor) -> None:
+        key = delta_name.replace(".", "/")
+        self.deltas[key] = nn.Parameter(value)
+        self.delta_names[name] = (*self.delta_names.get(name, ()), _PREFIX + key)
 
-    def _stray(self, name: str, stray: str, value: Tensor) -> None:
-        key = stray.replace(".", "/")
-        self.strays[key] = nn.Parameter(value)
-        self.places[name] = (*self.places.get(name, ()), f"strays.{key}")
-
-    def _named(self) -> dict[str, Tensor]:
-        return {f"strays.{key}": value for key, value in self.strays.items()}
+    def _module(self, module: Module) -> Module:
+        names = tuple(delta_name for name in module.parameters for delta_name in self.delta_names[name])
+        return Module(module.name, module.kind, names, sum(self.get_parameter(name).numel() for name in names))
 
 
 def low_rank(model: nn.Module, partition: Partition, rank: int) -> tuple[LowRankModel, Partition]:
-    """The model with modules of a partition straying in low rank, and these modules. Raises as `LowRankModel`."""
-    strays = LowRankModel(model, partition, rank)
-    return strays, strays.partition
+    """The `LowRankModel` of a model and its partition. Raises UsageError where the rank is below 1."""
+    wrapped = LowRankModel(model, partition, rank)
+    return wrapped, wrapped.partition
 
 
-def by_parameter_name(strays: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Strays by the names of what they belong to: `NAME`, or `NAME:up` and `NAME:down`."""
-    return {name.removeprefix("strays.").replace("/", "."): value for name, value in strays.items()}
+def by_parameter_name(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Parameters of a `LowRankModel` by the names of the wrapped model: `NAME`, or `NAME:up` and `NAME:down`."""
+    return {name.removeprefix(_PREFIX).replace("/", "."): value for name, value in parameters.items()}
 
 
-def multiply_out(factors: Mapping[str, Tensor], shapes: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
-    """What strays by own names change in parameters of these shapes.
+def expand_factors(deltas: Mapping[str, Tensor], shapes: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
+    """Full deltas by parameter from deltas and factors as `by_parameter_name` names them; `shapes`: of the parameters.
 
-    Raises UsageError where a factor lacks its partner, or where the two do not multiply to their parameter's shape; no
-    product is computed before.
+    Raises UsageError where one factor of a pair is missing, or where the product does not have the parameter's shape.
+    Shapes are checked before the product is computed.
     """
-    changes = {name: value for name, value in factors.items() if not name.endswith((UP, DOWN))}
-    for name, value in factors.items():
-        if name.endswith(DOWN) and name.removesuffix(DOWN) + UP not in factors:
-            raise UsageError(f"the factor {printable(name)} stands alone")
+    full = {name: value for name, value in deltas.items() if not name.endswith((UP, DOWN))}
+    for name, up in deltas.items():
+        if name.endswith(DOWN) and name.removesuffix(DOWN) + UP not in deltas:
+            raise UsageError(f"the factor {printable(name)} has no matching factor '{UP}'")
         if name.endswith(UP):
-            whole = name.removesuffix(UP)
-            down = factors.get(whole + DOWN)
+            parameter = name.removesuffix(UP)
+            down = deltas.get(parameter + DOWN)
             if down is None:
-                raise UsageError(f"the factor {printable(name)} stands alone")
-            shape = tuple(shapes.get(whole, ()))
+                raise UsageError(f"the factor {printable(name)} has no matching factor '{DOWN}'")
+            shape = tuple(shapes.get(parameter, ()))
             rows, columns = (shape[0], math.prod(shape[1:])) if len(shape) > 1 else (0, 0)
             rank = down.shape[0] if down.ndim == 2 else 0
-            if not rank or tuple(value.shape) != (rows, rank) or tuple(down.shape) != (rank, columns):
-                raise UsageError(f"the factors of {printable(whole)} do not multiply to its shape")
-            changes[whole] = (value @ down).reshape(shape)
-    return changes
+            if not rank or tuple(up.shape) != (rows, rank) or tuple(down.shape) != (rank, columns):
+                raise UsageError(f"the factors of {printable(parameter)} do not multiply to its shape")
+            full[parameter] = (up @ down).reshape(shape)
+    return full
 
 
 def has_full_delta(value: Tensor, rank: int) -> bool:
-    """Whether a parameter strays as it is: a vector, or a matrix that its factors would not be smaller than."""
-    rows, columns = _shape(value)
+    """Whether a parameter's delta has its full shape: a vector, or a matrix that is not larger than its factors."""
+    rows, columns = _matrix_shape(value)
     return value.ndim == 1 or rows * columns <= rank * (rows + columns)
 
 
 def expected_delta_rms(value: Tensor, rank: int, sigma: float) -> float:
-    """The root mean square that an entry of a parameter strays by, where what adapts does so by `sigma`.
+    """Root mean square that the prior expects for an entry of a parameter's delta.
 
-    rank: 0 for whole. A matrix strays by the product of factors `(rows, rank)`, at 0, and `(rank, columns)`, at random
-    of variance 1 / columns, that each stray by `sigma`.
+    Each entry of a full delta (`rank` 0 means that all are full) has the variance σ². A product of factors has the
+    variance rank σ² (1 / columns + σ²): `up` has entries N(0, σ²), and `down` has independent entries with the variance
+    1 / columns at the start and σ² added by adaptation.
     """
     if not rank or has_full_delta(value, rank):
         return sigma
-    return sigma * (rank * (1 / _shape(value)[1] + sigma**2)) ** 0.5
+    return sigma * (rank * (1 / _matrix_shape(value)[1] + sigma**2)) ** 0.5
 
 
-def _shape(value: Tensor) -> tuple[int, int]:
+def _matrix_shape(value: Tensor) -> tuple[int, int]:
+    """Rows and columns of a parameter as a matrix; all axes but the first are columns."""
     return len(value), value[0].numel() if value.ndim > 1 else 1

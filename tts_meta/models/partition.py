@@ -1,11 +1,11 @@
-"""Partition: which parameter belongs to which module, one module a layer, or two.
-
-A layer's biases, and the gains of the norm behind it, are less than a hundredth of it, and may stray from voice to
-voice where its matrices do not (BitFit, Ben Zaken et al. 2022; the layer norms of AdaSpeech, Chen et al. 2021): where
-voices are concerned they are a module of their own.
+"""`Partition`: assigns every parameter of a model to a named module, usually one module per layer.
 
 Meta-learning shrinks, cloning adapts and `inspect` lists modules, never single tensors. A module is a name and patterns
-over parameter names (`fnmatch`); every parameter must belong to exactly one.
+over parameter names (`fnmatch`); every parameter belongs to exactly one module.
+
+The vectors of a layer (its biases, and the gains of the norm after it) are less than a hundredth of its parameters.
+They can differ between voices where the matrices do not (BitFit, Ben Zaken et al. 2022; conditional layer norm of
+AdaSpeech, Chen et al. 2021). Meta-learning and cloning therefore use `separate_biases`: two modules per layer.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tts_meta.errors import TtsMetaError, UsageError
 
 @dataclass(frozen=True)
 class Module:
-    """One part of a model that is adapted or shared as a whole: its name, kind and parameters' names, in order."""
+    """A part of a model that is adapted or shared as a unit: name, kind, parameter names in order, number of values."""
 
     name: str
     kind: str
@@ -31,14 +31,17 @@ class Module:
 
     @torch.no_grad()
     def root_mean_square(self, *tables: Mapping[str, Tensor]) -> float | None:
-        """Of what the tables, weights or changes by parameter, hold of this module; None where they hold nothing."""
-        own = [table[name].flatten() for table in tables for name in self.parameters if name in table]
-        return float(torch.cat(own).square().mean().sqrt()) if own else None
+        """Root mean square over all values of this module in the tables (weights or deltas, by parameter name).
+
+        None where the tables hold no parameter of this module.
+        """
+        values = [table[name].flatten() for table in tables for name in self.parameters if name in table]
+        return float(torch.cat(values).square().mean().sqrt()) if values else None
 
 
 @dataclass(frozen=True)
 class Partition:
-    """Modules that together hold every parameter of a model once."""
+    """Modules that hold parameters of a model, each parameter once."""
 
     modules: tuple[Module, ...]
 
@@ -46,13 +49,13 @@ class Partition:
     def from_patterns(cls, model: nn.Module, patterns: Mapping[str, Sequence[str]]) -> Partition:
         """Assign the parameters of `model` by `{module name: patterns}`.
 
-        Raises TtsMetaError naming a parameter in no module or in two, or a module that holds nothing.
+        Raises TtsMetaError for a parameter in no module or in two, and for a module without parameters.
         """
         sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
         owners: dict[str, str] = {}
-        for module, wanted in patterns.items():
+        for module, module_patterns in patterns.items():
             for name in sizes:
-                if any(fnmatchcase(name, pattern) for pattern in wanted):
+                if any(fnmatchcase(name, pattern) for pattern in module_patterns):
                     if name in owners:
                         raise TtsMetaError(f"parameter '{name}' is in two modules, '{owners[name]}' and '{module}'")
                     owners[name] = module
@@ -69,31 +72,31 @@ class Partition:
 
     @classmethod
     def by_layer(cls, model: nn.Module, prefix: str = "", separate_biases: bool = False) -> Partition:
-        """One module for each of torch's layers, or layers derived from them, LayerNorms with the layer before them.
+        """One module for each layer of torch or subclass of one; a LayerNorm joins the module of the layer before it.
 
-        Parameters held directly by a container, or by a layer of another make, are a module each. `prefix` goes before
-        every module's name. separate_biases: layer NAME is two modules, `NAME.weight`, its matrices, and `NAME.bias`,
-        its vectors, where it has both.
+        Each parameter that a container or another kind of layer holds directly is a module. prefix: goes before the
+        names of all modules and parameters. separate_biases: a layer NAME with matrices and vectors becomes two
+        modules, `NAME.weight` (the matrices) and `NAME.bias` (the vectors).
         """
         patterns: dict[str, list[str]] = {}
         for name, layer in model.named_modules():
-            own = [f"{name}.{key}".lstrip(".") for key, _ in layer.named_parameters(recurse=False)]
-            if not own:
+            parameters = [f"{name}.{key}".lstrip(".") for key, _ in layer.named_parameters(recurse=False)]
+            if not parameters:
                 continue
             if not name or not _is_layer(layer):
-                patterns |= {key: [key] for key in own}
+                patterns |= {key: [key] for key in parameters}
             elif isinstance(layer, nn.LayerNorm) and patterns:
-                patterns[next(reversed(patterns))] += own
+                patterns[next(reversed(patterns))] += parameters
             else:
-                patterns[name] = own
+                patterns[name] = parameters
         if separate_biases:
-            patterns = _biases_apart(model, patterns)
+            patterns = _separate_biases(model, patterns)
         partition = cls.from_patterns(model, patterns)
-        named = []
+        modules = []
         for module in partition.modules:
-            parameters = tuple(prefix + name for name in module.parameters)
-            named.append(Module(prefix + module.name, module.kind, parameters, module.size))
-        return cls(tuple(named))
+            names = tuple(prefix + name for name in module.parameters)
+            modules.append(Module(prefix + module.name, module.kind, names, module.size))
+        return cls(tuple(modules))
 
     def __add__(self, other: Partition) -> Partition:
         return Partition(self.modules + other.modules)
@@ -104,15 +107,15 @@ class Partition:
         return tuple(module.name for module in self.modules)
 
     def select(self, patterns: Iterable[str]) -> Partition:
-        """The modules that match any pattern, or lie in what does: `decoder` is all of the decoder.
+        """The modules whose name matches a pattern, or starts with a match and a dot: `decoder` selects all of it.
 
-        Raises UsageError naming a pattern that matches none.
+        Raises UsageError for a pattern that matches no module.
         """
-        wanted = list(patterns)
-        for pattern in wanted:
+        patterns = list(patterns)
+        for pattern in patterns:
             if not any(_matches(name, pattern) for name in self.names):
                 raise UsageError(f"no module matches '{pattern}'; modules: {', '.join(self.names)}")
-        return Partition(tuple(m for m in self.modules if any(_matches(m.name, pattern) for pattern in wanted)))
+        return Partition(tuple(m for m in self.modules if any(_matches(m.name, pattern) for pattern in patterns)))
 
     def parameters(self) -> tuple[str, ...]:
         """Names of all parameters of these modules."""
@@ -123,25 +126,27 @@ def _matches(name: str, pattern: str) -> bool:
     return fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*")
 
 
-def _biases_apart(model: nn.Module, patterns: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    """The same, the vectors of layers that have matrices too in a module of their own."""
+def _separate_biases(model: nn.Module, patterns: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Split every module that has matrices and vectors into `NAME.weight` and `NAME.bias`."""
     dimensions = {name: parameter.ndim for name, parameter in model.named_parameters()}
-    apart: dict[str, list[str]] = {}
+    separate: dict[str, list[str]] = {}
     for module, names in patterns.items():
-        matrices, vectors = ([n for n in names if (dimensions[n] > 1) == matrix] for matrix in (True, False))
-        apart |= (
-            {f"{module}.weight": matrices, f"{module}.bias": vectors} if matrices and vectors else {module: [*names]}
-        )
-    return apart
+        matrices = [name for name in names if dimensions[name] > 1]
+        vectors = [name for name in names if dimensions[name] <= 1]
+        if matrices and vectors:
+            separate |= {f"{module}.weight": matrices, f"{module}.bias": vectors}
+        else:
+            separate[module] = [*names]
+    return separate
 
 
 def _kind(model: nn.Module, parameters: Sequence[str]) -> str:
-    """What a module is: the class of the layer that holds its first parameter."""
+    """The class of the layer that holds a module's first parameter, or `Parameter` where it is not a layer."""
     holder = model.get_submodule(parameters[0].rpartition(".")[0])
     return type(holder).__name__ if _is_layer(holder) and holder is not model else "Parameter"
 
 
 def _is_layer(holder: nn.Module) -> bool:
-    """Whether all parameters of a module belong together: it has no parts, and is or derives from a layer of torch."""
+    """Whether all parameters of `holder` belong together: it has no children and is or derives from a torch layer."""
     bases = [base for base in type(holder).__mro__ if base.__module__.startswith("torch.nn.") and base is not nn.Module]
     return bool(bases) and not any(True for _ in holder.children())

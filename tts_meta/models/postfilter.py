@@ -1,9 +1,10 @@
-"""Postfilter: gives predicted log-mels the variance of speech.
+"""`VariancePostfilter`: gives predicted log-mels the variance of speech.
 
-A model that predicts the likeliest value draws spectra too smooth: the finer the detail, the less it strays from its
-sentence's mean. Each mel-cepstral coefficient of a sentence is scaled about its mean so that it strays as it does in
-speech: global variance (Toda and Tokuda 2007) by plain scaling (Silén, Helander, Nurminen, Gabbouj 2012), with factors
-measured once on sentences the model speaks rather than on each sentence anew, which would make all voices alike.
+A model that minimises its prediction error predicts spectra that are too smooth: the finer the detail, the smaller its
+variance about the sentence's mean. The postfilter scales each mel-cepstral coefficient of a sentence about its mean, so
+that its variance is that of speech (global variance, Toda and Tokuda 2007; by scaling: Silén, Helander, Nurminen and
+Gabbouj 2012). The factors are measured once, on sentences that the model synthesises. Factors measured on each sentence
+would remove differences between voices.
 """
 
 from __future__ import annotations
@@ -14,43 +15,45 @@ import torch
 from torch import Tensor, nn
 from torchaudio.functional import create_dct
 
-MEAN_OVER = 1000
-"""Frames at a sentence's beginning whose mean stands for that of all: a longer one need not be known to its end."""
-MOST = 1.5
-"""Largest factor. The finest detail is hardly predicted at all: larger ones score as a little more natural and less
-like the speaker."""
+MEAN_FRAMES = 1000
+"""Frames at the start of a sentence that its mean is taken over, so that a long sentence can be streamed."""
+MAX_GAIN = 1.5
+"""Largest factor. The model hardly predicts the finest detail; larger factors score as slightly more natural and less
+similar to the speaker."""
 
 
 class VariancePostfilter(nn.Module):
-    """Log-mels `(..., T, M)` of one sentence each, sharpened; does nothing before `measure`."""
+    """Sharpens log-mels `(..., T, M)`, one sentence each; changes nothing before `measure` has set the factors."""
 
     gain: Tensor
     basis: Tensor
 
     def __init__(self, n_mels: int) -> None:
         super().__init__()
-        self.mean_over = MEAN_OVER
-        # How much more each coefficient strays in speech than in what is predicted, `(M,)`.
+        self.mean_frames = MEAN_FRAMES
+        # Standard deviation of each coefficient in speech over that in predicted mels, `(M,)`.
         self.register_buffer("gain", torch.ones(n_mels))
         self.register_buffer("basis", create_dct(n_mels, n_mels, "ortho"), persistent=False)  # (M, M), orthonormal
 
     def forward(self, mel: Tensor, postfilter: float = 1.0) -> Tensor:
-        """`postfilter` 0 leaves the mel as it is, 1 scales as measured, up to `MOST`; it is an exponent."""
+        """Sharpen; the factors are raised to the power `postfilter`. 0 changes nothing, 1 scales as measured."""
         return self.sharpen(mel, self.mean(mel), postfilter)
 
     def mean(self, mel: Tensor) -> Tensor:
-        """What the values of a sentence `(..., T, M)` stray about, `(..., 1, M)`."""
-        return mel[..., : self.mean_over, :].mean(-2, keepdim=True)
+        """Mean `(..., 1, M)` of the first `mean_frames` frames of a sentence `(..., T, M)`."""
+        return mel[..., : self.mean_frames, :].mean(-2, keepdim=True)
 
     def sharpen(self, mel: Tensor, mean: Tensor, postfilter: float = 1.0) -> Tensor:
-        """Frames `(..., T, M)` of a sentence whose mean is known, sharpened: `forward` a part at a time."""
+        """Sharpen frames `(..., T, M)` of a sentence with a known mean `(..., 1, M)`, as `forward` does at once."""
         if postfilter == 0:
             return mel
-        factors = self.gain.clamp(max=MOST) ** postfilter
+        factors = self.gain.clamp(max=MAX_GAIN) ** postfilter
         return mean + ((mel - mean) @ self.basis * factors) @ self.basis.T
 
     @torch.no_grad()
     def measure(self, real: Sequence[Tensor], predicted: Sequence[Tensor]) -> None:
-        """Set the factors from log-mels `(T, M)` of sentences, real and predicted without postfilter."""
-        spread = [torch.stack([(mel @ self.basis).var(0) for mel in mels]).mean(0).sqrt() for mels in (real, predicted)]
-        self.gain.copy_(spread[0] / spread[1])
+        """Set the factors from log-mels `(T, M)` of real sentences and of sentences predicted without postfilter."""
+        deviations = [
+            torch.stack([(mel @ self.basis).var(0) for mel in mels]).mean(0).sqrt() for mels in (real, predicted)
+        ]
+        self.gain.copy_(deviations[0] / deviations[1])

@@ -1,8 +1,8 @@
-"""The Resemblyzer speaker encoder, in our own code and with its weights inside this package.
+"""`SpeakerEncoder`: the Resemblyzer speaker encoder, reimplemented, with its weights inside this package.
 
 Resemblyzer (Jemine 2019, Apache-2.0) is the usual open encoder trained with the GE2E loss (Wan et al. 2018,
-arXiv 1710.10467). The package itself is not a dependency: it requires `webrtcvad`, which needs a C compiler and no
-longer imports beside current setuptools. The embeddings here equal the package's.
+arXiv 1710.10467). Its package is not a dependency, because it requires `webrtcvad`, which needs a C compiler and cannot
+be imported with current versions of setuptools. The embeddings here equal those of the package.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MELS, HIDDEN, EMBEDDING = 40, 256, 256
 N_FFT, HOP = 400, 160
 PARTIAL_FRAMES = 160  # 1.6 s
 PARTIALS_PER_SECOND = 1.3
-MIN_COVERAGE = 0.75  # of the last partial: with less speech in it, it is dropped
+MIN_COVERAGE = 0.75  # the last partial window is dropped where less of it is speech
 
 TARGET_DBFS = -30.0
 VAD_WINDOW = 480  # samples, 30 ms
@@ -33,7 +33,7 @@ INT16_MAX = 2**15 - 1
 
 
 class SpeakerEncoder(nn.Module):
-    """Embeds speech as a unit vector (256,) that says who speaks."""
+    """Embeds speech as a unit vector (256,) that represents the speaker's voice."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,9 +57,9 @@ class SpeakerEncoder(nn.Module):
 
     @torch.no_grad()
     def embed(self, waveform: object, rate: int) -> Embedding:
-        """Return the unit embedding (256,) of an utterance (S,): the mean over 1.6 s windows, long pauses cut.
+        """Return the unit embedding (256,) of an utterance (S,) at `rate` Hz: the mean over 1.6 s windows.
 
-        Raises TtsMetaError where the waveform is unusable or holds no sound at all.
+        Long pauses are removed first. Raises TtsMetaError where the waveform is unusable or silent.
         """
         samples = trim_long_silences(normalize_volume(at_rate(waveform, rate)))
         starts = partial_starts(len(samples))
@@ -71,17 +71,17 @@ class SpeakerEncoder(nn.Module):
 
 
 def normalize_volume(samples: Samples) -> Samples:
-    """Return the samples (S,) at -30 dBFS or, where they are louder, as they are. Raises TtsMetaError on silence."""
+    """Raise the level of samples (S,) to -30 dBFS; louder samples do not change. Raises TtsMetaError for silence."""
     rms = float(np.sqrt(np.mean(samples.astype(np.float64) ** 2)))
     if rms < 1e-7:
-        raise TtsMetaError("the waveform to score is silent, so it has no voice to compare; check what produced it")
+        raise TtsMetaError("the waveform is silent, so its voice cannot be compared; check what produced it")
     return samples * np.float32(max(1.0, 10 ** (TARGET_DBFS / 20) / rms))
 
 
 def trim_long_silences(samples: Samples) -> Samples:
-    """Return the samples (S,) at 16 kHz without pauses longer than 180 ms, as WebRTC's voice detector hears them.
+    """Return the samples (S,) at 16 kHz without pauses over 180 ms, found by WebRTC's voice activity detector.
 
-    Where it hears no voice at all the samples come back whole, so that even a mumble gets its embedding.
+    Where the detector finds no voice, all samples are returned, so that every sound has an embedding.
     """
     import webrtcvad
 
@@ -92,15 +92,15 @@ def trim_long_silences(samples: Samples) -> Samples:
     for index in range(windows):
         window = pcm[index * VAD_WINDOW : (index + 1) * VAD_WINDOW]
         voiced[index] = detector.is_speech(window.tobytes(), SPEECH_RATE)
-    # The same off-centre window as Resemblyzer, 3 windows back and 4 ahead, halves rounded to even.
+    # The moving average of Resemblyzer: off-centre, 3 windows back and 4 ahead, with halves rounded to even.
     padded = np.pad(voiced, ((VAD_SMOOTHING - 1) // 2, VAD_SMOOTHING // 2))
     smooth = np.convolve(padded, np.ones(VAD_SMOOTHING), "valid") / VAD_SMOOTHING
-    kept = np.round(smooth).astype(bool)
-    # Not mode "same", which is as long as the longer of the two, and an utterance may be shorter than the window.
-    kept = np.convolve(kept, np.ones(VAD_MAX_SILENCE + 1), "full")[VAD_MAX_SILENCE // 2 :][:windows] > 0.5
-    if not kept.any():
+    is_speech = np.round(smooth).astype(bool)
+    # Mode "same" would be as long as the longer operand, and an utterance can be shorter than the window.
+    is_speech = np.convolve(is_speech, np.ones(VAD_MAX_SILENCE + 1), "full")[VAD_MAX_SILENCE // 2 :][:windows] > 0.5
+    if not is_speech.any():
         return samples
-    return samples[: windows * VAD_WINDOW][np.repeat(kept, VAD_WINDOW)]
+    return samples[: windows * VAD_WINDOW][np.repeat(is_speech, VAD_WINDOW)]
 
 
 def partial_starts(n_samples: int) -> list[int]:
@@ -113,7 +113,7 @@ def partial_starts(n_samples: int) -> list[int]:
 
 
 def power_mel(samples: Tensor) -> Tensor:
-    """Return the power mel spectrogram (T, 40), no logarithm, of samples (S,) at 16 kHz: librosa's, in torch."""
+    """Return the power mel spectrogram (T, 40), without logarithm, of samples (S,) at 16 kHz, equal to librosa's."""
     from torchaudio.functional import melscale_fbanks
 
     spectrum = torch.stft(

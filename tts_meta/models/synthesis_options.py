@@ -1,4 +1,4 @@
-"""How something is said: what a user may change of a voice's way of speaking."""
+"""`SynthesisOptions`: what a user can change in how a voice speaks."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from tts_meta.errors import SEEDS, check_number
 
 @dataclass(frozen=True)
 class SynthesisOptions:
-    """Options of speaking; as they stand, the voice speaks as it is predicted. Raises UsageError out of range."""
+    """Options of synthesis; the defaults leave predictions as they are. Raises UsageError for a value out of range."""
 
     speed: float = 1.0
-    """2 speaks twice as fast."""
+    """Speaking rate: 2 is twice as fast."""
     pitch: float = 0.0
-    """Semitones higher."""
+    """Pitch shift in semitones."""
     pitch_range: float = 1.0
-    """0 is a monotone, 2 twice the ups and downs that are predicted."""
+    """Factor of the pitch movement: 0 is a monotone, 2 doubles the predicted movement."""
     prenet_dropout: float = 0.0
-    """Dropout in the decoder's prenet: above 0 no two seeds say a text alike."""
+    """Dropout in the decoder's prenet. Above 0, each seed gives another rendition of a text."""
     postfilter: float = 1.0
-    """0 leaves spectra as smooth as they are predicted, 1 gives them the variance of speech, more exaggerates."""
+    """Strength of the postfilter: 0 keeps spectra as predicted, 1 gives them the variance of speech, 2 exaggerates."""
     seed: int = 0
-    """Seeds the variation."""
+    """Seed of the dropout."""
 
     def __post_init__(self) -> None:
         for name, low, high, unit in (
@@ -37,4 +37,4 @@ class SynthesisOptions:
 
 
 DEFAULT = SynthesisOptions()
-"""As predicted."""
+"""Synthesis as predicted."""

@@ -92,9 +92,9 @@ class MetaSamples:
             light = SourceFilterVocoder(_with(self.target.vocoder.generator, params), self.target.vocoder.name)
             return light(self.real_mel[None])[0], light.sample_rate
         if isinstance(learner.problem.model, LowRankModel):
-            strays = learner.problem.model.multiply(params)
+            deltas = learner.problem.model.expand(params)
             weights = dict(self.target.base.acoustic.named_parameters())
-            params = {name: weights[name].detach() + stray for name, stray in strays.items()}
+            params = {name: weights[name].detach() + delta for name, delta in deltas.items()}
         model = _with(self.target.base.acoustic, params)
         speech = speak_text(self.target.base, model, self.vocoder, self.utterance.text)
         return torch.from_numpy(speech.samples), speech.rate

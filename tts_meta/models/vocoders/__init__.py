@@ -1,1 +1,1 @@
-"""Vocoders: mel spectrogram to waveform, behind one protocol (`vocoder.py`)."""
+"""Vocoders: mel spectrogram to waveform, with one interface, the protocol `Vocoder`."""
