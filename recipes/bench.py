@@ -65,7 +65,7 @@ class Plan(Section):
     """Tasks in a meta-step."""
     pretrain_steps: int = Field(default=0, ge=0)
     """Steps that fit one model to all tasks at once before, so that variances need not explain a centre far off."""
-    pretrain_rate: float = Field(default=0.01, gt=0)
+    pretrain_lr: float = Field(default=0.01, gt=0)
     """Their first step size, of Adam; cosine to zero."""
 
 
@@ -85,7 +85,7 @@ class Bench(Section):
 def pretrain(family: Family, plan: Plan, seed: int) -> nn.Module:
     """A model fitted to all tasks at once, untrained where the plan has no steps for it."""
     model = family.model(seed)
-    settings = LearnerSettings(outer_lr=plan.pretrain_rate, final_rate=0.0)
+    settings = LearnerSettings(outer_lr=plan.pretrain_lr, outer_lr_final_fraction=0.0)
     modules, steps = Partition.by_layer(model).modules, plan.pretrain_steps
     side_by_side = {"vectorised": True, "tasks_at_once": plan.tasks}
     joint = MetaLearner("finetune-all", model, family.loss, modules, settings, meta_steps=steps, **side_by_side)

@@ -261,7 +261,7 @@ def test_the_loss_of_a_step_stands_for_all_recordings_however_few_it_sees(
         given.append(float(nll(meta[None], 0)))
         return [torch.zeros(1, len(meta))], Trace(torch.zeros(0, 1))
 
-    monkeypatch.setattr(importlib.import_module("tts_meta.adapt.adaptation"), "solve", record)
+    monkeypatch.setattr(importlib.import_module("tts_meta.adapt.adaptation"), "run_inner_loop", record)
     clone_examples(base, [examples[0]] * 3, replace(FEW, frames_per_step=frames_per_step))
     batch = collate([examples[0]], {"new": -1}, base.acoustic.reduction)
     nll = acoustic_loss(base.acoustic, base.acoustic(batch), batch).nll

@@ -14,7 +14,8 @@ from typing import Any, Literal, NamedTuple
 import pytest
 import torch
 from faults import error_line
-from meta_problems import (
+from torch import Tensor, nn
+from toy_domains import (
     Net,
     make_learner,
     modules_of,
@@ -23,11 +24,10 @@ from meta_problems import (
     regression_task,
     spoiled,
 )
-from torch import Tensor, nn
 
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.meta import LEARNERS, Diverged, LearnerSettings, MetaLearner, Task
-from tts_meta.meta.domain import stack_data
+from tts_meta.meta.task import stack_data
 from tts_meta.models.partition import Module
 
 every_learner = pytest.mark.parametrize("name", LEARNERS)
@@ -38,7 +38,7 @@ SETTINGS = LearnerSettings(inner_lr=0.004, inner_steps=3, outer_lr=0.01, varianc
 
 def learner_of(name: str, loss: Any = regression_loss, **more: Any) -> MetaLearner:
     learner = make_learner(name, SETTINGS, **more)
-    learner.problem = replace(learner.problem, loss=loss)
+    learner.domain = replace(learner.domain, loss=loss)
     return learner
 
 
@@ -76,18 +76,19 @@ def test_a_meta_step_needs_a_task() -> None:
 
 
 FIXED = Net()
+NO_HEAD = "this learner adapts only the head; name the modules of the head in roles"
 PARTS = modules_of(FIXED)
 
 
 @pytest.mark.parametrize(
     "partition, text",
     [
-        ((), "nothing adapts; name at least one module"),
+        ((), "no module adapts; name at least one module"),
         ((*PARTS, Module("hollow", "test", (), 0)), "module 'hollow' has no parameters"),
         ((*PARTS, Module("more", "test", ("first.bias",), 0)), "'first.bias' is in two modules, 'first' and 'more'"),
         ((*PARTS, Module("more", "test", ("head.bias",), 0)), "'head.bias' is in two modules, 'head' and 'more'"),
         ((*PARTS, Module("more", "test", ("third.bias",), 0)), "'third.bias' of module 'more' is not in the model"),
-        ((*PARTS[:3], Module("first", "test", ("head.bias",), 0)), "two modules are called 'first'"),
+        ((*PARTS[:3], Module("first", "test", ("head.bias",), 0)), "two modules have the name 'first'"),
     ],
 )
 @pytest.mark.parametrize("modules", [None, ("head",)])
@@ -104,12 +105,12 @@ def test_a_wrong_partition_is_refused_whatever_part_of_it_adapts(
 @pytest.mark.parametrize(
     "name, arguments, text",
     [
-        ("anil", {}, "this learner adapts the head alone; name its modules by roles"),
-        ("cavia", {"roles": {"head": ["head"]}}, "this learner adapts the context alone; name its modules by roles"),
-        ("anil", {"roles": {"head": []}}, "this learner adapts the head alone; name its modules by roles"),
+        ("anil", {}, NO_HEAD),
+        ("cavia", {"roles": {"head": ["head"]}}, NO_HEAD.replace("head", "context")),
+        ("anil", {"roles": {"head": []}}, NO_HEAD),
         ("anil", {"roles": {"head": ["haed"]}}, "no module 'haed' in the partition; modules: context, first, second"),
         ("maml", {"modules": ["third"]}, "no module 'third' in the partition; modules: context, first, second"),
-        ("maml", {"modules": []}, "nothing adapts; name at least one module"),
+        ("maml", {"modules": []}, "no module adapts; name at least one module"),
     ],
 )
 def test_a_role_or_module_that_is_missing_is_named(name: str, arguments: dict[str, Any], text: str) -> None:
@@ -159,7 +160,7 @@ class Pair(NamedTuple):
 )
 def test_data_that_cannot_run_side_by_side_is_refused_with_the_way_out(first: Any, second: Any, text: str) -> None:
     found = error_line(lambda: stack_data([first, second]), UsageError)
-    assert found == f"{text} cannot run side by side; set vectorised=False"
+    assert found == f"{text} cannot run in parallel; set vectorised=False"
 
 
 def test_tasks_of_different_sizes_run_one_by_one_and_not_side_by_side() -> None:
@@ -184,8 +185,8 @@ def test_one_task_that_is_not_finite_is_skipped_counted_and_leaves_no_trace(
         found = with_it.meta_step([TASKS[0], spoiled(TASKS[1], part), *TASKS[2:]])
         expected = without.meta_step([TASKS[0], *TASKS[2:]])
         assert (found.tasks, found.skipped) == (4, 1) and (expected.tasks, expected.skipped) == (3, 0)
-        assert found.after == pytest.approx(expected.after, rel=1e-10)
-        assert found.before == pytest.approx(expected.before, rel=1e-10)
+        assert found.loss_after == pytest.approx(expected.loss_after, rel=1e-10)
+        assert found.loss_before == pytest.approx(expected.loss_before, rel=1e-10)
     # Side by side the three are done again one by one: the same but for rounding.
     close = 1e-10 if side_by_side else 0.0
     torch.testing.assert_close(remembered(with_it), remembered(without), atol=close, rtol=10 * close)
@@ -198,10 +199,12 @@ def test_ten_meta_steps_without_a_finite_task_end_training_and_leave_it_where_it
     before, bad = remembered(learner), [spoiled(task, "support") for task in TASKS]
     for _ in range(9):
         found = learner.meta_step(bad)
-        assert found.skipped == 4 and found.gradient_norm == 0 and found.products == 0
-        assert all(math.isnan(number) for number in (found.before, found.after, found.residual, found.stationarity))
+        assert found.skipped == 4 and found.gradient_norm == 0 and found.hessian_products == 0
+        assert all(
+            math.isnan(number) for number in (found.loss_before, found.loss_after, found.residual, found.stationarity)
+        )
     text = error_line(lambda: learner.meta_step(bad), Diverged)
-    assert text.startswith("no task was finite in 10 meta-steps; check the data, or lower inner_rate")
+    assert text.startswith("no task was finite in 10 meta-steps; check the data, or lower inner_lr")
     assert_unchanged(learner, before)
     assert all(bool(value.isfinite().all()) for key, value in before["meta"].items() if key != "log_variances")
 
@@ -224,7 +227,7 @@ def test_a_query_loss_that_is_infinite_before_adaptation_alone_is_not_finite_eit
     learner = learner_of("maml", infinite_at_the_start)
     before = remembered(learner)
     found = learner.meta_step(TASKS)
-    assert found.skipped == 4 and math.isnan(found.after)
+    assert found.skipped == 4 and math.isnan(found.loss_after)
     assert_unchanged(learner, before)
 
 
@@ -232,7 +235,7 @@ def test_a_query_loss_that_is_infinite_before_adaptation_alone_is_not_finite_eit
 def test_an_infinite_loss_in_the_query_alone_skips_the_task(name: str) -> None:
     learner = learner_of(name)
     found = learner.meta_step([TASKS[0], spoiled(TASKS[1], "query", math.inf)])
-    assert found.skipped == 1 and math.isfinite(found.before) and math.isfinite(found.after)
+    assert found.skipped == 1 and math.isfinite(found.loss_before) and math.isfinite(found.loss_after)
     assert all(bool(p.isfinite().all()) for key, p in learner.named_parameters() if key != "log_variances")
 
 

@@ -9,10 +9,18 @@ import gc
 
 import pytest
 import torch
-from meta_problems import Net, make_learner, modules_of, most_saved, regression_loss, regression_task
 from torch import Tensor
+from toy_domains import Net, make_learner, modules_of, most_saved, regression_loss, regression_task
 
-from tts_meta.meta import LEARNERS, GradientDescent, Layout, LearnerSettings, Problem, ShrinkagePrior, solve
+from tts_meta.meta import (
+    LEARNERS,
+    Domain,
+    GradientDescent,
+    LearnerSettings,
+    ParameterLayout,
+    ShrinkagePrior,
+    run_inner_loop,
+)
 
 
 def needed(name: str, steps: int = 3, tasks: int = 2) -> int:
@@ -38,15 +46,15 @@ def test_unrolling_keeps_every_step(name: str) -> None:
 
 def test_a_solve_without_a_graph_holds_one_step_at_a_time() -> None:
     model = Net()
-    layout = Layout.of(model, modules_of(model))
-    problem = Problem(model, regression_loss, layout, Layout.of(model, ()))
+    layout = ParameterLayout.from_modules(model, modules_of(model))
+    domain = Domain(model, regression_loss, layout)
     task, alive = regression_task(0), []
 
     def nll(params: Tensor, step: int) -> Tensor:
         alive.append(sum(type(item) is Tensor and item.numel() == layout.size for item in gc.get_objects()))
-        return problem.nll(params, torch.zeros(0), [task.support])
+        return domain.nll(params, torch.zeros(0), [task.support])
 
     start = torch.zeros(layout.size, dtype=torch.float64)
     prior = ShrinkagePrior(layout, torch.zeros(len(layout.modules), dtype=torch.float64))
-    solve(nll, start, prior, GradientDescent(), lambda step: 1e-3, 12)
+    run_inner_loop(nll, start, prior, GradientDescent(), lambda step: 1e-3, 12)
     assert max(alive[3:]) <= alive[2]

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from meta_problems import make_learner, net_of, regression_loss, regression_task, spoiled
 from processes import in_two_processes
+from toy_domains import make_learner, net_of, regression_loss, regression_task, spoiled
 
 from tts_meta.meta import Diverged, LearnerSettings, Task
 
@@ -42,7 +42,7 @@ def trained(name: str, kind: str, precision: str) -> dict[str, Any]:
         calls.append(1)
         return regression_loss(call, data)
 
-    learner.problem = replace(learner.problem, loss=counted)
+    learner.domain = replace(learner.domain, loss=counted)
     learner.optimiser.register_step_pre_hook(
         lambda *_: gradients.append({k: v.grad.clone() for k, v in learner.named_parameters() if v.grad is not None})
     )
@@ -93,8 +93,8 @@ def test_two_processes_take_the_steps_of_one(name: str, kind: str, precision: st
     for one, other in zip(alone["steps"], first["steps"], strict=True):
         assert (one["tasks"], one["skipped"]) == (other["tasks"], other["skipped"])
         assert {"one-bad": 1, "idle": 1}.get(kind, 0) == one["skipped"]
-        assert one["outcomes"] == other["outcomes"] and one["products"] == other["products"]
-        for number in ("before", "after", "gradient_norm"):
+        assert one["outcomes"] == other["outcomes"] and one["hessian_products"] == other["hessian_products"]
+        for number in ("loss_before", "loss_after", "gradient_norm"):
             assert other[number] == pytest.approx(one[number], rel=close)
     moved = alone["state"]["adapted"] - make_learner(name, SETTINGS, net_of(DTYPES[precision])).adapted.detach()
     assert float(moved.abs().max()) > 100 * close  # or nothing would have been compared

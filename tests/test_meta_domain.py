@@ -7,12 +7,12 @@ import copy
 import pytest
 import torch
 from helpers import same_weights
-from meta_problems import modules_of, regression_loss, regression_task
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.utils.parametrizations import weight_norm
+from toy_domains import modules_of, regression_loss, regression_task
 
-from tts_meta.meta import Layout, Problem
+from tts_meta.meta import Domain, ParameterLayout
 
 
 class Tied(nn.Module):
@@ -58,25 +58,30 @@ class Failing(Tied):
         raise ZeroDivisionError(self.first(x).shape)
 
 
-def problem_of_some(model: nn.Module) -> Problem:
+def domain_of_some(model: nn.Module) -> Domain:
     """The first module adapts, the second is shared; what either of them holds besides stays the model's own."""
     first, *rest = modules_of(model)
-    return Problem(model, regression_loss, Layout.of(model, [first]), Layout.of(model, rest[:1]))
+    return Domain(
+        model,
+        regression_loss,
+        ParameterLayout.from_modules(model, [first]),
+        ParameterLayout.from_modules(model, rest[:1]),
+    )
 
 
 @pytest.mark.parametrize("make", [Tied, Normed, Recurrent])
 def test_a_task_sees_its_own_parameters_and_the_model_keeps_its_own(make: type[nn.Module]) -> None:
     model, (x, y) = make(), regression_task(0).support
-    problem, before = problem_of_some(model), copy.deepcopy(model.state_dict())
+    domain, before = domain_of_some(model), copy.deepcopy(model.state_dict())
     own = {name: id(value) for name, value in model.named_parameters()}
     generator = torch.Generator().manual_seed(0)
     vectors = [
         torch.randn(layout.size, generator=generator, dtype=torch.float64).requires_grad_()
-        for layout in (problem.adapted, problem.shared)
+        for layout in (domain.adapted, domain.shared)
     ]
-    params = problem.adapted.unflatten(vectors[0]) | problem.shared.unflatten(vectors[1])
+    params = domain.adapted.unflatten(vectors[0]) | domain.shared.unflatten(vectors[1])
     expected = regression_loss(lambda data: functional_call(model, params, (data,)), (x, y))
-    found = problem.nll(vectors[0][None], vectors[1], [(x, y)])[0]
+    found = domain.nll(vectors[0][None], vectors[1], [(x, y)])[0]
     torch.testing.assert_close(found, expected, atol=0, rtol=1e-14)
     for one, two in zip(torch.autograd.grad(found, vectors), torch.autograd.grad(expected, vectors), strict=True):
         torch.testing.assert_close(one, two, atol=1e-13, rtol=1e-13)
@@ -87,10 +92,8 @@ def test_a_task_sees_its_own_parameters_and_the_model_keeps_its_own(make: type[n
 
 def test_a_model_that_fails_half_way_is_whole_again() -> None:
     model = Failing()
-    problem, own = problem_of_some(model), list(model.parameters())
+    domain, own = domain_of_some(model), list(model.parameters())
     with pytest.raises(ZeroDivisionError):
-        problem.nll(
-            torch.zeros(1, problem.adapted.size).double(), torch.zeros(1).double(), [regression_task(0).support]
-        )
+        domain.nll(torch.zeros(1, domain.adapted.size).double(), torch.zeros(1).double(), [regression_task(0).support])
     assert all(one is two for one, two in zip(model.parameters(), own, strict=True))
     assert model.second.weight is model.first.weight

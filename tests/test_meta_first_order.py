@@ -6,27 +6,27 @@ import math
 
 import pytest
 import torch
-from meta_problems import Net, problem_of, regression_loss, regression_task
+from toy_domains import Net, domain_of, regression_loss, regression_task
 
-from tts_meta.meta import GradientDescent, MetaParams, StepSizes, Unrolled
-from tts_meta.meta.inner_lr import StepSizeName
+from tts_meta.meta import GradientDescent, MetaParams, StepSizeSchedule, Unrolled
+from tts_meta.meta.inner_lr import StepSizeKind
 from tts_meta.meta.meta_gradients import InnerLoop
-from tts_meta.meta.parameters import parameters_of
+from tts_meta.meta.parameter_layout import parameter_vector
 
 
-def gradient_of(order: int, log_variances: list[float], steps: int = 5, kind: StepSizeName = "fixed") -> MetaParams:
-    problem = problem_of(Net(), regression_loss)
-    adapted, shared = parameters_of(problem.model, problem.adapted), parameters_of(problem.model, problem.shared)
-    rates = StepSizes(kind, problem.adapted, 0.01, steps)
+def gradient_of(order: int, log_variances: list[float], steps: int = 5, kind: StepSizeKind = "fixed") -> MetaParams:
+    domain = domain_of(Net(), regression_loss)
+    adapted, shared = parameter_vector(domain.model, domain.adapted), parameter_vector(domain.model, domain.shared)
+    rates = StepSizeSchedule(kind, domain.adapted, 0.01, steps)
     meta = MetaParams(adapted, shared, torch.tensor(log_variances, dtype=torch.float64), rates.create().double())
     rule = Unrolled(1 if order == 1 else 2)
     return rule(
-        problem, meta, [regression_task(1), regression_task(2)], InnerLoop(GradientDescent(), steps, rates)
+        domain, meta, [regression_task(1), regression_task(2)], InnerLoop(GradientDescent(), steps, rates)
     ).gradient
 
 
 @pytest.mark.parametrize("kind", ["fixed", "scalar"])
-def test_a_free_module_does_not_hide_the_variances_of_the_others(kind: StepSizeName) -> None:
+def test_a_free_module_does_not_hide_the_variances_of_the_others(kind: StepSizeKind) -> None:
     """A variance of infinity is the limit of large ones, for the gradients of the others too."""
     mixed = gradient_of(1, [math.inf, -2.0, -3.0, math.inf], kind=kind)
     limit = gradient_of(1, [500.0, -2.0, -3.0, 500.0], kind=kind)

@@ -6,13 +6,13 @@ from typing import get_args
 
 import pytest
 import torch
-from meta_problems import Net, problem_of, regression_loss, regression_task
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from toy_domains import Net, domain_of, regression_loss, regression_task
 
-from tts_meta.meta import Problem
+from tts_meta.meta import Domain
 from tts_meta.meta.hvp import HessianName, HessianProducts, second_order
-from tts_meta.meta.parameters import parameters_of
+from tts_meta.meta.parameter_layout import parameter_vector
 
 HESSIANS = get_args(HessianName)
 
@@ -27,9 +27,9 @@ def assert_near(found: Tensor, expected: Tensor, kind: HessianName) -> None:
     torch.testing.assert_close(found, expected, atol={"exact": 1e-11, "difference": 1e-7}[kind] * size, rtol=0)
 
 
-def points_of(problem: Problem, tasks: int) -> tuple[Tensor, Tensor]:
+def points_of(domain: Domain, tasks: int) -> tuple[Tensor, Tensor]:
     """Different θ for each task, `(T, P)`, and the shared parameters."""
-    adapted, shared = parameters_of(problem.model, problem.adapted), parameters_of(problem.model, problem.shared)
+    adapted, shared = parameter_vector(domain.model, domain.adapted), parameter_vector(domain.model, domain.shared)
     return adapted + 0.3 * random_like(adapted.expand(tasks, -1)), shared
 
 
@@ -39,61 +39,61 @@ def points_of(problem: Problem, tasks: int) -> tuple[Tensor, Tensor]:
 def test_products_are_those_with_the_dense_hessian_of_all_tasks(
     kind: HessianName, adapted: tuple[str, ...] | None, vectorised: bool
 ) -> None:
-    problem = problem_of(Net(), regression_loss, adapted, vectorised)
+    domain = domain_of(Net(), regression_loss, adapted, vectorised)
     data = [regression_task(seed).support for seed in range(3)]
-    params, shared = points_of(problem, 3)
-    bend = HessianProducts(lambda p, s: problem.nll(p, s, data), params, shared, kind)
+    params, shared = points_of(domain, 3)
+    hessian = HessianProducts(lambda p, s: domain.nll(p, s, data), params, shared, kind)
 
     def total(flat: Tensor) -> Tensor:
-        return problem.nll(flat[: params.numel()].reshape(params.shape), flat[params.numel() :], data).sum()
+        return domain.nll(flat[: params.numel()].reshape(params.shape), flat[params.numel() :], data).sum()
 
     point = torch.cat([params.flatten(), shared])
     dense = torch.autograd.functional.hessian(total, point, vectorize=True)
     assert isinstance(dense, Tensor)
     vector, size = random_like(params, 1), params.numel()
     own, mixed = dense[:size, :size] @ vector.flatten(), dense[size:, :size] @ vector.flatten()
-    both = bend.both(vector)
-    assert_near(bend.product(vector).flatten(), own, kind)
+    both = hessian.product_with_mixed(vector)
+    assert_near(hessian.product(vector).flatten(), own, kind)
     assert_near(both[0].flatten(), own, kind)
     assert_near(both[1], mixed, kind)
-    torch.testing.assert_close(bend.gradient.flatten(), torch.autograd.functional.jacobian(total, point)[:size])
-    torch.testing.assert_close(bend.losses, problem.nll(params, shared, data))
+    torch.testing.assert_close(hessian.gradient.flatten(), torch.autograd.functional.jacobian(total, point)[:size])
+    torch.testing.assert_close(hessian.losses, domain.nll(params, shared, data))
 
 
 @pytest.mark.parametrize("kind", HESSIANS)
 def test_products_are_detached_linear_and_change_nothing_given(kind: HessianName) -> None:
-    problem = problem_of(Net(), regression_loss, ("first", "head"))
+    domain = domain_of(Net(), regression_loss, ("first", "head"))
     data = [regression_task(seed).support for seed in range(2)]
-    params, shared = points_of(problem, 2)
+    params, shared = points_of(domain, 2)
     before = params.clone()
-    bend = HessianProducts(lambda p, s: problem.nll(p, s, data), params, shared, kind)
+    hessian = HessianProducts(lambda p, s: domain.nll(p, s, data), params, shared, kind)
     one, two = random_like(params, 1).requires_grad_(), random_like(params, 2)
-    assert not bend.product(one).requires_grad and not bend.gradient.requires_grad
-    expected = 2 * bend.product(one) - 3 * bend.product(two)
-    assert_near(bend.product(2 * one - 3 * two), expected, kind)
+    assert not hessian.product(one).requires_grad and not hessian.gradient.requires_grad
+    expected = 2 * hessian.product(one) - 3 * hessian.product(two)
+    assert_near(hessian.product(2 * one - 3 * two), expected, kind)
     assert torch.equal(params, before) and not params.requires_grad and not shared.requires_grad
 
 
 @pytest.mark.parametrize("kind", HESSIANS)
 @pytest.mark.parametrize("size", [1e-12, 1.0, 1e12])
 def test_products_do_not_depend_on_the_length_of_the_vector(kind: HessianName, size: float) -> None:
-    problem = problem_of(Net(), regression_loss)
+    domain = domain_of(Net(), regression_loss)
     data = [regression_task(seed).support for seed in range(2)]
-    params, shared = points_of(problem, 2)
-    bend = HessianProducts(lambda p, s: problem.nll(p, s, data), params, shared, kind)
-    exact = HessianProducts(lambda p, s: problem.nll(p, s, data), params, shared)
+    params, shared = points_of(domain, 2)
+    hessian = HessianProducts(lambda p, s: domain.nll(p, s, data), params, shared, kind)
+    exact = HessianProducts(lambda p, s: domain.nll(p, s, data), params, shared)
     vector = random_like(params, 1)
     expected = exact.product(vector)
-    found = bend.product(vector * torch.tensor([[size], [1.0]])) / torch.tensor([[size], [1.0]])
+    found = hessian.product(vector * torch.tensor([[size], [1.0]])) / torch.tensor([[size], [1.0]])
     assert_near(found, expected, kind)
 
 
 @pytest.mark.parametrize("kind", HESSIANS)
 def test_a_vector_of_zeros_gives_zeros(kind: HessianName) -> None:
-    problem = problem_of(Net(), regression_loss, ("first",))
-    params, shared = points_of(problem, 2)
+    domain = domain_of(Net(), regression_loss, ("first",))
+    params, shared = points_of(domain, 2)
     data = [regression_task(seed).support for seed in range(2)]
-    own, mixed = HessianProducts(lambda p, s: problem.nll(p, s, data), params, shared, kind).both(
+    own, mixed = HessianProducts(lambda p, s: domain.nll(p, s, data), params, shared, kind).product_with_mixed(
         torch.zeros_like(params)
     )
     torch.testing.assert_close(own, torch.zeros_like(own), atol=1e-9, rtol=0)
@@ -104,7 +104,9 @@ def test_a_vector_of_zeros_gives_zeros(kind: HessianName) -> None:
 def test_a_likelihood_linear_in_what_adapts_has_no_curvature(kind: HessianName) -> None:
     weights, params = random_like(torch.zeros(5, dtype=torch.float64)), torch.zeros(2, 5, dtype=torch.float64)
     shared = torch.ones(5, dtype=torch.float64)
-    own, mixed = HessianProducts(lambda p, s: (p * weights).sum(-1), params, shared, kind).both(random_like(params))
+    own, mixed = HessianProducts(lambda p, s: (p * weights).sum(-1), params, shared, kind).product_with_mixed(
+        random_like(params)
+    )
     torch.testing.assert_close(own, torch.zeros_like(own))
     torch.testing.assert_close(mixed, torch.zeros_like(mixed))
 
@@ -113,11 +115,11 @@ def test_a_likelihood_linear_in_what_adapts_has_no_curvature(kind: HessianName) 
 def test_a_likelihood_linear_in_what_adapts_still_has_a_mixed_derivative(kind: HessianName) -> None:
     params, shared = torch.zeros(2, 5, dtype=torch.float64), torch.ones(5, dtype=torch.float64)
     vector = random_like(params)
-    bend = HessianProducts(lambda p, s: (p * s.square()).sum(-1), params, shared, kind)
-    own, mixed = bend.both(vector)
+    hessian = HessianProducts(lambda p, s: (p * s.square()).sum(-1), params, shared, kind)
+    own, mixed = hessian.product_with_mixed(vector)
     torch.testing.assert_close(own, torch.zeros_like(own))
     torch.testing.assert_close(mixed, 2 * vector.sum(0), atol=1e-8, rtol=1e-8)
-    torch.testing.assert_close(bend.product(vector), own)
+    torch.testing.assert_close(hessian.product(vector), own)
 
 
 # Layers whose fast kernels have no second derivative.
@@ -182,16 +184,16 @@ def test_recurrent_and_attention_layers_can_be_differentiated_twice(make, shares
         torch.manual_seed(0)
         model = make()
     names = tuple(dict.fromkeys(name.split(".")[0] for name, _ in model.named_parameters()))
-    problem = problem_of(model, regression_loss, tuple(n for n in names if n != "out") if shares_output else None)
+    domain = domain_of(model, regression_loss, tuple(n for n in names if n != "out") if shares_output else None)
     values = random_like(torch.zeros(2, 2, 6, 4, dtype=torch.float64))  # (task, sentence, time, channel)
     data = [(task[..., :3], task[..., 3:]) for task in values]
-    params, shared = points_of(problem, 2)
+    params, shared = points_of(domain, 2)
     exact, difference = (
-        HessianProducts(lambda p, s: problem.nll(p, s, data), params, shared, kind) for kind in HESSIANS
+        HessianProducts(lambda p, s: domain.nll(p, s, data), params, shared, kind) for kind in HESSIANS
     )
     torch.testing.assert_close(exact.gradient, difference.gradient)
     vector = random_like(params, 5)
-    for one, two in zip(exact.both(vector), difference.both(vector), strict=True):
+    for one, two in zip(exact.product_with_mixed(vector), difference.product_with_mixed(vector), strict=True):
         assert_near(two, one, "difference")
     assert bool(exact.product(vector).any())
 

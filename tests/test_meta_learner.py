@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 from helpers import same_weights
-from meta_problems import Net, make_learner, net_of, regression_loss, regression_task
 from torch import Tensor, nn
 from torch.func import functional_call
+from toy_domains import Net, make_learner, net_of, regression_loss, regression_task
 
 from tts_meta.meta import LEARNERS, LearnerSettings, MetaLearner, Params, Task
 
@@ -36,17 +36,17 @@ def query_loss(learner: MetaLearner) -> float:
 
 
 def flat(learner: MetaLearner, params: Params) -> Tensor:
-    return learner.problem.adapted.flatten(params)[None]
+    return learner.domain.adapted.flatten(params)[None]
 
 
 def train(learner: MetaLearner, steps: int, tasks: Sequence[Task] = TASKS) -> list[float]:
     """Mean query losses after adaptation, before each meta-step."""
-    return [learner.meta_step(tasks).after for _ in range(steps)]
+    return [learner.meta_step(tasks).loss_after for _ in range(steps)]
 
 
 @every_learner
 def test_meta_training_lowers_the_query_loss_after_adaptation(name: str) -> None:
-    """All learners are measured the same way, because `MetaStepMetrics.after` differs: Reptile sees the query set."""
+    """All learners are scored in the same way. `loss_after` would not do: Reptile adapts on the query set too."""
     learner = learner_of(name, meta_steps=40)
     before, start = query_loss(learner), {key: value.clone() for key, value in learner.state_dict().items()}
     train(learner, 40)
@@ -63,7 +63,7 @@ def test_adaptation_lowers_the_support_loss(name: str) -> None:
     params = learner.meta_params() | found.params
     after = regression_loss(lambda x: functional_call(Net(), params, (x,)), TASKS[0].support)
     assert after < found.losses[-1]
-    assert set(found.params) == set(learner.problem.adapted.shapes)
+    assert set(found.params) == set(learner.domain.adapted.shapes)
 
 
 @every_learner
@@ -89,7 +89,7 @@ def test_tasks_differentiated_side_by_side_give_the_same_step(name: str) -> None
     one_by_one, together = learner_of(name, settings), learner_of(name, settings, vectorised=True, tasks_at_once=3)
     for _ in range(2):
         first, second = one_by_one.meta_step(TASKS), together.meta_step(TASKS)
-        assert first.after == pytest.approx(second.after, rel=1e-10)
+        assert first.loss_after == pytest.approx(second.loss_after, rel=1e-10)
         assert first.gradient_norm == pytest.approx(second.gradient_norm, rel=1e-8)
     for key, value in one_by_one.state_dict().items():
         torch.testing.assert_close(value, together.state_dict()[key], atol=1e-10, rtol=1e-9)
@@ -151,13 +151,13 @@ def test_a_meta_step_reports_the_mean_query_losses_before_and_after_adaptation(n
     after = query_loss(learner)
     found = learner.meta_step(TASKS)
     assert (found.tasks, found.skipped) == (len(TASKS), 0) and found.gradient_norm > 0
-    assert found.before == pytest.approx(before, rel=1e-10)
+    assert found.loss_before == pytest.approx(before, rel=1e-10)
     if name == "reptile":  # adapts on the query too
-        assert found.after < before
+        assert found.loss_after < before
     elif name.startswith("finetune"):  # does not adapt while it trains
-        assert found.after == pytest.approx(before, rel=1e-10)
+        assert found.loss_after == pytest.approx(before, rel=1e-10)
     else:
-        assert found.after == pytest.approx(after, rel=1e-10)
+        assert found.loss_after == pytest.approx(after, rel=1e-10)
 
 
 @every_learner

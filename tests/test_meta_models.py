@@ -14,10 +14,10 @@ import torch
 from cases import case_folder
 from faults import error_line
 from helpers import random_state_kept, same_weights
-from meta_problems import Net, make_learner, modules_of, net_of, regression_loss, regression_task
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 from torch.nn.utils import spectral_norm as hooked_spectral_norm
+from toy_domains import Net, make_learner, modules_of, net_of, regression_loss, regression_task
 
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.meta import LEARNERS, LearnerSettings, MetaLearner, Task
@@ -144,14 +144,14 @@ def test_models_with_buffers_run_side_by_side(make: Make) -> None:
     for found, expected in zip(together.adapt_many(TASKS, 4), one_by_one.adapt_many(TASKS, 4), strict=True):
         torch.testing.assert_close(found.losses, expected.losses, atol=1e-11, rtol=1e-11)
     first, second = one_by_one.meta_step(TASKS), together.meta_step(TASKS)
-    assert first.after == pytest.approx(second.after, rel=1e-10)
+    assert first.loss_after == pytest.approx(second.loss_after, rel=1e-10)
     assert first.gradient_norm == pytest.approx(second.gradient_norm, rel=1e-8)
 
 
 def test_what_cannot_run_side_by_side_is_one_line() -> None:
     learner = learner_of(hooked_spectral(), vectorised=True, tasks_at_once=3)
     text = error_line(lambda: learner.meta_step(TASKS), UsageError)
-    assert text == "the model or the loss cannot run several tasks side by side; set vectorised=False"
+    assert text == "the model or the loss cannot run several tasks in parallel; set vectorised=False"
 
     class Branching(Net):
         def forward(self, x: Tensor) -> Tensor:
@@ -167,7 +167,7 @@ def test_any_number_of_tasks_at_once_takes_the_same_step(at_once: int, vectorise
     expected = make_learner("sigma-maml", SETTINGS)
     learner = make_learner("sigma-maml", SETTINGS, vectorised=vectorised, tasks_at_once=at_once)
     one, other = expected.meta_step(TASKS), learner.meta_step(TASKS)
-    assert other.after == pytest.approx(one.after, rel=1e-11)
+    assert other.loss_after == pytest.approx(one.loss_after, rel=1e-11)
     torch.testing.assert_close(learner.adapted, expected.adapted, atol=1e-12, rtol=1e-12)
     text = error_line(lambda: make_learner("maml", SETTINGS, tasks_at_once=1 - at_once), UsageError)
     assert text == f"tasks_at_once must be 1 or more, not {1 - at_once}"
@@ -251,7 +251,7 @@ def test_moving_to_another_device_takes_the_model_along() -> None:
     learner = learner_of(batch_norm())
     learner.meta_step(TASKS)
     learner.to("meta")
-    model = learner.problem.model
+    model = learner.domain.model
     moved = [*learner.parameters(), *learner.buffers(), *model.parameters(), *model.buffers()]
     moments = [v for memory in learner.optimiser.state.values() for k, v in memory.items() if k != "step"]
     assert moments and {value.device.type for value in (*moved, *moments)} == {"meta"}
@@ -280,7 +280,7 @@ def test_a_model_is_called_as_it_is_itself(name: str, vectorised: bool) -> None:
         )
         for net, own in ((Keyword(), loss), (Net(), doubled))
     )  # fmt: skip
-    assert found.meta_step(TASKS).after == pytest.approx(expected.meta_step(TASKS).after, rel=1e-12)
+    assert found.meta_step(TASKS).loss_after == pytest.approx(expected.meta_step(TASKS).loss_after, rel=1e-12)
     assert torch.equal(found.adapt(TASKS[0], 2).losses, expected.adapt(TASKS[0], 2).losses)
 
 
@@ -300,7 +300,7 @@ def test_layers_that_require_no_gradient_neither_adapt_nor_learn(name: str) -> N
     learner, expected = make_learner(name, SETTINGS, net), copy.deepcopy(net)
     moving = {"context", "second.bias", "head.weight", "head.bias"}
     assert set(learner.meta_params()) == moving
-    assert set(learner.problem.adapted.shapes) <= moving
+    assert set(learner.domain.adapted.shapes) <= moving
     start = copy.deepcopy(learner.meta_params())
     for _ in range(2):
         learner.meta_step(TASKS)
@@ -319,7 +319,7 @@ def test_a_frozen_layer_that_is_to_adapt_is_refused_by_name() -> None:
         lambda: make_learner("maml", SETTINGS, net, modules=["head", "first"]),
     ):
         text = error_line(call, UsageError)
-        assert text == "module 'head' has requires_grad=False; set it to True, or adapt others"
+        assert text == "module 'head' has requires_grad=False; set it to True or adapt other modules"
     assert "module 'context'" in error_line(lambda: make_learner("cavia", SETTINGS, net), UsageError)
 
 
@@ -349,7 +349,7 @@ def test_the_callers_mode_changes_nothing(name: str, mode: Callable[[], Any]) ->
     learner, losses, grad = run(mode())
     expected, other, _ = run(nullcontext())
     assert same_weights(learner, expected) and torch.equal(losses, other) and not grad
-    assert learner.meta_step(TASKS).after == pytest.approx(expected.meta_step(TASKS).after, rel=1e-12)
+    assert learner.meta_step(TASKS).loss_after == pytest.approx(expected.meta_step(TASKS).loss_after, rel=1e-12)
 
 
 class Dropping(Net):
@@ -397,7 +397,9 @@ def test_random_models_and_draws_give_together_what_they_give_one_by_one(name: s
     other = make_learner(name, SETTINGS, Dropping())
     torch.randn(3)
     one, two = learner.meta_step(tasks), other.meta_step(tasks)
-    assert one.after == pytest.approx(two.after, rel=1e-10) and one.before == pytest.approx(two.before, rel=1e-10)
+    assert one.loss_after == pytest.approx(two.loss_after, rel=1e-10) and one.loss_before == pytest.approx(
+        two.loss_before, rel=1e-10
+    )
     torch.testing.assert_close(learner.adapted, other.adapted, atol=1e-9, rtol=1e-9)
 
 
@@ -509,7 +511,9 @@ def test_what_cannot_be_meta_learned_is_one_line_that_says_what_to_do(make: Make
 def test_a_model_of_two_types_is_refused_by_its_parameters() -> None:
     net = Net()
     net.head.half()
-    assert refused(net).startswith("parameters 'context' (float64) and 'head.weight' (float16) differ in type; move")
+    assert refused(net).startswith(
+        "parameters 'context' (float64) and 'head.weight' (float16) differ in dtype; convert"
+    )
     net.second.to("meta")
     assert "(cpu) and 'second.weight' (meta) differ in device" in refused(net)
 
@@ -532,7 +536,7 @@ def test_a_number_of_steps_that_is_none_is_refused(steps: Any) -> None:
     learner = make_learner("sigma-maml", SETTINGS)
     for call in (lambda: learner.adapt(TASKS[0], steps), lambda: learner.adapt_many(TASKS, steps)):
         text = error_line(call, UsageError)
-        assert text == f"the number of inner steps must be a whole number of 0 or more, not {steps!r}"
+        assert text == f"the number of inner steps must be an integer of 0 or more, not {steps!r}"
     assert learner.adapt_many([], 3) == [] and len(learner.adapt(TASKS[0], np.int64(2)).losses) == 2  # type: ignore[arg-type]
 
 
@@ -540,7 +544,7 @@ def test_a_number_of_steps_that_is_none_is_refused(steps: Any) -> None:
 def test_any_whole_number_is_a_seed(seed: int) -> None:
     learner, other = (make_learner("maml", SETTINGS, Dropping(), seed=one) for one in (seed, 0))
     task = drawn(TASKS[0])
-    assert learner.meta_step([task]).after != other.meta_step([task]).after
+    assert learner.meta_step([task]).loss_after != other.meta_step([task]).loss_after
     assert learner.score(learner.adapted.detach()[None], [TASKS[0].query]).isfinite().all()
     assert not torch.equal(learner.adapt(task, 2).losses, other.adapt(task, 2).losses)
 

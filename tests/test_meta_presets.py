@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from meta_problems import Net, make_learner, modules_of, regression_loss, regression_task
 from torch import Tensor
 from torch.func import functional_call
+from toy_domains import Net, make_learner, modules_of, regression_loss, regression_task
 
 from tts_meta.errors import UsageError
 from tts_meta.meta import LearnerSettings, MetaLearner, Params, Task, Unrolled
-from tts_meta.meta.learners import LEARNERS
+from tts_meta.meta.presets import LEARNERS
 from tts_meta.meta.prior import hyperprior_nll
 
 RATE, STEPS = 0.01, 3
@@ -111,7 +111,7 @@ def test_finetuning_fits_the_meta_parameters_to_all_data_of_all_tasks(name: str)
 
 @pytest.mark.parametrize("name", ["maml", "meta-sgd", "maml++"])
 def test_step_sizes_may_fall_over_an_inner_loop(name: str) -> None:
-    changes = {"inner_lr_final_fraction": 0.2, "first_order_part": 0.0, "annealed_part": 0.0}
+    changes = {"inner_lr_final_fraction": 0.2, "first_order_fraction": 0.0, "multi_step_loss_fraction": 0.0}
     learner = learner_of(name, PLAIN.model_copy(update=changes), 4)
     learner.progress[0] = 2
     leaves = leaves_of(learner)
@@ -139,13 +139,13 @@ def test_step_sizes_may_count_in_sigmas() -> None:
     found = learner.adapt(TASKS[0], STEPS).params
     for name, value in params.items():
         torch.testing.assert_close(found[name], value.detach(), atol=1e-11, rtol=1e-11)
-    with pytest.raises(UsageError, match="not for 'maml'"):
+    with pytest.raises(UsageError, match="implicit gradients; 'maml' has none"):
         learner_of("maml", settings)
 
 
 def test_meta_sgd_learns_a_step_size_for_each_parameter() -> None:
     learner = learner_of("meta-sgd")
-    leaves, layout = leaves_of(learner), learner.problem.adapted
+    leaves, layout = leaves_of(learner), learner.domain.adapted
     rates = torch.full((layout.size,), RATE, dtype=torch.float64, requires_grad=True)
     named = layout.unflatten(rates)
     losses = [loss_of(adapted(leaves, task, ALL, lambda n, k: named[n])[-1], task.query) for task in TASKS]
@@ -156,7 +156,7 @@ def test_meta_sgd_learns_a_step_size_for_each_parameter() -> None:
 
 
 def test_alpha_maml_moves_both_step_sizes_by_their_hypergradients() -> None:
-    settings = PLAIN.model_copy(update={"outer_lr": 1e-3, "step_lr": 1e-6, "hyper_rate": 0.5})
+    settings = PLAIN.model_copy(update={"outer_lr": 1e-3, "step_lr": 1e-6, "hypergradient_lr": 0.5})
     learner = learner_of("alpha-maml", settings)
     gradients, scale = [], 1.0
     for number in range(3):
@@ -165,10 +165,10 @@ def test_alpha_maml_moves_both_step_sizes_by_their_hypergradients() -> None:
         losses = [loss_of(adapted(leaves, task, ALL, lambda n, k, r=rate: r)[-1], task.query) for task in TASKS]
         total = torch.stack(losses).mean()
         parts = torch.autograd.grad(total, [*leaves.values(), rate])
-        gradients.append(learner.problem.adapted.flatten(dict(zip(leaves, parts, strict=False))))
+        gradients.append(learner.domain.adapted.flatten(dict(zip(leaves, parts, strict=False))))
         if number:
             scale *= 1 + 0.5 * float(torch.cosine_similarity(gradients[-1], gradients[-2], dim=0))
-        found = learner.problem.adapted.flatten(moved(learner))
+        found = learner.domain.adapted.flatten(moved(learner))
         torch.testing.assert_close(found, 1e-3 * scale * gradients[-1], atol=1e-11, rtol=1e-9)
         torch.testing.assert_close(start - learner.step_sizes.detach(), 1e-6 * scale * parts[-1], atol=1e-12, rtol=1e-9)
     assert scale != 1.0
@@ -178,7 +178,7 @@ def test_alpha_maml_moves_both_step_sizes_by_their_hypergradients() -> None:
 def test_alpha_maml_lengthens_steps_by_how_much_a_longer_last_one_would_have_lowered_the_loss(solver: str) -> None:
     """Whatever the optimiser: by finite differences of the step before, along all parameters at once."""
     rate, change = 1e-3, 1e-5
-    settings = PLAIN.model_copy(update={"outer_solver": solver, "step_lr": 0.0, "hyper_rate": 0.5})
+    settings = PLAIN.model_copy(update={"outer_solver": solver, "step_lr": 0.0, "hypergradient_lr": 0.5})
     learners = [
         learner_of("alpha-maml", settings.model_copy(update={"outer_lr": rate * (1 + part)}))
         for part in (0.0, change, -change)
@@ -186,12 +186,14 @@ def test_alpha_maml_lengthens_steps_by_how_much_a_longer_last_one_would_have_low
     steps = [moved(learner) for learner in learners]
     found, longer, shorter = (learner.meta_step(TASKS) for learner in learners)
     length = float(torch.cat([step.flatten() for step in steps[0].values()]).norm())
-    cosine = (shorter.after - longer.after) / (2 * change) / (found.gradient_norm * length)
+    cosine = (shorter.loss_after - longer.loss_after) / (2 * change) / (found.gradient_norm * length)
     assert abs(cosine) > 0.01 and float(learners[0].progress[2]) == pytest.approx(1 + 0.5 * cosine, abs=1e-6)
 
 
 def test_maml_plus_plus_learns_a_step_size_for_each_module_and_step() -> None:
-    learner = learner_of("maml++", PLAIN.model_copy(update={"first_order_part": 0.0, "annealed_part": 1.0}), 4)
+    learner = learner_of(
+        "maml++", PLAIN.model_copy(update={"first_order_fraction": 0.0, "multi_step_loss_fraction": 1.0}), 4
+    )
     assert learner.step_sizes.shape == (4, STEPS)
     learner.progress[0] = 2  # half way: weights 1/6, 1/6, 4/6
     leaves = leaves_of(learner)
@@ -208,8 +210,8 @@ def test_maml_plus_plus_learns_a_step_size_for_each_module_and_step() -> None:
 
 
 def test_maml_plus_plus_goes_from_all_steps_to_the_last_and_from_first_to_second_order() -> None:
-    settings = LearnerSettings(inner_steps=4, annealed_part=0.5, first_order_part=0.2)
-    rules = {part: LEARNERS["maml++"].rule(settings, part) for part in (0.0, 0.1, 0.2, 0.4, 0.5, 1.0)}
+    settings = LearnerSettings(inner_steps=4, multi_step_loss_fraction=0.5, first_order_fraction=0.2)
+    rules = {part: LEARNERS["maml++"].estimator(settings, part) for part in (0.0, 0.1, 0.2, 0.4, 0.5, 1.0)}
     assert all(isinstance(rule, Unrolled) for rule in rules.values())
     assert [rule.order for rule in rules.values() if isinstance(rule, Unrolled)] == [1, 1, 2, 2, 2, 2]
     weights = [rule.step_weights for rule in rules.values() if isinstance(rule, Unrolled)]
@@ -269,7 +271,7 @@ def test_modules_may_be_chosen_in_place_of_the_presets() -> None:
     leaves = leaves_of(learner)
     losses = [loss_of(adapted(leaves, task, ("first", "head"), lambda n, k: RATE)[-1], task.query) for task in TASKS]
     assert_gradient(moved(learner), torch.stack(losses).mean(), leaves)
-    assert learner.problem.adapted.modules == ("first", "head")
+    assert learner.domain.adapted.modules == ("first", "head")
 
 
 def test_what_is_drawn_is_what_a_step_sees() -> None:

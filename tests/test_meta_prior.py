@@ -1,4 +1,4 @@
-"""The shrinkage prior: its density, its proximal step, and how small and large its variances may be."""
+"""The shrinkage prior: its density, its proximal_step step, and how small and large its variances may be."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from meta_problems import Blocks, modules_of
 from torch import Tensor
 from torch.distributions import Exponential, HalfCauchy, Normal
+from toy_domains import Blocks, modules_of
 
 from tts_meta.errors import TtsMetaError
-from tts_meta.meta import Layout, ShrinkagePrior
+from tts_meta.meta import ParameterLayout, ShrinkagePrior
 from tts_meta.meta.prior import (
     MAX_LOG_VARIANCE,
     MIN_LOG_VARIANCE,
     HyperpriorName,
     hyperprior_nll,
-    proximal,
+    proximal_step,
 )
 
-LAYOUT = Layout.of(Blocks(), modules_of(Blocks()))
+LAYOUT = ParameterLayout.from_modules(Blocks(), modules_of(Blocks()))
 log_variances = st.lists(st.floats(MIN_LOG_VARIANCE, MAX_LOG_VARIANCE), min_size=3, max_size=3)
 EXTREMES = [MIN_LOG_VARIANCE, 0.0, MAX_LOG_VARIANCE, math.inf]
 
@@ -41,8 +41,8 @@ def random_displacements(rows: int, seed: int = 0, dtype: torch.dtype = torch.fl
 def test_the_penalty_is_the_normal_log_density_but_for_its_constant(values: list[float], seed: int) -> None:
     prior = prior_of(values)
     # In units of σ, or differences of densities lose all their digits.
-    delta = random_displacements(3, seed) * prior.deviation()
-    normal = Normal(torch.zeros(LAYOUT.size, dtype=torch.float64), prior.deviation())
+    delta = random_displacements(3, seed) * prior.standard_deviation()
+    normal = Normal(torch.zeros(LAYOUT.size, dtype=torch.float64), prior.standard_deviation())
     at_centre = normal.log_prob(torch.zeros_like(delta)).sum(-1)
     torch.testing.assert_close(prior.penalty(delta), at_centre - normal.log_prob(delta).sum(-1), atol=1e-9, rtol=1e-9)
 
@@ -63,7 +63,7 @@ def test_the_proximal_step_is_stationary_at_any_variance_and_step_size(
 ) -> None:
     """(δ - δ')/η + δ/σ² = 0, the slope of ‖δ - δ'‖²/2η + ‖δ‖²/2σ², to rounding of its two parts."""
     prior, rate, before = prior_of(values), math.exp(log_rate), random_displacements(2, seed)
-    after = proximal(before, rate, prior.precision())
+    after = proximal_step(before, rate, prior.precision())
     slope = (after - before) / rate + after * prior.precision()
     size = (after - before).abs() / rate + (after * prior.precision()).abs() + before.abs() / rate
     assert bool((slope.abs() <= 1e-12 * size).all())
@@ -74,8 +74,8 @@ def test_the_proximal_step_is_stationary_at_any_variance_and_step_size(
 def test_step_sizes_may_differ_between_parameters(value: float, seed: int) -> None:
     rates = random_displacements(1, seed)[0].exp()
     before, precision = random_displacements(2, seed + 1), prior_of([value] * 3).precision()
-    found = proximal(before, rates, precision)
-    one_by_one = [proximal(before[:, i], float(rates[i]), precision[i]) for i in range(LAYOUT.size)]
+    found = proximal_step(before, rates, precision)
+    one_by_one = [proximal_step(before[:, i], float(rates[i]), precision[i]) for i in range(LAYOUT.size)]
     torch.testing.assert_close(found, torch.stack(one_by_one, -1), atol=0, rtol=1e-14)
 
 
@@ -83,8 +83,8 @@ def test_without_a_prior_the_proximal_step_is_the_identity() -> None:
     before = random_displacements(2)
     free = prior_of([math.inf] * 3)
     assert free.is_absent and not free.is_proper
-    assert torch.equal(proximal(before, 0.1, free.precision()), before)
-    assert torch.equal(proximal(before, 0.1, None), before)
+    assert torch.equal(proximal_step(before, 0.1, free.precision()), before)
+    assert torch.equal(proximal_step(before, 0.1, None), before)
     assert not free.penalty(before).any()
 
 
@@ -97,7 +97,7 @@ def test_one_free_module_makes_a_prior_improper_but_not_absent() -> None:
 def test_sigma_and_precision_are_those_of_each_parameters_module() -> None:
     prior = prior_of([math.log(0.25), math.log(4.0), math.inf])
     expected = [0.5, 0.5, 2.0, 2.0, 2.0, math.inf, math.inf]
-    assert prior.deviation().tolist() == pytest.approx(expected)
+    assert prior.standard_deviation().tolist() == pytest.approx(expected)
     assert prior.precision().tolist() == pytest.approx([sigma**-2 for sigma in expected])
 
 
@@ -105,12 +105,14 @@ def test_sigma_and_precision_are_those_of_each_parameters_module() -> None:
 @pytest.mark.parametrize("rate", [1e-6, 1.0, 1e3])
 def test_nothing_overflows_in_single_precision(value: float, rate: float) -> None:
     prior, before = prior_of([value] * 3, torch.float32), random_displacements(2, dtype=torch.float32)
-    after = proximal(before, rate, prior.precision())
+    after = proximal_step(before, rate, prior.precision())
     assert bool(prior.precision().isfinite().all()) and bool(after.isfinite().all())
     assert bool(prior.penalty(before).isfinite().all()) and bool(prior.penalty(after).isfinite().all())
     # σ and its inverse are what the implicit gradient multiplies by.
     if math.isfinite(value):
-        assert bool(prior.deviation().isfinite().all()) and bool((1 / prior.deviation()).isfinite().all())
+        assert bool(prior.standard_deviation().isfinite().all()) and bool(
+            (1 / prior.standard_deviation()).isfinite().all()
+        )
     if value == MIN_LOG_VARIANCE:
         assert float(after.abs().max()) < 1e-10
     if value == math.inf:
@@ -158,7 +160,7 @@ def test_a_variance_that_is_not_positive_is_refused_by_the_name_of_its_module(va
 
 
 def test_the_number_of_variances_must_be_that_of_the_modules() -> None:
-    with pytest.raises(TtsMetaError, match=r"3 modules need as many log variances, not \(2,\)"):
+    with pytest.raises(TtsMetaError, match=r"3 modules need log variances of shape \(3,\), not \(2,\)"):
         ShrinkagePrior(LAYOUT, torch.zeros(2))
 
 

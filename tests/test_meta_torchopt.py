@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from meta_problems import Net, problem_of, regression_loss, regression_task
 from test_meta_gradients import EXACT, maximum_a_posteriori, meta_of
 from torch import Tensor
+from toy_domains import Net, domain_of, regression_loss, regression_task
 
 from tts_meta.meta import Implicit, ShrinkagePrior
 
@@ -18,27 +18,27 @@ torchopt = pytest.importorskip("torchopt", reason="TorchOpt comes with the test 
 @pytest.mark.parametrize("centred", [False, True])
 @pytest.mark.parametrize("adapted", [None, ("first", "head")])
 def test_torchopt_finds_the_same_implicit_gradients(adapted: tuple[str, ...] | None, centred: bool) -> None:
-    problem = problem_of(Net(), regression_loss, adapted)
+    domain = domain_of(Net(), regression_loss, adapted)
     task = regression_task(5)
-    meta = meta_of(problem, torch.tensor([-2.0, -3.0, -1.5, -3.5])[: len(problem.adapted.modules)])
-    solution = maximum_a_posteriori(problem, meta, [task])[0]
+    meta = meta_of(domain, torch.tensor([-2.0, -3.0, -1.5, -3.5])[: len(domain.adapted.modules)])
+    solution = maximum_a_posteriori(domain, meta, [task])[0]
 
     def objective(delta: Tensor, phi: Tensor, shared: Tensor, log_variances: Tensor) -> Tensor:
-        nll = problem.nll((phi + delta)[None], shared, [task.support])[0]
-        return nll + ShrinkagePrior(problem.adapted, log_variances).penalty(delta)
+        nll = domain.nll((phi + delta)[None], shared, [task.support])[0]
+        return nll + ShrinkagePrior(domain.adapted, log_variances).penalty(delta)
 
     @torchopt.diff.implicit.custom_root(
         torch.func.grad(objective),
         argnums=(1, 2, 3),
         solve=torchopt.linear_solve.solve_cg(maxiter=500, rtol=1e-12),
     )
-    def solve(start: Tensor, phi: Tensor, shared: Tensor, log_variances: Tensor) -> Tensor:
+    def run_inner_loop(start: Tensor, phi: Tensor, shared: Tensor, log_variances: Tensor) -> Tensor:
         return solution.clone()
 
     leaves = [value.clone().requires_grad_() for value in (meta.adapted, meta.shared, meta.log_variances)]
-    delta = solve(torch.zeros_like(solution), *leaves)
-    query = problem.nll((leaves[0] + delta)[None], leaves[1], [task.query])[0]
+    delta = run_inner_loop(torch.zeros_like(solution), *leaves)
+    query = domain.nll((leaves[0] + delta)[None], leaves[1], [task.query])[0]
     expected = torch.autograd.grad(query, leaves, materialize_grads=True)
-    found = Implicit(EXACT, centred).at(problem, meta, [task], solution[None]).gradient
+    found = Implicit(EXACT, centred).at(domain, meta, [task], solution[None]).gradient
     for one, two in zip((found.adapted, found.shared, found.log_variances), expected, strict=True):
         torch.testing.assert_close(one, two, atol=1e-9, rtol=1e-9)

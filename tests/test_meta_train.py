@@ -79,18 +79,18 @@ def test_every_learner_meta_trains_on_speakers(
     """Adapting lowers the query loss by an eighth, and meta-training lowers it before and after adapting."""
     found, step = list[MetaStepMetrics](), MetaLearner.meta_step
     monkeypatch.setattr(MetaLearner, "meta_step", lambda *given: found.append(step(*given)) or found[-1])
-    settings = LEARNING | {"outer_lr": 5e-3, "step_lr": 1e-7, "first_order_part": 0.0}
+    settings = LEARNING | {"outer_lr": 5e-3, "step_lr": 1e-7, "first_order_fraction": 0.0}
     config = recipe(corpus, tmp_path / "run", learner=name, settings=settings, meta_steps=2, frames_per_step=200)
     before, after = load_base(corpus / "base"), load_base(meta_train(config))
     first, last = found[0], found[-1]
     assert len(found) == 2 and not any(one.skipped for one in found)
     preset = LEARNERS[name]
     if name.startswith("finetune"):  # they adapt after meta-training only
-        assert all(one.after == one.before for one in found)
+        assert all(one.loss_after == one.loss_before for one in found)
     else:
         enough = {"all": 0.88, "head": 0.95, "context": 0.9999}[preset.adapts]
-        assert all(one.after < enough * one.before for one in found)
-    assert last.before < first.before and last.after < 0.98 * first.after
+        assert all(one.loss_after < enough * one.loss_before for one in found)
+    assert last.loss_before < first.loss_before and last.loss_after < 0.98 * first.loss_after
     assert not same_weights(before.acoustic, after.acoustic)
     assert (after.prior is None) == (preset.prior == "none")
     if after.prior is not None:

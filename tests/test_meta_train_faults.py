@@ -14,7 +14,7 @@ from cases import case_folder
 from commands import run
 from faults import error_line
 from helpers import same_weights, tiny_base, tiny_source_filter, tone_corpus
-from meta_problems import make_learner, regression_task, spoiled
+from toy_domains import make_learner, regression_task, spoiled
 
 from tts_meta.config import dump_config, parse_config
 from tts_meta.errors import TtsMetaError, UsageError
@@ -146,7 +146,7 @@ def test_a_huge_learning_rate_ends_with_status_one_and_no_base(
     done = run(capsys, "meta-train", path)
     last = done.err.splitlines()[-1]
     assert done.status == 1 and last.startswith("tts-meta: meta-training diverged: ") and "Traceback" not in done.err
-    assert "no result was written; lower outer_rate, inner_rate" in last
+    assert "no result was written; lower outer_lr, inner_lr" in last
     assert not (tmp_path / "run" / "base").exists()
 
 
@@ -199,6 +199,8 @@ def test_a_run_that_goes_on_remembers_its_first_loss(corpus: Path, tmp_path: Pat
         patch.setattr(MetaLearner, "meta_step", dies)
         meta_train(config)
     with pytest.MonkeyPatch.context() as patch:
-        larger = 1.01 * GROWTH * done[0].before
-        patch.setattr(MetaLearner, "meta_step", lambda *given: replace(step(*given), before=larger))
-        assert f"that of the first meta-step, {done[0].before:.4g};" in error_line(lambda: meta_train(config), Diverged)
+        larger = 1.01 * GROWTH * done[0].loss_before
+        patch.setattr(MetaLearner, "meta_step", lambda *given: replace(step(*given), loss_before=larger))
+        assert f"that of the first meta-step, {done[0].loss_before:.4g};" in error_line(
+            lambda: meta_train(config), Diverged
+        )

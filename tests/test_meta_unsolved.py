@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from meta_problems import (
+from toy_domains import (
     Blocks,
     Quadratic,
     make_learner,
@@ -24,7 +24,7 @@ SETTINGS = LearnerSettings(inner_lr=0.004, inner_steps=3, outer_lr=0.01)
 
 
 def mean_query_loss(learner: MetaLearner, tasks: list[Task]) -> float:
-    flat = [learner.problem.adapted.flatten(found.params)[None] for found in learner.adapt_many(tasks, 3)]
+    flat = [learner.domain.adapted.flatten(found.params)[None] for found in learner.adapt_many(tasks, 3)]
     scores = [learner.score(row, [task.query]) for row, task in zip(flat, tasks, strict=True)]
     return float(torch.cat(scores).mean())
 
@@ -43,7 +43,7 @@ def trained(learner: MetaLearner, tasks: list[Task], steps: int, unbounded: bool
 def test_a_linear_system_that_is_not_solved_is_counted_and_training_goes_on(name: str) -> None:
     settings = SETTINGS.model_copy(update={"cg_max_iters": 1, "tolerance": 1e-9, "variance": 0.02})
     for step in trained(make_learner(name, settings), TASKS, 30):
-        assert step.outcomes == {"truncated": 4} and step.residual > 1e-9 and step.products == 4
+        assert step.outcomes == {"truncated": 4} and step.residual > 1e-9 and step.hessian_products == 4
 
 
 def bent_task(seed: int, curvature: float) -> Task:

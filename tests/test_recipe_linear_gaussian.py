@@ -160,9 +160,9 @@ def test_a_tiny_run_of_the_recipe_reports_every_learner() -> None:
 @pytest.mark.parametrize("name", ["sigma-imaml", "sigma-reptile"])
 def test_implicit_learners_shrink_the_module_that_all_tasks_share(name: str) -> None:
     settings = LearnerSettings(
-        inner_steps=15, inner_lr=0.05, variance=0.01, outer_lr=0.02, variance_lr=0.4, final_rate=0.0
+        inner_steps=15, inner_lr=0.05, variance=0.01, outer_lr=0.02, variance_lr=0.4, outer_lr_final_fraction=0.0
     )
-    plan = Plan(settings=settings, meta_steps=120, tasks=40, pretrain_steps=150, pretrain_rate=0.1)
+    plan = Plan(settings=settings, meta_steps=120, tasks=40, pretrain_steps=150, pretrain_lr=0.1)
     found = run(Job(FAMILY, name, plan, 0))
     constant, little, much = found.deviations[-1].tolist()
     assert constant < 0.1 * much and constant < 0.25 * little and found.errors[-1] < 0.1

@@ -21,8 +21,8 @@ from recipes.timing import profile_table, seconds_each
 from tts_meta.adapt import AcousticTask, CloneSettings, acoustic_nll, chosen_modules
 from tts_meta.cli import run_command
 from tts_meta.corpus import Example
-from tts_meta.meta import Adam, Layout, Problem, ShrinkagePrior, solve
-from tts_meta.meta.parameters import parameters_of
+from tts_meta.meta import Adam, Domain, ParameterLayout, ShrinkagePrior, run_inner_loop
+from tts_meta.meta.parameter_layout import parameter_vector
 from tts_meta.models.low_rank import low_rank
 from tts_meta.models.pretrained import Base, load_base
 
@@ -56,19 +56,23 @@ def steps_of(
     """The gradient of an inner step on so many frames, and where a loop of `LOOP` such steps ends."""
     chosen = chosen_modules(base, CloneSettings(tuple(patterns)))
     model, moves = low_rank(base.acoustic, chosen, rank) if rank else (base.acoustic, chosen)
-    problem = Problem(model, acoustic_nll(base.acoustic), Layout.of(model, moves.modules), Layout.of(model, ()))
-    meta = parameters_of(model, problem.adapted)
-    point, prior = meta[None].detach().requires_grad_(), ShrinkagePrior.isotropic(problem.adapted, 1.0)
+    domain = Domain(
+        model,
+        acoustic_nll(base.acoustic),
+        ParameterLayout.from_modules(model, moves.modules),
+    )
+    meta = parameter_vector(model, domain.adapted)
+    point, prior = meta[None].detach().requires_grad_(), ShrinkagePrior.isotropic(domain.adapted, 1.0)
     data = AcousticTask(base, sentences(base, frames // SENTENCE), chosen.names).task(None, frames, 0).at(0)
 
     def nll(params: Tensor, step: int = 0) -> Tensor:
-        return problem.nll(params, torch.zeros(0), [data])
+        return domain.nll(params, torch.zeros(0), [data])
 
     def gradient() -> Tensor:
         return torch.autograd.grad(nll(point).sum(), point, materialize_grads=True)[0]
 
     def loop() -> Tensor:
-        return solve(nll, meta, prior, Adam(), lambda step: 3e-4, LOOP)[0][-1]
+        return run_inner_loop(nll, meta, prior, Adam(), lambda step: 3e-4, LOOP)[0][-1]
 
     return gradient, loop
 

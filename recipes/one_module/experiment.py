@@ -57,7 +57,7 @@ def displacement(learner: MetaLearner, modules: Sequence[str], tasks: Sequence[T
     """‖θ_m - φ_m‖² / size of m after `steps` inner steps, `(T, M)`; zero for a module that does not adapt."""
     kept: dict[int, Tensor] = {}
     learner.adapt_many(tasks, steps, lambda step, params: kept.update({step: params - learner.adapted.detach()}))
-    layout = learner.problem.adapted
+    layout = learner.domain.adapted
     by_module = layout.sum_modules(kept[steps].square()) / torch.tensor(layout.sizes)
     found = dict(zip(layout.modules, by_module.unbind(-1), strict=True))
     return torch.stack([found.get(name, torch.zeros(len(tasks))) for name in modules], -1)

@@ -12,7 +12,7 @@ from recipes.bench import in_processes, load_recipe, recipe_parser, save_figure
 from recipes.sinusoid.experiment import Experiment, Job, run
 from recipes.sinusoid.report import draw, tables
 from tts_meta.cli import run_command
-from tts_meta.meta.learners import preset_of
+from tts_meta.meta.presets import find_preset
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if chosen.learners:
         wanted = chosen.learners.split(",")
         for name in wanted:
-            preset_of(name)
+            find_preset(name)
         plans = {name: plan for name, plan in experiment.learners.items() if name in wanted}
         experiment = experiment.model_copy(update={"learners": plans})
     jobs = [

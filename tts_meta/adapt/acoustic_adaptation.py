@@ -10,7 +10,7 @@ from tts_meta.adapt.early_stopping import PlateauStop
 from tts_meta.adapt.priors import acoustic_prior
 from tts_meta.adapt.settings import NO_PRIOR_LR, NO_PRIOR_STEPS, SIGMA_LR, CloneSettings
 from tts_meta.corpus import Example
-from tts_meta.meta import Layout, Problem, Task
+from tts_meta.meta import Domain, ParameterLayout, Task
 from tts_meta.models.low_rank import low_rank
 from tts_meta.models.partition import Partition
 from tts_meta.models.pretrained import Base
@@ -25,11 +25,11 @@ def acoustic_adaptation(
     """
     acoustic, rank = base.acoustic, settings.rank_for(base)
     model, adapted = (acoustic, modules) if not rank else low_rank(acoustic, modules, rank)
-    problem = Problem(model, acoustic_nll(acoustic), Layout.of(model, adapted.modules), Layout.of(model, ()))
+    domain = Domain(model, acoustic_nll(acoustic), ParameterLayout.from_modules(model, adapted.modules))
     support_task, held_out_task = (AcousticTask(base, examples, modules.names) for examples in (support, held_out))
     support_data = ScoredTask(support_task.task(None, settings.frames_per_step, settings.seed), support_task.frames)
     held_out_data = ScoredTask(Task(held_out_task.all_sentences()), held_out_task.frames) if held_out else None
-    prior = acoustic_prior(base, problem.adapted, settings)
+    prior = acoustic_prior(base, domain.adapted, settings)
     plateau, learning_rate = None, settings.learning_rate
     if learning_rate is not None or not settings.uses_learned_prior(base):
         steps = NO_PRIOR_STEPS if settings.steps is None else settings.steps
@@ -41,4 +41,4 @@ def acoustic_adaptation(
         else:
             plateau = PlateauStop(initial_lr)
             steps, schedule = plateau.max_steps, plateau.learning_rate
-    return Adaptation("acoustic model", problem, support_data, held_out_data, steps, prior, schedule, plateau)
+    return Adaptation("acoustic model", domain, support_data, held_out_data, steps, prior, schedule, plateau)

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from tts_meta.adapt.early_stopping import CHECK_INTERVAL, PlateauStop
 from tts_meta.adapt.voice import as_stored
-from tts_meta.meta import Adam, Problem, ShrinkagePrior, Task, solve
-from tts_meta.meta.inner import StepSize
-from tts_meta.meta.parameters import parameters_of
+from tts_meta.meta import Adam, Domain, ShrinkagePrior, Task, run_inner_loop
+from tts_meta.meta.inner_solvers import StepSize
+from tts_meta.meta.parameter_layout import parameter_vector
 from tts_meta.models.low_rank import LowRankModel, by_parameter_name
 
 
@@ -55,7 +55,7 @@ class Adaptation:
     """An inner loop over the modules of one model, ready to run."""
 
     model: str
-    problem: Problem
+    domain: Domain
     support: ScoredTask
     held_out: ScoredTask | None
     steps: int
@@ -70,10 +70,10 @@ class Adaptation:
         Scores: the held-out loss before and after (`held_out_before`, `held_out_after`), if sentences are held out, and
         the reason for an automatic stop (`stopped`).
         """
-        meta, losses = parameters_of(self.problem.model, self.problem.adapted), list[float]()
+        meta, losses = parameter_vector(self.domain.model, self.domain.adapted), list[float]()
 
         def nll(params: Tensor, step: int) -> Tensor:
-            value = self.problem.nll(params, torch.zeros(0), [self.support.task.at(step)])
+            value = self.domain.nll(params, torch.zeros(0), [self.support.task.at(step)])
             losses.append(float(value.detach()) / self.support.size)
             return value
 
@@ -89,8 +89,8 @@ class Adaptation:
 
         scores: dict[str, Any] = {f"{name}_before": loss for name, loss in self._held_out_loss(meta[None]).items()}
         finished = plateau.finished if plateau is not None else lambda done: False
-        kept, _ = solve(
-            nll, meta, self.prior, Adam(), self.learning_rate, self.steps, observe=observe, finished=finished
+        kept, _ = run_inner_loop(
+            nll, meta, self.prior, Adam(), self.learning_rate, self.steps, observe=observe, should_stop=finished
         )
         deltas, params = self._round(meta, kept[-1][0])
         scores |= {f"{name}_after": loss for name, loss in self._held_out_loss(params[None]).items()}
@@ -100,8 +100,8 @@ class Adaptation:
 
     def _round(self, meta: Tensor, displacement: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Deltas by name, rounded as the voice file holds them, and the parameters `(P,)` of the model with these."""
-        layout = self.problem.adapted
-        if isinstance(self.problem.model, LowRankModel):
+        layout = self.domain.adapted
+        if isinstance(self.domain.model, LowRankModel):
             factors = by_parameter_name(layout.unflatten(meta + displacement))
             deltas = as_stored(factors)
             names = dict(zip(layout.shapes, factors, strict=True))
@@ -112,7 +112,7 @@ class Adaptation:
     @torch.no_grad()
     def _objective(self, params: Tensor, meta: Tensor) -> float:
         """The objective of all support sentences without dropout, in nats, for parameters `(1, P)`."""
-        nll = self.problem.nll(params, torch.zeros(0), [self.support.task.support])
+        nll = self.domain.nll(params, torch.zeros(0), [self.support.task.support])
         return float(nll + self.prior.penalty(params - meta))
 
     @torch.no_grad()
@@ -120,7 +120,7 @@ class Adaptation:
         """The held-out loss for parameters `(1, P)` under `held_out`; empty if no sentence is held out."""
         if self.held_out is None:
             return {}
-        nll = self.problem.nll(params, torch.zeros(0), [self.held_out.task.at(0)])
+        nll = self.domain.nll(params, torch.zeros(0), [self.held_out.task.at(0)])
         return {"held_out": float(nll) / self.held_out.size}
 
 
@@ -136,4 +136,4 @@ def linear_decay(initial_lr: StepSize, steps: int) -> Callable[[int], StepSize]:
 
 def sigma_lr(prior: ShrinkagePrior, prior_scale: float, fraction: float) -> Tensor:
     """The learning rate `(P,)` of each parameter: `fraction` of its module's learned σ, before `prior_scale`."""
-    return fraction * prior.deviation() / prior_scale**0.5
+    return fraction * prior.standard_deviation() / prior_scale**0.5

@@ -7,7 +7,7 @@ the random draws of the steps, and the loop stops.
 
 from __future__ import annotations
 
-from tts_meta.meta.inner import StepSize
+from tts_meta.meta.inner_solvers import StepSize
 
 STOPPING_VERSION = 1
 """Version of the stopping rule. Increase it when the same objectives would stop the loop at another step."""

@@ -6,17 +6,17 @@ import torch
 
 from tts_meta.adapt.settings import CloneSettings
 from tts_meta.errors import UsageError
-from tts_meta.meta import Layout, ShrinkagePrior
+from tts_meta.meta import ParameterLayout, ShrinkagePrior
 from tts_meta.models.pretrained import Base
 from tts_meta.models.shrinkage_prior import ModulePrior
 
 
-def isotropic_prior(layout: Layout, settings: CloneSettings) -> ShrinkagePrior:
+def isotropic_prior(layout: ParameterLayout, settings: CloneSettings) -> ShrinkagePrior:
     """A prior with one variance for all modules; the default of 1 is so wide that it has hardly any effect."""
     return ShrinkagePrior.isotropic(layout, 1.0 if settings.variance is None else settings.variance)
 
 
-def learned_prior(prior: ModulePrior, layout: Layout, prior_scale: float) -> ShrinkagePrior:
+def learned_prior(prior: ModulePrior, layout: ParameterLayout, prior_scale: float) -> ShrinkagePrior:
     """The learned variances of the modules of `layout`, times `prior_scale`.
 
     Raises UsageError for a module without a learned variance.
@@ -28,7 +28,7 @@ def learned_prior(prior: ModulePrior, layout: Layout, prior_scale: float) -> Shr
     return ShrinkagePrior(layout, torch.tensor(values).log())
 
 
-def acoustic_prior(base: Base, layout: Layout, settings: CloneSettings) -> ShrinkagePrior:
+def acoustic_prior(base: Base, layout: ParameterLayout, settings: CloneSettings) -> ShrinkagePrior:
     """The prior of the acoustic model's modules under these settings.
 
     Raises UsageError as `CloneSettings.prior_scale_for` and `learned_prior`, and where the learned prior belongs to

@@ -9,7 +9,7 @@ from tts_meta.adapt.priors import isotropic_prior, learned_prior
 from tts_meta.adapt.settings import SIGMA_LR, VOCODER_LR, CloneSettings
 from tts_meta.adapt.vocoder_task import VocoderTask, generator_modules, vocoder_nll
 from tts_meta.corpus import Example
-from tts_meta.meta import Layout, Problem
+from tts_meta.meta import Domain, ParameterLayout
 from tts_meta.models.partition import Partition
 from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
 
@@ -26,17 +26,17 @@ def vocoder_adaptation(
     Raises UsageError as `learned_prior` and `VocoderTask`, TtsMetaError as `VocoderTask`.
     """
     model = vocoder.generator
-    problem = Problem(model, vocoder_nll(model), Layout.of(model, generator_modules(modules)), Layout.of(model, ()))
+    domain = Domain(model, vocoder_nll(model), ParameterLayout.from_modules(model, generator_modules(modules)))
 
     def scored_task(examples: Sequence[Example], seed: int) -> ScoredTask:
         task = VocoderTask(model, examples)
         return ScoredTask(task.task(settings.crops_per_step, seed), task.samples)
 
     held_out_data = scored_task(held_out, 0) if held_out else None
-    prior, initial_lr, steps = isotropic_prior(problem.adapted, settings), VOCODER_LR, settings.vocoder_steps
+    prior, initial_lr, steps = isotropic_prior(domain.adapted, settings), VOCODER_LR, settings.vocoder_steps
     if model.prior is not None and settings.variance is None:
         prior_scale = settings.prior_scale or model.prior.prior_scale
-        prior = learned_prior(model.prior, problem.adapted, prior_scale)
+        prior = learned_prior(model.prior, domain.adapted, prior_scale)
         initial_lr = sigma_lr(prior, prior_scale, SIGMA_LR)
     schedule = linear_decay(settings.vocoder_learning_rate or initial_lr, steps)
-    return Adaptation("vocoder", problem, scored_task(support, settings.seed), held_out_data, steps, prior, schedule)
+    return Adaptation("vocoder", domain, scored_task(support, settings.seed), held_out_data, steps, prior, schedule)

@@ -1,23 +1,27 @@
-"""Meta-learning with shrinkage, for any model, likelihood and partition; knows nothing of speech."""
+"""Meta-learning with shrinkage for any model, likelihood and partition, without any code about speech.
 
-from tts_meta.meta.domain import Problem, Task
-from tts_meta.meta.inner import Adam, Diverged, GradientDescent, Trace, solve
-from tts_meta.meta.inner_lr import StepSizes
+Letters in the shapes of docstrings: T tasks, P adapted parameters, Q parameters that all tasks share, M modules that
+adapt. Symbols: φ initial values of the adapted parameters, ψ shared parameters, θ adapted parameters of a task,
+δ = θ - φ, σ²_m prior variance of module m, η inner step size.
+"""
+
+from tts_meta.meta.domain import Domain
+from tts_meta.meta.implicit import Implicit
+from tts_meta.meta.inner_loop import Diverged, Trace, run_inner_loop
+from tts_meta.meta.inner_lr import StepSizeSchedule
+from tts_meta.meta.inner_solvers import Adam, GradientDescent
+from tts_meta.meta.joint_training import JointTraining
 from tts_meta.meta.learner import Adapted, MetaLearner
-from tts_meta.meta.learners import LEARNERS, LearnerSettings, Preset
-from tts_meta.meta.linear import ConjugateGradient, Neumann, Outcome, Solution
-from tts_meta.meta.meta_gradients import (
-    Implicit,
-    JointTraining,
-    MetaGradient,
-    MetaParams,
-    Reptile,
-    ShrinkageReptile,
-    Unrolled,
-)
-from tts_meta.meta.parameters import Layout, Params
+from tts_meta.meta.learner_settings import LearnerSettings
+from tts_meta.meta.linear_solvers import ConjugateGradient, Neumann, Outcome, Solution
+from tts_meta.meta.meta_gradients import MetaGradient, MetaParams
+from tts_meta.meta.parameter_layout import ParameterLayout, Params
+from tts_meta.meta.presets import LEARNERS, Preset
 from tts_meta.meta.prior import ShrinkagePrior
 from tts_meta.meta.reduction import MetaStepMetrics
+from tts_meta.meta.reptile import Reptile, ShrinkageReptile
+from tts_meta.meta.task import Task
+from tts_meta.meta.unrolled import Unrolled
 
 __all__ = [
     "LEARNERS",
@@ -25,10 +29,10 @@ __all__ = [
     "Adapted",
     "ConjugateGradient",
     "Diverged",
+    "Domain",
     "GradientDescent",
     "Implicit",
     "JointTraining",
-    "Layout",
     "LearnerSettings",
     "MetaGradient",
     "MetaLearner",
@@ -36,16 +40,16 @@ __all__ = [
     "MetaStepMetrics",
     "Neumann",
     "Outcome",
+    "ParameterLayout",
     "Params",
     "Preset",
-    "Problem",
     "Reptile",
     "ShrinkagePrior",
     "ShrinkageReptile",
     "Solution",
-    "StepSizes",
+    "StepSizeSchedule",
     "Task",
     "Trace",
     "Unrolled",
-    "solve",
+    "run_inner_loop",
 ]

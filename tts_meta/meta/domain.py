@@ -1,192 +1,106 @@
-"""A model's likelihood as a function of two vectors: what a task adapts, and what all tasks share.
-
-A task is support data to adapt on and query data to score the adapted model on. What data is, only the loss knows.
-"""
+"""`Domain`: a model and its loss as -log p(data | θ), a function of the adapted and the shared parameters."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, is_dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from tts_meta.errors import TtsMetaError, UsageError
-from tts_meta.meta.held import Held, copy_of
-from tts_meta.meta.parameters import Layout, Params
-from tts_meta.meta.seeding import combine, seeded, seeded_torch
+from tts_meta.errors import UsageError
+from tts_meta.meta.frozen_state import FrozenState, copy_buffer
+from tts_meta.meta.parameter_layout import NO_PARAMETERS, ParameterLayout, Params
+from tts_meta.meta.seeding import combine_seeds, seeded_torch
+from tts_meta.meta.task import Task, stack_data, without_inference_tensors
 
 LossFunction = Callable[[Callable[..., Any], Any], Tensor]
-"""`loss(call, data)`: -log p(data | θ), a sum in nats, a scalar; `call` is the model with a task's parameters, and
-takes what the model takes.
+"""`loss(call, data)`: -log p(data | θ), a scalar, a sum in nats. `call` is the model with the parameters of one task,
+and takes the model's arguments.
 """
 
 
 @dataclass(frozen=True)
-class Task:
-    """Data of one task, such as a speaker's sentences."""
+class Domain:
+    """A model, its loss and the layouts of its parameters; `nll` scores a batch of tasks.
 
-    support: Any
-    query: Any = None
-    draw: Callable[[int], Any] | None = None
-    """Data of inner step k, where not all of the support is used in each; its loss must estimate the whole one.
+    Parameters in neither layout keep the values in `frozen_state`, or the model's values if that is None.
 
-    A function of k alone: it is called in any order and more than once. What it draws from the global generators of
-    torch, NumPy and Python is made so.
-    """
-    name: str = ""
-
-    def at(self, step: int, seed: int = 0) -> Any:
-        """What inner step `step` sees. A `draw` that uses the global generators finds them at `seed`."""
-        if self.draw is None:
-            return self.support
-        with seeded(seed):
-            return self.draw(step)
-
-
-@dataclass(frozen=True)
-class Problem:
-    """`nll` of a batch of tasks; other parameters than those laid out keep the values in `held`, or the model's own.
-
-    vectorised: tasks run side by side by `torch.func.vmap`, for models that allow it and data that are tensors, or
-    tuples or dicts of them, of the same shapes for all tasks; otherwise they run one after another.
-    held: the fixed values of the model; None reads them from the model, whose buffers are copied for each call.
+    vectorised: tasks run in parallel by `torch.func.vmap`. The model must allow it, and the data must be tensors, or
+    tuples or dicts of tensors, with the same shapes for all tasks. Otherwise tasks run one after another.
+    frozen_state: the fixed values of the model. None reads them from the model, and copies its buffers for each call.
     """
 
     model: nn.Module
     loss: LossFunction
-    adapted: Layout
-    shared: Layout
+    adapted: ParameterLayout
+    shared: ParameterLayout = NO_PARAMETERS
     vectorised: bool = False
-    held: Held | None = None
+    frozen_state: FrozenState | None = None
 
     @cached_property
-    def _tied(self) -> bool:
-        """Whether one parameter has several names, which the call then has to keep together."""
-        names = [len(list(self.model.named_parameters(remove_duplicate=unique))) for unique in (True, False)]
-        return names[0] != names[1]
+    def _has_tied_weights(self) -> bool:
+        """Whether a parameter has several names, which all must get the task's value."""
+        counts = [len(list(self.model.named_parameters(remove_duplicate=unique))) for unique in (True, False)]
+        return counts[0] != counts[1]
 
     @cached_property
     def _buffer_names(self) -> tuple[str, ...]:
         return tuple(name for name, _ in self.model.named_buffers())
 
     def nll(self, adapted: Tensor, shared: Tensor, data: Sequence[Any], seed: int = 0) -> Tensor:
-        """-log p(data_t | θ_t) of tasks with adapted parameters `(T, P)`, shared ones `(Q,)`: `(T,)` nats.
+        """-log p(data_t | θ_t) of T tasks: adapted parameters `(T, P)` and shared ones `(Q,)` to `(T,)` nats.
 
-        What the model and the loss draw from torch's generators is a function of `seed` alone, the same for each task,
-        so that tasks side by side draw what each alone does. Raises UsageError where the loss is not a scalar, or does
-        not use the parameters.
+        The draws of the model and of the loss from torch's generators are a function of `seed` alone and equal for all
+        tasks. Tasks in parallel therefore draw the same as each task alone. Raises UsageError if the loss is not a
+        scalar, or does not use the parameters.
         """
         if self.vectorised and len(data) > 1:
-            run = torch.func.vmap(self._one, in_dims=(0, None, 0, None, 0), randomness="same")
-            stacked, buffers = stack_data([usable(item) for item in data]), self._buffers(len(data))
+            run = torch.func.vmap(self._task_nll, in_dims=(0, None, 0, None, 0), randomness="same")
+            stacked = stack_data([without_inference_tensors(item) for item in data])
+            buffers = self._buffers(len(data))
             with seeded_torch(seed, adapted.device):
-                return run(adapted, shared, stacked, self._held(), buffers)
-        if len(data) == 1:  # views, whose derivatives copy nothing
-            return self._seeded(adapted.squeeze(0), shared, data[0], seed).unsqueeze(0)
+                return run(adapted, shared, stacked, self._frozen_parameters(), buffers)
+        if len(data) == 1:  # squeeze gives a view, whose derivative copies nothing
+            return self._seeded_nll(adapted.squeeze(0), shared, data[0], seed).unsqueeze(0)
         rows = zip(adapted.unbind(0), data, strict=True)
-        return torch.stack([self._seeded(row, shared, item, seed) for row, item in rows])
+        return torch.stack([self._seeded_nll(row, shared, item, seed) for row, item in rows])
 
     def step_nll(self, adapted: Tensor, shared: Tensor, tasks: Sequence[Task], step: int, seed: int = 0) -> Tensor:
-        """`nll` of what inner step `step` sees of the tasks; all that is drawn is a function of `seed` and `step`."""
-        own = combine(seed, step)
-        return self.nll(adapted, shared, [task.at(step, combine(own, 1)) for task in tasks], own)
+        """`nll` of the tasks' data of inner step `step`; all draws are a function of `seed` and `step`."""
+        step_seed = combine_seeds(seed, step)
+        data = [task.at(step, combine_seeds(step_seed, 1)) for task in tasks]
+        return self.nll(adapted, shared, data, step_seed)
 
-    def _seeded(self, adapted: Tensor, shared: Tensor, data: Any, seed: int) -> Tensor:
+    def _seeded_nll(self, adapted: Tensor, shared: Tensor, data: Any, seed: int) -> Tensor:
+        data = without_inference_tensors(data)
         with seeded_torch(seed, adapted.device):
-            return self._one(adapted, shared, usable(data), self._held(), self._buffers())
+            return self._task_nll(adapted, shared, data, self._frozen_parameters(), self._buffers())
 
-    def _held(self) -> Params:
-        return {} if self.held is None else self.held.parameters_by_name()
+    def _frozen_parameters(self) -> Params:
+        return {} if self.frozen_state is None else self.frozen_state.parameters_by_name()
 
     def _buffers(self, tasks: int | None = None) -> Params:
-        if self.held is not None:
-            return self.held.buffers_by_name(tasks)
-        return {name: copy_of(self.model.get_buffer(name), tasks) for name in self._buffer_names}
+        if self.frozen_state is not None:
+            return self.frozen_state.buffers_by_name(tasks)
+        return {name: copy_buffer(self.model.get_buffer(name), tasks) for name in self._buffer_names}
 
-    def _one(self, adapted: Tensor, shared: Tensor, data: Any, held: Params, buffers: Params) -> Tensor:
-        params = held | buffers | self.adapted.unflatten(adapted) | self.shared.unflatten(shared)
+    def _task_nll(self, adapted: Tensor, shared: Tensor, data: Any, frozen: Params, buffers: Params) -> Tensor:
+        params = frozen | buffers | self.adapted.unflatten(adapted) | self.shared.unflatten(shared)
         called = False
 
         def call(*args: Any, **named: Any) -> Any:
             nonlocal called
             called = True
-            return functional_call(self.model, params, args, named, tie_weights=self._tied)
+            return functional_call(self.model, params, args, named, tie_weights=self._has_tied_weights)
 
         value = self.loss(call, data)
-        if not called:  # its gradient would be zero, or that of the model's own weights
+        if not called:  # the gradient would be zero, or that of the model's own weights
             raise UsageError("the loss must call the model by its first argument, which has the task's parameters")
         if not isinstance(value, Tensor) or value.ndim != 0:
-            shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-            raise UsageError(f"the loss must return a scalar tensor, the sum over the data; it returned {shape}")
+            returned = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            raise UsageError(f"the loss must return a scalar tensor, the sum over the data; it returned {returned}")
         return value
-
-
-def usable(data: Any) -> Any:
-    """Data whose tensors autograd may save: those made under `torch.inference_mode` are copied.
-
-    Looks into tuples, lists, dicts and dataclasses; anything else stays as it is.
-    """
-    if isinstance(data, Tensor):
-        return data.clone() if data.is_inference() else data
-    if isinstance(data, Mapping):
-        found = {key: usable(value) for key, value in data.items()}
-        return found if any(found[key] is not data[key] for key in found) else data
-    if isinstance(data, tuple | list):
-        items = [usable(value) for value in data]
-        if all(one is other for one, other in zip(items, data, strict=True)):
-            return data
-        return cast(Any, type(data))(*items) if hasattr(data, "_fields") else type(data)(items)
-    if is_dataclass(data) and not isinstance(data, type):
-        own = vars(data) if hasattr(data, "__dict__") else {}
-        changed = {key: value for key, value in ((k, usable(v)) for k, v in own.items()) if value is not own[key]}
-        if changed:
-            data = copy.copy(data)
-            for key, value in changed.items():
-                object.__setattr__(data, key, value)
-    return data
-
-
-def check_query(tasks: Sequence[Task]) -> None:
-    """Raise TtsMetaError naming a task without query data, or where there are no tasks."""
-    if not tasks:
-        raise TtsMetaError("no tasks; a meta-step needs at least one")
-    for number, task in enumerate(tasks):
-        if task.query is None:
-            raise TtsMetaError(f"task '{task.name or number}' has no query data; meta-learning scores adaptation on it")
-
-
-def stack_data(data: Sequence[Any]) -> Any:
-    """Data of several tasks with a leading task axis: tensors are stacked, in tuples and dicts too.
-
-    Raises UsageError for anything else, or where tasks differ in more than values.
-    """
-    first = data[0]
-    kinds = sorted({type(item).__name__ for item in data})
-    if len(kinds) > 1:
-        raise UsageError(_unlike(f"data of types {' and '.join(kinds)}"))
-    if isinstance(first, Tensor):
-        shapes = sorted({tuple(item.shape) for item in data})
-        if len(shapes) > 1:
-            raise UsageError(_unlike(f"tasks of different shapes {shapes}"))
-        return torch.stack(list(data))
-    if isinstance(first, Mapping):
-        unlike = sorted({str(key) for item in data for key in item.keys() ^ first.keys()})
-        if unlike:
-            raise UsageError(_unlike(f"tasks of which some have no '{unlike[0]}'"))
-        return {key: stack_data([item[key] for item in data]) for key in first}
-    if isinstance(first, tuple):
-        lengths = sorted({len(item) for item in data})
-        if len(lengths) > 1:
-            raise UsageError(_unlike(f"tuples of different lengths {lengths}"))
-        parts = [stack_data(column) for column in zip(*data, strict=True)]
-        return cast(Any, type(first))(*parts) if hasattr(first, "_fields") else tuple(parts)
-    raise UsageError(_unlike(f"data of type {kinds[0]}"))
-
-
-def _unlike(what: str) -> str:
-    return f"{what} cannot run side by side; set vectorised=False"

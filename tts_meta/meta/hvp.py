@@ -1,7 +1,7 @@
-"""Hessian-vector products of a likelihood, exact by double backward or by central differences of the gradient.
+"""`HessianProducts`: Hessian-vector products of a likelihood, exact or by central differences of the gradient.
 
-Double backward needs kernels that have it. `second_order` is the one place that rules them: cuDNN's recurrent layers
-have none, fused attention needs the plain kernel. Central differences work with every kernel, to fewer digits.
+Exact products use double backward. cuDNN's recurrent layers and fused attention have no second derivative, so
+`second_order` replaces these kernels. Central differences work with every kernel, to fewer digits.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from tts_meta.meta.refusals import check_twice_differentiable
+from tts_meta.meta.compatibility import check_twice_differentiable
 
 Likelihood = Callable[[Tensor, Tensor], Tensor]
 """`nll(θ (T, P), shared (Q,))`: `(T,)` nats."""
@@ -24,13 +24,13 @@ HessianName = Literal["exact", "difference"]
 
 @contextmanager
 def second_order() -> Iterator[None]:
-    """Inside, recurrent and attention layers use kernels whose gradients can be differentiated again."""
+    """Recurrent and attention layers use kernels that can be differentiated twice inside the block."""
     with torch.backends.cudnn.flags(enabled=False), sdpa_kernel(SDPBackend.MATH):
         yield
 
 
 class HessianProducts:
-    """Gradient and Hessian of `nll` in θ at one point; `both` also gives the mixed derivative with the shared part."""
+    """Losses, gradient and Hessian products of `nll` at one point θ, and the mixed derivative in shared parameters."""
 
     def __init__(self, nll: Likelihood, params: Tensor, shared: Tensor, kind: HessianName = "exact") -> None:
         self.nll, self.kind = nll, kind
@@ -51,7 +51,7 @@ class HessianProducts:
         """H_θθ v, `(T, P)`."""
         return self._products(vector, with_shared=False)[0]
 
-    def both(self, vector: Tensor) -> tuple[Tensor, Tensor]:
+    def product_with_mixed(self, vector: Tensor) -> tuple[Tensor, Tensor]:
         """H_θθ v `(T, P)`, and H_ψθ v summed over tasks `(Q,)` for the shared parameters ψ."""
         return self._products(vector, with_shared=True)
 
@@ -63,11 +63,11 @@ class HessianProducts:
     def _exact(self, vector: Tensor, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         if not self._graph.requires_grad:  # the likelihood is linear in θ
             return tuple(torch.zeros_like(value) for value in inputs)
-        # The graph was built of kernels that have it: nothing is left to rule.
+        # The graph was built inside `second_order`; its kernels are fixed.
         return torch.autograd.grad(self._graph, inputs, vector.detach(), retain_graph=True, materialize_grads=True)
 
     def _difference(self, vector: Tensor, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """(∇(θ + h v) - ∇(θ - h v)) / 2h, with h ‖v‖ the cube root of the rounding error, times the size of θ."""
+        """(∇(θ + h v) - ∇(θ - h v)) / 2h, where h ‖v‖ is the cube root of the rounding error times 1 + ‖θ‖."""
         norm = vector.norm(dim=-1, keepdim=True)
         size = 1 + self.params.detach().norm(dim=-1, keepdim=True)
         step = torch.finfo(vector.dtype).eps ** (1 / 3) * size / torch.where(norm > 0, norm, 1.0)

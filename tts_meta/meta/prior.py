@@ -1,7 +1,7 @@
-"""The prior of a task's parameters: θ_m ~ N(φ_m, σ²_m I) for each module m (Chen et al. 2020, equation 4).
+"""`ShrinkagePrior`: θ_m ~ N(φ_m, σ²_m I) for the parameters of each module m (Chen et al. 2020, equation 4).
 
-Solvers keep the displacement δ = θ - φ, not θ: where σ is tiny, δ is far below the rounding of φ, and ε = δ/σ, which
-the gradient of σ needs, would be lost in it.
+Solvers keep the displacement δ = θ - φ, not θ. If σ is tiny, δ is far below the rounding error of φ, and ε = δ/σ, which
+the gradient of σ needs, could not be computed from θ.
 """
 
 from __future__ import annotations
@@ -14,34 +14,33 @@ import torch
 from torch import Tensor
 
 from tts_meta.errors import TtsMetaError
-from tts_meta.meta.parameters import Layout
+from tts_meta.meta.parameter_layout import ParameterLayout
 
 MIN_LOG_VARIANCE, MAX_LOG_VARIANCE = -40.0, 20.0
-"""Learned log σ² stay inside: a module is frozen, or free, long before, and nothing overflows in single precision."""
+"""Bounds of the learned log σ², at which a module is in effect fixed or free. Single precision does not overflow."""
 
 HyperpriorName = Literal["flat", "half-cauchy", "exponential"]
 
 
 @dataclass(frozen=True)
 class ShrinkagePrior:
-    """One log σ² a module, `(M,)`; +inf leaves a module free. Differentiable in `log_variances`."""
+    """One log σ² per module, `(M,)`; +inf leaves a module free. Differentiable in `log_variances`."""
 
-    layout: Layout
+    layout: ParameterLayout
     log_variances: Tensor
 
     def __post_init__(self) -> None:
-        if self.log_variances.shape != (len(self.layout.modules),):
-            raise TtsMetaError(
-                f"{len(self.layout.modules)} modules need as many log variances, not {tuple(self.log_variances.shape)}"
-            )
-        bad = self.log_variances.isnan() | (self.log_variances == -math.inf)
-        if bad.any():
-            module = self.layout.modules[int(bad.nonzero()[0, 0])]
+        count, shape = len(self.layout.modules), tuple(self.log_variances.shape)
+        if shape != (count,):
+            raise TtsMetaError(f"{count} modules need log variances of shape ({count},), not {shape}")
+        not_positive = self.log_variances.isnan() | (self.log_variances == -math.inf)
+        if not_positive.any():
+            module = self.layout.modules[int(not_positive.nonzero()[0, 0])]
             raise TtsMetaError(f"the prior variance of '{module}' must be positive")
 
     @classmethod
-    def isotropic(cls, layout: Layout, variance: float) -> ShrinkagePrior:
-        """One variance for all modules; infinity is no prior at all. Raises TtsMetaError unless it is positive."""
+    def isotropic(cls, layout: ParameterLayout, variance: float) -> ShrinkagePrior:
+        """The same variance for all modules; infinity means no prior. Raises TtsMetaError unless it is positive."""
         if not variance > 0:
             raise TtsMetaError(f"the prior variance must be positive, not {variance}")
         return cls(layout, torch.full((len(layout.modules),), math.log(variance)))
@@ -58,19 +57,19 @@ class ShrinkagePrior:
 
     def precision(self) -> Tensor:
         """1/σ² of each parameter, `(P,)`."""
-        return self.layout.spread(torch.exp(-self.log_variances))
+        return self.layout.expand_modules(torch.exp(-self.log_variances))
 
-    def deviation(self) -> Tensor:
+    def standard_deviation(self) -> Tensor:
         """σ of each parameter, `(P,)`."""
-        return self.layout.spread(torch.exp(0.5 * self.log_variances))
+        return self.layout.expand_modules(torch.exp(0.5 * self.log_variances))
 
     def penalty(self, displacement: Tensor) -> Tensor:
         """Σ_m ‖δ_m‖² / (2σ²_m), nats: `(..., P)` to `(...)`."""
         return 0.5 * (displacement.square() * self.precision()).sum(-1)
 
 
-def proximal(displacement: Tensor, step_size: Tensor | float, precision: Tensor | None) -> Tensor:
-    """Proximal step of the penalty: δ ← δ / (1 + η/σ²), exact at any η and σ² (DESIGN, section 2); None: no prior."""
+def proximal_step(displacement: Tensor, step_size: Tensor | float, precision: Tensor | None) -> Tensor:
+    """Proximal step of the penalty, δ ← δ / (1 + η/σ²), exact for any η and σ². A precision of None means no prior."""
     if precision is None:
         return displacement
     if isinstance(step_size, Tensor):
@@ -79,7 +78,7 @@ def proximal(displacement: Tensor, step_size: Tensor | float, precision: Tensor 
 
 
 def hyperprior_nll(log_variances: Tensor, kind: HyperpriorName, scale: float = 1.0) -> Tensor:
-    """-log p(σ) but for its constant, summed over modules, a scalar.
+    """-log p(σ) without its constant, summed over modules, a scalar.
 
     half-Cauchy: log(1 + σ²/scale²) (Gelman 2006). exponential: σ/scale. flat: 0.
     """

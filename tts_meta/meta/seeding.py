@@ -1,6 +1,6 @@
-"""Random draws inside adaptation: a function of a seed and of the inner step, whatever the caller drew before.
+"""Seeded random draws inside adaptation: a function of a seed and of the inner step, not of the caller's state.
 
-The caller's generators, of torch, NumPy and Python, are as they were when a call returns.
+The caller's generators (torch, NumPy, Python) have their previous state when a call returns.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import numpy as np
 import torch
 
 
-def combine(*numbers: int) -> int:
+def combine_seeds(*numbers: int) -> int:
     """One seed of 32 bits from several numbers; torch's CPU generator reads no more bits."""
     return zlib.crc32("/".join(map(str, numbers)).encode())
 
 
 @contextmanager
 def seeded_torch(seed: int, device: torch.device | None = None) -> Iterator[None]:
-    """Inside, torch's generators of the CPU and of `device` begin at `seed`; afterwards they are as before.
+    """Seed torch's generators of the CPU and of `device` inside the block; restore their state afterwards.
 
-    None is the GPU in use, where there is one.
+    A device of None is the current GPU, if torch uses one.
     """
     generators = [torch.default_generator]
     if device is None and torch.cuda.is_initialized():
@@ -42,7 +42,7 @@ def seeded_torch(seed: int, device: torch.device | None = None) -> Iterator[None
 
 @contextmanager
 def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
-    """As `seeded_torch`, with the generators of NumPy and of Python."""
+    """Seed the generators of NumPy and Python as well as those of `seeded_torch`."""
     numpy_state, python_state = np.random.get_state(), random.getstate()
     with seeded_torch(seed, device):
         try:

@@ -53,7 +53,7 @@ class MetaSamples:
         for utterances in (held_out_speakers, drawn):
             if max(Counter(one.speaker for one in utterances).values(), default=0) > support:
                 episode = next(iter(sample_episodes(utterances, support, 1, 1, 0)))
-                changing = (*learner.problem.adapted.modules, *learner.problem.shared.modules)
+                changing = (*learner.domain.adapted.modules, *learner.domain.shared.modules)
                 task = target.task(episode, changing, 0)
                 return None if task is None else cls(target, episode, task)
         return None
@@ -91,8 +91,8 @@ class MetaSamples:
         if isinstance(self.target, VocoderTarget):
             light = SourceFilterVocoder(_with(self.target.vocoder.generator, params), self.target.vocoder.name)
             return light(self.real_mel[None])[0], light.sample_rate
-        if isinstance(learner.problem.model, LowRankModel):
-            deltas = learner.problem.model.expand(params)
+        if isinstance(learner.domain.model, LowRankModel):
+            deltas = learner.domain.model.expand(params)
             weights = dict(self.target.base.acoustic.named_parameters())
             params = {name: weights[name].detach() + delta for name, delta in deltas.items()}
         model = _with(self.target.base.acoustic, params)

@@ -27,7 +27,7 @@ from tts_meta.audio.features import load_waveform_and_mel
 from tts_meta.corpus import Episode, Example, Manifest, Utterance
 from tts_meta.errors import UsageError
 from tts_meta.meta import LearnerSettings, MetaLearner, Task
-from tts_meta.meta.learners import preset_of
+from tts_meta.meta.presets import find_preset
 from tts_meta.models.low_rank import low_rank
 from tts_meta.models.partition import Partition
 from tts_meta.models.pretrained import Base, save_base
@@ -86,7 +86,7 @@ class AcousticTarget:
         roles = _roles(name, whole, partition, self.roles)
         if self.rank:
             if settings.outer_lr:
-                raise UsageError("with a rank the base stays as it is; set settings.outer_rate to 0")
+                raise UsageError("with a rank the base stays as it is; set settings.outer_lr to 0")
             model, partition = low_rank(self.base.acoustic, partition, self.rank)
         nll = acoustic_nll(self.base.acoustic)
         return MetaLearner(name, model, nll, partition.modules, settings, roles=roles, meta_steps=meta_steps)
@@ -165,7 +165,7 @@ def _roles(
 
     Raises UsageError for a pattern that matches no module of the model, and where none of the role's was chosen.
     """
-    role = preset_of(learner).adapts
+    role = find_preset(learner).adapts
     if role == "all":
         return {}
     if not patterns.get(role):

@@ -195,7 +195,7 @@ def _run(
             result = learner.meta_step(tasks)
             step, seconds = learner.steps_done, time.monotonic() - began
             _log_step(log, learner, result, step, seconds)
-            losses.check(step, result.before, result.after)
+            losses.check(step, result.loss_before, result.loss_after)
             if MetaSamples.due(step, config.meta_steps):
                 _log_sigmas(log, learner, step)
                 if samples is not None:
@@ -203,7 +203,7 @@ def _run(
             if learner.preset.prior == "shrinkage":
                 for name, variance in learner.variances().items():
                     sigmas.setdefault(name, []).append(variance**0.5)
-            note = f"query {result.before:.0f} -> {result.after:.0f} nats, {seconds:.0f} s"
+            note = f"query {result.loss_before:.0f} -> {result.loss_after:.0f} nats, {seconds:.0f} s"
             note += f", {result.skipped} skipped" if result.skipped else ""
             progress.update(bar, completed=step, note=note)
             if not progress.console.is_terminal:
@@ -253,7 +253,7 @@ class _QueryLosses:
 
 
 def _diverged(what: str) -> Diverged:
-    advice = "lower outer_rate, inner_rate or variance_rate in settings, and choose another output folder"
+    advice = "lower outer_lr, inner_lr or variance_lr in settings, and choose another output folder"
     return Diverged(f"meta-training diverged: {what}; no result was written; {advice}")
 
 
@@ -263,7 +263,7 @@ def _draw_tasks(
     """The episodes of the next meta-step; the same in every process, and in a resumed run."""
     step = learner.steps_done
     episodes = sample_episodes(utterances, config.support, config.query, config.tasks, config.seed, step * config.tasks)
-    changing = (*learner.problem.adapted.modules, *learner.problem.shared.modules)
+    changing = (*learner.domain.adapted.modules, *learner.domain.shared.modules)
     seeds = (random.Random(f"{config.seed}/{step}/{number}").getrandbits(31) for number in range(config.tasks))
     tasks = [target.task(episode, changing, seed) for episode, seed in zip(episodes, seeds, strict=True)]
     usable = [task for task in tasks if task is not None]
@@ -274,12 +274,12 @@ def _draw_tasks(
 
 def _log_step(log: Log, learner: MetaLearner, result: MetaStepMetrics, step: int, seconds: float) -> None:
     scalars = {
-        "query_before": result.before,
-        "query_after": result.after,
+        "query_before": result.loss_before,
+        "query_after": result.loss_after,
         "gradient_norm": result.gradient_norm,
         "stationarity": result.stationarity,
         "residual": result.residual,
-        "hessian_products": result.products,
+        "hessian_products": result.hessian_products,
         "skipped": result.skipped,
         "seconds": seconds,
     }

@@ -18,8 +18,8 @@ from tts_meta.adapt.settings import NO_PRIOR_STEPS, CloneSettings
 from tts_meta.adapt.voice import Voice, as_stored
 from tts_meta.corpus import Example
 from tts_meta.errors import TtsMetaError, UsageError
-from tts_meta.meta import Adam, Layout, Problem, ShrinkagePrior, solve
-from tts_meta.meta.parameters import parameters_of
+from tts_meta.meta import Adam, Domain, ParameterLayout, ShrinkagePrior, run_inner_loop
+from tts_meta.meta.parameter_layout import parameter_vector
 from tts_meta.models.low_rank import DOWN, UP
 from tts_meta.models.partition import Module
 from tts_meta.models.pretrained import Base
@@ -54,24 +54,23 @@ def clone_lora(base: Base, examples: Sequence[Example], rank: int, settings: Clo
     biases = [inside[name] for name in chosen.parameters() if base.acoustic.get_parameter(name).ndim == 1]
     moving = [*(name for name, _ in model.named_parameters() if ".lora_" in name), *biases]
     size = sum(model.get_parameter(name).numel() for name in moving)
-    problem = Problem(
+    domain = Domain(
         model,
         acoustic_nll(model),
-        Layout.of(model, [Module("low rank", "LoRA", tuple(moving), size)]),
-        Layout.of(model, ()),
+        ParameterLayout.from_modules(model, [Module("low rank", "LoRA", tuple(moving), size)]),
     )
     task = AcousticTask(base, examples, chosen.names).task(None, settings.frames_per_step, settings.seed)
     rate, steps = settings.learning_rate or LEARNING_RATE, NO_PRIOR_STEPS if settings.steps is None else settings.steps
-    meta, prior = parameters_of(model, problem.adapted), ShrinkagePrior.isotropic(problem.adapted, torch.inf)
-    kept, _ = solve(
-        lambda params, step: problem.nll(params, torch.zeros(0), [task.at(step)]),
+    meta, prior = parameter_vector(model, domain.adapted), ShrinkagePrior.isotropic(domain.adapted, torch.inf)
+    kept, _ = run_inner_loop(
+        lambda params, step: domain.nll(params, torch.zeros(0), [task.at(step)]),
         meta,
         prior,
         Adam(),
         lambda step: rate,
         steps,
     )
-    learned = problem.adapted.unflatten((meta + kept[-1])[0])
+    learned = domain.adapted.unflatten((meta + kept[-1])[0])
     with torch.no_grad():
         for name, value in learned.items():
             model.get_parameter(name).copy_(value)

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tts_meta.meta import ConjugateGradient, Neumann, Outcome, Solution
-from tts_meta.meta.linear import SOLVERS, LinearSolver
+from tts_meta.meta.linear_solvers import LINEAR_SOLVERS, LinearSolver
 
 SOLVER_NAMES = ["cg", "neumann"]
 
 
 def solver_of(name: str, steps: int = 5000, tolerance: float = 1e-11) -> LinearSolver:
-    return SOLVERS[name](steps, tolerance)
+    return LINEAR_SOLVERS[name](steps, tolerance)
 
 
 def positive_definite(rows: int, size: int, condition: float, seed: int) -> Tensor:

@@ -9,12 +9,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from meta_problems import Net, modules_of
 from torch import nn
+from toy_domains import Net, modules_of
 
 from tts_meta.errors import TtsMetaError
-from tts_meta.meta import Layout, Params
-from tts_meta.meta.parameters import match_modules, parameters_of
+from tts_meta.meta import ParameterLayout, Params
+from tts_meta.meta.module_selection import select_modules
+from tts_meta.meta.parameter_layout import parameter_vector
 from tts_meta.models.partition import Module
 
 SHAPES = {"scalar": (), "row": (3,), "square": (2, 2), "cube": (2, 1, 3), "nothing": (0,)}
@@ -35,15 +36,15 @@ def module(name: str, *parameters: str) -> Module:
 
 
 @st.composite
-def layouts(draw: st.DrawFn) -> Layout:
+def layouts(draw: st.DrawFn) -> ParameterLayout:
     """Some of the parameters in any order, cut into modules anywhere."""
     order = draw(st.permutations(list(SHAPES)))[: draw(st.integers(1, len(SHAPES)))]
     cuts = sorted(draw(st.sets(st.integers(1, len(order)), max_size=3)) - {len(order)})
     edges = itertools.pairwise([0, *cuts, len(order)])
-    return Layout.of(Shapes(), [module(f"m{a}", *order[a:b]) for a, b in edges])
+    return ParameterLayout.from_modules(Shapes(), [module(f"m{a}", *order[a:b]) for a, b in edges])
 
 
-def values_of(layout: Layout, lead: tuple[int, ...], seed: int) -> Params:
+def values_of(layout: ParameterLayout, lead: tuple[int, ...], seed: int) -> Params:
     """Random values in the model's order, whatever the layout's."""
     generator = torch.Generator().manual_seed(seed)
     names = [name for name in SHAPES if name in layout.shapes]
@@ -52,7 +53,9 @@ def values_of(layout: Layout, lead: tuple[int, ...], seed: int) -> Params:
 
 @given(layouts(), st.sampled_from([(), (1,), (4,)]), st.integers(0, 99))
 @settings(max_examples=150)
-def test_flattening_and_unflattening_give_the_same_tensors_back(layout: Layout, lead: tuple, seed: int) -> None:
+def test_flattening_and_unflattening_give_the_same_tensors_back(
+    layout: ParameterLayout, lead: tuple, seed: int
+) -> None:
     params = values_of(layout, lead, seed)
     vector = layout.flatten(params)
     assert vector.shape == (*lead, layout.size)
@@ -65,7 +68,7 @@ def test_flattening_and_unflattening_give_the_same_tensors_back(layout: Layout, 
 
 @given(layouts(), st.integers(0, 99))
 @settings(max_examples=50)
-def test_modules_lie_side_by_side_in_their_order(layout: Layout, seed: int) -> None:
+def test_modules_lie_side_by_side_in_their_order(layout: ParameterLayout, seed: int) -> None:
     params = values_of(layout, (), seed)
     expected = torch.cat([params[name].flatten() for names in layout.names for name in names])
     assert torch.equal(layout.flatten(params), expected)
@@ -75,30 +78,32 @@ def test_modules_lie_side_by_side_in_their_order(layout: Layout, seed: int) -> N
 
 @given(layouts(), st.sampled_from([(), (1,), (4,)]), st.integers(0, 99))
 @settings(max_examples=100)
-def test_sums_over_modules_undo_spreading_times_their_sizes(layout: Layout, lead: tuple, seed: int) -> None:
+def test_sums_over_modules_undo_spreading_times_their_sizes(layout: ParameterLayout, lead: tuple, seed: int) -> None:
     values = torch.randn(len(layout.modules), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    spread = layout.spread(values)
+    spread = layout.expand_modules(values)
     assert spread.shape == (layout.size,)
     found = layout.sum_modules(spread.expand(*lead, -1))
     torch.testing.assert_close(found, (values * torch.tensor(layout.sizes)).expand(*lead, -1))
 
 
 def test_each_module_is_summed_apart_in_every_row() -> None:
-    layout = Layout.of(Shapes(), [module("one", "row", "scalar"), module("two", "square")])
+    layout = ParameterLayout.from_modules(Shapes(), [module("one", "row", "scalar"), module("two", "square")])
     vector = torch.arange(16, dtype=torch.float64).reshape(2, 8)
     assert layout.sum_modules(vector).tolist() == [[6.0, 22.0], [38.0, 54.0]]
 
 
 def test_spreading_and_summing_are_differentiable_and_transposes_of_each_other() -> None:
-    layout = Layout.of(Shapes(), [module("one", "row", "scalar"), module("two", "square"), module("three", "cube")])
+    layout = ParameterLayout.from_modules(
+        Shapes(), [module("one", "row", "scalar"), module("two", "square"), module("three", "cube")]
+    )
     values = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64, requires_grad=True)
     weights = torch.arange(14, dtype=torch.float64)
-    gradient = torch.autograd.grad((layout.spread(values) * weights).sum(), values)[0]
+    gradient = torch.autograd.grad((layout.expand_modules(values) * weights).sum(), values)[0]
     torch.testing.assert_close(gradient, layout.sum_modules(weights))
 
 
 def test_unflattened_tensors_are_views_that_carry_gradients_back() -> None:
-    layout = Layout.of(Shapes(), [module("one", "square"), module("two", "row")])
+    layout = ParameterLayout.from_modules(Shapes(), [module("one", "square"), module("two", "row")])
     vector = torch.randn(3, 7, dtype=torch.float64, requires_grad=True)
     parts = layout.unflatten(vector)
     gradient = torch.autograd.grad(parts["row"].square().sum(), vector)[0]
@@ -109,8 +114,8 @@ def test_unflattened_tensors_are_views_that_carry_gradients_back() -> None:
 
 def test_a_models_own_values_are_copied_in_the_layouts_order() -> None:
     net = Net()
-    layout = Layout.of(net, list(reversed(modules_of(net))))
-    vector = parameters_of(net, layout)
+    layout = ParameterLayout.from_modules(net, list(reversed(modules_of(net))))
+    vector = parameter_vector(net, layout)
     back = layout.unflatten(vector)
     for name, value in net.named_parameters():
         assert torch.equal(back[name], value)
@@ -121,34 +126,34 @@ def test_a_models_own_values_are_copied_in_the_layouts_order() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_of_no_modules_there_is_an_empty_vector_of_the_models_precision(dtype: torch.dtype) -> None:
     net = Net(dtype)
-    layout = Layout.of(net, [])
-    vector = parameters_of(net, layout)
+    layout = ParameterLayout.from_modules(net, [])
+    vector = parameter_vector(net, layout)
     assert vector.shape == (0,) and vector.dtype == dtype and layout.size == 0
     assert layout.unflatten(vector) == {}
 
 
 def test_a_module_without_parameters_is_an_error_that_names_it() -> None:
     with pytest.raises(TtsMetaError, match="module 'hollow' has no parameters"):
-        Layout.of(Shapes(), [module("full", "row"), module("hollow")])
+        ParameterLayout.from_modules(Shapes(), [module("full", "row"), module("hollow")])
 
 
 def test_a_parameter_in_two_modules_is_an_error_that_names_all_three() -> None:
     with pytest.raises(TtsMetaError, match="parameter 'row' is in two modules, 'one' and 'two'"):
-        Layout.of(Shapes(), [module("one", "row"), module("two", "square", "row")])
+        ParameterLayout.from_modules(Shapes(), [module("one", "row"), module("two", "square", "row")])
 
 
 def test_a_parameter_twice_in_one_module_is_an_error() -> None:
     with pytest.raises(TtsMetaError, match="parameter 'row' is in two modules, 'one' and 'one'"):
-        Layout.of(Shapes(), [module("one", "row", "row")])
+        ParameterLayout.from_modules(Shapes(), [module("one", "row", "row")])
 
 
 def test_a_parameter_that_the_model_lacks_is_an_error_that_names_it_and_its_module() -> None:
     with pytest.raises(TtsMetaError, match="parameter 'rwo' of module 'one' is not in the model"):
-        Layout.of(Shapes(), [module("one", "rwo")])
+        ParameterLayout.from_modules(Shapes(), [module("one", "rwo")])
 
 
 def test_modules_are_matched_by_name_in_the_partitions_order() -> None:
     modules = [module("one", "row"), module("two", "square"), module("three", "cube")]
-    assert match_modules(modules, ["three", "one"]) == [modules[0], modules[2]]
+    assert select_modules(modules, ["three", "one"]) == [modules[0], modules[2]]
     with pytest.raises(TtsMetaError, match="no module 'four' in the partition; modules: one, two, three"):
-        match_modules(modules, ["one", "four"])
+        select_modules(modules, ["one", "four"])

@@ -11,14 +11,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from meta_problems import Blocks, modules_of
 from torch import Tensor
+from toy_domains import Blocks, modules_of
 
-from tts_meta.meta import Adam, Diverged, GradientDescent, Layout, ShrinkagePrior, Trace, solve
-from tts_meta.meta.inner import InnerSolver, StepSize
+from tts_meta.meta import Adam, Diverged, GradientDescent, ParameterLayout, ShrinkagePrior, Trace, run_inner_loop
+from tts_meta.meta.inner_loop import InnerSolver, StepSize
 
-INNER = importlib.import_module("tts_meta.meta.inner")
-LAYOUT = Layout.of(Blocks(), modules_of(Blocks()))
+INNER = importlib.import_module("tts_meta.meta.inner_loop")
+LAYOUT = ParameterLayout.from_modules(Blocks(), modules_of(Blocks()))
 META = torch.tensor([1.0, -2.0, 0.5, 0.0, 3.0, -1.0, 0.2], dtype=torch.float64)
 CENTRES = torch.randn(3, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 3
 CURVATURE = torch.tensor([4.0, 0.3, 20.0, 1.0, 0.5, 2.0, 8.0], dtype=torch.float64)
@@ -50,7 +50,7 @@ def displaced(
     order: Literal[0, 1, 2] = 0,
 ) -> tuple[Tensor, Trace]:
     """The last δ `(T, P)` and the losses."""
-    kept, trace = solve(nll, META, prior, solver, lambda step: rate, steps, tasks, order)
+    kept, trace = run_inner_loop(nll, META, prior, solver, lambda step: rate, steps, tasks, order)
     return kept[-1] if order == 0 else kept[-1] - META, trace
 
 
@@ -75,7 +75,7 @@ def test_without_a_prior_gradient_descent_is_torchs_sgd(rates: StepSize) -> None
         descent.zero_grad()
         wavy(reference[None], step).sum().backward()
         descent.step()
-    kept, _ = solve(wavy, META, FREE, GradientDescent(), lambda step: rates, 50)
+    kept, _ = run_inner_loop(wavy, META, FREE, GradientDescent(), lambda step: rates, 50)
     delta = kept[-1]
     torch.testing.assert_close(META + delta[0], reference.detach(), atol=1e-12, rtol=1e-12)
 
@@ -188,7 +188,7 @@ def test_no_steps_give_the_meta_parameters_back(order: Literal[0, 1, 2]) -> None
 @pytest.mark.parametrize("order", [0, 1, 2])
 def test_a_loop_ends_where_it_is_finished(order: Literal[0, 1, 2]) -> None:
     prior, seen = prior_of(1.0, 0.1, math.inf), []
-    kept, trace = solve(
+    kept, trace = run_inner_loop(
         wavy,
         META,
         prior,
@@ -198,16 +198,16 @@ def test_a_loop_ends_where_it_is_finished(order: Literal[0, 1, 2]) -> None:
         tasks=2,
         order=order,
         observe=lambda step, params: seen.append(step),
-        finished=lambda done: done == 4,
+        should_stop=lambda done: done == 4,
     )
-    expected, losses = solve(wavy, META, prior, Adam(), lambda step: 0.02, 4, tasks=2, order=order)
+    expected, losses = run_inner_loop(wavy, META, prior, Adam(), lambda step: 0.02, 4, tasks=2, order=order)
     assert torch.equal(kept[-1], expected[-1]) and torch.equal(trace.losses, losses.losses)
     assert trace.losses.shape == (4, 2) and seen == [0, 1, 2, 3, 4]
 
 
 def test_nothing_given_is_changed_and_every_step_is_observed() -> None:
     before, seen = META.clone(), []
-    kept, trace = solve(
+    kept, trace = run_inner_loop(
         bowl,
         META,
         prior_of(1.0, 1.0, 1.0),
@@ -241,15 +241,15 @@ def test_moving_block_by_block_changes_nothing(
 ) -> None:
     rates = torch.linspace(0.01, 0.05, 7, dtype=torch.float64)
     for rate in (0.02, rates):
-        expected, _ = solve(wavy, META, prior_of(1.0, 0.1, math.inf), solver, lambda step, r=rate: r, 10, 3, 1)
+        expected, _ = run_inner_loop(wavy, META, prior_of(1.0, 0.1, math.inf), solver, lambda step, r=rate: r, 10, 3, 1)
         monkeypatch.setattr(INNER, "BLOCK", block)
-        found, _ = solve(wavy, META, prior_of(1.0, 0.1, math.inf), solver, lambda step, r=rate: r, 10, 3)
+        found, _ = run_inner_loop(wavy, META, prior_of(1.0, 0.1, math.inf), solver, lambda step, r=rate: r, 10, 3)
         assert torch.equal(META + found[-1], expected[-1].detach())
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_every_step_is_kept_for_differentiation(solver: InnerSolver) -> None:
-    kept, _ = solve(wavy, META, prior_of(1.0, 0.1, 1.0), solver, lambda step: 0.02, 4, 3, 2)
+    kept, _ = run_inner_loop(wavy, META, prior_of(1.0, 0.1, 1.0), solver, lambda step: 0.02, 4, 3, 2)
     assert len(kept) == 5
     for steps, params in enumerate(kept):
         delta, _ = displaced(wavy, prior_of(1.0, 0.1, 1.0), solver, 0.02, steps, tasks=3)
@@ -263,7 +263,7 @@ def test_second_order_gradients_are_finite_differences_of_the_steps(solver: Inne
 
     def result(meta: Tensor, log_variances: Tensor, rate: Tensor) -> Tensor:
         prior = ShrinkagePrior(LAYOUT, log_variances)
-        kept, _ = solve(wavy, meta, prior, solver, lambda step: rate, 6, 3, 2)
+        kept, _ = run_inner_loop(wavy, meta, prior, solver, lambda step: rate, 6, 3, 2)
         return (kept[-1] * weights).sum()
 
     start = torch.tensor([0.3, variance, variance], dtype=torch.float64).log()
@@ -284,10 +284,10 @@ def test_second_order_gradients_are_finite_differences_of_the_steps(solver: Inne
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_first_order_takes_the_likelihoods_gradients_as_constants(solver: InnerSolver) -> None:
-    """δ then depends on φ through nothing, on the prior and the step size through the proximal steps alone."""
+    """δ then depends on φ through nothing, on the prior and the step size through the proximal_step steps alone."""
     meta = META.clone().requires_grad_()
     values = torch.tensor([0.0, -1.0, 2.0], dtype=torch.float64, requires_grad=True)
-    kept, _ = solve(wavy, meta, ShrinkagePrior(LAYOUT, values), solver, lambda step: 0.03, 6, 1, 1)
+    kept, _ = run_inner_loop(wavy, meta, ShrinkagePrior(LAYOUT, values), solver, lambda step: 0.03, 6, 1, 1)
     centre, variances = torch.autograd.grad(kept[-1].sum(), (meta, values))
     torch.testing.assert_close(centre, torch.ones_like(centre))
 
@@ -298,5 +298,5 @@ def test_first_order_takes_the_likelihoods_gradients_as_constants(solver: InnerS
     def recorded(params: Tensor, step: int) -> Tensor:
         return (params * next(tape)).sum(-1)
 
-    again, _ = solve(recorded, META, ShrinkagePrior(LAYOUT, values), solver, lambda step: 0.03, 6, 1, 2)
+    again, _ = run_inner_loop(recorded, META, ShrinkagePrior(LAYOUT, values), solver, lambda step: 0.03, 6, 1, 2)
     torch.testing.assert_close(variances, torch.autograd.grad(again[-1].sum(), values)[0])

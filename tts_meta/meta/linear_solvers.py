@@ -1,6 +1,7 @@
-"""Linear solvers: `(matvec, b) -> Solution(value, residual, steps, outcome)` for symmetric systems A x = b.
+"""`ConjugateGradient` and `Neumann`: linear solvers of symmetric systems A x = b for implicit meta-gradients.
 
-Each row of b `(T, P)` is a system of its own, solved side by side: `matvec` maps `(T, P)` to `(T, P)` row by row.
+A solver is `(matvec, b) -> Solution`. Each row of b `(T, P)` is a separate system. All rows are solved in parallel:
+`matvec` maps `(T, P)` to `(T, P)` row by row.
 """
 
 from __future__ import annotations
@@ -17,21 +18,21 @@ Matvec = Callable[[Tensor], Tensor]
 
 
 class Outcome(Enum):
-    """How a solve ended; the value is the sentence the user reads."""
+    """How a solve ended; the value is the text that a user reads."""
 
     CONVERGED = "the residual is below the tolerance"
     TRUNCATED = "the residual is above the tolerance after all steps; allow more steps or a larger tolerance"
     NEGATIVE_CURVATURE = (
-        "the system is not positive definite, so the solution so far is kept; "
+        "the system is not positive definite; the solution so far is used; "
         "run more inner steps, or lower the largest variance"
     )
-    DIVERGED = "the series diverges, so the best so far is kept; lower its step size"
+    DIVERGED = "the series diverges; the solution with the smallest residual is used; lower its step size"
     NOT_FINITE = "the system is not finite"
 
 
 @dataclass(frozen=True)
 class Solution:
-    """value: x `(T, P)`. residual: ‖b - A x‖ / ‖b‖ `(T,)`. steps: products with A. outcomes: one a row."""
+    """value: x `(T, P)`. residual: ‖b - A x‖ / ‖b‖ `(T,)`. steps: products with A. outcomes: one per row."""
 
     value: Tensor
     residual: Tensor
@@ -40,7 +41,7 @@ class Solution:
 
 
 class LinearSolver(Protocol):
-    """What implicit meta-gradients call."""
+    """The interface that implicit meta-gradients call."""
 
     def __call__(self, matvec: Matvec, b: Tensor, preconditioner: Tensor | None = None) -> Solution: ...
 
@@ -50,7 +51,7 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _add(total: Tensor, step: Tensor, vector: Tensor, active: Tensor) -> None:
-    """Add `step * vector` in place, to active rows alone: others stay whatever the vector holds."""
+    """Add `step * vector` in place, only to active rows; the others do not change, even if the vector is not finite."""
     if bool(active.all()):
         total.addcmul_(step, vector)
     else:
@@ -61,8 +62,8 @@ def _add(total: Tensor, step: Tensor, vector: Tensor, active: Tensor) -> None:
 class ConjugateGradient:
     """Preconditioned conjugate gradient (Hestenes and Stiefel 1952), stopped on the residual.
 
-    At a direction of negative curvature a row keeps what it has (Steihaug 1983); at the very first step that is the
-    preconditioned b, the answer of the prior alone.
+    At a direction of negative curvature a row keeps its current solution (Steihaug 1983). At the first step, this is
+    the preconditioned b: the solution with the prior alone.
     """
 
     steps: int = 50
@@ -76,19 +77,20 @@ class ConjugateGradient:
         direction, rz = z.clone(), _dot(residual, z)
         norm = b.norm(dim=-1, keepdim=True)
         goal = self.tolerance * norm
-        negative = lost = torch.zeros_like(norm, dtype=torch.bool)
+        negative = broken = torch.zeros_like(norm, dtype=torch.bool)
         active = norm > goal
         done = 0
         while done < self.steps and bool(active.any()):
             product = matvec(direction)
             done += 1
             curvature = _dot(direction, product)
-            bent, lost = active & (curvature <= 0), lost | (active & ~curvature.isfinite())
-            if done == 1 and bool(bent.any()):
-                value = torch.where(bent, z, value)
-                residual = torch.where(bent, b - product, residual)
-            negative, active = negative | bent, active & (curvature > 0)
-            # A row that is done, or broken, stays where it is.
+            newly_negative = active & (curvature <= 0)
+            broken = broken | (active & ~curvature.isfinite())
+            if done == 1 and bool(newly_negative.any()):
+                value = torch.where(newly_negative, z, value)
+                residual = torch.where(newly_negative, b - product, residual)
+            negative, active = negative | newly_negative, active & (curvature > 0)
+            # Rows that have converged or failed do not move.
             step = torch.where(active, rz / torch.where(active, curvature, 1.0), 0.0)
             _add(value, step, direction, active)
             _add(residual, -step, product, active)
@@ -101,20 +103,20 @@ class ConjugateGradient:
             else:
                 direction = torch.where(active, z + ratio * direction, 0.0)
             rz = new_rz
-        return _solution(value, residual.masked_fill_(lost, torch.nan), b, done, self.tolerance, negative)
+        return _solution(value, residual.masked_fill_(broken, torch.nan), b, done, self.tolerance, negative)
 
 
 @dataclass(frozen=True)
 class Neumann:
-    """Neumann series x = η Σ_k (I - η A)^k b (Lorraine, Vicol, Duvenaud 2020): converges where η is below 2/λ_max.
+    """Neumann series x = η Σ_k (I - η A)^k b (Lorraine, Vicol, Duvenaud 2020). It converges if η < 2/λ_max.
 
-    A row whose residual grows keeps the best it had.
+    A row whose residual grows keeps the solution with the smallest residual.
     """
 
     steps: int = 50
     tolerance: float = 1e-4
     step_size: float | None = None
-    """η, on the preconditioned system; None: what a few power iterations find, which count among the products."""
+    """η of the preconditioned system. None estimates it by power iterations, which count as products."""
 
     def __call__(self, matvec: Matvec, b: Tensor, preconditioner: Tensor | None = None) -> Solution:
         """Solve A x = b; `preconditioner (P,)` is the diagonal of an approximate inverse of A."""
@@ -141,7 +143,7 @@ class Neumann:
 
     @staticmethod
     def _largest(matvec: Matvec, b: Tensor, scale: Tensor) -> Tensor:
-        """A little above the largest eigenvalue of the preconditioned A, `(T, 1)`."""
+        """1.2 times an estimate of the largest eigenvalue of the preconditioned A, `(T, 1)`."""
         vector = b
         for _ in range(_POWER_STEPS):
             vector = vector / vector.norm(dim=-1, keepdim=True).clamp(min=torch.finfo(b.dtype).tiny)
@@ -152,11 +154,11 @@ class Neumann:
 _POWER_STEPS = 8
 
 
-SOLVERS: dict[str, Callable[[int, float], LinearSolver]] = {
+LINEAR_SOLVERS: dict[str, Callable[[int, float], LinearSolver]] = {
     "cg": lambda steps, tolerance: ConjugateGradient(steps, tolerance),
     "neumann": lambda steps, tolerance: Neumann(steps, tolerance),
 }
-"""Linear solvers by name, from the most steps and the tolerance."""
+"""Linear solvers by name; each entry takes the maximum number of steps and the tolerance."""
 
 
 def _solution(value: Tensor, residual: Tensor, b: Tensor, steps: int, tolerance: float, negative: Tensor) -> Solution:
@@ -165,14 +167,17 @@ def _solution(value: Tensor, residual: Tensor, b: Tensor, steps: int, tolerance:
     return Solution(value, relative, steps, _outcomes(value, relative, tolerance, negative, Outcome.NEGATIVE_CURVATURE))
 
 
-def _outcomes(value: Tensor, relative: Tensor, tolerance: float, bad: Tensor, fault: Outcome) -> tuple[Outcome, ...]:
+def _outcomes(
+    value: Tensor, relative: Tensor, tolerance: float, failed: Tensor, failure: Outcome
+) -> tuple[Outcome, ...]:
+    """The outcome of each row; `failure` for the rows marked in `failed (T, 1)`."""
     outcomes = []
     finite = (value.isfinite().all(-1) & relative.isfinite()).tolist()
-    for size, broken, whole in zip(relative.tolist(), bad[:, 0].tolist(), finite, strict=True):
-        if not whole:
+    for residual, row_failed, row_finite in zip(relative.tolist(), failed[:, 0].tolist(), finite, strict=True):
+        if not row_finite:
             outcomes.append(Outcome.NOT_FINITE)
-        elif broken:
-            outcomes.append(fault)
+        elif row_failed:
+            outcomes.append(failure)
         else:
-            outcomes.append(Outcome.CONVERGED if size <= tolerance else Outcome.TRUNCATED)
+            outcomes.append(Outcome.CONVERGED if residual <= tolerance else Outcome.TRUNCATED)
     return tuple(outcomes)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from tts_meta.meta import Layout, LearnerSettings, MetaLearner, Problem, Task
+from tts_meta.meta import Domain, LearnerSettings, MetaLearner, ParameterLayout, Task
 from tts_meta.models.partition import Module
 
 
@@ -98,14 +98,18 @@ def spoiled(task: Task, part: Literal["support", "query"], value: float = math.n
     return replace(task, **{part: (x, torch.full_like(y, value))})
 
 
-def problem_of(
-    model: nn.Module, loss: Any, adapted: tuple[str, ...] | None = None, vectorised: bool = False
-) -> Problem:
-    """The problem in which the modules named adapt, all by default, and the others are shared."""
+def domain_of(model: nn.Module, loss: Any, adapted: tuple[str, ...] | None = None, vectorised: bool = False) -> Domain:
+    """The domain in which the modules named adapt, all by default, and the others are shared."""
     modules = modules_of(model)
     chosen = [m for m in modules if adapted is None or m.name in adapted]
     shared = [m for m in modules if m not in chosen]
-    return Problem(model, loss, Layout.of(model, chosen), Layout.of(model, shared), vectorised)
+    return Domain(
+        model,
+        loss,
+        ParameterLayout.from_modules(model, chosen),
+        ParameterLayout.from_modules(model, shared),
+        vectorised,
+    )
 
 
 def net_of(dtype: torch.dtype = torch.float64) -> Net:

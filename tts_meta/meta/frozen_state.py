@@ -1,0 +1,50 @@
+"""`FrozenState`: copies of a model's buffers and of the parameters that a learner neither adapts nor meta-learns."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from torch import Tensor, nn
+
+from tts_meta.meta.parameter_layout import Params
+
+
+class FrozenState(nn.Module):
+    """Copies of a model's fixed values. The model is called with them, so that its values never change.
+
+    Each call gets a copy of every buffer, which is then discarded. In training mode, BatchNorm and InstanceNorm use the
+    statistics of the batch, and their running statistics are not updated. The likelihood is therefore a function of
+    parameters and data alone: no task changes the next, and the order of tasks does not matter. The values are buffers
+    of this module: they move with it, and its state dict holds them.
+    """
+
+    def __init__(self, model: nn.Module, trained: Collection[str]) -> None:
+        """trained: names of the parameters that are not fixed."""
+        super().__init__()
+        in_state_dict = model.state_dict().keys()
+        self._keys: dict[str, str] = {}
+        fixed = {name: value for name, value in model.named_parameters() if name not in trained}
+        for name, value in (fixed | dict(model.named_buffers())).items():
+            # A buffer's name must not be that of an attribute of this module, and must not contain a dot.
+            key = "model/" + name.replace(".", "/")
+            self.register_buffer(key, value.detach().clone(), persistent=name in in_state_dict)
+            self._keys[name] = key
+        self._parameter_names = tuple(fixed)
+
+    def parameters_by_name(self) -> Params:
+        """The fixed parameters by their names in the model."""
+        return {name: self._value(name) for name in self._parameter_names}
+
+    def buffers_by_name(self, tasks: int | None = None) -> Params:
+        """Copies of the buffers by their names in the model; with a leading axis T if T `tasks` run in parallel."""
+        return {name: copy_buffer(self._value(name), tasks) for name in self._keys if name not in self._parameter_names}
+
+    def _value(self, name: str) -> Tensor:
+        value = self._buffers[self._keys[name]]
+        assert value is not None
+        return value
+
+
+def copy_buffer(buffer: Tensor, tasks: int | None = None) -> Tensor:
+    """A copy that a call may change in place; `(T, ...)` if T `tasks` run in parallel."""
+    return buffer.clone() if tasks is None else buffer.expand(tasks, *buffer.shape).clone()

@@ -1,0 +1,83 @@
+"""`Implicit`: the meta-gradient of iMAML and σ-iMAML, by differentiation of the stationary point."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from tts_meta.meta.domain import Domain
+from tts_meta.meta.hvp import HessianName, HessianProducts
+from tts_meta.meta.inner_loop import InnerLoop
+from tts_meta.meta.linear_solvers import ConjugateGradient, LinearSolver
+from tts_meta.meta.meta_gradients import MetaGradient, MetaParams, solve_detached
+from tts_meta.meta.prior import ShrinkagePrior
+from tts_meta.meta.task import Task
+
+
+@dataclass(frozen=True)
+class Implicit:
+    """Differentiate the stationary point (iMAML, Rajeswaran et al. 2019; σ-iMAML, Chen et al. 2020, equations 10-13).
+
+    Let g = ∇ℓ_val(θ̂), H the Hessian of the likelihood at θ̂, S = diag(σ) and ε = δ/σ. The linear system is
+    non-centred: (S H S + I) u = S g; or
+    centred: (H + Σ⁻¹) v = g with the prior as preconditioner, and u = v/σ.
+    The gradients are
+    ∂/∂φ = g - H S u, which equals u/σ at the solution and needs no division;
+    ∂/∂s_m = u_mᵀ ε_m; and
+    ∂/∂ψ = ∂ℓ_val/∂ψ - H_ψθ S u for the shared parameters.
+    If the residual is larger than S g, as at a first direction of negative curvature, H would amplify the error. Then
+    ∂/∂φ = u/σ and ∂/∂ψ = ∂ℓ_val/∂ψ.
+    """
+
+    linear: LinearSolver = field(default_factory=ConjugateGradient)
+    centred: bool = False
+    hessian: HessianName = "exact"
+    needs_prior: ClassVar[bool] = True
+
+    def __call__(self, domain: Domain, meta: MetaParams, tasks: Sequence[Task], inner: InnerLoop) -> MetaGradient:
+        delta = solve_detached(domain, meta, tasks, inner)
+        return self.at(domain, meta, tasks, delta, inner.seed)
+
+    def at(self, domain: Domain, meta: MetaParams, tasks: Sequence[Task], delta: Tensor, seed: int = 0) -> MetaGradient:
+        """The gradient at given displacements `(T, P)`, which should be stationary points of the inner objective."""
+        sigma = ShrinkagePrior(domain.adapted, meta.log_variances.detach()).standard_deviation().to(delta)
+        epsilon = delta / sigma
+        params = (meta.adapted.detach() + delta).requires_grad_()
+        shared = meta.shared.detach().requires_grad_()
+        query, support = [task.query for task in tasks], [task.support for task in tasks]
+        after = domain.nll(params, shared, query, seed)
+        g, g_shared = torch.autograd.grad(after.sum(), (params, shared), allow_unused=True, materialize_grads=True)
+        hessian = HessianProducts(lambda p, s: domain.nll(p, s, support, seed), params, shared, self.hessian)
+        if self.centred:
+            solution = self.linear(lambda v: hessian.product(v) + v / sigma.square(), g, sigma.square())
+            v, u = solution.value, solution.value / sigma
+        else:
+            solution = self.linear(lambda u: torch.addcmul(u, sigma, hessian.product(sigma * u)), sigma * g)
+            v, u = sigma * solution.value, solution.value
+        # g - Hv is u/σ plus residual/σ. It is accurate only if the residual is smaller than the right-hand side.
+        unsolved = solution.residual[:, None] > 1
+        h_v, h_shared = hessian.product_with_mixed(torch.where(unsolved, 0.0, v))
+        by_task = torch.where(unsolved, u / sigma, g - h_v)
+        gradient = MetaParams(
+            by_task.sum(0),
+            g_shared - h_shared,
+            domain.adapted.sum_modules(u * epsilon).sum(0),
+            torch.zeros_like(meta.step_sizes),
+        )
+        objective_gradient = (sigma * hessian.gradient + epsilon).norm(dim=-1)
+        size = epsilon.norm(dim=-1)
+        with torch.no_grad():
+            before = domain.nll(meta.adapted.expand(len(tasks), -1), meta.shared, query, seed)
+        return MetaGradient(
+            gradient,
+            before,
+            after.detach(),
+            torch.where(size > 0, objective_gradient / torch.where(size > 0, size, 1.0), objective_gradient),
+            solution.residual,
+            solution.steps,
+            solution.outcomes,
+        )

@@ -1,0 +1,104 @@
+"""`Adam` and `GradientDescent`: one inner step of each, with the prior as a proximal step.
+
+A solver is `init` and `step`; `run_inner_loop` owns the loop. The likelihood's gradient moves δ = θ - φ, then a
+proximal step applies the prior. The proximal step is stable for any σ²; gradient descent on the penalty diverges if σ²
+is small. Tasks are rows: `(T, P)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from tts_meta.meta.prior import proximal_step
+
+StepSize = Tensor | float
+"""Step size η: one number, or one per parameter `(P,)`."""
+
+SolverState = tuple[Tensor, ...]
+"""What a solver keeps between steps: tensors with the shape of δ."""
+
+
+class InnerSolver(Protocol):
+    """One step of a solver; every operation is differentiable and elementwise."""
+
+    def init(self, displacement: Tensor) -> SolverState:
+        """The state before the first step."""
+        ...
+
+    def step(
+        self,
+        displacement: Tensor,
+        gradient: Tensor,
+        state: SolverState,
+        count: int,
+        step_size: StepSize,
+        precision: Tensor | None,
+    ) -> tuple[Tensor, SolverState]:
+        """The next δ `(T, P)` and state, after step `count` (from 1).
+
+        displacement: δ `(T, P)`. gradient: of the likelihood, `(T, P)`. precision: 1/σ² `(P,)`; None means no prior.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class GradientDescent:
+    """Proximal gradient descent: δ ← prox(δ - η ∇)."""
+
+    def init(self, displacement: Tensor) -> SolverState:
+        return ()
+
+    def step(
+        self,
+        displacement: Tensor,
+        gradient: Tensor,
+        state: SolverState,
+        count: int,
+        step_size: StepSize,
+        precision: Tensor | None,
+    ) -> tuple[Tensor, SolverState]:
+        if isinstance(step_size, Tensor):
+            return proximal_step(displacement - step_size * gradient, step_size, precision), state
+        return proximal_step(torch.add(displacement, gradient, alpha=-step_size), step_size, precision), state
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Adam (Kingma and Ba 2015) on the likelihood, then the proximal step of the prior in Adam's metric.
+
+    The proximal step of each parameter uses the step size that multiplied its gradient, η / (√v̂ + ε). The fixed point
+    is then the MAP, ∇ + (θ - φ) / σ² = 0. With η alone, it would be |θ - φ| = σ² for a gradient of any size.
+    """
+
+    beta_first: float = 0.9
+    beta_second: float = 0.98
+    epsilon: float = 1e-8
+
+    def init(self, displacement: Tensor) -> SolverState:
+        return torch.zeros_like(displacement), torch.zeros_like(displacement)
+
+    def step(
+        self,
+        displacement: Tensor,
+        gradient: Tensor,
+        state: SolverState,
+        count: int,
+        step_size: StepSize,
+        precision: Tensor | None,
+    ) -> tuple[Tensor, SolverState]:
+        first = state[0].lerp(gradient, 1 - self.beta_first)
+        second = torch.addcmul(state[1] * self.beta_second, gradient, gradient, value=1 - self.beta_second)
+        # The root has no derivative at zero; the shift is near the smallest number of single precision.
+        root = (second + 1e-30).sqrt() * (1 - self.beta_second**count) ** -0.5 + self.epsilon
+        metric = step_size / root
+        moved = displacement - metric * first / (1 - self.beta_first**count)
+        return proximal_step(moved, metric, precision), (first, second)
+
+
+INNER_SOLVERS: dict[str, Callable[[], InnerSolver]] = {"gd": GradientDescent, "adam": Adam}
+"""Inner solvers by name."""

@@ -1,0 +1,31 @@
+"""`JointTraining`: the gradient of pretraining, which fits φ and the shared parameters to all tasks at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from tts_meta.meta.domain import Domain
+from tts_meta.meta.inner_loop import InnerLoop
+from tts_meta.meta.meta_gradients import MetaGradient, MetaParams
+from tts_meta.meta.task import Task
+
+
+@dataclass(frozen=True)
+class JointTraining:
+    """No meta-learning: the gradient of the loss of support and query at φ, without adaptation."""
+
+    needs_prior: ClassVar[bool] = False
+
+    def __call__(self, domain: Domain, meta: MetaParams, tasks: Sequence[Task], inner: InnerLoop) -> MetaGradient:
+        leaves = meta.leaves()
+        params = leaves.adapted.expand(len(tasks), -1)
+        query_nll = domain.nll(params, leaves.shared, [task.query for task in tasks], inner.seed)
+        total = domain.step_nll(params, leaves.shared, tasks, 0, inner.seed) + query_nll
+        gradient = torch.autograd.grad(total.sum(), tuple(leaves), allow_unused=True, materialize_grads=True)
+        losses = query_nll.detach()
+        zeros = torch.zeros_like(losses)
+        return MetaGradient(MetaParams(*gradient), losses, losses, zeros, zeros)

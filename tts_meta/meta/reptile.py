@@ -1,0 +1,67 @@
+"""`Reptile` and `ShrinkageReptile`: meta-gradients that move φ to the solutions of the tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from tts_meta.meta.domain import Domain
+from tts_meta.meta.implicit import Implicit
+from tts_meta.meta.inner_loop import InnerLoop
+from tts_meta.meta.meta_gradients import MetaGradient, MetaParams, shared_gradient, solve_detached
+from tts_meta.meta.prior import ShrinkagePrior
+from tts_meta.meta.seeding import combine_seeds
+from tts_meta.meta.task import Task
+
+
+@dataclass(frozen=True)
+class Reptile:
+    """Move φ to the tasks' solutions on support and query together (Nichol, Achiam, Schulman 2018)."""
+
+    needs_prior: ClassVar[bool] = False
+
+    def __call__(self, domain: Domain, meta: MetaParams, tasks: Sequence[Task], inner: InnerLoop) -> MetaGradient:
+        query = [task.query for task in tasks]
+
+        def nll(params: Tensor, shared: Tensor, step: int) -> Tensor:
+            support_nll = domain.step_nll(params, shared, tasks, step, inner.seed)
+            return support_nll + domain.nll(params, shared, query, combine_seeds(inner.seed, step))
+
+        with torch.no_grad():
+            before = domain.nll(meta.adapted.expand(len(tasks), -1), meta.shared, query, inner.seed)
+        delta = solve_detached(domain, meta, tasks, inner, nll)
+        params, shared = (meta.adapted.detach() + delta), meta.shared.detach().requires_grad_()
+        g_shared = shared_gradient(nll(params, shared, 0).sum(), shared)
+        with torch.no_grad():
+            after = domain.nll(params, shared, query, inner.seed)
+        zeros = torch.zeros_like(before)
+        gradient = MetaParams(
+            -delta.sum(0), g_shared, torch.zeros_like(meta.log_variances), torch.zeros_like(meta.step_sizes)
+        )
+        return MetaGradient(gradient, before, after, zeros, zeros)
+
+
+@dataclass(frozen=True)
+class ShrinkageReptile:
+    """σ-Reptile: φ by joint MAP, ∂/∂φ_m = (φ_m - θ̂_m)/σ²_m; s by the implicit gradient with a constant φ.
+
+    The shared parameters are modules of variance zero and follow the same joint density: ∂ℓ_train/∂ψ at θ̂.
+    """
+
+    implicit: Implicit = field(default_factory=Implicit)
+    needs_prior: ClassVar[bool] = True
+
+    def __call__(self, domain: Domain, meta: MetaParams, tasks: Sequence[Task], inner: InnerLoop) -> MetaGradient:
+        delta = solve_detached(domain, meta, tasks, inner)
+        implicit = self.implicit.at(domain, meta, tasks, delta, inner.seed)
+        precision = ShrinkagePrior(domain.adapted, meta.log_variances.detach()).precision().to(delta)
+        shared = meta.shared.detach().requires_grad_()
+        support = [task.support for task in tasks]
+        support_nll = domain.nll(meta.adapted.detach() + delta, shared, support, inner.seed)
+        g_shared = shared_gradient(support_nll.sum(), shared)
+        gradient = replace(implicit.gradient, adapted=(-delta * precision).sum(0), shared=g_shared)
+        return replace(implicit, gradient=gradient)

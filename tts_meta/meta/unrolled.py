@@ -1,0 +1,59 @@
+"""`Unrolled`: the meta-gradient of MAML and FOMAML, by differentiation through the inner steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+
+from tts_meta.meta.domain import Domain
+from tts_meta.meta.hvp import second_order
+from tts_meta.meta.inner_loop import InnerLoop, run_inner_loop
+from tts_meta.meta.meta_gradients import MetaGradient, MetaParams
+from tts_meta.meta.prior import ShrinkagePrior
+from tts_meta.meta.task import Task
+
+
+@dataclass(frozen=True)
+class Unrolled:
+    """Differentiate through the steps (MAML, Finn et al. 2017). Order 1 takes their gradients as constants (FOMAML).
+
+    step_weights: weights of the query losses after the last steps (MAML++, Antoniou et al. 2019); () scores only the
+    last step.
+    """
+
+    order: Literal[1, 2] = 2
+    step_weights: tuple[float, ...] = ()
+    needs_prior: ClassVar[bool] = False
+
+    def __call__(self, domain: Domain, meta: MetaParams, tasks: Sequence[Task], inner: InnerLoop) -> MetaGradient:
+        leaves = meta.leaves()
+        query = [task.query for task in tasks]
+        prior = ShrinkagePrior(domain.adapted, leaves.log_variances)
+        # First order without a prior and without learned step sizes: no δ depends on Φ, so no step is kept.
+        learned = inner.step_size_schedule.learned
+        detached = self.order == 1 and not self.step_weights and not learned and prior.is_absent
+        with second_order() if self.order == 2 else torch.enable_grad():
+            path, _ = run_inner_loop(
+                lambda params, step: domain.step_nll(params, leaves.shared, tasks, step, inner.seed),
+                leaves.adapted,
+                prior,
+                inner.solver,
+                inner.step_size_schedule.schedule(leaves.step_sizes, inner.steps),
+                inner.steps,
+                len(tasks),
+                order=0 if detached else self.order,
+            )
+            if detached:
+                path = [leaves.adapted + path[-1]]
+            weights = self.step_weights or (1.0,)
+            scored = path[-len(weights) :]
+            losses = [domain.nll(params, leaves.shared, query, inner.seed) for params in scored]
+            total = torch.stack([w * loss.sum() for w, loss in zip(weights[-len(scored) :], losses, strict=True)]).sum()
+            gradient = torch.autograd.grad(total, tuple(leaves), allow_unused=True, materialize_grads=True)
+        with torch.no_grad():
+            before = domain.nll(leaves.adapted.expand(len(tasks), -1), leaves.shared, query, inner.seed)
+        zeros = torch.zeros_like(before)
+        return MetaGradient(MetaParams(*gradient), before, losses[-1].detach(), zeros, zeros)
