@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from tts_meta.adapt.similarity_forecast import Line, SimilarityForecast
+from tts_meta.adapt.similarity_forecast import ScoreFit, SimilarityForecast
 from tts_meta.adapt.voice import Voice
 from tts_meta.audio.mel import MelConfig
 from tts_meta.config import dump_config, load_config
@@ -135,7 +135,7 @@ def prior_file() -> bytes:
 @functools.cache
 def forecast_file() -> bytes:
     path = place("valid_forecast")
-    SimilarityForecast("0" * 64, "1" * 64, 2.0, 100.0, {"similarity": Line(0.7, 0.05, 0.02, 10, 0.9)}).save(path)
+    SimilarityForecast("0" * 64, "1" * 64, 2.0, 100.0, {"similarity": ScoreFit(0.7, 0.05, 0.02, 10, 0.9)}).save(path)
     return path.read_bytes()
 
 
@@ -358,9 +358,9 @@ def use_prior(content: bytes) -> None:
 
 def use_forecast(content: bytes) -> None:
     """Load a forecast and ask it."""
-    path = place("expected.json")
+    path = place("similarity_forecast.json")
     path.write_bytes(content)
-    for one in SimilarityForecast.load(path).of(20.0).values():
+    for one in SimilarityForecast.load(path).predict(20.0).values():
         assert one.low <= one.mean <= one.high or not np.isfinite([one.low, one.mean, one.high]).all()
 
 

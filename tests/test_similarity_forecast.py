@@ -1,4 +1,4 @@
-"""What `clone` says of a voice beforehand: lines that are known, ranges that hold what they say, files and words."""
+"""The similarity forecast: fits with known answers, intervals with the stated coverage, the file, and the message."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from commands import run, write_base, write_recordings
 
 from recipes.few_shot import expected as recipe
 from tts_meta.adapt import CloneSettings, SimilarityForecast
-from tts_meta.adapt.similarity_forecast import FILE, VERSIONS, Line, coverage, covered
+from tts_meta.adapt.similarity_forecast import FILE, VERSIONS, ScoreFit, cross_validated_coverage, interval_coverage
 from tts_meta.audio.mel import MelConfig
 from tts_meta.config import parse_config
 from tts_meta.errors import TtsMetaError, UsageError
@@ -32,68 +32,71 @@ SECONDS = (5.0, 10.0, 20.0, 40.0, 80.0)
 def voices(
     generator: np.random.Generator, speakers: int, between: float, within: float
 ) -> tuple[list[float], list[float], list[str]]:
-    """Voices of .7 + .05 ln(seconds), each speaker off by `between`, each voice by `within`."""
+    """Scores of 0.7 + 0.05 ln(seconds), with a deviation `between` speakers and `within` voices of a speaker."""
     seconds, scores, names = [], [], []
     for number in range(speakers):
-        off = between * generator.standard_normal()
+        deviation = between * generator.standard_normal()
         for length in SECONDS:
             seconds.append(length)
-            scores.append(0.7 + 0.05 * np.log(length) + off + within * generator.standard_normal())
+            scores.append(0.7 + 0.05 * np.log(length) + deviation + within * generator.standard_normal())
             names.append(f"speaker {number}")
     return seconds, scores, names
 
 
-def test_a_line_is_that_of_the_voices_and_its_deviation_that_of_speakers_left_out() -> None:
-    exact = Line.fit(*voices(np.random.default_rng(0), 4, 0.0, 0.0), recordings=0.9)
-    assert (exact.at_one_second, exact.slope) == pytest.approx((0.7, 0.05)) and exact.deviation < 1e-9
-    assert exact.of(20).mean == pytest.approx(0.7 + 0.05 * np.log(20)) and exact.recordings == 0.9
+def test_a_fit_recovers_the_line_and_the_error_of_left_out_speakers() -> None:
+    exact = ScoreFit.fit(*voices(np.random.default_rng(0), 4, 0.0, 0.0), real_recordings=0.9)
+    assert (exact.intercept, exact.slope) == pytest.approx((0.7, 0.05)) and exact.speaker_rmse < 1e-9
+    assert exact.predict(20).mean == pytest.approx(0.7 + 0.05 * np.log(20)) and exact.real_recordings == 0.9
 
-    # Three speakers whose lines lie at 0, 0 and 3: left out, these are 1.5, 1.5 and 3 away from the others' mean.
+    # Three speakers with scores of 0, 0 and 3: each left out, they are 1.5, 1.5 and 3 away from the mean of the others.
     seconds, names = [*SECONDS] * 3, [name for name in "abc" for _ in SECONDS]
     scores = [0.0] * 10 + [3.0] * 5
-    assert Line.fit(seconds, scores, names).deviation == pytest.approx(np.sqrt((1.5**2 + 1.5**2 + 3.0**2) / 3))
-    with pytest.raises(UsageError, match="three speakers or more, not 2"):
-        Line.fit(seconds[:10], scores[:10], names[:10])
+    assert ScoreFit.fit(seconds, scores, names).speaker_rmse == pytest.approx(np.sqrt((1.5**2 + 1.5**2 + 3.0**2) / 3))
+    with pytest.raises(UsageError, match="three or more speakers, not 2"):
+        ScoreFit.fit(seconds[:10], scores[:10], names[:10])
 
 
-def test_ranges_hold_as_many_voices_of_new_speakers_as_they_say() -> None:
-    generator, levels, found, own = np.random.default_rng(0), (0.5, 0.8, 0.9), [], []
+def test_intervals_cover_voices_of_new_speakers_at_the_stated_level() -> None:
+    generator, levels = np.random.default_rng(0), (0.5, 0.8, 0.9)
+    of_new_speakers, cross_validated = [], []
     for _ in range(200):
         known = voices(generator, 8, 0.03, 0.01)
         new_seconds, new_scores, _ = voices(generator, 5, 0.03, 0.01)
-        found.append(covered(Line.fit(*known), new_seconds, new_scores, levels))
-        own.append(coverage(*known, levels))
-    np.testing.assert_allclose(np.mean(found, 0), levels, atol=0.05)
-    np.testing.assert_allclose(np.mean(own, 0), levels, atol=0.05)
-    assert covered(Line(0.0, 0.0, 1.0, 5, 1.0), [1.0, 1.0], [0.1, 5.0], [0.5, 0.999999]) == [0.5, 1.0]
+        of_new_speakers.append(interval_coverage(ScoreFit.fit(*known), new_seconds, new_scores, levels))
+        cross_validated.append(cross_validated_coverage(*known, levels))
+    np.testing.assert_allclose(np.mean(of_new_speakers, 0), levels, atol=0.05)
+    np.testing.assert_allclose(np.mean(cross_validated, 0), levels, atol=0.05)
+    assert interval_coverage(ScoreFit(0.0, 0.0, 1.0, 5, 1.0), [1.0, 1.0], [0.1, 5.0], [0.5, 0.999999]) == [0.5, 1.0]
 
 
 @pytest.fixture
 def learned(tmp_path: Path) -> Base:
-    """A tiny base with a prior, and beside it what is expected of its voices."""
+    """A tiny base with a prior and a forecast in its folder."""
     base = load_base(write_base(tmp_path / "base"))
     save_base(replace(base, prior=ModulePrior({"speaker.mean": 1e-2}, base.hash)), tmp_path / "base")
     base = load_base(tmp_path / "base")
-    lines = {"similarity": Line(0.7, 0.05, 0.02, 10, 0.9), "distillmos": Line(4.0, 0.0, 0.1, 10, 4.2)}
+    fits = {"similarity": ScoreFit(0.7, 0.05, 0.02, 10, 0.9), "distillmos": ScoreFit(4.0, 0.0, 0.1, 10, 4.2)}
     prior = sha256_file(tmp_path / "base" / PRIOR_FILE)
-    SimilarityForecast(base.hash, prior, 4.0, 100.0, lines, VERSIONS).save(tmp_path / "base" / FILE)
+    SimilarityForecast(base.hash, prior, 4.0, 100.0, fits, VERSIONS).save(tmp_path / "base" / FILE)
     return base
 
 
-def test_more_than_was_tried_is_not_claimed_to_be_better(learned: Base) -> None:
-    expected = SimilarityForecast.beside(learned, CloneSettings(seed=3))
-    assert expected is not None
-    assert expected.of(1000) == expected.of(100) and expected.of(1) == expected.of(4)
-    # t of nine degrees of freedom at 90 %: 1.383
-    assert expected.of(20)["similarity"].low == pytest.approx(0.7 + 0.05 * np.log(20) - 0.02 * 1.383, abs=1e-5)
-    assert expected.told(20) == (
-        "expected of 20 s: similarity 0.85 [0.82, 0.88], distillmos 4.00 [3.86, 4.14] (8 of 10 speakers; recordings: "
-        "0.90, 4.20); of twice as much 0.88, 4.00"
+def test_no_gain_is_forecast_beyond_the_tested_range(learned: Base) -> None:
+    forecast = SimilarityForecast.load_for(learned, CloneSettings(seed=3))
+    assert forecast is not None
+    assert forecast.predict(1000) == forecast.predict(100) and forecast.predict(1) == forecast.predict(4)
+    # The 90 % quantile of t with nine degrees of freedom: 1.383
+    assert forecast.predict(20)["similarity"].low == pytest.approx(0.7 + 0.05 * np.log(20) - 0.02 * 1.383, abs=1e-5)
+    assert forecast.message(20) == (
+        "expected from 20 s of audio: "
+        "similarity 0.85 (0.82 to 0.88 for 8 of 10 speakers; 0.88 with 40 s; real recordings 0.90), "
+        "distillmos 4.00 (3.86 to 4.14 for 8 of 10 speakers; 4.00 with 40 s; real recordings 4.20); "
+        "estimated on 10 unseen speakers"
     )
-    assert expected.told(120).endswith("; more was not tried")
+    assert "; more audio was not tested; real recordings 0.90)" in forecast.message(120)
 
 
-def test_nothing_is_expected_of_other_settings_another_prior_or_no_file(learned: Base) -> None:
+def test_other_settings_another_prior_or_no_file_give_no_forecast(learned: Base) -> None:
     folder = learned.folder
     assert folder is not None
     settings = (
@@ -102,52 +105,54 @@ def test_nothing_is_expected_of_other_settings_another_prior_or_no_file(learned:
         CloneSettings(prior_scale=1.0),
         CloneSettings(variance=1.0),
     )
-    assert all(SimilarityForecast.beside(learned, changed) is None for changed in settings)
+    assert all(SimilarityForecast.load_for(learned, changed) is None for changed in settings)
     (folder / PRIOR_FILE).write_bytes((folder / PRIOR_FILE).read_bytes() + b" ")
-    assert SimilarityForecast.beside(learned, CloneSettings()) is None
+    assert SimilarityForecast.load_for(learned, CloneSettings()) is None
     (folder / PRIOR_FILE).unlink()
-    assert SimilarityForecast.beside(load_base(folder), CloneSettings()) is None
+    assert SimilarityForecast.load_for(load_base(folder), CloneSettings()) is None
     (folder / PRIOR_FILE).write_bytes(b"")
-    (folder / FILE).write_text('{"base": 1}')
-    with pytest.raises(TtsMetaError, match=r"expected\.json: base: Input should be a valid string"):
-        SimilarityForecast.beside(learned, CloneSettings())
+    (folder / FILE).write_text('{"base_hash": 1}')
+    with pytest.raises(TtsMetaError, match=r"similarity_forecast\.json: base_hash: Input should be a valid string"):
+        SimilarityForecast.load_for(learned, CloneSettings())
     (folder / FILE).unlink()
-    assert SimilarityForecast.beside(learned, CloneSettings()) is None
+    assert SimilarityForecast.load_for(learned, CloneSettings()) is None
 
 
 @pytest.mark.parametrize("older", ["protocol", "clone", "stopping", "recordings"])
-def test_nothing_is_expected_by_an_older_protocol_or_way_of_cloning(learned: Base, older: str) -> None:
+def test_a_forecast_of_an_older_protocol_or_code_version_is_ignored(learned: Base, older: str) -> None:
     assert learned.folder is not None
     path = learned.folder / FILE
-    known = json.loads(path.read_text())
-    assert SimilarityForecast.beside(learned, CloneSettings(hold_out=1)) is not None
-    was = re.sub(rf"{older} \d+", f"{older} 0", known["versions"])
-    assert was != known["versions"]
-    path.write_text(json.dumps(known | {"versions": was}))
-    assert SimilarityForecast.beside(learned, CloneSettings()) is None
-    del known["versions"]  # as in files of before the field was there
-    path.write_text(json.dumps(known))
-    assert SimilarityForecast.beside(learned, CloneSettings()) is None
+    data = json.loads(path.read_text())
+    assert SimilarityForecast.load_for(learned, CloneSettings(hold_out=1)) is not None
+    older_versions = re.sub(rf"{older} \d+", f"{older} 0", data["versions"])
+    assert older_versions != data["versions"]
+    path.write_text(json.dumps(data | {"versions": older_versions}))
+    assert SimilarityForecast.load_for(learned, CloneSettings()) is None
+    del data["versions"]  # as in files older than this key
+    path.write_text(json.dumps(data))
+    assert SimilarityForecast.load_for(learned, CloneSettings()) is None
 
 
-def test_the_shipped_forecast_is_of_the_shipped_base_and_of_this_code() -> None:
-    """Where a version is increased, the file is to be made again or removed; it would only lie there."""
+def test_the_shipped_forecast_matches_the_shipped_base_and_this_code() -> None:
+    """After a version is increased, the file must be made again or removed; otherwise it is never used."""
     base = load_base()
     assert base.folder is not None and (base.folder / FILE).is_file()
-    found = SimilarityForecast.beside(base, CloneSettings())
-    assert found is not None and found.lines["similarity"].speakers == 10
-    assert f"{found.of(20)['similarity'].mean:.3f}" in (ROOT / "recipes" / "few_shot" / "README.md").read_text()
+    forecast = SimilarityForecast.load_for(base, CloneSettings())
+    assert forecast is not None and forecast.fits["similarity"].speakers == 10
+    assert f"{forecast.predict(20)['similarity'].mean:.3f}" in (ROOT / "recipes" / "few_shot" / "README.md").read_text()
 
 
-def test_clone_says_what_to_expect(learned: Base, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_clone_prints_the_similarity_to_expect(
+    learned: Base, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     audio, out = write_recordings(tmp_path, 2), tmp_path / "a.voice.safetensors"
     printed = run(capsys, "clone", *audio, "-o", out, "--base", tmp_path / "base").out
-    assert "\nexpected of " in printed and "of twice as much" in printed
-    told = run(capsys, "clone", *audio, "-o", out, "--force", "--base", tmp_path / "base", "--json").json
-    assert told["expected"]["similarity"]["low"] < told["expected"]["similarity"]["mean"] < 0.95
-    assert set(told["expected_of_twice"]) == {"similarity", "distillmos"}
-    silent = run(capsys, "clone", *audio, "-o", out, "--force", "--base", tmp_path / "base", "--steps", 1).out
-    assert "expected" not in silent
+    assert re.search(r"^expected from \d+ s of audio: similarity 0\.\d\d \(", printed, flags=re.MULTILINE)
+    result = run(capsys, "clone", *audio, "-o", out, "--force", "--base", tmp_path / "base", "--json").json
+    assert result["expected"]["similarity"]["low"] < result["expected"]["similarity"]["mean"] < 0.95
+    assert set(result["expected_twice_audio"]) == {"similarity", "distillmos"}
+    other_settings = run(capsys, "clone", *audio, "-o", out, "--force", "--base", tmp_path / "base", "--steps", 1).out
+    assert "expected" not in other_settings
 
 
 def test_the_recipe_writes_what_its_voices_say(learned: Base, long_corpus: Path, tmp_path: Path) -> None:
@@ -164,14 +169,14 @@ def test_the_recipe_writes_what_its_voices_say(learned: Base, long_corpus: Path,
     found, results = recipe.run(config, learned, GriffinLim(MelConfig(), iterations=2))
     assert len(found.seconds) == len(results.trials) and min(found.seconds) > 0
     assert found.scores["similarity"] == [trial.scores[0]["similarity"] for trial in results.trials]
-    with pytest.raises(UsageError, match="three speakers or more"):
+    with pytest.raises(UsageError, match="three or more speakers"):
         recipe.fit(found, results, learned)
     more = {"similarity": [*found.scores["similarity"], 0.5, 0.6, 0.4, 0.5]}
     four = recipe.Voices([*found.seconds, 3.0, 6.0, 3.0, 6.0], [*found.speakers, "x", "x", "y", "y"], more)
-    expected = recipe.fit(four, results, learned)
-    assert expected.lines["similarity"].speakers == 4 and expected.least == min(four.seconds)
+    forecast = recipe.fit(four, results, learned)
+    assert forecast.fits["similarity"].speakers == 4 and forecast.min_seconds == min(four.seconds)
     real = [one.scores["similarity"] for one in results.spoken if one.system == REAL]
-    assert expected.lines["similarity"].recordings == pytest.approx(np.mean(real))
-    shares = recipe.reliability(four, expected, found)["similarity"]
+    assert forecast.fits["similarity"].real_recordings == pytest.approx(np.mean(real))
+    shares = recipe.reliability(four, forecast, found)["similarity"]
     assert list(shares) == ["speakers left out", "speakers of the check"]
     assert all(sorted(its) == its and len(its) == len(recipe.LEVELS) for its in shares.values())

@@ -2,7 +2,7 @@
 
 python -m recipes.few_shot.expected recipes/few_shot/expected.yaml [--check recipes/few_shot/ten.yaml]
 
-Runs the recipe, one of the few-shot benchmark with one learner, fits a line to each score, writes `expected.json`
+Runs the recipe (few-shot benchmark, one learner), fits a line to each score, writes `similarity_forecast.json`
 beside the base and prints what it says. Reliability: how many voices lie in the range told at each level, of each
 speaker by the line of the others; with `--check` also voices of that recipe's speakers, by the same learner and by the
 line of all. Tables on standard output, and `reliability.png` in the recipe's output folder.
@@ -20,7 +20,7 @@ import numpy as np
 
 from recipes.bench import markdown
 from tts_meta.adapt import SimilarityForecast, Voice
-from tts_meta.adapt.similarity_forecast import FILE, VERSIONS, Line, coverage, covered
+from tts_meta.adapt.similarity_forecast import FILE, VERSIONS, ScoreFit, cross_validated_coverage, interval_coverage
 from tts_meta.cli import run_command
 from tts_meta.cli.console import print_message
 from tts_meta.config import load_config
@@ -63,12 +63,12 @@ def fit(voices: Voices, results: FewShotResults, base: Base) -> SimilarityForeca
     if base.folder is None or base.prior is None:
         raise TtsMetaError("give a base with a prior: without one `clone` is another learner")
     real = [one.scores for one in results.spoken if one.system == REAL]
-    lines = {
-        name: Line.fit(voices.seconds, scores, voices.speakers, float(np.mean([row[name] for row in real])))
+    fits = {
+        name: ScoreFit.fit(voices.seconds, scores, voices.speakers, float(np.mean([row[name] for row in real])))
         for name, scores in voices.scores.items()
     }
     prior = sha256_file(base.folder / PRIOR_FILE)
-    return SimilarityForecast(base.hash, prior, min(voices.seconds), max(voices.seconds), lines, VERSIONS)
+    return SimilarityForecast(base.hash, prior, min(voices.seconds), max(voices.seconds), fits, VERSIONS)
 
 
 def reliability(
@@ -76,10 +76,14 @@ def reliability(
 ) -> dict[str, dict[str, list[float]]]:
     """By score and by whose voices, which part of them lies in the range told at each of `LEVELS`."""
     found: dict[str, dict[str, list[float]]] = {}
-    for name, line in expected.lines.items():
-        found[name] = {"speakers left out": coverage(voices.seconds, voices.scores[name], voices.speakers, LEVELS)}
+    for name, score_fit in expected.fits.items():
+        found[name] = {
+            "speakers left out": cross_validated_coverage(voices.seconds, voices.scores[name], voices.speakers, LEVELS)
+        }
         if others is not None:
-            found[name]["speakers of the check"] = covered(line, others.seconds, others.scores[name], LEVELS)
+            found[name]["speakers of the check"] = interval_coverage(
+                score_fit, others.seconds, others.scores[name], LEVELS
+            )
     return found
 
 
@@ -111,10 +115,10 @@ def main() -> None:
     rows = [
         [
             f"{seconds:.0f}",
-            *(f"{one.mean:.3f} [{one.low:.3f}, {one.high:.3f}]" for one in expected.of(seconds).values()),
+            *(f"{one.mean:.3f} [{one.low:.3f}, {one.high:.3f}]" for one in expected.predict(seconds).values()),
         ]
-        for seconds in (expected.least, *(5.0 * 2**n for n in range(8)), expected.most)
-        if expected.least <= seconds <= expected.most
+        for seconds in (expected.min_seconds, *(5.0 * 2**n for n in range(8)), expected.max_seconds)
+        if expected.min_seconds <= seconds <= expected.max_seconds
     ]
     print(markdown(["seconds of speech", *headings.values()], rows))
     found = reliability(voices, expected, others)

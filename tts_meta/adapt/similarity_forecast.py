@@ -1,8 +1,8 @@
-"""Is this enough audio? What voices of so much speech were like, of speakers that neither base nor line was made of.
+"""`SimilarityForecast`: the similarity to expect of a voice, by the seconds of audio that it is adapted on.
 
-A score is a straight line over the logarithm of the seconds that a voice is adapted on, fitted to voices of speakers
-held back (`recipes/few_shot/expected.py`). How far a new speaker may lie from it is how far each of these lay from the
-line of the others.
+The forecast is a linear fit of the score against the logarithm of the seconds. It is estimated on voices of held-out
+speakers, on which neither the base nor the vocoder was trained (`recipes/few_shot/expected.py`). The interval around it
+comes from the distance of each of these speakers to the fit of the other speakers.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from tts_meta.headers import Header, Name, check_header, read_header
 from tts_meta.models.pretrained import Base
 from tts_meta.models.shrinkage_prior import FILE as PRIOR_FILE
 
-FILE = "expected.json"
-"""Beside the base whose voices it tells of."""
+FILE = "similarity_forecast.json"
+"""Name of the file in the folder of the base."""
 LEVEL = 0.8
-"""Of new speakers' voices so many lie in the range that is told."""
-_NO_MATTER = ("vocoder_steps", "vocoder_learning_rate", "seed", "hold_out")
-"""Settings that may be any: the vocoder does not adapt where no module of it is named, and the seconds count only what
-is adapted on."""
+"""Fraction of new speakers whose voices the printed interval should cover."""
+_IRRELEVANT_SETTINGS = ("vocoder_steps", "vocoder_learning_rate", "seed", "hold_out")
+"""Settings that the forecast does not depend on: by default the vocoder does not adapt, and the seconds count only the
+sentences that are adapted on."""
 PROTOCOL = 2
 """Version of how the scores are measured. 2: similarity to sentences that no voice was adapted on."""
 VERSIONS = f"protocol {PROTOCOL}, clone {CLONE_VERSION}, stopping {STOPPING_VERSION}, recordings {RECORDINGS_VERSION}"
-"""What the voices of a forecast depend on beside base, prior and settings."""
+"""Versions of the code that a forecast depends on, besides base, prior and settings."""
 
 
 @dataclass(frozen=True)
-class Range:
-    """A score that is expected, and from where to where that of a new speaker lies at the level asked for."""
+class PredictionInterval:
+    """The expected score, and the interval that covers the scores of new speakers at the requested level."""
 
     mean: float
     low: float
@@ -51,156 +51,166 @@ class Range:
 
 
 @dataclass(frozen=True)
-class Line:
-    """One score of voices of T seconds: `at_one_second + slope * ln T`.
+class ScoreFit:
+    """The fit of one score for T seconds of audio: `intercept + slope * ln T`.
 
-    deviation: root mean square distance of speakers from the line of the others. speakers: how many. recordings: what
-    real recordings of these speakers score.
+    speaker_rmse: root mean square distance of each speaker's voices from the fit of the other speakers. speakers: their
+    number. real_recordings: the score of real recordings of these speakers.
     """
 
-    at_one_second: float
+    intercept: float
     slope: float
-    deviation: float
+    speaker_rmse: float
     speakers: int
-    recordings: float
+    real_recordings: float
 
     @classmethod
     def fit(
-        cls, seconds: npt.ArrayLike, scores: npt.ArrayLike, speakers: npt.ArrayLike, recordings: float = math.nan
-    ) -> Line:
-        """The line of voices with `seconds (N,)` and `scores (N,)`. Raises UsageError for fewer than three speakers."""
-        x, y, who = np.log(np.asarray(seconds, float)), np.asarray(scores, float), np.asarray(speakers)
-        names = np.unique(who)
-        if len(names) < 3 or not len(x) == len(y) == len(who):
-            raise UsageError(f"a line needs voices of three speakers or more, not {len(names)}, each with its seconds")
+        cls, seconds: npt.ArrayLike, scores: npt.ArrayLike, speakers: npt.ArrayLike, real_recordings: float = math.nan
+    ) -> ScoreFit:
+        """Fit voices with `seconds (N,)`, `scores (N,)` and `speakers (N,)`.
+
+        Raises UsageError for fewer than three speakers.
+        """
+        x, y, speaker = np.log(np.asarray(seconds, float)), np.asarray(scores, float), np.asarray(speakers)
+        names = np.unique(speaker)
+        if len(names) < 3 or not len(x) == len(y) == len(speaker):
+            raise UsageError(f"a fit needs voices of three or more speakers, not {len(names)}, each with its seconds")
         squares = []
         for name in names:
-            own = who == name
-            missed = y[own] - np.polyval(np.polyfit(x[~own], y[~own], 1), x[own])
-            squares.append(np.mean(missed**2))
-        slope, at_one = np.polyfit(x, y, 1)
-        return cls(float(at_one), float(slope), float(np.sqrt(np.mean(squares))), len(names), recordings)
+            left_out = speaker == name
+            residuals = y[left_out] - np.polyval(np.polyfit(x[~left_out], y[~left_out], 1), x[left_out])
+            squares.append(np.mean(residuals**2))
+        slope, intercept = np.polyfit(x, y, 1)
+        return cls(float(intercept), float(slope), float(np.sqrt(np.mean(squares))), len(names), real_recordings)
 
-    def of(self, seconds: float, level: float = LEVEL) -> Range:
-        """What a voice of so much speech scores: a t-interval with a degree of freedom for each speaker but one."""
-        from scipy.special import stdtrit  # a quarter of a second, that `speak` need not wait for
+    def predict(self, seconds: float, level: float = LEVEL) -> PredictionInterval:
+        """The score of a voice from `seconds` of audio: a t interval with `speakers` - 1 degrees of freedom."""
+        from scipy.special import stdtrit  # takes a quarter of a second, which `speak` need not wait for
 
-        mean = self.at_one_second + self.slope * math.log(seconds)
-        reach = self.deviation * float(stdtrit(self.speakers - 1, (1 + level) / 2))
-        return Range(mean, mean - reach, mean + reach)
+        mean = self.intercept + self.slope * math.log(seconds)
+        half_width = self.speaker_rmse * float(stdtrit(self.speakers - 1, (1 + level) / 2))
+        return PredictionInterval(mean, mean - half_width, mean + half_width)
 
 
-def coverage(
+def cross_validated_coverage(
     seconds: npt.ArrayLike, scores: npt.ArrayLike, speakers: npt.ArrayLike, levels: Sequence[float]
 ) -> list[float]:
-    """Which part of voices lies in the range that the line of the other speakers tells, at each level.
+    """Fraction of voices inside the interval that the fit of the other speakers predicts, for each level.
 
     seconds, scores, speakers: `(N,)`. Raises UsageError for fewer than four speakers.
     """
-    x, y, who = np.asarray(seconds, float), np.asarray(scores, float), np.asarray(speakers)
+    x, y, speaker = np.asarray(seconds, float), np.asarray(scores, float), np.asarray(speakers)
     inside = np.zeros(len(levels))
-    for name in np.unique(who):
-        own = who == name
-        line = Line.fit(x[~own], y[~own], who[~own])
-        inside += own.sum() * np.array(covered(line, x[own], y[own], levels))
-    return (inside / len(who)).tolist()
+    for name in np.unique(speaker):
+        left_out = speaker == name
+        fit = ScoreFit.fit(x[~left_out], y[~left_out], speaker[~left_out])
+        inside += left_out.sum() * np.array(interval_coverage(fit, x[left_out], y[left_out], levels))
+    return (inside / len(speaker)).tolist()
 
 
-def covered(line: Line, seconds: npt.ArrayLike, scores: npt.ArrayLike, levels: Sequence[float]) -> list[float]:
-    """Which part of voices, of `seconds (N,)` and with `scores (N,)`, lies in the line's range at each level."""
+def interval_coverage(
+    fit: ScoreFit, seconds: npt.ArrayLike, scores: npt.ArrayLike, levels: Sequence[float]
+) -> list[float]:
+    """Fraction of voices, with `seconds (N,)` and `scores (N,)`, inside the interval of `fit`, for each level."""
     pairs = list(zip(np.asarray(seconds, float).tolist(), np.asarray(scores, float).tolist(), strict=True))
-    ranges = [[(line.of(length, level), score) for length, score in pairs] for level in levels]
-    return [sum(one.low <= score <= one.high for one, score in row) / len(row) for row in ranges]
+    predictions = [[(fit.predict(length, level), score) for length, score in pairs] for level in levels]
+    return [sum(interval.low <= score <= interval.high for interval, score in row) / len(row) for row in predictions]
 
 
-class LineHeader(Header):
-    """One line of `expected.json`."""
+class ScoreFitHeader(Header):
+    """One fit of the file."""
 
-    at_one_second: float
+    intercept: float
     slope: float
-    deviation: float = Field(ge=0)
+    speaker_rmse: float = Field(ge=0)
     speakers: int = Field(ge=2, le=10**6)
-    recordings: float
+    real_recordings: float
 
 
-class ExpectedHeader(Header):
-    """`expected.json`."""
+class ForecastHeader(Header):
+    """The content of the file."""
 
-    base: str = Field(max_length=64)
-    prior: str = Field(max_length=64)
-    least: float = Field(gt=0)
-    most: float = Field(gt=0)
-    lines: dict[Name, LineHeader] = Field(min_length=1)
+    base_hash: str = Field(max_length=64)
+    prior_hash: str = Field(max_length=64)
+    min_seconds: float = Field(gt=0)
+    max_seconds: float = Field(gt=0)
+    fits: dict[Name, ScoreFitHeader] = Field(min_length=1)
     versions: str = Field(default="", max_length=200)
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
-        if self.least > self.most:
-            raise ValueError("least is more than most")
+        if self.min_seconds > self.max_seconds:
+            raise ValueError("min_seconds is more than max_seconds")
         return self
 
 
 @dataclass(frozen=True)
 class SimilarityForecast:
-    """What voices of a base score, by seconds of speech.
+    """Expected scores of the voices of a base, by seconds of audio.
 
-    base, prior: SHA-256 of its weights and of its prior's file. least, most: seconds that were tried. lines: by score.
-    versions: `VERSIONS` when the voices were made; files that name none are older.
+    base_hash, prior_hash: SHA-256 of the base's weights and of its prior file. min_seconds, max_seconds: the range of
+    the voices that were scored. fits: by score. versions: `VERSIONS` of the code that made the voices; empty in files
+    older than this field.
     """
 
-    base: str
-    prior: str
-    least: float
-    most: float
-    lines: dict[str, Line]
+    base_hash: str
+    prior_hash: str
+    min_seconds: float
+    max_seconds: float
+    fits: dict[str, ScoreFit]
     versions: str = ""
 
     @classmethod
-    def beside(cls, base: Base, settings: CloneSettings) -> SimilarityForecast | None:
-        """That of voices of a base, cloned with these settings.
+    def load_for(cls, base: Base, settings: CloneSettings) -> SimilarityForecast | None:
+        """The forecast in the folder of the base, for voices cloned with these settings.
 
-        None where settings, prior, the way of cloning or of measuring are others than it knows.
-
-        Raises TtsMetaError for a damaged file.
+        None if there is none, or if it was made with other settings, another prior, or other versions of cloning or
+        scoring. Raises TtsMetaError for a damaged file.
         """
-        own = replace(CloneSettings(), **{name: getattr(settings, name) for name in _NO_MATTER})
-        if settings != own or base.folder is None or base.prior is None or not (base.folder / FILE).is_file():
+        defaults = replace(CloneSettings(), **{name: getattr(settings, name) for name in _IRRELEVANT_SETTINGS})
+        if settings != defaults or base.folder is None or base.prior is None or not (base.folder / FILE).is_file():
             return None
-        found = cls.load(base.folder / FILE)
-        now = (base.hash, sha256_file(base.folder / PRIOR_FILE), VERSIONS)
-        return found if (found.base, found.prior, found.versions) == now else None
+        forecast = cls.load(base.folder / FILE)
+        current = (base.hash, sha256_file(base.folder / PRIOR_FILE), VERSIONS)
+        return forecast if (forecast.base_hash, forecast.prior_hash, forecast.versions) == current else None
 
     @classmethod
     def load(cls, path: Path) -> SimilarityForecast:
-        """Read it. Raises TtsMetaError where it is damaged."""
-        header = read_header(path, ExpectedHeader, "make it again or remove it")
-        lines = {name: Line(**line.model_dump()) for name, line in header.lines.items()}
-        return cls(header.base, header.prior, header.least, header.most, lines, header.versions)
+        """Read a forecast. Raises TtsMetaError for a damaged file."""
+        header = read_header(path, ForecastHeader, "make it again or remove it")
+        fits = {name: ScoreFit(**fit.model_dump()) for name, fit in header.fits.items()}
+        return cls(header.base_hash, header.prior_hash, header.min_seconds, header.max_seconds, fits, header.versions)
 
     def save(self, path: Path) -> None:
-        """Write it, whole or not at all. Raises TtsMetaError where a number is not finite."""
+        """Write the forecast; a failure leaves no partial file. Raises TtsMetaError if a number is not finite."""
         data = asdict(self)
-        check_header(data, ExpectedHeader, f"{path}: not written", "fit it to more voices")
+        check_header(data, ForecastHeader, f"{path}: not written", "fit it to more voices")
         with atomic_file(path) as temporary:
             temporary.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
 
-    def of(self, seconds: float) -> dict[str, Range]:
-        """Each score that is expected of so much speech; of more than was tried no more is claimed."""
-        tried = min(max(seconds, self.least), self.most)
-        return {name: line.of(tried) for name, line in self.lines.items()}
+    def predict(self, seconds: float) -> dict[str, PredictionInterval]:
+        """Each expected score from `seconds` of audio, limited to the range of the scored voices."""
+        limited = min(max(seconds, self.min_seconds), self.max_seconds)
+        return {name: fit.predict(limited) for name, fit in self.fits.items()}
 
-    def told(self, seconds: float) -> str:
-        """A line of it: of so much speech, of recordings, and of twice as much."""
-        here, more = self.of(seconds), self.of(2 * seconds)
-        now = ", ".join(f"{name} {one.mean:.2f} [{one.low:.2f}, {one.high:.2f}]" for name, one in here.items())
-        real = ", ".join(f"{line.recordings:.2f}" for line in self.lines.values())
-        then = ", ".join(f"{one.mean:.2f}" for one in more.values())
-        after = f"of twice as much {then}" if seconds < self.most else "more was not tried"
-        return f"expected of {seconds:.0f} s: {now} ({10 * LEVEL:.0f} of 10 speakers; recordings: {real}); {after}"
+    def message(self, seconds: float) -> str:
+        """One line for the user: the scores to expect from `seconds` of audio, and from twice as much."""
+        twice = self.predict(2 * seconds)
+        parts = []
+        for name, interval in self.predict(seconds).items():
+            fit = self.fits[name]
+            more = "more audio was not tested"
+            if seconds < self.max_seconds:
+                more = f"{twice[name].mean:.2f} with {2 * seconds:.0f} s"
+            spread = f"{interval.low:.2f} to {interval.high:.2f} for {10 * LEVEL:.0f} of 10 speakers"
+            parts.append(f"{name} {interval.mean:.2f} ({spread}; {more}; real recordings {fit.real_recordings:.2f})")
+        speakers = min(fit.speakers for fit in self.fits.values())
+        return f"expected from {seconds:.0f} s of audio: {', '.join(parts)}; estimated on {speakers} unseen speakers"
 
-    def figures(self, seconds: float) -> dict[str, Any]:
-        """The same as data: of so much speech, and of twice as much."""
+    def as_dict(self, seconds: float) -> dict[str, Any]:
+        """The same as data: the expected scores from `seconds` of audio, and from twice as much."""
         return {
-            "expected": {name: asdict(one) for name, one in self.of(seconds).items()},
-            "expected_of_twice": {name: asdict(one) for name, one in self.of(2 * seconds).items()},
+            "expected": {name: asdict(interval) for name, interval in self.predict(seconds).items()},
+            "expected_twice_audio": {name: asdict(interval) for name, interval in self.predict(2 * seconds).items()},
         }

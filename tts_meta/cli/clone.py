@@ -187,7 +187,7 @@ def clone(
         settings = _settings(options)
         loaded_base = load_base(base).with_lexicon(lexicon)
         loaded_vocoder = _vocoder(vocoder, loaded_base, settings, needed_for_log=log is not None)
-        forecast = SimilarityForecast.beside(loaded_base, settings)
+        forecast = SimilarityForecast.load_for(loaded_base, settings)
         transcribe = _transcriber(whisper, loaded_base) if asr or whisper else None
         recordings = find_transcripts(audio, transcripts, transcribe)
         examples = prepare_recordings(recordings, loaded_base, "new speaker", report_warning)

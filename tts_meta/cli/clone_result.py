@@ -17,7 +17,7 @@ def print_json_result(
     """Print the result as JSON, with the warnings that were printed before."""
     data: dict[str, Any] = {"voice": str(output), "bytes": output.stat().st_size, "base": voice.base_hash}
     data |= {"modules": list(voice.modules), "steps": voice.steps, "consent": voice.consent}
-    data |= voice.scores | (forecast.figures(voice.scores["seconds"]) if forecast is not None else {})
+    data |= voice.scores | (forecast.as_dict(voice.scores["seconds"]) if forecast is not None else {})
     print_json(data | {"warnings": warnings, "took_seconds": round(seconds, 2)})
 
 
@@ -35,7 +35,7 @@ def print_result(output: Path, voice: Voice, forecast: SimilarityForecast | None
         before, after = scores["vocoder_held_out_before"], scores["vocoder_held_out_after"]
         print_text(f"spectral distance of the held-out sentences: {before:.4f} before, {after:.4f} after")
     if "stopped" in scores:
-        print_text(f"stopped automatically: {scores['stopped']}")
+        print_text(f"stopped automatically after {voice.steps} steps: {scores['stopped']}")
     if forecast is not None:
-        print_text(forecast.told(scores["seconds"]))
+        print_text(forecast.message(scores["seconds"]))
     print_text(f'to speak in this voice: tts-meta speak {output} "Text." -o out.wav')
