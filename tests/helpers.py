@@ -54,11 +54,11 @@ class Letters:
         for number, part in enumerate(spoken, start=1):
             yield Sentence(part) if number < len(spoken) else Sentence(part, 0.0)
 
-    def read(self, sentence: str, lexicon: Lexicon | None = None) -> str:
+    def phonemize_sentence(self, sentence: str, lexicon: Lexicon | None = None) -> str:
         return (sentence if lexicon is None else lexicon.pronounce(sentence, lambda word, said: said)).lower()
 
     def phonemize(self, text: str, lexicon: Lexicon | None = None) -> str:
-        return " ".join(self.read(sentence.text, lexicon) for sentence in self.sentences(text, lexicon))
+        return " ".join(self.phonemize_sentence(sentence.text, lexicon) for sentence in self.sentences(text, lexicon))
 
 
 PHONEMIZERS["letters"] = Letters

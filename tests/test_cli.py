@@ -278,7 +278,7 @@ def test_a_stream_names_the_characters_that_are_not_spoken(capfdbinary) -> None:
     assert main(["speak", "base", "Yes 🎉.", "--vocoder", "griffin-lim", "--stream"]) == 0
     captured = capfdbinary.readouterr()
     assert len(captured.out) > 500
-    assert captured.err.decode() == "tts-meta: not spoken: 🎉 (pictures in the text)\n"
+    assert captured.err.decode() == "tts-meta: emoji are not spoken: 🎉\n"
 
 
 def test_phonemes_pace_and_speaker_change_what_is_spoken(say, place: Path, tmp_path: Path) -> None:

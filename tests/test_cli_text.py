@@ -65,7 +65,7 @@ def test_a_pause_before_and_after_is_silence_too(english: Base) -> None:
 
 def test_pictures_that_are_left_out_are_told(english: Base) -> None:
     speech = speak_text(english, english.acoustic, GriffinLim(iterations=1, notice="metallic"), "Good 😀 morning.")
-    assert speech.notice == "metallic; not spoken: 😀 (pictures in the text)"
+    assert speech.notice == "metallic; emoji are not spoken: 😀"
     assert len(speech.samples) == len(say_in(english, "Good morning."))
 
 

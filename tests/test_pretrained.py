@@ -181,9 +181,7 @@ def test_another_version_of_the_phonemizer_is_warned_of_once(
         "--vocoder",
         "griffin-lim",
     )
-    assert result.status == 0 and result.err.startswith(
-        "tts-meta: warning: the base was trained on the phonemes of hypo"
-    )
+    assert result.status == 0 and result.err.startswith("tts-meta: warning: the base was trained on phonemes of hypo")
     assert result.err.count("\n") == 1
     assert json.loads((folder / "state.json").read_text())["phonemizer"] == {"hypothesis": "0.1"}
 

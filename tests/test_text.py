@@ -76,7 +76,9 @@ def test_numbers_decode_to_the_symbols_they_came_from(phonemes: str) -> None:
 def test_an_unknown_symbol_is_named_with_its_sentence(phonemes: str, character: str) -> None:
     with pytest.raises(TtsMetaError) as error:
         TABLE.encode(phonemes, "You and I.")
-    assert str(error.value).startswith(f"unknown symbol '{character}' in \"You and I.\"; the model knows: ")
+    assert str(error.value).startswith(
+        f"unknown symbol '{character}' in \"You and I.\"; the symbols of the model are: "
+    )
     with pytest.raises(TtsMetaError) as error:
         TABLE.encode(phonemes)
     assert f'in "{phonemes}"' in str(error.value)
@@ -119,7 +121,7 @@ def test_a_text_is_punctuated_as_it_was_said() -> None:
 
 
 def test_an_unknown_phonemizer_lists_those_there_are() -> None:
-    with pytest.raises(TtsMetaError, match=r"no phonemizer is called 'espeek'; there are: .*hibari"):
+    with pytest.raises(TtsMetaError, match=r"unknown phonemizer 'espeek'; use one of: .*hibari"):
         load_phonemizer("espeek")
     assert load_phonemizer("hibari").name == "hibari"
 

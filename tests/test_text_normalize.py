@@ -242,6 +242,7 @@ NAMES = [
     ("Chapter IV, Henry VIII, World War II, Part I", "Chapter four, Henry the eighth, World War two, Part one"),
     ("King Charles I was; but Charles I think", "King Charles I was; but Charles I think"),
     ("Louis XIV's wig and the XIV", "Louis the fourteenth's wig and the XIV"),
+    ("Chapter IIII and Louis VX", "Chapter IIII and Louis VX"),
     ("C#, C++ and/or R&D", "C sharp, C plus plus and or R and D"),
     ("The α and β particles, Δx, πr²", "The alpha and beta particles, delta x, pi r squared"),
     ("A → B ≤ C ≠ D ± 5 × 3 = 15", "A to B less than or equal to C is not equal to D "

@@ -203,7 +203,7 @@ def test_break_tags_are_pauses(text: str, read: list[tuple[str, float]] | None) 
 
 
 def test_pictures_are_named_as_left_out() -> None:
-    assert omitted_emoji("Great 😀👍 job") == "not spoken: 😀 👍 (pictures in the text)"
+    assert omitted_emoji("Great 😀👍 job") == "emoji are not spoken: 😀 👍"
     assert normalize("new \U0001fac6 picture") == "new picture"
     assert omitted_emoji("5 € → 3 °C • x²") is None
 
@@ -330,9 +330,9 @@ def test_a_lexicon_is_read_and_used(hibari: HibariPhonemizer, table: SymbolTable
     [
         ("Nguyen", "line 2: no pronunciation after 'Nguyen'"),
         ("Nguyen wˈɪnж", "line 2: unknown symbol 'ж' in 'wˈɪnж'"),
-        ("one wˈʌn", "line 2: 'one' has an entry above"),
+        ("one wˈʌn", "line 2: 'one' already has an entry"),
         ("3M θɹˈi", "line 2: '3M' holds a digit or sign"),
-        ("++ plus", r"line 2: '\+\+' is no word"),
+        ("++ plus", r"line 2: '\+\+' is not a word"),
         ("x //", "line 2: "),
     ],
 )

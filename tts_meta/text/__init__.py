@@ -1,4 +1,4 @@
-"""Text to symbols: normalisation and phonemes by a `Phonemizer`, numbers by a `SymbolTable`."""
+"""Text front end: normalisation and phonemes (`Phonemizer`), and phonemes to symbol ids (`SymbolTable`)."""
 
 from tts_meta.text.lexicon import Lexicon
 from tts_meta.text.normalize import normalize

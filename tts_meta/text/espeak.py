@@ -1,4 +1,4 @@
-"""Phonemes of any language that eSpeak NG speaks (extra `multilingual`)."""
+"""`EspeakPhonemizer`: phonemes of every language of eSpeak NG (extra `multilingual`)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ _MODIFIERS = "ʰʲʷˠˤ\u0303\u0329\u032a\u0361ːˑ"
 
 
 class EspeakPhonemizer:
-    """International phonetic alphabet by eSpeak NG through `phonemizer-fork`; `language` is its code, such as `fr-fr`.
+    """Phonemes in the International Phonetic Alphabet by eSpeak NG, through `phonemizer-fork`.
 
-    Stress marks go with the character after them, length and other modifiers are symbols of their own. Raises
-    TtsMetaError where the extra is not installed or the language is unknown.
+    language: a code of eSpeak, such as `fr-fr`. A stress mark and the character after it are one symbol; length marks
+    and other modifiers are separate symbols. Raises TtsMetaError if the extra is not installed or the language is
+    unknown.
     """
 
     def __init__(self, language: str) -> None:
@@ -29,7 +30,7 @@ class EspeakPhonemizer:
         EspeakWrapper.set_library(espeakng_loader.get_library_path())
         EspeakWrapper.set_data_path(espeakng_loader.get_data_path())
         if language not in EspeakBackend.supported_languages():
-            raise TtsMetaError(f"eSpeak knows no language '{language}'; use a code such as fr-fr, de or es")
+            raise TtsMetaError(f"eSpeak has no language '{language}'; use a code such as fr-fr, de or es")
         self.name = f"espeak:{language}"
         self.language = language
         self._backend = EspeakBackend(
@@ -37,29 +38,29 @@ class EspeakPhonemizer:
         )
 
     def alphabet(self) -> list[str]:
-        """Every symbol with and without stress marks: eSpeak may put one before any sound."""
+        """Return every symbol with and without a stress mark, because eSpeak may put one before any phone."""
         return [stress + sound for sound in _IPA for stress in ("", "ˈ", "ˌ")] + list(_MODIFIERS)
 
     def sentences(self, text: str, lexicon: Lexicon | None = None) -> Iterator[Sentence]:
         return sentences_of(text, self.language, None if lexicon is None else lexicon.respell)
 
     def phonemize(self, text: str, lexicon: Lexicon | None = None) -> str:
-        return " ".join(self.read(sentence.text, lexicon) for sentence in self.sentences(text, lexicon))
+        return " ".join(self.phonemize_sentence(sentence.text, lexicon) for sentence in self.sentences(text, lexicon))
 
-    def read(self, sentence: str, lexicon: Lexicon | None = None) -> str:
-        given: list[str] = []
+    def phonemize_sentence(self, sentence: str, lexicon: Lexicon | None = None) -> str:
+        pronunciations: list[str] = []
 
         def mark(word: str, phonemes: str) -> str:
-            given.append(phonemes)
+            pronunciations.append(phonemes)
             return "\x00"
 
         parts = (sentence if lexicon is None else lexicon.pronounce(sentence, mark)).split("\x00")
-        read = [self._phonemes(part) for part in parts]
-        return "".join([read[0], *(said + part for said, part in zip(given, read[1:], strict=True))])
+        first, *others = [self._phonemes(part) for part in parts]
+        return first + "".join(given + part for given, part in zip(pronunciations, others, strict=True))
 
     def _phonemes(self, text: str) -> str:
-        """Phonemes with the spaces that stand around the text."""
+        """Return the phonemes of a text; a space before or after the text is kept."""
         if not text.strip():
             return text
-        spoken = self._backend.phonemize([" ".join(text.split())], strip=True)[0]
-        return f"{' ' if text[0] == ' ' else ''}{spoken}{' ' if text[-1] == ' ' else ''}"
+        phonemes = self._backend.phonemize([" ".join(text.split())], strip=True)[0]
+        return f"{' ' if text[0] == ' ' else ''}{phonemes}{' ' if text[-1] == ' ' else ''}"

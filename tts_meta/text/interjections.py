@@ -1,4 +1,4 @@
-"""Words that are sounds rather than spellings: "Shh!", "Brrr!", "Nooooo!"."""
+"""Interjections such as "Shh!" and "Brrr!", and elongated words such as "Nooooo!"."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable
 from itertools import product
 
-# American English in the symbols of `HibariPhonemizer`. Each has a hummed or hissed sound, a few with a weak vowel.
-_SOUNDS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+# Phonemes of American English in the symbols of `HibariPhonemizer`.
+_INTERJECTIONS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), phonemes)
     for pattern, phonemes in (
         (r"s+h{2,}|s{2,}h+|sh", "ʃʃ"),
@@ -30,34 +30,36 @@ _SOUNDS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"u+g+h+", "ˈʌɡ"),
     )
 )
-_RUN = re.compile(r"(\w)\1{2,}", re.IGNORECASE)
-_MOST_RUNS = 5
+_REPEATED_LETTER = re.compile(r"(\w)\1{2,}", re.IGNORECASE)
+_MAX_RUNS = 5
 
 
 def interjection_phonemes(word: str) -> str | None:
-    """Phonemes of an interjection such as "Shh"; None for other words."""
+    """Return the phonemes of an interjection such as "Shh"; None for other words."""
     if len(word) > 200:
         return None
-    return next((phonemes for pattern, phonemes in _SOUNDS if pattern.fullmatch(word)), None)
+    return next((phonemes for pattern, phonemes in _INTERJECTIONS if pattern.fullmatch(word)), None)
 
 
-def shorten_elongated(word: str, known: Callable[[str], bool]) -> str:
-    """A drawn-out word as it is in the dictionary: "sooooo" is "so", "goood" "good"; letters thrice and more are meant.
+def shorten_elongated(word: str, is_known: Callable[[str], bool]) -> str:
+    """Return the dictionary form of an elongated word: "so" for "sooooo", "good" for "goood".
 
-    Where the dictionary has none of the shorter forms each long run of a letter is one letter.
+    Runs of three or more equal letters are shortened to two or one, so that `is_known` returns True. If no shorter form
+    is known, each run becomes one letter.
     """
-    runs = list(_RUN.finditer(word))
+    runs = list(_REPEATED_LETTER.finditer(word))
     if not runs:
         return word
-    if len(runs) <= _MOST_RUNS:
+    if len(runs) <= _MAX_RUNS:
         for counts in sorted(product((2, 1), repeat=len(runs)), key=lambda counts: -sum(counts)):
             shorter = _with_runs(word, runs, counts)
-            if known(shorter):
+            if is_known(shorter):
                 return shorter
     return _with_runs(word, runs, (1,) * len(runs))
 
 
 def _with_runs(word: str, runs: list[re.Match[str]], counts: tuple[int, ...]) -> str:
+    """Return the word with `counts` letters in its runs."""
     parts, position = [], 0
     for run, count in zip(runs, counts, strict=True):
         parts += [word[position : run.start()], run[0][:count]]

@@ -1,4 +1,4 @@
-"""Written text to phoneme strings, one per sentence."""
+"""`Phonemizer`: the interface from text to phonemes, and `HibariPhonemizer` for American English."""
 
 from __future__ import annotations
 
@@ -12,43 +12,44 @@ from tts_meta.text.lexicon import Lexicon, with_possessive
 from tts_meta.text.normalize import Sentence, sentences_of
 
 _VOWELS = "AIOWYiuæɑɔəɛɜɪʊʌᵊᵻɐ"
-_STRAY_STRESS = re.compile(f"[ˈˌ](?![{_VOWELS}])")
-_MISREAD = {"cetera": "sˈɛTəɹə"}
-"""Words outside hibari's dictionary that occur often and that it guesses wrong."""
+_MISPLACED_STRESS = re.compile(f"[ˈˌ](?![{_VOWELS}])")
+_CORRECTIONS = {"cetera": "sˈɛTəɹə"}
+"""Phonemes of frequent words that are not in the dictionary of hibari and that it predicts wrong."""
 _WORD = re.compile(r"[^\W\d_]+")
-_DRAWN_OUT = re.compile(r"([^\W\d_])\1\1|^[^aeiouy]{2,}$", re.IGNORECASE)
-_TWICE = re.compile(r"(.)\1")
+_ELONGATED = re.compile(r"([^\W\d_])\1\1|^[^aeiouy]{2,}$", re.IGNORECASE)
+_DOUBLE_LETTER = re.compile(r"(.)\1")
 _LINK = re.compile(r"\[([^\]]*)\]\(/([^)]*)/\)(['’]s\b)?")
 _END = re.compile(r"[.!?…][\"'”’)]*$")
 
 
 class Phonemizer(Protocol):
-    """Turns text into phonemes; the name is stored with every model trained on its output."""
+    """Text to phonemes. The name is stored in every model that is trained on its output."""
 
     name: str
 
     def alphabet(self) -> list[str]:
-        """Every symbol `phonemize` may emit, boundaries left out, in a fixed order."""
+        """Return every symbol that `phonemize` may return, without boundaries, in a fixed order."""
         ...
 
     def sentences(self, text: str, lexicon: Lexicon | None = None) -> Iterator[Sentence]:
-        """Yield the sentences of a text of any length, normalized to words: see `sentences_of`."""
+        """Yield the normalised sentences of a text of any length; see `sentences_of`."""
         ...
 
-    def read(self, sentence: str, lexicon: Lexicon | None = None) -> str:
-        """Phonemes of one sentence that is in words, as `sentences` yields it."""
+    def phonemize_sentence(self, sentence: str, lexicon: Lexicon | None = None) -> str:
+        """Return the phonemes of one normalised sentence, as `sentences` yields it."""
         ...
 
     def phonemize(self, text: str, lexicon: Lexicon | None = None) -> str:
-        """One phoneme string for the whole text, words apart by spaces, punctuation kept."""
+        """Return the phonemes of a text, with spaces between words and with punctuation."""
         ...
 
 
 class HibariPhonemizer:
-    """American English by `hibari-tts`: numbers, money, dates and heteronyms read as a person would.
+    """Phonemes of American English by `hibari-tts`, which also distinguishes heteronyms.
 
-    Phonemes are misaki's: one character a phone, diphthongs A I O W Y, stress marks ˈ and ˌ before the vowel. A word in
-    letters that cannot be read (Chinese, say) raises TtsMetaError naming it, its letters and the sentence.
+    The symbols are those of misaki: one character per phone, diphthongs A I O W Y, and the stress marks ˈ and ˌ before
+    the vowel. A word in letters that are not Latin, such as Chinese ones, raises TtsMetaError. The message names the
+    word, its letters and the sentence.
     """
 
     name = "hibari"
@@ -67,43 +68,43 @@ class HibariPhonemizer:
         return sentences_of(text, "en", None if lexicon is None else lexicon.respell)
 
     def phonemize(self, text: str, lexicon: Lexicon | None = None) -> str:
-        parts = (self.read(sentence.text, lexicon) for sentence in self.sentences(text, lexicon))
+        parts = (self.phonemize_sentence(sentence.text, lexicon) for sentence in self.sentences(text, lexicon))
         return " ".join(part for part in parts if part)
 
-    def read(self, sentence: str, lexicon: Lexicon | None = None) -> str:
+    def phonemize_sentence(self, sentence: str, lexicon: Lexicon | None = None) -> str:
         text = sentence if lexicon is None else lexicon.pronounce(sentence, _marked)
-        text = _outside_links(text, self._spell)
+        text = _replace_outside_links(text, self._mark_interjections)
         text = _LINK.sub(lambda m: f"[{m[1]}](/{with_possessive(m[2]) if m[3] else m[2]}/)", text)
-        # The text is in words already: hibari's own normalization would read "no." as "number" and "Sat." as a day.
-        # Words outside its dictionary get stray stress marks now and then: two in a row, or one before a consonant.
-        phonemes = _STRAY_STRESS.sub("", self._g2p(text, normalize_text=False))
+        # The text is already normalised. hibari would normalise "no." to "number" and "Sat." to a day.
+        # The phonemes that hibari predicts may hold two stress marks in a row, or one before a consonant.
+        phonemes = _MISPLACED_STRESS.sub("", self._g2p(text, normalize_text=False))
         end = _END.search(sentence)
-        # The dot of an abbreviation at the end is a full stop too.
+        # hibari drops the full stop after an abbreviation at the end of a sentence.
         return phonemes + end[0][0] if end and not _END.search(phonemes) else phonemes
 
-    def _spell(self, text: str) -> str:
-        """The text with interjections marked by their phonemes, and in letters that hibari knows."""
+    def _mark_interjections(self, text: str) -> str:
+        """Return the text with phonemes for interjections, and with letters that hibari supports."""
         return _WORD.sub(self._word, text)
 
-    def _word(self, found: re.Match[str]) -> str:
-        word = found[0]
-        if word in _MISREAD:
-            return _marked(word, _MISREAD[word])
-        if _DRAWN_OUT.search(word) and found.string[found.end() : found.end() + 1] not in ("'", "-"):
-            # Capitals are letters to spell, such as PST and WWW, but for those drawn out, such as SHH and NOOO.
-            spelled = word.isupper() and (not _TWICE.search(word) or len(set(word)) == 1)
-            sound = interjection_phonemes(word)
-            if sound is not None and (not spelled or len(word) > 3):
-                return _marked(word, sound)
-            word = word if spelled else shorten_elongated(word, self._knows)
-        return word if word.isascii() else self._plain(word)
+    def _word(self, match: re.Match[str]) -> str:
+        word = match[0]
+        if word in _CORRECTIONS:
+            return _marked(word, _CORRECTIONS[word])
+        if _ELONGATED.search(word) and match.string[match.end() : match.end() + 1] not in ("'", "-"):
+            # Words in capitals are spelled, such as PST and WWW, unless they are elongated, such as SHH and NOOO.
+            is_spelled = word.isupper() and (not _DOUBLE_LETTER.search(word) or len(set(word)) == 1)
+            phonemes = interjection_phonemes(word)
+            if phonemes is not None and (not is_spelled or len(word) > 3):
+                return _marked(word, phonemes)
+            word = word if is_spelled else shorten_elongated(word, self._is_in_dictionary)
+        return word if word.isascii() else self._with_supported_letters(word)
 
-    def _knows(self, word: str) -> bool:
+    def _is_in_dictionary(self, word: str) -> bool:
         return word.lower() in self._g2p.lexicon.golds or word.lower() in self._g2p.lexicon.silvers
 
-    def _plain(self, word: str) -> str:
-        """The word with letters that hibari would skip replaced: "Łódź" is "Lódź"."""
-        if self._knows(word):
+    def _with_supported_letters(self, word: str) -> str:
+        """Replace letters that hibari would skip: "Łódź" becomes "Lódź"."""
+        if self._is_in_dictionary(word):
             return word
         if self._letters is None:
             self._letters = frozenset(self._g2p.oov.cin)
@@ -117,26 +118,26 @@ def _latin(letter: str) -> str:
 
 
 def _marked(word: str, phonemes: str) -> str:
-    """A word with its phonemes, as hibari takes them."""
+    """Return a word with its phonemes in the notation of hibari."""
     return f"[{word}](/{phonemes}/)"
 
 
-def _outside_links(text: str, change: Callable[[str], str]) -> str:
-    """The text changed outside words whose phonemes are given."""
+def _replace_outside_links(text: str, replace: Callable[[str], str]) -> str:
+    """Apply `replace` to the text outside words that have phonemes."""
     parts, position = [], 0
     for link in _LINK.finditer(text):
-        parts += [change(text[position : link.start()]), link[0]]
+        parts += [replace(text[position : link.start()]), link[0]]
         position = link.end()
-    return "".join([*parts, change(text[position:])])
+    return "".join([*parts, replace(text[position:])])
 
 
 PHONEMIZERS: dict[str, Callable[[], Phonemizer]] = {"hibari": HibariPhonemizer}
 
 
 def load_phonemizer(name: str) -> Phonemizer:
-    """Return the phonemizer of that name: `hibari`, or `espeak:CODE` for another language (extra `multilingual`).
+    """Return a phonemizer by its name: `hibari`, or `espeak:CODE` for another language (extra `multilingual`).
 
-    Raises TtsMetaError listing the names there are, or what to install.
+    Raises TtsMetaError if the name is unknown (the message lists the names) or the extra is not installed.
     """
     if name.startswith("espeak:"):
         from tts_meta.text.espeak import EspeakPhonemizer
@@ -144,5 +145,5 @@ def load_phonemizer(name: str) -> Phonemizer:
         return EspeakPhonemizer(name.removeprefix("espeak:"))
     if name not in PHONEMIZERS:
         names = ", ".join([*sorted(PHONEMIZERS), "espeak:CODE"])
-        raise TtsMetaError(f"no phonemizer is called '{name}'; there are: {names}")
+        raise TtsMetaError(f"unknown phonemizer '{name}'; use one of: {names}")
     return PHONEMIZERS[name]()

@@ -1,4 +1,4 @@
-"""A text of any length as phoneme strings of bounded length, each with the pause after it."""
+"""`utterances`: a text of any length as phoneme strings of bounded length, each with the pause after it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from tts_meta.text.phonemizer import Phonemizer
 from tts_meta.text.symbols import BOUNDARIES, split_symbols
 
 MAX_SYMBOLS = 400
-"""Most symbols that are spoken at once; memory of the models grows with them."""
+"""Limit of symbols per utterance. The memory of the models grows with the number of symbols."""
 CHUNK_PAUSE = 0.1
-"""Seconds of silence within a sentence that is spoken in pieces."""
-_EARLIEST = 0.4
+"""Seconds of silence between the chunks of a long sentence."""
+_MIN_CHUNK = 0.4
+"""Length of the shortest chunk, relative to the limit."""
 
 
 class Utterance(NamedTuple):
-    """What is spoken at once: its words, its phonemes, and the seconds of silence after it.
+    """Input of one synthesis. text: words. phonemes: of the words. pause: seconds of silence after it.
 
-    A pause before all speech has neither words nor phonemes.
+    A pause before all speech has an empty text and no phonemes.
     """
 
     text: str
@@ -30,26 +31,26 @@ class Utterance(NamedTuple):
 
 
 def utterances(phonemizer: Phonemizer, text: str, lexicon: Lexicon | None = None) -> Iterator[Utterance]:
-    """Yield a text sentence by sentence; a long sentence is cut at clauses, else at conjunctions, else at words.
+    """Yield a text sentence by sentence; a long sentence is split into chunks, see `split_long_sentence`.
 
-    Raises TtsMetaError as `sentences_of`, and where nothing of the text can be spoken.
+    Raises TtsMetaError as `sentences_of`, and if the text holds no word.
     """
-    spoken = False
+    has_words = False
     for sentence in phonemizer.sentences(text, lexicon):
-        pieces = split_long_sentence(sentence.text)
-        if not pieces:
+        chunks = split_long_sentence(sentence.text)
+        if not chunks:
             yield Utterance("", "", sentence.pause)
-        for number, piece in enumerate(pieces, start=1):
-            spoken = True
-            pause = sentence.pause if number == len(pieces) else CHUNK_PAUSE
-            yield from _bounded(piece, phonemizer.read(piece, lexicon), pause)
-    if not spoken:
+        for number, chunk in enumerate(chunks, start=1):
+            has_words = True
+            pause = sentence.pause if number == len(chunks) else CHUNK_PAUSE
+            yield from _bounded(chunk, phonemizer.phonemize_sentence(chunk, lexicon), pause)
+    if not has_words:
         shown = " ".join(text.split())[:60]
         raise TtsMetaError(f'nothing to speak in "{shown}"; give at least one word')
 
 
 def phoneme_utterances(text: str) -> Iterator[Utterance]:
-    """Yield the lines of a text that is written in phonemes. Raises TtsMetaError where there are none."""
+    """Yield the lines of a text that is written in phonemes. Raises TtsMetaError if it holds no phonemes."""
     lines = [line for line in text.splitlines() if any(character.isalnum() for character in line)]
     if not lines:
         shown = " ".join(text.split())[:60]
@@ -58,27 +59,29 @@ def phoneme_utterances(text: str) -> Iterator[Utterance]:
         yield from _bounded(line, line, 0.0 if number == len(lines) else SENTENCE_PAUSE)
 
 
-def split_long_phonemes(phonemes: str, most: int = MAX_SYMBOLS) -> list[str]:
-    """Phoneme strings of at most `most` symbols each, cut at the strongest boundary there is."""
-    if len(phonemes) <= most:
+def split_long_phonemes(phonemes: str, limit: int = MAX_SYMBOLS) -> list[str]:
+    """Split a phoneme string at the strongest boundaries into strings of at most `limit` symbols."""
+    if len(phonemes) <= limit:
         return [phonemes]
     symbols = split_symbols(phonemes)[1:-1]
-    pieces: list[str] = []
+    chunks: list[str] = []
     start = 0
-    while len(symbols) - start > most:
-        places = range(start + int(_EARLIEST * most), start + most)
-        at = min(places, key=lambda place: (_strength(symbols[place]), -place))
-        end = at + 1 if symbols[at] in BOUNDARIES else start + most
-        pieces.append("".join(symbols[start:end]).strip())
+    while len(symbols) - start > limit:
+        candidates = range(start + int(_MIN_CHUNK * limit), start + limit)
+        cut = min(candidates, key=lambda index: (_boundary_rank(symbols[index]), -index))
+        end = cut + 1 if symbols[cut] in BOUNDARIES else start + limit
+        chunks.append("".join(symbols[start:end]).strip())
         start = end
-    return [*pieces, "".join(symbols[start:])]
+    return [*chunks, "".join(symbols[start:])]
 
 
 def _bounded(text: str, phonemes: str, pause: float) -> Iterator[Utterance]:
-    pieces = split_long_phonemes(phonemes)
-    for number, piece in enumerate(pieces, start=1):
-        yield Utterance(text, piece, pause if number == len(pieces) else CHUNK_PAUSE)
+    """Yield the phonemes of a text in utterances of at most `MAX_SYMBOLS`."""
+    chunks = split_long_phonemes(phonemes)
+    for number, chunk in enumerate(chunks, start=1):
+        yield Utterance(text, chunk, pause if number == len(chunks) else CHUNK_PAUSE)
 
 
-def _strength(symbol: str) -> int:
+def _boundary_rank(symbol: str) -> int:
+    """Return 0 for the strongest boundary, and the largest number for a phone."""
     return BOUNDARIES.index(symbol) if symbol in BOUNDARIES else len(BOUNDARIES)

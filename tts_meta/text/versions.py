@@ -1,4 +1,4 @@
-"""Which version of a phonemizer is installed: other versions may write other phonemes for the same text."""
+"""Versions of phonemizers: a warning if the installed version is not the one that a base was trained with."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 
 _PACKAGES = {"hibari": ("hibari-tts",), "espeak": ("phonemizer-fork", "espeakng-loader")}
-"""Distributions whose versions decide what phonemes a phonemizer writes, by its name up to a colon."""
+"""Python packages that determine the phonemes, by the name of the phonemizer without its language code."""
 
 
 def phonemizer_versions(name: str) -> dict[str, str]:
-    """Installed versions by distribution, of the phonemizer that `load_phonemizer` loads by this name."""
-    found = {}
+    """Return the installed versions of the packages of a phonemizer, by package; name: as for `load_phonemizer`."""
+    versions = {}
     for package in _PACKAGES.get(name.partition(":")[0], ()):
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def version_mismatch(trained_with: Mapping[str, str], phonemizer: str) -> str:
-    """What differs between the recorded versions and those installed, as one line; empty where nothing does."""
+    """Return a one-line warning if installed versions differ from those of the training; otherwise an empty string."""
     installed = phonemizer_versions(phonemizer)
-    changed = [package for package, was in trained_with.items() if installed.get(package, was) != was]
+    changed = [package for package, trained in trained_with.items() if installed.get(package, trained) != trained]
     if not changed:
         return ""
     differences = ", ".join(
         f"{package} {trained_with[package]} (installed: {installed[package]})" for package in changed
     )
-    wanted = " ".join(f"{package}=={trained_with[package]}" for package in changed)
-    return f"the base was trained on the phonemes of {differences}; words may sound other: pip install {wanted}"
+    requirements = " ".join(f"{package}=={trained_with[package]}" for package in changed)
+    return f"the base was trained on phonemes of {differences}; words may sound different; pip install {requirements}"

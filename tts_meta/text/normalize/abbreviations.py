@@ -1,4 +1,4 @@
-"""Titles and abbreviations to the words they stand for."""
+"""Expansion of titles and abbreviations: "Mr." to "Mister"."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _TITLES = {
     "Adm": "Admiral", "Fr": "Father", "Msgr": "Monsignor", "Messrs": "Messrs", "Mme": "Madame", "Mlle": "Mademoiselle",
     "Pvt": "Private", "Brig": "Brigadier", "Insp": "Inspector", "Sr": "Sister", "Br": "Brother",
 }  # fmt: skip
-# Titles that are written without a dot too; "Gen Z" and "Rep Power" are none.
+# Titles that are also written without a dot. Others are ambiguous without one: "Gen Z", "Rep Power".
 _UNDOTTED = ("Mr", "Mrs", "Ms", "Dr", "Prof", "St", "Mt", "Lt", "Sgt", "Capt")
 _ALWAYS = {
     "Mr.": "Mister", "Mrs.": "Mrs", "Ms.": "Miz", "Dr.": "Doctor", "Prof.": "Professor",
@@ -33,7 +33,7 @@ _ALWAYS = {
     "WWI": "World War One", "WWII": "World War Two", "WW1": "World War One", "WW2": "World War Two",
     "IMO": "in my opinion", "TBD": "to be determined", "Sept.": "September",
 }  # fmt: skip
-# Only before a number: elsewhere they are words, or stand at the end of a sentence.
+# Expanded only before a number. In other places they are words, or the dot ends a sentence.
 _BEFORE_NUMBER = {
     "p.": "page", "P.": "Page", "pp.": "pages", "Pp.": "Pages", "vol.": "volume", "Vol.": "Volume", "vols.": "volumes",
     "fig.": "figure", "Fig.": "Figure", "figs.": "figures", "Figs.": "Figures", "ch.": "chapter", "Ch.": "Chapter",
@@ -43,18 +43,18 @@ _BEFORE_NUMBER = {
     "op.": "opus", "Op.": "Opus", "Nos.": "Numbers", "nos.": "numbers", "No.": "Number", "para.": "paragraph",
     "ext.": "extension", "Ext.": "Extension", "tel.": "telephone", "Tel.": "Telephone", "cl.": "clause",
 }  # fmt: skip
-_SPEAKING = (
+_BEFORE_ANSWER_NO = (
     "said say says saying answer answers answered reply replies replied is was were are a an his her my your their "
     "clear firm definite oh and or just simply still told whispered shouted cried means meant"
 )
 _TITLE = re.compile(
     rf"(?<![\w.])(?:({'|'.join(sorted(_TITLES, key=len, reverse=True))})\. ?|({'|'.join(_UNDOTTED)}) )(?=['\"“]?[A-Z])"
 )
-_WHOLE = re.compile(
+_FIXED = re.compile(
     rf"(?<![\w.&])({'|'.join(re.escape(a) for a in sorted(_ALWAYS, key=len, reverse=True))})(?!\w)(?!\.\w)"
 )
 _number_words = "|".join(re.escape(word) for word in sorted(_BEFORE_NUMBER, key=len, reverse=True))
-_COUNT = re.compile(rf"(?<![\w.'])({_number_words}) ?(?=\d|(?:[IVXLC]{{2,}}|[VX])\b)")
+_NUMBERED = re.compile(rf"(?<![\w.'])({_number_words}) ?(?=\d|(?:[IVXLC]{{2,}}|[VX])\b)")
 _ANY = re.compile(
     r"[A-Za-z]\.|/|\b(?:vs|etc|aka|AKA|BTW|FYI|IMO|TBD|WWI|WWII|WW1|WW2|Mr|Mrs|Ms|Dr|Prof|St|Mt|Lt|Sgt|Capt)\b"
 )
@@ -64,59 +64,59 @@ _STREETS = {"St": "Street", "Ave": "Avenue", "Rd": "Road", "Blvd": "Boulevard", 
 
 
 def expand_abbreviations(text: str) -> str:
-    """ "Mr. Smith" is "Mister Smith", "see p. 5" "see page 5", "in no. 5" "in number 5"; numbers stay digits."""
+    """Expand abbreviations, but no numbers: "Mr. Smith" to "Mister Smith", "p. 5" to "page 5"."""
     if not _ANY.search(text):
         return text
-    text = _COUNT.sub(lambda m: f"{_BEFORE_NUMBER[m[1]]} ", text)
+    text = _NUMBERED.sub(lambda m: f"{_BEFORE_NUMBER[m[1]]} ", text)
     text = _LETTERED.sub(lambda m: f"{_BEFORE_NUMBER[m[1]]} ", text)
     text = _NO.sub(_no, text)
     text = _TITLE.sub(_title, text)
-    return _WHOLE.sub(_whole, text)
+    return _FIXED.sub(_fixed, text)
 
 
 def is_title(word: str) -> bool:
-    """Whether a name follows the word, written with its dot."""
+    """Return whether the word, with its dot, is a title, so that a name follows."""
     return word.endswith(".") and word[:-1] in _TITLES
 
 
 def precedes_number(word: str) -> bool:
-    """Whether the abbreviation stands before a number only, such as "pp."."""
+    """Return whether the abbreviation is used only before a number, such as "pp."."""
     return word in _BEFORE_NUMBER or word == "no."
 
 
 def is_lettered(word: str) -> bool:
-    """Whether a single letter may follow the abbreviation, as in "Fig. A"."""
+    """Return whether a single letter may follow the abbreviation, as in "Fig. A"."""
     return _LETTERED.match(f"{word} A") is not None
 
 
 def is_abbreviation(word: str) -> bool:
-    """Whether the word, written with its dot, is an abbreviation."""
+    """Return whether the word, with its dot, is an abbreviation."""
     return word in _ALWAYS
 
 
-def _title(found: re.Match[str]) -> str:
-    title = found[1] or found[2]
-    if title in ("St", "Mt", "Ft", "Dr") and _is_street(found.string, found.start(), found.end()):
-        return f"{_STREETS.get(title, _TITLES[title])}{'. ' if '.' in found[0] else ' '}"
+def _title(match: re.Match[str]) -> str:
+    title = match[1] or match[2]
+    if title in ("St", "Mt", "Ft", "Dr") and _is_street(match.string, match.start(), match.end()):
+        return f"{_STREETS.get(title, _TITLES[title])}{'. ' if '.' in match[0] else ' '}"
     return f"{_TITLES[title]} "
 
 
 def _is_street(text: str, start: int, end: int) -> bool:
-    """Whether a name stands before and a new sentence begins after: "James St. He"."""
+    """Return whether a name precedes the word and a new sentence follows it, as in "James St. He"."""
     before = re.search(r"([A-Z][a-z]+|\d+(?:st|nd|rd|th)) $", text[max(0, start - 30) : start])
     after = re.match(r"(?:He|She|It|They|We|You|The|A|An|In|On|At|But|And|This|That|There|Then)\b", text[end:])
     return before is not None and after is not None
 
 
-def _whole(found: re.Match[str]) -> str:
-    word = _ALWAYS[found[1]]
-    ends = found[1].endswith(".") and not re.search(r"\w", found.string[found.end() :])
-    has_stop = re.match(r"[.!?…]", found.string[found.end() :])
-    return word + ("." if ends and not has_stop else "")
+def _fixed(match: re.Match[str]) -> str:
+    word = _ALWAYS[match[1]]
+    is_at_end = match[1].endswith(".") and not re.search(r"\w", match.string[match.end() :])
+    has_stop = re.match(r"[.!?…]", match.string[match.end() :])
+    return word + ("." if is_at_end and not has_stop else "")
 
 
-def _no(found: re.Match[str]) -> str:
-    before = found[1] or ""
-    if before.strip(" ,:").lower() in _SPEAKING.split() or before.rstrip().endswith((",", ":")):
-        return found[0]
+def _no(match: re.Match[str]) -> str:
+    before = match[1] or ""
+    if before.strip(" ,:").lower() in _BEFORE_ANSWER_NO.split() or before.rstrip().endswith((",", ":")):
+        return match[0]
     return f"{before}number "

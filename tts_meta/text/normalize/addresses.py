@@ -1,4 +1,4 @@
-"""Web and mail addresses, file names, hashtags and mentions, read part by part."""
+"""Verbalisation of URLs, e-mail addresses, file names, hashtags and mentions, part by part."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from tts_meta.text.normalize.number_words import spell_digits
 
-# Country domains that are English words are read as domains only after `www.` or before a path.
+# Country domains that are also English words are not in this list; they are domains only after `www.` or `https://`.
 _DOMAINS = (
     "com|org|net|edu|gov|mil|int|info|biz|name|app|dev|io|ai|co|uk|de|fr|eu|ch|nl|ca|au|nz"
     "|jp|cn|ru|es|se|pl|br|tv|ly|fm|gg|xyz"
@@ -24,42 +24,45 @@ _MAIL = re.compile(r"(?<![\w@.+-])(?:mailto:)?[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-
 _FILE = re.compile(rf"(?<![\w@./])(?:[\w-]{{1,100}}[./]){{1,12}}(?:{_FILES})\b(?![./]\w)", re.IGNORECASE)
 _HASHTAG = re.compile(r"(?<![\w&#])#(?=\w*[^\W\d_])(\w+)")
 _MENTION = re.compile(r"(?<![\w@])@(\w[\w.]*\w|\w)")
-_AFTER = ".,;:!?)]}'\"…*_"
+_TRAILING = ".,;:!?)]}'\"…*_"
 _SCHEME = re.compile(r"^(?:https?|ftp)://|^mailto:")
-_PIECE = re.compile(r"\d+|[^\W\d_]+|\S")
+_PART = re.compile(r"\d+|[^\W\d_]+|\S")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])|_+")
 _SIGNS = {
     ".": "dot", "/": "slash", "-": "dash", "_": "underscore", "@": "at", ":": "colon", "?": "question mark",
     "=": "equals", "&": "and", "%": "percent", "#": "hash", "~": "tilde", "+": "plus",
 }  # fmt: skip
-_WORDS = {
-    "com",
-    "org",
-    "net",
-    "info",
-    "gov",
-    "biz",
-    "zip",
-    "exe",
-    "doc",
-    "json",
-    "xml",
-    "java",
-    "log",
-    "mov",
-    "app",
-    "dev",
-    "wav",
-}
+_WORDS = frozenset(
+    [
+        "com",
+        "org",
+        "net",
+        "info",
+        "gov",
+        "biz",
+        "zip",
+        "exe",
+        "doc",
+        "json",
+        "xml",
+        "java",
+        "log",
+        "mov",
+        "app",
+        "dev",
+        "wav",
+    ]
+)
+"""Suffixes that are read as words. Other short suffixes are spelled."""
 _VOWEL = re.compile(r"[aeiouyAEIOUYà-ÿ]")
 
 
 def verbalize_addresses(text: str) -> str:
-    """ "www.example.org" is "WWW dot example dot org", "a_b@x.de" "A. underscore B. at X. dot DE"."""
+    """Verbalise addresses: "www.x.org" to "WWW dot X. dot org", "a_b@x.de" to "A. underscore B. at X. dot DE"."""
     if "@" in text:
-        text = _MAIL.sub(_spoken, text)
+        text = _MAIL.sub(_address, text)
     if "." in text or "://" in text:
-        text = _FILE.sub(_spoken, _WEB.sub(_spoken, text))
+        text = _FILE.sub(_address, _WEB.sub(_address, text))
     if "#" in text:
         text = _HASHTAG.sub(lambda m: f"hashtag {_CAMEL.sub(' ', m[1]).strip()}", text)
     if "@" in text:
@@ -67,29 +70,29 @@ def verbalize_addresses(text: str) -> str:
     return text
 
 
-def _spoken(found: re.Match[str]) -> str:
-    address = found[0].rstrip(_AFTER)
-    if address.count("(") > address.count(")") and found[0][len(address) :].startswith(")"):
+def _address(match: re.Match[str]) -> str:
+    address = match[0].rstrip(_TRAILING)
+    if address.count("(") > address.count(")") and match[0][len(address) :].startswith(")"):
         address += ")"
-    after = found[0][len(address) :]
+    after = match[0][len(address) :]
     address = _SCHEME.sub("", address).rstrip("/")
-    pieces = _PIECE.findall(address)
-    spoken = (_piece(piece, number > 0 and pieces[number - 1] == ".") for number, piece in enumerate(pieces))
+    parts = _PART.findall(address)
+    spoken = (_part(part, index > 0 and parts[index - 1] == ".") for index, part in enumerate(parts))
     return " ".join(word for word in spoken if word) + after
 
 
-def _piece(piece: str, after_dot: bool) -> str:
-    if piece.isdecimal():
-        return spell_digits(piece)
-    if not piece[0].isalpha():
-        return _SIGNS.get(piece, "")
-    lower = piece.lower()
-    if len(piece) == 1:
-        return f"{piece.upper()}."
+def _part(part: str, after_dot: bool) -> str:
+    if part.isdecimal():
+        return spell_digits(part)
+    if not part[0].isalpha():
+        return _SIGNS.get(part, "")
+    lower = part.lower()
+    if len(part) == 1:
+        return f"{part.upper()}."
     if lower in _WORDS:
         return lower
-    short_suffix = after_dot and len(piece) <= 2
-    spelled = (
-        short_suffix or not _VOWEL.search(piece) or (after_dot and re.fullmatch(_FILES, lower) and len(piece) <= 4)
+    is_short_suffix = after_dot and len(part) <= 2
+    is_spelled = (
+        is_short_suffix or not _VOWEL.search(part) or (after_dot and re.fullmatch(_FILES, lower) and len(part) <= 4)
     )
-    return piece.upper() if spelled and len(piece) <= 6 else piece
+    return part.upper() if is_spelled and len(part) <= 6 else part

@@ -1,4 +1,4 @@
-"""One character for each purpose: composed letters, plain spaces and line ends, one apostrophe, one dash."""
+"""Unicode normalisation: composed letters, and one character each for space, line end, apostrophe, quote and dash."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ _ASCII_SPECIAL = re.compile("[\r\v\f\x00-\x08\x0e-\x1f\x7f`]")
 
 
 def clean_characters(text: str, first: bool = True) -> str:
-    """Return the text composed (NFC), without invisible characters, with one character for each purpose.
+    """Return the text in NFC, without invisible characters, and with one character for each purpose.
 
-    Line ends become "\\n", spaces of any kind " ", look-alikes of the apostrophe "'", long dashes "—". Letters that are
-    drawn in another way (ligatures, full width, mathematical) become ordinary ones. `first` is False where the text
-    already holds marks of this package.
+    Line ends become "\\n", spaces of any kind " ", characters that look like an apostrophe "'", and long dashes "—".
+    Compatibility letters (ligatures, full width, mathematical) become ordinary letters. first: False if the text
+    already holds the noncharacters that this package uses as marks.
     """
     if text.isascii():
         if not _ASCII_SPECIAL.search(text):
@@ -66,7 +66,9 @@ def clean_characters(text: str, first: bool = True) -> str:
     text = _IN_WORD_APOSTROPHE.sub("'", text)
     text = _FRACTIONS.sub(_fraction, text)
     text = _POWER_DIGITS.sub(_power, text)
-    text = "".join([character if character < "\x80" else _plain(character) for character in text.translate(_TRANSLATE)])
+    text = "".join(
+        [character if character < "\x80" else _replace_character(character) for character in text.translate(_TRANSLATE)]
+    )
     return _ascii(unicodedata.normalize("NFC", text))
 
 
@@ -76,7 +78,7 @@ def _ascii(text: str) -> str:
 
 
 def join_punctuation(text: str) -> str:
-    """Marks typed as several characters as one: "--" and a hyphen between spaces are a dash, "``" is a quote."""
+    """Replace punctuation of several characters: "--" and " - " by a dash, "``" by a quote, ". . ." by an ellipsis."""
     text = _ELLIPSIS.sub("…", text) if ". ." in text else text
     text = _EN_DASH.sub("-", text) if "–" in text else text
     if "--" in text or " - " in text or " – " in text:
@@ -86,13 +88,13 @@ def join_punctuation(text: str) -> str:
     return _QUOTES.sub('"', text) if "``" in text or "''" in text else text
 
 
-def _plain(character: str) -> str:
-    kind = unicodedata.category(character)
-    if kind == "Zs":
+def _replace_character(character: str) -> str:
+    category = unicodedata.category(character)
+    if category == "Zs":
         return " "
-    if kind == "Cf" or 0xFE00 <= ord(character) <= 0xFE0F or 0xE0100 <= ord(character) <= 0xE01EF:
+    if category == "Cf" or 0xFE00 <= ord(character) <= 0xFE0F or 0xE0100 <= ord(character) <= 0xE01EF:
         return ""
-    if kind == "Nd":
+    if category == "Nd":
         return str(unicodedata.decimal(character))
     if character in _KEPT_COMPATIBLE:
         return character
@@ -101,15 +103,15 @@ def _plain(character: str) -> str:
     return character
 
 
-def _fraction(found: re.Match[str]) -> str:
-    written = unicodedata.normalize("NFKC", found[2]).replace("\u2044", "/")
-    return f"{found[1]} {written}" if found[1] else written
+def _fraction(match: re.Match[str]) -> str:
+    written = unicodedata.normalize("NFKC", match[2]).replace("\u2044", "/")
+    return f"{match[1]} {written}" if match[1] else written
 
 
-def _power(found: re.Match[str]) -> str:
-    """Squares and cubes stay for units; another power of a number or letter is "^5"; a lone one is a digit."""
-    before = found.string[found.start() - 1 : found.start()]
-    if found[0] in ("²", "³") and (before.isalnum() or before == ")"):
-        return found[0]
-    written = found[0].translate(_POWERS)
+def _power(match: re.Match[str]) -> str:
+    """Replace superscripts, except squares and cubes, which units need: "10⁵" becomes "10^5"."""
+    before = match.string[match.start() - 1 : match.start()]
+    if match[0] in ("²", "³") and (before.isalnum() or before == ")"):
+        return match[0]
+    written = match[0].translate(_POWERS)
     return f"^{written}" if before.isdecimal() or before == ")" else f" {written}" if before.isalpha() else written

@@ -1,4 +1,4 @@
-"""Amounts of money, the sign before or after the number."""
+"""Verbalisation of currency amounts, with the sign before or after the number."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from tts_meta.text.normalize.number_words import NUMBER, cardinal, decimal, is_one
 
-# One, several, a hundredth, hundredths; currencies without hundredths have none.
+# Singular and plural of the unit and of its hundredth. The hundredth is empty if the currency does not use one.
 _UNITS: dict[str, tuple[str, str, str, str]] = {
     "$": ("dollar", "dollars", "cent", "cents"),
     "£": ("pound", "pounds", "penny", "pence"),
@@ -39,7 +39,7 @@ _UNITS: dict[str, tuple[str, str, str, str]] = {
     "CNY": ("yuan", "yuan", "", ""),
     "RMB": ("yuan", "yuan", "", ""),
 }
-_SAME = {
+_ALIASES = {
     "USD": "US$", "EUR": "€", "GBP": "£", "JPY": "¥", "INR": "₹", "Rs": "₹", "Rs.": "₹", "KRW": "₩", "RUB": "₽",
     "CAD": "C$", "AUD": "A$", "NZD": "NZ$", "HKD": "HK$", "BRL": "R$",
 }  # fmt: skip
@@ -48,7 +48,7 @@ _LARGE = {
     "b": "billion", "bn": "billion", "t": "trillion", "tn": "trillion",
 }  # fmt: skip
 _SIGNS = "".join(sign for sign in _UNITS if len(sign) == 1) + "¢"
-_sign = "|".join(re.escape(sign) for sign in sorted({**_UNITS, **_SAME}, key=len, reverse=True))
+_sign = "|".join(re.escape(sign) for sign in sorted({**_UNITS, **_ALIASES}, key=len, reverse=True))
 _large = r"(?:\s?(?P<large>hundred|thousand|million|billion|trillion)\b|(?P<short>[kKmMbBtT]|bn|mn|tn|mio|Bn|Mn)\b)?"
 _amount = rf"(?P<amount>{NUMBER}|\.\d+)(?P<comma>,\d\d(?!\d))?"
 _BEFORE = re.compile(
@@ -64,39 +64,39 @@ _NOUN = re.compile(
 )
 _PER = re.compile(r"(dollars?|pounds?|euros?|cents?|yen)/(?=[a-z])")
 _HYPHEN = re.compile(r"(dollar|pound|euro)s-(?=[a-z])")
-_ANY = re.compile(rf"[{re.escape(_SIGNS)}]|{'|'.join(re.escape(s) for s in (*_UNITS, *_SAME) if len(s) > 1)}")
+_ANY = re.compile(rf"[{re.escape(_SIGNS)}]|{'|'.join(re.escape(s) for s in (*_UNITS, *_ALIASES) if len(s) > 1)}")
 
 
 def verbalize_currency(text: str) -> str:
-    """ "$15.50" is "fifteen dollars and fifty cents", "300 €" "three hundred euros", "$5M" "five million dollars"."""
+    """Verbalise amounts: "$15.50" to "fifteen dollars and fifty cents", "$5M" to "five million dollars"."""
     if not _ANY.search(text):
         return text
     text = _RANGE.sub(lambda m: f"{decimal(m[2])} to {m['sign']}{m[3]}", text)
     text = _BETWEEN.sub(" to ", text)
-    text = _AFTER.sub(_read, _BEFORE.sub(_read, text))
+    text = _AFTER.sub(_verbalize, _BEFORE.sub(_verbalize, text))
     text = _CENTS.sub(lambda m: f"{decimal(m[1])} {'cent' if is_one(m[1]) else 'cents'}", text)
     return _HYPHEN.sub(r"\1 ", _PER.sub(r"\1 per ", text))
 
 
-def _read(found: re.Match[str]) -> str:
-    sign, amount, comma = found["sign"], found["amount"], found["comma"]
-    one, several, cent, cents = _UNITS[_SAME.get(sign, sign)]
-    groups = found.groupdict()
-    minus = "minus " if found["minus"] or groups.get("minus2") else ""
+def _verbalize(match: re.Match[str]) -> str:
+    sign, amount, comma = match["sign"], match["amount"], match["comma"]
+    singular, plural, cent, cents = _UNITS[_ALIASES.get(sign, sign)]
+    groups = match.groupdict()
+    minus = "minus " if match["minus"] or groups.get("minus2") else ""
     plus = " plus" if groups.get("plus") else ""
-    large = found["large"] or _LARGE.get((found["short"] or "").lower())
-    if _NOUN.match(found.string, found.end()):
-        several = one
+    large = match["large"] or _LARGE.get((match["short"] or "").lower())
+    if _NOUN.match(match.string, match.end()):
+        plural = singular
     if large:
-        return f"{minus}{decimal(amount)} {large} {several}{plus}"
-    whole, point, part = amount.partition(".")
+        return f"{minus}{decimal(amount)} {large} {plural}{plus}"
+    integer, point, fraction = amount.partition(".")
     if comma and not point:
-        whole, point, part = amount, ".", comma[1:]
-    if not (point and cent and len(part) == 2):
-        return f"{minus}{decimal(amount)} {one if is_one(amount) else several}{plus}"
+        integer, point, fraction = amount, ".", comma[1:]
+    if not (point and cent and len(fraction) == 2):
+        return f"{minus}{decimal(amount)} {singular if is_one(amount) else plural}{plus}"
     words = []
-    if int(whole.replace(",", "") or 0) or part == "00":
-        words.append(f"{cardinal(whole)} {one if is_one(whole) else several}")
-    if part != "00":
-        words.append(f"{cardinal(str(int(part)))} {cent if part == '01' else cents}")
+    if int(integer.replace(",", "") or 0) or fraction == "00":
+        words.append(f"{cardinal(integer)} {singular if is_one(integer) else plural}")
+    if fraction != "00":
+        words.append(f"{cardinal(str(int(fraction)))} {cent if fraction == '01' else cents}")
     return minus + " and ".join(words) + plus

@@ -1,4 +1,4 @@
-"""Times of day and dates."""
+"""Verbalisation of times and dates."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _WEEKDAYS = {
 }  # fmt: skip
 _month = "|".join(sorted(_MONTHS, key=len, reverse=True))
 _weekday = "|".join(sorted(_WEEKDAYS, key=len, reverse=True))
-_half = r"(?P<half>[AaPp])(?:\.\s?[Mm]\.?|[Mm]\b)"
+_meridiem = r"(?P<meridiem>[AaPp])(?:\.\s?[Mm]\.?|[Mm]\b)"
 
-_TIME = re.compile(rf"(?<![\w:.,])(\d{{1,2}}):(\d{{2}})(?::(\d{{2}}))?(?:\s?{_half})?(?![\d:])(?!\.\d)")
-_HOUR = re.compile(rf"(?<![\w:.,])(\d{{1,2}})(?:\.(\d{{2}}))?\s?{_half}(?!\w)")
+_TIME = re.compile(rf"(?<![\w:.,])(\d{{1,2}}):(\d{{2}})(?::(\d{{2}}))?(?:\s?{_meridiem})?(?![\d:])(?!\.\d)")
+_HOUR = re.compile(rf"(?<![\w:.,])(\d{{1,2}})(?:\.(\d{{2}}))?\s?{_meridiem}(?!\w)")
 _RANGE = re.compile(
     r"(?<![\w:.,-])(\d{1,2}(?::\d{2})?(?:\s?[AaPp]\.?[Mm]\.?)?)\s?[-–]\s?(?=\d{1,2}(?::\d{2}|\s?[AaPp]\.?[Mm]\b))"
 )
@@ -44,7 +44,7 @@ _SHORT_YEAR = re.compile(r"(?<![\w'])'(\d\d)\b(?!['\"])")
 
 
 def verbalize_times(text: str) -> str:
-    """ "5:30 pm" is "five thirty p.m.", "5:00" is "five o'clock", "3:1" is "three to one"."""
+    """Verbalise times and ratios: "5:30 pm" to "five thirty p.m.", "3:1" to "three to one"."""
     text = _RANGE.sub(r"\1 to ", text)
     if ":" in text:
         text = _RATIO.sub(_ratio, _TIME.sub(_time, text))
@@ -52,7 +52,7 @@ def verbalize_times(text: str) -> str:
 
 
 def verbalize_dates(text: str) -> str:
-    """ "3/4/1999" and "1999-03-04" are "March fourth, nineteen ninety nine", "the 1990s" "the nineteen nineties"."""
+    """Verbalise dates: "3/4/1999" to "March fourth, nineteen ninety nine", "the 1990s" to "the nineteen nineties"."""
     text = _ISO.sub(lambda m: _date(m[1], m[3], m[4]) or m[0], text)
     text = _SLASHES.sub(_slashes, text)
     text = _DOTS.sub(lambda m: _date(m[3], m[2], m[1]) or m[0], text)
@@ -66,36 +66,36 @@ def verbalize_dates(text: str) -> str:
 
 
 def expand_ranges(text: str) -> str:
-    """ "Mon-Fri" is "Monday to Friday", "Jan.–Mar." "January to March"."""
+    """Expand ranges of days and months: "Mon-Fri" to "Monday to Friday", "Jan.–Mar." to "January to March"."""
     names = _WEEKDAYS | _MONTHS
     return _SPAN.sub(lambda m: f"{names[m[1]]} to {names[m[2]]}", text) if "-" in text or "–" in text else text
 
 
-def _time(found: re.Match[str]) -> str:
-    hour, minute, second, half = found[1], found[2], found[3], found["half"]
+def _time(match: re.Match[str]) -> str:
+    hour, minute, second, meridiem = match[1], match[2], match[3], match["meridiem"]
     if int(hour) > 24 or int(minute) > 59 or (second and int(second) > 59):
-        return found[0]
+        return match[0]
     words = cardinal(str(int(hour)))
     if minute == "00":
-        words += "" if half or second else " o'clock" if int(hour) else " hundred"
+        words += "" if meridiem or second else " o'clock" if int(hour) else " hundred"
     else:
         words += f" {_two_digits(minute)}"
     if second:
         seconds = str(int(second))
         words += f" and {cardinal(seconds)} second{'' if seconds == '1' else 's'}"
-    return words + (f" {half.lower()}.m." if half else "")
+    return words + (f" {meridiem.lower()}.m." if meridiem else "")
 
 
-def _hour(found: re.Match[str]) -> str:
-    hour, minute = found[1], found[2]
+def _hour(match: re.Match[str]) -> str:
+    hour, minute = match[1], match[2]
     if int(hour) > 24 or (minute and int(minute) > 59):
-        return found[0]
+        return match[0]
     between = f"{_two_digits(minute)} " if minute and minute != "00" else ""
-    return f"{cardinal(str(int(hour)))} {between}{found['half'].lower()}.m."
+    return f"{cardinal(str(int(hour)))} {between}{match['meridiem'].lower()}.m."
 
 
-def _ratio(found: re.Match[str]) -> str:
-    return f"{cardinal(found[1])} to {cardinal(found[2])}"
+def _ratio(match: re.Match[str]) -> str:
+    return f"{cardinal(match[1])} to {cardinal(match[2])}"
 
 
 def _date(year_written: str | None, month: str, day: str) -> str | None:
@@ -106,43 +106,43 @@ def _date(year_written: str | None, month: str, day: str) -> str | None:
 
 
 def day_of_month(month: str, day: str) -> str | None:
-    """ "10", "31" is "October thirty first"; None where there is no such month or day."""
+    """Return "October thirty first" for "10", "31"; None if the month or day does not exist."""
     return _date(None, month, day)
 
 
-def _slashes(found: re.Match[str]) -> str:
-    first, second, written = found.groups()
+def _slashes(match: re.Match[str]) -> str:
+    first, second, written = match.groups()
     if len(written) == 2:
         written = f"{'19' if int(written) > 30 else '20'}{written}"
     month, day = (first, second) if int(first) <= 12 else (second, first)
-    return _date(written, month, day) or found[0]
+    return _date(written, month, day) or match[0]
 
 
-def _month_day(found: re.Match[str]) -> str:
-    month, day, comma, written = found.groups()
+def _month_day(match: re.Match[str]) -> str:
+    month, day, comma, written = match.groups()
     if not 1 <= int(day) <= 31:
-        return found[0]
+        return match[0]
     after = f"{comma} {year(written)}" if written else ""
     return f"{_MONTHS[month]} {ordinal(day)}{after}"
 
 
-def _day_month(found: re.Match[str]) -> str:
-    article, day, suffix, of, month, comma, written = found.groups()
+def _day_month(match: re.Match[str]) -> str:
+    article, day, suffix, of, month, comma, written = match.groups()
     if not 1 <= int(day) <= 31:
-        return found[0]
+        return match[0]
     after = f"{comma} {year(written)}" if written else ""
     if suffix and not of:
         return f"{article or ''}{ordinal(day)} {_MONTHS[month]}{after}"
     return f"{article or 'the '}{ordinal(day)} of {_MONTHS[month]}{after}"
 
 
-def _decade(found: re.Match[str]) -> str:
-    century, ten, short = found.groups()
+def _decade(match: re.Match[str]) -> str:
+    century, decade, short = match.groups()
     if short is not None:
         return plural(cardinal(f"{short}0")) if short != "0" else "two thousands"
-    if ten == "0":
+    if decade == "0":
         return plural(year(f"{century}00")) if int(century) % 10 else plural(cardinal(f"{century}00"))
-    return f"{cardinal(str(int(century)))} {plural(cardinal(f'{ten}0'))}"
+    return f"{cardinal(str(int(century)))} {plural(cardinal(f'{decade}0'))}"
 
 
 def _two_digits(written: str) -> str:

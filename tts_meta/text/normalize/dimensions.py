@@ -1,4 +1,4 @@
-"""Feet and inches, dimensions, and angles in degrees, minutes and seconds."""
+"""Verbalisation of feet and inches, dimensions such as "5 x 3", and angles in degrees, minutes and seconds."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _TIMES = re.compile(rf"(?<![\w.])({NUMBER})[x×](?!\w)")
 _QUOTE = re.compile(r"(?<!\d)\"")
 _ARTICLE = re.compile(r"\b[Aa]n? $")
 _NEAR = 300
-"""Characters before a mark in which an opening quote is looked for."""
+"""Number of characters before a mark in which an opening quote is searched."""
 
 
 def verbalize_dimensions(text: str) -> str:
-    """ "6'2\\"" is "six foot two", "5 x 3" "five by three", "10x" "ten times"; inches stay digits before "inches"."""
+    """Verbalise dimensions: "6'2\\"" to "six foot two", "5 x 3" to "5 by 3", "2\\"" to "2 inches"."""
     for _ in range(3):
         text = _BY.sub(_by, text)
     text = _TIMES.sub(lambda m: f"{decimal(m[1])} times", text)
@@ -39,40 +39,40 @@ def verbalize_dimensions(text: str) -> str:
     return _FEET.sub(_feet, text)
 
 
-def _by(found: re.Match[str]) -> str:
-    times = "=" in found.string or found.string.startswith("10^", found.end())
-    return f"{found[1]}{found[2]} {'times' if times else 'by'} "
+def _by(match: re.Match[str]) -> str:
+    is_product = "=" in match.string or match.string.startswith("10^", match.end())
+    return f"{match[1]}{match[2]} {'times' if is_product else 'by'} "
 
 
-def _feet_inches(found: re.Match[str]) -> str:
-    feet, inches, top, bottom = found.groups()
-    part = f" and {fraction(top, bottom, article=True)}" if top else ""
-    return f"{decimal(feet)} foot {decimal(inches)}{part}"
+def _feet_inches(match: re.Match[str]) -> str:
+    feet, inches, numerator, denominator = match.groups()
+    rest = f" and {fraction(numerator, denominator, article=True)}" if numerator else ""
+    return f"{decimal(feet)} foot {decimal(inches)}{rest}"
 
 
-def _inches(found: re.Match[str]) -> str:
-    # A straight quote after a number ends a quotation where one is open.
-    if len(_QUOTE.findall(found.string, max(0, found.end() - _NEAR), found.end() - 1)) % 2 and not found[0].endswith(
+def _inches(match: re.Match[str]) -> str:
+    # If a quotation is open, a straight quote after a number closes it.
+    if len(_QUOTE.findall(match.string, max(0, match.end() - _NEAR), match.end() - 1)) % 2 and not match[0].endswith(
         "''"
     ):
-        return found[0]
-    one = is_one(found[1]) or _ARTICLE.search(found.string, max(0, found.start() - 3), found.start())
-    return f"{found[1]} {'inch' if one else 'inches'}"
+        return match[0]
+    is_singular = is_one(match[1]) or _ARTICLE.search(match.string, max(0, match.start() - 3), match.start())
+    return f"{match[1]} {'inch' if is_singular else 'inches'}"
 
 
-def _feet(found: re.Match[str]) -> str:
-    if re.search(r"(?:^|[\s(\"])'\w(?:(?!'\s).)*$", found.string[max(0, found.start() - _NEAR) : found.start()]):
-        return found[0]
-    return f"{decimal(found[1])} {'foot' if is_one(found[1]) else 'feet'}"
+def _feet(match: re.Match[str]) -> str:
+    if re.search(r"(?:^|[\s(\"])'\w(?:(?!'\s).)*$", match.string[max(0, match.start() - _NEAR) : match.start()]):
+        return match[0]
+    return f"{decimal(match[1])} {'foot' if is_one(match[1]) else 'feet'}"
 
 
-def _inch_word(found: re.Match[str]) -> str:
-    # The dot ends the sentence too where nothing follows.
-    end = "" if found.string[found.end() :].strip() else "."
-    return f"{found[1]} {'inch' if is_one(found[1]) else 'inches'}{end}"
+def _inch_word(match: re.Match[str]) -> str:
+    # The dot also ends the sentence if nothing follows.
+    end = "" if match.string[match.end() :].strip() else "."
+    return f"{match[1]} {'inch' if is_one(match[1]) else 'inches'}{end}"
 
 
-def _arc(found: re.Match[str]) -> str:
-    seconds = f" {decimal(found[3])} second{'' if is_one(found[3]) else 's'}" if found[3] else ""
-    minutes = f"{decimal(found[2])} minute{'' if is_one(found[2]) else 's'}"
-    return f"{decimal(found[1])} degree{'' if is_one(found[1]) else 's'} {minutes}{seconds}"
+def _arc(match: re.Match[str]) -> str:
+    seconds = f" {decimal(match[3])} second{'' if is_one(match[3]) else 's'}" if match[3] else ""
+    minutes = f"{decimal(match[2])} minute{'' if is_one(match[2]) else 's'}"
+    return f"{decimal(match[1])} degree{'' if is_one(match[1]) else 's'} {minutes}{seconds}"

@@ -1,4 +1,4 @@
-"""Fractions and mixed numbers, with the unit after them."""
+"""Verbalisation of fractions and mixed numbers, with the unit after them."""
 
 from __future__ import annotations
 
@@ -15,32 +15,31 @@ _SPECIAL = {"24/7": "twenty four seven", "9/11": "nine eleven", "50/50": "fifty 
 
 
 def verbalize_fractions(text: str) -> str:
-    """ "1 1/2" is "one and a half", "3/4" "three quarters", "1/2 km" "one half kilometer"; "10/31" is a date."""
+    """Verbalise fractions: "1 1/2" to "one and a half", "1/2 km" to "one half kilometer"; "10/31" is read as a date."""
     return _MIXED.sub(_mixed, text) if "/" in text else text
 
 
-def _mixed(found: re.Match[str]) -> str:
-    whole, top, bottom, space, unit = found.groups()
+def _mixed(match: re.Match[str]) -> str:
+    integer, numerator, denominator, space, unit = match.groups()
     names = unit_names(unit) if unit else None
-    if whole is None and names is None and f"{top}/{bottom}" in _SPECIAL:
-        return _SPECIAL[f"{top}/{bottom}"] + found[0][len(f"{top}/{bottom}") :]
+    if integer is None and names is None and f"{numerator}/{denominator}" in _SPECIAL:
+        return _SPECIAL[f"{numerator}/{denominator}"] + match[0][len(f"{numerator}/{denominator}") :]
     after = ""
-    if unit:
-        after = (
-            f" {names[1] if whole else names[0]}"
-            if names
-            else found[0][found[0].index(bottom, len(top)) + len(bottom) :]
-        )
-        if names is None:
-            after = f"{space}{unit}" if not found[0].endswith(f"-{unit}") else f" {unit}"
-    if int(bottom) == 0 or (whole and int(top) >= int(bottom)):
-        return f"{whole + ' ' if whole else ''}{cardinal(top)} over {cardinal(bottom)}{after}"
-    if top == bottom and not whole:
-        return f"{cardinal(top)} out of {cardinal(bottom)}{after}"
-    if whole:
-        sign = "minus " if whole.startswith("-") else ""
-        return f"{sign}{cardinal(whole.lstrip('-'))} and {fraction(top, bottom, article=True)}{after}"
-    if int(top) < int(bottom) and (int(bottom) <= 10 or bottom in ("12", "16", "20", "32", "64", "100")):
-        return fraction(top, bottom) + after
-    date = day_of_month(top, bottom) if len(top) <= 2 and len(bottom) <= 2 and int(bottom) > 12 else None
-    return (date or f"{cardinal(top)} over {cardinal(bottom)}") + after
+    if names:
+        after = f" {names[1] if integer else names[0]}"
+    elif unit:
+        after = f"{space}{unit}" if not match[0].endswith(f"-{unit}") else f" {unit}"
+    if int(denominator) == 0 or (integer and int(numerator) >= int(denominator)):
+        return f"{integer + ' ' if integer else ''}{cardinal(numerator)} over {cardinal(denominator)}{after}"
+    if numerator == denominator and not integer:
+        return f"{cardinal(numerator)} out of {cardinal(denominator)}{after}"
+    if integer:
+        sign = "minus " if integer.startswith("-") else ""
+        return f"{sign}{cardinal(integer.lstrip('-'))} and {fraction(numerator, denominator, article=True)}{after}"
+    if int(numerator) < int(denominator) and (
+        int(denominator) <= 10 or denominator in ("12", "16", "20", "32", "64", "100")
+    ):
+        return fraction(numerator, denominator) + after
+    may_be_date = len(numerator) <= 2 and len(denominator) <= 2 and int(denominator) > 12
+    date = day_of_month(numerator, denominator) if may_be_date else None
+    return (date or f"{cardinal(numerator)} over {cardinal(denominator)}") + after

@@ -1,4 +1,4 @@
-"""Markdown: headings, lists, tables, emphasis, links and code to what is read of them."""
+"""Removal of Markdown: headings, lists, tables, emphasis, links and code become plain text."""
 
 from __future__ import annotations
 
@@ -25,55 +25,57 @@ _OPENING = re.compile(r"(?<![\w*_~])(?:\*{1,3}|_{1,3}|~~)(?=[^\s*_~])")
 _CLOSING = re.compile(r"(?<=[^\s*_~])(?:\*{1,3}|_{1,3}|~~)(?![\w*_~])")
 _INNER_BOLD = re.compile(r"\*\*(?=\w)|(?<=\w)\*\*")
 _ESCAPE = re.compile(r"\\([\\`*_{}\[\]()#+\-.!~|>\"'])")
+_REMOVED = "\x00"
 _END = re.compile(r"[.!?…:;,\ufdd1][\"'”)\]]*$")
 
 
 def strip_markdown(text: str) -> str:
-    """Return the text without Markdown; a heading, an item of a list or a row of a table is a paragraph of its own."""
+    """Return the text without Markdown. Headings, list items and table rows become separate paragraphs."""
     lines = text.split("\n")
-    if len(lines) > 1 or _begins_block(text):
+    if len(lines) > 1 or _starts_block(text):
         text = "\n".join(_blocks(lines))
     return _inline(text)
 
 
-def _begins_block(line: str) -> bool:
+def _starts_block(line: str) -> bool:
     return any(pattern.match(line) for pattern in (_HEADING, _BULLET, _QUOTE, _ROW, _RULE, _FENCE))
 
 
 def _blocks(lines: list[str]) -> list[str]:
-    read: list[str] = []
-    before_is_open = False  # whether the line before belongs to a paragraph that this one may continue
+    """Return the lines without the markup of blocks, and with blank lines between blocks."""
+    plain: list[str] = []
+    in_paragraph = False  # Whether this line may continue the paragraph of the previous line.
     for number, written in enumerate(lines):
         line = _QUOTE.sub("", written)
         if _FENCE.match(line) or _TABLE_LINE.match(line) or _REFERENCE.match(line):
-            read.append("" if _FENCE.match(line) else "\x00")
+            plain.append("" if _FENCE.match(line) else _REMOVED)
             continue
-        if not line.strip() or _RULE.match(line) or (before_is_open and _UNDERLINE.match(line)):
-            read.append("")
-            before_is_open = False
+        if not line.strip() or _RULE.match(line) or (in_paragraph and _UNDERLINE.match(line)):
+            plain.append("")
+            in_paragraph = False
             continue
         heading, row = _HEADING.match(line), _ROW.match(line)
         if heading:
-            read += ["", _closed(heading[1]), ""]
-            before_is_open = False
+            plain += ["", _closed(heading[1]), ""]
+            in_paragraph = False
         elif row or _is_row(lines, number):
             cells = (cell.strip() for cell in (row[1] if row else line).split("|"))
-            read += ["", _closed(", ".join(cell for cell in cells if cell)), ""]
-            before_is_open = False
+            plain += ["", _closed(", ".join(cell for cell in cells if cell)), ""]
+            in_paragraph = False
         elif _BULLET.match(line):
-            read += ["", _BULLET.sub("", line)]
-            before_is_open = True
-        elif (numbered := _NUMBERED.match(line)) and (not before_is_open or _in_numbered_list(lines, number)):
-            read += ["", f"{numbered[1]}, {line[numbered.end() :]}"]
-            before_is_open = True
+            plain += ["", _BULLET.sub("", line)]
+            in_paragraph = True
+        elif (numbered := _NUMBERED.match(line)) and (not in_paragraph or _in_numbered_list(lines, number)):
+            plain += ["", f"{numbered[1]}, {line[numbered.end() :]}"]
+            in_paragraph = True
         else:
-            read.append(line)
-            before_is_open = True
-    return [line for line in read if line != "\x00"]
+            plain.append(line)
+            in_paragraph = True
+    return [line for line in plain if line != _REMOVED]
 
 
 def _is_row(lines: list[str], number: int) -> bool:
-    """Whether the line is a row, without outer bars, of a table whose rule is the next line or stands above."""
+    """Return whether the line is a table row without outer bars: the delimiter row is the next line or a line above."""
     if "|" not in lines[number]:
         return False
     if number + 1 < len(lines) and _TABLE_LINE.match(lines[number + 1]):
@@ -87,17 +89,19 @@ def _is_row(lines: list[str], number: int) -> bool:
 
 
 def _in_numbered_list(lines: list[str], number: int) -> bool:
+    """Return whether a line close to this one is a numbered item too."""
     near = (*lines[max(0, number - 2) : number], *lines[number + 1 : number + 2])
     return any(_NUMBERED.match(line) for line in near)
 
 
 def _closed(line: str) -> str:
-    """The line with a full stop where it has no mark at its end."""
+    """Return the line with a full stop if it does not end with a punctuation mark."""
     line = line.rstrip()
     return line if not line or _END.search(line) else f"{line}."
 
 
 def _inline(text: str) -> str:
+    """Return the text without inline markup: links, code, emphasis and escapes."""
     if "[" in text:
         text = _FOOTNOTE.sub("", text)
         text = _LINK.sub(r"\1", _IMAGE.sub(r"\1", text))

@@ -1,4 +1,4 @@
-"""HTML and SSML: entities to characters, tags removed, pauses and substitutes kept."""
+"""Removal of HTML and SSML: entities become characters, tags are removed, and pauses and aliases are kept."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from tts_meta.errors import TtsMetaError
 from tts_meta.text.normalize.number_words import cardinal, ordinal, spell_digits
 
 MAX_PAUSE = 10.0
-"""Seconds of the longest pause that a tag can ask for; longer ones are cut to it."""
+"""Limit of the pause of one tag in seconds; a longer pause is shortened to it."""
 PAUSE = re.compile("\ufdd0(\\d+)\ufdd1")
-"""A pause of so many milliseconds within the text, between two code points that no cleaned text holds."""
+"""A pause in milliseconds, between two noncharacters that cleaned text never contains."""
 _STRENGTHS = {"none": 0.0, "x-weak": 0.1, "weak": 0.25, "medium": 0.5, "strong": 1.0, "x-strong": 1.5}
 _TIME = re.compile(r"\+?(\d{1,9}(?:\.\d{1,9})?|\.\d{1,9})\s*(ms|s)", re.IGNORECASE)
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
@@ -36,10 +36,10 @@ _KNOWN = _PARAGRAPHS | frozenset(_INLINE.split())
 
 
 def strip_markup(text: str) -> str:
-    """Return the text without tags, with characters for entities.
+    """Return the text without tags, and with characters instead of entities.
 
-    `<break>` becomes a pause that `PAUSE` matches, `<sub alias>` its alias, `<say-as>` what it asks for; a block of
-    HTML is a paragraph. Raises TtsMetaError where the time of a `<break>` is none.
+    `<break>` becomes a pause that `PAUSE` matches, `<sub alias>` its alias, and `<say-as>` the requested reading. A
+    block element becomes a paragraph. Raises TtsMetaError if the time or the strength of a `<break>` is invalid.
     """
     if "<" in text:
         text = _DECLARATION.sub("", _without_hidden(text))
@@ -52,7 +52,7 @@ def strip_markup(text: str) -> str:
 
 
 def _without_hidden(text: str) -> str:
-    """The text without comments and without the content of elements that are not text."""
+    """Return the text without comments and without the content of scripts, styles, metadata and templates."""
     for opening, closing in [("<!--", "-->"), *((f"<{name}", f"</{name}>") for name in _HIDDEN)]:
         kept, position, lower = [], 0, text.lower()
         while (start := lower.find(opening, position)) >= 0 and (end := lower.find(closing, start)) >= 0:
@@ -66,47 +66,48 @@ def _without_tags(text: str) -> str:
     parts: list[str] = []
     position = 0
     inside_ssml = "<speak" in text
-    replaced: tuple[str, int, str] | None = None  # element, place in `parts`, what is said for its content
+    replaced: tuple[str, int, str] | None = None  # element, index in `parts`, text for its content
     for tag in _TAG.finditer(text):
-        closing, name, attributes, ends = tag[1] == "/", tag[2].lower(), tag[3], tag[4] == "/"
-        if name not in _KNOWN and not (closing or attributes or ends or ":" in name or f"</{tag[2]}>" in text):
+        is_closing, name, attributes, is_empty = tag[1] == "/", tag[2].lower(), tag[3], tag[4] == "/"
+        if name not in _KNOWN and not (is_closing or attributes or is_empty or ":" in name or f"</{tag[2]}>" in text):
             continue
         parts.append(text[position : tag.start()])
         position = tag.end()
-        if replaced is not None and closing and name == replaced[0]:
+        if replaced is not None and is_closing and name == replaced[0]:
             content = "".join(parts[replaced[1] :])
             del parts[replaced[1] :]
             parts.append(_say_as(content, replaced[2]) if name == "say-as" else replaced[2])
             replaced = None
         elif name == "break":
             parts.append(_pause(_attributes(attributes)))
-        elif name in ("sub", "say-as") and not closing and replaced is None:
-            given = _attributes(attributes)
-            said = given.get("alias") if name == "sub" else given.get("interpret-as", "")
-            if said is not None:
-                replaced = (name, len(parts), said)
+        elif name in ("sub", "say-as") and not is_closing and replaced is None:
+            values = _attributes(attributes)
+            replacement = values.get("alias") if name == "sub" else values.get("interpret-as", "")
+            if replacement is not None:
+                replaced = (name, len(parts), replacement)
         elif name in _PARAGRAPHS or (name == "s" and inside_ssml):
             parts.append("\n\n")
         elif name == "br":
             parts.append("\n")
         elif name in ("td", "th"):
-            parts.append(", " if closing else "")
+            parts.append(", " if is_closing else "")
         elif name == "img":
             parts.append(_attributes(attributes).get("alt", ""))
     return "".join([*parts, text[position:]])
 
 
 def _attributes(written: str) -> dict[str, str]:
-    found = _NAMED_ATTRIBUTE.findall(written)
-    return {name.lower(): html.unescape(double or single or bare) for name, double, single, bare in found}
+    attributes = _NAMED_ATTRIBUTE.findall(written)
+    return {name.lower(): html.unescape(double or single or bare) for name, double, single, bare in attributes}
 
 
 def _pause(attributes: dict[str, str]) -> str:
+    """Return the mark of a `<break>`. Raises TtsMetaError for an invalid strength or time."""
     seconds = _STRENGTHS["medium"]
     if "strength" in attributes:
         strength = attributes["strength"].strip().lower()
         if strength not in _STRENGTHS:
-            raise TtsMetaError(f'<break strength="{strength}">: no such strength; use {", ".join(_STRENGTHS)}')
+            raise TtsMetaError(f'<break strength="{strength}">: unknown strength; use {", ".join(_STRENGTHS)}')
         seconds = _STRENGTHS[strength]
     if "time" in attributes:
         time = _TIME.fullmatch(attributes["time"].strip())
@@ -117,17 +118,15 @@ def _pause(attributes: dict[str, str]) -> str:
 
 
 def _say_as(content: str, kind: str) -> str:
+    """Return the content of `<say-as>` in the reading `kind`; unchanged if the kind is unknown."""
     kind, plain = kind.strip().lower(), content.strip()
     number = plain.replace(",", "").replace(" ", "")
     if kind in ("characters", "spell-out", "verbatim", "letters"):
         spelled = (spell_digits(c) if c.isdecimal() else f"{c.upper()}." for c in plain if c.isalnum())
         return " ".join(spelled)
     if kind in ("digits", "telephone", "digit"):
-        return (
-            ", ".join(spell_digits(part) for part in re.findall(r"\d+", plain))
-            if any(map(str.isdecimal, plain))
-            else content
-        )
+        groups = re.findall(r"\d+", plain)
+        return ", ".join(spell_digits(group) for group in groups) or content
     if kind in ("cardinal", "number") and number.isdecimal():
         return cardinal(number)
     if kind == "ordinal" and re.fullmatch(r"\d+(?:st|nd|rd|th)?", number):

@@ -1,4 +1,4 @@
-"""The numbers that are no times, dates, money, fractions or quantities: phone numbers, versions, ordinals, counts."""
+"""Verbalisation of all other numbers: telephone numbers, IP addresses, versions, ranges, ordinals and cardinals."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _PHONE = re.compile(
     r"|0\d{2,4} \d{3,4} \d{3,4})(?![\w-]|\.\d)"
 )
 _HYPHENATED = re.compile(r"(?<![\w.-])\d+(?:-\d+){2,}(?![\w-])")
-_ADDRESS = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?(?:/\d+)?(?![\w.]*\d)")
+_IP_ADDRESS = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?(?:/\d+)?(?![\w.]*\d)")
 _VERSION = re.compile(r"(?<![\w.])\d+(?:\.\d+){2,}(?!\d)")
 _V = re.compile(r"\bv\.? ?(?=\d+(?:\.\d+)*\b)")
 _NUMBER_SIGN = re.compile(r"(?<![\w&])#\s?(?=\d)|№\s?(?=\d)|\b[Nn][º°]\s?(?=\d)")
@@ -50,12 +50,12 @@ _COUNTED = re.compile(r"\s(?:people|times|days|years|miles|pages|points|words|me
 
 
 def verbalize_numerals(text: str) -> str:
-    """ "2.0.1" is "two point zero point one", "10 000" "ten thousand", "3rd" "third"."""
+    """Verbalise numbers: "2.0.1" to "two point zero point one", "3rd" to "third", "12" to "twelve"."""
     text = _V.sub("version ", _NUMBER_SIGN.sub("number ", text))
     text = _INTERNATIONAL.sub(lambda m: f"plus {_digit_groups(m[0])}", text)
     text = _PHONE.sub(lambda m: _digit_groups(m[0]), text)
     text = _HYPHENATED.sub(lambda m: _digit_groups(m[0]), text)
-    text = _ADDRESS.sub(_ip_address, text)
+    text = _IP_ADDRESS.sub(_ip_address, text)
     text = _VERSION.sub(lambda m: " point ".join(cardinal(part) for part in m[0].split(".")), text)
     text = _EMERGENCY.sub(lambda m: spell_digits(m[0]), text)
     text = _RANGE.sub(_range, text)
@@ -63,11 +63,11 @@ def verbalize_numerals(text: str) -> str:
     text = _AT_LEAST.sub(" plus", _PLUS.sub("plus ", _MINUS.sub("minus ", text)))
     text = _MIX.sub(" ", _LETTER_A.sub(" A. ", text))
     text = _PLURAL.sub(lambda m: plural(decimal_or_year(m[1])), text)
-    return _NUMBER.sub(_plain, text)
+    return _NUMBER.sub(_cardinal_or_year, text)
 
 
 def join_digit_groups(text: str) -> str:
-    """Digits grouped by spaces, by apostrophes or by two dots and more, as one: "10 000", "1'000", "1.000.000"."""
+    """Remove the separators of digit groups, such as "10 000", "1'000" and "1.000.000", and rewrite "1e5"."""
     text = _DECIMAL_COMMA.sub(r"\1.\2", _TIMES.sub(" times ", text))
     text = _EUROPEAN.sub(lambda m: f"{m[1].replace('.', '')}.{m[2]}", text)
     text = _SCIENTIFIC.sub(lambda m: f"{m[1]} times 10 to the power of {m[2].strip('+')}{m[3]}", text)
@@ -80,30 +80,30 @@ def _digit_groups(written: str) -> str:
     return ", ".join(spell_digits(group) for group in re.findall(r"\d+", written))
 
 
-def _ip_address(found: re.Match[str]) -> str:
-    parts = re.split(r"([.:/])", found[0])
+def _ip_address(match: re.Match[str]) -> str:
+    parts = re.split(r"([.:/])", match[0])
     if any(int(part) > 255 for part in parts[:7:2]):
-        return found[0]
+        return match[0]
     names = {".": "dot", ":": "colon", "/": "slash"}
     return " ".join(names.get(part) or spell_digits(part) for part in parts)
 
 
-def _range(found: re.Match[str]) -> str:
-    first, last = found.groups()
-    minus = " - " in found[0] and "=" in found.string
-    if minus:
+def _range(match: re.Match[str]) -> str:
+    first, last = match.groups()
+    is_difference = " - " in match[0] and "=" in match.string
+    if is_difference:
         return f"{decimal(first)} minus {decimal(last)}"
     if is_year(first) and len(last) in (2, 4) and last.isdecimal():
         low = f"oh {cardinal(last[1])}" if len(last) == 2 and last[0] == "0" else decimal_or_year(last)
         return f"{year(first)} to {low}"
-    return f"{_safe(first)} to {_safe(last)}"
+    return f"{_range_end(first)} to {_range_end(last)}"
 
 
-def _plain(found: re.Match[str]) -> str:
-    written = found[0]
-    counted = _COUNTED.match(found.string, found.end())
-    return decimal(written) if counted else decimal_or_year(written)
+def _cardinal_or_year(match: re.Match[str]) -> str:
+    written = match[0]
+    is_count = _COUNTED.match(match.string, match.end())
+    return decimal(written) if is_count else decimal_or_year(written)
 
 
-def _safe(written: str) -> str:
+def _range_end(written: str) -> str:
     return _NUMBER.sub(lambda m: decimal_or_year(m[0]), written)

@@ -1,4 +1,4 @@
-"""Roman numerals, where the word before says that they are numbers."""
+"""Verbalisation of Roman numerals after words such as "Chapter" and after names of monarchs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NAMED = (
     "Selim Murad Suleiman Wilhelm Friedrich Karl Carl Juan Felipe Pedro Manuel Victor Eric Erik Valdemar Casimir "
     "Sigismund"
 )
-_NUMERAL = r"(?=[IVXLC]+\b)C{0,3}(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})"
+_NUMERAL = r"(?=[IVXLC]+\b)C{0,3}(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})(?<=[IVXLC])"
 _WAR = re.compile(rf"\b(World War|Super Bowl|Final Fantasy) ({_NUMERAL})\b(?!['’]\w)")
 _COUNT = re.compile(rf"\b({'|'.join(_COUNTED.split())})\.? ({_NUMERAL})\b(?!['’][a-z])(?!\.\w)")
 _CAPITALS = re.compile(
@@ -32,7 +32,7 @@ _VALUES = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
 
 
 def verbalize_roman_numerals(text: str) -> str:
-    """ "Chapter IV" is "Chapter four", "Henry VIII" "Henry the eighth"; I only where it is no pronoun."""
+    """Verbalise Roman numerals: "Chapter IV" to "Chapter four", "Henry VIII" to "Henry the eighth"."""
     if not _ANY.search(text):
         return text
     text = _CAPITALS.sub(_count, _WAR.sub(_count, text))
@@ -40,12 +40,12 @@ def verbalize_roman_numerals(text: str) -> str:
     return _NAME.sub(lambda m: m[0] if _is_pronoun(m) else f"{m[1]} the {ordinal(_value(m[2]))}", text)
 
 
-def _count(found: re.Match[str]) -> str:
-    return found[0] if _is_pronoun(found) else f"{found[1]} {cardinal(_value(found[2]))}"
+def _count(match: re.Match[str]) -> str:
+    return match[0] if _is_pronoun(match) else f"{match[1]} {cardinal(_value(match[2]))}"
 
 
-def _is_pronoun(found: re.Match[str]) -> bool:
-    return found[2] == "I" and not _ONE.match(found.string, found.end())
+def _is_pronoun(match: re.Match[str]) -> bool:
+    return match[2] == "I" and not _ONE.match(match.string, match.end())
 
 
 def _value(numeral: str) -> str:

@@ -1,4 +1,4 @@
-"""Letters that English cannot read, and Greek letters that are symbols."""
+"""Letters of other scripts: Greek letters as symbols, and an error for other letters that are not Latin."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import unicodedata
 from functools import lru_cache
 
 from tts_meta.errors import TtsMetaError
+from tts_meta.text.normalize.emoji import is_emoji_block
 from tts_meta.text.normalize.units import unit_names
 
 _NAMES = (
@@ -19,12 +20,12 @@ _GREEK |= {"ς": "sigma", "ϵ": "epsilon", "ϑ": "theta", "ϕ": "phi", "ϱ": "rh
 _GREEK_RUN = re.compile("[Ͱ-Ͽἀ-῿]+")
 _MICRO = re.compile(r"(?<!\w)μ[mgsLlVAFW](?!\w)")
 _WORD = re.compile(r"\S+")
-_LONGEST_SYMBOL = 2
-_MOST_SHOWN = 10
+_MAX_SYMBOL = 2
+_MAX_SHOWN = 10
 
 
 def verbalize_greek(text: str) -> str:
-    """One or two Greek letters in a row are symbols and read by name: "α" is "alpha", "Δx" "delta x"."""
+    """Verbalise one or two Greek letters in a row by their names: "α" to "alpha", "Δx" to "delta x"."""
     if text.isascii():
         return text
     text = _MICRO.sub(lambda m: (unit_names(m[0]) or (m[0], m[0]))[1], text)
@@ -32,14 +33,16 @@ def verbalize_greek(text: str) -> str:
 
 
 def check_letters(text: str, sentence: str) -> None:
-    """Raise TtsMetaError naming the letters and the word where a letter of `text` is not Latin."""
+    """Raise TtsMetaError, naming the word and its letters, if a letter of `text` is not Latin."""
     if text.isascii():
         return
     for word in _WORD.findall(text):
-        unread = [character for character in dict.fromkeys(word) if character > "\x7f" and not _readable(character)]
-        if not unread:
+        unreadable = [
+            character for character in dict.fromkeys(word) if character > "\x7f" and not _is_readable(character)
+        ]
+        if not unreadable:
             continue
-        letters = " ".join(_shown(character) for character in unread[:_MOST_SHOWN])
+        letters = " ".join(_shown(character) for character in unreadable[:_MAX_SHOWN])
         shown = word if len(word) <= 40 else f"{word[:40]}…"
         raise TtsMetaError(
             f"cannot read '{_printable(shown)}' in \"{_printable(sentence)}\"; "
@@ -48,44 +51,39 @@ def check_letters(text: str, sentence: str) -> None:
 
 
 def check_characters(text: str) -> None:
-    """Raise TtsMetaError where the text holds half a character, as of a file that was decoded wrong."""
+    """Raise TtsMetaError if the text holds a surrogate code point, as after decoding with a wrong encoding."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
         near = text[max(0, error.start - 20) : error.end + 20]
         raise TtsMetaError(
             f"cannot read '{_printable(text[error.start])}' in \"{_printable(' '.join(near.split()))}\"; "
-            "it is no character: decode the text as UTF-8"
+            "it is not a character; decode the text as UTF-8"
         ) from error
 
 
-def _named(found: re.Match[str]) -> str:
-    letters = found[0]
-    if len(letters) > _LONGEST_SYMBOL or any(letter not in _GREEK for letter in letters):
+def _named(match: re.Match[str]) -> str:
+    letters = match[0]
+    if len(letters) > _MAX_SYMBOL or any(letter not in _GREEK for letter in letters):
         return letters
-    before, after = found.string[: found.start()][-1:], found.string[found.end() :][:1]
+    before, after = match.string[: match.start()][-1:], match.string[match.end() :][:1]
     if before.isalpha() and before.islower():
         return letters
     named = " ".join(_GREEK[letter] for letter in letters)
     return f"{' ' if before.isalnum() else ''}{named}{' ' if after.isalnum() else ''}"
 
 
-def is_new_emoji(character: str) -> bool:
-    """Whether the code point is of the blocks of emoji, also where this Python's Unicode has no name for it yet."""
-    return 0x1F000 <= ord(character) <= 0x1FAFF
-
-
 @lru_cache(maxsize=4096)
-def _readable(character: str) -> bool:
-    kind = unicodedata.category(character)
-    if is_new_emoji(character):
+def _is_readable(character: str) -> bool:
+    category = unicodedata.category(character)
+    if is_emoji_block(character):
         return True
-    if character == "\ufffd" or kind in ("Cs", "Cn"):
+    if character == "\ufffd" or category in ("Cs", "Cn"):
         return False
-    if kind[0] == "M":
-        # Marks that compose with no Latin letter are left out; those of other scripts belong to their letters.
+    if category[0] == "M":
+        # Combining marks without a Latin letter are removed later. Marks of other scripts are not readable.
         return unicodedata.name(character, "").startswith("COMBINING")
-    return kind[0] != "L" or "LATIN" in unicodedata.name(character, "") or kind == "Lm"
+    return category[0] != "L" or "LATIN" in unicodedata.name(character, "") or category == "Lm"
 
 
 def _shown(character: str) -> str:

@@ -1,16 +1,18 @@
-"""Bounded pieces: long words and long sentences cut at good places, in time in proportion to their length."""
+"""Splitting of long words and long sentences into chunks of bounded length, in linear time."""
 
 from __future__ import annotations
 
 import re
 
 MAX_CHARACTERS = 320
-"""Longest piece of a sentence that is spoken at once, in characters of normalized text."""
-_LONGEST_WORD, _MOST_HYPHENS, _MOST_PIECES, _EARLIEST = 24, 3, 10, 0.4
+"""Limit of characters of normalised text in one chunk of a sentence."""
+_MAX_WORD, _MAX_HYPHENS, _MAX_PARTS = 24, 3, 10
+_MIN_CHUNK = 0.4
+"""Length of the shortest chunk, relative to the limit."""
 _TOKEN = re.compile(r"\S+")
-_LETTERS = re.compile(rf"[^\W\d_]{{{_LONGEST_WORD + 1},}}")
+_LETTERS = re.compile(rf"[^\W\d_]{{{_MAX_WORD + 1},}}")
 _PART = re.compile(r"[A-ZÀ-Þ]+(?![a-zß-ÿ])|[A-ZÀ-Þ]?[a-zß-ÿ]+|[^\W\d_]|\d+|\S")
-_PLACES = (
+_BOUNDARIES = (
     re.compile(r"(?<=[.!?;:…—])[\"'”)]* (?=\S)|(?<=\S)(?= — )"),
     re.compile(r"(?<=[,)])[\"'”)]* (?=\S)"),
     re.compile(
@@ -26,54 +28,57 @@ _PLACES = (
 
 
 def split_long_words(text: str) -> str:
-    """Words longer than 24 letters, and those of many parts, apart: "a-b-c-d-e-f" is "a b c d e f"."""
-    return _TOKEN.sub(_cut_word, text)
+    """Split words of more than 24 letters and words of many parts: "a-b-c-d-e-f" becomes "a b c d e f"."""
+    return _TOKEN.sub(_split_word, text)
 
 
-def split_long_sentence(sentence: str, most: int = MAX_CHARACTERS) -> list[str]:
-    """Pieces of at most `most` characters: cut after a clause, else before a conjunction, a preposition, or a word."""
-    pieces: list[str] = []
+def split_long_sentence(sentence: str, limit: int = MAX_CHARACTERS) -> list[str]:
+    """Split a sentence into chunks of at most `limit` characters.
+
+    A chunk ends after a clause, otherwise before a conjunction, before a preposition, or between words.
+    """
+    chunks: list[str] = []
     start = 0
-    while len(sentence) - start > most:
-        end = _cut_place(sentence, start, most)
-        pieces.append(sentence[start:end].strip())
+    while len(sentence) - start > limit:
+        end = _chunk_end(sentence, start, limit)
+        chunks.append(sentence[start:end].strip())
         start = end
-    return [piece for piece in (*pieces, sentence[start:].strip()) if piece]
+    return [chunk for chunk in (*chunks, sentence[start:].strip()) if chunk]
 
 
-def _cut_place(sentence: str, start: int, most: int) -> int:
-    first, last = start + int(_EARLIEST * most), start + most
-    # Two pieces of like length rather than a long one and a word.
-    if len(sentence) - start < 2 * most:
+def _chunk_end(sentence: str, start: int, limit: int) -> int:
+    first, last = start + int(_MIN_CHUNK * limit), start + limit
+    # The last two chunks have similar lengths, so that no chunk is a single word.
+    if len(sentence) - start < 2 * limit:
         last = min(last, start + int(0.65 * (len(sentence) - start)) + 1)
         first = min(first, start + int(0.35 * (len(sentence) - start)))
-    for place in _PLACES:
-        ends = [found.end() for found in place.finditer(sentence, first, last)]
+    for boundary in _BOUNDARIES:
+        ends = [match.end() for match in boundary.finditer(sentence, first, last)]
         if ends:
             return ends[-1]
-    return start + most
+    return start + limit
 
 
-def _cut_word(found: re.Match[str]) -> str:
-    word = found[0]
+def _split_word(match: re.Match[str]) -> str:
+    word = match[0]
     if len(word) <= 10:
         return word
-    word = _LETTERS.sub(_cut_letters, word)
-    if word.count("-") > _MOST_HYPHENS:
+    word = _LETTERS.sub(_split_letters, word)
+    if word.count("-") > _MAX_HYPHENS:
         word = re.sub(r"(?<=[^\W_])-(?=[^\W_])", " ", word)
-    return " ".join(_cut_parts(part) for part in word.split(" "))
+    return " ".join(_split_parts(part) for part in word.split(" "))
 
 
-def _cut_letters(found: re.Match[str]) -> str:
-    letters = found[0]
-    count = -(-len(letters) // _LONGEST_WORD)
+def _split_letters(match: re.Match[str]) -> str:
+    letters = match[0]
+    count = -(-len(letters) // _MAX_WORD)
     size = -(-len(letters) // count)
-    return " ".join(letters[at : at + size] for at in range(0, len(letters), size))
+    return " ".join(letters[start : start + size] for start in range(0, len(letters), size))
 
 
-def _cut_parts(word: str) -> str:
-    """A word of many capitals, digits or marks in pieces of few of them."""
+def _split_parts(word: str) -> str:
+    """Split a word of many capitals, digits or marks."""
     parts = _PART.findall(word)
-    if len(parts) <= _MOST_PIECES:
+    if len(parts) <= _MAX_PARTS:
         return word
-    return " ".join("".join(parts[at : at + _MOST_PIECES]) for at in range(0, len(parts), _MOST_PIECES))
+    return " ".join("".join(parts[start : start + _MAX_PARTS]) for start in range(0, len(parts), _MAX_PARTS))

@@ -1,4 +1,4 @@
-"""Quantities: units after a number, degrees, percent."""
+"""Verbalisation of quantities: numbers with a unit, degrees, and percent."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _PREFIXES = {
     "p": "pico", "n": "nano", "μ": "micro", "u": "micro", "m": "milli", "c": "centi", "d": "deci",
     "k": "kilo", "K": "kilo", "M": "mega", "G": "giga", "T": "tera", "h": "hecto",
 }  # fmt: skip
-# Symbol: name, prefixes that it takes.
+# Unit symbol: name and allowed prefixes.
 _SCALED: dict[str, tuple[str, str]] = {
     "m": ("meter", "pnμmcdk"), "g": ("gram", "nμmk"), "L": ("liter", "μmcdh"), "l": ("liter", "μmcd"),
     "s": ("second", "pnμm"), "W": ("watt", "μmkMGT"), "V": ("volt", "μmkM"), "A": ("amp", "μm"),
@@ -19,7 +19,7 @@ _SCALED: dict[str, tuple[str, str]] = {
     "Wh": ("watt hour", "kMGT"), "Ah": ("amp hour", "m"), "Ω": ("ohm", "mkM"), "mol": ("mole", "mμn"),
     "cal": ("calorie", "k"), "bar": ("bar", "m"), "F": ("farad", "pnμ"),
 }  # fmt: skip
-_BARE = ("m", "g", "L", "l", "V", "W", "s", "Hz", "Pa", "eV", "Wh", "Ω", "mol", "cal", "bar")
+_WITHOUT_PREFIX = ("m", "g", "L", "l", "V", "W", "s", "Hz", "Pa", "eV", "Wh", "Ω", "mol", "cal", "bar")
 _SPOKEN: dict[str, tuple[str, str]] = {
     "lb": ("pound", "pounds"), "lbs": ("pound", "pounds"), "oz": ("ounce", "ounces"), "ft": ("foot", "feet"),
     "yd": ("yard", "yards"), "yds": ("yard", "yards"), "mi": ("mile", "miles"), "kph": ("kilometer per hour",
@@ -40,15 +40,15 @@ _SPOKEN: dict[str, tuple[str, str]] = {
     "square miles"), "sq m": ("square meter", "square meters"), "sq km": ("square kilometer", "square kilometers"),
     "cu ft": ("cubic foot", "cubic feet"), "kB": ("kilobyte", "kilobytes"), "t": ("ton", "tons"),
 }  # fmt: skip
-# These are words too: a number and a space before them are not enough.
-_ONLY_CLOSE = {"in": ("inch", "inches"), "t": ("ton", "tons")}
+# These are also words, so they are units only directly after a number, without a space.
+_ONLY_ADJACENT = {"in": ("inch", "inches"), "t": ("ton", "tons")}
 
 
 def _table() -> dict[str, tuple[str, str]]:
     units: dict[str, tuple[str, str]] = {}
-    for sign, (name, prefixes) in _SCALED.items():
-        names = [(sign, "")] if sign in _BARE else []
-        for short, long in [*names, *((prefix + sign, _PREFIXES[prefix]) for prefix in prefixes)]:
+    for symbol, (name, prefixes) in _SCALED.items():
+        names = [(symbol, "")] if symbol in _WITHOUT_PREFIX else []
+        for short, long in [*names, *((prefix + symbol, _PREFIXES[prefix]) for prefix in prefixes)]:
             units[short] = (long + name, long + name + ("" if name in ("hertz",) else "s"))
             if short.startswith("μ"):
                 units["u" + short[1:]] = units[short]
@@ -59,7 +59,7 @@ def _table() -> dict[str, tuple[str, str]]:
 
 
 _UNITS = _table()
-UNIT = "|".join(re.escape(sign) for sign in sorted({**_UNITS, **_ONLY_CLOSE}, key=len, reverse=True))
+UNIT = "|".join(re.escape(symbol) for symbol in sorted({**_UNITS, **_ONLY_ADJACENT}, key=len, reverse=True))
 _POWER = {"²": "square ", "2": "square ", "³": "cubic ", "3": "cubic "}
 _UNIT = re.compile(
     rf"(?<![\w.])(?P<number>-?{NUMBER})(?P<space>\s?-?)(?P<unit>{UNIT})(?P<power>[²³]|(?<=[mt])[23](?![\w.]))?"
@@ -73,7 +73,7 @@ _KELVIN = re.compile(r"(?<![\w.])(-?(?:\d{3,}|\d+\.\d+))\sK(?=[\s.,;:!?)]|$)")
 
 
 def verbalize_units(text: str) -> str:
-    """ "5 km/h" is "five kilometers per hour", "50 %" "fifty percent", "20 °C" "twenty degrees Celsius"."""
+    """Verbalise quantities: "5 km/h" to "five kilometers per hour", "50 %" to "fifty percent"."""
     text = _PERCENT_RANGE.sub(lambda m: f"{decimal(m[1])} to {decimal(m[2])} percent", text)
     text = _PERCENT.sub(_percent, text)
     text = _DEGREES.sub(_degrees, text)
@@ -81,35 +81,35 @@ def verbalize_units(text: str) -> str:
     return _UNIT.sub(_quantity, text)
 
 
-def _percent(found: re.Match[str]) -> str:
-    return f"{_signed(found[1])} {'per mille' if '‰' in found[2] else 'percent'}"
+def _percent(match: re.Match[str]) -> str:
+    return f"{_signed(match[1])} {'per mille' if '‰' in match[2] else 'percent'}"
 
 
-def _degrees(found: re.Match[str]) -> str:
-    scale = {"C": " Celsius", "F": " Fahrenheit", "K": " Kelvin"}.get(found[2] or "", "")
-    after = found.string[found.end() : found.end() + 1]
-    return f"{_signed(found[1])} degree{'' if is_one(found[1]) else 's'}{scale}{' ' if after.isalnum() else ''}"
+def _degrees(match: re.Match[str]) -> str:
+    scale = {"C": " Celsius", "F": " Fahrenheit", "K": " Kelvin"}.get(match[2] or "", "")
+    after = match.string[match.end() : match.end() + 1]
+    return f"{_signed(match[1])} degree{'' if is_one(match[1]) else 's'}{scale}{' ' if after.isalnum() else ''}"
 
 
-def _quantity(found: re.Match[str]) -> str:
-    unit, space = found["unit"], found["space"]
-    if unit in _ONLY_CLOSE and space and not found["per"]:
-        return found[0]
-    if unit == "m" and not space and _PEOPLE.match(found.string, found.end()):
-        return f"{_signed(found['number'])} million"
-    if unit == "s" and not space and (found["number"].endswith("0") or len(found["number"]) > 2):
-        return found[0]  # "the 20s", "two 747s"
-    one, several = _UNITS.get(unit) or _ONLY_CLOSE[unit]
-    adjective = space.endswith("-")
-    words = one if is_one(found["number"]) or adjective else several
-    power = _POWER.get(found["power"] or "", "")
+def _quantity(match: re.Match[str]) -> str:
+    unit, space = match["unit"], match["space"]
+    if unit in _ONLY_ADJACENT and space and not match["per"]:
+        return match[0]
+    if unit == "m" and not space and _PEOPLE.match(match.string, match.end()):
+        return f"{_signed(match['number'])} million"
+    if unit == "s" and not space and (match["number"].endswith("0") or len(match["number"]) > 2):
+        return match[0]  # "the 20s", "two 747s"
+    singular, plural = _UNITS.get(unit) or _ONLY_ADJACENT[unit]
+    is_adjective = space.endswith("-")
+    words = singular if is_one(match["number"]) or is_adjective else plural
+    power = _POWER.get(match["power"] or "", "")
     per = ""
-    if found["per"]:
-        name = (_UNITS.get(found["per"]) or _ONLY_CLOSE.get(found["per"]) or (found["per"], ""))[0]
-        squared = {"²": " squared", "³": " cubed"}.get(found["per_power"] or "", "")
+    if match["per"]:
+        name = (_UNITS.get(match["per"]) or _ONLY_ADJACENT.get(match["per"]) or (match["per"], ""))[0]
+        squared = {"²": " squared", "³": " cubed"}.get(match["per_power"] or "", "")
         per = f" per {name}{squared}"
-    dot = found["dot"] if not found.string[found.end() :].strip() or unit in _NEVER_DOTTED else ""
-    return f"{_signed(found['number'])} {power}{words}{per}{dot}"
+    dot = match["dot"] if not match.string[match.end() :].strip() or unit in _NEVER_DOTTED else ""
+    return f"{_signed(match['number'])} {power}{words}{per}{dot}"
 
 
 _NEVER_DOTTED = {"m", "km", "cm", "mm", "kg", "g", "mg", "kB", "MB", "GB", "TB", "Hz", "kHz", "MHz", "GHz", "W", "V"}
@@ -119,6 +119,6 @@ def _signed(written: str) -> str:
     return f"minus {decimal(written[1:])}" if written.startswith("-") else decimal(written)
 
 
-def unit_names(sign: str) -> tuple[str, str] | None:
-    """Singular and plural of a unit's symbol; None where it is none."""
-    return _UNITS.get(sign)
+def unit_names(symbol: str) -> tuple[str, str] | None:
+    """Return singular and plural of a unit symbol; None if it is not a unit."""
+    return _UNITS.get(symbol)
