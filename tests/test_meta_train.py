@@ -132,7 +132,7 @@ def test_the_variances_learned_stand_beside_the_base_and_clone_and_inspect_follo
     assert done.status == 0
     text = page.read_text()
     assert all(f">{name}<" in text for name in variances) and text.count("data:image/png") == 3
-    assert "How far voices went" in text and "over meta-training" in text
+    assert "Distance of the voices from the base" in text and "during meta-training" in text
     arguments = ("inspect", voice, "--html", page)
     assert run(capsys, *arguments).failed(2, "--html shows what a base learned in meta-training")
     assert run(capsys, "inspect", voice, "--voice", voice).failed(

@@ -45,7 +45,7 @@ def test_voices_are_made_anew_with_the_modules_each_order_leaves(base: Base, lon
         orders["random"][:3]
     )
     panels = prune.panels(results, len(names))
-    assert [panel.up for panel in panels] == ["Similarity", "NLL per frame (nats)"]
+    assert [panel.y_label for panel in panels] == ["Similarity", "NLL per frame (nats)"]
     for panel in panels:
         assert list(panel.curves) == ["σ", "change", "random"]
         assert all([x for x, _ in curve] == [1, 3, len(names)] for curve in panel.curves.values())

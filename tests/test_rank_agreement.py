@@ -82,7 +82,7 @@ def test_inspect_tells_how_far_runs_agree(tmp_path: Path, capsys: pytest.Capture
     page = tmp_path / "page.html"
     told = run(capsys, "inspect", up, *last_resort, "--compare", also, "--compare", down, "--html", page)
     assert "rank correlation" in told.out and told.out.count("-1.00 [-1.00, -1.00]") == 2
-    assert "Do other runs find the same?" in page.read_text() and page.read_text().count(str(down)) == 3
+    assert "Agreement of independent runs" in page.read_text() and page.read_text().count(str(down)) == 3
 
     assert run(capsys, "inspect", up, *last_resort, "--compare", plain).failed(1, f"{plain} has no prior to compare")
     assert run(capsys, "inspect", plain, *last_resort, "--compare", up).failed(1, f"{plain} has no prior to compare")

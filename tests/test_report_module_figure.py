@@ -6,8 +6,8 @@ import pytest
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.models.pretrained import Base, load_base
 from tts_meta.report.figures import Rgb
-from tts_meta.report.module_figure import _threshold, layer_of, module_picture
-from tts_meta.report.module_report import base_picture
+from tts_meta.report.module_figure import _threshold, draw_modules, layer_of
+from tts_meta.report.module_report import draw_base_modules
 
 ADAPTED = (0, 114, 178)
 SIGMAS = {"speaker.mean": 0.05, "encoder.lstm.weight": 0.02, "encoder.lstm.bias": 0.08, "output.weight": 0.01}
@@ -20,14 +20,14 @@ def pixels(picture: Rgb, colour: tuple[int, int, int]) -> int:
 
 def test_only_the_modules_that_clone_adapts_are_coloured() -> None:
     counts = [
-        pixels(module_picture(SIGMAS, adapted, SIZES), ADAPTED)
+        pixels(draw_modules(SIGMAS, adapted, SIZES), ADAPTED)
         for adapted in ([], ["speaker.mean"], ["speaker.mean", "encoder.lstm.weight"])
     ]
     assert counts[0] == 0 and 0 < counts[1] < counts[2]
 
 
 def test_the_figure_fits_a_readme() -> None:
-    picture = base_picture(load_base())
+    picture = draw_base_modules(load_base())
     assert picture.dtype == np.uint8 and picture.shape[2] == 3
     assert picture.shape[1] == 1800 and pixels(picture, ADAPTED) > 0
 
@@ -56,9 +56,9 @@ def test_the_threshold_lies_between_adapted_and_shared_modules() -> None:
 @pytest.mark.parametrize("sigmas", [{}, {"a": 0.0}])
 def test_a_figure_of_modules_needs_positive_sigmas(sigmas: dict[str, float]) -> None:
     with pytest.raises(UsageError, match="at least one σ"):
-        module_picture(sigmas, [], {})
+        draw_modules(sigmas, [], {})
 
 
 def test_a_base_without_a_prior_has_no_figure(base: Base) -> None:
     with pytest.raises(TtsMetaError, match="has no prior to draw"):
-        base_picture(base)
+        draw_base_modules(base)

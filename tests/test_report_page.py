@@ -19,7 +19,7 @@ VOID = {"meta", "link", "img", "br"}
 
 
 class Page(HTMLParser):
-    """A page's elements in order; an element left open or closed twice is an error."""
+    """The elements of a page in order. An element that is not closed, or is closed twice, is an error."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -59,11 +59,11 @@ def small_page(first: np.ndarray) -> ListeningPage:
     section.row("A sentence.", [cloned, Clip("Truth", torch.from_numpy(tone(330)), 22050)], note="held out")
     figures = page.section("Figures")
     figures.table(["voice", "CER", "steps"], [["base", 0.031, None], ["alice", 0.0424, 200]], "Scores", [0, 2, 0])
-    figures.picture(np.zeros((5, 6, 3), dtype=np.uint8), "A black box", "Nothing to see")
+    figures.image(np.zeros((5, 6, 3), dtype=np.uint8), "A black box", "Nothing to see")
     return page
 
 
-def test_every_player_of_a_page_plays_the_samples_it_was_given(tmp_path: Path) -> None:
+def test_every_player_plays_the_samples_of_its_clip(tmp_path: Path) -> None:
     path = small_page(tone()).write(tmp_path / "listen.html")
     players = Page(path).all("audio")
     assert [player["aria-label"] for player in players] == ["Cloned voice: A sentence.", "Truth: A sentence."]
@@ -74,7 +74,7 @@ def test_every_player_of_a_page_plays_the_samples_it_was_given(tmp_path: Path) -
         np.testing.assert_allclose(samples, expected, atol=1 / 32768)
 
 
-def test_an_embedded_page_is_one_file_with_the_same_sound(tmp_path: Path) -> None:
+def test_an_embedded_page_is_one_file_with_the_same_audio(tmp_path: Path) -> None:
     path = small_page(tone()).write(tmp_path / "listen.html", embed=True)
     assert list(tmp_path.iterdir()) == [path]
     source = Page(path).all("audio")[0]["src"]
@@ -82,7 +82,7 @@ def test_an_embedded_page_is_one_file_with_the_same_sound(tmp_path: Path) -> Non
     np.testing.assert_allclose(samples, tone(), atol=1 / 32768)
 
 
-def test_a_page_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
+def test_a_page_loads_nothing_from_the_network(tmp_path: Path) -> None:
     page = Page(small_page(tone()).write(tmp_path / "listen.html"))
     links = [attributes[name] for _, attributes in page.elements for name in ("src", "href") if name in attributes]
     assert len(links) > 5
@@ -90,14 +90,14 @@ def test_a_page_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
     assert not any(re.search(r"https?:|@import|url\(", part) for part in page.text["style"] + page.text["script"])
 
 
-def test_every_picture_says_in_words_what_it_shows(tmp_path: Path) -> None:
+def test_every_image_has_a_text_that_describes_it(tmp_path: Path) -> None:
     page = Page(small_page(tone()).write(tmp_path / "listen.html"))
     mel = next(attributes for _, attributes in page.elements if attributes.get("class") == "mel")
     assert mel["role"] == "img" and mel["aria-label"] == "Mel spectrogram of Cloned voice, 0.5 s, 0 to 8000 Hz"
     assert [image["alt"] for image in page.all("img")] == ["", "A black box"]
 
 
-def test_a_table_shows_its_figures_with_the_decimals_asked_for(tmp_path: Path) -> None:
+def test_a_table_shows_numbers_with_the_requested_decimals(tmp_path: Path) -> None:
     page = Page(small_page(tone()).write(tmp_path / "listen.html"))
     assert page.text["td"] == ["0.03", "–", "0.04", "200"]
     assert page.text["th"] == ["voice", "CER", "steps", "base", "alice"]
@@ -113,7 +113,7 @@ def test_clips_of_a_row_share_one_time_scale(tmp_path: Path) -> None:
     assert re.findall(r'class="heat" .*?width:([\d.]+)%', written) == ["50.00", "100.00"]
 
 
-def test_text_from_users_stays_text(tmp_path: Path) -> None:
+def test_text_of_users_is_escaped(tmp_path: Path) -> None:
     evil = '<script>alert("x")</script>&"'
     page = ListeningPage(evil, evil)
     section = page.section(evil, evil)
@@ -137,7 +137,7 @@ def test_a_clip_that_is_a_file_is_linked_and_not_copied(tmp_path: Path) -> None:
     assert base64.b64decode(embedded.split(",")[1]) == recording.read_bytes()
 
 
-def test_writing_again_replaces_its_own_clips_and_no_other_file(tmp_path: Path) -> None:
+def test_writing_again_replaces_the_clips_of_the_page_and_no_other_file(tmp_path: Path) -> None:
     small_page(tone()).write(tmp_path / "listen.html")
     clips = tmp_path / "listen_clips"
     before = {file.name for file in clips.iterdir()}
@@ -147,7 +147,7 @@ def test_writing_again_replaces_its_own_clips_and_no_other_file(tmp_path: Path) 
     assert len(before) == 2 and len(before & after) == 1 and len(after) == 3 and "mine.wav" in after
 
 
-def test_a_page_that_cannot_be_written_leaves_the_older_one_whole(
+def test_a_page_that_cannot_be_written_leaves_the_older_one_unchanged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = small_page(tone()).write(tmp_path / "listen.html")
@@ -164,7 +164,7 @@ def test_a_page_that_cannot_be_written_leaves_the_older_one_whole(
     assert [file.name for file in tmp_path.iterdir() if file.name.startswith(".")] == []
 
 
-def test_faults_of_clips_are_named(tmp_path: Path) -> None:
+def test_errors_of_clips_name_the_clip(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="'a' needs either samples or a file"):
         Clip("a")
     with pytest.raises(UsageError, match=r"'a' needs samples \(S,\), got \(2, 5\)"):
@@ -178,5 +178,5 @@ def test_faults_of_clips_are_named(tmp_path: Path) -> None:
     (tmp_path / "gone.wav").write_bytes(b"not audio")
     with pytest.raises(TtsMetaError, match="not readable as audio"):
         page.write(tmp_path / "p.html")
-    with pytest.raises(UsageError, match="need 2 entries"):
+    with pytest.raises(UsageError, match="need 2 entries, one per column"):
         page.section("s").table(["a", "b"], [[1]])

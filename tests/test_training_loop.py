@@ -18,7 +18,7 @@ from tts_meta.audio import FeatureCache
 from tts_meta.audio.mel import MelConfig
 from tts_meta.corpus import Batch, Manifest
 from tts_meta.errors import TtsMetaError
-from tts_meta.report.tensorboard import Log
+from tts_meta.report.log import Log
 from tts_meta.train import loop as fit_module
 from tts_meta.train.checkpoints import load_checkpoint, save_checkpoint
 from tts_meta.train.datasets import BatchStream, align_examples, load_examples

@@ -34,8 +34,7 @@ from tts_meta.files import sha256_file
 from tts_meta.models.pretrained import Base, load_base
 from tts_meta.models.shrinkage_prior import FILE as PRIOR_FILE
 from tts_meta.models.vocoders.vocoder import Vocoder, load_vocoder
-from tts_meta.report.curves import Panel, curves_picture
-from tts_meta.report.figures import write_png
+from tts_meta.report.figures import Panel, draw_curves, write_png
 
 SCORES = ("similarity",)
 """What is told. DistillMOS follows the recordings' more than their length, and of words five sentences show too few."""
@@ -138,7 +137,7 @@ def main() -> None:
         )
         for name, its in found.items()
     ]
-    write_png(recipe.output / "reliability.png", curves_picture(panels, columns=len(panels), logarithmic=False))
+    write_png(recipe.output / "reliability.png", draw_curves(panels, columns=len(panels), logarithmic=False))
 
 
 def _points(shares: Sequence[float]) -> list[tuple[float, Interval]]:

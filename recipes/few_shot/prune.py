@@ -26,9 +26,8 @@ from tts_meta.evaluate.scores import columns
 from tts_meta.evaluate.table import summarise
 from tts_meta.models.pretrained import Base, load_base
 from tts_meta.models.vocoders.vocoder import Vocoder, load_vocoder
-from tts_meta.report.curves import Panel, curves_picture
 from tts_meta.report.few_shot import write_few_shot_report
-from tts_meta.report.figures import write_png
+from tts_meta.report.figures import Panel, draw_curves, write_png
 from tts_meta.report.module_report import module_distances
 
 LEFT = (32, 16, 8)
@@ -88,7 +87,7 @@ def main() -> None:
     base = load_base(recipe.base)
     results = prune(recipe, arguments.left, base, load_vocoder(recipe.vocoder))
     print(write_few_shot_report(recipe.output, results, base.config.audio.mel))
-    picture = curves_picture(panels(results, len(adaptable_modules(base).names)), columns=3, logarithmic=False)
+    picture = draw_curves(panels(results, len(adaptable_modules(base).names)), columns=3, logarithmic=False)
     write_png(recipe.output / "prune.png", picture)
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tts_meta.adapt import CloneProgress, CloneSettings
     from tts_meta.models.pretrained import Base
     from tts_meta.models.vocoders.vocoder import Vocoder
-    from tts_meta.report.tensorboard import Log
+    from tts_meta.report.log import Log
 
 SUFFIX = ".voice.safetensors"
 

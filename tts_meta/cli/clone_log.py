@@ -14,7 +14,7 @@ from tts_meta.files import check_writable
 if TYPE_CHECKING:
     from tts_meta.adapt import CloneSettings, Recording
     from tts_meta.models.pretrained import Base
-    from tts_meta.report.tensorboard import Log
+    from tts_meta.report.log import Log
 
 
 def check_log(folder: Path, force: bool) -> None:
@@ -28,11 +28,12 @@ def check_log(folder: Path, force: bool) -> None:
 
 def open_log(folder: Path | None, base: Base) -> AbstractContextManager[Log]:
     """The log in `folder`, which replaces an earlier one; without a folder, a log that writes nothing."""
-    from tts_meta.report.tensorboard import NullLog, RunLog
+    from tts_meta.report.log import NullLog
+    from tts_meta.report.tensorboard import TensorBoardLog
 
     if folder is None:
         return NullLog()
-    return RunLog(folder, base.config.audio.mel, replace=True)
+    return TensorBoardLog(folder, base.config.audio.mel, replace=True)
 
 
 def log_run(log: Log, base: Base, settings: CloneSettings, recordings: Sequence[Recording]) -> None:

@@ -107,14 +107,14 @@ def inspect(
 
 def _draw(base: Base, path: Path) -> None:
     from tts_meta.report.figures import write_png
-    from tts_meta.report.module_report import base_picture
+    from tts_meta.report.module_report import draw_base_modules
 
-    write_png(path, base_picture(base))
+    write_png(path, draw_base_modules(base))
     print_message(f"wrote {path}")
 
 
 def _write_page(base: Base, path: Path, voices: list[Voice], other_sigmas: dict[str, dict[str, float]]) -> None:
-    from tts_meta.report.module_report import write_discovery
+    from tts_meta.report.module_report import write_module_report
 
-    write_discovery(path, base, voices, other_sigmas)
+    write_module_report(path, base, voices, other_sigmas)
     print_message(f"wrote {path}")

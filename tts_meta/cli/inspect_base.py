@@ -49,10 +49,10 @@ def inspect_base(
     modules = _modules(base, vocoder, sigmas, voices)
     pairs: Pairs = {}
     if other_sigmas:
-        from tts_meta.report.module_report import pairs_of_runs
+        from tts_meta.report.module_report import compare_runs
 
         largest = sum(module["clone"] == "yes" and "sigma" in module for module in modules)
-        pairs = pairs_of_runs({name: _learned_sigmas(base), **other_sigmas}, largest)
+        pairs = compare_runs({name: _learned_sigmas(base), **other_sigmas}, largest)
     if as_json:
         _print_json_result(base, vocoder, modules, pairs)
     else:

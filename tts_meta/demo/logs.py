@@ -9,9 +9,9 @@ from tts_meta.audio import read_audio
 from tts_meta.audio.mel import MelConfig
 from tts_meta.demo.clips import BASE, CLONE, TRUTH, mean_similarity
 from tts_meta.demo.summary import LABELS, Outcome
-from tts_meta.report import Log, bar_picture
+from tts_meta.report import Log, draw_bars
+from tts_meta.report.log import AUDIO, FIGURE, MEL, TEXT
 from tts_meta.report.run_info import RunInfo, markdown_table, settings_of
-from tts_meta.report.tensorboard import AUDIO, FIGURE, MEL, TEXT
 
 _NAMES = {TRUTH: "1_real", BASE: "2_base", CLONE: "3_clone"}
 """What the systems are called in the log, in the order of their sounds."""
@@ -34,7 +34,7 @@ def log_outcome(log: Log, outcome: Outcome, settings: CloneSettings, config: Mel
     for system, value in similarity.items():
         log.scalar(f"similarity/{system}", value, 0)
     bars = {LABELS[system]: value for system, value in similarity.items()}
-    log.picture(f"{FIGURE}/similarity", bar_picture(bars, "similarity to the new speaker"), 0)
+    log.image(f"{FIGURE}/similarity", draw_bars(bars, "similarity to the new speaker"), 0)
     texts: list[tuple[str, str]] = []
     for number, row in enumerate(outcome.rows, start=1):
         texts.append((f"sentence_{number}", row[0].take.sentence))

@@ -21,7 +21,7 @@ from tts_meta.files import atomic_folder, check_writable
 from tts_meta.models.pretrained import Base, load_base
 from tts_meta.models.synthesis_options import SynthesisOptions
 from tts_meta.models.vocoders.vocoder import Vocoder, check_mels, load_vocoder
-from tts_meta.report import Log, RunLog
+from tts_meta.report import Log, TensorBoardLog
 from tts_meta.synth import Speech, speak_text
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def run(
 
     # Resolved: the folder itself is replaced, not a link to it.
     with atomic_folder(out.resolve()) as folder:
-        with RunLog(folder / LOGS, config) as log:
+        with TensorBoardLog(folder / LOGS, config) as log:
             outcome = demo.play(folder, loaded, voiced, settings, log)
             with demo.stage("show"):
                 log_outcome(log, outcome, settings, config, command)

@@ -1,19 +1,21 @@
-"""What people look at and listen to: pictures, TensorBoard logs, the HTML listening page."""
+"""Figures, TensorBoard logs and the HTML listening page."""
 
-from tts_meta.report.figures import alignment_picture, bar_picture, mel_picture, png_bytes, write_png
+from tts_meta.report.figures import draw_bars, png_bytes, write_png
+from tts_meta.report.log import Log, NullLog
+from tts_meta.report.mel_figures import draw_alignment, draw_mel
 from tts_meta.report.page import Clip, ListeningPage, Section
-from tts_meta.report.tensorboard import Log, NullLog, RunLog
+from tts_meta.report.tensorboard import TensorBoardLog
 
 __all__ = [
     "Clip",
     "ListeningPage",
     "Log",
     "NullLog",
-    "RunLog",
     "Section",
-    "alignment_picture",
-    "bar_picture",
-    "mel_picture",
+    "TensorBoardLog",
+    "draw_alignment",
+    "draw_bars",
+    "draw_mel",
     "png_bytes",
     "write_png",
 ]

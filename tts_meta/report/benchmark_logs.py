@@ -14,8 +14,8 @@ from tts_meta.evaluate.cloning import CLONE, MEAN
 from tts_meta.evaluate.few_shot.benchmark import FewShotResults
 from tts_meta.evaluate.few_shot.trials import Trial
 from tts_meta.evaluate.voice import COPY, OWN, REAL, Spoken
+from tts_meta.report.log import AUDIO, MEL, TEXT, Log
 from tts_meta.report.run_info import markdown_table
-from tts_meta.report.tensorboard import AUDIO, MEL, TEXT, Log
 
 MeanVoice = Callable[[str], tuple[Waveform, int]]
 """Speaks a text in the base's mean voice: samples `(S,)` and their rate."""

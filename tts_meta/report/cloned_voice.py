@@ -11,8 +11,8 @@ from tts_meta.adapt.recordings import load_recording
 from tts_meta.audio import MelSpec
 from tts_meta.models.pretrained import Base
 from tts_meta.models.vocoders.vocoder import Vocoder
+from tts_meta.report.log import AUDIO, MEL, TEXT, Log
 from tts_meta.report.run_info import markdown_table
-from tts_meta.report.tensorboard import AUDIO, MEL, TEXT, Log
 from tts_meta.synth import speak_text
 
 _SPOKEN = 3

@@ -11,9 +11,10 @@ from tts_meta.evaluate.table import markdown_table, summarise, write_scores
 from tts_meta.evaluate.voice import Spoken
 from tts_meta.files import atomic_file
 from tts_meta.report.benchmark_logs import cloning_sounds, log_sounds
+from tts_meta.report.log import TEXT
 from tts_meta.report.page import Clip, ListeningPage
 from tts_meta.report.run_info import RunInfo
-from tts_meta.report.tensorboard import TEXT, RunLog
+from tts_meta.report.tensorboard import TensorBoardLog
 
 _SHOWN = 2
 """Sentences of each speaker on the page."""
@@ -58,7 +59,7 @@ def write_cloning_report(
             ]
             section.row(said[0].utterance.text, clips)
     page.write(folder / "index.html")
-    with RunLog(folder / "logs", config, replace=True) as log:
+    with TensorBoardLog(folder / "logs", config, replace=True) as log:
         if info is not None:
             info.log(log)
         log.text(f"{TEXT}/tables", f"{by_system}\n{by_speaker}", 0)

@@ -16,12 +16,12 @@ from tts_meta.evaluate.table import summarise, write_scores
 from tts_meta.evaluate.voice import REAL
 from tts_meta.files import atomic_file
 from tts_meta.report.benchmark_logs import MeanVoice, few_shot_sounds, log_sounds
-from tts_meta.report.curves import Panel, curves_picture
 from tts_meta.report.few_shot_tables import few_shot_tables, shown_columns, source_marks, source_notes
-from tts_meta.report.figures import write_png
+from tts_meta.report.figures import Panel, draw_curves, write_png
+from tts_meta.report.log import FIGURE, TEXT, Log
 from tts_meta.report.page import Clip, ListeningPage
 from tts_meta.report.run_info import RunInfo
-from tts_meta.report.tensorboard import FIGURE, TEXT, Log, RunLog
+from tts_meta.report.tensorboard import TensorBoardLog
 
 _SHOWN = 2
 """Sentences of each speaker on the page."""
@@ -42,13 +42,13 @@ def write_few_shot_report(
     with atomic_file(folder / "table.md") as temporary:
         temporary.write_text(text, encoding="utf-8")
     counts = len({trial.sentences for trial in trials})
-    picture = curves_picture(_panels(trials, rows), columns=counts if counts > 1 else 3)
+    picture = draw_curves(_panels(trials, rows), columns=counts if counts > 1 else 3)
     write_png(folder / "curves.png", picture)
     page = ListeningPage(
         "From few sentences", "Sentences that no voice was adapted on. Means with 95 % intervals over speakers.", config
     )
     overview = page.section("Scores over inner steps")
-    overview.picture(picture, "Curves of each score over inner steps, one a learner, a column for each many sentences")
+    overview.image(picture, "Curves of each score over inner steps, one a learner, a column for each many sentences")
     shown = shown_columns(rows)
     sources: dict[str, list[Trial]] = {}
     for trial in trials:
@@ -70,11 +70,11 @@ def write_few_shot_report(
         for number, (heading, clips) in enumerate(_clips(results, speaker, shown)):
             section.row(heading, clips, note="" if number else "The recording stands first.")
     page.write(folder / "index.html")
-    with RunLog(folder / "logs", config, replace=True) as log:
+    with TensorBoardLog(folder / "logs", config, replace=True) as log:
         if info is not None:
             info.log(log)
         log.text(f"{TEXT}/tables", text, 0)
-        log.picture(f"{FIGURE}/curves", picture, 0)
+        log.image(f"{FIGURE}/curves", picture, 0)
         _log_scores(log, results, rows, shown)
         log_sounds(log, few_shot_sounds(results, mean_voice, config.sample_rate), config)
     return text

@@ -1,12 +1,11 @@
-"""Pictures as RGB arrays: a mel, an alignment over a mel, bars for values per module."""
+"""Figures drawn by matplotlib without a window: bars and curves, as RGB images and PNG files."""
 
 from __future__ import annotations
 
-import functools
 import io
 import math
-from collections.abc import Mapping, Sequence
-from importlib.resources import files
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,111 +13,122 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tts_meta.errors import UsageError
+from tts_meta.evaluate.confidence import Interval
 from tts_meta.files import atomic_file
-from tts_meta.report.arrays import default_mel_config, to_array
-from tts_meta.report.colormap import frequency_ticks, heat_indices, palette, time_ticks
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from PIL import Image, ImageFont
-    from torch import Tensor
-
-    from tts_meta.audio.mel import MelConfig
 
 Rgb = NDArray[np.uint8]
-"""A picture `(H, W, 3)`, one byte a channel."""
+"""An image `(H, W, 3)`, one byte per channel."""
 
-_INK, _FAINT, _PAPER, _BAR, _MARK = (45, 48, 56), (214, 217, 223), (255, 255, 255), (150, 45, 128), (255, 255, 255)
-_SIZE = 12
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 14, 28, 36
-_CARD = 400
-"""Widest mel, in pixels, whose labels can still be read on a card of TensorBoard, which is some 340 pixels wide."""
+BAR_COLOUR = (150, 45, 128)
+DPI = 100
+"""Pixels per inch of every figure but that of the README."""
+
+_BAR_HEIGHT = 0.2
+"""Inches from one bar to the next."""
+
+_GREYS, _DASHES = ("0.5", "0.2", "0.35", "0.2"), (":", "--", "-.", (0, (8, 4)))
+"""Colours and line styles of the reference lines, in the order of their names."""
 
 
-def mel_picture(mel: NDArray[np.floating] | Tensor, config: MelConfig | None = None, title: str = "") -> Rgb:
-    """Draw a log-mel `(T, M)` over time in seconds and frequency in Hz; values that are not numbers show in teal.
+@dataclass(frozen=True)
+class Panel:
+    """One set of axes with named curves, each a sequence of (x, interval)."""
 
-    The colours span the same range in every picture. Raises UsageError where `mel` is empty or has not the
-    bands of `config`.
+    title: str
+    x_label: str
+    y_label: str
+    curves: Mapping[str, Sequence[tuple[float, Interval]]]
+    reference_lines: Mapping[str, float]
+    """Values of horizontal lines by name, such as the score of real recordings."""
+
+
+def draw_bars(values: Mapping[str, float], title: str = "", logarithmic: bool = False) -> Rgb:
+    """Draw one horizontal bar per name, top to bottom in the order given; a value that is not finite has no bar.
+
+    Raises UsageError if there are no values or, on a logarithmic scale, a value is not positive.
     """
-    config = config or default_mel_config()
-    canvas, _ = _framed_mel(_as_mel(mel, config), config, title, _TOP, _CARD)
-    return np.asarray(canvas)
-
-
-def alignment_picture(
-    mel: NDArray[np.floating] | Tensor,
-    durations: Sequence[int] | NDArray[np.integer] | Tensor,
-    symbols: Sequence[str],
-    config: MelConfig | None = None,
-    title: str = "",
-) -> Rgb:
-    """Draw token boundaries and symbols over a log-mel `(T, M)`; `durations` `(N,)` are in frames.
-
-    Durations that do not add up to T are drawn as they are, for the fault to be seen. Raises UsageError where there
-    are not as many durations as symbols, or `mel` is empty or has not the bands of `config`.
-    """
-    from PIL import ImageDraw
-
-    lengths = to_array(durations).astype(np.int64)
-    if lengths.shape != (len(symbols),):
-        raise UsageError(f"an alignment needs one duration a symbol, got {lengths.shape} for {len(symbols)} symbols")
-    config = config or default_mel_config()
-    values = _as_mel(mel, config)
-    canvas, (left, top, width, height) = _framed_mel(values, config, title, _TOP + 2 * _SIZE + 8, 2400)
-    draw, font = ImageDraw.Draw(canvas), _font()
-    end = 0
-    for place, (symbol, length) in enumerate(zip(symbols, lengths.tolist(), strict=True)):
-        start, end = end, end + length
-        if start >= len(values):
-            break
-        x = left + width * start / len(values)
-        middle = left + width * (start + min(end, len(values))) / 2 / len(values)
-        # Neighbours stand on two lines, so that short tokens do not write over each other.
-        line = top - _SIZE - 5 - (place % 2) * (_SIZE + 2)
-        draw.text((middle, line), symbol, fill=_INK, font=font, anchor="ma")
-        draw.line([(x, top - 4), (x, top + height - 1)], fill=_MARK, width=1)
-        draw.line([(x, top - 4), (x, top - 1)], fill=_INK, width=1)
-    return np.asarray(canvas)
-
-
-def bar_picture(values: Mapping[str, float], title: str = "", logarithmic: bool = False) -> Rgb:
-    """Draw one horizontal bar a name, top to bottom in the order given; a value that is not a number has no bar.
-
-    Raises UsageError where there are no values or, on a logarithmic scale, one that is not positive.
-    """
-    from PIL import Image, ImageDraw
+    from matplotlib.figure import Figure
 
     if not values:
-        raise UsageError("a bar picture needs at least one value")
+        raise UsageError("a bar chart needs at least one value")
+    if logarithmic and min(values.values()) <= 0:
+        raise UsageError("a logarithmic bar chart needs positive values; draw it with logarithmic=False")
     numbers = np.array([float(value) for value in values.values()])
-    if logarithmic and (numbers <= 0).any():
-        raise UsageError("a logarithmic bar picture needs positive values; draw it with logarithmic=False")
-    places, zero, ticks = _bar_scale(numbers, logarithmic)
-    font, row = _font(), _SIZE + 8
-    left = 16 + math.ceil(max(font.getlength(name) for name in values))
-    width, right = 420, 76
-    height = row * len(values)
-    canvas = Image.new("RGB", (left + width + right, _TOP + height + _BOTTOM), _PAPER)
-    draw = ImageDraw.Draw(canvas)
-    draw.text((left, 8), title, fill=_INK, font=font)
-    for part, label in ticks:
-        x = left + part * width
-        draw.line([(x, _TOP), (x, _TOP + height)], fill=_FAINT)
-        draw.text((x, _TOP + height + 6), label, fill=_INK, font=font, anchor="ma")
-    for line, (name, number, place) in enumerate(zip(values, numbers.tolist(), places.tolist(), strict=True)):
-        middle = _TOP + row * (line + 0.5)
-        draw.text((left - 8, middle), name, fill=_INK, font=font, anchor="rm")
-        if math.isfinite(number):
-            low, high = sorted((left + zero * width, left + place * width))
-            draw.rectangle([(low, middle - 6), (high, middle + 5)], fill=_BAR)
-        draw.text((left + width + 8, middle), f"{number:.3g}", fill=_INK, font=font, anchor="lm")
-    draw.line([(left + zero * width, _TOP), (left + zero * width, _TOP + height)], fill=_INK)
-    return np.asarray(canvas)
+    finite = numbers[np.isfinite(numbers)]
+    low, high = _decades(finite) if logarithmic else (0, 0)
+    lengths = np.where(np.isfinite(numbers), numbers, 10.0**low if logarithmic else 0.0)
+    figure = Figure(figsize=(7.0, _BAR_HEIGHT * len(values) + 0.9), dpi=DPI, layout="constrained")
+    axes = figure.subplots()
+    bars = axes.barh(range(len(values)), lengths, height=0.6, color=[channel / 255 for channel in BAR_COLOUR])
+    if logarithmic:
+        axes.set_xscale("log")
+        # The labels of the longest bars are to the right of the last power of ten.
+        axes.set_xlim(10.0**low, 10.0 ** (high + 0.12 * (high - low)))
+        axes.minorticks_off()
+    axes.bar_label(bars, [f" {number:.3g}" for number in numbers], fontsize=8)
+    axes.set_yticks(range(len(values)), list(values), fontsize=8)
+    axes.set_ylim(len(values) - 0.4, -0.6)
+    axes.margins(x=0.12)
+    axes.tick_params(axis="x", labelsize=8)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x", color="0.85")
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "bottom"]].set_visible(False)
+    axes.set_title(title, fontsize=9)
+    return rasterize(figure)
 
 
-def rendered(figure: Figure) -> Rgb:
-    """Draw a matplotlib figure that belongs to no window and return it as a picture `(H, W, 3)`."""
+def draw_curves(panels: Sequence[Panel], columns: int, logarithmic: bool = True) -> Rgb:
+    """Draw panels in rows of `columns` with one common legend.
+
+    With `logarithmic` the x axis is linear from 0 to 1 and logarithmic above 1.
+    """
+    from matplotlib.figure import Figure
+
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(4.2 * columns, 3.1 * rows + 0.6), dpi=110, layout="constrained")
+    curve_names = list(dict.fromkeys(name for panel in panels for name in panel.curves))
+    line_names = list(dict.fromkeys(name for panel in panels for name in panel.reference_lines))
+    all_axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes, panel in zip(all_axes, panels, strict=False):
+        for number, name in enumerate(curve_names):
+            if points := panel.curves.get(name, ()):
+                _draw_curve(axes, points, name, f"C{number % 10}")
+        for name, value in panel.reference_lines.items():
+            number = line_names.index(name)
+            style = {"color": _GREYS[number % len(_GREYS)], "linestyle": _DASHES[number % len(_DASHES)]}
+            axes.axhline(value, label=name, **style)
+        if logarithmic:
+            ticks = spaced_ticks(x for points in panel.curves.values() for x, _ in points)
+            axes.set_xscale("symlog", linthresh=1)
+            axes.set_xlim(left=min([0.0, *ticks]) - 0.3)
+            axes.set_xticks(ticks, [f"{x:,g}" for x in ticks])
+            axes.minorticks_off()
+        axes.set(title=panel.title, xlabel=panel.x_label, ylabel=panel.y_label)
+    for axes in all_axes[len(panels) :]:
+        axes.set_axis_off()
+    handles = {
+        label: handle for axes in all_axes for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, fontsize=8)
+    return rasterize(figure)
+
+
+def spaced_ticks(values: Iterable[float]) -> list[float]:
+    """The values, in order, whose labels do not overlap: each at least twice the one before."""
+    ticks: list[float] = []
+    for value in sorted(set(values)):
+        if not ticks or value >= 2 * ticks[-1]:
+            ticks.append(value)
+    return ticks
+
+
+def rasterize(figure: Figure) -> Rgb:
+    """Draw a matplotlib figure that has no window, and return the image `(H, W, 3)`."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(figure)
@@ -126,98 +136,29 @@ def rendered(figure: Figure) -> Rgb:
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def png_bytes(picture: Rgb) -> bytes:
-    """Return a picture `(H, W, 3)` as a PNG file's content."""
+def png_bytes(image: Rgb) -> bytes:
+    """Return an image `(H, W, 3)` as the content of a PNG file."""
     from PIL import Image
 
-    return _encode(Image.fromarray(np.ascontiguousarray(picture)))
-
-
-def heatmap_png(mel: NDArray[np.floating] | Tensor, config: MelConfig | None = None) -> bytes:
-    """Return a log-mel `(T, M)` alone as a PNG of T x M pixels, for a page that draws the axes itself."""
-    from PIL import Image
-
-    config = config or default_mel_config()
-    image = Image.fromarray(heat_indices(_as_mel(mel, config), config))
-    image.putpalette(palette().tobytes())
-    return _encode(image)
-
-
-def write_png(path: str | Path, picture: Rgb) -> None:
-    """Write a picture `(H, W, 3)` as PNG, whole or not at all. Raises TtsMetaError where it cannot be written."""
-    with atomic_file(path) as temporary:
-        temporary.write_bytes(png_bytes(picture))
-
-
-def _framed_mel(
-    mel: NDArray[np.float32], config: MelConfig, title: str, top: int, widest: int
-) -> tuple[Image.Image, tuple[int, int, int, int]]:
-    """Return the canvas with mel, axes and title, and the mel's own box (left, top, width, height) on it."""
-    from PIL import Image, ImageDraw
-
-    frames, bands = mel.shape
-    zoom = next((zoom for zoom in (4, 3, 2) if frames * zoom <= min(1200, widest)), 1)
-    width = min(max(frames * zoom, 240), widest)
-    height = 240 if bands >= 40 else 6 * bands
-    heat = Image.fromarray(palette()[heat_indices(mel, config)]).resize((width, height), Image.Resampling.BOX)
-    canvas = Image.new("RGB", (_LEFT + width + _RIGHT, top + height + _BOTTOM), _PAPER)
-    canvas.paste(heat, (_LEFT, top))
-    draw, font = ImageDraw.Draw(canvas), _font()
-    draw.text((_LEFT, 8), title, fill=_INK, font=font)
-    for part, label in frequency_ticks(config):
-        y = top + (1 - part) * (height - 1)
-        draw.line([(_LEFT - 5, y), (_LEFT - 1, y)], fill=_INK)
-        draw.text((_LEFT - 8, y), label, fill=_INK, font=font, anchor="rm")
-    ticks = time_ticks(frames * config.frame_seconds, most=max(2, width // 70))
-    for place, (part, label) in enumerate(ticks):
-        x = _LEFT + part * (width - 1)
-        draw.line([(x, top + height), (x, top + height + 4)], fill=_INK)
-        draw.text((x, top + height + 7), label + (" s" if place == len(ticks) - 1 else ""), _INK, font, anchor="ma")
-    return canvas, (_LEFT, top, width, height)
-
-
-def _bar_scale(
-    numbers: NDArray[np.float64], logarithmic: bool
-) -> tuple[NDArray[np.float64], float, list[tuple[float, str]]]:
-    """Return where each number ends on a scale from 0 to 1, where the bars start, and ticks (place, label)."""
-    finite = numbers[np.isfinite(numbers)]
-    if logarithmic:
-        smallest, largest = (finite.min(), finite.max()) if finite.size else (1.0, 1.0)
-        # The scale starts below the smallest value, which would have no bar otherwise.
-        low, high = math.ceil(np.log10(smallest)) - 1, math.ceil(np.log10(largest))
-        every = math.ceil((high - low) / 8)
-        ticks = [((power - low) / (high - low), f"1e{power}") for power in range(low, high + 1, every)]
-        return (np.log10(numbers) - low) / (high - low), 0.0, ticks
-    low, high = min(0.0, *finite), max(0.0, *finite)
-    span = (high - low) or 1.0
-    step = _round_step(span / 5)
-    first, last = math.ceil(low / step - 1e-9), math.floor((low + span) / step + 1e-9)
-    ticks = [((k * step - low) / span, f"{k * step:.6g}") for k in range(first, last + 1)]
-    return (numbers - low) / span, -low / span, ticks
-
-
-def _round_step(rough: float) -> float:
-    """The smallest of 1, 2, 5 times a power of ten that is at least `rough`."""
-    power = 10.0 ** math.floor(math.log10(rough))
-    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-9))
-
-
-def _as_mel(mel: NDArray[np.floating] | Tensor, config: MelConfig) -> NDArray[np.float32]:
-    values = to_array(mel).astype(np.float32)
-    if values.ndim != 2 or values.shape[0] == 0 or values.shape[1] != config.n_mels:
-        raise UsageError(f"a mel to draw is (frames, {config.n_mels} bands), got {values.shape}")
-    return values
-
-
-@functools.cache
-def _font() -> ImageFont.FreeTypeFont:
-    """The shipped labels font: Pillow's own has no phonetic symbols."""
-    from PIL import ImageFont
-
-    return ImageFont.truetype(io.BytesIO(files(__package__ or "").joinpath("labels.ttf").read_bytes()), _SIZE)
-
-
-def _encode(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, format="PNG", optimize=True)
+    Image.fromarray(np.ascontiguousarray(image)).save(buffer, format="PNG", optimize=True)
     return buffer.getvalue()
+
+
+def write_png(path: str | Path, image: Rgb) -> None:
+    """Write an image `(H, W, 3)` as PNG, completely or not at all. Raises TtsMetaError if it cannot be written."""
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(png_bytes(image))
+
+
+def _draw_curve(axes: Axes, points: Sequence[tuple[float, Interval]], name: str, colour: str) -> None:
+    x = [x for x, _ in points]
+    means, lows, highs = ([getattr(interval, key) for _, interval in points] for key in ("mean", "low", "high"))
+    axes.plot(x, means, "o-", color=colour, markersize=3, label=name)
+    axes.fill_between(x, lows, highs, color=colour, alpha=0.1)
+
+
+def _decades(values: NDArray[np.float64]) -> tuple[int, int]:
+    """Powers of ten below the smallest value, so that its bar has a length, and from the largest on."""
+    smallest, largest = (values.min(), values.max()) if values.size else (1.0, 1.0)
+    return math.ceil(math.log10(smallest)) - 1, math.ceil(math.log10(largest))

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from tts_meta.errors import UsageError
-from tts_meta.report.figures import Rgb, rendered
+from tts_meta.report.figures import Rgb, rasterize
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,7 +18,7 @@ _ADAPTED, _SHARED, _LINE = "#0072b2", "#a3a7ae", "#565f6e"
 _MARKERS = {"weight": "o", "bias": "^"}
 
 
-def module_picture(sigmas: Mapping[str, float], adapted: Collection[str], parameters: Mapping[str, int]) -> Rgb:
+def draw_modules(sigmas: Mapping[str, float], adapted: Collection[str], parameters: Mapping[str, int]) -> Rgb:
     """Draw σ of each module, in the order given, on a logarithmic scale; return the picture `(H, W, 3)`.
 
     Layers share one place on the x axis: a circle is their weight, a triangle their bias. Layers of one sub-network
@@ -52,7 +52,7 @@ def module_picture(sigmas: Mapping[str, float], adapted: Collection[str], parame
         fontsize=10,
     )
     figure.legend(loc="outside lower center", fontsize=9, ncols=5, frameon=False, handletextpad=0.3)
-    return rendered(figure)
+    return rasterize(figure)
 
 
 def layer_of(module: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""One HTML page to listen on: open it from disk or put its folder on a web server."""
+"""A listening page: one HTML file with audio clips, tables and images that needs no server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from urllib.parse import quote
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_file
 from tts_meta.report.arrays import default_mel_config
-from tts_meta.report.html import Sound, render
+from tts_meta.report.html import AudioSource, render
 from tts_meta.report.page_elements import Clip, Row, Section
 
 if TYPE_CHECKING:
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 __all__ = ["Clip", "ListeningPage", "Section"]
 
 _MIME = {".wav": "audio/wav", ".flac": "audio/flac", ".ogg": "audio/ogg", ".mp3": "audio/mpeg"}
-_OWN_NAME = re.compile(r"\d+-\d+-[a-z0-9-]*[0-9a-f]{8}\.wav")
+_CLIP_NAME = re.compile(r"\d+-\d+-[a-z0-9-]*[0-9a-f]{8}\.wav")
 
 
 class ListeningPage:
-    """Sections of clips, tables and pictures, written as one HTML file that loads nothing from elsewhere.
+    """Sections of clips, tables and images, written as one HTML file that loads nothing from the network.
 
-    `mel_config` says what the clips' mels are in: their time and frequency axes.
+    `mel_config` gives the time and frequency axes of the clips' mels.
     """
 
     def __init__(self, title: str, intro: str = "", mel_config: MelConfig | None = None) -> None:
@@ -39,45 +39,45 @@ class ListeningPage:
         self.sections: list[Section] = []
 
     def section(self, heading: str, text: str = "") -> Section:
-        """Add a section and return it, to be filled. Blank lines in `text` part paragraphs."""
+        """Add an empty section and return it. A blank line in `text` starts a new paragraph."""
         self.sections.append(Section(heading, text))
         return self.sections[-1]
 
     def write(self, path: str | Path, embed: bool = False) -> Path:
-        """Write the page to `path` and return it; sounds given as samples become WAV files in `STEM_clips` beside it.
+        """Write the page to `path` and return it. Clips given as samples become WAV files in the folder `STEM_clips`.
 
-        With `embed` every sound stands inside the page, which is then a single file to send. The page replaces
-        an older one in one step: until then the older one and its clips stay whole. Raises TtsMetaError where a
-        clip's file is missing or the page cannot be written.
+        With `embed` the page contains all audio, so that it is a single file to send. The page replaces an older one
+        in one step: if writing fails, the older page and its clips are unchanged. Raises TtsMetaError if the file of a
+        clip is missing or the page cannot be written.
         """
         path = Path(path)
         folder = path.parent / f"{path.stem}_clips"
-        used: set[str] = set()
-        sounds: dict[Clip, Sound] = {}
-        for place, section in enumerate(self.sections, start=1):
+        written: set[str] = set()
+        sources: dict[Clip, AudioSource] = {}
+        for section_number, section in enumerate(self.sections, start=1):
             rows = [item for item in section.items if isinstance(item, Row)]
-            for line, row in enumerate(rows, start=1):
+            for row_number, row in enumerate(rows, start=1):
                 for clip in row.clips:
-                    data, seconds, mime = _encoded(clip)
+                    data, seconds, mime = _encode(clip)
                     if embed:
-                        source = f"data:{mime};base64,{base64.b64encode(data).decode('ascii')}"
+                        url = f"data:{mime};base64,{base64.b64encode(data).decode('ascii')}"
                     elif clip.file is not None:
-                        source = quote(Path(os.path.relpath(clip.file, path.parent)).as_posix())
+                        url = quote(Path(os.path.relpath(clip.file, path.parent)).as_posix())
                     else:
-                        name = _clip_name(place, line, clip.label, data)
-                        used.add(name)
+                        name = _clip_name(section_number, row_number, clip.label, data)
+                        written.add(name)
                         with atomic_file(folder / name) as temporary:
                             temporary.write_bytes(data)
-                        source = quote(f"{folder.name}/{name}")
-                    sounds[clip] = Sound(source, seconds)
+                        url = quote(f"{folder.name}/{name}")
+                    sources[clip] = AudioSource(url, seconds)
         with atomic_file(path) as temporary:
-            temporary.write_text(render(self.title, self.intro, self.sections, sounds, self.mel_config), "utf-8")
-        _remove_older(folder, used)
+            temporary.write_text(render(self.title, self.intro, self.sections, sources, self.mel_config), "utf-8")
+        _remove_old_clips(folder, written)
         return path
 
 
-def _encoded(clip: Clip) -> tuple[bytes, float, str]:
-    """Return the clip as the content of an audio file, its seconds and its media type."""
+def _encode(clip: Clip) -> tuple[bytes, float, str]:
+    """Return the content of the clip's audio file, its length in seconds and its media type."""
     import soundfile
 
     if clip.file is None:
@@ -95,18 +95,18 @@ def _encoded(clip: Clip) -> tuple[bytes, float, str]:
 
 
 def _clip_name(section: int, row: int, label: str, data: bytes) -> str:
-    """A readable name that changes with the sound, so that an older page never plays a newer clip."""
+    """Return a readable file name that depends on the content, so that an older page never plays a newer clip."""
     slug = re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")[:40]
     parts = [str(section), str(row), slug, hashlib.sha256(data).hexdigest()[:8]]
     return "-".join(part for part in parts if part) + ".wav"
 
 
-def _remove_older(folder: Path, used: set[str]) -> None:
-    """Remove the clips that an older page left, and only those."""
+def _remove_old_clips(folder: Path, written: set[str]) -> None:
+    """Remove the clips of an older page, and no other files."""
     if not folder.is_dir():
         return
     for file in folder.iterdir():
-        if file.name not in used and _OWN_NAME.fullmatch(file.name):
+        if file.name not in written and _CLIP_NAME.fullmatch(file.name):
             file.unlink(missing_ok=True)
     if not any(folder.iterdir()):
         folder.rmdir()

@@ -1,4 +1,4 @@
-"""What stands on a listening page: clips in rows, tables and pictures, grouped in sections."""
+"""The contents of a listening page: rows of clips, tables and images, grouped in sections."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ Cell = str | float | int | None
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """One sound: either `samples` `(S,)` in [-1, 1] at `rate`, or the path of a `file` that a browser can play.
+    """One audio clip: either `samples` `(S,)` in [-1, 1] at `rate` Hz, or the path of a `file` that a browser can play.
 
-    `mel` `(T, M)` is drawn above the player; `scores` stand below it. Raises UsageError where there is not exactly one
-    of `samples` and `file`, or `samples` are empty or not one-dimensional.
+    The page shows `mel` `(T, M)` above the player and `scores` below it. Raises UsageError if both or neither of
+    `samples` and `file` are given, or `samples` are empty or not one-dimensional.
     """
 
     label: str
@@ -44,15 +44,15 @@ class Clip:
             raise UsageError(f"clip '{self.label}' needs samples (S,), got {tuple(self.samples.shape)}")
 
     def waveform(self) -> NDArray[np.float32]:
-        """The samples as a float32 array `(S,)` within [-1, 1]."""
+        """The samples as a float32 array `(S,)` within [-1, 1]. Raises UsageError for a clip that is a file."""
         if self.samples is None:
-            raise UsageError(f"clip '{self.label}' is a file and has no samples here")
+            raise UsageError(f"clip '{self.label}' is a file and has no samples")
         return np.clip(np.nan_to_num(to_array(self.samples).astype(np.float32)), -1.0, 1.0)
 
 
 @dataclass(frozen=True)
 class Row:
-    """Clips to compare, side by side under one heading, usually the sentence that is spoken."""
+    """Clips to compare, side by side under one heading, usually the spoken sentence."""
 
     heading: str
     clips: tuple[Clip, ...]
@@ -61,7 +61,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Figures; columns whose cells are numbers are set flush right."""
+    """A table; columns of numbers are aligned on the right. `digits` are the decimals of the floats of each column."""
 
     header: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
@@ -70,24 +70,24 @@ class Table:
 
 
 @dataclass(frozen=True, eq=False)
-class Figure:
-    """A picture `(H, W, 3)` with the words that stand for it where it cannot be seen."""
+class Image:
+    """An image `(H, W, 3)` and the text that describes it to readers who cannot see it."""
 
-    picture: Rgb
+    pixels: Rgb
     alt: str
     caption: str = ""
 
 
 class Section:
-    """A part of the page under its own heading; what is added stays in that order."""
+    """A part of the page under its own heading. The page shows rows, tables and images in the order of their calls."""
 
     def __init__(self, heading: str, text: str = "") -> None:
         self.heading = heading
         self.text = text
-        self.items: list[Row | Table | Figure] = []
+        self.items: list[Row | Table | Image] = []
 
     def row(self, heading: str, clips: Sequence[Clip], note: str = "") -> None:
-        """Add clips side by side. Raises UsageError where there is none."""
+        """Add clips side by side. Raises UsageError if there are none."""
         if not clips:
             raise UsageError(f"row '{heading}' needs at least one clip")
         self.items.append(Row(heading, tuple(clips), note))
@@ -99,15 +99,15 @@ class Section:
         caption: str = "",
         digits: int | Sequence[int] = 3,
     ) -> None:
-        """Add a table; floats are shown with `digits` decimals, one number for all columns or one each.
+        """Add a table; `digits` are the decimals of floats, one number for all columns or one per column.
 
-        Raises UsageError where a row or `digits` has other than one entry a column.
+        Raises UsageError if a row or `digits` does not have one entry per column.
         """
         decimals = (digits,) * len(header) if isinstance(digits, int) else tuple(digits)
         if any(len(entries) != len(header) for entries in (decimals, *rows)):
-            raise UsageError(f"every row of table '{caption}' and its digits need {len(header)} entries, one a column")
+            raise UsageError(f"table '{caption}': every row, and digits, need {len(header)} entries, one per column")
         self.items.append(Table(tuple(header), tuple(tuple(row) for row in rows), decimals, caption))
 
-    def picture(self, picture: Rgb, alt: str, caption: str = "") -> None:
-        """Add a picture `(H, W, 3)`; `alt` says in words what it shows."""
-        self.items.append(Figure(picture, alt, caption))
+    def image(self, pixels: Rgb, alt: str, caption: str = "") -> None:
+        """Add an image `(H, W, 3)`; `alt` describes what it shows."""
+        self.items.append(Image(pixels, alt, caption))

@@ -1,4 +1,4 @@
-"""What a run was made of, as pages of its log: the command, the data, the settings and the hyperparameters."""
+"""The facts of a run as entries of its log: command, data, settings and hyperparameters."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from pydantic import BaseModel
 
-from tts_meta.report.tensorboard import TEXT, Log
+from tts_meta.report.log import TEXT, Log
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-_LONGEST = 100
-"""Characters of a value on the page of hyperparameters, whose columns are narrow; the table of settings has all."""
+_MAX_VALUE_LENGTH = 100
+"""Characters of a value on the page HPARAMS, whose columns are narrow; the text of the settings has all of them."""
 
-_WIDTH = 100
-"""Characters of a line on the page of texts."""
+_LINE_WIDTH = 100
+"""Characters of a line on the page TEXT."""
 
 
 @dataclass(frozen=True)
 class RunInfo:
-    """The command line (empty where a program called), the data and all settings, by name, as YAML can hold them.
+    """The command line (empty for a call from Python), the data and all settings by name, as YAML values.
 
-    `hparams`: the settings that runs are compared by, all of them by default; those of sections by dotted keys.
+    `hparams`: the settings by which runs are compared, by default all; the settings of sections have dotted names.
     """
 
     command: str
@@ -37,62 +37,63 @@ class RunInfo:
     hparams: Mapping[str, object] | None = None
 
     def of_stage(self, stage: str, settings: BaseModel) -> RunInfo:
-        """The same for one stage of several: `hparams` are its name, its settings, and those that all stages share."""
+        """The same for one of several stages: `hparams` are its name, its settings, and those common to all stages."""
         shared = {name: value for name, value in self.settings.items() if not isinstance(value, Mapping | list)}
         return replace(self, hparams={"stage": stage, **shared, **settings_of(settings)})
 
     def log(self, log: Log, step: int = 0) -> None:
         """Write the texts `text/command`, `text/data` and `text/settings`, and the hyperparameters."""
-        log.text(f"{TEXT}/command", f"{_code(_broken(self.command) or 'called from Python')}\n\n{_versions()}", step)
+        log.text(f"{TEXT}/command", f"{_code(_wrap(self.command) or 'called from Python')}\n\n{_versions()}", step)
         log.text(f"{TEXT}/data", _code(_yaml(self.data)), step)
         log.text(f"{TEXT}/settings", _code(_yaml(self.settings)), step)
-        chosen = self.settings if self.hparams is None else self.hparams
-        values = {key: one for name, value in chosen.items() for key, one in _flat(name, value).items()}
-        log.hparams({name: _comparable(value) for name, value in values.items() if value not in (None, [], (), {})})
+        compared = self.settings if self.hparams is None else self.hparams
+        values = {key: item for name, value in compared.items() for key, item in _flatten(name, value).items()}
+        log.hparams({name: _hparam(value) for name, value in values.items() if value not in (None, [], (), {})})
 
 
 def settings_of(config: BaseModel | DataclassInstance) -> dict[str, Any]:
-    """All settings of a configuration, as they stand in a recipe."""
+    """All settings of a configuration, in the form that a recipe has."""
     if isinstance(config, BaseModel):
         return config.model_dump(mode="json")
     return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(config).items()}
 
 
-def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A table in Markdown; what a cell holds is shown as it is."""
-    lines = [list(heads), ["---"] * len(heads), *([_cell(value) for value in row] for row in rows)]
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A Markdown table; the contents of cells are escaped."""
+    lines = [list(header), ["---"] * len(header), *([_escape(value) for value in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _flat(name: str, value: object) -> dict[str, object]:
-    """A value by its dotted key, or those of a section."""
+def _flatten(name: str, value: object) -> dict[str, object]:
+    """A value by its name, or the values of a section by their dotted names."""
     if isinstance(value, Mapping) and value:
-        return {key: one for part, inner in value.items() for key, one in _flat(f"{name}.{part}", inner).items()}
+        return {key: item for part, inner in value.items() for key, item in _flatten(f"{name}.{part}", inner).items()}
     return {name: value}
 
 
-def _comparable(value: object) -> bool | float | str:
-    """A value as the page of hyperparameters takes it."""
+def _hparam(value: object) -> bool | float | str:
+    """A value in the form that the page HPARAMS takes."""
     if isinstance(value, bool | int | float):
         return value
-    text = ", ".join(str(one) for one in value) if isinstance(value, list | tuple) else str(value)
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+    text = ", ".join(str(item) for item in value) if isinstance(value, list | tuple) else str(value)
+    return text if len(text) <= _MAX_VALUE_LENGTH else f"{text[: _MAX_VALUE_LENGTH - 1]}…"
 
 
-def _cell(value: object) -> str:
-    """A value whose characters are none of Markdown or HTML."""
-    return "".join(f"&#{ord(one)};" if one in "|*_`[]<>&\\~#" else one for one in " ".join(str(value).split()))
+def _escape(value: object) -> str:
+    """A value on one line, in which nothing is Markdown or HTML."""
+    text = " ".join(str(value).split())
+    return "".join(f"&#{ord(letter)};" if letter in "|*_`[]<>&\\~#" else letter for letter in text)
 
 
-def _broken(command: str) -> str:
-    """A command on lines that fit a page, as a shell takes it; what no shell takes stays as it is."""
+def _wrap(command: str) -> str:
+    """A shell command on lines that fit the page; a command that no shell can parse is unchanged."""
     lines: list[str] = []
     try:
         words = shlex.split(command)
     except ValueError:
         return command
     for word in map(shlex.quote, words):
-        if lines and len(lines[-1]) + len(word) < _WIDTH:
+        if lines and len(lines[-1]) + len(word) < _LINE_WIDTH:
             lines[-1] += f" {word}"
         else:
             lines.append(word)
@@ -100,20 +101,19 @@ def _broken(command: str) -> str:
 
 
 def _yaml(values: Mapping[str, object]) -> str:
-    return yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True, width=_WIDTH)
+    return yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True, width=_LINE_WIDTH)
 
 
 def _code(text: str) -> str:
-    """Lines as a block of code, in which nothing is Markdown."""
+    """Lines as a code block, in which nothing is Markdown."""
     return "\n".join(f"    {line}" for line in text.splitlines())
 
 
 def _versions() -> str:
-    names = {}
+    versions = []
     for name in ("tts_meta", "torch"):
         try:
-            names[name] = version(name)
+            versions.append(f"{name} {version(name)}")
         except PackageNotFoundError:
-            names[name] = "not installed"
-    found = ", ".join(f"{name} {number}" for name, number in names.items())
-    return f"{found}, Python {platform.python_version()}, {platform.platform()}"
+            versions.append(f"{name} not installed")
+    return f"{', '.join(versions)}, Python {platform.python_version()}, {platform.platform()}"

@@ -1,8 +1,7 @@
-"""What a run writes for TensorBoard, or for nobody.
+"""`TensorBoardLog`: a `Log` of TensorBoard event files.
 
-TensorBoard shows a tag by one plugin alone: a sound and a picture under one tag are three dead players and no picture.
-So each kind of entry has tags of its own: `audio/…`, `mel/…`, `figure/…`, `histogram/…`, `text/…`; the tags of scalars
-begin with anything else.
+TensorBoard shows a tag by one plugin only: if audio and an image share a tag, neither is shown correctly. So each kind
+of entry has its own tags (`report/log.py`).
 """
 
 from __future__ import annotations
@@ -11,13 +10,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.report.arrays import default_mel_config, to_array
-from tts_meta.report.figures import mel_picture
+from tts_meta.report.log import AUDIO, FIGURE, HISTOGRAM, KINDS, MEL, SCALAR, TEXT
+from tts_meta.report.mel_figures import draw_mel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,95 +26,13 @@ if TYPE_CHECKING:
     from tts_meta.audio.mel import MelConfig
     from tts_meta.report.figures import Rgb
 
-AUDIO, MEL, FIGURE, HISTOGRAM, TEXT = "audio", "mel", "figure", "histogram", "text"
-SCALAR = "scalar"
-KINDS = (AUDIO, MEL, FIGURE, HISTOGRAM, TEXT)
-"""Kinds of entries; the tags of each begin with its name and a slash."""
 
-
-class Log(Protocol):
-    """Where a run puts its figures, sounds and pictures.
-
-    A tag stands for entries of one kind: TensorBoard groups tags by the part before the first slash, sorts them, and
-    shows entries of one tag at several steps under a slider. `caption` stands behind the (i) of a sound or picture.
-    """
-
-    def scalar(self, tag: str, value: float | Tensor, step: int) -> None:
-        """One number."""
-        ...
-
-    def histogram(self, tag: str, values: NDArray[np.floating] | Tensor, step: int) -> None:
-        """How numbers of any shape are distributed; those that are not finite are left out."""
-        ...
-
-    def audio(self, tag: str, samples: NDArray[np.floating] | Tensor, rate: int, step: int, caption: str = "") -> None:
-        """A waveform `(S,)` in [-1, 1] at `rate` samples a second."""
-        ...
-
-    def mel(self, tag: str, mel: NDArray[np.floating] | Tensor, step: int, caption: str = "") -> None:
-        """A log-mel `(T, M)`, drawn with its axes."""
-        ...
-
-    def picture(self, tag: str, picture: Rgb, step: int, caption: str = "") -> None:
-        """A picture `(H, W, 3)`."""
-        ...
-
-    def text(self, tag: str, text: str, step: int) -> None:
-        """Markdown text."""
-        ...
-
-    def hparams(self, values: Mapping[str, bool | float | str]) -> None:
-        """The hyperparameters of the run, by name: a row of the page HPARAMS."""
-        ...
-
-    def flush(self) -> None:
-        """Put on disk what was logged so far."""
-        ...
-
-
-class NullLog:
-    """A `Log` that keeps nothing, as a context manager like `RunLog`."""
-
-    def scalar(self, tag: str, value: float | Tensor, step: int) -> None:
-        pass
-
-    def histogram(self, tag: str, values: NDArray[np.floating] | Tensor, step: int) -> None:
-        pass
-
-    def audio(self, tag: str, samples: NDArray[np.floating] | Tensor, rate: int, step: int, caption: str = "") -> None:
-        pass
-
-    def mel(self, tag: str, mel: NDArray[np.floating] | Tensor, step: int, caption: str = "") -> None:
-        pass
-
-    def picture(self, tag: str, picture: Rgb, step: int, caption: str = "") -> None:
-        pass
-
-    def text(self, tag: str, text: str, step: int) -> None:
-        pass
-
-    def hparams(self, values: Mapping[str, bool | float | str]) -> None:
-        pass
-
-    def flush(self) -> None:
-        pass
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
-
-
-class RunLog:
+class TensorBoardLog:
     """A `Log` of TensorBoard event files in `folder`; open it with `with`.
 
-    `resume_step`: the first step that a resumed run takes again; what a killed run logged at it or later is hidden.
-    `replace`: event files that lie in the folder are removed first. Every method raises UsageError for a tag that
-    another kind of entry has, or whose beginning belongs to another kind, and TtsMetaError where the folder cannot be
-    written.
+    `resume_step`: the first step that a resumed run repeats; entries that a stopped run logged at it or later are
+    hidden. `replace`: first remove the event files in the folder. Every method raises UsageError for a tag that has
+    entries of another kind or begins like the tags of another kind, and TtsMetaError if the folder cannot be written.
     """
 
     def __init__(
@@ -129,11 +47,11 @@ class RunLog:
         self._mel_config = mel_config or default_mel_config()
         self._folder = Path(folder)
         self._kinds: dict[str, str] = {}
-        with self._faults_named():
-            for older in self._folder.glob("events.out.tfevents.*") if replace else ():
-                older.unlink()
+        with self._write_errors():
+            for old_file in self._folder.glob("events.out.tfevents.*") if replace else ():
+                old_file.unlink()
             self._writer = SummaryWriter(str(folder), purge_step=resume_step)
-        # The thread that writes hands its error to the next call, which raises it here. Python would also print it.
+        # An error in the writer's thread is raised by the next call here. Without this line Python also prints it.
         thread = self._writer._get_file_writer().event_writer._async_writer._worker
         setattr(thread, "_invoke_excepthook", lambda thread: None)  # noqa: B010
 
@@ -154,32 +72,32 @@ class RunLog:
 
         wave = np.nan_to_num(to_array(samples).astype(np.float32).ravel(), posinf=1.0, neginf=-1.0)
         if not len(wave):
-            raise UsageError(f"'{tag}': a sound without samples cannot be logged")
-        # A sound of one sample would lose its only axis there.
+            raise UsageError(f"'{tag}': audio without samples cannot be logged")
+        # torch removes the only axis of a waveform of one sample.
         wave = np.pad(wave, (0, 1)) if len(wave) == 1 else wave
         self._add(AUDIO, tag, audio, np.clip(wave, -1.0, 1.0), rate, step=step, caption=caption)
 
     def mel(self, tag: str, mel: NDArray[np.floating] | Tensor, step: int, caption: str = "") -> None:
-        self._add_picture(MEL, tag, mel_picture(mel, self._mel_config), step, caption)
+        self._add_image(MEL, tag, draw_mel(mel, self._mel_config), step, caption)
 
-    def picture(self, tag: str, picture: Rgb, step: int, caption: str = "") -> None:
-        self._add_picture(FIGURE, tag, picture, step, caption)
+    def image(self, tag: str, image: Rgb, step: int, caption: str = "") -> None:
+        self._add_image(FIGURE, tag, image, step, caption)
 
     def text(self, tag: str, text: str, step: int) -> None:
-        from torch.utils.tensorboard.summary import text as summary_of
+        from torch.utils.tensorboard.summary import text as text_summary
 
-        self._add(TEXT, tag, summary_of, _encodable(text), step=step)
+        self._add(TEXT, tag, text_summary, _encodable(text), step=step)
 
     def hparams(self, values: Mapping[str, bool | float | str]) -> None:
         from torch.utils.tensorboard.summary import hparams
 
-        # The list of all parameters is left out: TensorBoard then gathers it from all runs that it compares.
+        # Without the list of all hyperparameters, TensorBoard collects it from all runs that it compares.
         _, start, end = hparams({name: _encodable(v) if isinstance(v, str) else v for name, v in values.items()}, {})
         for summary in (start, end):
             self._write(summary, 0)
 
     def flush(self) -> None:
-        with self._faults_named():
+        with self._write_errors():
             self._writer.flush()
 
     def __enter__(self) -> Self:
@@ -188,55 +106,56 @@ class RunLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._faults_named():
+        with self._write_errors():
             self._writer.close()
 
-    def _add_picture(self, kind: str, tag: str, picture: Rgb, step: int, caption: str) -> None:
+    def _add_image(self, kind: str, tag: str, pixels: Rgb, step: int, caption: str) -> None:
         from torch.utils.tensorboard.summary import image
 
-        self._add(kind, tag, lambda name: image(name, picture, dataformats="HWC"), step=step, caption=caption)
+        self._add(kind, tag, lambda name: image(name, pixels, dataformats="HWC"), step=step, caption=caption)
 
     def _add(
-        self, kind: str, tag: str, summary_of: Callable[..., Any], *args: Any, step: int, caption: str = ""
+        self, kind: str, tag: str, to_summary: Callable[..., Any], *args: Any, step: int, caption: str = ""
     ) -> None:
-        """Write the summary of one entry under its tag, as the kind's plugin reads it."""
+        """Write one entry under its tag, in the form that the plugin of its kind reads."""
         tag = _encodable(tag)
-        self._claim(kind, tag)
-        summary = summary_of(tag, *args)
+        self._check_tag(kind, tag)
+        summary = to_summary(tag, *args)
         for value in summary.value:
-            value.tag = tag  # of texts and scalars, torch changes it
+            value.tag = tag  # torch changes the tags of texts and scalars
             if kind in (AUDIO, MEL, FIGURE):
                 value.metadata.CopyFrom(_metadata(kind, tag, _encodable(caption)))
         self._write(summary, step)
 
     def _write(self, summary: Any, step: int) -> None:
-        with self._faults_named():
+        with self._write_errors():
             self._writer._get_file_writer().add_summary(summary, step)
 
-    def _claim(self, kind: str, tag: str) -> None:
-        """Take the tag for this kind."""
-        begins = tag.partition("/")[0]
-        if begins in KINDS and begins != kind and "/" in tag:
-            raise UsageError(f"tag '{tag}' cannot be of kind {kind}: '{begins}/' begins the tags of kind {begins}")
+    def _check_tag(self, kind: str, tag: str) -> None:
+        """Reserve the tag for this kind. Raises UsageError if it belongs to another kind."""
+        prefix = tag.partition("/")[0]
+        if prefix in KINDS and prefix != kind and "/" in tag:
+            raise UsageError(f"tag '{tag}' cannot be of kind {kind}: tags of kind {prefix} begin with '{prefix}/'")
         if (other := self._kinds.setdefault(tag, kind)) != kind:
             raise UsageError(
-                f"tag '{tag}' has entries of kind {other} already, and TensorBoard shows a tag by one plugin; "
-                f"give those of kind {kind} another tag, such as '{kind}/{tag.removeprefix(other + '/')}'"
+                f"tag '{tag}' already has entries of kind {other}, and TensorBoard shows a tag by one plugin; "
+                f"use another tag for kind {kind}, such as '{kind}/{tag.removeprefix(other + '/')}'"
             )
 
     @contextmanager
-    def _faults_named(self) -> Iterator[None]:
+    def _write_errors(self) -> Iterator[None]:
+        """Raise TtsMetaError, with the folder's name, if writing fails in the block."""
         try:
             yield
         except OSError as error:
             reason = error.strerror or str(error)
             raise TtsMetaError(
-                f"cannot write logs to {self._folder}: {reason}; free space or choose another"
+                f"cannot write logs to {self._folder}: {reason}; free space or choose another folder"
             ) from error
 
 
 def _metadata(kind: str, tag: str, caption: str) -> Any:
-    """Name and caption of a sound or picture, with all that TensorBoard's fast loader needs to keep them."""
+    """Name and caption of audio or an image, with the fields that TensorBoard's fast loader needs to keep them."""
     from tensorboard.compat.proto import summary_pb2
     from tensorboard.plugins.audio import metadata as audio
     from tensorboard.plugins.image import metadata as image
@@ -250,5 +169,5 @@ def _metadata(kind: str, tag: str, caption: str) -> Any:
 
 
 def _encodable(text: str) -> str:
-    """The text without what UTF-8 cannot hold, such as bytes of file names in no encoding."""
+    """Replace what UTF-8 cannot encode, such as bytes of file names in an unknown encoding."""
     return text.encode("utf-8", "replace").decode("utf-8")

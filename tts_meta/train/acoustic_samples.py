@@ -17,9 +17,9 @@ from tts_meta.models.acoustic import AcousticOutput
 from tts_meta.models.losses import acoustic_loss, mel_l1
 from tts_meta.models.pretrained import Base
 from tts_meta.models.vocoders.vocoder import Vocoder
-from tts_meta.report.figures import alignment_picture
+from tts_meta.report.log import AUDIO, FIGURE, MEL, TEXT, Log
+from tts_meta.report.mel_figures import draw_alignment
 from tts_meta.report.run_info import markdown_table
-from tts_meta.report.tensorboard import AUDIO, FIGURE, MEL, TEXT, Log
 from tts_meta.train.segments import Pieces
 
 
@@ -67,8 +67,8 @@ class AcousticSamples:
         length, size = int(batch.mel_lengths[0]), int(batch.token_lengths[0])
         true, name = batch.mel[0, :length], self.kept.store.ids[n]
         symbols = self.base.symbols.decode(batch.tokens[0, :size])
-        picture = alignment_picture(true, batch.durations[0, :size], symbols, self.base.config.audio.mel)
-        log.picture(f"{FIGURE}/alignment", picture, step, name)
+        picture = draw_alignment(true, batch.durations[0, :size], symbols, self.base.config.audio.mel)
+        log.image(f"{FIGURE}/alignment", picture, step, name)
         if self.vocoder is not None:
             try:
                 log.audio(f"{AUDIO}/validation/1_real", self._real(n), self.vocoder.sample_rate, step, name)

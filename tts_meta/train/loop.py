@@ -18,8 +18,9 @@ from tts_meta.audio.mel import MelConfig
 from tts_meta.config import Hours, Section, Seed, Share, Threads
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import restore_folder
+from tts_meta.report.log import Log, NullLog
 from tts_meta.report.run_info import RunInfo
-from tts_meta.report.tensorboard import Log, NullLog, RunLog
+from tts_meta.report.tensorboard import TensorBoardLog
 from tts_meta.train.checkpoints import load_checkpoint, save_checkpoint
 from tts_meta.train.distributed import add_gradients, all_agree, all_reduce_sum, barrier, rank_and_world
 from tts_meta.train.optimiser import MovingAverage, OptimiserConfig, build_optimiser, clip_gradients, set_learning_rate
@@ -150,7 +151,7 @@ def fit(
             raise TtsMetaError(f"{checkpoint}: at step {step} of {settings.optimiser.steps}; delete it to start again")
     barrier()
     with (
-        RunLog(folder, mel_config, resume_step=step + 1) if rank == 0 else NullLog() as log,
+        TensorBoardLog(folder, mel_config, resume_step=step + 1) if rank == 0 else NullLog() as log,
         progress_bar(rank) as progress,
         closing(stream.batches(epoch, position)) as batches,
     ):

@@ -18,7 +18,7 @@ from tts_meta.meta import MetaLearner, Task
 from tts_meta.models.low_rank import LowRankModel
 from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
 from tts_meta.models.vocoders.vocoder import load_vocoder
-from tts_meta.report.tensorboard import AUDIO, MEL, TEXT, Log
+from tts_meta.report.log import AUDIO, MEL, TEXT, Log
 from tts_meta.synth import speak_text
 from tts_meta.train.meta_targets import MetaTarget, VocoderTarget
 

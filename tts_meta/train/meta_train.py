@@ -27,9 +27,10 @@ from tts_meta.meta import Diverged, LearnerSettings, MetaLearner, MetaStepMetric
 from tts_meta.models.pretrained import load_base
 from tts_meta.models.shrinkage_prior import ModulePrior
 from tts_meta.models.vocoders.vocoder import load_vocoder
-from tts_meta.report.figures import bar_picture
+from tts_meta.report.figures import draw_bars
+from tts_meta.report.log import FIGURE, HISTOGRAM, Log, NullLog
 from tts_meta.report.run_info import RunInfo
-from tts_meta.report.tensorboard import FIGURE, HISTOGRAM, Log, NullLog, RunLog
+from tts_meta.report.tensorboard import TensorBoardLog
 from tts_meta.train.checkpoints import load_checkpoint, save_checkpoint
 from tts_meta.train.distributed import all_agree, barrier, processes
 from tts_meta.train.logs import training_info
@@ -182,7 +183,7 @@ def _run(
         state = load_checkpoint(checkpoint, learner, learner.optimiser, None)
         sigmas, losses.first = state["sigmas"], state.get("first_loss")
     with (
-        RunLog(config.output, target.base.config.audio.mel, resume_step=learner.steps_done + 1)
+        TensorBoardLog(config.output, target.base.config.audio.mel, resume_step=learner.steps_done + 1)
         if rank == 0
         else NullLog() as log,
         progress_bar(rank) as progress,
@@ -296,7 +297,7 @@ def _log_sigmas(log: Log, learner: MetaLearner, step: int) -> None:
     """σ of all modules at once, where they are learned."""
     if learner.preset.prior == "shrinkage":
         deviations = {name: variance**0.5 for name, variance in learner.variances().items()}
-        log.picture(f"{FIGURE}/sigma", bar_picture(deviations, "σ of each module", logarithmic=True), step)
+        log.image(f"{FIGURE}/sigma", draw_bars(deviations, "σ of each module", logarithmic=True), step)
         log.histogram(f"{HISTOGRAM}/log10_sigma", np.log10(list(deviations.values())), step)
 
 

@@ -36,8 +36,8 @@ from tts_meta.models.vocoders.source_filter import (
 )
 from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder, load_source_filter, save_source_filter
 from tts_meta.models.vocoders.spectral_loss import spectra, spectral_distance, spectral_energy_distance
+from tts_meta.report.log import AUDIO, MEL, Log
 from tts_meta.report.run_info import RunInfo
-from tts_meta.report.tensorboard import AUDIO, MEL, Log
 from tts_meta.tensors import read_tensors
 from tts_meta.train.datasets import align_examples, cut_at_said_pauses
 from tts_meta.train.discriminator import Discriminator, DiscriminatorConfig, adversarial_loss, discriminator_loss
