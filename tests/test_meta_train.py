@@ -252,7 +252,7 @@ def test_faults_of_a_recipe_for_the_vocoder_are_named(corpus: Path, tmp_path: Pa
         meta_train(sound_recipe(corpus, tmp_path / "a", light, modules=["*", "vocoder.*"]))
     with pytest.raises(UsageError, match="leave rank out"):
         meta_train(sound_recipe(corpus, tmp_path / "b", light, rank=2))
-    with pytest.raises(UsageError, match="only the light vocoder has modules that adapt"):
+    with pytest.raises(UsageError, match="only the light vocoder has modules that can adapt"):
         meta_train(sound_recipe(corpus, tmp_path / "c", light, vocoder="griffin-lim"))
     with pytest.raises(UsageError, match=r"no module matches 'vocoder.nothing'"):
         meta_train(sound_recipe(corpus, tmp_path / "d", light, modules=["vocoder.nothing"]))

@@ -1,3 +1,5 @@
+"""The recipe that measures `speak --pitch` and `--pitch-range`, on a model whose F0 is known."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -6,7 +8,7 @@ import numpy as np
 import pytest
 from helpers import tiny_base
 
-from recipes.librispeech_mini import control
+from recipes.librispeech_mini import prosody_control
 from tts_meta.models.synthesis_options import SynthesisOptions
 from tts_meta.models.vocoders.griffin_lim import GriffinLim
 from tts_meta.synth import Speech
@@ -14,8 +16,8 @@ from tts_meta.synth import Speech
 RATE = 22050
 
 
-def tone(*said: Any, options: SynthesisOptions, **others: Any) -> Speech:
-    """What a model that follows its options to the letter says: a second that swings by two semitones around 150 Hz."""
+def exact_speech(*arguments: Any, options: SynthesisOptions, **others: Any) -> Speech:
+    """The speech of a model that follows its options exactly: F0 swings by one semitone around 150 Hz, for a second."""
     time = np.arange(RATE) / RATE
     frequency = 150 * 2 ** ((options.pitch + options.pitch_range * np.sin(2 * np.pi * 2 * time)) / 12)
     phase = 2 * np.pi * frequency.cumsum() / RATE
@@ -24,16 +26,18 @@ def tone(*said: Any, options: SynthesisOptions, **others: Any) -> Speech:
     return Speech((0.1 * samples).astype(np.float32), RATE, [])
 
 
-def test_what_follows_its_options_is_measured_to_do_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control, "speak_text", tone)
-    monkeypatch.setattr(control, "VOICES", 1)
-    monkeypatch.setattr(control, "SENTENCES", ("Abc.",))
+def test_the_measured_f0_of_a_model_that_follows_its_options_follows_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prosody_control, "speak_text", exact_speech)
+    monkeypatch.setattr(prosody_control, "VOICES", 1)
+    monkeypatch.setattr(prosody_control, "SENTENCES", ("Abc.",))
     rows = {
-        name: [float(cell.split()[0]) for cell in cells] for name, *cells in control.control(tiny_base(), GriffinLim())
+        name: [float(cell.split()[0]) for cell in cells]
+        for name, *cells in prosody_control.measure(tiny_base(), GriffinLim())
     }
-    plain = rows["as predicted"][1]
-    assert rows["as predicted"][0] == 0 and plain == pytest.approx(1.9, abs=0.2)
-    for name, (higher, wide) in rows.items():
+    default_range = rows["as predicted"][1]
+    assert rows["as predicted"][0] == 0 and default_range == pytest.approx(1.9, abs=0.2)
+    for name, (shift, range_in_semitones) in rows.items():
         option, _, value = name.partition(" ")
-        assert higher == pytest.approx(float(value) if option == "--pitch" else 0.0, abs=0.15)
-        assert wide == pytest.approx(plain * (float(value) if option == "--pitch-range" else 1.0), abs=0.25)
+        assert shift == pytest.approx(float(value) if option == "--pitch" else 0.0, abs=0.15)
+        factor = float(value) if option == "--pitch-range" else 1.0
+        assert range_in_semitones == pytest.approx(default_range * factor, abs=0.25)

@@ -1,8 +1,8 @@
-"""What `speak --pitch` and `--pitch-range` do to the F0 that is heard, and to nothing else.
+"""Measure the effect of `speak --pitch` and `--pitch-range` on F0.
 
-python -m recipes.librispeech_mini.control [--base FOLDER] [--vocoder NAME]      a few minutes; a table
+python -m recipes.librispeech_mini.prosody_control [--base FOLDER] [--vocoder NAME]      a few minutes; prints a table
 
-Voices of the base say a few sentences at each setting, F0 is that of the waveforms, by probabilistic YIN.
+Six voices of the base speak three sentences at each setting. F0 is measured on the waveforms by probabilistic YIN.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from recipes.bench import markdown
 from tts_meta.audio import fundamental_frequency
 from tts_meta.cli import run_command
-from tts_meta.evaluate.confidence import Interval, mean_interval
+from tts_meta.evaluate.confidence import mean_interval
 from tts_meta.models.pretrained import Base, load_base
 from tts_meta.models.synthesis_options import DEFAULT, SynthesisOptions
 from tts_meta.models.vocoders.vocoder import Vocoder, load_vocoder
@@ -37,43 +37,40 @@ SETTINGS = (
 VOICES = 6
 
 
-def semitones(base: Base, speaker: int, text: str, vocoder: Vocoder, options: SynthesisOptions) -> NDArray[np.floating]:
-    """F0 of the voiced frames of a sentence, semitones over 1 Hz."""
+def pitch_track(
+    base: Base, speaker: int, text: str, vocoder: Vocoder, options: SynthesisOptions
+) -> NDArray[np.floating]:
+    """F0 of the voiced frames of a sentence, in semitones above 1 Hz."""
     speech = speak_text(base, base.acoustic, vocoder, text, speaker=speaker, options=options)
     frequency = fundamental_frequency(speech.samples, base.config.audio.mel)
     return 12 * np.log2(frequency[frequency > 0])
 
 
-def shown(interval: Interval) -> str:
-    """A mean and its interval."""
-    return interval.shown(1)
-
-
-def control(base: Base, vocoder: Vocoder) -> list[list[str]]:
-    """A row for each setting: how much higher than as predicted, and how wide the melody is, semitones."""
+def measure(base: Base, vocoder: Vocoder) -> list[list[str]]:
+    """A row for each setting: change of the median F0, and range of F0 in a sentence, in semitones."""
     rows = []
-    places = [number * len(base.speakers) // VOICES for number in range(VOICES)]
-    said = [(place, text) for place in places for text in SENTENCES]
-    names = [base.speakers[place] for place, _ in said]
-    plain: list[NDArray[np.floating]] = []
+    speaker_indices = [number * len(base.speakers) // VOICES for number in range(VOICES)]
+    sentences = [(index, text) for index in speaker_indices for text in SENTENCES]
+    names = [base.speakers[index] for index, _ in sentences]
+    default_tracks: list[NDArray[np.floating]] = []
     for name, options in SETTINGS:
-        tracks = [semitones(base, place, text, vocoder, options) for place, text in said]
-        plain = plain or tracks
-        higher = [np.median(one) - np.median(other) for one, other in zip(tracks, plain, strict=True)]
-        # Ten to ninety per cent: F0 by YIN jumps by octaves now and then.
-        wide = [np.quantile(one, 0.9) - np.quantile(one, 0.1) for one in tracks]
-        rows.append([name, shown(mean_interval(higher, names)), shown(mean_interval(wide, names))])
+        tracks = [pitch_track(base, index, text, vocoder, options) for index, text in sentences]
+        default_tracks = default_tracks or tracks
+        shifts = [np.median(track) - np.median(default) for track, default in zip(tracks, default_tracks, strict=True)]
+        # From the 10 % to the 90 % quantile, because F0 from YIN sometimes jumps by an octave.
+        ranges = [np.quantile(track, 0.9) - np.quantile(track, 0.1) for track in tracks]
+        rows.append([name, *(mean_interval(values, names).shown(1) for values in (shifts, ranges))])
     return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--base", type=Path, help="folder of a base; the shipped one if not given")
-    parser.add_argument("--vocoder", help="as `speak --vocoder`")
+    parser.add_argument("--base", type=Path, help="folder of a base; default: the shipped one")
+    parser.add_argument("--vocoder", help="vocoder, as for `tts-meta speak --vocoder`")
     arguments = parser.parse_args()
     with torch.inference_mode():
-        rows = control(load_base(arguments.base), load_vocoder(arguments.vocoder))
-    print(markdown(["setting", "higher, semitones", "from low to high in a sentence, semitones"], rows))
+        rows = measure(load_base(arguments.base), load_vocoder(arguments.vocoder))
+    print(markdown(["setting", "median F0, change in semitones", "range of F0 in a sentence, semitones"], rows))
 
 
 if __name__ == "__main__":

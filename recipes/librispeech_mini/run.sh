@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From the corpus to the table of the README: bash recipes/librispeech_mini/run.sh [CORPUS_FOLDER]
+# Prepare the corpus, pretrain the base, and score its voices and clones: bash recipes/librispeech_mini/run.sh [CORPUS_FOLDER]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 corpus=${1:-../shared/corpus}

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The shipped base scored on the speakers it never heard: bash recipes/librispeech_mini/score.sh [CORPUS_FOLDER]
+# Clone the `eval` speakers with the shipped base and score the clones: bash recipes/librispeech_mini/score.sh [CORPUS_FOLDER]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 tts-meta prepare --force librispeech-mini "${1:-../shared/corpus}" runs/librispeech_mini

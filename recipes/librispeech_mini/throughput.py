@@ -1,9 +1,9 @@
-"""What bounds a training step of the acoustic model on this machine.
+"""Measure what limits the speed of a training step of the acoustic model on this machine.
 
-python -m recipes.librispeech_mini.throughput [--threads N]      about a minute; tables on standard output
+python -m recipes.librispeech_mini.throughput [--threads N]      about a minute; prints tables
 
-Steps of pretraining on random batches of 10,000 frames, as long as the recipe's: seconds of speech per second, and the
-time of a step by kind of operation.
+Steps of pretraining run on random batches of 10,000 frames, as in the recipe. The tables show seconds of speech per
+second, and the share of each kind of operation in the time of a step.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ from tts_meta.models.pretrained import Base, load_base
 from tts_meta.train.optimiser import MovingAverage, OptimiserConfig, build_optimiser
 from tts_meta.train.pretrain import acoustic_objective
 
-FRAMES, PIECE, WHOLE = 10_000, 250, 1000
-"""Frames of a batch, of a piece between pauses, and of a sentence left whole."""
+FRAMES, SEGMENT, SENTENCE = 10_000, 250, 1000
+"""Mel frames of a batch, of a segment between pauses, and of a whole sentence."""
+RECIPE = "bfloat16, segments (the recipe)"
 
 
 def random_batch(base: Base, frames: int) -> Batch:
-    """Sentences of so many frames each, eight a symbol, `FRAMES` in all."""
+    """Random utterances of `frames` frames, eight frames per symbol, `FRAMES` frames in total."""
     generator = torch.Generator().manual_seed(0)
     examples = []
     for number in range(FRAMES // frames):
@@ -37,8 +38,8 @@ def random_batch(base: Base, frames: int) -> Batch:
     return collate(examples, {base.speakers[0]: 0}, base.acoustic.reduction)
 
 
-def step_of(base: Base, batch: Batch, bfloat16: bool) -> Callable[[], None]:
-    """A function that takes one step of training."""
+def training_step(base: Base, batch: Batch, bfloat16: bool) -> Callable[[], None]:
+    """A function that takes one step of training on the batch."""
     model = base.acoustic.requires_grad_(True).train()
     optimiser = build_optimiser(model, OptimiserConfig(steps=1, learning_rate=1e-5))
     average, objective = MovingAverage(model, 0.999), acoustic_objective(model, 1000)
@@ -46,8 +47,8 @@ def step_of(base: Base, batch: Batch, bfloat16: bool) -> Callable[[], None]:
     def step() -> None:
         optimiser.zero_grad()
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-            value, _ = objective(batch, 0)
-        value.backward()
+            loss, _ = objective(batch, 0)
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         average.update(model, 1000)
@@ -57,30 +58,30 @@ def step_of(base: Base, batch: Batch, bfloat16: bool) -> Callable[[], None]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: torch's choice")
-    parser.add_argument("--steps", type=int, default=6, help="steps that are timed, after one that is not")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; default: PyTorch's choice")
+    parser.add_argument("--steps", type=int, default=6, help="timed steps, after one that is not timed; default: 6")
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     base = load_base()
-    batches = {frames: random_batch(base, frames) for frames in (WHOLE, PIECE)}
-    choices = {
-        "float32, whole sentences": (WHOLE, False),
-        "float32, pieces": (PIECE, False),
-        "bfloat16, pieces (the recipe)": (PIECE, True),
+    batches = {frames: random_batch(base, frames) for frames in (SENTENCE, SEGMENT)}
+    variants = {
+        "float32, whole sentences": (SENTENCE, False),
+        "float32, segments": (SEGMENT, False),
+        RECIPE: (SEGMENT, True),
     }
-    steps = {name: step_of(base, batches[frames], bfloat16) for name, (frames, bfloat16) in choices.items()}
-    frame = base.config.audio.mel.frame_seconds
+    steps = {name: training_step(base, batches[frames], bfloat16) for name, (frames, bfloat16) in variants.items()}
+    frame_seconds = base.config.audio.mel.frame_seconds
     speeds = {
-        name: int(batches[choices[name][0]].all_frames) * frame / seconds
+        name: int(batches[variants[name][0]].all_frames) * frame_seconds / seconds
         for name, seconds in seconds_each(steps, arguments.steps).items()
     }
     first = next(iter(speeds.values()))
     rows = [[name, f"{speed:.0f}", f"{speed / first:.2f}"] for name, speed in speeds.items()]
     print(f"**Training, {torch.get_num_threads()} threads**\n")
-    print(markdown(["step", "seconds of speech a second", "times the first"], rows))
+    print(markdown(["step", "seconds of speech per second", "relative to the first row"], rows))
     print("**A step of the recipe by kind of operation**\n")
-    print(profile_table(steps["bfloat16, pieces (the recipe)"], times=3))
+    print(profile_table(steps[RECIPE], times=3))
 
 
 if __name__ == "__main__":

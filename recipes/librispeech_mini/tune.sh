@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# What the defaults of `clone` were chosen by, on speakers held back from training: bash recipes/librispeech_mini/tune.sh
+# Compare settings of plain fine-tuning on the held-out speakers: bash recipes/librispeech_mini/tune.sh
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-# Each of: a name of the result's folder, and what differs from tune.yaml.
+# Clone and score. Arguments: a name for the output folder, and changes of tune.yaml.
 try() {
     tts-meta benchmark recipes/librispeech_mini/tune.yaml --set output="runs/librispeech_mini/tune/$1" \
         --set cache=runs/librispeech_mini/tune/scores "${@:2}"

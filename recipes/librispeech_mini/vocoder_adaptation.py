@@ -1,10 +1,10 @@
-"""Is a voice in the vocoder? How near sound comes to the recordings of a speaker whom the vocoder adapted to.
+"""Test whether the vocoder can learn a speaker: spectral distances to recordings before and after it adapts.
 
-python -m recipes.librispeech_mini.sound [--vocoder FOLDER] [--set KEY=VALUE]      five minutes on one core; tables
+python -m recipes.librispeech_mini.vocoder_adaptation [--vocoder FOLDER] [--set KEY=VALUE]      five minutes on one core
 
 The light vocoder adapts to ten sentences of each speaker of `tune.yaml`, as `clone --modules 'vocoder.*'` does, and
-makes ten others of theirs and of each of the other speakers. Where it comes as much nearer to another's recordings as
-to the speaker's own, what it learned is not the speaker.
+copies ten other sentences of the same speaker and of each other speaker. If the distance to the recordings of the
+others falls as much as that to the speaker's own, the vocoder has not learned the speaker. Prints tables.
 """
 
 from __future__ import annotations
@@ -33,100 +33,117 @@ from tts_meta.train.meta_targets import VocoderTarget
 
 RECIPE = Path("recipes/librispeech_mini/tune.yaml")
 CROPS = 8
-"""In each of the draws that distances are taken over."""
+"""Crops in each random draw that a distance is measured on."""
+NOT_ADAPTED = ""
+"""The key of the vocoder before adaptation."""
 
-AcousticBatch = tuple[Sequence[Example], Sequence[Example]]
-"""Of a speaker, to adapt on and to score."""
+SupportAndQuery = tuple[Sequence[Example], Sequence[Example]]
+"""Sentences of a speaker to adapt on, and others to score."""
 Distances = Mapping[tuple[str, str], Sequence[float]]
-"""To the recordings of the second speaker, of what the vocoder of the first makes; a value a draw, the same for all."""
+"""By (speaker the vocoder adapted to, speaker of the recordings): the distance on each draw. All use the same draws."""
 
 
 @torch.no_grad()
 def distances(vocoder: SourceFilterVocoder, examples: Sequence[Example], draws: int) -> list[float]:
-    """Spectral energy distance of what the vocoder makes of recordings' mels to them, of each of the draws of crops."""
-    sound, nll = VocoderTask(vocoder.generator, examples), vocoder_nll(vocoder.generator)
-    crops = (sound.sample(CROPS, seed) for seed in range(draws))
-    return [float(nll(vocoder.generator, one)) / sound.samples for one in crops]
+    """Spectral energy distance between recordings and the vocoder's copies of them, on each draw of crops."""
+    task, nll = VocoderTask(vocoder.generator, examples), vocoder_nll(vocoder.generator)
+    batches = (task.sample(CROPS, seed) for seed in range(draws))
+    return [float(nll(vocoder.generator, batch)) / task.samples for batch in batches]
 
 
-def adapted(
-    base: Base, vocoder: SourceFilterVocoder, speakers: Mapping[str, AcousticBatch], settings: CloneSettings
+def adapt_to_each(
+    base: Base, vocoder: SourceFilterVocoder, speakers: Mapping[str, SupportAndQuery], settings: CloneSettings
 ) -> dict[str, SourceFilterVocoder]:
-    """The vocoder as it is, which is nobody's (""), and adapted to the first examples of each speaker."""
-    made = {"": vocoder}
-    for speaker, (own, _) in speakers.items():
-        voice = clone_examples(base, own, settings, vocoder=vocoder)
-        made[speaker] = cast(SourceFilterVocoder, voice.apply_vocoder(vocoder))
-    return made
+    """The vocoder, under `NOT_ADAPTED`, and a copy adapted to the support sentences of each speaker."""
+    vocoders = {NOT_ADAPTED: vocoder}
+    for speaker, (support, _) in speakers.items():
+        voice = clone_examples(base, support, settings, vocoder=vocoder)
+        vocoders[speaker] = cast(SourceFilterVocoder, voice.apply_vocoder(vocoder))
+    return vocoders
 
 
 def measure(
-    vocoders: Mapping[str, SourceFilterVocoder], speakers: Mapping[str, AcousticBatch], draws: int
+    vocoders: Mapping[str, SourceFilterVocoder], speakers: Mapping[str, SupportAndQuery], draws: int
 ) -> Distances:
-    """Of what each vocoder makes of each speaker's other examples."""
+    """The distances of each vocoder to the query sentences of each speaker."""
     return {
-        (whose, heard): distances(vocoder, others, draws)
-        for whose, vocoder in vocoders.items()
-        for heard, (_, others) in speakers.items()
+        (adapted_to, speaker): distances(vocoder, query, draws)
+        for adapted_to, vocoder in vocoders.items()
+        for speaker, (_, query) in speakers.items()
     }
 
 
-def change(found: Distances, own: bool) -> Interval:
-    """Of distances, percent of what they were: to the speaker's own recordings, or to those of the others."""
-    parts, who = list[float](), list[str]()
-    for (whose, heard), values in found.items():
-        if whose and (whose == heard) == own:
-            parts += [100 * (value / before - 1) for value, before in zip(values, found["", heard], strict=True)]
-            who += [heard] * len(values)
-    return mean_interval(parts, who)
+def change(measured: Distances, to_own_recordings: bool) -> Interval:
+    """Mean change of the distances in percent, to a speaker's own recordings or to those of the others."""
+    percentages, speakers = list[float](), list[str]()
+    for (adapted_to, speaker), after in measured.items():
+        if adapted_to != NOT_ADAPTED and (adapted_to == speaker) == to_own_recordings:
+            before = measured[NOT_ADAPTED, speaker]
+            percentages += [100 * (new / old - 1) for new, old in zip(after, before, strict=True)]
+            speakers += [speaker] * len(after)
+    return mean_interval(percentages, speakers)
 
 
 @torch.no_grad()
-def modules(vocoders: Mapping[str, SourceFilterVocoder]) -> list[list[str]]:
-    """Of each module, the strongest first: parameters, σ, and how far it moved, both in units of its weights."""
-    before, *after = (dict(one.generator.named_parameters()) for one in vocoders.values())
-    moves = [{name: one[name] - before[name] for name in before} for one in after]
-    sigmas = prior.sigmas if (prior := vocoders[""].generator.prior) else {}
+def module_rows(vocoders: Mapping[str, SourceFilterVocoder]) -> list[list[str]]:
+    """A row per module, largest σ first: parameters, σ, and σ and distance moved relative to its weights (RMS)."""
+    before, *after = (dict(vocoder.generator.named_parameters()) for vocoder in vocoders.values())
+    deltas = [{name: parameters[name] - before[name] for name in before} for parameters in after]
+    sigmas = prior.sigmas if (prior := vocoders[NOT_ADAPTED].generator.prior) else {}
     rows = []
-    for module in generator_modules(adaptable_vocoder_modules(vocoders[""])):
-        size, moved = (module.root_mean_square(*tables) or 0.0 for tables in ([before], moves))
+    for module in generator_modules(adaptable_vocoder_modules(vocoders[NOT_ADAPTED])):
+        size, moved = (module.root_mean_square(*tensors) or 0.0 for tensors in ([before], deltas))
         sigma = sigmas.get(module.name, 0.0)
-        rows.append(
-            (sigma, [module.name, f"{module.size:,}", f"{sigma:.4f}", f"{sigma / size:.3f}", f"{moved / size:.4f}"])
-        )
-    return [row for _, row in sorted(rows, key=lambda row: -row[0])]
+        cells = [module.name, f"{module.size:,}", f"{sigma:.4f}", f"{sigma / size:.3f}", f"{moved / size:.4f}"]
+        rows.append((sigma, cells))
+    return [cells for _, cells in sorted(rows, key=lambda row: -row[0])]
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument(
+        "--vocoder", type=Path, default=shipped_vocoder(), help="folder of a light vocoder; default: the shipped one"
+    )
+    parser.add_argument(
+        "--prior-scale", type=float, nargs="*", default=[1.0], help="multipliers of its prior variances; default: 1"
+    )
+    parser.add_argument("--steps", type=int, default=CloneSettings.vocoder_steps, help="inner steps; default: 100")
+    parser.add_argument("--draws", type=int, default=32, help="draws of eight crops to measure on; default: 32")
+    parser.add_argument(
+        "--set", dest="changes", action="append", default=[], metavar="KEY=VALUE", help="replace a value of tune.yaml"
+    )
+    return parser.parse_args()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument(
-        "--vocoder", type=Path, default=shipped_vocoder(), help="its folder; the shipped one if not given"
-    )
-    parser.add_argument("--prior-scale", type=float, nargs="*", default=[1.0], help="of its prior, if it has one")
-    parser.add_argument("--steps", type=int, default=CloneSettings.vocoder_steps, help="of the inner loop")
-    parser.add_argument("--draws", type=int, default=32, help="of eight crops, that distances are taken over")
-    parser.add_argument("--set", dest="changes", action="append", default=[], help="KEY=VALUE of tune.yaml: speakers")
-    arguments = parser.parse_args()
+    arguments = parse_arguments()
     base, vocoder = load_base(), SourceFilterVocoder(load_source_filter(arguments.vocoder))
     config = load_config(RECIPE, CloningBenchmark, arguments.changes)
-    read = VocoderTarget(base, vocoder, (), CROPS).examples
+    load_examples = VocoderTarget(base, vocoder, (), CROPS).examples
     chosen = choose_sentences(Manifest.load(config.manifest), config, config.adapt_on)
-    speakers = {name: (read(own.adapt_on), read(own.score_on)) for name, own in chosen.items()}
-    free = CloneSettings(modules=("vocoder.*",), vocoder_steps=arguments.steps, variance=1.0)
-    ways = {"no prior": free}
+    speakers = {name: (load_examples(split.adapt_on), load_examples(split.score_on)) for name, split in chosen.items()}
+    no_prior = CloneSettings(modules=("vocoder.*",), vocoder_steps=arguments.steps, variance=1.0)
+    settings_by_name = {"no prior": no_prior}
     if vocoder.generator.prior is not None:
         for prior_scale in arguments.prior_scale:
-            ways[f"its prior, {prior_scale:g} σ²"] = replace(free, variance=None, prior_scale=prior_scale)
-    rows, made = [], {"": vocoder}
-    for name, settings in ways.items():
-        made = adapted(base, vocoder, speakers, settings)
-        found = measure(made, speakers, arguments.draws)
-        each = [f"{fmean(found['', one]):.4f} → {fmean(found[one, one]):.4f}" for one in speakers]
-        rows.append([name, *each, *(change(found, own).shown(2, signed=True) for own in (True, False))])
+            settings_by_name[f"its prior, {prior_scale:g} σ²"] = replace(
+                no_prior, variance=None, prior_scale=prior_scale
+            )
+    rows, vocoders = [], {NOT_ADAPTED: vocoder}
+    for name, settings in settings_by_name.items():
+        vocoders = adapt_to_each(base, vocoder, speakers, settings)
+        measured = measure(vocoders, speakers, arguments.draws)
+        means = [
+            f"{fmean(measured[NOT_ADAPTED, speaker]):.4f} → {fmean(measured[speaker, speaker]):.4f}"
+            for speaker in speakers
+        ]
+        changes = [change(measured, own).shown(2, signed=True) for own in (True, False)]
+        rows.append([name, *means, *changes])
         print(name, *rows[-1][1:], flush=True)
-    print(markdown(["adapted under", *speakers, "to own recordings, %", "to others', %"], rows))
+    print(markdown(["adapted with", *speakers, "to own recordings, %", "to recordings of others, %"], rows))
     if vocoder.generator.prior is not None:
-        print(markdown(["module", "parameters", "σ", "σ / weights", f"moved / weights, {rows[-1][0]}"], modules(made)))
+        headings = ["module", "parameters", "σ", "σ / weights", f"moved / weights, {rows[-1][0]}"]
+        print(markdown(headings, module_rows(vocoders)))
 
 
 if __name__ == "__main__":
