@@ -55,7 +55,7 @@ def test_a_wrong_value_is_named_by_its_place(change: dict[str, object], named: s
         (None, "No such file"),
         (b"a: [1", "not YAML"),
         (b"\xff\xfe\x00", "not YAML"),
-        (b"- 1\n- 2\n", "holds no keys"),
+        (b"- 1\n- 2\n", "contains no keys"),
         (b"", "Field required"),
     ],
 )
@@ -82,10 +82,11 @@ def test_no_value_can_be_changed_after_reading() -> None:
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.parent.name)
-def test_every_pretraining_recipe_is_valid_and_begins_with_its_command(path: Path) -> None:
+def test_every_pretraining_recipe_is_valid_and_its_first_line_gives_the_command(path: Path) -> None:
     config = load_config(path, PretrainConfig)
     assert config.aligner.steps > 0 and config.acoustic.steps > 0
-    assert path.read_text(encoding="utf-8").startswith("# tts-meta pretrain recipes/")
+    first_line = path.read_text(encoding="utf-8").partition("\n")[0]
+    assert first_line.startswith("# ") and f"tts-meta pretrain recipes/{path.parent.name}/{path.name}" in first_line
 
 
 def test_there_is_a_recipe() -> None:

@@ -19,7 +19,7 @@ from commands import write_recordings
 from helpers import tiny_base, tiny_source_filter
 
 from tts_meta.adapt import CloneSettings, Voice, clone
-from tts_meta.context import WithoutDrawing, default_torch_state, default_torch_state_per_item
+from tts_meta.context import SkipInitialization, default_torch_state, default_torch_state_per_item
 from tts_meta.corpus import Manifest
 from tts_meta.evaluate import Scorer
 from tts_meta.evaluate.voice import score_voices
@@ -275,7 +275,7 @@ print("torch._dynamo" in sys.modules)
 
 
 def test_shapes_alone_take_no_memory() -> None:
-    with WithoutDrawing(shapes_only=True):
+    with SkipInitialization(shapes_only=True):
         model = torch.nn.Sequential(
             torch.nn.Linear(10**6, 10**6), torch.nn.BatchNorm1d(10**6), torch.nn.LSTM(10**5, 10**5)
         )

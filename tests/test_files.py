@@ -77,7 +77,7 @@ def test_a_folder_comes_back_when_the_new_one_cannot_take_its_place(
         rename(source, target)
 
     monkeypatch.setattr(os, "rename", second_fails)
-    with pytest.raises(TtsMetaError, match="Input/output error; nothing was changed"), atomic_folder(path) as temporary:
+    with pytest.raises(TtsMetaError, match="Input/output error; no file was changed"), atomic_folder(path) as temporary:
         (temporary / "new.txt").touch()
     assert names(tmp_path) == ["run"] and names(path) == ["old.txt"]
 
@@ -85,7 +85,7 @@ def test_a_folder_comes_back_when_the_new_one_cannot_take_its_place(
 def test_a_full_disk_is_one_line_and_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     path.write_text("old")
-    message = r"^cannot write .*a\.bin: File too large; nothing was changed there$"
+    message = r"^cannot write .*a\.bin: File too large; no file was changed$"
     with pytest.raises(TtsMetaError, match=message), full_disk(1000), atomic_file(path) as temporary:
         temporary.write_bytes(bytes(5000))
     assert path.read_text() == "old" and names(tmp_path) == ["a.bin"]

@@ -24,9 +24,9 @@ from tts_meta.synth import speak_text
 
 REFUSED = {
     "deep.voice.safetensors": "modules: nested deeper than 32 levels",
-    "escape.voice.safetensors": "a text holds a control character",
-    "nan.voice.safetensors": "postnet.output.bias holds values that are not finite",
-    "nan_duration.voice.safetensors": "duration.output.bias holds values that are not finite",
+    "escape.voice.safetensors": "a text contains a control character",
+    "nan.voice.safetensors": "postnet.output.bias contains values that are not finite",
+    "nan_duration.voice.safetensors": "duration.output.bias contains values that are not finite",
     "packed_empty_shape.voice.safetensors": "packed.decoder.output.weight: List should have at least 2 items",
     "packed_list.voice.safetensors": "packed: Input should be a valid dictionary",
     "packed_zero_rows.voice.safetensors": "packed.decoder.output.weight.0: Input should be greater than 0",
@@ -72,7 +72,7 @@ def test_a_base_with_null_in_place_of_a_list(say, name: str, fault: str) -> None
         ("deep.yaml", "nested deeper than 32 levels (line 1)"),
         ("digits.yaml", "a number does not fit 64 bits (line 1)"),
         ("timestamp.yaml", "not YAML"),
-        ("list.yaml", "holds no keys"),
+        ("list.yaml", "contains no keys"),
     ],
 )
 def test_a_hostile_recipe(say, name: str, fault: str) -> None:
@@ -106,12 +106,12 @@ def test_a_voice_with_a_number_that_is_none(voice: Path, value: float, dtype: to
     bias = torch.zeros(80, dtype=dtype)
     bias[3] = value
     rewrite(voice, tensors={"postnet.output.bias": bias})
-    assert f"{voice}: postnet.output.bias holds values that are not finite" in error_line(lambda: Voice.load(voice))
+    assert f"{voice}: postnet.output.bias contains values that are not finite" in error_line(lambda: Voice.load(voice))
 
 
 def test_a_number_that_overflows_in_single_precision(voice: Path) -> None:
     rewrite(voice, tensors={"postnet.output.bias": torch.full((80,), 1e300, dtype=torch.float64)})
-    assert "holds values that are not finite" in error_line(lambda: Voice.load(voice))
+    assert "contains values that are not finite" in error_line(lambda: Voice.load(voice))
 
 
 def test_whole_numbers_are_no_deltas(voice: Path) -> None:
@@ -137,18 +137,18 @@ def test_finite_values_that_overflow_in_the_model_make_no_sound(base: Base, voic
         ({"modules": '{"a": 1}'}, "modules: Input should be a valid list"),
         ({"modules": "[1]"}, "modules.0: Input should be a valid string"),
         ({"modules": "null"}, "modules: Input should be a valid list"),
-        ({"scores": '{"a": 1, "a": 2}'}, "scores: the key 'a' stands there twice"),
+        ({"scores": '{"a": 1, "a": 2}'}, "scores: the key 'a' is repeated"),
         ({"scores": '{"a": 1e999}'}, "scores: 1e999 is not a finite number"),
-        ({"scores": '{"a": "\\u001b[2J"}'}, "scores: a text holds a control character"),
+        ({"scores": '{"a": "\\u001b[2J"}'}, "scores: a text contains a control character"),
         ({"packed": '{"postnet.output.bias": [80]}'}, "packed.postnet.output.bias: List should have at least 2 items"),
         (
             {"packed": '{"postnet.output.bias": [40, true]}'},
             "packed.postnet.output.bias.1: Input should be a valid int",
         ),
         ({"packed": '{"postnet.output.bias": [40, 2]}'}, "postnet.output.bias holds F16"),
-        ({"base": "\x1b[31m"}, "a text holds a control character"),
-        ({"consent": "Ann\x9b agreed"}, "a text holds a control character"),
-        ({"consent": "Ann \u202e agreed"}, "a text holds a control character"),
+        ({"base": "\x1b[31m"}, "a text contains a control character"),
+        ({"consent": "Ann\x9b agreed"}, "a text contains a control character"),
+        ({"consent": "Ann \u202e agreed"}, "a text contains a control character"),
         ({"vocoder": "x" * 65}, "vocoder: String should have at most 64 characters"),
     ],
 )
@@ -212,7 +212,7 @@ def edit(path: Path, key: str, value: object) -> None:
         ("audio.mel.hop", 2000, "audio.mel: hop is 2000, longer than the window"),
         ("audio.mel.f_max", 1e300, "audio.mel: f_max must lie above f_min"),
         ("audio.mel", [1], "audio.mel: Input should be a valid dictionary"),
-        ("phonemizer", "no\x1bne", "a text holds a control character"),
+        ("phonemizer", "no\x1bne", "a text contains a control character"),
     ],
 )
 def test_sizes_of_a_base_are_bounded_and_compared_with_the_weights(
@@ -228,8 +228,8 @@ def test_a_base_or_vocoder_that_diverged_is_not_written(tmp_path: Path) -> None:
     assert base.acoustic.postnet.output.bias is not None
     base.acoustic.postnet.output.bias[3] = 1e6  # infinite in half precision
     light.net.output.bias.detach()[3] = float("nan")
-    assert "acoustic.postnet.output.bias holds values" in error_line(lambda: save_base(base, tmp_path / "base"))
-    assert "net.output.bias holds values" in error_line(lambda: save_source_filter(light, tmp_path / "light", {}))
+    assert "acoustic.postnet.output.bias contains values" in error_line(lambda: save_base(base, tmp_path / "base"))
+    assert "net.output.bias contains values" in error_line(lambda: save_source_filter(light, tmp_path / "light", {}))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -249,8 +249,8 @@ def test_a_base_or_vocoder_with_a_number_that_is_none(tmp_path: Path) -> None:
     save_source_filter(tiny_source_filter(), tmp_path / "light", {})
     replace_weights(tmp_path / "base", "aligner.log_prior", float("inf"))
     replace_weights(tmp_path / "light", "pitch.net.output.bias", float("nan"))
-    assert "aligner.log_prior holds values that are not finite" in error_line(lambda: load_base(tmp_path / "base"))
-    assert "pitch.net.output.bias holds values" in error_line(lambda: load_source_filter(tmp_path / "light"))
+    assert "aligner.log_prior contains values that are not finite" in error_line(lambda: load_base(tmp_path / "base"))
+    assert "pitch.net.output.bias contains values" in error_line(lambda: load_source_filter(tmp_path / "light"))
 
 
 def test_loading_draws_nothing_from_the_generator_of_the_caller(tmp_path: Path) -> None:

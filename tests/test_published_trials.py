@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tts_meta.config import load_config, names_in
+from tts_meta.config import load_config, top_level_keys
 from tts_meta.evaluate.few_shot.benchmark import FewShotBenchmark
 from tts_meta.evaluate.few_shot.results_io import read_trials
 from tts_meta.evaluate.few_shot.trials import Trial
@@ -18,7 +18,7 @@ from tts_meta.models.vocoders.vocoder import load_vocoder
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "recipes" / "few_shot"
-RECIPES = sorted(path.name for path in FOLDER.glob("*.yaml") if "learners" in names_in(path))
+RECIPES = sorted(path.name for path in FOLDER.glob("*.yaml") if "learners" in top_level_keys(path))
 NAMES = {
     "fully fine-tuned": "fully fine-tuned, 10 sentences, 200 steps",
     "clone": "clone, 10 sentences, stopped automatically",

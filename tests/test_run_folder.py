@@ -215,9 +215,9 @@ def test_a_damaged_run_is_one_line_or_goes_on_to_the_same_weights(
         ("durations.safetensors", {"frames": torch.zeros(3, dtype=torch.int32)}, "not of these utterances"),
         ("durations.safetensors", {"frames": -1}, "no durations"),
         ("durations.safetensors", {"frames": 7}, "not as long as these utterances"),
-        ("durations.safetensors", {"known": torch.zeros(8)}, "known holds F32"),
+        ("durations.safetensors", {"known": torch.zeros(8)}, "known has dtype F32"),
         ("aligner.safetensors", {"log_prior": torch.zeros(3)}, "not the aligner of this run"),
-        ("aligner.safetensors", {"log_prior": np.nan}, "log_prior holds values that are not finite"),
+        ("aligner.safetensors", {"log_prior": np.nan}, "log_prior contains values that are not finite"),
     ],
 )
 def test_files_of_a_run_with_other_shapes_and_values(

@@ -1,13 +1,13 @@
 """tts_meta clones a voice from a few recorded sentences by modular meta-learning with shrinkage.
 
     from tts_meta import clone, speak
-    voice = clone(["one.wav", "two.wav"], transcripts=["What is said.", "And here."])
+    voice = clone(["one.wav", "two.wav"], transcripts=["The words of one.wav.", "The words of two.wav."])
     speak(voice, "New words.").save("out.wav")
 
 `Synthesizer` keeps a voice loaded for many texts.
 
-Letters in the shapes of docstrings: B batch, N symbols of a sentence, T mel frames, M mel bands, S samples, V symbols
-of the table, D hidden channels, E channels of the speaker embedding, R frames a decoder step emits.
+Letters in the tensor shapes of docstrings: B batch, N symbols of a sentence, T mel frames, M mel bands, S samples,
+V symbols of the table, D hidden channels, E channels of the speaker embedding, R frames that a decoder step emits.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    """Import the public names when they are first asked for: `import tts_meta` alone loads nothing."""
+    """Import a public name at its first use, so that `import tts_meta` alone loads neither torch nor numpy."""
     if name not in _HOMES:
         raise AttributeError(f"module 'tts_meta' has no attribute '{name}'")
     return getattr(importlib.import_module(_HOMES[name]), name)

@@ -13,8 +13,8 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from tts_meta.errors import TtsMetaError, UsageError
-from tts_meta.parsing import ParseError, first_fault, parse_yaml, printable
+from tts_meta.errors import TtsMetaError, UsageError, excerpt
+from tts_meta.parsing import ParseError, first_fault, parse_yaml
 
 
 def odd(value: int) -> int:
@@ -29,7 +29,7 @@ def even(value: int) -> int:
     return value
 
 
-# Sizes are bounded so that no configuration, from whatever source, asks for endless work before weights are read.
+# Sizes have bounds, so that a hostile configuration cannot demand endless work before the weights are read.
 Width = Annotated[int, Field(gt=0, le=8192)]
 Layers = Annotated[int, Field(gt=0, le=64)]
 Kernel = Annotated[int, Field(gt=0, le=255), AfterValidator(odd)]
@@ -46,8 +46,8 @@ class Section(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_truth_value_for_a_number(cls, value: object, info: Any) -> object:
-        """Python takes true for 1, and YAML takes yes for true."""
+    def _refuse_boolean_as_number(cls, value: object, info: Any) -> object:
+        """Refuse booleans as numbers: Python accepts True as 1, and YAML reads `yes` as true."""
         if isinstance(value, bool) and cls.model_fields[info.field_name].annotation in (int, float):
             raise ValueError(f"must be a number, not {str(value).lower()}")
         return value
@@ -56,30 +56,33 @@ class Section(BaseModel):
 AnySection = TypeVar("AnySection", bound=Section)
 
 
-def parse_config(data: object, kind: type[AnySection], where: str) -> AnySection:
-    """Build `kind` from plain data. Raises TtsMetaError naming `where`, the key and the valid names."""
+def parse_config(data: object, section: type[AnySection], source: str) -> AnySection:
+    """Build a `section` from plain data. Raises TtsMetaError that names `source`, the key and the valid names."""
     if not isinstance(data, dict):
-        raise TtsMetaError(f"{where}: holds no keys; write lines such as `{next(iter(kind.model_fields))}: VALUE`")
+        raise TtsMetaError(
+            f"{source}: contains no keys; write lines such as `{next(iter(section.model_fields))}: VALUE`"
+        )
     try:
-        return kind.model_validate(data)
+        return section.model_validate(data)
     except ValidationError as error:
-        raise TtsMetaError(f"{where}: {first_fault(error, kind)}") from error
+        raise TtsMetaError(f"{source}: {first_fault(error, section)}") from error
 
 
-def load_config(path: str | Path, kind: type[AnySection], changes: Sequence[str] = ()) -> AnySection:
-    """Read a YAML (or JSON) file into `kind`; paths in it are relative to the working directory.
+def load_config(path: str | Path, section: type[AnySection], changes: Sequence[str] = ()) -> AnySection:
+    """Read a YAML (or JSON) file into a `section`; paths in it are relative to the working directory.
 
-    changes: `KEY=VALUE`, a dotted key and a YAML value that replaces the file's. Raises TtsMetaError where the file is
-    missing, is not YAML, or has a key or value that `kind` does not allow; UsageError where a change has another form.
+    changes: strings `KEY=VALUE`, where KEY is dotted and VALUE is YAML and replaces the value of the file. Raises
+    TtsMetaError if the file cannot be read, is not YAML, or has a key or value that the section does not allow;
+    UsageError if a change does not have this form.
     """
     data = _read_yaml(Path(path))
     for change in changes:
         _apply_change(data, change)
-    return parse_config(data, kind, " ".join([str(path), *changes]))
+    return parse_config(data, section, " ".join([str(path), *changes]))
 
 
-def names_in(path: str | Path) -> set[str]:
-    """The names at the top of a YAML (or JSON) file. Raises TtsMetaError as `load_config`."""
+def top_level_keys(path: str | Path) -> set[str]:
+    """Return the top-level keys of a YAML (or JSON) file. Raises TtsMetaError as `load_config`."""
     return set(data) if isinstance(data := _read_yaml(Path(path)), dict) else set()
 
 
@@ -103,13 +106,13 @@ def _apply_change(data: Any, change: str) -> None:
             raise UsageError(f"'{change}': '{section}' is not a section of the recipe")
         data = data[section]
     if not isinstance(data, dict):
-        raise UsageError(f"'{change}': the recipe holds no keys")
+        raise UsageError(f"'{change}': the recipe contains no keys")
     try:
         data[last] = parse_yaml(value)
     except ParseError as error:
-        raise UsageError(f"'{printable(change)}': {error}") from error
+        raise UsageError(f"'{excerpt(change)}': {error}") from error
 
 
 def dump_config(config: Section) -> str:
-    """Return a section as indented JSON, every default written out."""
+    """Return a section as indented JSON, with every default."""
     return json.dumps(config.model_dump(mode="json"), indent=2) + "\n"

@@ -1,7 +1,7 @@
-"""What callers have set in torch and numpy: our work does not depend on it, and leaves it as it was.
+"""Isolation from the caller's torch and numpy state: results do not depend on it, and it is restored.
 
-Autocast, `no_grad`, `inference_mode`, a default dtype or device, numpy's error handling and the state of the random
-generators belong to the program that calls us.
+The state is autocast, `no_grad`, `inference_mode`, the default dtype and device, numpy's error handling and the random
+generators.
 """
 
 from __future__ import annotations
@@ -23,39 +23,40 @@ T = TypeVar("T")
 _DEVICES = ("cpu", "cuda", "mps", "xpu")
 _FACTORIES = {torch.empty, torch.zeros, torch.ones, torch.full}
 _ONEDNN_CAPACITY, _PRIMITIVES = "ONEDNN_PRIMITIVE_CACHE_CAPACITY", 128
-_drawing = threading.RLock()
+_rng_lock = threading.RLock()
 
 
 class _DefaultDtype:
-    """Single precision as the process's default dtype while any thread is inside; the caller's is set again after."""
+    """Context that sets the default dtype to float32 while any thread is inside, and then restores the caller's."""
 
     def __init__(self) -> None:
-        self._lock, self._inside = threading.Lock(), 0
-        self._callers = torch.float32
+        self._lock, self._threads_inside = threading.Lock(), 0
+        self._caller_dtype = torch.float32
 
     def __enter__(self) -> None:
         with self._lock:
-            if self._inside == 0:
-                self._callers = torch.get_default_dtype()
-                if self._callers != torch.float32:
+            if self._threads_inside == 0:
+                self._caller_dtype = torch.get_default_dtype()
+                if self._caller_dtype != torch.float32:
                     torch.set_default_dtype(torch.float32)
-            self._inside += 1
+            self._threads_inside += 1
 
     def __exit__(self, *error: object) -> None:
         with self._lock:
-            self._inside -= 1
-            if self._inside == 0 and torch.get_default_dtype() != self._callers:
-                torch.set_default_dtype(self._callers)
+            self._threads_inside -= 1
+            if self._threads_inside == 0 and torch.get_default_dtype() != self._caller_dtype:
+                torch.set_default_dtype(self._caller_dtype)
 
 
 _default_dtype = _DefaultDtype()
 
 
-class WithoutDrawing(TorchFunctionMode):
-    """Inside, modules are built with parameters of any value, for weights that are loaded into them next.
+class SkipInitialization(TorchFunctionMode):
+    """Context in which modules are built with uninitialised parameters, because weights are loaded into them next.
 
-    No global generator advances. shapes_only: they take no memory either, as on the meta device, which would import
-    torch's compiler for buffers that are computed, a second of start-up; those are computed as ever.
+    The state of the global random generators does not change. shapes_only: parameters are on the meta device and take
+    no memory. Computed buffers are still computed on the CPU, because on the meta device they would import torch's
+    compiler, which takes a second.
     """
 
     def __init__(self, shapes_only: bool = False) -> None:
@@ -75,22 +76,22 @@ class WithoutDrawing(TorchFunctionMode):
 
 @contextmanager
 def default_torch_state(preserve_rng: bool = False) -> Iterator[None]:
-    """A context, or a decorator, in which torch has its default state and the caller's state does not matter.
+    """Context, or decorator, in which torch has its default state, whatever the caller's state is.
 
-    Inside, autocast is off, gradients are on, the dtype is single precision and the default device is the CPU.
-    preserve_rng: restore the states of torch's global generators at the end; only one thread at a time is inside such
-    a context.
+    Inside, autocast is off, gradients are on, the default dtype is float32 and the default device is the CPU.
+    preserve_rng: restore the states of torch's global generators at the end; only one thread at a time can be inside
+    such a context.
     """
     with ExitStack() as stack:
         if preserve_rng:
-            stack.enter_context(_drawing)
+            stack.enter_context(_rng_lock)
         stack.enter_context(_default_dtype)
         for device in _DEVICES:
             if torch.is_autocast_enabled(device):
                 stack.enter_context(torch.autocast(device, enabled=False))
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
-        # A device as a context makes each call of torch slower: only where there is need.
+        # A device context makes each call of torch slower, so it is used only if needed.
         if torch.get_default_device().type != "cpu":
             stack.enter_context(torch.device("cpu"))
         stack.enter_context(np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"))
@@ -102,11 +103,11 @@ def default_torch_state(preserve_rng: bool = False) -> Iterator[None]:
 
 @cache
 def limit_primitive_cache() -> None:
-    """Let oneDNN keep the kernels of the last few hundred shapes, where this process has not used it yet.
+    """Limit oneDNN's cache of compiled kernels to 128, if this process has not used oneDNN yet.
 
-    Sentences differ in length, and oneDNN compiles kernels for each length. It keeps 1024 by default, hundreds of
-    megabytes with what the allocator cannot give back between them. It reads its limit from the environment once, when
-    it is first used, so the environment is afterwards as it was.
+    Sentences differ in length, and oneDNN compiles kernels for each length. By default it caches 1024 kernels, which
+    takes hundreds of megabytes with the memory that the allocator cannot free between them. oneDNN reads the limit from
+    the environment at its first use; afterwards the environment is restored.
     """
     if _ONEDNN_CAPACITY in os.environ or not torch.backends.mkldnn.is_available():
         return
@@ -117,18 +118,18 @@ def limit_primitive_cache() -> None:
         del os.environ[_ONEDNN_CAPACITY]
 
 
-def default_torch_state_per_item(work: Callable[P, Iterator[T]]) -> Callable[P, Iterator[T]]:
-    """`default_torch_state` for a generator function: only the code that makes each item runs in the context."""
+def default_torch_state_per_item(function: Callable[P, Iterator[T]]) -> Callable[P, Iterator[T]]:
+    """Decorate a generator function: `default_torch_state` is active only while an item is computed."""
 
-    @wraps(work)
+    @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
-        steps = work(*args, **kwargs)
+        items = function(*args, **kwargs)
         while True:
             with default_torch_state():
                 try:
-                    step = next(steps)
+                    item = next(items)
                 except StopIteration:
                     return
-            yield step
+            yield item
 
     return run

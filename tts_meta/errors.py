@@ -1,4 +1,4 @@
-"""Errors that a user can act on: one line that says what is wrong and what to do."""
+"""Errors that a user can act on: one line that names the cause and the remedy."""
 
 from __future__ import annotations
 
@@ -7,16 +7,21 @@ import numbers
 import unicodedata
 
 SEEDS = 2**62
-"""Seeds lie between this and its negative: torch's generators take 64 bits, and sentences count on from a seed."""
-_LONGEST = 1500
+"""Seeds are from -SEEDS to SEEDS: torch's generators take 64 bits, and each sentence adds its number to the seed."""
+_MAX_MESSAGE = 1500
+"""Characters of a message; a longer one loses its middle."""
+_MAX_EXCERPT = 200
+"""Characters that a message quotes of a name or of another library's message."""
 
 
 def printable(text: str) -> str:
-    """The text with every control and format character as its escape, such as `\\\\x1b`.
+    """Return the text with every control and format character as its escape, such as `\\\\x1b`.
 
-    Names of files, headers of voices and texts come from others: a terminal would obey what they hold.
+    File names, headers of voices and texts can come from strangers. A terminal would obey control characters in them.
     """
-    return "".join(one if _is_shown(one) else one.encode("unicode_escape").decode("ascii") for one in text)
+    return "".join(
+        character if _is_shown(character) else character.encode("unicode_escape").decode("ascii") for character in text
+    )
 
 
 def _is_shown(character: str) -> bool:
@@ -24,14 +29,24 @@ def _is_shown(character: str) -> bool:
 
 
 def one_line(text: str) -> str:
-    """The text on one printable line, without its middle where it is longer than a screen."""
-    line = printable(" ".join(text.split()))
-    half = _LONGEST // 2
-    return line if len(line) <= _LONGEST else f"{line[:half]} ... {line[-half:]}"
+    """Return the text on one printable line; a text of more than 1,500 characters loses its middle."""
+    line = _on_one_line(text)
+    half = _MAX_MESSAGE // 2
+    return line if len(line) <= _MAX_MESSAGE else f"{line[:half]} ... {line[-half:]}"
+
+
+def excerpt(text: str, max_length: int = _MAX_EXCERPT) -> str:
+    """Return the text on one printable line of at most `max_length` characters, to quote it in a message."""
+    line = _on_one_line(text)
+    return line if len(line) <= max_length else line[: max_length - 1] + "…"
+
+
+def _on_one_line(text: str) -> str:
+    return printable(" ".join(text.split()))
 
 
 class TtsMetaError(Exception):
-    """The work could not be done. The message is one line; the command line prints it and exits with status 1."""
+    """An operation failed. The message is one line; the command line prints it and exits with status 1."""
 
     exit_status = 1
 
@@ -40,23 +55,23 @@ class TtsMetaError(Exception):
 
 
 class TtsMetaWarning(UserWarning):
-    """Something that a user should know and may act on; the message is one line, and the work goes on."""
+    """A user should know about a problem and may act on it; the operation continues. The message is one line."""
 
 
 class UsageError(TtsMetaError):
-    """The call itself is wrong (an option, a name, a combination); the command line exits with status 2."""
+    """The call is wrong (an option, a name or a combination); the command line exits with status 2."""
 
     exit_status = 2
 
 
 def check_number(
-    name: str, value: object, low: float = -math.inf, high: float = math.inf, unit: str = "", whole: bool = False
+    name: str, value: object, low: float = -math.inf, high: float = math.inf, unit: str = "", integer: bool = False
 ) -> None:
-    """Raise UsageError where the value of an argument is not a number from `low` to `high`, or not a whole one."""
-    kind = numbers.Integral if whole else numbers.Real
-    if not isinstance(value, kind) or isinstance(value, bool):
-        what = "a whole number" if whole else "a number"
-        raise UsageError(f"{name} must be {what}, not {type(value).__name__} {value!r}")
+    """Raise UsageError if the argument `name` is not a number (or not an integer) from `low` to `high`."""
+    number_type = numbers.Integral if integer else numbers.Real
+    if not isinstance(value, number_type) or isinstance(value, bool):
+        expected = "a whole number" if integer else "a number"
+        raise UsageError(f"{name} must be {expected}, not {type(value).__name__} {value!r}")
     if not low <= float(value) <= high:
         if math.isfinite(low) and math.isfinite(high):
             raise UsageError(f"{name} must be from {low:g} to {high:g}{unit}, not {value}")

@@ -1,4 +1,7 @@
-"""Files are written whole or not at all: to a temporary name beside the target, then renamed."""
+"""Atomic writes of files and folders, checks of paths, and hashes of files.
+
+A write goes to a temporary name in the target's folder, which is then renamed. So a target is never half written.
+"""
 
 from __future__ import annotations
 
@@ -21,24 +24,24 @@ from tts_meta.errors import TtsMetaError, UsageError
 if TYPE_CHECKING:
     from torch import Tensor
 
-_LONGEST_KEPT = 100
-"""Bytes of a file's name that its temporary names repeat."""
+_MAX_REPEATED = 100
+"""A file name of at most this many bytes is repeated in its temporary names."""
 
 
 @contextmanager
 def atomic_file(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path; rename it to `path` when the block ends well, remove it when it does not.
+    """Yield a temporary path; rename it to `path` when the block succeeds, remove it when the block raises.
 
-    An existing `path` stays as it was until the rename. A kill at any moment leaves at most a hidden temporary
-    file, which the next write of `path` on this machine removes. A symbolic link stays, and the file that it points to
-    is replaced. Raises TtsMetaError where the folder cannot be written, the disk is full, or `path` is no regular file.
+    An existing file keeps its content until the rename. A process that is killed leaves at most a hidden temporary
+    file; the next write of `path` on this machine removes it. For a symbolic link the file that it points to is
+    replaced. Raises TtsMetaError if the folder cannot be written, the disk is full, or `path` is not a regular file.
     """
-    path = written_path(path)
+    path = write_target(path)
     temporary = _sibling(path)
     try:
         yield temporary
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
+        with open(temporary, "rb") as handle:
+            os.fsync(handle.fileno())
         os.replace(temporary, path)
     except OSError as error:
         raise _write_error(path, error) from error
@@ -48,11 +51,12 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary folder; put it in the place of `path` when the block ends well, remove it when it does not.
+    """Yield a temporary folder; it replaces `path` when the block succeeds and is removed when the block raises.
 
-    A kill between its two renames leaves the old content under a hidden name, which `restore_folder` brings back;
-    any other at most a hidden temporary folder, which the next write removes. A symbolic link stays, and the folder
-    that it points to is replaced. Raises TtsMetaError where the parent cannot be written or the disk is full.
+    The replacement takes two renames. A process that is killed between them leaves the old folder under a hidden name,
+    from which `restore_folder` restores it. A process that is killed at another time leaves at most a hidden temporary
+    folder, which the next write removes. For a symbolic link the folder that it points to is replaced. Raises
+    TtsMetaError if the parent folder cannot be written or the disk is full.
     """
     path = _link_target(Path(path))
     restore_folder(path)
@@ -60,20 +64,20 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     try:
         temporary.mkdir()
         yield temporary
-        for written in temporary.rglob("*"):
-            if written.is_file():
-                with open(written, "rb") as handle:
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                with open(file, "rb") as handle:
                     os.fsync(handle.fileno())
         if path.exists():
-            # A folder cannot be replaced in one step: the old one keeps a hidden name until the new one stands.
-            old = _old(path)
-            os.rename(path, old)
+            # A folder cannot be replaced in one step: the old folder has a hidden name until the new one is in place.
+            backup = _backup_path(path)
+            os.rename(path, backup)
             try:
                 os.rename(temporary, path)
             except OSError:
-                os.rename(old, path)
+                os.rename(backup, path)
                 raise
-            shutil.rmtree(old)
+            shutil.rmtree(backup)
         else:
             os.rename(temporary, path)
     except OSError as error:
@@ -83,28 +87,28 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
 
 
 def restore_folder(path: str | Path) -> None:
-    """Bring back what a killed `atomic_folder` left without its name; remove what it left to spare."""
+    """Restore the folder `path` if a killed `atomic_folder` left only its backup; otherwise remove the backup."""
     path = _link_target(Path(path))
-    old = _old(path)
-    if old.exists() and path.exists():
-        shutil.rmtree(old, ignore_errors=True)
-    elif old.exists():
-        os.rename(old, path)
+    backup = _backup_path(path)
+    if backup.exists() and path.exists():
+        shutil.rmtree(backup, ignore_errors=True)
+    elif backup.exists():
+        os.rename(backup, path)
 
 
-def written_path(path: str | Path) -> Path:
-    """The file that a write to `path` replaces: `path` itself, or the target of a symbolic link.
+def write_target(path: str | Path) -> Path:
+    """Return the file that a write to `path` replaces: `path` itself, or the target of a symbolic link.
 
-    Raises TtsMetaError for a folder, for a name that no file can have, and for what is not a regular file (a device, a
-    pipe), which a rename would destroy.
+    Raises TtsMetaError for a folder, for an invalid file name, and for a file that is not regular (a device, a pipe),
+    which a rename would destroy.
     """
     path = Path(path)
     try:
         encoded = os.fsencode(path)
     except UnicodeEncodeError as error:
-        raise TtsMetaError(f"cannot write {path}: the name is no valid Unicode; choose another name") from error
+        raise TtsMetaError(f"cannot write {path}: the name is not valid Unicode; choose another name") from error
     if b"\0" in encoded:
-        raise TtsMetaError(f"cannot write {path}: the name holds a null character; choose another name")
+        raise TtsMetaError(f"cannot write {path}: the name contains a null character; choose another name")
     target = _link_target(path)
     try:
         mode = target.stat().st_mode
@@ -115,18 +119,18 @@ def written_path(path: str | Path) -> Path:
     if stat.S_ISDIR(mode):
         raise TtsMetaError(f"cannot write {path}: it is a folder; name a file")
     if not stat.S_ISREG(mode):
-        raise TtsMetaError(f"cannot write {path}: it is not a regular file; name another one")
+        raise TtsMetaError(f"cannot write {path}: it is not a regular file; name another file")
     return target
 
 
-def check_path(what: str, value: object) -> Path:
-    """The path of something to read; whether it is there is left to its reader.
+def check_path(name: str, value: object) -> Path:
+    """Return the argument `name` as a path, which may not exist.
 
-    Raises UsageError, naming `what`, for a value that is no path, TtsMetaError for a path that no file can have or that
-    may not be looked at.
+    Raises UsageError that names the argument if the value is not a path; TtsMetaError if the path is invalid or may not
+    be accessed.
     """
     if not isinstance(value, str | os.PathLike) or isinstance(os.fspath(value), bytes):
-        raise UsageError(f"{what} must be a path, not {type(value).__name__}")
+        raise UsageError(f"{name} must be a path, not {type(value).__name__}")
     try:
         os.stat(value)
     except (FileNotFoundError, NotADirectoryError):
@@ -138,21 +142,21 @@ def check_path(what: str, value: object) -> Path:
 
 
 def check_writable(path: str | Path) -> None:
-    """Raise TtsMetaError where a later write of the file `path` would fail, as far as can be known.
+    """Raise TtsMetaError if a later write of the file `path` would fail, as far as this can be tested.
 
-    Missing folders are made at the write, not here. A small file is written and removed again, so that a full disk, a
-    quota and a file system without write permission show.
+    Missing folders are not created here. A small file is written and removed, which fails on a full disk, at a quota
+    and on a read-only file system.
     """
-    path = written_path(path)
+    path = write_target(path)
     parents = path.absolute().parents
     folder = next((parent for parent in parents if _exists(parent, path)), parents[-1])
     if not folder.is_dir():
-        raise TtsMetaError(f"cannot write {path}: {folder} is not a folder; choose another place")
+        raise TtsMetaError(f"cannot write {path}: {folder} is not a folder; choose another path")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise TtsMetaError(f"cannot write {path}: no permission to write in {folder}; choose another place")
+        raise TtsMetaError(f"cannot write {path}: no permission to write in {folder}; choose another path")
     try:
-        longest = os.pathconf(folder, "PC_NAME_MAX") if hasattr(os, "pathconf") else 255
-        if any(len(os.fsencode(part)) > longest for part in path.absolute().parts):
+        max_name_bytes = os.pathconf(folder, "PC_NAME_MAX") if hasattr(os, "pathconf") else 255
+        if any(len(os.fsencode(part)) > max_name_bytes for part in path.absolute().parts):
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
         with tempfile.TemporaryFile(prefix=".", suffix=".tmp", dir=folder) as probe:
             probe.write(bytes(4096))
@@ -168,7 +172,7 @@ def _exists(folder: Path, path: Path) -> bool:
 
 
 def _link_target(path: Path) -> Path:
-    """`path`, or where it is a symbolic link, what that points to. Raises TtsMetaError for a loop of links."""
+    """Return `path`, or the target of a symbolic link. Raises TtsMetaError for a loop of links."""
     if not os.path.islink(path):
         return path
     target = Path(os.path.realpath(path))
@@ -178,15 +182,15 @@ def _link_target(path: Path) -> Path:
 
 
 def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Write a safetensors file, the same bytes for the same tensors and metadata whatever their order.
+    """Write a safetensors file. The bytes do not depend on the order of tensors and metadata.
 
-    A full disk is an OSError here; the library's own writer hides it in another error.
+    A full disk raises OSError; the writer of the safetensors library would raise another error.
     """
     from safetensors.torch import save
 
     content = save(dict(tensors), metadata)
     if metadata:
-        # The library sorts the tensors, but writes metadata in an order that it draws anew in each process.
+        # The library sorts the tensors, but writes the metadata in an order that differs between processes.
         size = int.from_bytes(content[:8], "little")
         header = json.loads(content[8 : 8 + size]) | {"__metadata__": dict(sorted(metadata.items()))}
         text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
@@ -196,7 +200,7 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: dic
 
 
 def fingerprint(path: Path) -> str:
-    """The first twelve digits of a file's SHA-256: enough to tell some recordings apart."""
+    """Return the first twelve digits of a file's SHA-256, which identify it among a few recordings."""
     return sha256_file(path)[:12]
 
 
@@ -206,22 +210,23 @@ def sha256_file(path: str | Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-def _old(path: Path) -> Path:
-    return path.parent / f".{_short(path.name)}.old"
+def _backup_path(path: Path) -> Path:
+    return path.parent / f".{_short_name(path.name)}.old"
 
 
-def _short(name: str) -> str:
-    """A name that leaves room for what temporary names add: a legal name may fill all 255 bytes."""
+def _short_name(name: str) -> str:
+    """Return the name, or its hash if it is long: a temporary name must not exceed the 255 bytes of a file name."""
     encoded = os.fsencode(name)
-    return name if len(encoded) <= _LONGEST_KEPT else hashlib.sha256(encoded).hexdigest()[:32]
+    return name if len(encoded) <= _MAX_REPEATED else hashlib.sha256(encoded).hexdigest()[:32]
 
 
 def _sibling(path: Path) -> Path:
-    """A fresh hidden name in the folder of `path`, so that a rename stays on one file system.
+    """Return an unused hidden name in the folder of `path`, and remove the leftovers of killed processes there.
 
-    It tells machine and process, so that what a killed process left can be removed, as is done here.
+    The folder is the same because a rename must stay on one file system. The name contains hashes of the machine and
+    the process number, so that leftovers of ended processes are recognised.
     """
-    prefix = f".{_short(path.name)}.{hashlib.sha256(platform.node().encode()).hexdigest()[:8]}."
+    prefix = f".{_short_name(path.name)}.{hashlib.sha256(platform.node().encode()).hexdigest()[:8]}."
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(path.parent, prefix)
@@ -234,7 +239,7 @@ def _sibling(path: Path) -> Path:
 
 
 def _remove_leftovers(folder: Path, prefix: str) -> None:
-    """Remove the temporary files and folders of this prefix whose processes have ended."""
+    """Remove temporary files and folders with this prefix whose processes have ended."""
     with suppress(OSError):
         for name in os.listdir(folder):
             match = re.fullmatch(re.escape(prefix) + r"(\d{1,9})\.\w{8}\.tmp", name)
@@ -248,16 +253,16 @@ def _remove_leftovers(folder: Path, prefix: str) -> None:
 
 def _is_running(process: int) -> bool:
     if os.name != "posix":
-        return True  # elsewhere the question itself may end the process
+        return True  # on Windows, os.kill would end the process
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass  # another user's
+        pass  # the process of another user
     return True
 
 
 def _write_error(path: Path, error: OSError) -> TtsMetaError:
     reason = error.strerror or str(error)
-    return TtsMetaError(f"cannot write {path}: {reason}; nothing was changed there")
+    return TtsMetaError(f"cannot write {path}: {reason}; no file was changed")

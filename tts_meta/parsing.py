@@ -1,8 +1,8 @@
-"""JSON and YAML to plain data, within limits: files that people share are not trusted.
+"""Safe parsers of JSON and YAML, because files that people share are not trusted.
 
-Both refuse a repeated key, deep nesting, numbers that are not finite or do not fit 64 bits, and characters that control
-a terminal. YAML is read as the subset that recipes need: mappings, lists, strings, numbers, true, false and null, with
-anchors only where they cannot make the data larger than the text.
+Both parsers refuse repeated keys, deep nesting, numbers that are not finite or do not fit 64 bits, and characters that
+control a terminal. The YAML parser reads the subset that recipes need: mappings, lists, strings, numbers, true, false
+and null. It limits the number of values, so that repeated anchors cannot make the data huge.
 """
 
 from __future__ import annotations
@@ -17,26 +17,31 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from tts_meta.errors import excerpt
+
 MAX_DEPTH = 32
 """Levels of nesting."""
 MAX_JSON_BYTES, MAX_YAML_BYTES = 2_000_000, 100_000
 MAX_NODES = 100_000
-"""Values in a YAML file, those of repeated anchors counted each time."""
+"""Values in a YAML file. The values of an anchor count each time it is repeated."""
 _MAX_INTEGER = 2**63 - 1
-_MAX_SHOWN = 200
-"""Characters of a name or a reason that a message shows."""
-# Controls of C0 and C1, line and paragraph separators, overrides of the writing direction, lone surrogates.
+_MAX_COMPARED = 200
+"""Characters of an unknown key that are compared with the valid keys."""
+# C0 and C1 controls, line and paragraph separators, overrides of the writing direction, lone surrogates.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class ParseError(ValueError):
-    """The text is not what it should be. The message is one printable line without the file's name."""
+    """The text is not valid JSON or YAML, or exceeds a limit. The message is one printable line without a file name."""
 
 
-def parse_json(content: str | bytes, lines: bool = False, most: int = MAX_JSON_BYTES) -> Any:
-    """Read JSON (RFC 8259), at most `most` bytes. `lines` allows line feeds and tabs in strings. Raises ParseError."""
-    if len(content) > most:
-        raise ParseError(f"more than {most // 1_000_000} MB of JSON")
+def parse_json(content: str | bytes, multiline: bool = False, max_bytes: int = MAX_JSON_BYTES) -> Any:
+    """Return the data of a JSON text (RFC 8259) of at most `max_bytes`. Raises ParseError.
+
+    multiline: allow line feeds and tabs in strings.
+    """
+    if len(content) > max_bytes:
+        raise ParseError(f"more than {max_bytes // 1_000_000} MB of JSON")
     try:
         text = content.decode("utf-8") if isinstance(content, bytes) else content
         data = json.loads(
@@ -51,13 +56,13 @@ def parse_json(content: str | bytes, lines: bool = False, most: int = MAX_JSON_B
     except RecursionError as error:
         raise ParseError(f"nested deeper than {MAX_DEPTH} levels") from error
     except ValueError as error:
-        raise ParseError(f"not JSON: {printable(str(error))}") from error
-    check_plain(data, lines)
+        raise ParseError(f"not JSON: {excerpt(str(error))}") from error
+    check_plain(data, multiline)
     return data
 
 
 def parse_yaml(content: str | bytes) -> Any:
-    """Read YAML, or None where there is nothing in it. Raises ParseError."""
+    """Return the data of a YAML text, or None for an empty text. Raises ParseError."""
     if len(content) > MAX_YAML_BYTES:
         raise ParseError(f"more than {MAX_YAML_BYTES // 1000} kB of YAML")
     try:
@@ -66,63 +71,57 @@ def parse_yaml(content: str | bytes) -> Any:
         data = yaml.load(text, Loader=_Loader)
     except ParseError:
         raise
-    except Exception as error:  # besides YAMLError its constructors raise what a conversion of a tagged value does
-        raise ParseError(f"not YAML: {printable(str(error))}") from error
-    check_plain(data, lines=True)
+    except Exception as error:  # YAMLError, and any error of the conversion of a tagged value
+        raise ParseError(f"not YAML: {excerpt(str(error))}") from error
+    check_plain(data, multiline=True)
     return data
 
 
-def printable(text: str, most: int = _MAX_SHOWN) -> str:
-    """A text as one line without control characters, cut after `most` characters."""
-    line = _CONTROL.sub("?", " ".join(text.split()))
-    return line if len(line) <= most else line[: most - 1] + "…"
+def is_printable(text: str, multiline: bool = False) -> bool:
+    """Whether a text has no control characters; `multiline` allows line feeds and tabs."""
+    return all(multiline and match.group() in "\n\t" for match in _CONTROL.finditer(text))
 
 
-def is_printable(text: str, lines: bool = False) -> bool:
-    """Whether a text holds no control character; `lines` allows line feeds and tabs."""
-    return all(lines and found.group() in "\n\t" for found in _CONTROL.finditer(text))
-
-
-def check_plain(data: object, lines: bool = False) -> None:
-    """Raise ParseError where plain data is nested too deeply or holds a number or text that is refused."""
-    waiting: list[tuple[object, int]] = [(data, 0)]
-    while waiting:
-        value, depth = waiting.pop()
+def check_plain(data: object, multiline: bool = False) -> None:
+    """Raise ParseError if plain data is nested too deeply, or a number or text in it is not allowed."""
+    pending: list[tuple[object, int]] = [(data, 0)]
+    while pending:
+        value, depth = pending.pop()
         if depth > MAX_DEPTH:
             raise ParseError(f"nested deeper than {MAX_DEPTH} levels")
         if isinstance(value, dict):
-            waiting += [(part, depth + 1) for pair in value.items() for part in pair]
+            pending += [(part, depth + 1) for pair in value.items() for part in pair]
         elif isinstance(value, list | tuple):
-            waiting += [(part, depth + 1) for part in value]
+            pending += [(part, depth + 1) for part in value]
         elif isinstance(value, str):
-            if not is_printable(value, lines):
-                raise ParseError(f"a text holds a control character ('{printable(value, 60)}')")
+            if not is_printable(value, multiline):
+                raise ParseError(f"a text contains a control character ('{excerpt(value, 60)}')")
         elif isinstance(value, float) and not math.isfinite(value):
             _not_finite(str(value))
         elif isinstance(value, int) and abs(value) > _MAX_INTEGER:
             raise ParseError("a number does not fit 64 bits")
 
 
-def first_fault(error: ValidationError, kind: type[BaseModel]) -> str:
-    """The first fault that pydantic found, as one line; an unknown key is shown with the valid ones."""
+def first_fault(error: ValidationError, model: type[BaseModel]) -> str:
+    """Return the first fault of a pydantic error as one line; the message on an unknown key lists the valid keys."""
     fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    place = printable(".".join(str(part) for part in fault["loc"]))
+    key = excerpt(".".join(str(part) for part in fault["loc"]))
     if fault["type"] != "extra_forbidden":
-        message = printable(fault["msg"].removeprefix("Value error, "))
-        return f"{place}: {message}" if place else message
-    valid = sorted(_model_at(kind, fault["loc"][:-1]).model_fields)
-    close = difflib.get_close_matches(str(fault["loc"][-1])[:_MAX_SHOWN], valid, n=1)
-    hint = f"did you mean '{close[0]}'? " if close else ""
-    return f"unknown key '{place}'; {hint}valid here: {', '.join(valid)}"
+        message = excerpt(fault["msg"].removeprefix("Value error, "))
+        return f"{key}: {message}" if key else message
+    valid = sorted(_model_at(model, fault["loc"][:-1]).model_fields)
+    closest = difflib.get_close_matches(str(fault["loc"][-1])[:_MAX_COMPARED], valid, n=1)
+    hint = f"did you mean '{closest[0]}'? " if closest else ""
+    return f"unknown key '{key}'; {hint}valid here: {', '.join(valid)}"
 
 
-def _model_at(kind: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseModel]:
-    """The model that a place in the data belongs to: fields, and what lies in mappings and lists of models."""
+def _model_at(model: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseModel]:
+    """Return the model of the value at a path of field names, mapping keys and list indices."""
     for part in path:
-        field = kind.model_fields.get(str(part))
+        field = model.model_fields.get(str(part))
         if field is not None:
-            kind = next(iter(_models_in(field.annotation)), kind)
-    return kind
+            model = next(iter(_models_in(field.annotation)), model)
+    return model
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
@@ -133,12 +132,12 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    mapping: dict[str, Any] = {}
     for key, value in pairs:
-        if key in found:
-            raise ParseError(f"the key '{printable(key, 60)}' stands there twice")
-        found[key] = value
-    return found
+        if key in mapping:
+            raise ParseError(f"the key '{excerpt(key, 60)}' is repeated")
+        mapping[key] = value
+    return mapping
 
 
 def _integer(digits: str) -> int:
@@ -153,11 +152,11 @@ def _real(digits: str) -> float:
 
 
 def _not_finite(text: str) -> Any:
-    raise ParseError(f"{printable(text, 20)} is not a finite number")
+    raise ParseError(f"{excerpt(text, 20)} is not a finite number")
 
 
 class _Loader(yaml.SafeLoader):
-    """The subset of YAML that recipes need. A date is a string, a repeated key is an error."""
+    """Loader for the subset of YAML that recipes need: a date is a string, a repeated key is an error."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012
         first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
@@ -176,7 +175,7 @@ class _Loader(yaml.SafeLoader):
             if not isinstance(key, yaml.ScalarNode):
                 raise ParseError(f"a key is a list or a mapping (line {_line(key)})")
             if (key.tag, key.value) in seen:
-                raise ParseError(f"the key '{printable(key.value, 60)}' stands there twice (line {_line(key)})")
+                raise ParseError(f"the key '{excerpt(key.value, 60)}' is repeated (line {_line(key)})")
             seen.add((key.tag, key.value))
         return node
 
@@ -195,27 +194,27 @@ def _line(node: yaml.Node) -> int:
 
 
 def _check_events(events: Iterator[yaml.Event]) -> None:
-    """Refuse deep nesting, and anchors that repeat more than a file may hold, before anything is built."""
+    """Raise ParseError for deep nesting or too many values, before any data is built."""
     sizes: dict[str, int] = {}
-    opened: list[tuple[str | None, int]] = []
+    open_collections: list[tuple[str | None, int]] = []
     total = 0
     for event in events:
         if isinstance(event, yaml.AliasEvent):
             if event.anchor not in sizes:
-                raise ParseError(f"the anchor '{printable(event.anchor, 60)}' is not closed where it is repeated")
+                raise ParseError(f"the anchor '{excerpt(event.anchor, 60)}' is repeated inside its own value")
             total += sizes[event.anchor]
         elif isinstance(event, yaml.CollectionStartEvent):
-            opened.append((event.anchor, total))
+            open_collections.append((event.anchor, total))
             total += 1
         elif isinstance(event, yaml.CollectionEndEvent):
-            anchor, before = opened.pop()
+            anchor, total_before = open_collections.pop()
             if anchor is not None:
-                sizes[anchor] = total - before
+                sizes[anchor] = total - total_before
         elif isinstance(event, yaml.ScalarEvent):
             total += 1
             if event.anchor is not None:
                 sizes[event.anchor] = 1
-        if len(opened) > MAX_DEPTH:
+        if len(open_collections) > MAX_DEPTH:
             raise ParseError(f"nested deeper than {MAX_DEPTH} levels (line {event.start_mark.line + 1})")
         if total > MAX_NODES:
-            raise ParseError(f"more than {MAX_NODES} values, anchors counted each time they are repeated")
+            raise ParseError(f"more than {MAX_NODES} values, with those of an anchor counted at each repetition")

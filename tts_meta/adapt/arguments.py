@@ -64,14 +64,14 @@ def check_settings(settings: CloneSettings) -> None:
     for name in ("steps", "vocoder_steps", "rank", "hold_out", "frames_per_step", "crops_per_step"):
         lowest = 1 if name.endswith("per_step") else 0
         if getattr(settings, name) is not None:
-            check_number(name, getattr(settings, name), lowest, _MAX_NUMBER, whole=True)
+            check_number(name, getattr(settings, name), lowest, _MAX_NUMBER, integer=True)
     for name in ("learning_rate", "vocoder_learning_rate", "variance", "prior_scale"):
         value = getattr(settings, name)
         if value is not None:
             check_number(name, value, 0, _MAX_NUMBER)
             if value == 0:
                 raise UsageError(f"{name} must be above 0")
-    check_number("seed", settings.seed, -SEEDS, SEEDS, whole=True)
+    check_number("seed", settings.seed, -SEEDS, SEEDS, integer=True)
 
 
 def check_consent(consent: object) -> None:

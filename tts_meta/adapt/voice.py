@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from tts_meta.adapt.quantization import FACTOR_BITS, WHOLE_BITS, pack, unpack, worth_packing
 from tts_meta.context import default_torch_state
-from tts_meta.errors import TtsMetaError, UsageError, one_line
+from tts_meta.errors import TtsMetaError, UsageError, excerpt, one_line
 from tts_meta.files import atomic_file, check_path, fingerprint, write_tensors
 from tts_meta.headers import Count, Header, Name, check_header
 from tts_meta.models.acoustic import AcousticModel
@@ -28,7 +28,7 @@ from tts_meta.models.low_rank import DOWN, UP, expand_factors
 from tts_meta.models.pretrained import Base
 from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
 from tts_meta.models.vocoders.vocoder import Vocoder
-from tts_meta.parsing import ParseError, parse_json, printable
+from tts_meta.parsing import ParseError, parse_json
 from tts_meta.tensors import TensorFile, check_finite, to_float32
 
 FORMAT, OLDER = "2", "1"
@@ -115,9 +115,9 @@ class Voice:
         for name, value in stored.items():
             whole = name.removesuffix(SCALES)
             if whole == name and value.is_floating_point() == (name in header.packed):
-                raise TtsMetaError(f"{path}: damaged, {printable(name)} holds {file.infos[name].dtype}; {_ADVICE}")
+                raise TtsMetaError(f"{path}: damaged, {excerpt(name)} holds {file.infos[name].dtype}; {_ADVICE}")
             if whole != name and whole not in header.packed:
-                raise TtsMetaError(f"{path}: damaged, {printable(name)} belongs to no packed matrix; {_ADVICE}")
+                raise TtsMetaError(f"{path}: damaged, {excerpt(name)} belongs to no packed matrix; {_ADVICE}")
         try:
             deltas = _from_stored(stored, header.packed)
         except (KeyError, ValueError) as error:
@@ -230,7 +230,7 @@ def _add(model: nn.Module, deltas: Mapping[str, Tensor], complaint: str) -> None
     with torch.no_grad():
         for parameter, delta in changes.items():
             if parameter not in params or params[parameter].shape != delta.shape:
-                raise TtsMetaError(f"{complaint}: {printable(parameter)}; {_ADVICE}")
+                raise TtsMetaError(f"{complaint}: {excerpt(parameter)}; {_ADVICE}")
             params[parameter].add_(delta)
             check_finite(parameter, params[parameter], complaint, _ADVICE)
 

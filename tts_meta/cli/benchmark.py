@@ -31,7 +31,7 @@ def benchmark(
       tts-meta benchmark recipes/librispeech_mini/score.yaml
       tts-meta benchmark recipes/few_shot/benchmark.yaml --set output=runs/few_shot
     """
-    from tts_meta.config import load_config, names_in
+    from tts_meta.config import load_config, top_level_keys
     from tts_meta.evaluate.cloning import CloningBenchmark, run_cloning
     from tts_meta.evaluate.few_shot.benchmark import FewShotBenchmark, run_few_shot
     from tts_meta.files import check_writable
@@ -41,7 +41,7 @@ def benchmark(
     from tts_meta.report.few_shot import write_few_shot_report
     from tts_meta.synth import speak_text
 
-    if "learners" in names_in(recipe):
+    if "learners" in top_level_keys(recipe):
         config = load_config(recipe, FewShotBenchmark, changes or ())
         check_writable(config.output / "table.md")
         base = load_base(config.base)

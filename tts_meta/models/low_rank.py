@@ -17,9 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from tts_meta.errors import UsageError
+from tts_meta.errors import UsageError, excerpt
 from tts_meta.models.partition import Module, Partition
-from tts_meta.parsing import printable
 
 UP, DOWN = ":up", ":down"
 """Suffixes of the names of a matrix's two factors."""
@@ -107,17 +106,17 @@ def expand_factors(deltas: Mapping[str, Tensor], shapes: Mapping[str, Sequence[i
     full = {name: value for name, value in deltas.items() if not name.endswith((UP, DOWN))}
     for name, up in deltas.items():
         if name.endswith(DOWN) and name.removesuffix(DOWN) + UP not in deltas:
-            raise UsageError(f"the factor {printable(name)} has no matching factor '{UP}'")
+            raise UsageError(f"the factor {excerpt(name)} has no matching factor '{UP}'")
         if name.endswith(UP):
             parameter = name.removesuffix(UP)
             down = deltas.get(parameter + DOWN)
             if down is None:
-                raise UsageError(f"the factor {printable(name)} has no matching factor '{DOWN}'")
+                raise UsageError(f"the factor {excerpt(name)} has no matching factor '{DOWN}'")
             shape = tuple(shapes.get(parameter, ()))
             rows, columns = (shape[0], math.prod(shape[1:])) if len(shape) > 1 else (0, 0)
             rank = down.shape[0] if down.ndim == 2 else 0
             if not rank or tuple(up.shape) != (rows, rank) or tuple(down.shape) != (rank, columns):
-                raise UsageError(f"the factors of {printable(parameter)} do not multiply to its shape")
+                raise UsageError(f"the factors of {excerpt(parameter)} do not multiply to its shape")
             full[parameter] = (up @ down).reshape(shape)
     return full
 

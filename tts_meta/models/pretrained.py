@@ -26,14 +26,14 @@ from torch import Tensor
 
 from tts_meta.audio.trimming import AudioConfig
 from tts_meta.config import Section, dump_config, parse_config
-from tts_meta.context import WithoutDrawing, default_torch_state
-from tts_meta.errors import TtsMetaError, TtsMetaWarning
+from tts_meta.context import SkipInitialization, default_torch_state
+from tts_meta.errors import TtsMetaError, TtsMetaWarning, excerpt
 from tts_meta.files import atomic_folder, check_path, sha256_file, write_tensors
 from tts_meta.headers import Digest, Header, Name, check_header, read_header, read_json
 from tts_meta.models.acoustic import AcousticConfig, AcousticModel
 from tts_meta.models.aligner import Aligner, AlignerConfig, Alignment
 from tts_meta.models.shrinkage_prior import ModulePrior
-from tts_meta.parsing import is_printable, printable
+from tts_meta.parsing import is_printable
 from tts_meta.tensors import TensorFile, check_finite, to_float32
 from tts_meta.text import Lexicon, Phonemizer, SymbolKinds, SymbolTable, load_phonemizer
 from tts_meta.text.symbols import BOUNDARIES, END, START
@@ -111,7 +111,7 @@ class Base:
         for name in speakers:
             if not (0 < len(name) <= 500 and is_printable(name)):
                 raise TtsMetaError(
-                    f"the speaker '{printable(name)}' has no usable name; use 1 to 500 printable characters"
+                    f"the speaker '{excerpt(name)}' has no usable name; use 1 to 500 printable characters"
                 )
         aligner = Aligner(config.aligner, config.audio.mel.n_mels, len(symbols))
         acoustic = AcousticModel(config.acoustic, config.audio.mel, len(symbols), len(speakers))
@@ -242,10 +242,10 @@ def _load_weights(path: Path, config: BaseConfig, symbols: SymbolTable, speakers
     holds.
     """
     file = TensorFile.open(path, _ADVICE)
-    with WithoutDrawing(shapes_only=True):
+    with SkipInitialization(shapes_only=True):
         file.check_like(_weights(Base.create(config, symbols, speakers)), "weights that do not fit config.json")
     stored = file.read()
-    with WithoutDrawing():
+    with SkipInitialization():
         base = Base.create(config, symbols, speakers)
     for prefix, model in (("aligner.", base.aligner), ("acoustic.", base.acoustic)):
         part = {name.removeprefix(prefix): value for name, value in stored.items() if name.startswith(prefix)}

@@ -33,7 +33,7 @@ class SynthesisOptions:
             ("postfilter", 0, 2, ""),
         ):
             check_number(name, getattr(self, name), low, high, unit)
-        check_number("seed", self.seed, -SEEDS, SEEDS, whole=True)
+        check_number("seed", self.seed, -SEEDS, SEEDS, integer=True)
 
 
 DEFAULT = SynthesisOptions()

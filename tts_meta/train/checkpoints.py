@@ -16,10 +16,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from tts_meta.errors import TtsMetaError
+from tts_meta.errors import TtsMetaError, excerpt
 from tts_meta.files import atomic_folder, sha256_file, write_tensors
 from tts_meta.headers import Count, Digest, Header, Name, check_header, read_json
-from tts_meta.parsing import printable
 from tts_meta.tensors import TensorFile
 from tts_meta.train.optimiser import MovingAverage
 
@@ -83,7 +82,7 @@ def load_checkpoint(
     found = {name for name in file.infos if name.startswith(("model.", "average."))}
     own = TensorFile(path, file.metadata, {name: file.infos[name] for name in found}, "choose another output folder")
     own.check_like(expected, "training state of another model")
-    tensors = file.read(nan_only=True)  # a learner without a prior has infinite variances
+    tensors = file.read(allow_infinite=True)  # a learner without a prior has infinite variances
     moments = _moments(tensors, optimiser, folder)
 
     model.load_state_dict(_under(tensors, "model."))
@@ -114,7 +113,7 @@ def _moments(
         number, _, moment = name.partition(".")
         known = number.isdecimal() and int(number) < len(parameters)
         if not known or value.shape not in ((), parameters[int(number)].shape):
-            raise TtsMetaError(f"{folder}: training state of another optimiser ({printable(name)}); {_ADVICE}")
+            raise TtsMetaError(f"{folder}: training state of another optimiser ({excerpt(name)}); {_ADVICE}")
         moments.setdefault(int(number), {})[moment] = value
     random = tensors.get("random.cpu")
     if random is None or random.dtype != torch.uint8 or random.shape != torch.get_rng_state().shape:

@@ -21,10 +21,9 @@ from pydantic import Field
 from torch import Tensor
 
 from tts_meta.corpus import Example
-from tts_meta.errors import TtsMetaError
+from tts_meta.errors import TtsMetaError, excerpt
 from tts_meta.files import atomic_file, atomic_folder, sha256_file
 from tts_meta.headers import Digest, Header, Name, read_header
-from tts_meta.parsing import printable
 from tts_meta.tensors import read_tensors
 from tts_meta.train.distributed import is_first
 
@@ -90,7 +89,7 @@ class Store(OnDisk):
     """
 
     def __init__(self, folder: Path) -> None:
-        names = read_header(folder / "names.json", StoreNames, _ADVICE, most=10**9)
+        names = read_header(folder / "names.json", StoreNames, _ADVICE, max_bytes=10**9)
         self.ids, self.speakers, self._bands, self._digests = names.ids, names.speakers, names.bands, names.sha256
         ends = load_array(folder / "ends.npy", np.int64, (len(names.ids) + 1, 2))
         if len(names.speakers) != len(names.ids) or ends[0].any() or (np.diff(ends, axis=0) <= 0).any():
@@ -140,7 +139,7 @@ def load_array(path: Path, dtype: type[np.generic], shape: tuple[int, ...]) -> N
     try:
         found = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
     except Exception as error:  # numpy raises a dozen kinds for a broken file
-        raise TtsMetaError(f"{path}: damaged ({printable(str(error))}); delete it to make it again") from error
+        raise TtsMetaError(f"{path}: damaged ({excerpt(str(error))}); delete it to make it again") from error
     if found.dtype != dtype or found.shape != shape:
         raise TtsMetaError(f"{path}: damaged, not {dtype.__name__} of shape {shape}; delete it to make it again")
     if np.issubdtype(dtype, np.floating) and not np.isfinite(found).all():

@@ -14,10 +14,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tts_meta.config import Section, dump_config
-from tts_meta.errors import TtsMetaError
+from tts_meta.errors import TtsMetaError, excerpt
 from tts_meta.files import atomic_file
 from tts_meta.headers import read_json
-from tts_meta.parsing import printable
 from tts_meta.train.distributed import all_agree, is_first
 
 MAY_CHANGE = (
@@ -63,7 +62,7 @@ def _lock(output: Path) -> FileLock:
             f"{output}: another run is training in this folder; wait until it ends or choose another output folder"
         ) from error
     except (OSError, NotImplementedError) as error:
-        reason = getattr(error, "strerror", None) or printable(str(error))
+        reason = getattr(error, "strerror", None) or excerpt(str(error))
         raise TtsMetaError(f"cannot write in {output}: {reason}; choose another output folder") from error
     return lock
 
@@ -97,8 +96,8 @@ def _difference(before: object, config: Section) -> str:
     was, now = (_flat(data) for data in (before, config.model_dump(mode="json")))
     for name in [*now, *(name for name in was if name not in now)]:
         if name.split(".")[0] not in MAY_CHANGE and was.get(name) != now.get(name):
-            values = (printable(json.dumps(values.get(name), ensure_ascii=False), 60) for values in (was, now))
-            return printable("{}: {}, now {}".format(name, *values))
+            values = (excerpt(json.dumps(values.get(name), ensure_ascii=False), 60) for values in (was, now))
+            return excerpt("{}: {}, now {}".format(name, *values))
     return ""
 
 

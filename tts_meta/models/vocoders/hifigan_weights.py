@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tts_meta.context import WithoutDrawing
+from tts_meta.context import SkipInitialization
 from tts_meta.errors import TtsMetaError
 from tts_meta.headers import check_header, read_json
 from tts_meta.models.vocoders.hifigan import V1, V2, V3, HifiGanConfig, HifiGanGenerator
@@ -35,7 +35,7 @@ def load_hifigan(path: str | Path | None = None) -> HifiGanGenerator:
 
     The shape comes from `config.json` beside the weights where that describes a HiFi-GAN, else it is V1, V2 or V3,
     whichever the weights fit. Weights of any float type become float32, in evaluation mode. Raises TtsMetaError where
-    the file is missing, is no such checkpoint, does not fit its config, or holds values that are not finite.
+    the file is missing, is no such checkpoint, does not fit its config, or contains values that are not finite.
     """
     if path is None:
         path = find_universal()
@@ -47,7 +47,7 @@ def load_hifigan(path: str | Path | None = None) -> HifiGanGenerator:
     state = fold_weight_norm(_read_tensors(path))
     config = _read_config(path.parent / "config.json") or _recognise(state, path)
     _check(state, _shapes(config), path)
-    with WithoutDrawing(shapes_only=True):
+    with SkipInitialization(shapes_only=True):
         generator = HifiGanGenerator(config)
     generator.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
     return generator.requires_grad_(True).eval()
@@ -155,7 +155,7 @@ def _recognise(state: Mapping[str, Tensor], path: Path) -> HifiGanConfig:
 
 
 def _shapes(config: HifiGanConfig) -> dict[str, torch.Size]:
-    with WithoutDrawing(shapes_only=True):
+    with SkipInitialization(shapes_only=True):
         return {name: tensor.shape for name, tensor in HifiGanGenerator(config).state_dict().items()}
 
 
@@ -168,7 +168,7 @@ def _check(state: Mapping[str, Tensor], shapes: Mapping[str, torch.Size], path: 
             found, expected = _text(state[name].shape), _text(shape)
             raise TtsMetaError(f"{path}: the tensor {name} is {found}, its HiFi-GAN config says {expected}")
         if not state[name].isfinite().all():
-            raise TtsMetaError(f"{path}: the tensor {name} holds values that are not finite: the file is damaged")
+            raise TtsMetaError(f"{path}: the tensor {name} contains values that are not finite: the file is damaged")
     for name in state:
         if name not in shapes:
             raise TtsMetaError(f"{path} holds the tensor {name}, which its HiFi-GAN config does not know")

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from tts_meta.audio.mel import MelConfig
 from tts_meta.config import Section, dump_config, parse_config
-from tts_meta.context import WithoutDrawing, default_torch_state
+from tts_meta.context import SkipInitialization, default_torch_state
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_folder, sha256_file, write_tensors
 from tts_meta.headers import Digest, Header, check_header, read_json
@@ -103,12 +103,12 @@ def load_source_filter(folder: Path) -> SourceFilterGenerator:
     if digest != state["sha256"]:
         raise TtsMetaError(f"{folder}: the weights are not those that state.json names (SHA-256); {_ADVICE}")
     # A configuration is compared with the file before memory is taken for it.
-    with WithoutDrawing(shapes_only=True):
+    with SkipInitialization(shapes_only=True):
         file.check_like(
             SourceFilterGenerator(config.light, config.mel).state_dict(), "weights that do not fit config.json"
         )
     weights = to_float32(file.read(), str(path), _ADVICE)
-    with WithoutDrawing():
+    with SkipInitialization():
         generator = SourceFilterGenerator(config.light, config.mel)
     generator.load_state_dict(weights)
     generator.hash = digest
