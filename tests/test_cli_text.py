@@ -113,5 +113,5 @@ def test_a_fault_in_the_lexicon_is_one_line(say, place: Path, tmp_path: Path) ->
     (tmp_path / "words.txt").write_text("abc\n", encoding="utf-8")
     options = ("--base", place / "base", "--lexicon", tmp_path / "words.txt", "-o", tmp_path / "a.wav")
     assert say("speak", "base", "abc", *options).failed(1, "words.txt, line 1: no pronunciation after 'abc'")
-    assert say("speak", "base", "abc", "--phonemes", *options).failed(2, "leave out --lexicon")
+    assert say("speak", "base", "abc", "--phonemes", *options).failed(2, "--lexicon does not apply to --phonemes")
     assert not (tmp_path / "a.wav").exists()
