@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.distributions import Laplace
 
 from tts_meta.corpus import Batch
-from tts_meta.models.acoustic import AcousticModel, AcousticOutput, EncoderOutput
+from tts_meta.models.acoustic import AcousticModel
+from tts_meta.models.acoustic_output import AcousticOutput, EncoderOutput
 from tts_meta.models.losses import acoustic_loss, mel_l1
 from tts_meta.models.pretrained import Base
 
@@ -42,8 +43,8 @@ def random_output(batch: Batch, seed: int = 0) -> AcousticOutput:
         return torch.randn(like.shape, generator=generator, dtype=torch.float64)
 
     prosody = [draw(batch.durations.unsqueeze(-1).expand(-1, -1, 3)) for _ in range(2)]
-    symbols = EncoderOutput(draw(batch.durations), draw(batch.durations) + 1, *prosody)
-    return AcousticOutput(draw(batch.mel) - 5, draw(batch.mel) - 5, symbols)
+    encoder_output = EncoderOutput(draw(batch.durations), draw(batch.durations) + 1, *prosody)
+    return AcousticOutput(draw(batch.mel) - 5, draw(batch.mel) - 5, encoder_output)
 
 
 def laplace_nll(model: AcousticModel, output: AcousticOutput, batch: Batch) -> tuple[float, float, float, float]:
@@ -55,12 +56,12 @@ def laplace_nll(model: AcousticModel, output: AcousticOutput, batch: Batch) -> t
         scale = model.mel_log_scale.double().exp()
         mel -= float(Laplace(output.mel[number, :frames].double(), scale).log_prob(true).sum())
         before -= float(Laplace(output.mel_before[number, :frames].double(), scale).log_prob(true).sum())
-        predicted = output.symbols.log_durations[number, :symbols].double()
+        predicted = output.encoder_output.log_durations[number, :symbols].double()
         log_true = (1 + batch.durations[number, :symbols].double()).log()
         duration -= float(Laplace(predicted, model.duration_log_scale.double().exp()).log_prob(log_true).sum())
         has_frames = batch.durations[number, :symbols] > 0
-        predicted = output.symbols.prosody[number, :symbols][has_frames].double()
-        true = output.symbols.true_prosody[number, :symbols][has_frames].double()
+        predicted = output.encoder_output.prosody[number, :symbols][has_frames].double()
+        true = output.encoder_output.true_prosody[number, :symbols][has_frames].double()
         prosody -= float(Laplace(predicted, model.prosody_log_scale.double().exp()).log_prob(true).sum())
     return mel, before, duration, prosody
 

@@ -13,7 +13,8 @@ from torch import Tensor
 from tts_meta.corpus import Batch, Example, collate
 from tts_meta.meta import Task
 from tts_meta.meta.domain import LossFunction
-from tts_meta.models.acoustic import AcousticModel, ActivationCache
+from tts_meta.models.acoustic import AcousticModel
+from tts_meta.models.acoustic_output import ActivationCache
 from tts_meta.models.losses import acoustic_loss
 from tts_meta.models.partition import Partition
 from tts_meta.models.pretrained import Base

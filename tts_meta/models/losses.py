@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from tts_meta.corpus import Batch
-from tts_meta.models.acoustic import AcousticModel, AcousticOutput
-from tts_meta.models.layers import length_mask
+from tts_meta.models.acoustic import AcousticModel
+from tts_meta.models.acoustic_output import AcousticOutput
+from tts_meta.models.conv_blocks import length_mask
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def acoustic_loss(model: AcousticModel, output: AcousticOutput, batch: Batch) ->
     frames = length_mask(batch.mel_lengths, batch.mel.shape[1])
     symbols = length_mask(batch.token_lengths, batch.tokens.shape[1])
     scale = model.mel_log_scale
-    predicted, true_durations = output.symbols, batch.durations.float().log1p()
+    predicted, true_durations = output.encoder_output, batch.durations.float().log1p()
     has_frames = (symbols & (batch.durations > 0)).unsqueeze(-1)
     return AcousticLoss(
         mel=_laplace(output.mel, batch.mel, scale, frames.unsqueeze(-1)),

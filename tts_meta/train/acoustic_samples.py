@@ -13,7 +13,7 @@ from tts_meta.audio import MelSpec
 from tts_meta.audio.features import load_waveform_and_mel
 from tts_meta.corpus import Batch
 from tts_meta.errors import TtsMetaError
-from tts_meta.models.acoustic import AcousticOutput
+from tts_meta.models.acoustic_output import AcousticOutput
 from tts_meta.models.losses import acoustic_loss, mel_l1
 from tts_meta.models.pretrained import Base
 from tts_meta.models.vocoders.vocoder import Vocoder

@@ -1,0 +1,144 @@
+"""`Decoder` of the acoustic model: an autoregressive LSTM that emits R frames per step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import cast
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tts_meta.config import Layers, Section, Share, Width
+
+HAS_HALF_PRODUCT = "fbgemm" in torch.backends.quantized.supported_engines
+"""Whether this build of torch has a product with half-precision weights, which is faster than with single precision."""
+
+_Product = Callable[[Tensor, Tensor], Tensor]
+"""`x (B, I)` and `bias (B, O)` or `(O,)` to `x @ weight.T + bias`, `(B, O)`."""
+
+
+class DecoderConfig(Section):
+    """The decoder: an autoregressive LSTM."""
+
+    reduction: int = Field(default=3, gt=0, le=32)
+    """Number of frames R that one step emits."""
+    prenet: Width = 256
+    """Width of the two prenet layers."""
+    prenet_dropout: Share = 0.5
+    """Dropout in the prenet in training; without it the decoder learns to copy its last frame."""
+    channels: Width = 512
+    """Width of the LSTM layers."""
+    layers: Layers = 2
+    """Number of LSTM layers."""
+
+
+class Decoder(nn.Module):
+    """Autoregressive decoder: context `(B, T/R, D)` and the frame before each step to frames `(B, T, M)`.
+
+    `forward` is teacher-forced and runs each LSTM layer over all steps at once. `generate` reads its own frames. Both
+    compute the same function.
+    """
+
+    def __init__(self, config: DecoderConfig, context: int, n_mels: int) -> None:
+        super().__init__()
+        self.reduction, self.n_mels, self.dropout = config.reduction, n_mels, config.prenet_dropout
+        self.half_weights = False
+        """Whether `generate` rounds weights to half precision, so that a step reads half as much memory. Weights from a
+        file of half precision do not change."""
+        self.prenet = nn.ModuleList([nn.Linear(n_mels, config.prenet), nn.Linear(config.prenet, config.prenet)])
+        widths = [config.prenet + context] + [config.channels] * (config.layers - 1)
+        self.lstms = nn.ModuleList(nn.LSTM(width, config.channels, batch_first=True) for width in widths)
+        self.output = nn.Linear(config.channels + context, n_mels * config.reduction)
+
+    def forward(self, context: Tensor, true_frames: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Frames `(B, T, M)` from context `(B, T/R, D)` and the true frames `(B, T, M)`.
+
+        generator: draws the prenet's dropout; None uses torch's global one.
+        """
+        batch, steps = context.shape[:2]
+        last = true_frames.reshape(batch, steps, self.reduction, self.n_mels)[:, :-1, -1]
+        previous = F.pad(last, (0, 0, 1, 0))  # (B, steps, M): the first step sees zeros
+        dropout = self.dropout if self.training else 0.0
+        hidden = torch.cat([self._prenet(previous, dropout, generator), context], -1)
+        for number, lstm in enumerate(self.lstms):
+            out = lstm(hidden)[0]
+            hidden = out if number == 0 else hidden + out
+        frames = self.output(torch.cat([hidden, context.to(hidden.dtype)], -1))
+        return frames.reshape(batch, steps * self.reduction, self.n_mels)
+
+    def generate(
+        self, context: Tensor, dropout: float = 0.0, generator: torch.Generator | None = None
+    ) -> Iterator[Tensor]:
+        """Yield R frames `(B, R, M)` for each step of context `(B, T/R, D)`; `dropout` is that of the prenet.
+
+        The products of the context with the weights are computed for all steps in advance, so that a step only computes
+        products with values that change from step to step.
+        """
+        batch, steps = context.shape[:2]
+        layers = [cast(nn.LSTM, lstm).all_weights[0] for lstm in self.lstms]
+        biases = [input_bias + hidden_bias for *_, input_bias, hidden_bias in layers]
+        width, size = layers[0][0].shape[1] - context.shape[2], layers[0][1].shape[1]  # of the prenet, of the LSTMs
+        context_gates = F.linear(context, layers[0][0][:, width:], biases[0])
+        context_frames = F.linear(context, self.output.weight[:, size:], self.output.bias)
+        use_half = self.half_weights and HAS_HALF_PRODUCT and context.device.type == "cpu"
+        product = _half_product if use_half else _single_product
+        gate_products = [
+            product(torch.cat([input_weight[:, :width] if number == 0 else input_weight, hidden_weight], 1))
+            for number, (input_weight, hidden_weight, *_) in enumerate(layers)
+        ]
+        output = product(self.output.weight[:, :size])
+        outs = [context.new_zeros(batch, size) for _ in layers]
+        cells = [context.new_zeros(batch, size) for _ in layers]
+        previous = context.new_zeros(batch, self.n_mels)
+        for step in range(steps):
+            with one_thread():
+                hidden = self._prenet(previous, dropout, generator)
+                for number, gate_product in enumerate(gate_products):
+                    bias = context_gates[:, step] if number == 0 else biases[number]
+                    gates = gate_product(torch.cat([hidden, outs[number]], 1), bias)
+                    outs[number], cells[number] = _lstm_cell(gates, cells[number])
+                    hidden = outs[number] if number == 0 else hidden + outs[number]
+                group = output(hidden, context_frames[:, step])
+            previous = group[:, -self.n_mels :]
+            yield group.reshape(batch, self.reduction, self.n_mels)
+
+    def _prenet(self, hidden: Tensor, dropout: float, generator: torch.Generator | None = None) -> Tensor:
+        for layer in self.prenet:
+            hidden = layer(hidden).relu()
+            if dropout > 0:
+                keep = torch.empty_like(hidden).bernoulli_(1 - dropout, generator=generator)
+                hidden = hidden * keep / (1 - dropout)
+        return hidden
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one CPU thread: several are no faster for short products, and far slower on a busy machine.
+
+    The threads wait for each other after each product. Where another process takes the core of one thread, all wait.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _lstm_cell(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+    """Output and new cell state `(B, C)` of an LSTM from its gates `(B, 4 C)`, in torch's order, and cell state."""
+    input_gate, forget_gate, candidate, output_gate = gates.chunk(4, 1)
+    cell = forget_gate.sigmoid() * cell + input_gate.sigmoid() * candidate.tanh()
+    return output_gate.sigmoid() * cell.tanh(), cell
+
+
+def _single_product(weight: Tensor) -> _Product:
+    return lambda x, bias: torch.addmm(bias, x, weight.T)
+
+
+def _half_product(weight: Tensor) -> _Product:
+    packed = torch.ops.quantized.linear_prepack_fp16(weight.contiguous(), None)
+    return lambda x, bias: torch.ops.quantized.linear_dynamic_fp16(x, packed) + bias

@@ -1,0 +1,46 @@
+"""`Encoder` of the acoustic model: symbols to hidden states."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from tts_meta.config import Kernel, Layers, Section, Share, Width, even
+from tts_meta.models.conv_blocks import conv_blocks, length_mask
+
+
+class EncoderConfig(Section):
+    """The encoder: symbols to hidden states."""
+
+    channels: Annotated[Width, AfterValidator(even)] = 384
+    """Width D of embedding, convolutions and output."""
+    layers: Layers = 3
+    """Number of convolutions before the bidirectional LSTM."""
+    kernel: Kernel = 5
+    """Kernel size of the convolutions, in symbols."""
+    dropout: Share = 0.2
+    """Dropout after each convolution."""
+
+
+class Encoder(nn.Module):
+    """Symbols `(B, N)` to hidden states `(B, N, D)`: embedding, convolutions, bidirectional LSTM."""
+
+    def __init__(self, config: EncoderConfig, n_symbols: int) -> None:
+        super().__init__()
+        width = config.channels
+        self.embedding = nn.Embedding(n_symbols, width, padding_idx=0)
+        self.convs = conv_blocks(width, width, config.layers, config.kernel, config.dropout)
+        self.lstm = nn.LSTM(width, width // 2, batch_first=True, bidirectional=True)
+
+    def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """Hidden states `(B, N, D)` of symbols `(B, N)`, of which `lengths (B,)` are real; zeros in the padding."""
+        mask = length_mask(lengths, tokens.shape[1])
+        hidden = self.embedding(tokens)
+        for conv in self.convs:
+            hidden = conv(hidden, mask)
+        # Packed, so that the backward direction starts at the last symbol of each sentence and not in the padding.
+        packed = pack_padded_sequence(hidden, lengths.cpu(), batch_first=True, enforce_sorted=False)
+        return pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=tokens.shape[1])[0]

@@ -1,0 +1,40 @@
+"""`Postnet` of the acoustic model: a convolutional correction of frames (Shen et al. 2018, section 2.2)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from tts_meta.config import Kernel, Layers, Section, Share, Width
+from tts_meta.models.conv_blocks import conv_blocks
+
+
+class PostnetConfig(Section):
+    """The postnet: a convolutional residual correction of the decoder's frames."""
+
+    channels: Width = 256
+    """Width of the convolutions."""
+    layers: Layers = 5
+    """Number of convolutions."""
+    kernel: Kernel = 5
+    """Kernel size of the convolutions, in frames."""
+    dropout: Share = 0.0
+    """Dropout after each convolution except the last."""
+
+
+class Postnet(nn.Module):
+    """Correction `(B, T, M)` of frames `(B, T, M)`; the caller adds it to the frames."""
+
+    def __init__(self, config: PostnetConfig, n_mels: int) -> None:
+        super().__init__()
+        self.convs = conv_blocks(n_mels, config.channels, config.layers - 1, config.kernel, config.dropout)
+        self.output = nn.Conv1d(config.channels, n_mels, config.kernel, padding=config.kernel // 2)
+        self.receptive_radius = config.layers * (config.kernel // 2)
+        """Frames on each side of a frame that its correction depends on."""
+
+    def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
+        hidden = frames
+        for conv in self.convs:
+            hidden = conv(hidden, mask)
+        hidden = torch.where(mask.unsqueeze(-1), hidden, 0.0)
+        return self.output(hidden.transpose(1, 2)).transpose(1, 2)
