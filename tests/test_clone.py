@@ -86,7 +86,7 @@ def test_a_voice_in_memory_is_the_voice_on_disk(
     base: Base, examples: list[Example], rank: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("tts_meta.adapt.quantization", "tts_meta.adapt.voice"):
-        monkeypatch.setattr(importlib.import_module(module), "worth_packing", lambda matrix: matrix.ndim > 1)
+        monkeypatch.setattr(importlib.import_module(module), "should_quantize", lambda matrix: matrix.ndim > 1)
     voice = clone_examples(base, examples, replace(FEW, steps=3, rank=rank, hold_out=1))
     voice.save(tmp_path / "a.voice.safetensors")
     loaded = Voice.load(tmp_path / "a.voice.safetensors")

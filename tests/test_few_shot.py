@@ -268,7 +268,7 @@ def test_lora_adapters_are_the_voice(base: Base, long_corpus: Path, tmp_path: Pa
     batch = collate(examples[:1], {"ben": -1}, base.acoustic.reduction)
     before, after = (float(acoustic_loss(model, model(batch), batch).nll) for model in (base.acoustic, moved))
     assert after < before
-    with pytest.raises(UsageError, match="none of the modules chosen"):
+    with pytest.raises(UsageError, match="none of the chosen modules"):
         clone_lora(base, examples, 2, CloneSettings(("speaker.mean",), 1))
 
 

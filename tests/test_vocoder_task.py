@@ -158,7 +158,9 @@ def test_another_vocoder_stays_as_it_is_and_says_so(
     voice = clone(base, examples, light, replace(FEW, vocoder_steps=1))
     for other in (GriffinLim(notice="metallic"), SourceFilterVocoder(tiny_source_filter(1), "light:other")):
         used, mel = voice.apply_vocoder(other, "ann"), examples[0].mel[None]
-        assert f"ann changes another vocoder, {voice.vocoder_hash[:12]}, than {other.name}" in str(used.notice)
+        assert f"ann adapts the vocoder {voice.vocoder_hash[:12]}; the vocoder {other.name} is another one" in str(
+            used.notice
+        )
         assert torch.equal(used(mel), other(mel))
         assert other.notice in (None, "metallic"), "the caller's own is not touched"
     assert str(voice.apply_vocoder(GriffinLim(notice="metallic")).notice).startswith("metallic; the voice")

@@ -1,3 +1,5 @@
+"""Voice files: precision, application to a base, and refusal of damaged files."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -7,12 +9,9 @@ import pytest
 import torch
 from faults import full_disk
 from helpers import same_weights, tiny_base
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from tts_meta.adapt import Voice
-from tts_meta.adapt.quantization import pack, unpack
 from tts_meta.errors import TtsMetaError
 from tts_meta.models.pretrained import Base, save_base
 
@@ -41,45 +40,13 @@ def test_a_voice_reads_back_vectors_in_half_precision_and_matrices_in_three_bits
         if delta.ndim == 1:
             assert torch.equal(loaded.deltas[name], delta.half().float())
         else:
-            # Eight even steps over a normal density leave 3.7 % of the variance (Max 1960, table II).
+            # Eight equal intervals over a normal density leave 3.7 % of the variance (Max 1960, table II).
             assert float((loaded.deltas[name] - delta).square().sum() / delta.square().sum()) < 0.05
             assert len(loaded.deltas[name][0].unique()) <= 8
     assert path.stat().st_size < 0.4 * sum(delta.numel() for delta in voice.deltas.values()) + 3000
 
 
-def test_packed_numbers_are_the_nearest_codes_of_their_row() -> None:
-    generator = torch.Generator().manual_seed(0)
-    matrix = torch.randn(5, 3, 7, generator=generator) * torch.tensor([1e-4, 1.0, 30.0, 0.0, 1e-7])[:, None, None]
-    codes, scales = pack(matrix, 3)
-    assert codes.shape == (40,) and codes.dtype == torch.uint8 and scales.shape == (5,)
-    back = unpack(codes, scales, matrix.shape, 3)
-    for row, found, scale in zip(matrix.reshape(5, -1), back.reshape(5, -1), scales.float(), strict=True):
-        levels = (torch.arange(-4, 4) + 0.5) * scale
-        nearest = levels[(row[:, None] - levels).abs().argmin(1)]
-        torch.testing.assert_close((found - row).abs(), (nearest - row).abs())
-    assert float(back[3].abs().max()) < 1e-4
-    with pytest.raises(ValueError, match="not as many"):
-        unpack(codes, scales, (5, 30), 3)
-    finer, scales = pack(matrix, 6)
-    assert finer.shape == (79,)
-    lost = (unpack(finer, scales, matrix.shape, 6) - matrix)[:3].flatten(1).square().sum(1)
-    assert torch.all(lost < 0.002 * matrix[:3].flatten(1).square().sum(1))
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.integers(0, 2**31), st.sampled_from([3, 6]), st.integers(1, 6), st.integers(1, 50))
-def test_what_was_packed_is_found_again_to_the_bit(seed: int, bits: int, rows: int, columns: int) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    sizes = 10 ** (torch.rand(rows, 1, generator=generator) * 14 - 9)  # from half's smallest numbers to its largest
-    matrix = (torch.randn(rows, columns, generator=generator) * sizes).clamp(-65504, 65504)
-    matrix *= torch.rand(rows, columns, generator=generator) < torch.rand(1, generator=generator)
-    once = unpack(*pack(matrix, bits), matrix.shape, bits)
-    assert torch.equal(unpack(*pack(once, bits), matrix.shape, bits), once)
-    silent = matrix.abs().amax(1) == 0
-    assert torch.equal(once[silent], matrix[silent]), "rows of zeros stay zero"
-
-
-def test_a_file_of_the_older_format_is_read(voice: Voice, tmp_path: Path) -> None:
+def test_a_voice_of_format_1_is_read(voice: Voice, tmp_path: Path) -> None:
     path = tmp_path / "old.voice.safetensors"
     header = {"kind": "tts_meta voice", "format": "1", "base": "x", "modules": "[]", "steps": "1", "consent": ""}
     save_file({name: delta.half() for name, delta in voice.deltas.items()}, path, header | {"scores": "{}"})
@@ -87,7 +54,7 @@ def test_a_file_of_the_older_format_is_read(voice: Voice, tmp_path: Path) -> Non
     assert all(torch.equal(loaded.deltas[name], delta.half().float()) for name, delta in voice.deltas.items())
 
 
-def test_a_voice_moves_its_own_parameters_and_no_others(voice: Voice, base: Base) -> None:
+def test_a_voice_changes_only_the_parameters_it_names(voice: Voice, base: Base) -> None:
     before = {name: value.clone() for name, value in base.acoustic.state_dict().items()}
     model = voice.apply(base)
     for name, value in model.state_dict().items():
@@ -98,13 +65,13 @@ def test_a_voice_moves_its_own_parameters_and_no_others(voice: Voice, base: Base
     assert same_weights(base.acoustic.state_dict(), before), "the base stays as it is"
 
 
-def test_a_saved_voice_speaks_as_the_one_it_was_saved_from(voice: Voice, base: Base, tmp_path: Path) -> None:
+def test_a_saved_voice_speaks_like_the_original(voice: Voice, base: Base, tmp_path: Path) -> None:
     voice.save(tmp_path / "a")
     tokens = base.symbols.encode("abc de.")
     durations = torch.full_like(tokens, 3)
     models = (voice.apply(base), Voice.load(tmp_path / "a").apply(base), base.acoustic)
-    now, later, before = (model.generate(tokens, durations=durations) for model in models)
-    assert float((now - later).norm()) < 0.3 * float((now - before).norm())
+    original, saved, unadapted = (model.generate(tokens, durations=durations) for model in models)
+    assert float((original - saved).norm()) < 0.3 * float((original - unadapted).norm())
 
 
 def test_a_voice_for_another_base_is_refused_by_name(voice: Voice, tmp_path: Path) -> None:
@@ -123,7 +90,7 @@ def test_deltas_that_do_not_fit_are_named(voice: Voice, base: Base, change: dict
         replace(voice, deltas=voice.deltas | change).apply(base)
 
 
-def test_a_missing_voice_says_how_to_make_one(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_voice_states_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(TtsMetaError, match=r"no such voice; make one with `tts-meta clone AUDIO\.\.\. -o .*none`"):
         Voice.load(tmp_path / "none")
 
@@ -137,7 +104,7 @@ def test_a_voice_file_cut_short_is_refused(voice: Voice, tmp_path: Path, keep: i
         Voice.load(path)
 
 
-def test_other_tensors_are_no_voice(tmp_path: Path) -> None:
+def test_a_file_of_other_tensors_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.voice.safetensors"
     for header in (None, {"kind": "tts_meta voice"}, {"kind": "tts_meta voice", "format": "9"}):
         save_file({"speaker.mean": torch.zeros(6)}, path, header)

@@ -1,8 +1,8 @@
-"""Matrices in few bits a number, with a scale a row: what a voice changes is small beside what it changes.
+"""Quantizes matrices to a few bits per number, with one scale per row, for the voice file.
 
-Codes are the middles of even steps around zero: of three bits (k + 1/2) s for k from -4 to 3. Of some scales s of each
-row the one is taken that comes nearest to it by squares. Numbers that were packed before are found again to the bit,
-since the scales by which the row's largest number is a code are among those tried.
+Codes are the midpoints of equal intervals around zero. With three bits they are (k + 1/2) s for k from -4 to 3. For
+each row the scale s with the least squared error is chosen from a few candidates. Quantizing dequantized numbers again
+gives the same bits, because the candidates include every scale at which the row's largest number is a code.
 """
 
 from __future__ import annotations
@@ -14,56 +14,59 @@ import numpy as np
 import torch
 from torch import Tensor
 
-SMALLEST = 2048
-"""Parameters of fewer numbers are not worth packing."""
-WHOLE_BITS, FACTOR_BITS = 3, 6
-"""Of what changes in a matrix, and of its factors: what is multiplied out has the errors of both."""
-_REACHES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
-"""Where the outermost steps end, as parts of a row's largest number."""
+MIN_ELEMENTS = 2048
+"""Smaller parameters are not quantized, because little would be saved."""
+MATRIX_BITS, FACTOR_BITS = 3, 6
+"""Bits for full-rank changes, and for low-rank factors, whose product has the errors of both."""
+_RANGES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
+"""Candidate ends of the outermost intervals, as fractions of a row's largest number."""
 
 
-def worth_packing(matrix: Tensor) -> bool:
-    """Whether it has rows, and enough numbers."""
-    return matrix.ndim > 1 and matrix.numel() >= SMALLEST
+def should_quantize(matrix: Tensor) -> bool:
+    """Whether the tensor has at least two dimensions and `MIN_ELEMENTS` numbers."""
+    return matrix.ndim > 1 and matrix.numel() >= MIN_ELEMENTS
 
 
-def pack(matrix: Tensor, bits: int) -> tuple[Tensor, Tensor]:
-    """Numbers `(N, ...)`, K a row, to codes side by side, uint8 `(ceil(N K bits / 8),)`, and scales, half `(N,)`."""
+def quantize(matrix: Tensor, bits: int) -> tuple[Tensor, Tensor]:
+    """Quantize numbers `(N, ...)`, K per row.
+
+    Returns packed codes, uint8 `(ceil(N K bits / 8),)`, and scales in half precision `(N,)`.
+    """
     half = 2 ** (bits - 1)
     rows = matrix.reshape(len(matrix), -1).float()
     largest = rows.abs().amax(1)
-    best, scales = torch.full_like(largest, torch.inf), torch.zeros_like(largest)
-    for part in (*(1 / (code + 0.5) for code in reversed(range(half))), *(reach / half for reach in _REACHES)):
-        # As the file holds it, and never so small that it is nothing there.
-        scale = (largest * part).half().float().clamp(min=2.0**-24)
-        error = (_middles(_codes(rows, scale, half), scale) - rows).square().sum(1)
-        scales, best = torch.where(error < best, scale, scales), torch.minimum(error, best)
+    least_error, scales = torch.full_like(largest, torch.inf), torch.zeros_like(largest)
+    for fraction in (*(1 / (code + 0.5) for code in reversed(range(half))), *(end / half for end in _RANGES)):
+        # In half precision as in the file, and never so small that it would be zero there.
+        scale = (largest * fraction).half().float().clamp(min=2.0**-24)
+        error = (_midpoints(_codes(rows, scale, half), scale) - rows).square().sum(1)
+        scales, least_error = torch.where(error < least_error, scale, scales), torch.minimum(error, least_error)
     scales = torch.where(largest > 0, scales, 0.0)
     codes = (_codes(rows, scales, half) + half).to(torch.uint8).numpy().reshape(-1, 1)
-    single = np.unpackbits(codes, axis=1, count=bits, bitorder="little")
-    return torch.from_numpy(np.packbits(single.reshape(-1), bitorder="little")), scales.half()
+    code_bits = np.unpackbits(codes, axis=1, count=bits, bitorder="little")
+    return torch.from_numpy(np.packbits(code_bits.reshape(-1), bitorder="little")), scales.half()
 
 
-def unpack(codes: Tensor, scales: Tensor, shape: Sequence[int], bits: int) -> Tensor:
-    """Back to numbers of `shape`. Raises ValueError where they are not so many."""
+def dequantize(codes: Tensor, scales: Tensor, shape: Sequence[int], bits: int) -> Tensor:
+    """The numbers of `shape`. Raises ValueError if codes or scales do not fit the shape."""
     count = math.prod(shape)
     if not shape or min(shape) < 1:
-        raise ValueError("a shape that holds no number")
+        raise ValueError("a shape without elements")
     if (
         codes.dtype != torch.uint8
         or not scales.is_floating_point()
         or codes.shape != (-(-count * bits // 8),)
         or scales.shape != (shape[0],)
     ):
-        raise ValueError("codes that are not as many as the shape says")
-    single = np.unpackbits(codes.numpy(), count=count * bits, bitorder="little").reshape(-1, bits)
-    own = torch.from_numpy(np.packbits(single, axis=1, bitorder="little")).reshape(shape[0], -1)
-    return _middles(own.float() - 2 ** (bits - 1), scales.float()).reshape(tuple(shape))
+        raise ValueError("codes or scales that do not fit the shape")
+    code_bits = np.unpackbits(codes.numpy(), count=count * bits, bitorder="little").reshape(-1, bits)
+    rows = torch.from_numpy(np.packbits(code_bits, axis=1, bitorder="little")).reshape(shape[0], -1)
+    return _midpoints(rows.float() - 2 ** (bits - 1), scales.float()).reshape(tuple(shape))
 
 
 def _codes(rows: Tensor, scale: Tensor, half: int) -> Tensor:
     return (rows / scale.clamp(min=2.0**-24)[:, None]).floor().clamp(-half, half - 1)
 
 
-def _middles(codes: Tensor, scale: Tensor) -> Tensor:
+def _midpoints(codes: Tensor, scale: Tensor) -> Tensor:
     return (codes + 0.5) * scale[:, None]

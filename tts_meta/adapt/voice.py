@@ -1,8 +1,8 @@
-"""The voice file: what a speaker changes in the base, and nothing else.
+"""`Voice`: the changes of a base model that make a speaker's voice, and its file `NAME.voice.safetensors`.
 
-One `NAME.voice.safetensors`: the deltas of the adapted parameters, vectors in half precision and matrices in few bits
-a number (`packing.py`), and a header that names the base by hash, and the vocoder where it adapts too, the modules, the
-steps, the consent note and the scores. Older files, of format 1, hold matrices in half precision.
+The file holds the deltas of the adapted parameters: vectors in half precision and matrices quantized to a few bits
+(`quantization.py`). Its header holds the hash of the base, the hash of the vocoder if it adapts too, the modules, the
+steps, the consent note and the scores. Files of the older format 1 hold matrices in half precision.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from tts_meta.adapt.quantization import FACTOR_BITS, WHOLE_BITS, pack, unpack, worth_packing
+from tts_meta.adapt.quantization import FACTOR_BITS, MATRIX_BITS, dequantize, quantize, should_quantize
 from tts_meta.context import default_torch_state
 from tts_meta.errors import TtsMetaError, UsageError, excerpt, one_line
 from tts_meta.files import atomic_file, check_path, fingerprint, write_tensors
@@ -31,18 +31,18 @@ from tts_meta.models.vocoders.vocoder import Vocoder
 from tts_meta.parsing import ParseError, parse_json
 from tts_meta.tensors import TensorFile, check_finite, to_float32
 
-FORMAT, OLDER = "2", "1"
+FORMAT, FORMAT_1 = "2", "1"
 SUFFIX = ".voice.safetensors"
 SCALES = ":scales"
-"""What follows the name of a packed matrix, for its rows' scales."""
+"""Suffix of the name of a quantized matrix, for the scales of its rows."""
 VOCODER_PREFIX = "vocoder."
-"""What names of the vocoder's modules and parameters begin with, beside those of the acoustic model."""
+"""Prefix of the names of the vocoder's modules and parameters."""
 _ADVICE = "clone it again"
 _Shape = Annotated[list[Annotated[int, Field(gt=0)]], Field(min_length=2, max_length=8)]
 
 
 class VoiceHeader(Header):
-    """The header of a voice file. packed: shapes of the packed matrices."""
+    """The header of a voice file. packed: shapes of the quantized matrices."""
 
     base: str = Field(max_length=64)
     modules: list[Name] = Field(max_length=10_000)
@@ -55,12 +55,13 @@ class VoiceHeader(Header):
 
 @dataclass(frozen=True, repr=False)
 class Voice:
-    """Deltas `{parameter name: tensor}` to the base whose hash is `base_hash`, or of matrices that moved in low rank
-    their two factors, `NAME:up` and `NAME:down`.
+    """The changes of a base model that make a speaker's voice.
 
-    modules: names of the adapted modules. steps: inner steps. consent: who agreed to what, in words, on one line.
-    scores: figures of the cloning, such as the held-out loss before and after, and fingerprints of the recordings.
-    vocoder_hash: of the vocoder that deltas named `vocoder.*` are to; empty where there are none.
+    deltas: `{parameter name: tensor}`; a low-rank change of a matrix is stored as two factors, `NAME:up` and
+    `NAME:down`. base_hash: SHA-256 of the base that the deltas belong to. modules: names of the adapted modules. steps:
+    inner steps. consent: who agreed to what, on one line. scores: results of cloning, such as the held-out loss before
+    and after, and fingerprints of the recordings. vocoder_hash: hash of the vocoder that deltas named `vocoder.*`
+    belong to; empty if there are none.
     """
 
     deltas: dict[str, Tensor]
@@ -76,13 +77,14 @@ class Voice:
 
     def __repr__(self) -> str:
         size = sum(delta.numel() for delta in self.deltas.values())
-        what = f"{len(self.modules)} modules, {self.steps} steps, {size:,} numbers"
-        return one_line(f"Voice(base {self.base_hash[:12]}, {what})")
+        content = f"{len(self.modules)} modules, {self.steps} steps, {size:,} numbers"
+        return one_line(f"Voice(base {self.base_hash[:12]}, {content})")
 
     def save(self, path: str | Path) -> None:
-        """Write the voice file, whole or not at all. Raises TtsMetaError where a delta is not finite in half.
+        """Write the voice file; a failure leaves no partial file.
 
-        Deltas as `as_stored` returns them are read back to the bit, and so are those that were read from a file.
+        Deltas from `as_stored` or from a voice file are read back without any change. Raises TtsMetaError if a delta is
+        not finite in half precision.
         """
         header = {
             "format": FORMAT,
@@ -105,7 +107,7 @@ class Voice:
     @classmethod
     @default_torch_state()
     def load(cls, path: str | Path) -> Voice:
-        """Read a voice file. Raises TtsMetaError where it is missing, damaged, or not a voice."""
+        """Read a voice file. Raises TtsMetaError if it is missing, damaged, or not a voice."""
         path = check_path("voice", path)
         if not path.is_file():
             raise TtsMetaError(f"{path}: no such voice; make one with `tts-meta clone AUDIO... -o {path}`")
@@ -113,15 +115,15 @@ class Voice:
         header = _read_header(file)
         stored = to_float32(file.read(), str(path), _ADVICE)
         for name, value in stored.items():
-            whole = name.removesuffix(SCALES)
-            if whole == name and value.is_floating_point() == (name in header.packed):
+            parameter = name.removesuffix(SCALES)
+            if parameter == name and value.is_floating_point() == (name in header.packed):
                 raise TtsMetaError(f"{path}: damaged, {excerpt(name)} holds {file.infos[name].dtype}; {_ADVICE}")
-            if whole != name and whole not in header.packed:
-                raise TtsMetaError(f"{path}: damaged, {excerpt(name)} belongs to no packed matrix; {_ADVICE}")
+            if parameter != name and parameter not in header.packed:
+                raise TtsMetaError(f"{path}: damaged, {excerpt(name)} belongs to no quantized matrix; {_ADVICE}")
         try:
             deltas = _from_stored(stored, header.packed)
         except (KeyError, ValueError) as error:
-            raise TtsMetaError(f"{path}: damaged, a packed matrix does not fit its shape; {_ADVICE}") from error
+            raise TtsMetaError(f"{path}: damaged, a quantized matrix does not fit its shape; {_ADVICE}") from error
         for name in header.packed:
             check_finite(name, deltas[name], str(path), _ADVICE)
         return cls(
@@ -129,29 +131,29 @@ class Voice:
         )
 
     def adapted_on(self, recording: Path) -> bool:
-        """Whether the voice was adapted on a recording, by its fingerprint; voices of older versions do not know."""
-        known = self.scores.get("recordings")
-        return isinstance(known, list) and fingerprint(recording) in known
+        """Whether the voice was adapted on a recording, by its fingerprint; False for voices without fingerprints."""
+        fingerprints = self.scores.get("recordings")
+        return isinstance(fingerprints, list) and fingerprint(recording) in fingerprints
 
     @default_torch_state()
     def apply(self, base: Base, name: str = "the voice") -> AcousticModel:
-        """A copy of the base's acoustic model that speaks in this voice; the base stays as it is.
+        """A copy of the base's acoustic model that speaks in this voice; the base does not change.
 
-        Raises TtsMetaError where the voice was made with another base.
+        name: of the voice, for messages. Raises TtsMetaError if the voice was made with another base.
         """
         if self.base_hash != base.hash:
             raise TtsMetaError(
                 f"{name} was cloned with base {self.base_hash[:12]}, this base is {base.hash[:12]}; "
-                "clone it again or give its own base"
+                "clone it again or use the base that it was cloned with"
             )
         model = copy.deepcopy(base.acoustic)
-        own = {key: delta for key, delta in self.deltas.items() if not key.startswith(VOCODER_PREFIX)}
-        _add(model, own, f"{name} does not fit the base")
+        deltas = {key: delta for key, delta in self.deltas.items() if not key.startswith(VOCODER_PREFIX)}
+        _add(model, deltas, f"{name} does not fit the base")
         return model
 
     @default_torch_state()
     def changes(self, base: Base) -> dict[str, Tensor]:
-        """What changes in each parameter of the base's acoustic model, factors multiplied out.
+        """The change of each adapted parameter of the base's acoustic model; low-rank factors are multiplied.
 
         Raises TtsMetaError as `apply` does.
         """
@@ -163,48 +165,49 @@ class Voice:
 
     @default_torch_state()
     def apply_vocoder(self, vocoder: Vocoder, name: str = "the voice") -> Vocoder:
-        """A copy of the vocoder as this voice has it; the same vocoder where the voice changes nothing in any.
+        """A copy of the vocoder with the changes of this voice; the same object if the voice has no vocoder changes.
 
-        A vocoder that the voice was not made with stays as it is, with a notice that says so. Raises TtsMetaError where
-        the voice is damaged.
+        For another vocoder than the voice was made with, the copy has no changes and a notice that says so. Raises
+        TtsMetaError if the voice is damaged.
         """
-        own = {
+        deltas = {
             key.removeprefix(VOCODER_PREFIX): delta
             for key, delta in self.deltas.items()
             if key.startswith(VOCODER_PREFIX)
         }
-        if not own:
+        if not deltas:
             return vocoder
         if not isinstance(vocoder, SourceFilterVocoder) or vocoder.generator.hash != self.vocoder_hash:
-            other = copy.copy(vocoder)
+            unchanged = copy.copy(vocoder)
             notice = (
-                f"{name} changes another vocoder, {self.vocoder_hash[:12]}, than {vocoder.name}, which stays as it is"
+                f"{name} adapts the vocoder {self.vocoder_hash[:12]}; "
+                f"the vocoder {vocoder.name} is another one and is used without adaptation"
             )
-            other.notice = f"{vocoder.notice}; {notice}" if vocoder.notice else notice
-            return other
+            unchanged.notice = f"{vocoder.notice}; {notice}" if vocoder.notice else notice
+            return unchanged
         adapted = SourceFilterVocoder(vocoder.generator, vocoder.name, vocoder.chunk_frames)
-        _add(adapted.generator, own, f"{name} does not fit the vocoder")
+        _add(adapted.generator, deltas, f"{name} does not fit the vocoder")
         return adapted
 
 
 def as_stored(deltas: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Deltas by name as `Voice.load` returns them after `Voice.save`: rounded to what the file holds, float32.
+    """Deltas by name, float32, with the values that `Voice.load` returns after `Voice.save`.
 
-    Of what is returned, it returns the same bits. Raises TtsMetaError naming a delta that is not finite in half.
+    A second call changes nothing. Raises TtsMetaError that names a delta which is not finite in half precision.
     """
     return _from_stored(*_to_stored(deltas, "the voice"))
 
 
-def _to_stored(deltas: Mapping[str, Tensor], whose: str) -> tuple[dict[str, Tensor], dict[str, list[int]]]:
-    """Tensors of the file, and the shapes of those that are packed."""
+def _to_stored(deltas: Mapping[str, Tensor], name_in_messages: str) -> tuple[dict[str, Tensor], dict[str, list[int]]]:
+    """The tensors of the file, and the shapes of the quantized ones."""
     stored: dict[str, Tensor] = {}
     shapes: dict[str, list[int]] = {}
     for name, delta in deltas.items():
         stored[name] = delta.detach().half().cpu().contiguous()
         if not stored[name].isfinite().all():
-            raise TtsMetaError(f"{whose} diverged in {name}; lower the learning rate")
-        if worth_packing(delta):
-            stored[name], stored[name + SCALES] = pack(delta.detach().cpu(), _bits(name))
+            raise TtsMetaError(f"{name_in_messages} diverged in {name}; lower the learning rate")
+        if should_quantize(delta):
+            stored[name], stored[name + SCALES] = quantize(delta.detach().cpu(), _bits(name))
             shapes[name] = list(delta.shape)
     return stored, shapes
 
@@ -213,32 +216,32 @@ def _from_stored(stored: Mapping[str, Tensor], packed: Mapping[str, Sequence[int
     """Deltas by name. Raises KeyError or ValueError where codes, scales and shapes do not fit."""
     deltas = {name: value.float() for name, value in stored.items() if not name.endswith(SCALES)}
     codes = {name: (stored[name], stored[name + SCALES], shape) for name, shape in packed.items()}
-    return deltas | {name: unpack(*parts, _bits(name)) for name, parts in codes.items()}
+    return deltas | {name: dequantize(*parts, _bits(name)) for name, parts in codes.items()}
 
 
 def _bits(name: str) -> int:
-    """Bits of a packed number of what is stored under `name`."""
-    return FACTOR_BITS if name.endswith((UP, DOWN)) else WHOLE_BITS
+    """Bits per number of the quantized matrix or factor `name`."""
+    return FACTOR_BITS if name.endswith((UP, DOWN)) else MATRIX_BITS
 
 
-def _add(model: nn.Module, deltas: Mapping[str, Tensor], complaint: str) -> None:
+def _add(model: nn.Module, deltas: Mapping[str, Tensor], problem: str) -> None:
     params = dict(model.named_parameters())
     try:
         changes = expand_factors(deltas, {name: value.shape for name, value in params.items()})
     except UsageError as error:
-        raise TtsMetaError(f"{complaint}: {error}; {_ADVICE}") from error
+        raise TtsMetaError(f"{problem}: {error}; {_ADVICE}") from error
     with torch.no_grad():
         for parameter, delta in changes.items():
             if parameter not in params or params[parameter].shape != delta.shape:
-                raise TtsMetaError(f"{complaint}: {excerpt(parameter)}; {_ADVICE}")
+                raise TtsMetaError(f"{problem}: {excerpt(parameter)}; {_ADVICE}")
             params[parameter].add_(delta)
-            check_finite(parameter, params[parameter], complaint, _ADVICE)
+            check_finite(parameter, params[parameter], problem, _ADVICE)
 
 
 def _read_header(file: TensorFile) -> VoiceHeader:
-    """What the header of a voice file says. Its values are strings, of which some hold JSON."""
+    """The header of a voice file, whose values are strings, some of them JSON."""
     metadata = file.metadata
-    if metadata.get("kind") != "tts_meta voice" or metadata.get("format") not in (FORMAT, OLDER):
+    if metadata.get("kind") != "tts_meta voice" or metadata.get("format") not in (FORMAT, FORMAT_1):
         raise TtsMetaError(f"{file.path}: not a voice file of format {FORMAT}; {_ADVICE}")
     data: dict[str, Any] = dict(metadata)
     for name in {"modules", "steps", "scores", "packed"} & metadata.keys():
@@ -247,7 +250,7 @@ def _read_header(file: TensorFile) -> VoiceHeader:
         except ParseError as error:
             raise TtsMetaError(f"{file.path}: damaged header ({name}: {error}); {_ADVICE}") from error
     data["consent"] = " ".join(metadata.get("consent", "").split())
-    if metadata["format"] == OLDER:
+    if metadata["format"] == FORMAT_1:
         data["packed"] = {}
     elif "packed" not in data:
         raise TtsMetaError(f"{file.path}: damaged header (packed is missing); {_ADVICE}")

@@ -1,1 +1,1 @@
-"""Baselines that clone by other means than the shrinkage prior."""
+"""Baseline methods that clone without the shrinkage prior."""

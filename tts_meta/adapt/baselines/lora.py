@@ -1,7 +1,7 @@
-"""Cloning by low-rank adapters (LoRA, Hu et al. 2022), a rival of the modules that shrinkage finds.
+"""Cloning with low-rank adapters (LoRA, Hu et al. 2022), a baseline for cloning with the shrinkage prior.
 
-The adapters are those of the library `peft` (extra `lora`), which knows linear, convolutional and embedding layers and
-no recurrent ones; biases adapt beside them. The likelihood, what each step sees and Adam are those of `clone.py`.
+The adapters are those of the package `peft` (extra `lora`), which supports linear, convolutional and embedding layers
+but no recurrent ones. Biases adapt too. Likelihood, batches and optimiser are those of `clone`.
 """
 
 from __future__ import annotations
@@ -25,49 +25,53 @@ from tts_meta.models.partition import Module
 from tts_meta.models.pretrained import Base
 
 LORA_VERSION = 2
-"""Version of how LoRA adapts. Increase it when the same recordings and settings would give another voice.
+"""Version of the LoRA adaptation. Increase it when the same recordings and settings would give another voice.
 
-2: the voice holds the adapters themselves, in as many bits a number as the low-rank changes of `clone`.
+2: the voice holds the adapters, with as many bits per number as the low-rank factors of `clone`.
 """
 LEARNING_RATE = 1e-3
-"""Step size of Adam where none is given."""
-_INSIDE = "base_layer."
-"""What `peft` puts into the names of a wrapped layer's own parameters."""
+"""Default learning rate of Adam."""
+_WRAPPED = "base_layer."
+"""Part that `peft` inserts into the names of a wrapped layer's original parameters."""
 
 
 def clone_lora(base: Base, examples: Sequence[Example], rank: int, settings: CloneSettings) -> Voice:
-    """Adapt layers by adapters of `rank`, and biases, to aligned sentences of one speaker.
+    """Adapt adapters of `rank`, and biases, to aligned sentences of one speaker.
 
-    The voice holds the two factors of each adapter, rounded as its file holds them. Of the settings `modules` (empty:
-    all), `steps`, `learning_rate`, `frames_per_step` and `seed` count. Raises UsageError where no module chosen is one
-    that `peft` adapts, TtsMetaError where `peft` is not installed or the voice diverges.
+    The voice holds the two factors of each adapter with the precision of the voice file. The settings `modules` (empty:
+    all), `steps`, `learning_rate`, `frames_per_step` and `seed` are used, the others ignored. Raises UsageError if
+    `peft` supports none of the chosen modules, TtsMetaError if `peft` is not installed or the voice diverges.
     """
     chosen = adaptable_modules(base).select(settings.modules or ("*",))
     model = copy.deepcopy(base.acoustic)
     layers = _layers(model, chosen.parameters())
     if not layers:
-        raise UsageError("LoRA adapts linear, convolutional and embedding layers; none of the modules chosen is one")
+        raise UsageError(
+            "LoRA adapts linear, convolutional and embedding layers, and none of the chosen modules is one; "
+            "choose other modules"
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         _inject(model, layers, rank)
-    inside = {name.replace(_INSIDE, ""): name for name, _ in model.named_parameters() if ".lora_" not in name}
-    biases = [inside[name] for name in chosen.parameters() if base.acoustic.get_parameter(name).ndim == 1]
-    moving = [*(name for name, _ in model.named_parameters() if ".lora_" in name), *biases]
-    size = sum(model.get_parameter(name).numel() for name in moving)
+    wrapped_names = {name.replace(_WRAPPED, ""): name for name, _ in model.named_parameters() if ".lora_" not in name}
+    biases = [wrapped_names[name] for name in chosen.parameters() if base.acoustic.get_parameter(name).ndim == 1]
+    adapted = [*(name for name, _ in model.named_parameters() if ".lora_" in name), *biases]
+    size = sum(model.get_parameter(name).numel() for name in adapted)
     domain = Domain(
         model,
         acoustic_nll(model),
-        ParameterLayout.from_modules(model, [Module("low rank", "LoRA", tuple(moving), size)]),
+        ParameterLayout.from_modules(model, [Module("low rank", "LoRA", tuple(adapted), size)]),
     )
     task = AcousticTask(base, examples, chosen.names).task(None, settings.frames_per_step, settings.seed)
-    rate, steps = settings.learning_rate or LEARNING_RATE, NO_PRIOR_STEPS if settings.steps is None else settings.steps
+    learning_rate = settings.learning_rate or LEARNING_RATE
+    steps = NO_PRIOR_STEPS if settings.steps is None else settings.steps
     meta, prior = parameter_vector(model, domain.adapted), ShrinkagePrior.isotropic(domain.adapted, torch.inf)
     kept, _ = run_inner_loop(
         lambda params, step: domain.nll(params, torch.zeros(0), [task.at(step)]),
         meta,
         prior,
         Adam(),
-        lambda step: rate,
+        lambda step: learning_rate,
         steps,
     )
     learned = domain.adapted.unflatten((meta + kept[-1])[0])
@@ -78,14 +82,14 @@ def clone_lora(base: Base, examples: Sequence[Example], rank: int, settings: Clo
         for layer in layers:
             up, down = _factors(model.get_submodule(layer))
             deltas |= {f"{layer}.weight{UP}": up, f"{layer}.weight{DOWN}": down}
-        for own, name in inside.items():
+        for original_name, name in wrapped_names.items():
             if name in biases:
-                deltas[own] = learned[name] - base.acoustic.get_parameter(own)
+                deltas[original_name] = learned[name] - base.acoustic.get_parameter(original_name)
     return Voice(as_stored(deltas), base.hash, chosen.names, steps)
 
 
 def _layers(model: nn.Module, parameters: Sequence[str]) -> list[str]:
-    """Names of the layers whose matrices are among the parameters and which `peft` adapts."""
+    """Names of the layers that `peft` supports and whose matrices are among the parameters."""
     kinds = (nn.Linear, nn.Conv1d, nn.Embedding)
     names = [name.removesuffix(".weight") for name in parameters if name.endswith(".weight")]
     return [name for name in names if isinstance(model.get_submodule(name), kinds)]
@@ -96,12 +100,12 @@ def _inject(model: nn.Module, layers: Sequence[str], rank: int) -> None:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError as error:
         raise TtsMetaError("LoRA needs the package peft; install it with: pip install '.[lora]'") from error
-    # A scale of one: alpha as large as the rank.
+    # The adapter's output is scaled by lora_alpha / rank, here by one.
     inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=rank, target_modules=list(layers)), model)
 
 
 def _factors(layer: Any) -> tuple[Tensor, Tensor]:
-    """`(rows, rank)` and `(rank, columns)`, whose product is what the adapter of a layer adds to its matrix."""
+    """The factors `(rows, rank)` and `(rank, columns)` of the change of a layer's matrix."""
     if "default" in layer.lora_embedding_A:
         return layer.lora_embedding_A["default"].detach().T, layer.lora_embedding_B["default"].detach().T
     down, up = (side["default"].weight.detach() for side in (layer.lora_A, layer.lora_B))
