@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from torch.profiler import ProfilerActivity, profile
 
-from recipes.bench import markdown
+from recipes.recipe_io import markdown_table
 
 KINDS = (
     ("LSTM", ("rnn", "lstm")),
@@ -46,6 +46,6 @@ def profile_table(step: Callable[[], object], times: int = 1) -> str:
         totals[kind] = totals.get(kind, 0.0) + event.self_cpu_time_total
     whole = sum(totals.values())
     order = sorted(totals, key=lambda kind: -totals[kind])
-    return markdown(
+    return markdown_table(
         ["operation", "share of the time"], [[kind, f"{100 * totals[kind] / whole:.0f} %"] for kind in order]
     )

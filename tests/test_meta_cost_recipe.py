@@ -1,4 +1,4 @@
-"""The script that measures what meta-learning costs, on a tiny network: every part runs and prints whole tables."""
+"""The script that measures the cost of meta-learning: every part runs on a tiny network and prints complete tables."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:We've integrated functorch into 
 
 @pytest.fixture
 def cost(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The script as a module, with little to do."""
+    """The script as a module, with small sizes."""
     monkeypatch.syspath_prepend(FOLDER)
     script = importlib.import_module("cost")
     for name, value in {
@@ -33,37 +33,37 @@ def cost(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def tables(text: str) -> list[list[list[str]]]:
-    """Rows of cells of each table, without its head."""
+    """The cells of each table by row, without the head."""
     blocks = [block.splitlines() for block in text.strip().split("\n\n") if block.startswith("|")]
-    found = [[[cell.strip() for cell in line.strip("|").split(" | ")] for line in block] for block in blocks]
-    for rows in found:
+    all_rows = [[[cell.strip() for cell in line.strip("|").split(" | ")] for line in block] for block in blocks]
+    for rows in all_rows:
         assert len({len(row) for row in rows if not row[0].startswith("---")}) == 1
         assert all(cell for row in rows[2:] for cell in row)
-    return [rows[2:] for rows in found]
+    return [rows[2:] for rows in all_rows]
 
 
-def test_every_contestant_finds_the_same_meta_gradient(cost: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_implementations_give_the_same_meta_gradient(cost: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     cost.times()
     unrolled, implicit = tables(capsys.readouterr().out)
-    peers = [name for name in ("higher", "torchopt") if cost.peers.installed(name)]
-    assert len(unrolled) == 2 + ("higher" in peers) + 2 * ("torchopt" in peers)
-    assert len(implicit) == 2 + ("torchopt" in peers)
+    installed = [name for name in ("higher", "torchopt") if cost.implementations.installed(name)]
+    assert len(unrolled) == 2 + ("higher" in installed) + 2 * ("torchopt" in installed)
+    assert len(implicit) == 2 + ("torchopt" in installed)
     assert all(float(row[-1]) < 1e-3 and float(row[1]) > 0 for row in unrolled + implicit)
 
 
-def test_tasks_side_by_side_end_where_single_ones_do(cost: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
-    cost.side_by_side()
+def test_parallel_tasks_have_the_results_of_single_tasks(cost: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    cost.parallel_tasks()
     (rows,) = tables(capsys.readouterr().out)
     assert [row[0] for row in rows] == ["1", "3"] and all(float(row[-1]) < 1e-5 for row in rows)
 
 
-def test_processes_report_their_speed_and_what_they_differ_by(
+def test_processes_report_their_speed_and_their_differences(
     cost: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """In one process, which differs from itself by nothing; two are the matter of test_meta_distributed.py."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    """With one process, whose differences are zero; test_meta_distributed.py compares two processes with one."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        port = server.getsockname()[1]
     for name, value in {"RANK": 0, "WORLD_SIZE": 1, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}.items():
         monkeypatch.setenv(name, str(value))
     cost.worker(tmp_path / "report")
@@ -74,7 +74,7 @@ def test_processes_report_their_speed_and_what_they_differ_by(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak memory from /proc")
-def test_memory_is_measured_in_processes_of_their_own_and_what_takes_too_long_or_too_much_is_left_out(
+def test_memory_is_measured_in_separate_processes_and_cells_over_the_limits_are_left_out(
     cost: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(cost, "MEMORY", {"sigma-imaml": cost.MEMORY["sigma-imaml"]})
@@ -89,7 +89,7 @@ def test_memory_is_measured_in_processes_of_their_own_and_what_takes_too_long_or
     assert rows[0][1:] == ["left out: over 0.001 s"] * 2
 
 
-def test_a_part_that_there_is_not_is_named(
+def test_an_unknown_part_is_named(
     cost: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["cost.py", "memroy"])

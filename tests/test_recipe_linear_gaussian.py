@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from recipes.bench import Plan
-from recipes.linear_gaussian.__main__ import draw, judge, report
-from recipes.linear_gaussian.experiment import Experiment, Job, best_of, run
-from recipes.linear_gaussian.oracle import MAP, Solver, best_deviations, centre_floor, expected_loss
+from recipes.linear_gaussian.experiment import Experiment, Job, best_deviations_of, run
+from recipes.linear_gaussian.oracle import MAP, Solver, best_deviations, centre_lower_bound, expected_loss
+from recipes.linear_gaussian.report import draw, judge, report
 from recipes.linear_gaussian.tasks import LinearGaussian
+from recipes.toy_benchmark import TrainingPlan
 from tts_meta.config import load_config
 from tts_meta.meta import LearnerSettings, MetaLearner, Task
 from tts_meta.models.partition import Partition
@@ -127,7 +127,7 @@ def test_least_squares_on_the_tasks_reach_the_floor_of_the_centre() -> None:
         sums = (x.mT @ weighted).sum(0)
         errors.append((torch.linalg.solve(sums[:, :9], sums[:, 9]) - FAMILY.centre).square().sum())
     found = torch.stack(errors).mean().sqrt() / FAMILY.centre.norm()
-    assert found.item() == pytest.approx(centre_floor(FAMILY, count), rel=0.15)
+    assert found.item() == pytest.approx(centre_lower_bound(FAMILY, count), rel=0.15)
 
 
 def test_a_verdict_fails_where_it_should() -> None:
@@ -151,7 +151,7 @@ def test_a_tiny_run_of_the_recipe_reports_every_learner() -> None:
         assert runs[0].deviations.shape == (16, 3) and runs[0].errors.shape == (3,)
         assert runs[0].errors[1] < runs[0].errors[0]
         assert not torch.equal(runs[0].deviations, runs[1].deviations)
-    best = {job.name: best_of(job) for job in jobs[::2]}
+    best = {job.name: best_deviations_of(job) for job in jobs[::2]}
     text = report(experiment, found, {name: runs[0] for name, runs in found.items()}, TRUTH, best)
     assert all(f"| {name} | " in text for name in plans) and "∞" in text
     assert len(draw(experiment, found, best).axes) == 3
@@ -162,7 +162,7 @@ def test_implicit_learners_shrink_the_module_that_all_tasks_share(name: str) -> 
     settings = LearnerSettings(
         inner_steps=15, inner_lr=0.05, variance=0.01, outer_lr=0.02, variance_lr=0.4, outer_lr_final_fraction=0.0
     )
-    plan = Plan(settings=settings, meta_steps=120, tasks=40, pretrain_steps=150, pretrain_lr=0.1)
+    plan = TrainingPlan(settings=settings, meta_steps=120, tasks=40, pretrain_steps=150, pretrain_lr=0.1)
     found = run(Job(FAMILY, name, plan, 0))
     constant, little, much = found.deviations[-1].tolist()
     assert constant < 0.1 * much and constant < 0.25 * little and found.errors[-1] < 0.1

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch.func import functional_call
 
-from recipes.bench import TEST_SEED, build_learner
-from recipes.one_module.__main__ import TRUTH, draw, is_right, ratio, report
-from recipes.one_module.experiment import Experiment, Found, Job, displacement, run, true_learner
+from recipes.one_module.experiment import TRUTH, Experiment, Job, RunResult, displacement, run, true_learner
+from recipes.one_module.report import draw, is_right, report, sigma_ratio
 from recipes.one_module.tasks import OneModule
+from recipes.toy_benchmark import TEST_SEED, build_learner
 from tts_meta.config import load_config
 from tts_meta.meta import LEARNERS
 from tts_meta.models.partition import Partition
@@ -107,11 +107,11 @@ def test_the_truth_scores_near_the_noise(family: OneModule) -> None:
 
 def test_a_learner_is_right_by_half_of_what_moves_and_by_its_largest_sigma() -> None:
     moved = torch.tensor([[0.1, 0.0, 0.2, 0.7], [0.1, 0.1, 0.2, 0.6]])
-    found = Found(("gain", "first", "second", "head"), {}, moved, (0,), torch.zeros(1, 2))
+    found = RunResult(("gain", "first", "second", "head"), {}, moved, (0,), torch.zeros(1, 2))
     torch.testing.assert_close(found.shares(), moved)
-    assert is_right(found, "head") and not is_right(found, "gain") and ratio(found, "head") == "-"
+    assert is_right(found, "head") and not is_right(found, "gain") and sigma_ratio(found, "head") == "-"
     learned = replace(found, deviations={"gain": 0.1, "first": 0.1, "second": 0.1, "head": 0.2})
-    assert is_right(learned, "head") and ratio(learned, "head") == "2.0"
+    assert is_right(learned, "head") and sigma_ratio(learned, "head") == "2.0"
     assert not is_right(replace(learned, deviations=learned.deviations | {"gain": 0.4}), "head")
     assert not is_right(replace(found, moved=torch.tensor([[0.3, 0.0, 0.3, 0.4]])), "head")
     assert not replace(found, moved=torch.zeros(2, 4)).shares().any()
@@ -142,4 +142,4 @@ def test_a_tiny_run_of_the_recipe_reports_every_learner() -> None:
 def test_shrinkage_finds_a_module_that_nobody_named() -> None:
     plan = RECIPE.learners["sigma-imaml"].model_copy(update={"meta_steps": 30})
     found = run(Job("", RECIPE.families["gain varies"], "sigma-imaml", plan, 0, 4, (0,)))
-    assert is_right(found, "gain") and float(ratio(found, "gain")) > 2
+    assert is_right(found, "gain") and float(sigma_ratio(found, "gain")) > 2

@@ -9,10 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from recipes.bench import TEST_SEED
 from recipes.sinusoid.__main__ import main
 from recipes.sinusoid.experiment import Change, Experiment, judge
 from recipes.sinusoid.family import Net, Sinusoids
+from recipes.toy_benchmark import TEST_SEED
 from tts_meta.config import load_config
 from tts_meta.meta import LEARNERS, Task
 
@@ -89,7 +89,7 @@ def test_a_change_is_judged_task_by_task() -> None:
     gone = before - 1
     gone[3] = math.nan
     change = Change.between(before, gone)
-    assert (change.mean, change.lost, change.verdict) == (pytest.approx(-1), 1, "worse")
+    assert (change.mean, change.diverged, change.verdict) == (pytest.approx(-1), 1, "worse")
 
 
 def test_a_verdict_needs_the_own_start_and_the_baseline_beaten_at_the_own_budget() -> None:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from recipes.bench import markdown
+from recipes.recipe_io import markdown_table
 from recipes.timing import profile_table, seconds_each
 from tts_meta.adapt import AcousticTask, CloneSettings, acoustic_nll, chosen_modules
 from tts_meta.cli import run_command
@@ -93,7 +93,7 @@ def main() -> None:
     rows = [
         [name, f"{cost[name]:.2f}", f"{loops[name] / LOOP:.2f}", f"{loops[WHOLE] / loops[name]:.2f}"] for name in steps
     ]
-    print(markdown(["what adapts", "gradient, seconds", "whole step, seconds", "times as fast"], rows))
+    print(markdown_table(["what adapts", "gradient, seconds", "whole step, seconds", "times as fast"], rows))
     print("**Steps of every module by kind of operation**\n")
     print(profile_table(steps[WHOLE][1]))
 
@@ -101,7 +101,7 @@ def main() -> None:
     together = seconds_each(batches, max(2, arguments.steps // 4))
     print(f"**{SPEAKERS} speakers: at most so much faster in one batch than one after another**\n")
     rows = [[name, f"{SPEAKERS * cost[name] / value:.2f}"] for name, value in together.items()]
-    print(markdown(["what adapts", "times as fast"], rows))
+    print(markdown_table(["what adapts", "times as fast"], rows))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recipes.bench import markdown
+from recipes.recipe_io import markdown_table
 from tts_meta.adapt import SimilarityForecast, Voice
 from tts_meta.adapt.similarity_forecast import FILE, VERSIONS, ScoreFit, cross_validated_coverage, interval_coverage
 from tts_meta.cli import run_command
@@ -119,14 +119,14 @@ def main() -> None:
         for seconds in (expected.min_seconds, *(5.0 * 2**n for n in range(8)), expected.max_seconds)
         if expected.min_seconds <= seconds <= expected.max_seconds
     ]
-    print(markdown(["seconds of speech", *headings.values()], rows))
+    print(markdown_table(["seconds of speech", *headings.values()], rows))
     found = reliability(voices, expected, others)
     heads = [f"{headings[name]}, {whose}" for name, its in found.items() for whose in its]
     shares = [
         [f"{level:.0%}", *(f"{its[whose][n]:.0%}" for its in found.values() for whose in its)]
         for n, level in enumerate(LEVELS)
     ]
-    print(markdown(["in the range told at", *heads], shares))
+    print(markdown_table(["in the range told at", *heads], shares))
     panels = [
         Panel(
             headings[name],

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from recipes.bench import markdown
+from recipes.recipe_io import markdown_table
 from tts_meta.adapt import Voice
 from tts_meta.cli import run_command
 from tts_meta.config import load_config
@@ -48,7 +48,7 @@ def table(trials: Sequence[Trial], own: Sequence[Scores]) -> str:
         weights = [row.measures[NLL.name].weight for row in own if row.system == system]
         frames = sum(weights) / sum(trial.system == system for trial in trials)
         lines.append([system, f"{frames:,.0f}", *(found[system].shown(NLL.digits) for found in (seen, other))])
-    return markdown(["voices", "frames", "own sentences, NLL per frame (nats)", "unseen sentences"], lines)
+    return markdown_table(["voices", "frames", "own sentences, NLL per frame (nats)", "unseen sentences"], lines)
 
 
 def main() -> None:

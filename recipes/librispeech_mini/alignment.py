@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from recipes.bench import markdown
 from recipes.librispeech_mini.alignment_ours import FAULTS, Measurer, plant, spliced
 from recipes.librispeech_mini.alignment_speech import Espeak, Pocketsphinx, plain_words
+from recipes.recipe_io import markdown_table
 from tts_meta.audio import read_audio
 from tts_meta.cli import run_command
 from tts_meta.corpus import Example, Manifest, Utterance
@@ -262,7 +262,7 @@ def percent(interval: Interval) -> str:
 
 
 def table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    print(f"**{title}**\n\n{markdown(head, list(rows))}", flush=True)
+    print(f"**{title}**\n\n{markdown_table(head, list(rows))}", flush=True)
 
 
 def progress(utterances: Sequence[Utterance], what: str) -> Iterator[Utterance]:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from recipes.bench import markdown
+from recipes.recipe_io import markdown_table
 from tts_meta.audio import fundamental_frequency
 from tts_meta.cli import run_command
 from tts_meta.evaluate.confidence import mean_interval
@@ -70,7 +70,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with torch.inference_mode():
         rows = measure(load_base(arguments.base), load_vocoder(arguments.vocoder))
-    print(markdown(["setting", "median F0, change in semitones", "range of F0 in a sentence, semitones"], rows))
+    print(markdown_table(["setting", "median F0, change in semitones", "range of F0 in a sentence, semitones"], rows))
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from statistics import median
 
 import numpy as np
 
-from recipes.bench import markdown
+from recipes.recipe_io import markdown_table
 from tts_meta.audio.io import Waveform
 from tts_meta.cli import run_command
 
@@ -170,7 +170,7 @@ def products() -> str:
                 run()
                 seconds.append(time.perf_counter() - began)
             lines.append([name, f"{1000 * median(seconds):.3f}"])
-    return markdown(["precision", "ms"], lines)
+    return markdown_table(["precision", "ms"], lines)
 
 
 def compare(rows: Iterable[str]) -> None:
@@ -188,7 +188,7 @@ def compare(rows: Iterable[str]) -> None:
         shown += [f"{found[f'{name} first']:.2f}" for name in SENTENCES]
         lines.append([row, *shown, f"{found['start']:.1f}", f"{found['memory']:,.0f}"])
     heads = [f"{what}, {name}" for what in ("real-time factor", "first audio, s") for name in SENTENCES]
-    print(markdown(["", *heads, "start-up, s", "memory, MiB"], lines))
+    print(markdown_table(["", *heads, "start-up, s", "memory, MiB"], lines))
 
 
 def main() -> None:

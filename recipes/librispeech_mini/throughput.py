@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import torch
 
-from recipes.bench import markdown
+from recipes.recipe_io import markdown_table
 from recipes.timing import profile_table, seconds_each
 from tts_meta.cli import run_command
 from tts_meta.corpus import Batch, Example, collate
@@ -79,7 +79,7 @@ def main() -> None:
     first = next(iter(speeds.values()))
     rows = [[name, f"{speed:.0f}", f"{speed / first:.2f}"] for name, speed in speeds.items()]
     print(f"**Training, {torch.get_num_threads()} threads**\n")
-    print(markdown(["step", "seconds of speech per second", "relative to the first row"], rows))
+    print(markdown_table(["step", "seconds of speech per second", "relative to the first row"], rows))
     print("**A step of the recipe by kind of operation**\n")
     print(profile_table(steps[RECIPE], times=3))
 

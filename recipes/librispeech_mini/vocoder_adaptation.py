@@ -19,7 +19,7 @@ from typing import cast
 
 import torch
 
-from recipes.bench import markdown
+from recipes.recipe_io import markdown_table
 from tts_meta.adapt import CloneSettings, VocoderTask, adaptable_vocoder_modules, clone_examples, vocoder_nll
 from tts_meta.adapt.vocoder_task import generator_modules
 from tts_meta.cli import run_command
@@ -140,10 +140,10 @@ def main() -> None:
         changes = [change(measured, own).shown(2, signed=True) for own in (True, False)]
         rows.append([name, *means, *changes])
         print(name, *rows[-1][1:], flush=True)
-    print(markdown(["adapted with", *speakers, "to own recordings, %", "to recordings of others, %"], rows))
+    print(markdown_table(["adapted with", *speakers, "to own recordings, %", "to recordings of others, %"], rows))
     if vocoder.generator.prior is not None:
         headings = ["module", "parameters", "σ", "σ / weights", f"moved / weights, {rows[-1][0]}"]
-        print(markdown(headings, module_rows(vocoders)))
+        print(markdown_table(headings, module_rows(vocoders)))
 
 
 if __name__ == "__main__":

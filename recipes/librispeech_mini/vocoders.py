@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recipes.bench import markdown
+from recipes.recipe_io import markdown_table
 from tts_meta.audio import MelSpec
 from tts_meta.audio.features import load_waveform_and_mel
 from tts_meta.cli import run_command
@@ -123,7 +123,7 @@ def main() -> None:
         if part == "band":
             config = load_config(RECIPES / "tune.yaml", CloningBenchmark)
             headings = ["energy above 8.5 kHz, dB relative to the whole", *config.speakers]
-            print(markdown(headings, band_energies(vocoders, config)))
+            print(markdown_table(headings, band_energies(vocoders, config)))
             continue
         recipe, score, *changes = PARTS[part]
         config = load_config(RECIPES / recipe, CloningBenchmark, (*shared, *changes))

@@ -1,4 +1,4 @@
-"""One meta-training of the recipe, and the best that its learner could find."""
+"""One meta-training of the recipe linear_gaussian, and the optimal σ of its learner."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from recipes.bench import Plan, meta_train, pretrain
 from recipes.linear_gaussian.oracle import Solver, best_deviations
 from recipes.linear_gaussian.tasks import LinearGaussian
+from recipes.toy_benchmark import TrainingPlan, meta_train, pretrain
 from tts_meta.config import Section
 from tts_meta.meta import MetaLearner
 
 
 class Experiment(Section):
-    """What runs."""
+    """`linear_gaussian.yaml`."""
 
     family: LinearGaussian
-    learners: dict[str, Plan]
+    learners: dict[str, TrainingPlan]
     """By name in `tts_meta.meta.LEARNERS`; each must learn σ."""
     seeds: int = Field(default=5, gt=1)
-    """Runs of each learner, of other tasks and another start; the first is repeated without pretraining."""
+    """Runs of each learner, with different tasks and initial values; the first is repeated without pretraining."""
 
 
 @dataclass(frozen=True)
@@ -31,35 +31,34 @@ class Job:
 
     family: LinearGaussian
     name: str
-    plan: Plan
+    plan: TrainingPlan
     seed: int
 
 
 @dataclass(frozen=True)
-class Found:
+class RunResult:
     """deviations: σ before meta-training and after each meta-step, `(steps + 1, M)`. errors: ‖φ̂ - φ‖ / ‖φ‖ of the
-    untrained model, after pretraining, after meta-training, `(3,)`."""
+    untrained model, after pretraining, and after meta-training, `(3,)`."""
 
     deviations: Tensor
     errors: Tensor
 
 
-def run(job: Job) -> Found:
-    """Meta-train and note σ all the way."""
-    start = torch.full((len(job.family.deviations),), job.plan.settings.variance**0.5)
-    path = [start]
+def run(job: Job) -> RunResult:
+    """Meta-train and record σ after each meta-step."""
+    path = [torch.full((len(job.family.deviations),), job.plan.settings.variance**0.5)]
 
     def observe(learner: MetaLearner) -> None:
         path.append((0.5 * learner.log_variances.detach()).exp())
 
     learner = meta_train(job.family, job.name, job.plan, job.seed, observe)
-    untrained, pretrained = job.family.model(job.seed), pretrain(job.family, job.plan, job.seed)
-    centres = [*(torch.cat([p.detach().flatten() for p in m.parameters()]) for m in (untrained, pretrained))]
+    models = job.family.model(job.seed), pretrain(job.family, job.plan, job.seed)
+    estimates = [torch.cat([p.detach().flatten() for p in model.parameters()]) for model in models]
     centre = job.family.centre
-    errors = [(found - centre).norm() / centre.norm() for found in (*centres, learner.adapted.detach())]
-    return Found(torch.stack(path), torch.stack(errors))
+    errors = [(estimate - centre).norm() / centre.norm() for estimate in (*estimates, learner.adapted.detach())]
+    return RunResult(torch.stack(path), torch.stack(errors))
 
 
-def best_of(job: Job) -> dict[str, float]:
-    """The best σ for a learner's own inner loop."""
+def best_deviations_of(job: Job) -> dict[str, float]:
+    """The optimal σ for a learner's inner loop."""
     return best_deviations(job.family, Solver(job.plan.settings.inner_steps, job.plan.settings.inner_lr), tasks=100)

@@ -1,7 +1,9 @@
-"""What meta-learning costs: memory, time beside peers, two processes, tasks side by side. Prints Markdown tables.
+"""Cost of meta-learning: memory, time compared with other libraries, two processes, and tasks in parallel.
 
-python recipes/meta_cost/cost.py                  all of it, about two minutes on two cores
-python recipes/meta_cost/cost.py memory time      or parts: memory, time, processes, tasks
+python recipes/meta_cost/cost.py                  all parts, about two minutes on two cores
+python recipes/meta_cost/cost.py memory time      some parts: memory, time, processes, tasks
+
+Prints Markdown tables.
 """
 
 from __future__ import annotations
@@ -14,18 +16,19 @@ import platform
 import subprocess
 import sys
 import tempfile
-import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import median
 from unittest import mock
 
-import peers
+import implementations
 import torch
 import torch.distributed as dist
-import torch.distributed.nn  # before there is a group, as in `tts_meta.train.distributed.processes`
+import torch.distributed.nn  # before there is a process group, as in `tts_meta.train.distributed.processes`
+from implementations import Implementation
+from measure import median_and_quartiles, print_table, process_status, timed
 
 from tts_meta.cli import run_command
 from tts_meta.meta import Task
@@ -36,22 +39,22 @@ LIMIT_GIB, LIMIT_SECONDS = 4, 300
 # Memory.
 
 MEMORY_STEPS = (10, 100, 1_000, 10_000)
-MEMORY: Mapping[str, Callable[[int], peers.Contestant]] = {
-    "sigma-imaml": lambda steps: peers.our_contestant("sigma-imaml", WIDTH, steps),
-    "sigma-reptile": lambda steps: peers.our_contestant("sigma-reptile", WIDTH, steps),
-    "maml": lambda steps: peers.our_contestant("maml", WIDTH, steps),
-    "higher": lambda steps: peers.higher_maml(WIDTH, steps),
-    "torchopt": lambda steps: peers.torchopt_maml(WIDTH, steps),
+MEMORY: Mapping[str, Callable[[int], Implementation]] = {
+    "sigma-imaml": lambda steps: implementations.tts_meta_learner("sigma-imaml", WIDTH, steps),
+    "sigma-reptile": lambda steps: implementations.tts_meta_learner("sigma-reptile", WIDTH, steps),
+    "maml": lambda steps: implementations.tts_meta_learner("maml", WIDTH, steps),
+    "higher": lambda steps: implementations.higher_maml(WIDTH, steps),
+    "torchopt": lambda steps: implementations.torchopt_maml(WIDTH, steps),
 }
 
 
 def memory() -> None:
-    """Peak memory of one meta-step, each in a process of its own."""
-    names = [name for name in MEMORY if name not in ("higher", "torchopt") or peers.installed(name)]
+    """Peak memory of one meta-step, each in a separate process."""
+    names = [name for name in MEMORY if name not in ("higher", "torchopt") or implementations.installed(name)]
     with ThreadPoolExecutor(2) as pool:
         rows = list(pool.map(_memory_row, names))
-    _table(
-        f"Peak memory of one meta-step above that before it, MiB; one task of {POINTS} + {POINTS} points, "
+    print_table(
+        f"Peak memory of one meta-step above the memory before it, MiB; one task of {POINTS} + {POINTS} points, "
         f"1-{WIDTH}-{WIDTH}-1",
         ["inner steps", *(f"{steps:,}" for steps in MEMORY_STEPS)],
         rows,
@@ -77,76 +80,77 @@ def _memory_row(name: str) -> list[str]:
 
 
 def probe(name: str, steps: int) -> None:
-    """Print the peak memory of one meta-step above what the process held before it, MiB."""
+    """Print the peak memory of one meta-step above the memory of the process before it, MiB."""
     torch.set_num_threads(1)
-    tasks = peers.sinusoids(1, POINTS)
+    tasks = implementations.sinusoids(1, POINTS)
     MEMORY[name](1)[0](tasks)
     step, _ = MEMORY[name](steps)
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts here
-    before = _status("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # reset the peak
+    before = process_status("VmRSS")
     step(tasks)
-    print((_status("VmHWM") - before) / 1024)
+    print((process_status("VmHWM") - before) / 1024)
 
 
-def _status(field: str) -> int:
-    """A figure of this process, KiB (Linux)."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(field))
-
-
-# Time beside peers.
+# Time compared with other libraries.
 
 ROUNDS, TASKS = 15, 8
 SHAPES = ((WIDTH, POINTS), (40, 10))
 UNROLLED_STEPS, IMPLICIT_STEPS, PRODUCTS = 5, 20, 10
+ONE_AT_A_TIME, IN_PARALLEL = "tts_meta, one task at a time", "tts_meta, tasks in parallel"
 
 
 def times() -> None:
-    """Time of a meta-step beside the peers', one thread."""
+    """Time of a meta-step of each implementation, one thread."""
     torch.set_num_threads(1)
-    higher, torchopt = peers.installed("higher"), peers.installed("torchopt")
+    higher, torchopt = implementations.installed("higher"), implementations.installed("torchopt")
+    learner = implementations.tts_meta_learner
     for width, points in SHAPES:
-        tasks = peers.sinusoids(TASKS, points)
+        tasks = implementations.sinusoids(TASKS, points)
         shape = f"{TASKS} tasks of {points} + {points} points, 1-{width}-{width}-1"
         unrolled = {
-            "ours, one at a time": peers.our_contestant("maml", width, UNROLLED_STEPS),
-            "ours, side by side": peers.our_contestant("maml", width, UNROLLED_STEPS, side_by_side=TASKS),
+            ONE_AT_A_TIME: learner("maml", width, UNROLLED_STEPS),
+            IN_PARALLEL: learner("maml", width, UNROLLED_STEPS, tasks_at_once=TASKS),
         }
         if higher:
-            unrolled["higher"] = peers.higher_maml(width, UNROLLED_STEPS)
+            unrolled["higher"] = implementations.higher_maml(width, UNROLLED_STEPS)
         if torchopt:
-            unrolled["TorchOpt MetaSGD"] = peers.torchopt_maml(width, UNROLLED_STEPS)
-            unrolled["TorchOpt FuncOptimizer"] = peers.torchopt_functional_maml(width, UNROLLED_STEPS)
-        _race(f"MAML, {UNROLLED_STEPS} inner steps; {shape}", unrolled, tasks)
+            unrolled["TorchOpt MetaSGD"] = implementations.torchopt_maml(width, UNROLLED_STEPS)
+            unrolled["TorchOpt FuncOptimizer"] = implementations.torchopt_functional_maml(width, UNROLLED_STEPS)
+        _compare(f"MAML, {UNROLLED_STEPS} inner steps; {shape}", unrolled, tasks)
         implicit = {
-            "ours, one at a time": peers.our_contestant("sigma-imaml", width, IMPLICIT_STEPS, PRODUCTS),
-            "ours, side by side": peers.our_contestant("sigma-imaml", width, IMPLICIT_STEPS, PRODUCTS, TASKS),
+            ONE_AT_A_TIME: learner("sigma-imaml", width, IMPLICIT_STEPS, PRODUCTS),
+            IN_PARALLEL: learner("sigma-imaml", width, IMPLICIT_STEPS, PRODUCTS, TASKS),
         }
         if torchopt:
-            implicit["TorchOpt custom_root"] = peers.torchopt_custom_root(width, IMPLICIT_STEPS, PRODUCTS)
-        _race(f"σ-iMAML, {IMPLICIT_STEPS} inner steps, {PRODUCTS} products of CG; {shape}", implicit, tasks)
+            implicit["TorchOpt custom_root"] = implementations.torchopt_custom_root(width, IMPLICIT_STEPS, PRODUCTS)
+        _compare(f"σ-iMAML, {IMPLICIT_STEPS} inner steps, {PRODUCTS} products of CG; {shape}", implicit, tasks)
 
 
-def _race(title: str, contestants: Mapping[str, peers.Contestant], tasks: Sequence[Task]) -> None:
-    """Interleaved rounds; ratios are of the same round."""
-    names = list(contestants)
-    for step, _ in contestants.values():
+def _compare(title: str, contenders: Mapping[str, Implementation], tasks: Sequence[Task]) -> None:
+    """Run the implementations in turn in each round; ratios are between times of the same round."""
+    names = list(contenders)
+    for step, _ in contenders.values():
         step(tasks)
-    ours = contestants[names[0]][1]()
-    apart = {name: float((found() - ours).norm() / ours.norm()) for name, (_, found) in contestants.items()}
+    reference = contenders[names[0]][1]()
+    differences = {
+        name: float((gradient() - reference).norm() / reference.norm()) for name, (_, gradient) in contenders.items()
+    }
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for number in range(ROUNDS):
         for name in names[number % len(names) :] + names[: number % len(names)]:
-            seconds[name].append(_timed(lambda name=name: contestants[name][0](tasks)))
+            seconds[name].append(timed(lambda name=name: contenders[name][0](tasks)))
     rows = []
     for name in names:
-        ratios = [_spread([a / b for a, b in zip(seconds[name], seconds[own], strict=True)]) for own in names[:2]]
-        rows.append([name, f"{1e3 * median(seconds[name]) / len(tasks):.2f}", *ratios, f"{apart[name]:.0e}"])
-    _table(
+        ratios = [
+            median_and_quartiles([a / b for a, b in zip(seconds[name], seconds[own], strict=True)]) for own in names[:2]
+        ]
+        milliseconds = f"{1e3 * median(seconds[name]) / len(tasks):.2f}"
+        rows.append([name, milliseconds, *ratios, f"{differences[name]:.0e}"])
+    print_table(
         title,
-        ["", "ms a task", "times ours, one at a time", "times ours, side by side", "meta-gradient differs by"],
+        ["", "ms per task", f"÷ {ONE_AT_A_TIME}", f"÷ {IN_PARALLEL}", "difference of the meta-gradient"],
         rows,
     )
 
@@ -155,7 +159,7 @@ def _race(title: str, contestants: Mapping[str, peers.Contestant], tasks: Sequen
 
 
 def processes() -> None:
-    """Tasks a second of two processes beside one, and whether they do the same."""
+    """Tasks per second of two processes and of one, and the difference of their results."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
         report = Path(folder) / "report"
@@ -165,50 +169,31 @@ def processes() -> None:
 
 
 def worker(report: Path) -> None:
-    """One of the processes; the first times itself alone too, while the other waits."""
+    """One of the processes. The first also times itself alone, while the other waits."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo")
-    tasks, rank = peers.sinusoids(TASKS, POINTS), dist.get_rank()
-    rows = []
-    for name, steps in (("sigma-imaml", IMPLICIT_STEPS), ("sigma-reptile", IMPLICIT_STEPS), ("maml", UNROLLED_STEPS)):
-        alone, both, solo = (peers.ours(name, WIDTH, steps, PRODUCTS) for _ in range(3))
-        gradients = [peers.gradients_of(alone), peers.gradients_of(both)]
-        start = alone.adapted.detach().clone()
-        one, two, strangers, first = [], [], [], 0.0
-        for number in range(ROUNDS):
-            dist.barrier()
-            two.append(_timed(lambda both=both: both.meta_step(tasks)))
-            dist.barrier()
-            with mock.patch.object(dist, "is_initialized", lambda: False):
-                strangers.append(_timed(lambda solo=solo: solo.meta_step(tasks)))
-            dist.barrier()
-            if rank == 0:
-                with mock.patch.object(dist, "is_initialized", lambda: False):
-                    one.append(_timed(lambda alone=alone: alone.meta_step(tasks)))
-                if number == 0:
-                    first = float((gradients[0][0] - gradients[1][0]).norm() / gradients[0][0].norm())
-        if rank == 0:
-            ends = [torch.cat([learner.adapted, learner.log_variances]).detach() for learner in (alone, both)]
-            apart = float((ends[0] - ends[1]).nan_to_num().abs().max())  # a learner without a prior has σ² infinite
-            moved = float((alone.adapted.detach() - start).abs().max())
-            rates = [f"{TASKS / median(seconds[1:]):.1f}" for seconds in (one, two)]
-            ratio = _spread([a / b for a, b in zip(one[1:], two[1:], strict=True)])
-            bound = _spread([2 * a / b for a, b in zip(one[1:], strangers[1:], strict=True)])
-            rows.append([name, *rates, ratio, bound, f"{first:.0e}", f"{apart:.0e}", f"{moved:.0e}"])
-    if rank == 0:
+    rows = [
+        _process_row(name, steps)
+        for name, steps in (
+            ("sigma-imaml", IMPLICIT_STEPS),
+            ("sigma-reptile", IMPLICIT_STEPS),
+            ("maml", UNROLLED_STEPS),
+        )
+    ]
+    if dist.get_rank() == 0:
         with report.open("w") as file:
-            _table(
-                f"Tasks a second of one process and of two under torchrun (gloo, one thread each); "
-                f"1-{WIDTH}-{WIDTH}-1, {TASKS} tasks a meta-step",
+            print_table(
+                f"Tasks per second of one process and of two under torchrun (gloo, one thread each); "
+                f"1-{WIDTH}-{WIDTH}-1, {TASKS} tasks per meta-step",
                 [
                     "",
                     "one",
                     "two",
                     "speed-up",
-                    "of two that share nothing",
-                    "first meta-gradient differs by",
-                    f"meta-parameters differ by, after {ROUNDS} steps",
-                    "and moved by",
+                    "speed-up of two independent processes",
+                    "difference of the first meta-gradient",
+                    f"difference of the meta-parameters after {ROUNDS} steps",
+                    "change of the meta-parameters",
                 ],
                 rows,
                 file,
@@ -216,83 +201,97 @@ def worker(report: Path) -> None:
     dist.destroy_process_group()
 
 
-# Tasks side by side.
+def _process_row(name: str, steps: int) -> list[str]:
+    """The row of one learner; empty except in the first process."""
+    tasks, rank = implementations.sinusoids(TASKS, POINTS), dist.get_rank()
+    alone, both, independent = (implementations.build_learner(name, WIDTH, steps, PRODUCTS) for _ in range(3))
+    gradients = [implementations.last_gradient(alone), implementations.last_gradient(both)]
+    start = alone.adapted.detach().clone()
+    one, two, unconnected, first = [], [], [], 0.0
+    for number in range(ROUNDS):
+        dist.barrier()
+        two.append(timed(lambda: both.meta_step(tasks)))
+        dist.barrier()
+        with mock.patch.object(dist, "is_initialized", lambda: False):
+            unconnected.append(timed(lambda: independent.meta_step(tasks)))
+        dist.barrier()
+        if rank == 0:
+            with mock.patch.object(dist, "is_initialized", lambda: False):
+                one.append(timed(lambda: alone.meta_step(tasks)))
+            if number == 0:
+                first = float((gradients[0][0] - gradients[1][0]).norm() / gradients[0][0].norm())
+    if rank != 0:
+        return []
+    ends = [torch.cat([learner.adapted, learner.log_variances]).detach() for learner in (alone, both)]
+    difference = float((ends[0] - ends[1]).nan_to_num().abs().max())  # without a prior, log σ² is infinite
+    moved = float((alone.adapted.detach() - start).abs().max())
+    rates = [f"{TASKS / median(seconds[1:]):.1f}" for seconds in (one, two)]
+    ratio = median_and_quartiles([a / b for a, b in zip(one[1:], two[1:], strict=True)])
+    bound = median_and_quartiles([2 * a / b for a, b in zip(one[1:], unconnected[1:], strict=True)])
+    return [name, *rates, ratio, bound, f"{first:.0e}", f"{difference:.0e}", f"{moved:.0e}"]
+
+
+# Tasks in parallel.
 
 COUNTS = (1, 8, 64, 512)
 
 
-def side_by_side() -> None:
-    """`adapt_many` vectorised beside one by one."""
+def parallel_tasks() -> None:
+    """`adapt_many` with vectorised tasks, compared with one task after another."""
     torch.set_num_threads(1)
     steps, width, points, rows = 20, 40, 10, []
-    fast, slow = peers.ours("maml", width, steps, side_by_side=1), peers.ours("maml", width, steps)
+    vectorised = implementations.build_learner("maml", width, steps, tasks_at_once=1)
+    sequential = implementations.build_learner("maml", width, steps)
     for count in COUNTS:
-        tasks = peers.sinusoids(count, points)
-        together = fast.adapt_many(tasks, steps)
-        singly = [slow.adapt(task, steps) for task in tasks]
-        apart = max(
+        tasks = implementations.sinusoids(count, points)
+        together = vectorised.adapt_many(tasks, steps)
+        singly = [sequential.adapt(task, steps) for task in tasks]
+        difference = max(
             float((a.params[name] - b.params[name]).abs().max())
             for a, b in zip(together, singly, strict=True)
             for name in a.params
         )
         at_once, in_turn = [], []
         for _ in range(3):
-            at_once.append(_timed(lambda tasks=tasks: fast.adapt_many(tasks, steps)))
-            in_turn.append(_timed(lambda tasks=tasks: [slow.adapt(task, steps) for task in tasks]))
-        ratio = _spread([a / b for a, b in zip(in_turn, at_once, strict=True)])
-        rows.append([str(count), f"{1e3 * median(in_turn):.1f}", f"{1e3 * median(at_once):.1f}", ratio, f"{apart:.0e}"])
-    _table(
+            at_once.append(timed(lambda tasks=tasks: vectorised.adapt_many(tasks, steps)))
+            in_turn.append(timed(lambda tasks=tasks: [sequential.adapt(task, steps) for task in tasks]))
+        ratio = median_and_quartiles([a / b for a, b in zip(in_turn, at_once, strict=True)])
+        milliseconds = [f"{1e3 * median(seconds):.1f}" for seconds in (in_turn, at_once)]
+        rows.append([str(count), *milliseconds, ratio, f"{difference:.0e}"])
+    print_table(
         f"`adapt_many`, {steps} steps, {points} points, 1-{width}-{width}-1",
-        ["tasks", "one by one, ms", "side by side, ms", "speed-up", "θ differs by"],
+        ["tasks", "one at a time, ms", "in parallel, ms", "speed-up", "difference of θ"],
         rows,
     )
-
-
-def _timed(action: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    action()
-    return time.perf_counter() - start
-
-
-def _spread(values: Sequence[float]) -> str:
-    """Median and quartiles."""
-    low, _, high = quantiles(values, n=4, method="inclusive")
-    return f"{median(values):.2f} [{low:.2f}, {high:.2f}]"
-
-
-def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], file=None) -> None:
-    lines = [f"{title}:", "", *("| " + " | ".join(row) + " |" for row in [head, *rows]), ""]
-    lines.insert(3, "| --- |" + " ---: |" * (len(head) - 1))
-    print("\n".join(lines), file=file, flush=True)
 
 
 PARTS: Mapping[str, Callable[[], None]] = {
     "memory": memory,
     "time": times,
     "processes": processes,
-    "tasks": side_by_side,
+    "tasks": parallel_tasks,
 }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="What meta-learning costs; needs Linux.")
+    parser = argparse.ArgumentParser(description="Measure the cost of meta-learning; needs Linux.")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; all by default")
     parser.add_argument("--probe", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
-    chosen = parser.parse_args()
+    options = parser.parse_args()
     warnings.filterwarnings("ignore", category=FutureWarning)  # TorchOpt calls functorch by its old name
-    if chosen.probe:
-        probe(chosen.probe[0], int(chosen.probe[1]))
-    elif chosen.worker:
-        worker(chosen.worker)
+    if options.probe:
+        probe(options.probe[0], int(options.probe[1]))
+    elif options.worker:
+        worker(options.worker)
     else:
-        unknown = [part for part in chosen.parts if part not in PARTS]
+        unknown = [part for part in options.parts if part not in PARTS]
         if unknown:
             parser.error(f"no part '{unknown[0]}'; parts: {', '.join(PARTS)}")
         print(f"torch {torch.__version__}, {platform.machine()}, {os.cpu_count()} cores\n")
-        if not peers.installed("higher", "torchopt"):
-            print(f"To measure the peers too: {peers.INSTALL}\n")
-        for part in chosen.parts or PARTS:
+        if not implementations.installed("higher", "torchopt"):
+            print(f"To measure the other libraries too: {implementations.INSTALL}\n")
+        for part in options.parts or PARTS:
             PARTS[part]()
 
 

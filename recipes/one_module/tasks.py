@@ -1,4 +1,4 @@
-"""Regressions by one network of which a single module, known to us alone, differs from task to task."""
+"""`OneModule`: regressions by one network of which a single module differs between tasks."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from recipes.bench import gaussian_loss, split_tasks
+from recipes.toy_benchmark import gaussian_loss, split_tasks
 from tts_meta.config import Section
 from tts_meta.meta import Task
 from tts_meta.meta.domain import LossFunction
 
 
 class Net(nn.Module):
-    """Two hidden layers of tanh, the first one's values scaled by `gain`: `gain`, `first`, `second`, `head`.
+    """Two hidden layers with tanh; `gain` scales the values of the first. Modules: `gain`, `first`, `second`, `head`.
 
-    What is one value of the gain is a whole column of `second`; `first` and `head` can nearly do what it does.
+    One value of the gain corresponds to a column of `second`. `first` and `head` can nearly replace it.
     """
 
     def __init__(self, inputs: int, width: int, outputs: int) -> None:
@@ -34,28 +34,28 @@ class Net(nn.Module):
 
 
 class OneModule(Section):
-    """The family of tasks."""
+    """Tasks that differ in one module of the true network."""
 
     varies: str
-    """The module that is redrawn for each task: its parameters are normal about the network's own."""
+    """The module that is redrawn for each task: normal around the parameters of the true network."""
     deviation: float = Field(gt=0)
-    """Their standard deviation."""
+    """Standard deviation of these parameters."""
     inputs: int = Field(default=2, gt=0)
-    """Inputs, uniform between -2 and 2."""
+    """Number of inputs, which are uniform between -2 and 2."""
     width: int = Field(default=8, gt=0)
-    """Values of each hidden layer."""
+    """Units of each hidden layer."""
     outputs: int = Field(default=2, gt=0)
-    """Outputs."""
+    """Number of outputs."""
     points: int = Field(default=10, gt=0)
-    """Points of a task to adapt on, and as many to score."""
+    """Support points of a task; the query has the same number."""
     noise: float = Field(default=0.3, gt=0)
     """Standard deviation of the noise, known to the likelihood."""
     truth: int = 7
-    """Seeds the true network."""
+    """Seed of the true network."""
 
     @property
     def roles(self) -> Mapping[str, Sequence[str]]:
-        """ANIL's head is the last layer; the context is the gain, as in FiLM (Perez et al. 2018)."""
+        """The head of ANIL is the last layer; the context is the gain, as in FiLM (Perez et al. 2018)."""
         return {"head": ["head"], "context": ["gain"]}
 
     @property
@@ -63,33 +63,33 @@ class OneModule(Section):
         return gaussian_loss(self.noise)
 
     def model(self, seed: int) -> nn.Module:
-        """An untrained network, not the true one."""
+        """An untrained network, different from the true network."""
         torch.manual_seed(seed)
         return Net(self.inputs, self.width, self.outputs)
 
     def true_model(self) -> Net:
-        """The network that tasks vary."""
+        """The network of which each task changes one module."""
         generator = torch.Generator().manual_seed(self.truth)
         net = Net(self.inputs, self.width, self.outputs)
         with torch.no_grad():
             for name, parameter in net.named_parameters():
                 if name != "gain":
-                    # Wide enough for tanh to bend; biases as wide, so that units differ.
+                    # The weights are large enough for tanh to be nonlinear; large biases make the units differ.
                     size = 1.5 if name.startswith("first") else 1.5 / self.width**0.5
                     parameter.copy_(size * torch.randn(parameter.shape, generator=generator))
         return net
 
     def parameters(self, count: int, generator: torch.Generator) -> dict[str, Tensor]:
         """True parameters of `count` tasks by name, with a leading axis T."""
-        found = {}
+        params = {}
         for name, value in self.true_model().named_parameters():
-            found[name] = value.detach().expand(count, *value.shape)
+            params[name] = value.detach().expand(count, *value.shape)
             if name.split(".")[0] == self.varies:
-                found[name] = found[name] + self.deviation * torch.randn(found[name].shape, generator=generator)
-        return found
+                params[name] = params[name] + self.deviation * torch.randn(params[name].shape, generator=generator)
+        return params
 
     def tasks(self, count: int, seed: int) -> list[Task]:
-        """Tasks drawn at random; the same for the same seed."""
+        """Tasks drawn at random; the same seed gives the same tasks."""
         generator = torch.Generator().manual_seed(seed)
         x = torch.rand(count, 2 * self.points, self.inputs, generator=generator) * 4 - 2
         net = self.true_model()

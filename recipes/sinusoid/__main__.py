@@ -1,4 +1,4 @@
-"""Every learner on noisy sinusoids, few points and many steps: `python -m recipes.sinusoid [--output DIR]`."""
+"""All learners on noisy sinusoids with few points and many steps: `python -m recipes.sinusoid [--output DIR]`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from collections.abc import Sequence
 
 import torch
 
-from recipes.bench import in_processes, load_recipe, recipe_parser, save_figure
+from recipes.recipe_io import load_recipe, recipe_parser, save_figure
 from recipes.sinusoid.experiment import Experiment, Job, run
 from recipes.sinusoid.report import draw, tables
+from recipes.toy_benchmark import run_in_processes
 from tts_meta.cli import run_command
 from tts_meta.meta.presets import find_preset
 
@@ -18,11 +19,11 @@ from tts_meta.meta.presets import find_preset
 def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)
     parser = recipe_parser("sinusoid", __doc__)
-    parser.add_argument("--learners", help="some of the recipe's, with commas between")
-    chosen = parser.parse_args(arguments)
-    experiment = load_recipe("sinusoid", Experiment, chosen.changes)
-    if chosen.learners:
-        wanted = chosen.learners.split(",")
+    parser.add_argument("--learners", help="some of the recipe's learners, separated by commas")
+    options = parser.parse_args(arguments)
+    experiment = load_recipe("sinusoid", Experiment, options.changes)
+    if options.learners:
+        wanted = options.learners.split(",")
         for name in wanted:
             find_preset(name)
         plans = {name: plan for name, plan in experiment.learners.items() if name in wanted}
@@ -31,14 +32,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         Job(experiment.family, name, plan, experiment.seed, experiment.test_tasks, experiment.steps())
         for name, plan in experiment.learners.items()
     ]
-    started, found = time.perf_counter(), {}
-    for job, result in in_processes(run, jobs):
-        found[job.name] = result
+    started, done = time.perf_counter(), {}
+    for job, result in run_in_processes(run, jobs):
+        done[job.name] = result
         print(f"{job.name}: {sum(result.seconds):.0f} s", flush=True)
-    results = {name: found[name] for name in experiment.learners}
+    results = {name: done[name] for name in experiment.learners}
     print(f"\n{tables(experiment, results)}")
-    print(f"All of it took {time.perf_counter() - started:.0f} s.")
-    save_figure(draw(experiment, results), chosen.output / "sinusoid.png")
+    print(f"Total time: {time.perf_counter() - started:.0f} s.")
+    save_figure(draw(experiment, results), options.output / "sinusoid.png")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""One learner from meta-training to its test, and what is said of it."""
+"""One run of the recipe sinusoid: meta-train a learner, test it, and judge the result."""
 
 from __future__ import annotations
 
@@ -9,33 +9,40 @@ from typing import Literal
 
 from torch import Tensor
 
-from recipes.bench import TEST_SEED, Bench, Plan, adaptation_curve, meta_train, spread
 from recipes.sinusoid.family import Sinusoids
+from recipes.toy_benchmark import (
+    TEST_SEED,
+    ToyBenchmark,
+    TrainingPlan,
+    adaptation_curve,
+    mean_interval,
+    meta_train,
+)
 
 BASELINE = "finetune-all"
-"""What every other learner has to beat."""
+"""The baseline of all other learners."""
 LONG = 100
-"""A learner holds if it does not get worse from so many steps to the most."""
+"""Number of steps. A learner holds if its error does not grow from this number to the largest number of steps."""
 
 
-class Experiment(Bench):
+class Experiment(ToyBenchmark):
     """`sinusoid.yaml`."""
 
     family: Sinusoids = Sinusoids()
 
     def steps(self) -> tuple[int, ...]:
-        """Inner steps of the test: those of the recipe, and those that its verdicts need."""
+        """Inner steps of the test: those of the recipe, and those that the verdicts need."""
         budgets = (plan.settings.inner_steps for plan in self.learners.values())
         return tuple(sorted({0, LONG, *self.test_steps, *budgets}))
 
 
 @dataclass(frozen=True)
 class Job:
-    """One learner to train and to test; picklable. steps: of the test, ascending."""
+    """One learner to train and to test; picklable. steps: inner steps of the test, ascending."""
 
     family: Sinusoids
     name: str
-    plan: Plan
+    plan: TrainingPlan
     seed: int
     test_tasks: int
     steps: tuple[int, ...]
@@ -43,9 +50,9 @@ class Job:
 
 @dataclass(frozen=True)
 class Result:
-    """errors: mean squared error on the query by steps, each `(T,)`; a task that diverged is not finite.
+    """errors: mean squared error on the query by number of steps, each `(T,)`; not finite for a task that diverged.
 
-    deviations: σ by module, of a learner with a prior. seconds: of CPU, to meta-train and to test.
+    deviations: σ by module; empty for a learner without a prior. seconds: CPU time of meta-training and of the test.
     """
 
     errors: Mapping[int, Tensor]
@@ -67,34 +74,34 @@ def run(job: Job) -> Result:
 
 @dataclass(frozen=True)
 class Change:
-    """Errors after less errors before, task by task, over the tasks finite in both: mean and 68 % interval.
+    """Paired difference of errors, after minus before, over the tasks that are finite in both: mean and 68 % interval.
 
-    lost: tasks that are finite before and not after.
+    diverged: number of tasks that are finite before and not after.
     """
 
     mean: float
     low: float
     high: float
-    lost: int
+    diverged: int
 
     @classmethod
     def between(cls, before: Tensor, after: Tensor) -> Change:
-        """Of errors `(T,)`."""
+        """The change from errors `before` `(T,)` to errors `after` `(T,)`."""
         both = before.isfinite() & after.isfinite()
-        # In double precision: a task about to diverge has an error whose square is out of single's range.
-        return cls(*spread((after - before)[both].double()), int((before.isfinite() & ~both).sum()))
+        # In double precision: the squared error of a task that nearly diverges overflows single precision.
+        return cls(*mean_interval((after - before)[both].double()), int((before.isfinite() & ~both).sum()))
 
     @property
     def verdict(self) -> Literal["better", "same", "worse"]:
-        """`same` where zero lies inside the interval; a task that diverged makes it worse whatever the mean."""
-        if self.lost or self.low > 0:
+        """`same` if zero is inside the interval; `worse` if a task diverged, for any mean."""
+        if self.diverged or self.low > 0:
             return "worse"
         return "better" if self.high < 0 else "same"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of one learner: at its own budget against no step, against the baseline; from `LONG` to the most."""
+    """Changes of a learner: from no step to its own budget, from the baseline, and from `LONG` to the most steps."""
 
     adapts: Change
     against_baseline: Change | None
@@ -102,17 +109,17 @@ class Verdict:
 
     @property
     def beats(self) -> bool:
-        """Whether it beats its own initialisation, and fine-tuning."""
+        """Whether the learner is better than its initialisation and than fine-tuning."""
         return all(change is None or change.verdict == "better" for change in (self.adapts, self.against_baseline))
 
     @property
     def holds(self) -> bool:
-        """Whether more steps do not make it worse."""
+        """Whether more steps do not increase the error."""
         return self.lasts.verdict != "worse"
 
 
 def judge(name: str, budget: int, errors: Mapping[int, Tensor], baseline: Mapping[int, Tensor] | None) -> Verdict:
-    """Compare a learner with itself and, task by task, with the baseline."""
+    """Compare a learner, task by task, with itself and with the baseline. budget: its own number of inner steps."""
     against = None
     if baseline is not None and name != BASELINE:
         against = Change.between(baseline[budget], errors[budget])
@@ -122,6 +129,6 @@ def judge(name: str, budget: int, errors: Mapping[int, Tensor], baseline: Mappin
 
 
 def best_step(errors: Mapping[int, Tensor]) -> int:
-    """The number of steps of the lowest mean error, among those that no task diverged in."""
+    """The number of steps with the lowest mean error, among those at which no task has diverged."""
     means = {step: row.mean().item() for step, row in errors.items() if row.isfinite().all()}
     return min(means, key=means.__getitem__)

@@ -1,4 +1,4 @@
-"""Sinusoids of random amplitude and phase, a few noisy points each, and a small network for them."""
+"""`Sinusoids`: tasks with a few noisy points of a sinusoid of random amplitude and phase, and a small network."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from recipes.bench import split_tasks
+from recipes.toy_benchmark import split_tasks
 from tts_meta.config import Section
 from tts_meta.meta import Task
 
 
 class Net(nn.Module):
-    """1-W-W-1 with tanh, and a context of C values, zero at first, beside the input.
+    """1-W-W-1 with tanh. The input is joined with a context of C values, which are zero at the start.
 
     Its layers are the modules `context`, `first`, `second` and `head`.
     """
@@ -30,7 +30,7 @@ class Net(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x `(N, 1)` to the mean of y `(N, 1)`."""
-        # One product with W [x; c] + b = w x + (C c + b): the context is added once, not once a point.
+        # W [x; c] + b = w x + (C c + b): the context's product is computed once, not once per point.
         weight, shift = self.first.weight, self.context @ self.first.weight[:, 1:].T + self.first.bias
         hidden = torch.tanh(x * weight[:, 0] + shift)
         return self.head(torch.tanh(self.second(hidden)))
@@ -40,13 +40,13 @@ class Sinusoids(Section):
     """y = a sin(x - b) + noise with a ~ U[0.1, 5], b ~ U[0, π] and x ~ U[-5, 5] (Finn et al. 2017, with noise)."""
 
     support: int = Field(default=5, gt=0)
-    """Points of a task to adapt on."""
+    """Support points of a task."""
     query: int = Field(default=10, gt=0)
-    """Points to score the adapted network on, noisy too."""
+    """Query points of a task, also with noise."""
     noise: float = Field(default=0.3, gt=0)
-    """Standard deviation of the noise, which the likelihood knows."""
+    """Standard deviation of the noise, known to the likelihood."""
     width: int = Field(default=40, gt=0)
-    """Hidden units of each of two layers."""
+    """Units of each of the two hidden layers."""
     context: int = Field(default=4, gt=0)
     """Values of the context."""
 
@@ -55,12 +55,12 @@ class Sinusoids(Section):
         return {"head": ["head"], "context": ["context"]}
 
     def loss(self, call: Callable[..., Any], data: tuple[Tensor, Tensor]) -> Tensor:
-        """-log p(y | x, θ) without its constant, a sum over points."""
+        """-log p(y | x, θ) without its constant, summed over points."""
         x, y = data
         return 0.5 * (call(x) - y).square().sum() / self.noise**2
 
     def squared_error(self, nats: Tensor) -> Tensor:
-        """Mean squared error on the query from its loss."""
+        """Mean squared error on the query, from its loss."""
         return nats * 2 * self.noise**2 / self.query
 
     def model(self, seed: int) -> nn.Module:

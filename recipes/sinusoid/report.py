@@ -1,4 +1,4 @@
-"""Tables and the picture."""
+"""Tables and the figure of the recipe sinusoid."""
 
 from __future__ import annotations
 
@@ -8,30 +8,31 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from recipes.bench import markdown, spread
+from recipes.recipe_io import markdown_table
 from recipes.sinusoid.experiment import BASELINE, LONG, Change, Experiment, Result, best_step, judge
+from recipes.toy_benchmark import mean_interval
 from tts_meta.meta import LEARNERS
 
 SHRINKAGE = {name: f"C{index}" for index, name in enumerate(n for n, p in LEARNERS.items() if p.prior == "shrinkage")}
-"""Colours of the learners of this project."""
+"""Colour of each shrinkage learner."""
 
-PANELS = ("all adapts, one step size", "all adapts, learned step sizes", "a part adapts")
-"""What the others are drawn by."""
+PANELS = ("all modules, one step size", "all modules, learned step sizes", "some modules")
+"""Panels of the figure; each shows a group of the other learners."""
 
 
 def number(value: float) -> str:
-    """Three digits behind the point, or few digits where there are many before it."""
+    """Three decimals; scientific notation for large numbers."""
     return f"{value:.3f}" if abs(value) < 1000 else f"{value:.1e}"
 
 
 def interval(errors: Tensor) -> str:
-    """Mean and 68 % interval over the tasks that are finite, and how many are not."""
+    """Mean and 68 % interval over the finite tasks, and the number of tasks that diverged."""
     finite = errors[errors.isfinite()].double()
-    lost = len(errors) - len(finite)
+    diverged = len(errors) - len(finite)
     if not len(finite):
         return "none finite"
-    mean, low, high = map(number, spread(finite))
-    return f"{mean} [{low}, {high}]" + (f" ({lost} diverged)" if lost else "")
+    mean, low, high = map(number, mean_interval(finite))
+    return f"{mean} [{low}, {high}]" + (f" ({diverged} diverged)" if diverged else "")
 
 
 def difference(change: Change | None) -> str:
@@ -43,7 +44,7 @@ def difference(change: Change | None) -> str:
 
 
 def tables(experiment: Experiment, results: Mapping[str, Result]) -> str:
-    """Verdicts, errors by steps, σ by module, and time."""
+    """Verdicts, errors by number of steps, σ by module, and time."""
     most = max(experiment.steps())
     baseline = results[BASELINE].errors if BASELINE in results else None
     verdicts, curves, sigmas, times = [], [], [], []
@@ -69,25 +70,25 @@ def tables(experiment: Experiment, results: Mapping[str, Result]) -> str:
             sigmas.append([name, *(f"{value:.3g}" for value in result.deviations.values())])
         times.append([name, f"{experiment.learners[name].meta_steps:,}", *(f"{value:.0f}" for value in result.seconds)])
     times.append(["all", "", *(f"{sum(r.seconds[part] for r in results.values()):.0f}" for part in (0, 1))])
-    family, counted = experiment.family, f"{experiment.test_tasks:,} unseen tasks"
-    head = ["", "own budget", "0 steps", "own budget", f"{BASELINE} at that budget", "best", f"{LONG:,} steps"]
+    family, test = experiment.family, f"{experiment.test_tasks:,} unseen tasks"
+    head = ["", "budget (steps)", "0 steps", "at budget", f"{BASELINE} at budget", "best", f"{LONG:,} steps"]
     head += [f"{most:,} steps", f"{LONG:,} to {most:,}", "beats start and fine-tuning", "holds"]
     parts = [
-        f"Mean squared error on {family.query} query points, {family.noise**2:.2f} of it noise; mean and 68 % interval "
-        f"over {counted}:\n",
-        markdown(head, verdicts),
-        "The same by inner steps:\n",
-        markdown(["", *(f"{step:,}" for step in experiment.steps())], curves),
+        f"Mean squared error on {family.query} query points, of which {family.noise**2:.2f} is noise; mean and 68 % "
+        f"interval over {test}:\n",
+        markdown_table(head, verdicts),
+        "Mean squared error by number of inner steps:\n",
+        markdown_table(["", *(f"{step:,}" for step in experiment.steps())], curves),
     ]
     if sigmas:
         modules = next(result.deviations for result in results.values() if len(result.deviations) > 1)
-        parts += ["σ of each module:\n", markdown(["", *modules], sigmas)]
-    parts += ["Seconds of one core:\n", markdown(["", "meta-steps", "meta-training", "test"], times)]
+        parts += ["σ of each module:\n", markdown_table(["", *modules], sigmas)]
+    parts += ["Seconds of one core:\n", markdown_table(["", "meta-steps", "meta-training", "test"], times)]
     return "\n".join(parts)
 
 
 def group_of(name: str) -> str:
-    """The panel of a learner that is not in all of them."""
+    """The panel of a learner that is not in all panels."""
     preset = LEARNERS[name]
     if preset.adapts != "all":
         return PANELS[2]
@@ -95,7 +96,7 @@ def group_of(name: str) -> str:
 
 
 def draw(experiment: Experiment, results: Mapping[str, Result]) -> Figure:
-    """Error by steps with 68 % bands; shrinkage learners and the baseline in every panel, others by what they are."""
+    """Error by number of steps with 68 % bands. Shrinkage learners and the baseline are in every panel."""
     others = [name for name in results if name not in SHRINKAGE]
     panels = [panel for panel in PANELS if any(group_of(name) == panel for name in others)] or [""]
     figure = Figure(figsize=(4.6 * len(panels), 4.4))
@@ -111,7 +112,7 @@ def draw(experiment: Experiment, results: Mapping[str, Result]) -> Figure:
             if name in results:
                 _curve(axis, experiment, name, results[name], color=colour, linewidth=2.2)
         axis.axhline(experiment.family.noise**2, color="0.6", linewidth=0.8, linestyle=":")
-        axis.set(title=panel, xlabel="inner steps (dot: own budget)", yscale="log", ylim=(0.07, 6))
+        axis.set(title=panel, xlabel="inner steps (dot: budget)", yscale="log", ylim=(0.07, 6))
         axis.set_xscale("symlog", linthresh=1)
         axis.set_xlim(0, 1.2 * max(experiment.steps()))
         axis.grid(alpha=0.3)
@@ -122,8 +123,8 @@ def draw(experiment: Experiment, results: Mapping[str, Result]) -> Figure:
 
 
 def _curve(axis: Axes, experiment: Experiment, name: str, result: Result, **style: object) -> None:
-    """Means and bands over finite tasks, up to where tasks diverge."""
-    points = {step: spread(row.double()) for step, row in result.errors.items() if row.isfinite().all()}
+    """Draw means and bands at the numbers of steps at which no task has diverged."""
+    points = {step: mean_interval(row.double()) for step, row in result.errors.items() if row.isfinite().all()}
     steps = list(points)
     mean, low, high = zip(*points.values(), strict=True)
     axis.fill_between(steps, low, high, color=str(style["color"]), alpha=0.2, linewidth=0)

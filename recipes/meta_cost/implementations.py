@@ -1,8 +1,8 @@
-"""The same meta-steps with this project and with its peers: one network, one set of tasks, one outer step.
+"""The same meta-step in tts_meta, in `higher` and in TorchOpt: one network, one set of tasks, one outer step.
 
-A contestant is a function that takes tasks and moves its own copy of the meta-parameters by one step of gradient
-descent on the mean query loss. `higher` and TorchOpt are not dependencies of the project; where they are not installed
-their contestants are left out.
+Each implementation has its own copy of the meta-parameters, and moves it by one step of gradient descent on the mean
+query loss. `higher` and TorchOpt are not dependencies of the project. If they are not installed, their rows are left
+out.
 """
 
 from __future__ import annotations
@@ -20,20 +20,19 @@ from tts_meta.meta import LearnerSettings, MetaLearner, Task
 from tts_meta.models.partition import Partition
 
 INSTALL = "pip install higher==0.2.1 torchopt==0.7.3"
-RATE, OUTER_RATE, VARIANCE = 3e-5, 1e-5, 1e-3
+INNER_LR, OUTER_LR, VARIANCE = 3e-5, 1e-5, 1e-3
 
-MetaStepMetrics = Callable[[Sequence[Task]], Any]
-Contestant = tuple[MetaStepMetrics, Callable[[], Tensor]]
-"""One meta-step, and the gradient of φ that the last one used, a vector."""
+Implementation = tuple[Callable[[Sequence[Task]], Any], Callable[[], Tensor]]
+"""A function that takes one meta-step, and a function that returns the gradient of φ of the last step, a vector."""
 
 
 def installed(*names: str) -> bool:
-    """Whether all these packages are."""
+    """Whether all these packages are installed."""
     return all(importlib.util.find_spec(name) for name in names)
 
 
 def network(width: int) -> nn.Module:
-    """1-width-width-1 with tanh; the same weights every time."""
+    """1-width-width-1 with tanh; every call gives the same weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return nn.Sequential(
@@ -42,34 +41,34 @@ def network(width: int) -> nn.Module:
 
 
 def sinusoids(count: int, points: int, seed: int = 0) -> list[Task]:
-    """Sinusoids of random height and phase, `points` to adapt on and as many to score."""
+    """Sinusoids of random amplitude and phase, with `points` support points and the same number of query points."""
     generator = torch.Generator().manual_seed(seed)
     tasks = []
     for _ in range(count):
-        height, phase = torch.rand(2, generator=generator).tolist()
+        amplitude, phase = torch.rand(2, generator=generator).tolist()
         x = torch.rand(2 * points, 1, generator=generator) * 10 - 5
-        y = (0.1 + 4.9 * height) * torch.sin(x - 3.14 * phase)
+        y = (0.1 + 4.9 * amplitude) * torch.sin(x - 3.14 * phase)
         tasks.append(Task((x[:points], y[:points]), (x[points:], y[points:])))
     return tasks
 
 
 def loss(call: Callable[..., Any], data: Any) -> Tensor:
-    """Gaussian likelihood of deviation 1, nats but for its constant."""
+    """Gaussian likelihood with standard deviation 1, in nats, without its constant."""
     x, y = data
     return 0.5 * (call(x) - y).square().sum()
 
 
-def ours(name: str, width: int, steps: int, products: int = 10, side_by_side: int = 0) -> MetaLearner:
-    """A learner of this project; `side_by_side` tasks at once, or 0 for one after another."""
+def build_learner(name: str, width: int, steps: int, products: int = 10, tasks_at_once: int = 0) -> MetaLearner:
+    """A learner of tts_meta that differentiates `tasks_at_once` tasks in parallel; 0 means one after another."""
     settings = LearnerSettings(
         inner_steps=steps,
-        inner_lr=RATE,
+        inner_lr=INNER_LR,
         variance=VARIANCE,
         outer_solver="sgd",
-        outer_lr=OUTER_RATE,
-        variance_lr=OUTER_RATE,
+        outer_lr=OUTER_LR,
+        variance_lr=OUTER_LR,
         cg_max_iters=products,
-        tolerance=1e-30,  # always all products, as the peers do
+        tolerance=1e-30,  # use all products, as the other libraries do
     )
     model = network(width)
     return MetaLearner(
@@ -78,39 +77,40 @@ def ours(name: str, width: int, steps: int, products: int = 10, side_by_side: in
         loss,
         Partition.by_layer(model).modules,
         settings,
-        vectorised=side_by_side > 0,
-        tasks_at_once=max(1, side_by_side),
+        vectorised=tasks_at_once > 0,
+        tasks_at_once=max(1, tasks_at_once),
     )
 
 
-def our_contestant(name: str, width: int, steps: int, products: int = 10, side_by_side: int = 0) -> Contestant:
-    learner = ours(name, width, steps, products, side_by_side)
-    seen = gradients_of(learner)
-    return learner.meta_step, lambda: seen[-1]
+def tts_meta_learner(name: str, width: int, steps: int, products: int = 10, tasks_at_once: int = 0) -> Implementation:
+    """`MetaLearner.meta_step`."""
+    learner = build_learner(name, width, steps, products, tasks_at_once)
+    gradient = last_gradient(learner)
+    return learner.meta_step, lambda: gradient[-1]
 
 
-def gradients_of(learner: MetaLearner) -> list[Tensor]:
-    """A list that holds the gradient of φ that the learner's optimiser was last given."""
-    seen: list[Tensor] = []
+def last_gradient(learner: MetaLearner) -> list[Tensor]:
+    """A list that always holds the last gradient of φ that the learner's optimiser received."""
+    gradients: list[Tensor] = []
 
-    def look(*_: object) -> None:
+    def record(*_: object) -> None:
         assert learner.adapted.grad is not None
-        seen[:] = [learner.adapted.grad.clone()]
+        gradients[:] = [learner.adapted.grad.clone()]
 
-    learner.optimiser.register_step_pre_hook(look)
-    return seen
+    learner.optimiser.register_step_pre_hook(record)
+    return gradients
 
 
 def _gradient(model: nn.Module) -> Tensor:
     return torch.cat([parameter.grad.flatten() for parameter in model.parameters() if parameter.grad is not None])
 
 
-def higher_maml(width: int, steps: int) -> Contestant:
+def higher_maml(width: int, steps: int) -> Implementation:
     """`higher.innerloop_ctx`, unrolled."""
     higher = importlib.import_module("higher")
     model = network(width)
-    inner = torch.optim.SGD(model.parameters(), lr=RATE)
-    outer = torch.optim.SGD(model.parameters(), lr=OUTER_RATE)
+    inner = torch.optim.SGD(model.parameters(), lr=INNER_LR)
+    outer = torch.optim.SGD(model.parameters(), lr=OUTER_LR)
 
     def step(tasks: Sequence[Task]) -> None:
         outer.zero_grad()
@@ -124,12 +124,12 @@ def higher_maml(width: int, steps: int) -> Contestant:
     return step, lambda: _gradient(model)
 
 
-def torchopt_maml(width: int, steps: int) -> Contestant:
+def torchopt_maml(width: int, steps: int) -> Implementation:
     """`torchopt.MetaSGD`, unrolled."""
     torchopt = importlib.import_module("torchopt")
     model = network(width)
-    inner = torchopt.MetaSGD(model, lr=RATE)
-    outer = torch.optim.SGD(model.parameters(), lr=OUTER_RATE)
+    inner = torchopt.MetaSGD(model, lr=INNER_LR)
+    outer = torch.optim.SGD(model.parameters(), lr=OUTER_LR)
 
     def step(tasks: Sequence[Task]) -> None:
         outer.zero_grad()
@@ -145,17 +145,17 @@ def torchopt_maml(width: int, steps: int) -> Contestant:
     return step, lambda: _gradient(model)
 
 
-def torchopt_functional_maml(width: int, steps: int) -> Contestant:
+def torchopt_functional_maml(width: int, steps: int) -> Implementation:
     """`torchopt.FuncOptimizer(torchopt.sgd)` on parameters by name, unrolled."""
     torchopt = importlib.import_module("torchopt")
     model = network(width)
-    outer = torch.optim.SGD(model.parameters(), lr=OUTER_RATE)
+    outer = torch.optim.SGD(model.parameters(), lr=OUTER_LR)
     phi = dict(model.named_parameters())
 
     def step(tasks: Sequence[Task]) -> None:
         outer.zero_grad()
         for task in tasks:
-            inner, params = torchopt.FuncOptimizer(torchopt.sgd(lr=RATE)), phi
+            inner, params = torchopt.FuncOptimizer(torchopt.sgd(lr=INNER_LR)), phi
             for _ in range(steps):
                 params = inner.step(loss(_call(model, params), task.support), params)
             (loss(_call(model, params), task.query) / len(tasks)).backward()
@@ -164,10 +164,10 @@ def torchopt_functional_maml(width: int, steps: int) -> Contestant:
     return step, lambda: _gradient(model)
 
 
-def torchopt_custom_root(width: int, steps: int, products: int) -> Contestant:
-    """`torchopt.diff.implicit.custom_root` with its conjugate gradient; φ and one log σ² a layer are learned.
+def torchopt_custom_root(width: int, steps: int, products: int) -> Implementation:
+    """`torchopt.diff.implicit.custom_root` with its conjugate gradient; φ and one log σ² per layer are learned.
 
-    The inner solver is the proximal gradient descent of σ-iMAML, written on tuples of tensors as custom_root wants it.
+    The inner solver is the proximal gradient descent of σ-iMAML, on tuples of tensors as custom_root requires.
     """
     torchopt = importlib.import_module("torchopt")
     implicit = importlib.import_module("torchopt.diff.implicit")
@@ -178,7 +178,7 @@ def torchopt_custom_root(width: int, steps: int, products: int) -> Contestant:
     layer_of = [layers.index(name.split(".")[0]) for name in names]
     phi = tuple(model.parameters())
     log_variances = torch.full((len(layers),), VARIANCE).log().requires_grad_()
-    outer = torch.optim.SGD([*phi, log_variances], lr=OUTER_RATE)
+    outer = torch.optim.SGD([*phi, log_variances], lr=OUTER_LR)
 
     def nll(params: Sequence[Tensor], data: Any) -> Tensor:
         return loss(_call(model, dict(zip(names, params, strict=True))), data)
@@ -195,13 +195,13 @@ def torchopt_custom_root(width: int, steps: int, products: int) -> Contestant:
     )
     def solve(params: Sequence[Tensor], phi: Sequence[Tensor], log_variances: Tensor, data: Any) -> Any:
         phi = tuple(centre.detach() for centre in phi)
-        shrunk = (1 + RATE * torch.exp(-log_variances.detach())).tolist()
+        shrunk = (1 + INNER_LR * torch.exp(-log_variances.detach())).tolist()
         deltas = [torch.zeros_like(centre) for centre in phi]
         for _ in range(steps):
             params = tuple((c + d).requires_grad_() for c, d in zip(phi, deltas, strict=True))
             with torch.enable_grad():
                 gradients = torch.autograd.grad(nll(params, data), params)
-            deltas = [(d - RATE * g) / shrunk[m] for d, g, m in zip(deltas, gradients, layer_of, strict=True)]
+            deltas = [(d - INNER_LR * g) / shrunk[m] for d, g, m in zip(deltas, gradients, layer_of, strict=True)]
         return tuple(c + d for c, d in zip(phi, deltas, strict=True))
 
     assert torchopt
@@ -209,8 +209,8 @@ def torchopt_custom_root(width: int, steps: int, products: int) -> Contestant:
     def step(tasks: Sequence[Task]) -> None:
         outer.zero_grad()
         for task in tasks:
-            found = solve(tuple(p.detach() for p in phi), phi, log_variances, task.support)
-            (nll(found, task.query) / len(tasks)).backward()
+            solution = solve(tuple(p.detach() for p in phi), phi, log_variances, task.support)
+            (nll(solution, task.query) / len(tasks)).backward()
         outer.step()
 
     return step, lambda: _gradient(model)
