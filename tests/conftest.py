@@ -13,6 +13,7 @@ from helpers import tiny_base, tone_corpus
 from hypothesis import settings
 
 from tts_meta.models.pretrained import Base, save_base
+from tts_meta.text import HibariPhonemizer, SymbolTable
 
 # Recipes are not installed. At the end of the path, so that what is installed is what is tested.
 sys.path.append(str(Path(__file__).resolve().parents[1]))
@@ -54,6 +55,18 @@ def long_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def say(capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
     """Call the program with arguments: `say("inspect", "base")`."""
     return lambda *arguments: run(capsys, *arguments)
+
+
+@pytest.fixture(scope="session")
+def hibari() -> HibariPhonemizer:
+    """The phonemizer of American English, which takes seconds to load."""
+    return HibariPhonemizer()
+
+
+@pytest.fixture(scope="session")
+def hibari_table(hibari: HibariPhonemizer) -> SymbolTable:
+    """The symbol table of `hibari`."""
+    return SymbolTable.from_alphabet(hibari.alphabet())
 
 
 @pytest.fixture(scope="session")

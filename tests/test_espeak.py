@@ -1,4 +1,4 @@
-"""eSpeak NG behind the phonemizer interface (extra `multilingual`)."""
+"""`EspeakPhonemizer`: phonemes by eSpeak NG (extra `multilingual`)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytest.importorskip("espeakng_loader", reason="the extra `multilingual` is not i
     ("code", "text", "expected"),
     [("fr-fr", "Bonjour, le monde.", "bɔ̃ʒˈuʁ, lə- mˈɔ̃d."), ("de", "Guten Tag!", "ɡˈuːtən tˈɑːk!")],
 )
-def test_known_sentences_read_as_their_language_does(code: str, text: str, expected: str) -> None:
+def test_known_sentences_have_the_phonemes_of_their_language(code: str, text: str, expected: str) -> None:
     assert load_phonemizer(f"espeak:{code}").phonemize(text) == expected
 
 
@@ -34,7 +34,7 @@ def test_every_symbol_of_a_sentence_is_in_the_alphabet(code: str, text: str) -> 
     assert len(table.encode(phonemizer.phonemize(text), text)) > 10
 
 
-def test_an_unknown_language_is_refused_by_name() -> None:
+def test_the_error_for_an_unknown_language_names_it() -> None:
     with pytest.raises(TtsMetaError, match="no language 'qq'"):
         load_phonemizer("espeak:qq")
 
@@ -44,10 +44,10 @@ def test_markup_is_removed_and_signs_are_left_to_espeak() -> None:
     text = "Tom &amp; **Jerry** 😀\n\nIl a 3,5 km et 10 €."
     assert [sentence.text for sentence in phonemizer.sentences(text)] == ["Tom & Jerry", "Il a 3,5 km et 10 €."]
     assert phonemizer.phonemize(text).endswith("dˈiz əʁˈo.")
-    assert "(" not in phonemizer.phonemize("Tom et Jerry"), "no marks of a change of language"
+    assert "(" not in phonemizer.phonemize("Tom et Jerry"), "no marks for a switch of language"
 
 
-def test_a_pronunciation_stands_between_the_words_around_it() -> None:
+def test_a_pronunciation_of_the_lexicon_is_inserted_between_its_neighbours() -> None:
     phonemizer = load_phonemizer("espeak:fr-fr")
-    read = phonemizer.phonemize("Ici Nguyen est.", Lexicon({"Nguyen": "wˈɪn"}))
-    assert read == f"{phonemizer.phonemize('Ici')} wˈɪn {phonemizer.phonemize('est.')}"
+    phonemes = phonemizer.phonemize("Ici Nguyen est.", Lexicon({"Nguyen": "wˈɪn"}))
+    assert phonemes == f"{phonemizer.phonemize('Ici')} wˈɪn {phonemizer.phonemize('est.')}"

@@ -1,4 +1,4 @@
-"""Written text to words: each kind of writing with the words it is read as."""
+"""Text normalisation: written forms of each class, with the expected spoken form."""
 
 from __future__ import annotations
 
@@ -257,5 +257,5 @@ NAMES = [
 @pytest.mark.parametrize(
     ("written", "spoken"), [*CHARACTERS, *MARKUP, *SENTENCES, *NUMBERS, *QUANTITIES, *TIMES, *MORE, *NAMES]
 )
-def test_writing_is_read_as_words(written: str, spoken: str) -> None:
+def test_a_written_form_has_the_expected_spoken_form(written: str, spoken: str) -> None:
     assert normalize(written) == spoken
