@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tts_meta.adapt import Voice
 from tts_meta.audio import write_wav
 from tts_meta.audio.io import Waveform
 from tts_meta.audio.mel import MelConfig
@@ -206,3 +207,9 @@ def random_state_kept() -> Iterator[None]:
     after = np.random.get_state()
     assert all(np.array_equal(a, b) for a, b in zip(after, before[1], strict=True)), "NumPy"  # type: ignore[arg-type]
     assert random.getstate() == before[2], "Python"
+
+
+def random_voice(base: Base, seed: int) -> Voice:
+    """A voice of a tiny base with a random speaker vector."""
+    delta = 0.5 * torch.randn(6, generator=torch.Generator().manual_seed(seed))
+    return Voice({"speaker.mean": delta.half().float()}, base.hash, ("speaker.mean",), 1)

@@ -1,3 +1,5 @@
+"""Speaking: sentences and pauses, options, streams, phonemes, and refusals."""
+
 from __future__ import annotations
 
 import math
@@ -43,22 +45,22 @@ def test_a_long_text_is_split_at_sentences_with_a_pause_between(base: Base, voco
     assert speech.seconds == pytest.approx(len(speech.samples) / 22050) and speech.rate == 22050
 
 
-def test_many_sentences_come_in_their_order(base: Base, vocoder: GriffinLim) -> None:
+def test_many_sentences_keep_their_order(base: Base, vocoder: GriffinLim) -> None:
     texts = [" ".join(["Abc de fgh"] * (1 + number % 4)) + "." for number in range(11)]
     for prenet_dropout in (0.0, 0.5):
         mels = say(base, vocoder, " ".join(texts), prenet_dropout=prenet_dropout, seed=5).mels
         for number in (0, 3, 10):
-            (alone,) = say(base, vocoder, texts[number], prenet_dropout=prenet_dropout, seed=5 + number).mels
-            torch.testing.assert_close(mels[number], alone, atol=1e-4, rtol=0)
+            (single,) = say(base, vocoder, texts[number], prenet_dropout=prenet_dropout, seed=5 + number).mels
+            torch.testing.assert_close(mels[number], single, atol=1e-4, rtol=0)
 
 
-def test_the_same_seed_says_the_same_samples(base: Base, vocoder: GriffinLim) -> None:
+def test_the_same_seed_gives_the_same_samples(base: Base, vocoder: GriffinLim) -> None:
     one, two, other = (say(base, vocoder, TEXT, prenet_dropout=0.5, seed=seed) for seed in (3, 3, 4))
     assert np.array_equal(one.samples, two.samples)
     assert not np.array_equal(one.samples, other.samples)
 
 
-def test_samples_fit_the_frames_and_full_scale(base: Base, vocoder: GriffinLim) -> None:
+def test_samples_match_the_frames_and_stay_within_full_scale(base: Base, vocoder: GriffinLim) -> None:
     speech = say(base, vocoder, SENTENCES[0])
     assert speech.samples.dtype == np.float32 and np.abs(speech.samples).max() <= 1
     assert len(speech.samples) == vocoder.hop * len(speech.mels[0])
@@ -66,24 +68,24 @@ def test_samples_fit_the_frames_and_full_scale(base: Base, vocoder: GriffinLim) 
 
 
 @pytest.mark.parametrize("light", [False, True])
-def test_a_stream_says_what_the_whole_does(base: Base, vocoder: GriffinLim, light: bool) -> None:
-    voices = SourceFilterVocoder(tiny_source_filter()) if light else vocoder
-    whole = speak_text(base, base.acoustic, voices, LONG).samples
-    parts = [*stream_text(base, base.acoustic, voices, LONG)]
-    np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-4)
+def test_a_stream_gives_the_samples_of_the_full_text(base: Base, vocoder: GriffinLim, light: bool) -> None:
+    used = SourceFilterVocoder(tiny_source_filter()) if light else vocoder
+    expected = speak_text(base, base.acoustic, used, LONG).samples
+    parts = [*stream_text(base, base.acoustic, used, LONG)]
+    np.testing.assert_allclose(np.concatenate(parts), expected, atol=1e-4)
     assert len(parts) > 3 if light else len(parts) == 3
 
 
-def test_the_shortest_sentence_there_can_be_is_spoken(base: Base, vocoder: GriffinLim) -> None:
+def test_the_shortest_sentence_is_spoken(base: Base, vocoder: GriffinLim) -> None:
     assert len(say(base, vocoder, "a", speed=4.0).samples) >= vocoder.hop
     for frames in range(1, 5):
         samples = vocoder(torch.full((1, frames, 80), -4.0))
         assert samples.shape == (1, frames * vocoder.hop) and torch.isfinite(samples).all()
 
 
-def test_pace_2_takes_half_the_frames(base: Base, vocoder: GriffinLim) -> None:
-    whole, half = (sum(len(m) for m in say(base, vocoder, TEXT, speed=speed).mels) for speed in (1.0, 2.0))
-    assert whole > 60 and abs(half - whole / 2) <= len(SENTENCES)
+def test_a_speed_of_2_halves_the_frames(base: Base, vocoder: GriffinLim) -> None:
+    normal, fast = (sum(len(m) for m in say(base, vocoder, TEXT, speed=speed).mels) for speed in (1.0, 2.0))
+    assert normal > 60 and abs(fast - normal / 2) <= len(SENTENCES)
 
 
 @pytest.mark.parametrize("text", ["", "  \n ", "...", "?! — ,", "()"])
@@ -92,30 +94,28 @@ def test_a_text_without_a_word_is_refused(base: Base, vocoder: GriffinLim, text:
         say(base, vocoder, text)
 
 
-def test_punctuation_between_sentences_is_no_sentence(base: Base, vocoder: GriffinLim) -> None:
+def test_punctuation_between_sentences_is_not_a_sentence(base: Base, vocoder: GriffinLim) -> None:
     assert len(say(base, vocoder, "Abc. ... Head! ?").mels) == 2
 
 
-def test_a_character_the_base_does_not_know_is_named_with_its_sentence_before_any_is_spoken(
-    base: Base, vocoder: GriffinLim
-) -> None:
+def test_an_unknown_character_is_reported_with_its_sentence_before_synthesis(base: Base, vocoder: GriffinLim) -> None:
     done: list[tuple[int, int]] = []
     with pytest.raises(TtsMetaError, match="unknown symbol 'z' in \"Zab!\""):
-        speak_text(base, base.acoustic, vocoder, "Abc. Zab!", report=lambda *at: done.append(at))
+        speak_text(base, base.acoustic, vocoder, "Abc. Zab!", report=lambda *progress: done.append(progress))
     assert done == []
 
 
-def test_phonemes_are_taken_as_they_are_a_line_a_sentence(base: Base, vocoder: GriffinLim) -> None:
+def test_phonemes_are_used_unchanged_with_one_sentence_per_line(base: Base, vocoder: GriffinLim) -> None:
     speech = speak_text(base, base.acoustic, vocoder, "abc de fgh.\n\nhead bed, cab?", phonemes=True)
-    written = say(base, vocoder, "Abc de fgh. Head bed, cab?")
-    assert np.array_equal(speech.samples, written.samples)
+    from_text = say(base, vocoder, "Abc de fgh. Head bed, cab?")
+    assert np.array_equal(speech.samples, from_text.samples)
     with pytest.raises(TtsMetaError, match="unknown symbol 'A'"):
         speak_text(base, base.acoustic, vocoder, "Abc", phonemes=True)
 
 
 def test_every_sentence_is_reported_and_every_stage_timed(base: Base, vocoder: GriffinLim) -> None:
     done: list[tuple[int, int]] = []
-    speech = speak_text(base, base.acoustic, vocoder, TEXT, report=lambda *at: done.append(at))
+    speech = speak_text(base, base.acoustic, vocoder, TEXT, report=lambda *progress: done.append(progress))
     assert done == [(1, 3), (2, 3), (3, 3)]
     assert speech.timings.keys() == {"text", "acoustic", "vocoder"} and min(speech.timings.values()) > 0
 
@@ -125,7 +125,7 @@ def test_training_speakers_and_the_mean_voice_sound_different(base: Base, vocode
     assert len({float(mel.mean()) for mel in mels}) == 3
 
 
-def test_a_voice_speaks_the_same_from_memory_and_from_its_file(base: Base, tmp_path: Path) -> None:
+def test_a_voice_in_memory_and_its_file_speak_the_same(base: Base, tmp_path: Path) -> None:
     delta = 0.5 * torch.randn(6, generator=torch.Generator().manual_seed(0))
     voice = Voice({"speaker.mean": delta.half().float()}, base.hash, ("speaker.mean",), 1)
     voice.save(tmp_path / "a.voice.safetensors")
@@ -140,13 +140,13 @@ def test_a_voice_speaks_the_same_from_memory_and_from_its_file(base: Base, tmp_p
     assert rate == one.rate and np.abs(read - one.samples).max() < 1e-4
 
 
-def test_the_base_may_be_given_by_its_folder(base: Base) -> None:
+def test_the_base_can_be_a_folder(base: Base) -> None:
     speech = speak("base", "Abc.", base=base.folder, vocoder="griffin-lim")
     assert len(speech.samples) == 256 * len(speech.mels[0])
 
 
 @pytest.mark.parametrize(
-    ("option", "values", "said"),
+    ("option", "values", "allowed"),
     [
         ("speed", [0.0, 0.2, 4.1, -1.0, math.nan, math.inf], "0.25 to 4"),
         ("pitch", [-12.5, 13, math.nan], "-12 to 12 semitones"),
@@ -155,13 +155,13 @@ def test_the_base_may_be_given_by_its_folder(base: Base) -> None:
         ("postfilter", [-0.1, 2.1, math.nan], "0 to 2"),
     ],
 )
-def test_a_manner_out_of_range_is_refused(option: str, values: list[float], said: str) -> None:
+def test_an_option_out_of_range_is_refused(option: str, values: list[float], allowed: str) -> None:
     for value in values:
-        with pytest.raises(UsageError, match=f"{option} must be from {re.escape(said)}, not"):
+        with pytest.raises(UsageError, match=f"{option} must be from {re.escape(allowed)}, not"):
             SynthesisOptions(**{option: value})  # pyright: ignore[reportArgumentType]
 
 
-def test_pitch_and_intonation_change_what_is_said(base: Base, vocoder: GriffinLim) -> None:
-    plain = say(base, vocoder, TEXT)
+def test_pitch_and_pitch_range_change_the_audio(base: Base, vocoder: GriffinLim) -> None:
+    default = say(base, vocoder, TEXT)
     for changed in (say(base, vocoder, TEXT, pitch=4.0), say(base, vocoder, TEXT, pitch_range=0.0)):
-        assert changed.samples.shape == plain.samples.shape and not np.array_equal(changed.samples, plain.samples)
+        assert changed.samples.shape == default.samples.shape and not np.array_equal(changed.samples, default.samples)

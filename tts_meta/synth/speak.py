@@ -1,4 +1,4 @@
-"""Speaking: text in a voice to a waveform, a sentence at a time."""
+"""`speak_text` and `stream_text`: turn text into a waveform, sentence by sentence."""
 
 from __future__ import annotations
 
@@ -24,20 +24,23 @@ from tts_meta.text import Utterance, phoneme_utterances, utterances
 from tts_meta.text.normalize import omitted_emoji
 
 SPEECH_VERSION = 2
-"""Version of how text becomes sound, with reading and vocoders. Increase it when the same voice and text would sound
-other than before; the cache of the benchmark depends on it."""
+"""Version of synthesis, including text processing and vocoders. Increase it when the same voice and text would give
+other audio; the benchmark's cache depends on it."""
 _FIRST_CHUNK, _CHUNK = 64, 256
-"""Mel frames that a streaming vocoder is given at a time: few at first, so that it is heard soon."""
-_TOGETHER, _FEWEST_TOGETHER = 8, 4
-"""Sentences that are predicted side by side; fewer than the second are faster one by one."""
+"""Mel frames per call of a streaming vocoder; the first call gets few, so that playback can begin soon."""
+_BATCH_SIZE, _MIN_BATCH_SIZE = 8, 4
+"""Sentences that are predicted in one batch; fewer than the second are faster one by one."""
 
 speaking = threading.RLock()
-"""Held while a thread speaks: the decoder sets torch's number of threads, and phonemizers know one caller only."""
+"""Held while a thread speaks: the decoder sets torch's number of threads, and phonemizers are not thread-safe."""
 
 
 @dataclass(frozen=True, repr=False)
 class Speech:
-    """A waveform `(S,)` in [-1, 1], its rate, the log-mel of each sentence `(T, M)`, and seconds spent per stage."""
+    """Synthesised audio: samples `(S,)` in [-1, 1] at `rate` Hz, with the log-mel `(T, M)` of each sentence.
+
+    timings: seconds of computation per stage. notice: a line for the user, see `notice_of`.
+    """
 
     samples: Waveform
     rate: int
@@ -46,9 +49,10 @@ class Speech:
     notice: str | None = None
 
     def save(self, path: str | Path) -> None:
-        """Write the audio in the format of the suffix, whole or not at all: `.wav`, `.flac`, `.ogg`, `.mp3`, `.opus`.
+        """Write the audio in the format of the suffix: `.wav`, `.flac`, `.ogg`, `.mp3` or `.opus`.
 
-        Raises UsageError for another suffix, TtsMetaError where the file cannot be written or the sound is not finite.
+        A failure leaves no partial file. Raises UsageError for another suffix, TtsMetaError if the file cannot be
+        written or a sample is not finite.
         """
         write_audio(path, self.samples, self.rate)
 
@@ -57,7 +61,7 @@ class Speech:
 
     @property
     def seconds(self) -> float:
-        """Length of the audio."""
+        """Duration of the audio in seconds."""
         return len(self.samples) / self.rate
 
 
@@ -72,15 +76,13 @@ def speak_text(
     options: SynthesisOptions = DEFAULT,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Speech:
-    """Speak a text of any length, split at sentences; `phonemes` says that it is written in phonemes already.
+    """Speak a text of any length, which is split into sentences.
 
-    Long sentences are spoken in pieces, so that memory does not grow with their length. `<break time="500ms"/>` in the
-    text is silence.
-
-    `speaker` is an index of the base's training speakers, -1 the voice's own; `report` is told (sentences done,
-    sentences in all). Threads that speak at the same time take turns. Raises TtsMetaError where there is nothing to
-    speak, where the vocoder takes other mels than the base gives, or where what is predicted is no sound, as of damaged
-    weights.
+    Long sentences are spoken in parts, so that memory does not grow with their length. `<break time="500ms"/>` in the
+    text is silence. phonemes: the text consists of phonemes. speaker: index of a training speaker of the base; -1 is
+    the voice of `model`. report: called with the number of sentences done and the total. Threads that speak at the same
+    time take turns. Raises TtsMetaError if the text contains nothing to speak, the vocoder takes other mels than the
+    base produces, or the prediction is not audio, for example with damaged weights.
     """
     with speaking, default_torch_state(), torch.inference_mode():
         limit_primitive_cache()
@@ -99,31 +101,31 @@ def _speak_text(
 ) -> Speech:
     _check_arguments(base, vocoder, text, speaker, options)
     timings = {"text": 0.0, "acoustic": 0.0, "vocoder": 0.0}
-    began = time.perf_counter()
+    start = time.perf_counter()
     spoken = list(_utterances(base, text, phonemes))
     tokens = [_encode(base, utterance) for utterance in spoken if utterance.text]
-    timings["text"] = time.perf_counter() - began
+    timings["text"] = time.perf_counter() - start
 
-    began = time.perf_counter()
+    start = time.perf_counter()
     mels = _predict(model, tokens, speaker, options)
-    timings["acoustic"] = time.perf_counter() - began
+    timings["acoustic"] = time.perf_counter() - start
 
     parts: list[Waveform] = []
-    waiting = iter(mels)
+    remaining_mels = iter(mels)
     done = 0
     for utterance in spoken:
         if utterance.text:
-            began = time.perf_counter()
-            parts.append(_sound(vocoder(next(waiting)[None])[0]))
-            timings["vocoder"] += time.perf_counter() - began
+            start = time.perf_counter()
+            parts.append(_checked_samples(vocoder(next(remaining_mels)[None])[0]))
+            timings["vocoder"] += time.perf_counter() - start
             done += 1
             report(done, len(mels))
         parts.append(_silence(utterance.pause, vocoder.sample_rate))
-    return Speech(_joined(parts), vocoder.sample_rate, mels, timings, notice_of(vocoder, text, phonemes))
+    return Speech(_concatenate(parts), vocoder.sample_rate, mels, timings, notice_of(vocoder, text, phonemes))
 
 
 def notice_of(vocoder: Vocoder, text: str, phonemes: bool = False) -> str | None:
-    """One line on what the user may not expect: another vocoder, characters that are not spoken; None for neither."""
+    """One line for the user if a fallback vocoder is used or characters are not spoken; None otherwise."""
     notices = [vocoder.notice, None if phonemes else omitted_emoji(text)]
     return "; ".join(notice for notice in notices if notice) or None
 
@@ -138,18 +140,21 @@ def stream_text(
     speaker: int = -1,
     options: SynthesisOptions = DEFAULT,
 ) -> Iterator[Waveform]:
-    """Yield the samples of `speak_text` as they come, `(S,)` each.
+    """Yield the samples of `speak_text` in parts `(S,)` as soon as they are computed.
 
-    The light vocoder makes frames sound in chunks, of under a second at first, while the rest of a long sentence is yet
-    to be predicted; others give a sentence whole. Arguments and errors are those of `speak_text`; a sentence that
-    cannot be read is an error when its turn comes. Between two parts the caller's own settings of torch are back.
+    With the light vocoder, a part is a chunk of frames, less than a second at first, while the rest of a long sentence
+    is not yet predicted. With other vocoders, a part is a sentence. Arguments and errors are those of `speak_text`, but
+    a sentence that cannot be read raises its error when it is reached. Between two parts the caller's torch settings
+    are restored.
     """
     _check_arguments(base, vocoder, text, speaker, options)
-    return _in_turn(default_torch_state_per_item(_stream_text)(base, model, vocoder, text, phonemes, speaker, options))
+    return _one_thread_at_a_time(
+        default_torch_state_per_item(_stream_text)(base, model, vocoder, text, phonemes, speaker, options)
+    )
 
 
-def _in_turn(parts: Iterator[Waveform]) -> Iterator[Waveform]:
-    """The same parts; while one is made, no other thread speaks."""
+def _one_thread_at_a_time(parts: Iterator[Waveform]) -> Iterator[Waveform]:
+    """The same parts; no other thread speaks while a part is computed."""
     while True:
         with speaking:
             try:
@@ -173,14 +178,14 @@ def _stream_text(
     for utterance in _utterances(base, text, phonemes):
         if utterance.text:
             tokens = _encode(base, utterance)
-            mels = model.stream(tokens, speaker, _manner_of(options, number), _CHUNK)
-            made = (
+            mels = model.stream(tokens, speaker, _options_of_sentence(options, number), _CHUNK)
+            parts = (
                 vocoder.stream(_chunks(mels))
                 if isinstance(vocoder, SourceFilterVocoder)
                 else vocoder(torch.cat(list(mels))[None])
             )
-            for samples in made:
-                yield _sound(samples)
+            for samples in parts:
+                yield _checked_samples(samples)
             number += 1
         if utterance.pause:
             yield _silence(utterance.pause, vocoder.sample_rate)
@@ -189,20 +194,23 @@ def _stream_text(
 def _predict(
     model: AcousticModel, sentences: Sequence[torch.Tensor], speaker: int, options: SynthesisOptions
 ) -> list[torch.Tensor]:
-    """Log-mels `(T, M)` of sentences `(N,)`, those of like length side by side where that is faster."""
-    if len(sentences) < _FEWEST_TOGETHER or options.prenet_dropout:
-        return [model.generate(one, speaker, options=_manner_of(options, n)) for n, one in enumerate(sentences)]
+    """Log-mels `(T, M)` of sentences `(N,)`; sentences of similar length form a batch where that is faster."""
+    if len(sentences) < _MIN_BATCH_SIZE or options.prenet_dropout:
+        return [
+            model.generate(tokens, speaker, options=_options_of_sentence(options, number))
+            for number, tokens in enumerate(sentences)
+        ]
     by_length = sorted(range(len(sentences)), key=lambda number: len(sentences[number]))
     mels: dict[int, torch.Tensor] = {}
-    for first in range(0, len(by_length), _TOGETHER):
-        numbers = by_length[first : first + _TOGETHER]
-        made = model.generate_batch([sentences[number] for number in numbers], speaker, options)
-        mels |= dict(zip(numbers, made, strict=True))
+    for first in range(0, len(by_length), _BATCH_SIZE):
+        numbers = by_length[first : first + _BATCH_SIZE]
+        batch = model.generate_batch([sentences[number] for number in numbers], speaker, options)
+        mels |= dict(zip(numbers, batch, strict=True))
     return [mels[number] for number in range(len(sentences))]
 
 
 def _chunks(mels: Iterator[torch.Tensor]) -> Iterator[torch.Tensor]:
-    """The same frames `(T, M)` in chunks, the first of which is small."""
+    """The same frames in chunks `(T, M)`; the first chunk is small."""
     size = _FIRST_CHUNK
     for mel in mels:
         while len(mel):
@@ -211,9 +219,9 @@ def _chunks(mels: Iterator[torch.Tensor]) -> Iterator[torch.Tensor]:
 
 
 def _check_arguments(base: Base, vocoder: Vocoder, text: object, speaker: int, options: object) -> None:
-    """Raises UsageError for what is not a text, a manner, or a training speaker of the base.
+    """Raise UsageError for a text or options of the wrong type, or an unknown training speaker.
 
-    Raises TtsMetaError for a vocoder that takes other mels than the base gives.
+    Raises TtsMetaError for a vocoder that takes other mels than the base produces.
     """
     check_mels(vocoder, base.config.audio.mel)
     if not isinstance(text, str):
@@ -223,19 +231,23 @@ def _check_arguments(base: Base, vocoder: Vocoder, text: object, speaker: int, o
             f"options must be SynthesisOptions, such as SynthesisOptions(speed=1.2), not {type(options).__name__}"
         )
     if not isinstance(speaker, int) or not -1 <= speaker < len(base.speakers):
-        raise UsageError(f"the base has {len(base.speakers)} training speakers, numbered from 0; {speaker} is none")
+        raise UsageError(
+            f"the base has {len(base.speakers)} training speakers, numbered from 0; {speaker} is not one of them"
+        )
 
 
-def _sound(samples: torch.Tensor) -> Waveform:
-    """Samples `(S,)` of a vocoder. Raises TtsMetaError where they are not finite or stuck at full scale."""
-    made = samples.float().cpu().numpy()
-    if not np.isfinite(made).all() or is_saturated(made):
-        raise TtsMetaError("the vocoder gives no sound: it or the voice is damaged or diverged; clone or copy it again")
-    return made
+def _checked_samples(samples: torch.Tensor) -> Waveform:
+    """Samples `(S,)` of a vocoder. Raises TtsMetaError if they are not finite or saturated."""
+    waveform = samples.float().cpu().numpy()
+    if not np.isfinite(waveform).all() or is_saturated(waveform):
+        raise TtsMetaError(
+            "the vocoder output is not audio: the vocoder or the voice is damaged or diverged; clone or copy it again"
+        )
+    return waveform
 
 
-def _manner_of(options: SynthesisOptions, number: int) -> SynthesisOptions:
-    """Each sentence draws its own variation."""
+def _options_of_sentence(options: SynthesisOptions, number: int) -> SynthesisOptions:
+    """Options with another seed for each sentence, so that the dropout differs."""
     return dataclasses.replace(options, seed=options.seed + number)
 
 
@@ -251,13 +263,13 @@ def _silence(seconds: float, rate: int) -> Waveform:
     return np.zeros(round(seconds * rate), np.float32)
 
 
-def _joined(parts: list[Waveform]) -> Waveform:
-    """The parts one after the other; each is released once it is copied, so that the sound is held once."""
-    whole = np.empty(sum(map(len, parts)), np.float32)
-    at = 0
+def _concatenate(parts: list[Waveform]) -> Waveform:
+    """The parts in one array; each part is released once it is copied, so that memory holds the audio only once."""
+    samples = np.empty(sum(map(len, parts)), np.float32)
+    position = 0
     parts.reverse()
     while parts:
         part = parts.pop()
-        whole[at : at + len(part)] = part
-        at += len(part)
-    return whole
+        samples[position : position + len(part)] = part
+        position += len(part)
+    return samples

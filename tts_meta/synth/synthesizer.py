@@ -1,4 +1,4 @@
-"""A base, a voice and a vocoder that are loaded once and speak many texts."""
+"""`Synthesizer` and `speak`: load a base, a voice and a vocoder once and speak many texts."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tts_meta.audio.mel import MelConfig
 from tts_meta.audio.writing import Waveform
 from tts_meta.errors import UsageError
 from tts_meta.files import check_path
+from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.pretrained import Base, load_base, shipped_base
 from tts_meta.models.synthesis_options import DEFAULT, SynthesisOptions
 from tts_meta.models.vocoders.hifigan_weights import find_universal
@@ -26,12 +27,12 @@ T = TypeVar("T")
 
 
 class Synthesizer:
-    """Speaks in a voice, a voice file, or `"base"`, the mean voice of the base, without loading anything again.
+    """Speaks many texts in a voice with models that are loaded once.
 
-    base: a base voice or its folder; None is the shipped one. vocoder: a vocoder, or what `load_vocoder` takes. Several
-    threads may use one object: they take turns, and each text is spoken in the voice that was set when its turn began.
-    Raises TtsMetaError where a file cannot be used, the voice was made with another base, or the vocoder takes other
-    mels than the base gives.
+    voice: a voice, a voice file, or `"base"`, the mean voice of the base. base: a base voice or its folder; None is the
+    shipped one. vocoder: a vocoder, or an argument of `load_vocoder`. Several threads can use one object: they take
+    turns, and a text is spoken in the voice that is set when its turn begins. Raises TtsMetaError if a file cannot be
+    used, the voice was made with another base, or the vocoder takes other mels than the base produces.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class Synthesizer:
 
     @property
     def voice(self) -> Voice | None:
-        """The voice that speaks; None is the mean voice of the base. Set it to a voice, a voice file, or `"base"`."""
+        """The current voice; None is the mean voice of the base. Set it to a voice, a voice file, or `"base"`."""
         return self._voice
 
     @voice.setter
@@ -61,7 +62,7 @@ class Synthesizer:
 
     @property
     def rate(self) -> int:
-        """Samples a second of what is spoken."""
+        """Sample rate of the audio in Hz."""
         return self.vocoder.sample_rate
 
     def speak(
@@ -74,13 +75,14 @@ class Synthesizer:
         lexicon: Lexicon | str | Path | None = None,
         report: Callable[[int, int], None] = lambda done, total: None,
     ) -> Speech:
-        """Speak a text of any length, as `speak_text`. speaker: a training speaker of the base, in place of the voice.
-        lexicon: a file of words and how they are said, or one that is loaded (see `Lexicon`).
+        """Speak a text of any length, as `speak_text`.
 
-        Raises UsageError for a speaker that the base does not have, TtsMetaError as `speak_text`.
+        speaker: name of a training speaker of the base, instead of the voice. lexicon: a file of words and their
+        pronunciations, or a loaded one (see `Lexicon`). Raises UsageError for an unknown speaker, TtsMetaError as
+        `speak_text`.
         """
         with speaking:
-            index, model = self._who(speaker)
+            index, model = self._speaker_and_model(speaker)
             base = self.base.with_lexicon(lexicon)
             return speak_text(
                 base, model, self.vocoder, text, phonemes=phonemes, speaker=index, options=options, report=report
@@ -95,13 +97,13 @@ class Synthesizer:
         speaker: str | None = None,
         lexicon: Lexicon | str | Path | None = None,
     ) -> Iterator[Waveform]:
-        """Yield the samples of `speak` as they come, `(S,)` float32 at `rate` Hz; arguments and errors as there."""
+        """Yield the samples of `speak` in parts, `(S,)` float32 at `rate` Hz; see `stream_text`."""
         with speaking:
-            index, model = self._who(speaker)
+            index, model = self._speaker_and_model(speaker)
             vocoder, base = self.vocoder, self.base.with_lexicon(lexicon)
         return stream_text(base, model, vocoder, text, phonemes=phonemes, speaker=index, options=options)
 
-    def _who(self, speaker: str | None):
+    def _speaker_and_model(self, speaker: str | None) -> tuple[int, AcousticModel]:
         if speaker is None:
             return -1, self._model
         return training_speaker(speaker, self.base), self.base.acoustic
@@ -123,75 +125,78 @@ def speak(
 ) -> Speech:
     """Speak `text` in a voice, a voice file, or `"base"`, the mean voice of the base.
 
-    base: a base voice or its folder; None is the shipped one. vocoder: one, or what `load_vocoder` takes. lexicon:
-    as of `Synthesizer.speak`. The last few bases, voices and vocoders that were loaded from files are kept for the next
-    calls until the files change. The rest and the errors are those of `speak_text`; `Speech.save` writes a file.
+    base: a base voice or its folder; None is the shipped one. vocoder: a vocoder, or an argument of `load_vocoder`.
+    lexicon: as in `Synthesizer.speak`. The last few bases, voices and vocoders that were loaded from files stay in
+    memory for the next calls until the files change. Other arguments and the errors are those of `speak_text`.
+    `Speech.save` writes a file.
     """
     with speaking:
-        loaded = base if isinstance(base, Base) else _kept_base(base)
+        loaded = base if isinstance(base, Base) else _cached_base(base)
         mel = loaded.config.audio.mel
-        sounds = _kept_vocoder(vocoder, mel) if vocoder is None or _is_path(vocoder) else as_vocoder(vocoder, mel)
+        loaded_vocoder = (
+            _cached_vocoder(vocoder, mel) if vocoder is None or _is_path(vocoder) else as_vocoder(vocoder, mel)
+        )
         if _is_path(voice) and voice != "base":
             path = Path(voice)
-            # The models of the key are held by what is kept under it, so that no other object has their ids meanwhile.
-            key = (*_content_key(path), id(loaded), id(sounds))
-            synthesizer = _synthesizers.get(key, lambda: Synthesizer(path, base=loaded, vocoder=sounds))
+            # The cached object holds the models of its key, so no other object can have their ids meanwhile.
+            key = (*_content_key(path), id(loaded), id(loaded_vocoder))
+            synthesizer = _synthesizers.get(key, lambda: Synthesizer(path, base=loaded, vocoder=loaded_vocoder))
         else:
-            synthesizer = Synthesizer(voice, base=loaded, vocoder=sounds)
+            synthesizer = Synthesizer(voice, base=loaded, vocoder=loaded_vocoder)
         return synthesizer.speak(text, options, phonemes=phonemes, lexicon=lexicon)
 
 
 def training_speaker(name: str, base: Base) -> int:
-    """The index of a training speaker. Raises UsageError where the base has none of the name."""
+    """The index of a training speaker. Raises UsageError if the base has no speaker of this name."""
     if name not in base.speakers:
         close = difflib.get_close_matches(str(name), base.speakers, n=3) or base.speakers[:5]
         count = len(base.speakers)
-        raise UsageError(f"the base has no speaker '{name}'; {count} are there, such as {', '.join(close)}")
+        raise UsageError(f"the base has no speaker '{name}'; it has {count}, such as {', '.join(close)}")
     return base.speakers.index(name)
 
 
-class _Kept:
-    """The last few objects that were made, by key."""
+class _Cache:
+    """The most recently used objects, by key."""
 
-    def __init__(self, most: int) -> None:
-        self.most = most
+    def __init__(self, max_size: int) -> None:
+        self.max_size = max_size
         self._objects: OrderedDict[Hashable, object] = OrderedDict()
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        """The object of this key, made where there is none."""
+        """The object of this key; `make` is called if there is none."""
         if key not in self._objects:
             self._objects[key] = make()
-            while len(self._objects) > self.most:
+            while len(self._objects) > self.max_size:
                 self._objects.popitem(last=False)
         self._objects.move_to_end(key)
         return cast(T, self._objects[key])
 
 
-_bases, _vocoders, _synthesizers = _Kept(2), _Kept(2), _Kept(4)
+_bases, _vocoders, _synthesizers = _Cache(2), _Cache(2), _Cache(4)
 
 
-def _kept_base(folder: str | Path | None) -> Base:
-    place = shipped_base() if folder is None else check_path("base", folder)
-    return _bases.get(_content_key(place), lambda: load_base(place))
+def _cached_base(folder: str | Path | None) -> Base:
+    path = shipped_base() if folder is None else check_path("base", folder)
+    return _bases.get(_content_key(path), lambda: load_base(path))
 
 
-def _kept_vocoder(name: str | Path | None, mel: MelConfig) -> Vocoder:
-    places = [place for place in (shipped_vocoder(), find_universal(), name) if place is not None]
-    key = (str(name), mel, *(_content_key(Path(place)) for place in places))
+def _cached_vocoder(name: str | Path | None, mel: MelConfig) -> Vocoder:
+    paths = [path for path in (shipped_vocoder(), find_universal(), name) if path is not None]
+    key = (str(name), mel, *(_content_key(Path(path)) for path in paths))
     return _vocoders.get(key, lambda: load_vocoder(name, mel=mel))
 
 
 def _content_key(path: Path) -> tuple[Hashable, ...]:
-    """What changes when a file, or a file of a folder, is replaced or written to; the path alone where none is."""
+    """A key that changes when a file, or a file in a folder, is replaced or changed."""
     try:
-        found: list[Hashable] = [os.path.realpath(path)]
+        key: list[Hashable] = [os.path.realpath(path)]
         for file in sorted(path.iterdir()) if path.is_dir() else [path]:
             if file.is_file():
                 state = file.stat()
-                found.append((file.name, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns))
+                key.append((file.name, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns))
     except (OSError, ValueError):
-        return (str(path),)  # nothing can be loaded from there, and the loader says why
-    return tuple(found)
+        return (str(path),)  # loading will fail and raise the error with the reason
+    return tuple(key)
 
 
 def _is_path(value: object) -> TypeGuard[str | Path]:
