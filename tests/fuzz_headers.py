@@ -34,7 +34,8 @@ from tts_meta.models.pretrained import Base, load_base, save_base
 from tts_meta.models.shrinkage_prior import ModulePrior
 from tts_meta.models.vocoders.hifigan import HifiGan, HifiGanGenerator
 from tts_meta.models.vocoders.hifigan_weights import load_hifigan
-from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder, load_source_filter, save_source_filter
+from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
+from tts_meta.models.vocoders.source_filter_weights import load_source_filter, save_source_filter
 from tts_meta.synth import speak_text
 from tts_meta.train.checkpoints import load_checkpoint, save_checkpoint
 from tts_meta.train.feature_store import Durations, Store, write_store

@@ -22,7 +22,8 @@ from tts_meta.corpus import Batch, Example, Manifest, Utterance, collate
 from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.pretrained import Base, BaseConfig
 from tts_meta.models.vocoders.hifigan import HifiGanConfig
-from tts_meta.models.vocoders.source_filter import LightConfig, PitchConfig, SourceFilterGenerator
+from tts_meta.models.vocoders.pitch_predictor import PitchConfig
+from tts_meta.models.vocoders.source_filter import SourceFilterConfig, SourceFilterGenerator
 from tts_meta.text import Lexicon, SymbolTable
 from tts_meta.text.normalize import Sentence
 from tts_meta.text.phonemizer import PHONEMIZERS
@@ -101,7 +102,7 @@ def tiny_source_filter(seed: int = 0) -> SourceFilterGenerator:
     pitch = PitchConfig(bins=16, channels=8, layers=1)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return SourceFilterGenerator(LightConfig(channels=16, layers=1, pitch=pitch), MelConfig()).eval()
+        return SourceFilterGenerator(SourceFilterConfig(channels=16, layers=1, pitch=pitch), MelConfig()).eval()
 
 
 def random_example(base: Base, phonemes: str, seed: int, speaker: str = "ann") -> Example:

@@ -25,7 +25,7 @@ from tts_meta.evaluate import Scorer
 from tts_meta.evaluate.voice import score_voices
 from tts_meta.models.pretrained import Base, load_base
 from tts_meta.models.vocoders.griffin_lim import GriffinLim
-from tts_meta.models.vocoders.source_filter_vocoder import save_source_filter
+from tts_meta.models.vocoders.source_filter_weights import save_source_filter
 from tts_meta.models.vocoders.vocoder import load_vocoder
 from tts_meta.synth import Synthesizer, speak, speak_text, stream_text
 

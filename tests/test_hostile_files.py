@@ -19,7 +19,8 @@ from safetensors.torch import load_file, save_file
 from tts_meta.adapt import Voice
 from tts_meta.models.low_rank import expand_factors
 from tts_meta.models.pretrained import Base, load_base, save_base
-from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder, load_source_filter, save_source_filter
+from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
+from tts_meta.models.vocoders.source_filter_weights import load_source_filter, save_source_filter
 from tts_meta.synth import speak_text
 
 REFUSED = {

@@ -28,7 +28,8 @@ from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.meta import LEARNERS, MetaLearner, MetaStepMetrics, Task
 from tts_meta.models.pretrained import Base, load_base, save_base
 from tts_meta.models.shrinkage_prior import ModulePrior
-from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder, load_source_filter, save_source_filter
+from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
+from tts_meta.models.vocoders.source_filter_weights import load_source_filter, save_source_filter
 from tts_meta.report.module_report import module_distances
 from tts_meta.train.meta_targets import VocoderTarget
 from tts_meta.train.meta_train import MetaTrainConfig, meta_train

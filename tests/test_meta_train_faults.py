@@ -20,7 +20,7 @@ from tts_meta.config import dump_config, parse_config
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.meta import LEARNERS, Diverged, LearnerSettings, MetaLearner, MetaStepMetrics, Task
 from tts_meta.models.pretrained import Base, load_base, save_base
-from tts_meta.models.vocoders.source_filter_vocoder import load_source_filter, save_source_filter
+from tts_meta.models.vocoders.source_filter_weights import load_source_filter, save_source_filter
 from tts_meta.train.meta_train import GROWTH, MetaTrainConfig, _QueryLosses, meta_train
 
 SETTINGS = {"inner_steps": 1, "inner_lr": 1e-6, "variance": 1e-3, "cg_max_iters": 1, "hessian": "difference"}

@@ -24,7 +24,7 @@ from tts_meta.cli import main
 from tts_meta.config import dump_config
 from tts_meta.demo.speaker import NEW
 from tts_meta.models.pretrained import Base, save_base
-from tts_meta.models.vocoders.source_filter_vocoder import save_source_filter
+from tts_meta.models.vocoders.source_filter_weights import save_source_filter
 from tts_meta.text import HibariPhonemizer, SymbolTable
 
 SYSTEMS = ("1_real", "2_base", "3_clone")

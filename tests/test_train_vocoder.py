@@ -25,8 +25,9 @@ from tts_meta.audio.pitch import fundamental_frequency_praat
 from tts_meta.config import dump_config, parse_config
 from tts_meta.errors import TtsMetaError
 from tts_meta.models.pretrained import Base, load_base, save_base
-from tts_meta.models.vocoders.source_filter import LightConfig
-from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder, load_source_filter
+from tts_meta.models.vocoders.source_filter import SourceFilterConfig
+from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
+from tts_meta.models.vocoders.source_filter_weights import load_source_filter
 from tts_meta.models.vocoders.spectral_loss import spectra, spectral_distance, spectral_energy_distance
 from tts_meta.train.datasets import cut_at_said_pauses
 from tts_meta.train.discriminator import Discriminator, DiscriminatorConfig, adversarial_loss, discriminator_loss
@@ -136,7 +137,7 @@ def test_a_run_that_starts_from_a_vocoder_keeps_its_pitch_and_moves_the_rest(
     moved = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
     assert moved == {"net"}
     assert json.loads((tmp_path / "run/vocoder/state.json").read_text())["start"] == str(finished / "vocoder")
-    wider = recipe(corpus, tmp_path / "wider", start=finished / "vocoder", vocoder=LightConfig())
+    wider = recipe(corpus, tmp_path / "wider", start=finished / "vocoder", vocoder=SourceFilterConfig())
     assert "of other sizes" in error_line(lambda: train_vocoder(wider))
 
 

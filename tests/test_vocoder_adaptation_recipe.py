@@ -14,7 +14,8 @@ from tts_meta.adapt import CloneSettings
 from tts_meta.corpus import Example
 from tts_meta.models.pretrained import Base
 from tts_meta.models.shrinkage_prior import ModulePrior
-from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder, load_source_filter, save_source_filter
+from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
+from tts_meta.models.vocoders.source_filter_weights import load_source_filter, save_source_filter
 
 
 def sentences(base: Base, gain: float, count: int) -> list[Example]:

@@ -26,7 +26,8 @@ from tts_meta.meta import Task
 from tts_meta.models.pretrained import Base
 from tts_meta.models.vocoders.griffin_lim import GriffinLim
 from tts_meta.models.vocoders.source_filter import EDGE_FRAMES, SourceFilterGenerator
-from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder, load_source_filter, save_source_filter
+from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
+from tts_meta.models.vocoders.source_filter_weights import load_source_filter, save_source_filter
 from tts_meta.models.vocoders.spectral_loss import spectra, spectral_distance
 from tts_meta.models.vocoders.vocoder import Vocoder
 from tts_meta.synth import speak

