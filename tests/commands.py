@@ -1,4 +1,4 @@
-"""What the tests of the command line share: running it in this process, and a tiny base with recordings to clone."""
+"""Helpers for tests of the command line: run it in this process, and write a tiny base and recordings to clone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tts_meta.models.pretrained import save_base
 
 @dataclass(frozen=True)
 class Result:
-    """What a run of `tts-meta` left: its exit status and all it printed."""
+    """Exit status and output of a run of `tts-meta`."""
 
     status: int
     out: str
@@ -25,13 +25,14 @@ class Result:
 
     @property
     def json(self) -> Any:
+        """The output of a successful run with `--json`."""
         assert self.status == 0, self.err
         return json.loads(self.out)
 
-    def failed(self, status: int, *said: str) -> bool:
-        """Whether it ended with `status` and one line on stderr, without a trace, that says all of `said`."""
-        one_line = self.err.startswith("tts-meta: ") and self.err.count("\n") == 1 and "Traceback" not in self.err
-        return self.status == status and self.out == "" and one_line and all(part in self.err for part in said)
+    def failed(self, status: int, *parts: str) -> bool:
+        """Return whether the run ended with `status` and one line on stderr that contains all `parts`."""
+        is_one_line = self.err.startswith("tts-meta: ") and self.err.count("\n") == 1 and "Traceback" not in self.err
+        return self.status == status and self.out == "" and is_one_line and all(part in self.err for part in parts)
 
 
 def run(capture: pytest.CaptureFixture[str], *arguments: object) -> Result:
@@ -43,25 +44,25 @@ def run(capture: pytest.CaptureFixture[str], *arguments: object) -> Result:
 
 
 def write_recordings(folder: Path, count: int) -> list[Path]:
-    """Sentences of the language of tones, each with its transcript beside it."""
-    written = []
+    """Write recordings in the language of tones, each with a transcript file, and return their paths."""
+    recordings = []
     for number in range(count):
         text = tone_sentence(number)
         audio = folder / f"say{number}.wav"
         write_wav(audio, tone_speech(text, number)[0], RATE)
         audio.with_suffix(".txt").write_text(text + "\n")
-        written.append(audio)
-    return written
+        recordings.append(audio)
+    return recordings
 
 
 def write_base(folder: Path, seed: int = 0) -> Path:
-    """A tiny random base, saved."""
+    """Save a tiny random base and return its folder."""
     save_base(tiny_base(seed), folder)
     return folder
 
 
 def listing(folder: Path) -> dict[str, bytes]:
-    """Every file under a folder, hidden ones too, with its content."""
+    """Return the content of every file under a folder, including hidden ones, by its path."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
     }

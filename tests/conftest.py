@@ -15,23 +15,23 @@ from hypothesis import settings
 from tts_meta.models.pretrained import Base, save_base
 from tts_meta.text import HibariPhonemizer, SymbolTable
 
-# Recipes are not installed. At the end of the path, so that what is installed is what is tested.
+# The recipes are not installed. They come last on the path, so that the tests import the installed package.
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
-# Machines that run tests are busy ones: how long an example takes says nothing.
+# Machines that run tests are busy, so the time of a single example is not checked.
 settings.register_profile("no_deadline", deadline=None)
 settings.load_profile("no_deadline")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def one_torch_thread() -> None:
-    """Tensors of tests are small: more threads only wait for each other, and sums would differ between machines."""
+    """Use one thread: tensors of tests are small, and the sums are then equal on all machines."""
     torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
-    """A tiny random base, saved. Tests that want another one define their own."""
+    """A tiny random base, also saved to a folder. A test file may define its own fixture instead."""
     base = tiny_base()
     save_base(base, tmp_path_factory.mktemp("base") / "base")
     return base
@@ -47,13 +47,13 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def long_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a manifest of two speakers with nine recordings each, of two seconds and more."""
+    """A folder with a manifest of two speakers with nine recordings each, of at least two seconds."""
     return tone_corpus(tmp_path_factory.mktemp("long"), utterances=18, words=8).parent
 
 
 @pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
-    """Call the program with arguments: `say("inspect", "base")`."""
+def run_cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
+    """A function that runs `tts-meta` with arguments: `run_cli("inspect", "base")`."""
     return lambda *arguments: run(capsys, *arguments)
 
 
@@ -71,7 +71,7 @@ def hibari_table(hibari: HibariPhonemizer) -> SymbolTable:
 
 @pytest.fixture(scope="session")
 def shared_corpus() -> Path:
-    """The folder of real recordings beside the repository; a test that asks for it is skipped where there is none."""
+    """The folder of real recordings next to the repository. Tests that need it are skipped if it is missing."""
     folder = Path(__file__).resolve().parents[2] / "shared" / "corpus"
     if not (folder / "manifest.tsv").is_file():
         pytest.skip("needs the recordings of ../shared/corpus, which are not part of the repository")

@@ -41,16 +41,16 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.__name__)
-def test_the_help_of_every_verb_is_one_line_each_and_an_example(say, verb) -> None:
+def test_the_help_of_every_verb_is_one_line_each_and_an_example(run_cli, verb) -> None:
     name = verb.__name__.replace("_", "-")
-    result = say(name, "--help")
+    result = run_cli(name, "--help")
     assert result.status == 0 and result.err == ""
     assert f"\n  Examples:\n    tts-meta {name}" in result.out
     assert max(map(len, result.out.splitlines())) <= 110
 
 
-def test_the_program_without_a_verb_shows_all_of_them(say) -> None:
-    result = say()
+def test_the_program_without_a_verb_shows_all_of_them(run_cli) -> None:
+    result = run_cli()
     assert result.status == 0 and all(f"\n  {verb.__name__.replace('_', '-')} " in result.out for verb in VERBS)
     assert "..." not in result.out.partition("Commands:")[2], "a summary is cut off"
 
@@ -87,36 +87,36 @@ def test_help_and_version_load_nothing_heavy() -> None:
         (["prepare", "no-such", ".", "out"], "the corpora are: folder"),
     ],
 )
-def test_a_wrong_call_is_one_line_and_status_2(say, arguments: list[str], said: str) -> None:
-    assert say(*arguments).failed(2, said)
+def test_a_wrong_call_is_one_line_and_status_2(run_cli, arguments: list[str], said: str) -> None:
+    assert run_cli(*arguments).failed(2, said)
 
 
-def clone(say, place: Path, out: Path, *options: object) -> Result:
+def clone(run_cli, place: Path, out: Path, *options: object) -> Result:
     audio = sorted(place.glob("say*.wav"))
-    return say("clone", *audio, "-o", out, "--base", place / "base", *QUICK, *options)
+    return run_cli("clone", *audio, "-o", out, "--base", place / "base", *QUICK, *options)
 
 
-def test_clone_inspect_speak(say, place: Path, tmp_path: Path) -> None:
+def test_clone_inspect_speak(run_cli, place: Path, tmp_path: Path) -> None:
     out = tmp_path / "new" / "ann.voice.safetensors"
-    cloned = clone(say, place, out, "--consent", "Ann, today", "--json")
+    cloned = clone(run_cli, place, out, "--consent", "Ann, today", "--json")
     assert cloned.status == 0 and cloned.err == ""
     assert cloned.json["bytes"] == out.stat().st_size and cloned.json["sentences"] == 5
     assert "held_out_after" not in cloned.json
 
-    inspected = say("inspect", out, "--json").json
+    inspected = run_cli("inspect", out, "--json").json
     assert inspected["consent"] == "Ann, today" and inspected["steps"] == 3
     assert inspected["base"] == load_base(place / "base").hash and inspected["modules"] == cloned.json["modules"]
 
     said = ("speak", out, "abc de.", "--base", place / "base", *LAST_RESORT, "-o")
-    assert say(*said, tmp_path / "a.wav").status == 0
+    assert run_cli(*said, tmp_path / "a.wav").status == 0
     samples, rate = soundfile.read(tmp_path / "a.wav")
     assert rate == RATE and len(samples) > 1000
     expected = speak_in(out, "abc de.", base=place / "base", vocoder="griffin-lim")
     np.testing.assert_allclose(samples, np.clip(expected.samples, -1, 1), atol=1e-4)
 
 
-def test_the_command_clones_what_the_library_clones(say, place: Path, tmp_path: Path) -> None:
-    clone(say, place, tmp_path / "a.voice.safetensors", "--modules", "decoder.*", "--variance", 0.5, "--seed", 7)
+def test_the_command_clones_what_the_library_clones(run_cli, place: Path, tmp_path: Path) -> None:
+    clone(run_cli, place, tmp_path / "a.voice.safetensors", "--modules", "decoder.*", "--variance", 0.5, "--seed", 7)
     settings = CloneSettings(("decoder.*",), steps=3, learning_rate=0.01, variance=0.5, seed=7)
     clone_voice(sorted(place.glob("say*.wav")), base=place / "base", settings=settings).save(
         tmp_path / "b.voice.safetensors"
@@ -126,49 +126,49 @@ def test_the_command_clones_what_the_library_clones(say, place: Path, tmp_path: 
     assert all(torch.equal(delta, two.deltas[name]) for name, delta in one.deltas.items())
 
 
-def test_what_clone_prints_for_people_holds_the_file_the_loss_and_the_next_command(say, place, tmp_path) -> None:
+def test_what_clone_prints_for_people_holds_the_file_the_loss_and_the_next_command(run_cli, place, tmp_path) -> None:
     out = tmp_path / "a.voice.safetensors"
-    printed = clone(say, place, out).out
+    printed = clone(run_cli, place, out).out
     assert printed.startswith(f"{out}: ") and "5 sentences" in printed and "held-out" not in printed
     assert f"tts-meta speak {out} " in printed.splitlines()[-1]
-    held = clone(say, place, out, "--force", "--hold-out", 2).out
+    held = clone(run_cli, place, out, "--force", "--hold-out", 2).out
     assert re.search(r"adapted to 3 sentences, [\d.]+ s of speech, in 3 steps\n", held)
     assert re.search(r"NLL per frame of the held-out sentences: -?[\d.]+ nats before, -?[\d.]+ after\n", held)
-    refused = clone(say, place, out, "--force", "--hold-out", 5)
+    refused = clone(run_cli, place, out, "--force", "--hold-out", 5)
     assert refused.failed(2, "5 of 5 sentences cannot be held out; hold out 0 to 4")
 
 
-def test_clone_adapts_modules_of_the_vocoder_by_name(say, place: Path, tmp_path: Path) -> None:
+def test_clone_adapts_modules_of_the_vocoder_by_name(run_cli, place: Path, tmp_path: Path) -> None:
     out = tmp_path / "a.voice.safetensors"
     modules = ("--modules", "speaker.mean", "--modules", "vocoder.net.output", "--vocoder-steps", 2)
-    result = clone(say, place, out, *modules, "--log", tmp_path / "log")
+    result = clone(run_cli, place, out, *modules, "--log", tmp_path / "log")
     assert result.status == 0 and "vocoder adapted in 2 steps\n" in result.out
-    held = clone(say, place, out, *modules, "--hold-out", 1, "--force").out
+    held = clone(run_cli, place, out, *modules, "--hold-out", 1, "--force").out
     assert "\nspectral distance of the held-out sentences: " in held
-    assert clone(say, place, out, *modules, "--force").status == 0
+    assert clone(run_cli, place, out, *modules, "--force").status == 0
     voice = Voice.load(out)
     assert voice.modules == ("speaker.mean", "vocoder.net.output.weight", "vocoder.net.output.bias")
     assert voice.scores["vocoder_steps"] == 2
     said = ("speak", out, "abc de.", "--base", place / "base", "-o")
-    assert say(*said, tmp_path / "a.wav").err == ""
+    assert run_cli(*said, tmp_path / "a.wav").err == ""
     expected = speak_in(voice, "abc de.", base=place / "base").samples
     np.testing.assert_allclose(spoken(tmp_path / "a.wav"), np.clip(expected, -1, 1), atol=1e-4)
-    other = say(*said, tmp_path / "b.wav", *LAST_RESORT)
+    other = run_cli(*said, tmp_path / "b.wav", *LAST_RESORT)
     assert other.status == 0 and "is another one and is used without adaptation" in other.err
-    assert clone(say, place, out, *modules, "--force", *LAST_RESORT).failed(2, "only the light vocoder has modules")
+    assert clone(run_cli, place, out, *modules, "--force", *LAST_RESORT).failed(2, "only the light vocoder has modules")
 
 
-def test_clone_takes_transcripts_from_a_file(say, place: Path, tmp_path: Path) -> None:
+def test_clone_takes_transcripts_from_a_file(run_cli, place: Path, tmp_path: Path) -> None:
     audio = sorted(place.glob("say*.wav"))[0]
     copy = tmp_path / "copy.wav"
     copy.write_bytes(audio.read_bytes())
     (tmp_path / "list.txt").write_text(f"copy|{audio.with_suffix('.txt').read_text()}\n")
     out = tmp_path / "a.voice.safetensors"
     options = ("-o", out, "--base", place / "base", "--steps", 1, "--transcripts", tmp_path / "list.txt", "--json")
-    assert say("clone", copy, *options).json["sentences"] == 1
+    assert run_cli("clone", copy, *options).json["sentences"] == 1
 
 
-def test_clone_asks_whisper_only_for_what_has_no_transcript(say, place, tmp_path, monkeypatch) -> None:
+def test_clone_asks_whisper_only_for_what_has_no_transcript(run_cli, place, tmp_path, monkeypatch) -> None:
     heard: list[int] = []
 
     class Ear:
@@ -183,17 +183,19 @@ def test_clone_asks_whisper_only_for_what_has_no_transcript(say, place, tmp_path
     with_text, without = sorted(place.glob("say*.wav"))[0], tmp_path / "silent_partner.wav"
     without.write_bytes(with_text.read_bytes())
     out = tmp_path / "a.voice.safetensors"
-    result = say("clone", with_text, without, "-o", out, "--base", place / "base", "--steps", 0, "--whisper", "small")
+    result = run_cli(
+        "clone", with_text, without, "-o", out, "--base", place / "base", "--steps", 0, "--whisper", "small"
+    )
     assert result.status == 0 and heard == [RATE]
     assert result.err == f'tts-meta: {without}: transcribed as "abc"\n'
 
 
-def test_the_log_of_a_clone_holds_losses_and_samples_before_after_and_real(say, place, tmp_path) -> None:
+def test_the_log_of_a_clone_holds_losses_and_samples_before_after_and_real(run_cli, place, tmp_path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     for _ in range(2):  # the second time in place of the first
         clone(
-            say,
+            run_cli,
             place,
             tmp_path / "a.voice.safetensors",
             "--log",
@@ -213,28 +215,28 @@ def test_the_log_of_a_clone_holds_losses_and_samples_before_after_and_real(say, 
     assert set(tags["images"]) == {f"mel/{name}" for name in samples}
 
 
-def test_a_log_folder_in_use_is_refused_without_force(say, place: Path, tmp_path: Path) -> None:
+def test_a_log_folder_in_use_is_refused_without_force(run_cli, place: Path, tmp_path: Path) -> None:
     (tmp_path / "log").mkdir()
     (tmp_path / "log" / "mine.txt").touch()
-    result = clone(say, place, tmp_path / "a.voice.safetensors", "--log", tmp_path / "log")
+    result = clone(run_cli, place, tmp_path / "a.voice.safetensors", "--log", tmp_path / "log")
     assert result.failed(2, "not empty", "--force")
 
 
-def test_inspect_lists_every_parameter_of_the_base_and_what_clone_adapts(say, place: Path) -> None:
+def test_inspect_lists_every_parameter_of_the_base_and_what_clone_adapts(run_cli, place: Path) -> None:
     base = tiny_base()
-    data = say("inspect", place / "base", *LAST_RESORT, "--json").json
+    data = run_cli("inspect", place / "base", *LAST_RESORT, "--json").json
     assert sum(m["parameters"] for m in data["modules"]) == sum(p.numel() for p in base.acoustic.parameters())
     adapted = {m["module"] for m in data["modules"] if m["clone"] == "yes"}
     assert adapted == set(chosen_modules(base, CloneSettings()).names)
-    lines = say("inspect", place / "base", *LAST_RESORT).out.splitlines()
+    lines = run_cli("inspect", place / "base", *LAST_RESORT).out.splitlines()
     assert [line.split()[0] for line in lines[2 : 2 + len(data["modules"])]] == [m["module"] for m in data["modules"]]
 
 
-def test_inspect_lists_the_vocoder_too(say, place: Path) -> None:
-    data = say("inspect", place / "base", "--vocoder", "hifigan", "--json").json
+def test_inspect_lists_the_vocoder_too(run_cli, place: Path) -> None:
+    data = run_cli("inspect", place / "base", "--vocoder", "hifigan", "--json").json
     assert data["vocoder"] == "hifigan" and data["totals"]["vocoder"] == 13_926_017
     assert any(m["module"] == "vocoder.ups.0.weight" and m["kind"] == "Upsample" for m in data["modules"])
-    data = say("inspect", place / "base", "--json").json
+    data = run_cli("inspect", place / "base", "--json").json
     assert data["vocoder"] == "light" and data["totals"]["vocoder"] == 7_043_595
     assert any(m["module"] == "vocoder.net.blocks.0.widen.weight" and m["kind"] == "Linear" for m in data["modules"])
     can = {m["module"] for m in data["modules"] if m["model"] == "vocoder" and m["clone"] == "can"}
@@ -245,12 +247,12 @@ def spoken(path: Path) -> np.ndarray:
     return soundfile.read(path)[0]
 
 
-def test_text_comes_from_arguments_a_file_or_stdin(say, place: Path, tmp_path: Path, monkeypatch) -> None:
+def test_text_comes_from_arguments_a_file_or_stdin(run_cli, place: Path, tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "text.txt").write_text("abc de. fgh.\n")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"abc de. fgh.\n")))
     options = ("--base", place / "base", *LAST_RESORT, "-o")
     for number, text in enumerate((["abc de.", "fgh."], ["--file", tmp_path / "text.txt"], ["-"])):
-        assert say("speak", "base", *text, *options, tmp_path / f"{number}.wav").status == 0
+        assert run_cli("speak", "base", *text, *options, tmp_path / f"{number}.wav").status == 0
     assert len(spoken(tmp_path / "0.wav")) > 1000
     assert (tmp_path / "0.wav").read_bytes() == (tmp_path / "1.wav").read_bytes() == (tmp_path / "2.wav").read_bytes()
 
@@ -281,7 +283,7 @@ def test_a_stream_names_the_characters_that_are_not_spoken(capfdbinary) -> None:
     assert captured.err.decode() == "tts-meta: emoji are not spoken: 🎉\n"
 
 
-def test_phonemes_pace_and_speaker_change_what_is_spoken(say, place: Path, tmp_path: Path) -> None:
+def test_phonemes_pace_and_speaker_change_what_is_spoken(run_cli, place: Path, tmp_path: Path) -> None:
     lengths = {}
     for name, options in {
         "plain": ("abc def gh",),
@@ -290,48 +292,48 @@ def test_phonemes_pace_and_speaker_change_what_is_spoken(say, place: Path, tmp_p
         "ben": ("abc def gh", "--speaker", "ben"),
     }.items():
         out = tmp_path / f"{name}.wav"
-        assert say("speak", "base", *options, "--base", place / "base", *LAST_RESORT, "-o", out).status == 0
+        assert run_cli("speak", "base", *options, "--base", place / "base", *LAST_RESORT, "-o", out).status == 0
         lengths[name] = len(spoken(out))
     assert lengths["fast"] < 0.6 * lengths["plain"] and lengths["phonemes"] == lengths["plain"]
     assert (tmp_path / "ben.wav").read_bytes() != (tmp_path / "plain.wav").read_bytes()
 
 
-def test_an_unknown_training_speaker_is_refused_with_names_that_exist(say, place: Path, tmp_path: Path) -> None:
+def test_an_unknown_training_speaker_is_refused_with_names_that_exist(run_cli, place: Path, tmp_path: Path) -> None:
     options = ("--base", place / "base", "--speaker", "bob", "-o", tmp_path / "a.wav")
-    assert say("speak", "base", "abc", *options).failed(2, "no speaker 'bob'", "ann, ben")
+    assert run_cli("speak", "base", "abc", *options).failed(2, "no speaker 'bob'", "ann, ben")
 
 
-def test_timings_name_every_stage_and_add_up(say, place: Path, tmp_path: Path) -> None:
+def test_timings_name_every_stage_and_add_up(run_cli, place: Path, tmp_path: Path) -> None:
     command = ("speak", "base", "abc.", "--base", place / "base", *LAST_RESORT, "-o", tmp_path / "a.wav", "--profile")
-    printed = say(*command).err
+    printed = run_cli(*command).err
     seconds = {line.rpartition("  ")[0].strip(): line.split()[-1] for line in printed.splitlines()[2:-2]}
     stages = ["start", "load base", "load voice", "load vocoder", "load phonemizer", "text", "acoustic model"]
     assert list(seconds) == [*stages, "vocoder", "write", "total"]
     assert "real-time factor" in printed
 
-    data = say(*command, "--json", "--force").json
+    data = run_cli(*command, "--json", "--force").json
     length = len(spoken(tmp_path / "a.wav")) / RATE
     synthesis = sum(data["timings"][name] for name in ("text", "acoustic model", "vocoder"))
     assert data["seconds"] == pytest.approx(length, abs=1e-3)
     assert data["real_time_factor"]["synthesis"] == pytest.approx(synthesis / length, abs=2e-3)
 
 
-def test_evaluate_scores_the_voice_beside_the_real_recordings_and_their_copies(say, place, tmp_path) -> None:
+def test_evaluate_scores_the_voice_beside_the_real_recordings_and_their_copies(run_cli, place, tmp_path) -> None:
     tone_corpus(tmp_path, utterances=16)
     command = ("evaluate", place / "ann.voice.safetensors", tmp_path / "manifest.jsonl", "--base", place / "base")
-    assert say(*command).failed(2, "2 speakers", "--speaker")
+    assert run_cli(*command).failed(2, "2 speakers", "--speaker")
     options = ("--speaker", "ann", "--metric", "similarity", "--sentences", 2, *LAST_RESORT)
-    data = say(*command, *options, "--json", "--scores", tmp_path / "scores.jsonl").json
+    data = run_cli(*command, *options, "--json", "--scores", tmp_path / "scores.jsonl").json
     assert list(data["systems"]) == ["real recording", "copy-synthesis", "voice"]
     means = {system: scores["similarity"]["mean"] for system, scores in data["systems"].items()}
     assert min(means["real recording"], means["copy-synthesis"]) > means["voice"] + 0.1
     rows = [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines()]
     assert len(rows) == 6 and {row["speaker"] for row in rows} == {"ann"}
-    markdown = say(*command, *options).out
+    markdown = run_cli(*command, *options).out
     assert markdown.startswith("| System |") and "| voice | 1 | 2 |" in markdown
 
 
-def test_evaluate_leaves_out_what_the_voice_was_adapted_on(say, place: Path, tmp_path: Path) -> None:
+def test_evaluate_leaves_out_what_the_voice_was_adapted_on(run_cli, place: Path, tmp_path: Path) -> None:
     manifest = tone_corpus(tmp_path, utterances=16)
     own = [one for one in Manifest.load(manifest) if one.speaker == "ann"]
     (tmp_path / "list.txt").write_text("".join(f"{one.audio.name}|{one.text}\n" for one in own))
@@ -339,24 +341,24 @@ def test_evaluate_leaves_out_what_the_voice_was_adapted_on(say, place: Path, tmp
 
     def clone_from(count: int) -> None:
         given = ("-o", out, "--base", place / "base", "--transcripts", tmp_path / "list.txt", *QUICK, "--force")
-        assert say("clone", *(one.audio for one in own[:count]), *given).status == 0
+        assert run_cli("clone", *(one.audio for one in own[:count]), *given).status == 0
 
     clone_from(3)
     told = ("evaluate", out, manifest, "--base", place / "base", "--speaker", "ann", "--metric", "similarity")
-    result = say(*told, "--sentences", 2, *LAST_RESORT, "--json", "--scores", tmp_path / "scores.jsonl")
+    result = run_cli(*told, "--sentences", 2, *LAST_RESORT, "--json", "--scores", tmp_path / "scores.jsonl")
     assert f"{out} was adapted on 3 of 8 sentences of {manifest}; these are not used" in result.err
     assert "2 sentences are scored; similarity is measured to 3 others" in result.err
     scored = {json.loads(line)["id"] for line in (tmp_path / "scores.jsonl").read_text().splitlines()}
     assert scored == {one.id for one in own[3:5]} and result.json["references"] == [one.id for one in own[5:]]
-    assert "recordings: 3, stored as fingerprints" in say("inspect", out).out
+    assert "recordings: 3, stored as fingerprints" in run_cli("inspect", out).out
     clone_from(8)
-    assert say(*told, *LAST_RESORT).failed(2, f"adapted on all 8 of 8 sentences of {manifest}", "other recordings")
+    assert run_cli(*told, *LAST_RESORT).failed(2, f"adapted on all 8 of 8 sentences of {manifest}", "other recordings")
 
 
-def test_demo_hands_its_options_on(say, tmp_path: Path, monkeypatch) -> None:
+def test_demo_hands_its_options_on(run_cli, tmp_path: Path, monkeypatch) -> None:
     seen = []
     monkeypatch.setattr("tts_meta.demo.run", lambda out, console, **options: seen.append((out, options)))
-    assert say("demo", "-o", tmp_path / "out", "--steps", 5, "--open").status == 0
+    assert run_cli("demo", "-o", tmp_path / "out", "--steps", 5, "--open").status == 0
     out = tmp_path / "out"
     command = f"tts-meta demo -o {out} --steps 5 --open"
     assert seen == [(out, {"steps": 5, "base": None, "open_page": True, "command": command})]
@@ -372,12 +374,12 @@ def test_demo_hands_its_options_on(say, tmp_path: Path, monkeypatch) -> None:
         (KeyError("no\nsuch"), 1, "internal error (KeyError:"),
     ],
 )
-def test_whatever_happens_is_one_line(say, tmp_path: Path, monkeypatch, error, status: int, said: str) -> None:
+def test_whatever_happens_is_one_line(run_cli, tmp_path: Path, monkeypatch, error, status: int, said: str) -> None:
     def fails(*arguments: object) -> None:
         raise error
 
     monkeypatch.setattr("tts_meta.models.pretrained.load_base", fails)
-    assert say("speak", "base", "abc", "-o", tmp_path / "a.wav").failed(status, said)
+    assert run_cli("speak", "base", "abc", "-o", tmp_path / "a.wav").failed(status, said)
 
 
 def test_a_script_of_a_recipe_says_what_is_wrong_in_one_line(tmp_path: Path, monkeypatch, capsys) -> None:

@@ -34,18 +34,18 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("pretrain", "-a.yaml"),
     ],
 )
-def test_a_text_or_a_file_that_begins_with_a_dash_gets_a_hint(say, arguments: tuple[str, ...]) -> None:
-    assert say(*arguments).failed(2, "No such option", "put `--` before a text or a file that begins with '-'")
+def test_a_text_or_a_file_that_begins_with_a_dash_gets_a_hint(run_cli, arguments: tuple[str, ...]) -> None:
+    assert run_cli(*arguments).failed(2, "No such option", "put `--` before a text or a file that begins with '-'")
 
 
-def test_a_misspelt_option_gets_the_right_name_instead(say) -> None:
-    result = say("speak", "base", "abc", "--ouptut", "a.wav")
+def test_a_misspelt_option_gets_the_right_name_instead(run_cli) -> None:
+    result = run_cli("speak", "base", "abc", "--ouptut", "a.wav")
     assert result.failed(2, "--output") and "put `--`" not in result.err
 
 
-def test_after_two_dashes_such_a_text_is_spoken(say, place: Path, tmp_path: Path) -> None:
+def test_after_two_dashes_such_a_text_is_spoken(run_cli, place: Path, tmp_path: Path) -> None:
     options = ("--base", place / "base", *LAST_RESORT, "-o", tmp_path / "a.wav")
-    assert say("speak", *options, "--", "base", "-abc de").status == 0
+    assert run_cli("speak", *options, "--", "base", "-abc de").status == 0
     assert soundfile.info(tmp_path / "a.wav").frames > 1000
 
 
@@ -60,32 +60,34 @@ def test_after_two_dashes_such_a_text_is_spoken(say, place: Path, tmp_path: Path
         ("-a.wav", "WAV"),
     ],
 )
-def test_speak_writes_the_format_of_the_name(say, place, tmp_path, monkeypatch, name: str, kind: str) -> None:
+def test_speak_writes_the_format_of_the_name(run_cli, place, tmp_path, monkeypatch, name: str, kind: str) -> None:
     monkeypatch.chdir(tmp_path)
     command = ("speak", "base", "abc", "--base", place / "base", *LAST_RESORT, "-o", name)
-    assert say(*command).status == 0
+    assert run_cli(*command).status == 0
     assert soundfile.info(tmp_path / name).format == kind and os.listdir(tmp_path) == [name]
-    assert say(*command).failed(2, "exists already")
+    assert run_cli(*command).failed(2, "exists already")
 
 
-def test_clone_takes_its_suffix_in_capitals_and_the_longest_name(say, place: Path, tmp_path: Path) -> None:
+def test_clone_takes_its_suffix_in_capitals_and_the_longest_name(run_cli, place: Path, tmp_path: Path) -> None:
     for name in ("A.VOICE.SAFETENSORS", f"{'a' * 237}.voice.safetensors"):
         out = tmp_path / name
         command = ("clone", *sorted(place.glob("say*.wav")), "-o", out, "--base", place / "base", "--steps", 1)
-        assert say(*command).status == 0
+        assert run_cli(*command).status == 0
         assert (
-            say("speak", out, "abc", "--base", place / "base", *LAST_RESORT, "-o", tmp_path / "a.wav", "--force").status
+            run_cli(
+                "speak", out, "abc", "--base", place / "base", *LAST_RESORT, "-o", tmp_path / "a.wav", "--force"
+            ).status
             == 0
         )
 
 
-def test_an_output_goes_through_a_symbolic_link(say, place: Path, tmp_path: Path) -> None:
+def test_an_output_goes_through_a_symbolic_link(run_cli, place: Path, tmp_path: Path) -> None:
     (tmp_path / "link.wav").symlink_to("target.wav")
     command = ("speak", "base", "abc", "--base", place / "base", *LAST_RESORT, "-o", tmp_path / "link.wav")
-    assert say(*command).status == 0
+    assert run_cli(*command).status == 0
     assert (tmp_path / "link.wav").is_symlink() and soundfile.info(tmp_path / "target.wav").format == "WAV"
-    assert say(*command).failed(2, "exists already")
-    assert say(*command, "--force").status == 0 and (tmp_path / "link.wav").is_symlink()
+    assert run_cli(*command).failed(2, "exists already")
+    assert run_cli(*command, "--force").status == 0 and (tmp_path / "link.wav").is_symlink()
 
 
 BENCHMARK = "manifest: m.jsonl\nbase: absent\noutput: {out}\n"
@@ -106,7 +108,7 @@ VERBS: dict[str, tuple[str, tuple[Any, ...]]] = {
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("fault", ["below a file", "too long", "a pipe"])
 def test_an_output_that_cannot_be_is_refused_before_any_work(
-    say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str, fault: str
+    run_cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str, fault: str
 ) -> None:
     def works(*arguments: object) -> None:
         pytest.fail("work")
@@ -126,27 +128,27 @@ def test_an_output_that_cannot_be_is_refused_before_any_work(
         os.mkfifo(tmp_path / out)
     (tmp_path / "recipe.yaml").write_text(BENCHMARK.format(out=out))
     before = sorted(os.listdir(tmp_path))
-    result = say(*(part.format(out=out, recipe="recipe.yaml") for part in command))
+    result = run_cli(*(part.format(out=out, recipe="recipe.yaml") for part in command))
     assert result.status in (1, 2) and result.failed(result.status, out[:40])
     assert sorted(os.listdir(tmp_path)) == before
 
 
-def test_escapes_in_the_header_of_a_voice_are_not_sent_to_the_terminal(say, place: Path, tmp_path: Path) -> None:
+def test_escapes_in_the_header_of_a_voice_are_not_sent_to_the_terminal(run_cli, place: Path, tmp_path: Path) -> None:
     for result in (
-        say("inspect", case_folder("fuzz") / "escape.voice.safetensors"),
-        say("inspect", "\x1b]0;a\x07.wav"),
+        run_cli("inspect", case_folder("fuzz") / "escape.voice.safetensors"),
+        run_cli("inspect", "\x1b]0;a\x07.wav"),
     ):
         assert "\x1b" not in result.out + result.err and "\x07" not in result.out + result.err
 
 
-def test_a_seed_that_no_generator_takes_is_one_line(say, place: Path, tmp_path: Path) -> None:
+def test_a_seed_that_no_generator_takes_is_one_line(run_cli, place: Path, tmp_path: Path) -> None:
     for seed in (2**64, -(2**70)):
         command = ("speak", "base", "abc", "--base", place / "base", "--seed", seed, "-o", tmp_path / "a.wav")
-        assert say(*command).failed(2, "seed must be from")
+        assert run_cli(*command).failed(2, "seed must be from")
     assert listing(tmp_path) == {}
 
 
-def test_the_case_of_dashes_and_names(say, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_case_of_dashes_and_names(run_cli, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The commands of the case, on a tiny base."""
     lines = (case_folder("cli_dash_and_names") / "case.sh").read_text().splitlines()
     assert len(lines) == 4 and "-5 degrees" in lines[0] and "out.WAV" in lines[1] and "seq 240" in lines[2]
@@ -154,6 +156,6 @@ def test_the_case_of_dashes_and_names(say, place: Path, tmp_path: Path, monkeypa
     (tmp_path / "link.wav").symlink_to("target.wav")
     options = ("--base", place / "base", *LAST_RESORT)
     for name in ("out.WAV", "a" * 240 + ".wav", "link.wav"):
-        assert say("speak", "base", "had.", "-o", name, "--force", *options).status == 0
+        assert run_cli("speak", "base", "had.", "-o", name, "--force", *options).status == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a" * 240 + ".wav", "link.wav", "out.WAV", "target.wav"]
-    assert say("speak", "base", "-5 degrees outside", "-o", "a.wav", *options).failed(2, "put `--`")
+    assert run_cli("speak", "base", "-5 degrees outside", "-o", "a.wav", *options).failed(2, "put `--`")

@@ -82,13 +82,14 @@ def test_a_long_sentence_takes_the_memory_of_a_short_one(english: Base, monkeypa
     assert max(sizes) <= 402
 
 
-def test_speak_reads_words_as_the_lexicon_says(say, place: Path, tmp_path: Path) -> None:
+def test_speak_reads_words_as_the_lexicon_says(run_cli, place: Path, tmp_path: Path) -> None:
     (tmp_path / "words.txt").write_text("abc\thhh ab\n", encoding="utf-8")
     base = ("--base", place / "base", *LAST_RESORT)
     assert (
-        say("speak", "base", "ABC de", *base, "--lexicon", tmp_path / "words.txt", "-o", tmp_path / "a.wav").status == 0
+        run_cli("speak", "base", "ABC de", *base, "--lexicon", tmp_path / "words.txt", "-o", tmp_path / "a.wav").status
+        == 0
     )
-    assert say("speak", "base", "hhh ab de", *base, "-o", tmp_path / "b.wav").status == 0
+    assert run_cli("speak", "base", "hhh ab de", *base, "-o", tmp_path / "b.wav").status == 0
     assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
     synthesizer = Synthesizer(base=place / "base", vocoder="griffin-lim")
     one = synthesizer.speak("abc de", lexicon=tmp_path / "words.txt")
@@ -109,9 +110,9 @@ def test_clone_reads_transcripts_as_the_lexicon_says(place: Path, tmp_path: Path
     assert all(torch.equal(delta, two.deltas[name]) for name, delta in one.deltas.items())
 
 
-def test_a_fault_in_the_lexicon_is_one_line(say, place: Path, tmp_path: Path) -> None:
+def test_a_fault_in_the_lexicon_is_one_line(run_cli, place: Path, tmp_path: Path) -> None:
     (tmp_path / "words.txt").write_text("abc\n", encoding="utf-8")
     options = ("--base", place / "base", "--lexicon", tmp_path / "words.txt", "-o", tmp_path / "a.wav")
-    assert say("speak", "base", "abc", *options).failed(1, "words.txt, line 1: no pronunciation after 'abc'")
-    assert say("speak", "base", "abc", "--phonemes", *options).failed(2, "--lexicon does not apply to --phonemes")
+    assert run_cli("speak", "base", "abc", *options).failed(1, "words.txt, line 1: no pronunciation after 'abc'")
+    assert run_cli("speak", "base", "abc", "--phonemes", *options).failed(2, "--lexicon does not apply to --phonemes")
     assert not (tmp_path / "a.wav").exists()

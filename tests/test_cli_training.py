@@ -10,18 +10,18 @@ from commands import write_recordings
 TRAINING = importlib.import_module("tts_meta.train.pretrain")
 
 
-def test_prepare_writes_a_manifest_and_does_not_overwrite_it(say, tmp_path: Path) -> None:
+def test_prepare_writes_a_manifest_and_does_not_overwrite_it(run_cli, tmp_path: Path) -> None:
     (tmp_path / "corpus" / "ann").mkdir(parents=True)
     write_recordings(tmp_path / "corpus" / "ann", 2)
     (tmp_path / "corpus" / "ann" / "say1.txt").unlink()
     command = ("prepare", "folder", tmp_path / "corpus", tmp_path / "out")
-    data = say(*command, "--json").json
+    data = run_cli(*command, "--json").json
     assert data["utterances"] == 1 and data["dropped"] == 1 and data["speakers"] == ["ann"]
-    assert say(*command).failed(2, "exists already", "--force")
-    assert "1 utterances, 1 speakers" in say(*command, "--force").out
-    made = say(*command, "--force", "--perturb-speed", 0.9, "--perturb-speed", 1.1, "--json").json
+    assert run_cli(*command).failed(2, "exists already", "--force")
+    assert "1 utterances, 1 speakers" in run_cli(*command, "--force").out
+    made = run_cli(*command, "--force", "--perturb-speed", 0.9, "--perturb-speed", 1.1, "--json").json
     assert made["speakers"] == ["ann", "ann@0.9", "ann@1.1"] and made["utterances"] == 3
-    assert say(*command, "--force", "--split", "train").failed(2, "--split", "--perturb-speed")
+    assert run_cli(*command, "--force", "--split", "train").failed(2, "--split", "--perturb-speed")
 
 
 RECIPE = """
@@ -33,23 +33,25 @@ acoustic: {steps: 1}
 """
 
 
-def test_options_of_pretrain_take_the_place_of_the_recipe(say, tmp_path: Path, monkeypatch) -> None:
+def test_options_of_pretrain_take_the_place_of_the_recipe(run_cli, tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "recipe.yaml").write_text(RECIPE)
     seen = []
     monkeypatch.setattr(TRAINING, "pretrain", lambda config, *command: seen.append(config) or tmp_path / "base")
-    assert say("pretrain", tmp_path / "recipe.yaml").out == f"{tmp_path / 'base'}\n"
-    assert say("pretrain", tmp_path / "recipe.yaml", "--max-hours", 0.5, "--threads", 1, "--device", "cpu").status == 0
+    assert run_cli("pretrain", tmp_path / "recipe.yaml").out == f"{tmp_path / 'base'}\n"
+    assert (
+        run_cli("pretrain", tmp_path / "recipe.yaml", "--max-hours", 0.5, "--threads", 1, "--device", "cpu").status == 0
+    )
     assert [(config.max_hours, config.threads, config.device) for config in seen] == [(3, 0, "cpu"), (0.5, 1, "cpu")]
-    assert say("pretrain", tmp_path / "recipe.yaml", "--device", "tpu").failed(2, "unknown device 'tpu'")
-    assert say("pretrain", tmp_path / "recipe.yaml", "--set", "ema=0.5").status == 0 and seen[-1].ema == 0.5
+    assert run_cli("pretrain", tmp_path / "recipe.yaml", "--device", "tpu").failed(2, "unknown device 'tpu'")
+    assert run_cli("pretrain", tmp_path / "recipe.yaml", "--set", "ema=0.5").status == 0 and seen[-1].ema == 0.5
     (tmp_path / "recipe.yaml").write_text(RECIPE + "setps: 2\n")
-    assert say("pretrain", tmp_path / "recipe.yaml").failed(1, "unknown key 'setps'")
+    assert run_cli("pretrain", tmp_path / "recipe.yaml").failed(1, "unknown key 'setps'")
 
 
-def test_pretrain_stopped_by_ctrl_c_says_how_to_go_on(say, tmp_path: Path, monkeypatch) -> None:
+def test_pretrain_stopped_by_ctrl_c_says_how_to_go_on(run_cli, tmp_path: Path, monkeypatch) -> None:
     def interrupted(config: object, *command: object) -> Path:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(TRAINING, "pretrain", interrupted)
     (tmp_path / "recipe.yaml").write_text(RECIPE)
-    assert say("pretrain", tmp_path / "recipe.yaml").failed(130, "stopped", "continue from the last checkpoint")
+    assert run_cli("pretrain", tmp_path / "recipe.yaml").failed(130, "stopped", "continue from the last checkpoint")

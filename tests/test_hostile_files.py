@@ -43,12 +43,12 @@ UNFIT = {
 
 
 @pytest.mark.parametrize("name", REFUSED | UNFIT)
-def test_a_hostile_voice_is_refused_before_anything_is_written(say, tmp_path: Path, name: str) -> None:
+def test_a_hostile_voice_is_refused_before_anything_is_written(run_cli, tmp_path: Path, name: str) -> None:
     voice, out = case_folder("fuzz") / name, tmp_path / "out.wav"
     fault = (REFUSED | UNFIT)[name]
-    result: Result = say("speak", voice, "Good morning.", "-o", out, "--vocoder", "griffin-lim")
+    result: Result = run_cli("speak", voice, "Good morning.", "-o", out, "--vocoder", "griffin-lim")
     assert result.failed(1, fault) and not out.exists()
-    assert say("inspect", voice).failed(1, str(voice), fault)
+    assert run_cli("inspect", voice).failed(1, str(voice), fault)
     if name in REFUSED:
         assert result.failed(1, str(voice))
 
@@ -60,10 +60,10 @@ def test_a_hostile_voice_is_refused_before_anything_is_written(say, tmp_path: Pa
         ("base_symbols_null", "symbols.json: Input should be a valid list"),
     ],
 )
-def test_a_base_with_null_in_place_of_a_list(say, name: str, fault: str) -> None:
+def test_a_base_with_null_in_place_of_a_list(run_cli, name: str, fault: str) -> None:
     folder = case_folder("fuzz") / name
-    assert say("inspect", folder).failed(1, str(folder), fault)
-    assert say("speak", "base", "abc", "-o", "x.wav", "--base", folder).failed(1, str(folder), fault)
+    assert run_cli("inspect", folder).failed(1, str(folder), fault)
+    assert run_cli("speak", "base", "abc", "-o", "x.wav", "--base", folder).failed(1, str(folder), fault)
 
 
 @pytest.mark.parametrize(
@@ -76,14 +76,14 @@ def test_a_base_with_null_in_place_of_a_list(say, name: str, fault: str) -> None
         ("list.yaml", "contains no keys"),
     ],
 )
-def test_a_hostile_recipe(say, name: str, fault: str) -> None:
+def test_a_hostile_recipe(run_cli, name: str, fault: str) -> None:
     path = case_folder("fuzz") / name
-    assert say("pretrain", path).failed(1, str(path), fault)
+    assert run_cli("pretrain", path).failed(1, str(path), fault)
 
 
-def test_a_misspelt_setting_of_a_learner_is_named_with_the_valid_ones(say) -> None:
+def test_a_misspelt_setting_of_a_learner_is_named_with_the_valid_ones(run_cli) -> None:
     path = case_folder("fuzz") / "learner_typo.yaml"
-    result = say("benchmark", path)
+    result = run_cli("benchmark", path)
     assert result.failed(1, str(path), "unknown key 'learners.clone.setled'", "prior_scale")
 
 
@@ -166,7 +166,7 @@ def test_codes_that_are_not_as_many_as_the_shape_says(voice: Path) -> None:
         tensors = {name: codes, f"{name}:scales": scales} | changes
         rewrite(voice, {"packed": json.dumps({name: [rows, 2]})}, tensors)
         line = error_line(lambda: Voice.load(voice))
-        assert "a packed matrix does not fit its shape" in line or "postnet.output.bias holds F32" in line
+        assert "a quantized matrix does not fit its shape" in line or "postnet.output.bias holds F32" in line
 
 
 def test_a_consent_note_of_several_lines_is_one_line_in_the_voice(base: Base, tmp_path: Path) -> None:

@@ -116,16 +116,16 @@ def test_an_output_that_is_a_file_is_one_line(tmp_path: Path) -> None:
         assert "cannot write in" in error_line(lambda output=output: claim(output))
 
 
-def test_a_mistyped_split_leaves_nothing_that_blocks_the_next_run(say, tmp_path: Path, monkeypatch) -> None:
+def test_a_mistyped_split_leaves_nothing_that_blocks_the_next_run(run_cli, tmp_path: Path, monkeypatch) -> None:
     """The recipe of the case, on recordings of tones; the mistyped split is refused, and the next command trains."""
     recipe_file = case_folder("pretrain_claims_folder") / "pre.yaml"
     monkeypatch.chdir(tmp_path)
     (tmp_path / "m").mkdir()
     tone_corpus(tmp_path / "m", utterances=4)
     changes = ("--set", "base.phonemizer=letters", "--set", "sentences=[abc.]")
-    result = say("pretrain", recipe_file, *changes, "--set", "splits=[trian]")
+    result = run_cli("pretrain", recipe_file, *changes, "--set", "splits=[trian]")
     assert result.failed(2, "trian") and not (tmp_path / "run_one").exists()
-    assert say("pretrain", recipe_file, *changes).status == 0
+    assert run_cli("pretrain", recipe_file, *changes).status == 0
     assert (tmp_path / "run_one" / "base" / "state.json").is_file()
 
 

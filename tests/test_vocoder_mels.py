@@ -99,7 +99,7 @@ def test_every_property_of_a_mel_counts(name: str) -> None:
 
 
 @pytest.mark.parametrize("vocoder", ["light", "a folder of HiFi-GAN weights"])
-def test_the_program_refuses_them_before_any_work(say, other: Base, tmp_path: Path, vocoder: str) -> None:
+def test_the_program_refuses_them_before_any_work(run_cli, other: Base, tmp_path: Path, vocoder: str) -> None:
     save_base(other, tmp_path / "base")
     if vocoder != "light":
         vocoder = str(_hifigan(tmp_path, TINY_HIFIGAN))
@@ -117,7 +117,7 @@ def test_the_program_refuses_them_before_any_work(say, other: Base, tmp_path: Pa
         ("evaluate", "base", manifest, "--metric", "variance", *given),
         ("benchmark", tmp_path / "recipe.yaml"),
     ):
-        result = say(*arguments)
+        result = run_cli(*arguments)
         assert result.failed(1, "takes mels of ", "and the base gives "), arguments
     assert not out.exists() and not (tmp_path / "a.wav").exists()
 
