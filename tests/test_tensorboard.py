@@ -201,7 +201,7 @@ def test_every_picture_shows_and_every_sound_has_its_mel(board: Board, run: str)
 
 def test_the_sounds_of_a_demo_are_those_of_its_files(board: Board, logs: Path) -> None:
     out = (logs / "demo").resolve().parent
-    for folder, system, step in (("truth", "1_real", 0), ("base", "2_base", 0), ("clone", "3_clone", 2)):
+    for folder, system, step in (("real", "1_real", 0), ("base", "2_base", 0), ("clone", "3_clone", 2)):
         for number in range(1, len(NEW) + 1):
             (found, body), *others = board.sounds("demo", f"audio/sentence_{number}/{system}")
             samples, rate = soundfile.read(io.BytesIO(body), dtype="float32")

@@ -1,4 +1,4 @@
-"""The whole way once, on what is shipped: a new speaker's recordings in, a voice and a page to listen on out."""
+"""`tts-meta demo`: clones a shipped synthetic speaker with the shipped models and writes a page to listen to."""
 
 from tts_meta.demo.pipeline import run
 

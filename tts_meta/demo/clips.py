@@ -1,4 +1,4 @@
-"""Sentences as somebody says them, on disk, and how much they sound like the new speaker."""
+"""Sentences in WAV files, and their similarity to the new speaker."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tts_meta.audio import MelSpec, read_audio, write_wav
 from tts_meta.audio.io import Waveform
 from tts_meta.evaluate import Scorer, SpeakerEncoder, voice_embedding
 
-TRUTH, BASE, CLONE = "truth", "base", "clone"
-SYSTEMS = (TRUTH, BASE, CLONE)
-"""Who says the new sentences: the speaker, the base's mean voice, the clone. Each has a folder of that name."""
+REAL, BASE, CLONE = "real", "base", "clone"
+SYSTEMS = (REAL, BASE, CLONE)
+"""Sources of the new sentences: the speaker, the mean voice of the base, the clone. Each has a folder of that name."""
 
 
 @dataclass(frozen=True, eq=False)
-class Take:
-    """One sentence in a WAV file; `mel` `(T, M)` is of what the file holds, at the rate of the base."""
+class SentenceClip:
+    """One sentence in a WAV file. mel: log-mel `(T, M)` of the file at the sample rate of the base."""
 
     sentence: str
     file: Path
@@ -30,40 +30,42 @@ class Take:
 
 
 @dataclass(frozen=True, eq=False)
-class JudgedTake:
-    """A new sentence as one of `SYSTEMS` says it, and its similarity: cosine to the voice of the references."""
+class ScoredClip:
+    """A new sentence by one of `SYSTEMS`, and its similarity: the cosine to the voice of the references."""
 
     system: str
-    take: Take
+    clip: SentenceClip
     similarity: float
 
 
-JudgedRow = Sequence[JudgedTake]
-"""One new sentence, as each of `SYSTEMS` says it, in that order."""
+ScoredRow = Sequence[ScoredClip]
+"""One new sentence by each of `SYSTEMS`, in that order."""
 
 
-def write_take(file: Path, sentence: str, samples: Waveform, rate: int, mel_spec: MelSpec) -> Take:
+def write_clip(file: Path, sentence: str, samples: Waveform, rate: int, mel_spec: MelSpec) -> SentenceClip:
     """Write samples `(S,)` in [-1, 1] as a WAV file."""
     write_wav(file, samples, rate)
-    heard = read_audio(file, mel_spec.config.sample_rate)
+    waveform = read_audio(file, mel_spec.config.sample_rate)
     with torch.inference_mode():
-        mel = mel_spec(torch.from_numpy(heard)[None])[0]
-    return Take(sentence, file, len(samples) / rate, mel.clone())
+        mel = mel_spec(torch.from_numpy(waveform)[None])[0]
+    return SentenceClip(sentence, file, len(samples) / rate, mel.clone())
 
 
-def judge(references: Sequence[Take], spoken: Mapping[str, Sequence[Take]], rate: int) -> list[JudgedRow]:
-    """How much each system sounds like the references, sentence by sentence; all are read from disk at `rate` Hz."""
-    voice = voice_embedding(SpeakerEncoder.load(), ((read_audio(take.file, rate), rate) for take in references))
+def score_similarity(
+    references: Sequence[SentenceClip], spoken: Mapping[str, Sequence[SentenceClip]], rate: int
+) -> list[ScoredRow]:
+    """Similarity of each sentence of each system to the references; all files are read at `rate` Hz."""
+    voice = voice_embedding(SpeakerEncoder.load(), ((read_audio(clip.file, rate), rate) for clip in references))
     scorer = Scorer(["similarity"])
 
-    def judged(system: str, take: Take) -> JudgedTake:
-        scores = scorer.score(read_audio(take.file, rate), rate, id=str(take.file), system=system, voice=voice)
-        return JudgedTake(system, take, scores["similarity"])
+    def scored(system: str, clip: SentenceClip) -> ScoredClip:
+        scores = scorer.score(read_audio(clip.file, rate), rate, id=str(clip.file), system=system, voice=voice)
+        return ScoredClip(system, clip, scores["similarity"])
 
     rows = zip(*(spoken[system] for system in SYSTEMS), strict=True)
-    return [[judged(system, take) for system, take in zip(SYSTEMS, row, strict=True)] for row in rows]
+    return [[scored(system, clip) for system, clip in zip(SYSTEMS, row, strict=True)] for row in rows]
 
 
-def mean_similarity(rows: Sequence[JudgedRow]) -> dict[str, float]:
+def mean_similarity(rows: Sequence[ScoredRow]) -> dict[str, float]:
     """Mean similarity over the new sentences, by system."""
-    return {system: float(np.mean([row[place].similarity for row in rows])) for place, system in enumerate(SYSTEMS)}
+    return {system: float(np.mean([row[index].similarity for row in rows])) for index, system in enumerate(SYSTEMS)}

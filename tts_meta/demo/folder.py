@@ -1,4 +1,4 @@
-"""The folder of the demo: a second run may replace what an earlier one wrote, and nothing else."""
+"""The output folder of the demo: a run can replace the files of an earlier demo, and no others."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 from tts_meta.errors import UsageError
 
-FIGURES = "figures.json"
+RESULTS = "results.json"
 KIND = "tts_meta demo"
-# Put into any folder by those who look at it, not by those who own it.
-_STRAY = {".DS_Store", "Thumbs.db", "desktop.ini"}
+# Files that file managers add to any folder.
+_IGNORED = {".DS_Store", "Thumbs.db", "desktop.ini"}
 
 
 def check_replaceable(folder: Path) -> None:
@@ -19,30 +19,30 @@ def check_replaceable(folder: Path) -> None:
     if not folder.exists():
         return
     if not folder.is_dir():
-        raise UsageError(f"{folder}: a file; name a folder for the demo with --output")
+        raise UsageError(f"{folder}: is a file; choose a folder for the demo with --output")
     if folder.is_mount() or Path.cwd().is_relative_to(folder.resolve()):
-        raise UsageError(f"{folder}: cannot be replaced as a whole; name a folder inside it with --output")
-    foreign = sorted(set(list_files(folder)) - _written_before(folder))
-    if foreign:
-        raise UsageError(f"{folder}: holds other files, such as {foreign[0]}; name another folder with --output")
+        raise UsageError(f"{folder}: cannot be replaced; choose a folder inside it with --output")
+    others = sorted(set(list_files(folder)) - _files_of_earlier_demo(folder))
+    if others:
+        raise UsageError(f"{folder}: contains other files, such as {others[0]}; choose another folder with --output")
 
 
 def list_files(folder: Path) -> list[str]:
     """Files of a folder, sorted, relative to it."""
-    found = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
-    return sorted(path.relative_to(folder).as_posix() for path in found if path.name not in _STRAY)
+    paths = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    return sorted(path.relative_to(folder).as_posix() for path in paths if path.name not in _IGNORED)
 
 
-def write_figures(folder: Path, figures: dict[str, Any]) -> None:
-    """Write `figures.json`, the last file of a demo: it names all files, by which a later demo knows them again."""
-    files = sorted({*list_files(folder), FIGURES})
-    text = json.dumps({"kind": KIND, **figures, "files": files}, indent=1, ensure_ascii=False, allow_nan=False)
-    (folder / FIGURES).write_text(text + "\n", encoding="utf-8")
+def write_results(folder: Path, results: dict[str, Any]) -> None:
+    """Write `results.json`, the last file of a demo. It lists all files, so that a later demo can replace them."""
+    files = sorted({*list_files(folder), RESULTS})
+    text = json.dumps({"kind": KIND, **results, "files": files}, indent=1, ensure_ascii=False, allow_nan=False)
+    (folder / RESULTS).write_text(text + "\n", encoding="utf-8")
 
 
-def _written_before(folder: Path) -> set[str]:
+def _files_of_earlier_demo(folder: Path) -> set[str]:
     try:
-        figures = json.loads((folder / FIGURES).read_text(encoding="utf-8"))
-        return set(figures["files"]) if figures["kind"] == KIND else set()
+        results = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
+        return set(results["files"]) if results["kind"] == KIND else set()
     except (OSError, ValueError, KeyError, TypeError):
         return set()

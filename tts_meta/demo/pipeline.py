@@ -1,4 +1,4 @@
-"""The demo from end to end: record, clone, speak, judge, show."""
+"""Runs the demo: records, clones, speaks, scores, and writes the page and the log."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from tts_meta.adapt import CloneProgress, CloneSettings, Voice, clone
 from tts_meta.audio import MelSpec
-from tts_meta.demo.clips import BASE, CLONE, TRUTH, Take, judge, write_take
-from tts_meta.demo.folder import check_replaceable, write_figures
-from tts_meta.demo.logs import log_outcome
+from tts_meta.demo.clips import BASE, CLONE, REAL, SentenceClip, score_similarity, write_clip
+from tts_meta.demo.folder import check_replaceable, write_results
+from tts_meta.demo.logs import log_result
 from tts_meta.demo.page import write_page
 from tts_meta.demo.speaker import NEW, RECORDED, REFERENCE, HibariSpeaker
-from tts_meta.demo.summary import LOGS, PAGE, VOICE_FILE, Outcome, cloned_lines, next_lines
+from tts_meta.demo.summary import LOGS, PAGE, VOICE_FILE, DemoResult, cloned_lines, next_lines
 from tts_meta.errors import printable
 from tts_meta.files import atomic_folder, check_writable
 from tts_meta.models.pretrained import Base, load_base
@@ -42,13 +42,13 @@ def run(
     console: Console,
     command: str = "",
 ) -> Path:
-    """Clone a voice never trained on, lay recordings, base voice, clone and truth side by side; return the page's path.
+    """Clone a speaker that the base was not trained on and write a page that compares the voices; return its path.
 
-    The folder `out` gets `recordings/`, `references/`, `truth/`, `base/` and `clone/` (WAV, `.txt` beside recordings),
-    `demo.voice.safetensors`, `index.html`, `logs/` for TensorBoard and `figures.json`, all at once when all is done,
-    in place of what an earlier demo wrote. steps: inner steps, None those of `clone`. base, vocoder: as in `speak`, or
-    loaded ones. command: the command line, for the log. Nothing is downloaded. Raises UsageError where `out` holds
-    anything but an earlier demo.
+    The folder `out` gets `recordings/`, `references/`, `real/`, `base/` and `clone/` with WAV files, a `.txt` file for
+    each recording, `demo.voice.safetensors`, `index.html`, `logs/` for TensorBoard and `results.json`. It replaces an
+    earlier demo only after everything is done. steps: inner steps; None uses the default of `clone`. base, vocoder: as
+    in `speak`, or loaded ones. open_page: open the page in a web browser. command: the command line, for the log.
+    Nothing is downloaded. Raises UsageError if `out` contains anything but an earlier demo.
     """
     out = Path(out)
     check_replaceable(out)
@@ -57,24 +57,25 @@ def run(
     with demo.stage("load"):
         loaded = base if isinstance(base, Base) else load_base(base)
         mel = loaded.config.audio.mel
-        voiced = load_vocoder(vocoder, mel=mel) if vocoder is None or isinstance(vocoder, str | Path) else vocoder
-        check_mels(voiced, mel)
+        if vocoder is None or isinstance(vocoder, str | Path):
+            vocoder = load_vocoder(vocoder, mel=mel)
+        check_mels(vocoder, mel)
     settings = CloneSettings(seed=seed) if steps is None else CloneSettings(seed=seed, steps=steps)
     config = loaded.config.audio.mel
 
-    # Resolved: the folder itself is replaced, not a link to it.
+    # Resolved, so that a link stays and the folder it points to is replaced.
     with atomic_folder(out.resolve()) as folder:
         with TensorBoardLog(folder / LOGS, config) as log:
-            outcome = demo.play(folder, loaded, voiced, settings, log)
-            with demo.stage("show"):
-                log_outcome(log, outcome, settings, config, command)
-                write_page(folder / PAGE, outcome, config)
-        write_figures(folder, outcome.figures(folder, demo.seconds))
-        check_replaceable(out)  # again: what was put there meanwhile would be lost
+            result = demo.run(folder, loaded, vocoder, settings, log)
+            with demo.stage("report"):
+                log_result(log, result, settings, config, command)
+                write_page(folder / PAGE, result, config)
+        write_results(folder, result.as_dict(folder, demo.seconds))
+        check_replaceable(out)  # again, because files added since the first check would be lost
 
     stages = ", ".join(f"{name} {value:.1f}" for name, value in demo.seconds.items())
-    demo.say(f"Seconds: {stages}; {sum(demo.seconds.values()):.0f} in all.")
-    demo.say(*next_lines(out, loaded.folder if base is not None else None))
+    demo.print(f"Seconds: {stages}; {sum(demo.seconds.values()):.0f} in total.")
+    demo.print(*next_lines(out, loaded.folder if base is not None else None))
     if open_page:
         import webbrowser
 
@@ -83,7 +84,7 @@ def run(
 
 
 class _Demo:
-    """A run that tells what it does as it goes; `seconds` by stage."""
+    """A run of the demo. It prints its progress and measures the seconds of each stage."""
 
     def __init__(self, out: Path, console: Console, seed: int) -> None:
         self.out = out
@@ -91,39 +92,39 @@ class _Demo:
         self.seed = seed
         self.seconds: dict[str, float] = {}
 
-    def say(self, *lines: str) -> None:
-        """Print lines as they are, never broken, so that paths and commands can be copied."""
+    def print(self, *lines: str) -> None:
+        """Print lines without wrapping, so that paths and commands can be copied."""
         for line in lines:
             self.console.print(printable(line), markup=False, highlight=False, emoji=False, soft_wrap=True)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Time what happens inside."""
-        began = time.perf_counter()
+        """Measure the seconds of a stage."""
+        start = time.perf_counter()
         yield
-        self.seconds[name] = time.perf_counter() - began
+        self.seconds[name] = time.perf_counter() - start
 
-    def play(self, folder: Path, base: Base, vocoder: Vocoder, settings: CloneSettings, log: Log) -> Outcome:
-        """All that is heard and its figures; files go into `folder`, which becomes `out` in the end."""
+    def run(self, folder: Path, base: Base, vocoder: Vocoder, settings: CloneSettings, log: Log) -> DemoResult:
+        """Make all audio files and scores in `folder`, which becomes `out` at the end."""
         mel_spec = MelSpec(base.config.audio.mel)
         with self.stage("record"):
             speaker = HibariSpeaker()
             recorded = self._record(folder / "recordings", speaker, RECORDED, mel_spec)
-            for take in recorded:
-                take.file.with_suffix(".txt").write_text(take.sentence + "\n", encoding="utf-8")
-            truth = self._record(folder / TRUTH, speaker, NEW, mel_spec)
+            for clip in recorded:
+                clip.file.with_suffix(".txt").write_text(clip.sentence + "\n", encoding="utf-8")
+            real = self._record(folder / REAL, speaker, NEW, mel_spec)
             references = self._record(folder / REFERENCES, speaker, REFERENCE, mel_spec)
-        length = sum(take.seconds for take in recorded)
-        self.say(f"New speaker: {speaker.name}, which the base was never trained on.")
-        self.say(f"Recorded {len(recorded)} sentences of it, {length:.0f} s, in {self.out / 'recordings'}.")
+        length = sum(clip.seconds for clip in recorded)
+        self.print(f"New speaker: {speaker.name}, on which the base was not trained.")
+        self.print(f"Recorded {len(recorded)} sentences of this speaker, {length:.0f} s, in {self.out / 'recordings'}.")
 
         with self.stage("clone"):
             voice = self._clone(recorded, base, settings, log, folder)
             voice.save(folder / VOICE_FILE)
-        self.say(*cloned_lines(voice, self.out / VOICE_FILE, (folder / VOICE_FILE).stat().st_size))
+        self.print(*cloned_lines(voice, self.out / VOICE_FILE, (folder / VOICE_FILE).stat().st_size))
 
         with self.stage("speak"):
-            # From the file, so that what is heard is what the file holds.
+            # The voice is loaded from its file, so that the clips play what the file contains.
             clone_model = Voice.load(folder / VOICE_FILE).apply(base, VOICE_FILE)
             speeches = {
                 system: [
@@ -131,59 +132,77 @@ class _Demo:
                 ]
                 for system, model in ((BASE, base.acoustic), (CLONE, clone_model))
             }
-            spoken = {system: _write_speeches(folder / system, said, mel_spec) for system, said in speeches.items()}
-        factor = _real_time_factor([speech for said in speeches.values() for speech in said])
-        self.say(f"Spoke {len(NEW)} new sentences in both voices: {factor:.2f} s of work for a second of speech.")
-        if vocoder.notice:
-            self.say(f"The sound: {vocoder.notice}.")
-
-        with self.stage("judge"):
-            rows = judge(references, {TRUTH: truth, **spoken}, mel_spec.config.sample_rate)
-        outcome = Outcome(
-            speaker.name, base.hash, recorded, references, voice, rows, factor, vocoder.name, vocoder.notice, self.seed
+            spoken = {
+                system: _write_speeches(folder / system, system_speeches, mel_spec)
+                for system, system_speeches in speeches.items()
+            }
+        real_time_factor = _real_time_factor([speech for group in speeches.values() for speech in group])
+        self.print(
+            f"Spoke {len(NEW)} new sentences in both voices: {real_time_factor:.2f} s of work per second of speech."
         )
-        self.say(*outcome.similarity_lines())
-        return outcome
+        if vocoder.notice:
+            self.print(f"Audio: {vocoder.notice}.")
 
-    def _record(self, folder: Path, speaker: HibariSpeaker, sentences: Sequence[str], mel_spec: MelSpec) -> list[Take]:
+        with self.stage("score"):
+            rows = score_similarity(references, {REAL: real, **spoken}, mel_spec.config.sample_rate)
+        result = DemoResult(
+            speaker.name,
+            base.hash,
+            recorded,
+            references,
+            voice,
+            rows,
+            real_time_factor,
+            vocoder.name,
+            vocoder.notice,
+            self.seed,
+        )
+        self.print(*result.similarity_lines())
+        return result
+
+    def _record(
+        self, folder: Path, speaker: HibariSpeaker, sentences: Sequence[str], mel_spec: MelSpec
+    ) -> list[SentenceClip]:
         return [
-            write_take(folder / f"{number}.wav", sentence, speaker.say(sentence, self.seed), speaker.rate, mel_spec)
+            write_clip(folder / f"{number}.wav", sentence, speaker.speak(sentence, self.seed), speaker.rate, mel_spec)
             for number, sentence in enumerate(sentences, start=1)
         ]
 
-    def _clone(self, recorded: Sequence[Take], base: Base, settings: CloneSettings, log: Log, folder: Path) -> Voice:
-        """Clone from the files, as `tts-meta clone` does, transcripts from the `.txt` beside each."""
+    def _clone(
+        self, recorded: Sequence[SentenceClip], base: Base, settings: CloneSettings, log: Log, folder: Path
+    ) -> Voice:
+        """Clone from the files as `tts-meta clone` does; a `.txt` file next to each recording is its transcript."""
 
         def warn(line: str) -> None:
-            self.say(f"Warning: {line.replace(str(folder), str(self.out))}")
+            self.print(f"Warning: {line.replace(str(folder), str(self.out))}")
 
-        with _bar(self.console) as move:
+        with _progress_bar(self.console) as update:
 
             def report(progress: CloneProgress) -> None:
-                move(progress.step, progress.steps)
+                update(progress.step, progress.steps)
                 log.scalar("cloning/loss", progress.loss, progress.step)
                 if progress.held_out is not None:
                     log.scalar("cloning/held_out", progress.held_out, progress.step)
 
-            files = [take.file for take in recorded]
+            files = [clip.file for clip in recorded]
             return clone(files, base=base, settings=settings, consent=CONSENT, report=report, warn=warn)
 
 
-def _write_speeches(folder: Path, said: Sequence[Speech], mel_spec: MelSpec) -> list[Take]:
+def _write_speeches(folder: Path, speeches: Sequence[Speech], mel_spec: MelSpec) -> list[SentenceClip]:
     return [
-        write_take(folder / f"{number}.wav", sentence, speech.samples, speech.rate, mel_spec)
-        for number, (sentence, speech) in enumerate(zip(NEW, said, strict=True), start=1)
+        write_clip(folder / f"{number}.wav", sentence, speech.samples, speech.rate, mel_spec)
+        for number, (sentence, speech) in enumerate(zip(NEW, speeches, strict=True), start=1)
     ]
 
 
-def _real_time_factor(said: Sequence[Speech]) -> float:
-    """Seconds of work for a second of speech; the first sentence, which warms up, counts too."""
-    return sum(sum(speech.timings.values()) for speech in said) / sum(speech.seconds for speech in said)
+def _real_time_factor(speeches: Sequence[Speech]) -> float:
+    """Seconds of computation per second of speech, including the first sentence, which warms up."""
+    return sum(sum(speech.timings.values()) for speech in speeches) / sum(speech.seconds for speech in speeches)
 
 
 @contextmanager
-def _bar(console: Console) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on a terminal, nothing elsewhere; it is gone when the cloning is done."""
+def _progress_bar(console: Console) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar if the output is a terminal; it is removed when cloning is done."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

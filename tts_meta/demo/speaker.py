@@ -1,4 +1,4 @@
-"""The new speaker of the demo: the small neural voice of hibari-tts, which no base was ever trained on."""
+"""The new speaker of the demo: the neural voice of hibari-tts, on which no base was trained."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ RECORDED = (
     "Her brother joined the choir in March, and now he sings louder than anyone.",
     "Why would a quick brown thrush visit the same branch every morning?",
 )
-"""Said into the recordings; between them they hold all but the rarest phonemes."""
+"""Sentences of the recordings. Together they contain all but the rarest phonemes."""
 
 NEW = (
     "My new voice was made from five short recordings.",
@@ -19,7 +19,7 @@ NEW = (
     "Could you put the blue umbrella back behind the door?",
     "A gentle wind moved over the lake while the children gathered shells and smooth stones.",
 )
-"""Spoken by the clone, which never heard the new speaker say them."""
+"""Sentences that the clone speaks; they are not among its recordings."""
 
 REFERENCE = (
     "The village clock struck nine as the last guests walked slowly home.",
@@ -28,21 +28,21 @@ REFERENCE = (
     "Early in the spring they paint the fence and sharpen every tool.",
     "Is the shop on the corner still open on Thursday afternoons?",
 )
-"""Said by the speaker for comparison alone: similarity is measured to these, neither cloned from nor spoken anew."""
+"""Sentences of the speaker to which similarity is measured; they are neither cloned from nor synthesised."""
 
 
 class HibariSpeaker:
-    """Says sentences at 24,000 Hz, the same way each time."""
+    """Speaks sentences at 24,000 Hz. The same seed gives the same samples."""
 
     name = "heart, the neural voice of hibari-tts"
 
     def __init__(self) -> None:
         from hibari import Hibari
 
-        # The one voice inside the package; others are downloaded.
+        # The only voice inside the package; others would be downloaded.
         self._speaker = Hibari("heart")
         self.rate = int(self._speaker.sample_rate)
 
-    def say(self, sentence: str, seed: int) -> Waveform:
+    def speak(self, sentence: str, seed: int) -> Waveform:
         """Samples `(S,)` in [-1, 1] at `rate`; `seed` draws the noise in the voice."""
         return self._speaker(sentence, seed=seed)
