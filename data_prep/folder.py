@@ -1,8 +1,8 @@
-"""Anybody's folder of recordings: with a list of transcripts, or with a `.txt` file next to each recording.
+"""Reader of a user's folder of recordings, with a transcript list or with a `.txt` file next to each recording.
 
-A list is `metadata.csv`, or another file in a form that `tts_meta.corpus.transcripts` reads; `metadata.csv` may also
-lie in each subfolder. The speaker is what the list says, else the first subfolder that the recording lies in, else the
-folder's own name; folders named `wavs`, `wav`, `audio` or `clips` are no speakers.
+A list is `metadata.csv`, or another file in a form that `tts_meta.corpus.transcripts` reads. Each subfolder may have
+its own `metadata.csv`. The speaker is that of the list, or else the first subfolder in the recording's path, or else
+the name of the corpus folder. Subfolders named `wavs`, `wav`, `audio` or `clips` do not count as speakers.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from pathlib import Path
 from data_prep.files import by_preference, files_below, read_transcript, relative_id
 from data_prep.folder_lists import find_lists
 from data_prep.recording import Recording
-from tts_meta.corpus import AUDIO_SUFFIXES, Transcript, composed, match_transcripts, name_stem, read_transcripts
+from tts_meta.corpus import AUDIO_SUFFIXES, Transcript, match_transcripts, name_stem, read_transcripts, to_nfc
 
 _NOT_SPEAKERS = ("wavs", "wav", "audio", "clips")
 
 
 def read(corpus_dir: Path, transcripts: Path | None = None) -> Iterator[Recording]:
-    """Yield every recording and every transcript, also those that have no counterpart.
+    """Yield every recording and every transcript, including those without a counterpart.
 
-    `transcripts` is the list; where it is not given, lists are looked for. Raises TtsMetaError where a list cannot be
-    read or contradicts itself, UsageError where several lists are there and it is not clear which is meant.
+    `transcripts` is the list; without it the folder is searched for lists. Raises TtsMetaError if a list cannot be read
+    or has contradictory lines; UsageError if there are several lists and it is not clear which to use.
     """
     files = files_below(corpus_dir)
     audio = by_preference(path for path in files if path.suffix.lower() in AUDIO_SUFFIXES)
@@ -32,8 +32,8 @@ def read(corpus_dir: Path, transcripts: Path | None = None) -> Iterator[Recordin
     lists = find_lists(corpus_dir, files, audio) if transcripts is None else [transcripts]
     for path in lists:
         home = path.parent if path.parent.is_relative_to(corpus_dir) and transcripts is None else corpus_dir
-        yield from _read_list(path, [one for one in audio if one.is_relative_to(home)], home, corpus_dir)
-        audio = [one for one in audio if not one.is_relative_to(home)]
+        yield from _read_list(path, [file for file in audio if file.is_relative_to(home)], home, corpus_dir)
+        audio = [file for file in audio if not file.is_relative_to(home)]
     if lists:
         stems = {path.parent / name_stem(path.name) for path in audio}
         texts = [path for path in texts if path.with_suffix("") in stems]
@@ -41,26 +41,26 @@ def read(corpus_dir: Path, transcripts: Path | None = None) -> Iterator[Recordin
 
 
 def _read_list(source: Path, audio: list[Path], home: Path, corpus_dir: Path) -> Iterator[Recording]:
-    """The recordings below `home`, and those elsewhere that the list names by their path."""
+    """Yield the recordings below `home`, and recordings elsewhere that the list names by their path."""
     entries = read_transcripts(source)
     audio = list(dict.fromkeys([*audio, *(path for entry in entries if (path := _named_file(source, entry)))]))
     matches = match_transcripts(entries, audio, source, [source.parent, home])
-    file_of = {entry.line: path for path, entry in matches.found.items()}
+    file_of = {entry.line: path for path, entry in matches.entry_of.items()}
     for entry in entries:
         path, fault = file_of.get(entry.line), None
         if entry.line in matches.repeated:
-            fault = f"listed twice: line {entry.line} of {source.name} says the same as {matches.repeated[entry.line]}"
+            fault = f"listed twice: line {entry.line} of {source.name} repeats line {matches.repeated[entry.line]}"
         elif entry.line in matches.ambiguous:
-            names = " and ".join(os.path.relpath(one, corpus_dir) for one in matches.ambiguous[entry.line][:2])
-            fault = f"ambiguous: line {entry.line} of {source.name} fits {names} alike"
+            names = " and ".join(os.path.relpath(file, corpus_dir) for file in matches.ambiguous[entry.line][:2])
+            fault = f"ambiguous: line {entry.line} of {source.name} matches {names}"
         elif entry.speaker == "":
             fault = f"empty speaker: line {entry.line} of {source.name}"
         speaker = entry.speaker or _speaker(path, corpus_dir)
         identity = entry.id or _identity(entry, path, home, corpus_dir)
         yield Recording(identity, speaker, path, entry.text, entry.gender, entry.language, fault=fault)
-    used = {_stem(path): path for path in matches.found}
-    for path in sorted(set(audio) - matches.found.keys()):
-        fault = _instead(path, used, corpus_dir) or f"no transcript: not in {source.name}"
+    used = {_stem(path): path for path in matches.entry_of}
+    for path in sorted(set(audio) - matches.entry_of.keys()):
+        fault = _duplicate_fault(path, used, corpus_dir) or f"no transcript: not in {source.name}"
         yield Recording(_with_suffix(path, corpus_dir), _speaker(path, corpus_dir), path, fault=fault)
 
 
@@ -70,66 +70,66 @@ def _read_text_files(audio: list[Path], texts: list[Path], corpus_dir: Path) -> 
         audio_of[_stem(path)].append(path)
     texts_of: dict[str, list[Path]] = defaultdict(list)
     for path in texts:
-        texts_of[composed(str(path.with_suffix("")))].append(path)
+        texts_of[to_nfc(str(path.with_suffix("")))].append(path)
     for stem in sorted(audio_of.keys() | texts_of.keys()):
-        own = audio_of.get(stem, [])
-        path = next(iter(own), None)
+        files = audio_of.get(stem, [])
+        path = next(iter(files), None)
         text, fault = "", None
         if path is None:
-            fault = "missing audio: no recording of the transcript's name"
+            fault = "missing audio: no recording with the name of the transcript"
         elif stem not in texts_of:
-            fault = "no transcript: no .txt of the recording's name"
+            fault = "no transcript: no .txt with the name of the recording"
         else:
-            text, fault = _one_text(texts_of[stem])
-        named = path or texts_of[stem][0].with_suffix("")
-        yield Recording(relative_id(named, corpus_dir), _speaker(named, corpus_dir), path, text, fault=fault)
-        for other in own[1:]:
-            fault = _instead(other, {stem: own[0]}, corpus_dir)
+            text, fault = _read_equal_texts(texts_of[stem])
+        named_path = path or texts_of[stem][0].with_suffix("")
+        identity, speaker = relative_id(named_path, corpus_dir), _speaker(named_path, corpus_dir)
+        yield Recording(identity, speaker, path, text, fault=fault)
+        for other in files[1:]:
+            fault = _duplicate_fault(other, {stem: files[0]}, corpus_dir)
             yield Recording(_with_suffix(other, corpus_dir), _speaker(other, corpus_dir), other, fault=fault)
 
 
-def _one_text(paths: list[Path]) -> tuple[str, str | None]:
-    """The text of the files of one name, which say the same; or an empty text and the fault."""
-    read = [read_transcript(path) for path in paths]
-    if len({text for text, _ in read}) > 1:
+def _read_equal_texts(paths: list[Path]) -> tuple[str, str | None]:
+    """Return the text that all files of one name contain and None, or an empty text and the fault."""
+    transcripts = [read_transcript(path) for path in paths]
+    if len({text for text, _ in transcripts}) > 1:
         return "", f"ambiguous: different texts in {paths[0].name} and {paths[1].name}"
-    return read[0]
+    return transcripts[0]
 
 
 def _named_file(source: Path, entry: Transcript) -> Path | None:
-    """The recording that an entry names by its path from the list, or from the root of the file system."""
+    """Return the recording that an entry names by its path, relative to the list or absolute, or None."""
     path = os.path.normpath(os.path.join(os.path.abspath(source.parent), entry.name))
     return Path(path) if path.lower().endswith(AUDIO_SUFFIXES) and os.path.isfile(path) else None
 
 
 def _identity(entry: Transcript, path: Path | None, home: Path, corpus_dir: Path) -> str:
-    """The id of an entry: its name in the list without suffix, or the path of its recording where that leads away."""
-    name = composed(name_stem(entry.name.replace("\\", "/")))
+    """Return the id of an entry: its name without suffix, or its recording's path if the name leaves the folder."""
+    name = to_nfc(name_stem(entry.name.replace("\\", "/")))
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if name[:1] in "/~" or ":" in name.split("/")[0] or ".." in parts:
         if path is not None and path.is_relative_to(corpus_dir):
             return relative_id(path, corpus_dir)
         parts = parts[-1:]
-    return composed("/".join([*home.relative_to(corpus_dir).parts, *parts]))
+    return to_nfc("/".join([*home.relative_to(corpus_dir).parts, *parts]))
 
 
 def _speaker(path: Path | None, corpus_dir: Path) -> str:
     folders: Iterable[str] = ()
     if path is not None and path.is_relative_to(corpus_dir):
         folders = path.relative_to(corpus_dir).parts[:-1]
-    own = corpus_dir.resolve().name
-    return composed(next((name for name in folders if name.lower() not in _NOT_SPEAKERS), own))
+    return to_nfc(next((name for name in folders if name.lower() not in _NOT_SPEAKERS), corpus_dir.resolve().name))
 
 
-def _instead(path: Path, used: dict[str, Path], corpus_dir: Path) -> str | None:
+def _duplicate_fault(path: Path, used: dict[str, Path], corpus_dir: Path) -> str | None:
     other = used.get(_stem(path))
-    return None if other is None else f"the same recording as {_with_suffix(other, corpus_dir)}, which is used"
+    return None if other is None else f"duplicate of {_with_suffix(other, corpus_dir)}, which is used"
 
 
 def _stem(path: Path) -> str:
-    return composed(name_stem(str(path)))
+    return to_nfc(name_stem(str(path)))
 
 
 def _with_suffix(path: Path, corpus_dir: Path) -> str:
     inside = path.is_relative_to(corpus_dir)
-    return composed(path.relative_to(corpus_dir).as_posix() if inside else str(path))
+    return to_nfc(path.relative_to(corpus_dir).as_posix() if inside else str(path))

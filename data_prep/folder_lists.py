@@ -1,4 +1,4 @@
-"""Which files of a folder of recordings are lists of transcripts."""
+"""Search for the transcript lists of a folder of recordings."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ _OF_PREPARE = ("manifest.jsonl", "dropped.jsonl")
 
 
 def find_lists(corpus_dir: Path, files: Sequence[Path], audio: Sequence[Path]) -> list[Path]:
-    """Return the list in the folder itself, else each `metadata.csv` below it that lies in no other's folder.
+    """Return the list in the corpus folder, or else each `metadata.csv` in a subfolder, without nested ones.
 
-    A file with a usual name is a list, and so is a table that names at least one of the recordings `audio`. Raises
-    TtsMetaError where the only list cannot be read, UsageError where several lists are there without a `metadata.csv`.
+    A list is a file with a usual name, or a table that names at least one of the recordings `audio`. Raises
+    TtsMetaError if the only list cannot be read, UsageError if there are several lists and none is `metadata.csv`.
     """
-    own = [path for path in files if path.parent == corpus_dir and path.name not in _OF_PREPARE]
-    if corpus_dir / METADATA in own:
+    top_level = [path for path in files if path.parent == corpus_dir and path.name not in _OF_PREPARE]
+    if corpus_dir / METADATA in top_level:
         return [corpus_dir / METADATA]
     stems = {name_stem(path.name) for path in audio if path.parent == corpus_dir}
-    named = [path for path in own if _has_usual_name(path) and path.stem not in stems]
-    found = named or _tables(own, files, audio)
-    if len(found) > 1:
-        names = ", ".join(path.name for path in found[:4])
-        raise UsageError(f"{corpus_dir} holds several lists of transcripts ({names}); choose one with --transcripts")
-    if found:
-        return found
+    usual = [path for path in top_level if _has_usual_name(path) and path.stem not in stems]
+    lists = usual or _tables(top_level, files, audio)
+    if len(lists) > 1:
+        names = ", ".join(path.name for path in lists[:4])
+        raise UsageError(f"{corpus_dir} has several transcript lists ({names}); choose one with --transcripts")
+    if lists:
+        return lists
     below: list[Path] = []
     for path in sorted(files, key=lambda path: len(path.parts)):
         if path.name == METADATA and not any(path.is_relative_to(other.parent) for other in below):
@@ -43,16 +43,16 @@ def _has_usual_name(path: Path) -> bool:
     return (stem in _NAMES and suffix in (*_TABLES, ".txt")) or (stem.endswith("list") and suffix == ".txt")
 
 
-def _tables(own: Sequence[Path], files: Sequence[Path], audio: Sequence[Path]) -> list[Path]:
-    """The tables that name recordings. Other tables may lie there too, such as one of speakers."""
-    found, fault = [], None
-    for path in own:
+def _tables(candidates: Sequence[Path], files: Sequence[Path], audio: Sequence[Path]) -> list[Path]:
+    """Return the tables that name recordings. A folder may have other tables, such as a table of speakers."""
+    tables, fault = [], None
+    for path in candidates:
         if path.suffix.lower() in _TABLES:
             try:
-                if match_transcripts(read_transcripts(path), audio, path, [path.parent]).found:
-                    found.append(path)
+                if match_transcripts(read_transcripts(path), audio, path, [path.parent]).entry_of:
+                    tables.append(path)
             except TtsMetaError as error:
                 fault = fault or error
-    if not found and fault is not None and not any(path.suffix.lower() == ".txt" for path in files):
+    if not tables and fault is not None and not any(path.suffix.lower() == ".txt" for path in files):
         raise fault
-    return found
+    return tables

@@ -1,7 +1,7 @@
-"""LibriSpeech (Panayotov et al. 2015) as published: `[SUBSET/]SPEAKER/CHAPTER/SPEAKER-CHAPTER-NUMBER.flac`.
+"""Reader of LibriSpeech (Panayotov et al. 2015): `[SUBSET/]SPEAKER/CHAPTER/SPEAKER-CHAPTER-NUMBER.flac`.
 
-The texts of a chapter are lines `ID TEXT` of `SPEAKER-CHAPTER.trans.txt` in its folder, in capitals and without
-punctuation. A subset, such as `train-clean-100`, becomes the split.
+The texts of a chapter are lines `ID TEXT` of the file `SPEAKER-CHAPTER.trans.txt` in its folder, in capitals and
+without punctuation. The subset, such as `train-clean-100`, is the split.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from data_prep.files import by_preference, files_below, first_of_stem
 from data_prep.recording import Recording
 from data_prep.speaker_tables import librivox_genders
 from tts_meta.corpus import AUDIO_SUFFIXES
-from tts_meta.corpus.text_file import read_text_file, shown_path, split_lines
+from tts_meta.corpus.text_file import printable_path, read_text_file, split_lines
 from tts_meta.errors import TtsMetaError
 
 TEXTS = ".trans.txt"
@@ -23,7 +23,7 @@ _SUBSET = re.compile(r"(?:train|dev|test)-\w.*")
 
 
 def read(corpus_dir: Path) -> Iterator[Recording]:
-    """Yield every recording and every transcript, also those that have no counterpart, with the speaker's gender."""
+    """Yield every recording and every transcript, including those without a counterpart, with the speaker's gender."""
     files = files_below(corpus_dir)
     genders = librivox_genders(corpus_dir)
     audio_of = first_of_stem(by_preference(path for path in files if path.suffix.lower() in AUDIO_SUFFIXES))
@@ -35,7 +35,7 @@ def read(corpus_dir: Path) -> Iterator[Recording]:
             try:
                 texts.update(_texts(table))
             except TtsMetaError as error:
-                reason = str(error).removeprefix(f"{shown_path(table)}: ")
+                reason = str(error).removeprefix(f"{printable_path(table)}: ")
                 faults[table.parent] = f"unreadable transcript: {table.name}: {reason}"
     for stem in sorted(audio_of.keys() | texts.keys()):
         fault = None if stem in texts else faults.get(stem.parent, f"no transcript: no {TEXTS} in its folder")
@@ -50,17 +50,17 @@ def is_layout(corpus_dir: Path) -> bool:
 def recording(
     stem: Path, audio: Path | None, text: str, fault: str | None, genders: dict[str, str], corpus_dir: Path
 ) -> Recording:
-    """The recording of an id such as `84-121-0000` or `84_121_000003_000001`, which begins with the speaker."""
+    """Return the recording of an id such as `84-121-0000` or `84_121_000003_000001`, which begins with the speaker."""
     speaker = re.split("[-_]", stem.name)[0]
-    above = stem.relative_to(corpus_dir).parts[:-1]
-    split = next((name for name in above if _SUBSET.fullmatch(name)), None)
+    folders = stem.relative_to(corpus_dir).parts[:-1]
+    split = next((name for name in folders if _SUBSET.fullmatch(name)), None)
     return Recording(
         stem.name, speaker, audio, text, gender=genders.get(speaker), language="en", split=split, fault=fault
     )
 
 
 def sentence_case(text: str) -> str:
-    """Return upper-case text in lower case, but for the pronoun I (also in I'm, I'll, I've, I'd)."""
+    """Return upper-case text in lower case, except the pronoun I (also in I'm, I'll, I've, I'd)."""
     return _PRONOUN.sub("I", text.lower())
 
 

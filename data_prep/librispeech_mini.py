@@ -1,7 +1,7 @@
-"""The project's own mix of LibriSpeech and LJSpeech: `manifest.tsv` beside one folder of Ogg files per speaker.
+"""Reader of this project's subset of LibriSpeech and LJSpeech: `manifest.tsv` and a folder of Ogg files per speaker.
 
-Columns: `split speaker gender source utterance file seconds sample_rate text text_punctuated`. Among the
-splits are `train`, `train_noisy` (estimated SNR of 28 dB or less) and `eval` (speakers that training never hears).
+Columns: `split speaker gender source utterance file seconds sample_rate text text_punctuated`. The splits include
+`train`, `train_noisy` (estimated SNR of 28 dB or less) and `eval` (speakers that are not in the training splits).
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ _CAPITAL_WORD = re.compile(r"(?<![\w'])[A-Z]{3,}(?![\w'])")
 
 
 def read(corpus_dir: Path) -> Iterator[Recording]:
-    """Yield every line of the table. Raises TtsMetaError where the table is missing or not of this form."""
+    """Yield every line of the table. Raises TtsMetaError if the table is missing or has another form."""
     table = corpus_dir / TABLE
     try:
         lines = table.read_text(encoding="utf-8").rstrip("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise TtsMetaError(f"cannot read {table}; give the folder that holds the corpus's {TABLE}") from error
+        raise TtsMetaError(f"cannot read {table}; give the folder that contains the corpus's {TABLE}") from error
     header = lines[0].split("\t")
     missing = [column for column in _COLUMNS if column not in header]
     if missing:
-        raise TtsMetaError(f"{table} has no column {', '.join(missing)}; give the corpus's own table")
+        raise TtsMetaError(f"{table} has no column {', '.join(missing)}; copy the table of the corpus again")
     for number, line in enumerate(lines[1:], 2):
         fields = line.split("\t")
         if len(fields) != len(header):
-            raise TtsMetaError(f"{table}, line {number}: {len(fields)} fields, not {len(header)}; copy the table again")
+            raise TtsMetaError(f"{table}, line {number}: {len(fields)} fields instead of {len(header)}; copy it again")
         row = dict(zip(header, fields, strict=True))
         yield Recording(
             id=row["utterance"],
@@ -60,6 +60,6 @@ def _text(row: dict[str, str]) -> str:
     if not row["source"].startswith("LibriSpeech"):
         return row["text_punctuated"] or row["text"]
     if row["text_punctuated"]:
-        # Emphasis of the printed book ("LUKE two", "SIR,"), which a phonemizer would spell letter by letter.
+        # Emphasis in the printed book ("LUKE two", "SIR,"): a phonemizer would spell these words letter by letter.
         return _CAPITAL_WORD.sub(lambda word: word[0].capitalize(), row["text_punctuated"])
     return sentence_case(row["text"])

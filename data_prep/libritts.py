@@ -1,7 +1,7 @@
-"""LibriTTS (Zen et al. 2019) and LibriTTS-R as published: `[SUBSET/]SPEAKER/CHAPTER/SPEAKER_CHAPTER_....wav`.
+"""Reader of LibriTTS (Zen et al. 2019) and LibriTTS-R: `[SUBSET/]SPEAKER/CHAPTER/SPEAKER_CHAPTER_....wav`.
 
-The text of a recording is in the file `.normalized.txt` of its name, else in `.original.txt`. A subset, such as
-`train-clean-100`, becomes the split.
+The text of a recording is in the file of its name with the suffix `.normalized.txt`, or else `.original.txt`. The
+subset, such as `train-clean-100`, is the split.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NORMALISED, ORIGINAL = ".normalized.txt", ".original.txt"
 
 
 def read(corpus_dir: Path) -> Iterator[Recording]:
-    """Yield every recording and every transcript, also those that have no counterpart, with the speaker's gender."""
+    """Yield every recording and every transcript, including those without a counterpart, with the speaker's gender."""
     files = files_below(corpus_dir)
     genders = librivox_genders(corpus_dir)
     audio_of = first_of_stem(by_preference(path for path in files if path.suffix.lower() in AUDIO_SUFFIXES))
@@ -29,7 +29,7 @@ def read(corpus_dir: Path) -> Iterator[Recording]:
             if path.name.endswith(suffix):
                 texts.setdefault(path.with_name(path.name.removesuffix(suffix)), []).append(path)
     for stem in sorted(audio_of.keys() | texts.keys()):
-        text, fault = "", f"no transcript: no {NORMALISED} of its name"
+        text, fault = "", f"no transcript: no file {NORMALISED} with its name"
         for path in texts.get(stem, ()):
             text, fault = read_transcript(path)
             if text.strip():

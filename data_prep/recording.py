@@ -1,4 +1,4 @@
-"""What a corpus reader finds, and the checks that every recording passes to become an utterance."""
+"""Recordings as a corpus reader yields them, and their conversion to utterances of a manifest."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 
 from tts_meta.audio.speech import load_speech
 from tts_meta.audio.trimming import AudioConfig
-from tts_meta.corpus import Utterance, recording_of
+from tts_meta.corpus import Utterance, unperturbed_name
 from tts_meta.errors import TtsMetaError
 
 
 @dataclass(frozen=True)
 class Recording:
-    """One entry of a corpus, usable or not: `audio` is None where no file was found.
+    """One entry of a corpus, usable or not.
 
-    `fault` is the reader's own reason to drop it, such as a transcript that is not there.
+    `audio` is None if there is no file. `fault` is the reader's reason to drop the entry, such as a missing transcript.
     """
 
     id: str
@@ -30,15 +30,16 @@ class Recording:
 
 
 def to_utterance(recording: Recording) -> Utterance | str:
-    """Return the utterance, white space of its text made single spaces, or the reason why there is none.
+    """Return the utterance of a recording, or the reason why the recording cannot be used.
 
-    The recording is decoded to its end, by the rule of training and cloning: see `load_speech`.
+    The recording is decoded completely, with the same checks as in training and cloning: see `load_speech`. White space
+    in the text becomes single spaces.
     """
     if recording.fault is not None:
         return recording.fault
-    if recording_of(recording.id) != recording.id or recording_of(recording.speaker) != recording.speaker:
-        return "the id or speaker ends like that of a recording at another speed, such as @0.9"
-    # Not by `Path.is_file`, which raises an error for a name that is too long.
+    if unperturbed_name(recording.id) != recording.id or unperturbed_name(recording.speaker) != recording.speaker:
+        return "the id or speaker ends with a speed such as @0.9, which marks speed-perturbed copies"
+    # `Path.is_file` would raise an error for a name that is too long.
     if recording.audio is None or not os.path.isfile(recording.audio):
         return "missing audio"
     text = " ".join(recording.text.split())

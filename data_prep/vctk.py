@@ -1,7 +1,7 @@
-"""VCTK (Yamagishi et al. 2019) as published, 0.80 and 0.92: recordings and texts in folders apart.
+"""Reader of VCTK (Yamagishi et al. 2019), versions 0.80 and 0.92, with recordings and texts in separate folders.
 
 `wav48_silence_trimmed/SPEAKER/SPEAKER_001_mic1.flac` (0.92) or `wav48/SPEAKER/SPEAKER_001.wav` (0.80), and
-`txt/SPEAKER/SPEAKER_001.txt`. Of two microphones the first is read; the second only where the first is absent.
+`txt/SPEAKER/SPEAKER_001.txt`. The recording of the second microphone is read only if that of the first is missing.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from data_prep.recording import Recording
 from data_prep.speaker_tables import vctk_genders
 from tts_meta.corpus import AUDIO_SUFFIXES, name_stem
 
-SOUND, TEXTS = ("wav48_silence_trimmed", "wav48"), "txt"
+AUDIO_FOLDERS, TEXTS = ("wav48_silence_trimmed", "wav48"), "txt"
 _MICROPHONE = re.compile(r"_mic\d$")
 
 
 def read(corpus_dir: Path) -> Iterator[Recording]:
-    """Yield every recording and every transcript, also those that have no counterpart, with the speaker's gender."""
+    """Yield every recording and every transcript, including those without a counterpart, with the speaker's gender."""
     genders = vctk_genders(corpus_dir)
     audio_of: dict[str, Path] = {}
-    for folder in (corpus_dir / name for name in SOUND if (corpus_dir / name).is_dir()):
-        for path in by_preference(one for one in files_below(folder) if one.suffix.lower() in AUDIO_SUFFIXES):
+    for folder in (corpus_dir / name for name in AUDIO_FOLDERS if (corpus_dir / name).is_dir()):
+        for path in by_preference(file for file in files_below(folder) if file.suffix.lower() in AUDIO_SUFFIXES):
             audio_of.setdefault(_identity(path), path)
     texts = corpus_dir / TEXTS
-    listed = files_below(texts) if texts.is_dir() else []
-    text_of = {path.stem: path for path in listed if path.suffix.lower() == ".txt"}
+    text_files = files_below(texts) if texts.is_dir() else []
+    text_of = {path.stem: path for path in text_files if path.suffix.lower() == ".txt"}
     for name in sorted(audio_of.keys() | text_of.keys()):
         path = audio_of.get(name)
         speaker = (path or text_of[name]).parent.name
@@ -40,7 +40,7 @@ def read(corpus_dir: Path) -> Iterator[Recording]:
 
 def is_layout(corpus_dir: Path) -> bool:
     """Whether a folder has this layout."""
-    return (corpus_dir / TEXTS).is_dir() and any((corpus_dir / name).is_dir() for name in SOUND)
+    return (corpus_dir / TEXTS).is_dir() and any((corpus_dir / name).is_dir() for name in AUDIO_FOLDERS)
 
 
 def _identity(path: Path) -> str:

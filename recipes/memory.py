@@ -1,9 +1,9 @@
-"""Speak many different sentences in one process and watch its memory.
+"""Measure the memory of a process that speaks many different sentences.
 
     python recipes/memory.py --sentences 300
 
-Prints the resident memory as it goes. Exits with status 1 where the mean of the last 50 sentences is more than 5 %
-above that after the first 50. Needs Linux (`/proc/self/statm`).
+Prints the resident memory after every 50 sentences. Exits with status 1 if the mean of the last 50 sentences is more
+than 5 % above the memory after the first 50. Needs Linux (`/proc/self/statm`).
 """
 
 from __future__ import annotations
@@ -28,37 +28,37 @@ _TEXT = (
 
 
 def sentences(count: int) -> list[str]:
-    """Sentences of 1 to 30 words, no two of them alike."""
-    draws, words = random.Random(0), _TEXT.split()
-    return [f"{' '.join(draws.choices(words, k=draws.randint(1, 30)))} {number}." for number in range(count)]
+    """Return different sentences of 1 to 30 words."""
+    generator, words = random.Random(0), _TEXT.split()
+    return [f"{' '.join(generator.choices(words, k=generator.randint(1, 30)))} {number}." for number in range(count)]
 
 
-def resident() -> int:
-    """Bytes of memory that the process holds."""
+def resident_bytes() -> int:
+    """Return the resident memory of this process, in bytes."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def run() -> int:
-    parser = argparse.ArgumentParser(description="Speak many sentences in one process and watch its memory.")
-    parser.add_argument("--sentences", type=int, default=300)
+    parser = argparse.ArgumentParser(description="Measure the memory of a process that speaks many sentences.")
+    parser.add_argument("--sentences", type=int, default=300, help="number of sentences (default: 300)")
     parser.add_argument("--voice", default="base", help="a voice file, or `base`")
     parser.add_argument("--function", action="store_true", help="use the function `speak`, not one Synthesizer")
     options = parser.parse_args()
     if options.sentences < 2 * WARM_UP:
         raise TtsMetaError(f"--sentences must be {2 * WARM_UP} or more")
-    kept = None if options.function else Synthesizer(options.voice)
-    held = []
+    synthesizer = None if options.function else Synthesizer(options.voice)
+    memory = []
     for number, sentence in enumerate(sentences(options.sentences), start=1):
-        _ = speak(options.voice, sentence) if kept is None else kept.speak(sentence)
-        held.append(resident())
+        _ = speak(options.voice, sentence) if synthesizer is None else synthesizer.speak(sentence)
+        memory.append(resident_bytes())
         if number % WARM_UP == 0:
-            print(f"after {number} sentences: {held[-1] / 2**20:.1f} MiB", flush=True)
-    first, last = held[WARM_UP - 1], sum(held[-WARM_UP:]) / WARM_UP
+            print(f"after {number} sentences: {memory[-1] / 2**20:.1f} MiB", flush=True)
+    first, last = memory[WARM_UP - 1], sum(memory[-WARM_UP:]) / WARM_UP
     growth = last / first - 1
-    print(f"growth after the first {WARM_UP}: {100 * growth:+.1f} %, at most {100 * LIMIT:.0f} % is allowed")
+    print(f"growth after the first {WARM_UP} sentences: {100 * growth:+.1f} % (limit: {100 * LIMIT:.0f} %)")
     if hasattr(ctypes.CDLL(None), "malloc_trim"):
         ctypes.CDLL(None).malloc_trim(0)
-        print(f"after the allocator gave back what is free: {resident() / 2**20:.1f} MiB")
+        print(f"after malloc_trim(0), which returns free memory to the system: {resident_bytes() / 2**20:.1f} MiB")
     return int(growth > LIMIT)
 
 

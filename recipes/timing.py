@@ -1,4 +1,4 @@
-"""What steps cost, and on what kinds of operation the time goes."""
+"""Timing of steps, and shares of CPU time by kind of operation."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ KINDS = (
 
 
 def seconds_each(steps: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median seconds of each, in turns, so that what else the machine does falls on all alike."""
+    """Return the median seconds of each step. Steps alternate, so other load of the machine affects all of them."""
     seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for turn in range(rounds + 1):
+    for round_number in range(rounds + 1):
         for name, step in steps.items():
-            began = time.perf_counter()
+            start = time.perf_counter()
             step()
-            if turn:  # the first is warming up
-                seconds[name].append(time.perf_counter() - began)
+            if round_number:  # the first round is a warm-up
+                seconds[name].append(time.perf_counter() - start)
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
 def kind_of(operation: str) -> str:
-    """The kind of operation that a name in the profile belongs to."""
-    return next((kind for kind, parts in KINDS if any(part in operation for part in parts)), "everything else")
+    """Return the kind of an operation from its name in the profile."""
+    return next((kind for kind, parts in KINDS if any(part in operation for part in parts)), "other")
 
 
 def profile_table(step: Callable[[], object], times: int = 1) -> str:
-    """Shares of the CPU time of so many steps by kind of operation, the largest first; Markdown."""
+    """Return a Markdown table of the shares of CPU time by kind of operation, over `times` steps, the largest first."""
     with profile(activities=[ProfilerActivity.CPU]) as profiler:
         for _ in range(times):
             step()
@@ -44,8 +44,8 @@ def profile_table(step: Callable[[], object], times: int = 1) -> str:
     for event in profiler.key_averages():
         kind = kind_of(event.key.lower())
         totals[kind] = totals.get(kind, 0.0) + event.self_cpu_time_total
-    whole = sum(totals.values())
+    total = sum(totals.values())
     order = sorted(totals, key=lambda kind: -totals[kind])
     return markdown_table(
-        ["operation", "share of the time"], [[kind, f"{100 * totals[kind] / whole:.0f} %"] for kind in order]
+        ["operation", "share of CPU time"], [[kind, f"{100 * totals[kind] / total:.0f} %"] for kind in order]
     )

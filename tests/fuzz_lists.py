@@ -160,10 +160,10 @@ def match_names(value: tuple[list[str], list[str], bool]) -> None:
     lines = [Transcript(number, name or "a", f"Text {number}.") for number, name in enumerate(names, 1)]
     paths = [Path("/c") / name.strip("/") for name in audio]
     matches = match_transcripts(lines, paths, Path("/c/list.txt"), [Path("/c")], loose)
-    listed = [entry.line for entry in matches.found.values()]
+    listed = [entry.line for entry in matches.entry_of.values()]
     listed += [*matches.repeated, *matches.ambiguous, *(entry.line for entry in matches.missing)]
     assert set(listed) == {entry.line for entry in lines}, "an entry is lost"
-    for path, entry in matches.found.items():
+    for path, entry in matches.entry_of.items():
         ends = [unicodedata.normalize("NFC", Path(one).name).casefold() for one in (path.as_posix(), entry.name)]
         assert ".." in path.parts or ".." in entry.name or name_stem(ends[0]) == name_stem(ends[1]), (
             f"{entry} is not {path}"

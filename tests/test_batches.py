@@ -62,11 +62,11 @@ def test_a_batch_has_the_dtypes_of_its_contract() -> None:
 
 def test_a_batch_can_be_padded_further_and_counts_what_it_holds() -> None:
     pair = [example(2, 5), example(4, 3)]
-    batch = collate(pair, SPEAKERS, multiple_of=3, least_frames=8)
+    batch = collate(pair, SPEAKERS, multiple_of=3, min_frames=8)
     assert batch.mel.shape[1] == 9 and batch.mel_lengths.tolist() == [5, 3]
     assert (int(batch.all_frames), int(batch.all_symbols)) == (8, 6)
     assert torch.equal(batch.mel[0, 5:], torch.full((4, 3), math.log(1e-5)))
-    assert torch.equal(collate(pair, SPEAKERS, least_frames=2).mel, collate(pair, SPEAKERS).mel)
+    assert torch.equal(collate(pair, SPEAKERS, min_frames=2).mel, collate(pair, SPEAKERS).mel)
 
 
 def test_moving_a_batch_moves_every_tensor_and_leaves_the_first() -> None:

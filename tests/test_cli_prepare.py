@@ -75,7 +75,7 @@ def test_the_commands_of_the_case_train(tmp_path: Path, capsys, monkeypatch: pyt
 def test_a_list_is_given_by_name(tmp_path: Path, capsys) -> None:
     write_files(tmp_path / "c", {"a.wav": "", "dev.tsv": "path\ttext\na\tOne.\n", "all.tsv": "path\ttext\na\tTwo.\n"})
     refused = run(capsys, "prepare", "folder", tmp_path / "c", tmp_path / "m")
-    assert refused.failed(2, "several lists of transcripts (all.tsv, dev.tsv); choose one with --transcripts")
+    assert refused.failed(2, "several transcript lists (all.tsv, dev.tsv); choose one with --transcripts")
     chosen = run(
         capsys, "prepare", "folder", tmp_path / "c", tmp_path / "m", "--transcripts", tmp_path / "c" / "dev.tsv"
     )

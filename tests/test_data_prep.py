@@ -152,7 +152,7 @@ def test_a_damaged_table_is_refused_by_line_or_column(tmp_path: Path) -> None:
     table = tmp_path / "manifest.tsv"
     whole = table.read_text()
     table.write_text(whole + "train\tls1\n")
-    with pytest.raises(TtsMetaError, match="line 3: 2 fields, not 10"):
+    with pytest.raises(TtsMetaError, match="line 3: 2 fields instead of 10"):
         prepare("librispeech-mini", tmp_path, tmp_path / "out")
     table.write_text(whole.replace("text_punctuated", "other"))
     with pytest.raises(TtsMetaError, match="has no column text_punctuated"):
@@ -243,10 +243,10 @@ def test_text_files_are_read_beside_their_recordings(tmp_path: Path) -> None:
         "own": ("voices", "own.mp3", "Mine."),
     }
     assert dropped(out) == {
-        "anna/1.mp3": "the same recording as anna/1.wav, which is used",
-        "bob/mute": "no transcript: no .txt of the recording's name",
+        "anna/1.mp3": "duplicate of anna/1.wav, which is used",
+        "bob/mute": "no transcript: no .txt with the name of the recording",
         "latin": "unreadable transcript: not UTF-8 text (byte 0xFC in line 1)",
-        "notes": "missing audio: no recording of the transcript's name",
+        "notes": "missing audio: no recording with the name of the transcript",
     }
 
 
@@ -265,11 +265,11 @@ def test_a_corpus_of_nothing_usable_is_an_error_that_says_where_to_look(
 ) -> None:
     with pytest.raises(
         TtsMetaError,
-        match=r"no recordings in the layout of 'folder', described in data_prep/folder\.py",
+        match=r"no recordings in the layout of 'folder'; data_prep/folder\.py describes it",
     ):
         prepare("folder", tmp_path, tmp_path / "out")
     write_audio(tmp_path / "1.wav")
-    with pytest.raises(TtsMetaError, match=r"all 1 recordings .* no transcript.*dropped\.jsonl"):
+    with pytest.raises(TtsMetaError, match=r"no recording of .* the first of 1: no transcript.*dropped\.jsonl"):
         prepare("folder", tmp_path, tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["dropped.jsonl"]
 
@@ -335,12 +335,12 @@ def test_only_the_splits_named_are_made_speakers_of(tmp_path: Path) -> None:
         write_audio(corpus / "ls1" / f"{name}.ogg")
     write_table(corpus, row("a", "one"), row("b", "two") | {"split": "eval"})
     manifest = prepare("librispeech-mini", corpus, tmp_path / "out", [0.9], ["train"])
-    assert [(u.id, u.split) for u in manifest] == [("a", "train"), ("b", "eval"), ("a@0.9", "train_made")]
+    assert [(u.id, u.split) for u in manifest] == [("a", "train"), ("b", "eval"), ("a@0.9", "train_perturbed")]
 
 
 @pytest.mark.parametrize("speed", [1.0, 0.1, 3.0, float("nan")])
 def test_a_speed_that_makes_no_voice_is_refused(tmp_path: Path, speed: float) -> None:
     write_audio(tmp_path / "voices" / "1.wav")
     (tmp_path / "voices" / "1.txt").write_text("Hello.")
-    with pytest.raises(UsageError, match="makes no other speaker"):
+    with pytest.raises(UsageError, match="invalid speed"):
         prepare("folder", tmp_path / "voices", tmp_path / "out", [speed])

@@ -73,10 +73,10 @@ def test_every_recording_and_entry_that_is_not_used_is_listed_with_its_reason(tm
     used, left_out = prepared("folder", corpus)
     assert used == {"a": ("anna", "a.wav", "One.")}
     assert left_out == {
-        "a": "listed twice: line 1 of metadata.csv says the same as 2",
+        "a": "listed twice: line 1 of metadata.csv repeats line 2",
         "gone": "missing audio",
         "empty": "empty text",
-        "twice": "ambiguous: line 5 of metadata.csv fits x/twice.wav and y/twice.wav alike",
+        "twice": "ambiguous: line 5 of metadata.csv matches x/twice.wav and y/twice.wav",
         "a.flac": "no transcript: not in metadata.csv",
         "wavs/b.wav": "no transcript: not in metadata.csv",
         "x/twice.wav": "no transcript: not in metadata.csv",
@@ -88,7 +88,7 @@ def test_another_format_of_a_recording_is_listed_as_such(tmp_path: Path) -> None
     write_files(tmp_path / "c", {"metadata.csv": "a|One.\n", "a.mp3": "", "a.wav": ""})
     assert prepared("folder", tmp_path / "c") == (
         {"a": ("c", "a.wav", "One.")},
-        {"a.mp3": "the same recording as a.wav, which is used"},
+        {"a.mp3": "duplicate of a.wav, which is used"},
     )
 
 
@@ -134,7 +134,7 @@ def test_a_list_of_another_name_is_found(tmp_path: Path, name: str) -> None:
 def test_several_lists_are_not_guessed_from(tmp_path: Path) -> None:
     write_files(tmp_path / "c", {"dev.tsv": "path\ttext\na\tOne.\n", "train.tsv": "path\ttext\na\tOne.\n", "a.wav": ""})
     line = error_line(lambda: prepared("folder", tmp_path / "c"), UsageError)
-    assert "several lists of transcripts (dev.tsv, train.tsv); choose one with --transcripts" in line
+    assert "several transcript lists (dev.tsv, train.tsv); choose one with --transcripts" in line
 
 
 def test_a_table_of_something_else_is_no_list(tmp_path: Path) -> None:
@@ -183,21 +183,23 @@ def test_a_name_like_a_made_speakers_is_dropped(tmp_path: Path) -> None:
     )
     used, left_out = prepared("folder", tmp_path / "c")
     assert used == {"bob@home/1": ("bob@home", "1.wav", "Hi.")}
-    assert left_out == {"anna@0.9/1": "the id or speaker ends like that of a recording at another speed, such as @0.9"}
+    assert left_out == {
+        "anna@0.9/1": "the id or speaker ends with a speed such as @0.9, which marks speed-perturbed copies"
+    }
 
 
 def test_control_characters_are_dropped_with_their_reason(tmp_path: Path) -> None:
     write_files(tmp_path / "c", {"a.wav": "", "a.txt": "red \x1b[31m", "b.wav": "", "b.txt": "One\u2028two\x85three."})
     used, left_out = prepared("folder", tmp_path / "c")
     assert used == {"b": ("c", "b.wav", "One two three.")}
-    assert left_out == {"a": "text holds the control character U+001B"}
+    assert left_out == {"a": "text contains the control character U+001B"}
 
 
 @pytest.mark.parametrize(
     ("out", "fault"),
     [
         ("taken", "manifest.jsonl: it is a folder"),
-        ("made", "made is not a folder"),
+        ("occupied", "speed_perturbed is not a folder"),
         ("file", "file is not a folder"),
         ("file/below", "file is not a folder"),
         ("n" * 300, "File name too long"),
@@ -208,8 +210,8 @@ def test_a_place_for_results_that_is_none_is_refused_before_the_work(
 ) -> None:
     (tmp_path / "file").write_text("Mine.")
     (tmp_path / "taken" / "manifest.jsonl").mkdir(parents=True)
-    (tmp_path / "made").mkdir()
-    (tmp_path / "made" / "made").touch()
+    (tmp_path / "occupied").mkdir()
+    (tmp_path / "occupied" / "speed_perturbed").touch()
     write_files(tmp_path / "c", {"a.wav": "", "a.txt": "One."})
     monkeypatch.setattr("data_prep.to_utterance", pytest.fail)
     assert fault in error_line(lambda: prepare("folder", tmp_path / "c", tmp_path / out, [0.9]))

@@ -92,7 +92,7 @@ def test_libritts_is_read_by_subsets_with_normalised_texts(tmp_path: Path) -> No
         "19_198_000000_000000": ("19", "train-clean-100", "F", "Ten men."),
     }
     assert dropped(tmp_path / "out") == {
-        "84_121_000003_000002": "no transcript: no .normalized.txt of its name",
+        "84_121_000003_000002": "no transcript: no file .normalized.txt with its name",
         "84_121_000003_000003": "unreadable transcript: not UTF-8 text (byte 0xFC in line 1)",
         "84_121_000003_000004": "missing audio",
     }
@@ -131,11 +131,11 @@ def test_librispeech_is_read_by_chapters_in_sentence_case(tmp_path: Path) -> Non
 def test_recordings_without_any_texts_are_dropped_by_name(tmp_path: Path) -> None:
     write_audio(tmp_path / "c/84/121/84-121-0000.flac")
     line = error_line(lambda: prepared("librispeech", tmp_path / "c"))
-    assert "all 1 recordings" in line and "no transcript: no .trans.txt in its folder" in line
+    assert "reason of the first of 1: " in line and "no transcript: no .trans.txt in its folder" in line
 
 
 def test_a_list_of_ones_own_goes_before_the_layout(tmp_path: Path) -> None:
     write_files(tmp_path / "c", {"a.normalized.txt": "One.", "a.wav": "", "metadata.csv": "a|Mine.\n"})
     assert prepared("folder", tmp_path / "c")[0] == {"a": ("c", "a.wav", "Mine.")}
-    with pytest.raises(UsageError, match="vctk has transcripts of its own"):
+    with pytest.raises(UsageError, match="vctk includes its transcripts"):
         prepare("vctk", tmp_path / "c", tmp_path / "out", transcripts=tmp_path / "c" / "metadata.csv")

@@ -10,7 +10,7 @@ from faults import error_line
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tts_meta.corpus import Manifest, Utterance, recording_of
+from tts_meta.corpus import Manifest, Utterance, unperturbed_name
 from tts_meta.errors import TtsMetaError, UsageError
 
 WORDS = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1).filter(
@@ -143,7 +143,7 @@ def test_loading_names_the_line_and_its_fault(tmp_path: Path, line: object, faul
 def test_a_line_that_is_no_json_is_named(tmp_path: Path, line: str) -> None:
     path = tmp_path / "m.jsonl"
     path.write_text(f"{json.dumps(record())}\n{line}\n{json.dumps(record(id='b'))}\n")
-    with pytest.raises(TtsMetaError, match="line 2: not a line of JSON"):
+    with pytest.raises(TtsMetaError, match="line 2: invalid JSON"):
         Manifest.load(path)
 
 
@@ -154,26 +154,26 @@ def test_a_line_that_is_no_json_is_named(tmp_path: Path, line: str) -> None:
         (record(id="b", text=" "), "empty text"),
         (record(id="b", text=""), "empty text"),
         (record(id="b", text="\u2028"), "empty text"),
-        (record(id="b", text="a\x1b[31m"), r"text holds the control character U\+001B"),
-        (record(id="b", text="a" * 100_001), "text has 100001 characters, at most 100000"),
-        (record(id="b", phonemes="a\0"), r"phonemes holds the control character U\+0000"),
+        (record(id="b", text="a\x1b[31m"), r"text contains the control character U\+001B"),
+        (record(id="b", text="a" * 100_001), "text has 100001 characters; the limit is 100000"),
+        (record(id="b", phonemes="a\0"), r"phonemes contains the control character U\+0000"),
         (record(id=" "), "empty id"),
-        (record(id="b\n"), r"id holds the control character U\+000A"),
-        (record(id="b" * 1001), "id has 1001 characters, at most 1000"),
-        (record(id="../b"), "id must not begin or end with a slash, nor hold '..'"),
+        (record(id="b\n"), r"id contains the control character U\+000A"),
+        (record(id="b" * 1001), "id has 1001 characters; the limit is 1000"),
+        (record(id="../b"), "id must not begin or end with a slash, nor contain '..'"),
         (record(id="/b"), "id must not begin or end with a slash"),
         (record(id="a/..\\b"), "id must not begin or end with a slash"),
         (record(id="b", speaker=""), "empty speaker"),
         (record(id="b", speaker="\u3000"), "empty speaker"),
-        (record(id="b", speaker=".."), "speaker must not begin or end with a slash, nor hold '..'"),
+        (record(id="b", speaker=".."), "speaker must not begin or end with a slash, nor contain '..'"),
         (record(id="b", split=""), "empty split"),
-        (record(id="b", gender="\x07"), r"gender holds the control character U\+0007"),
+        (record(id="b", gender="\x07"), r"gender contains the control character U\+0007"),
         (record(id="b", seconds=0), "seconds must be a positive number, not 0.0"),
         (record(id="b", seconds=-1), "seconds must be a positive number"),
         (record(id="b", seconds=float("nan")), "seconds must be a positive number, not nan"),
         (record(id="b", seconds=1e8), "seconds must be at most 100000"),
-        (record(id="b", audio="b\r.ogg"), r"audio holds the control character U\+000D"),
-        (record(id="b", audio="b" * 5000), r"audio is a path of \d+ bytes, at most 4096"),
+        (record(id="b", audio="b\r.ogg"), r"audio contains the control character U\+000D"),
+        (record(id="b", audio="b" * 5000), r"audio is a path of \d+ bytes; the limit is 4096"),
         (record(id="b", audio="\ud800"), "audio cannot be written as UTF-8"),
         (record(id="b", text="\ud800"), "text cannot be written as UTF-8"),
     ],
@@ -272,10 +272,10 @@ def test_an_utterance_cannot_be_changed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "fault"),
     [
-        (b'{"id": "b", "id": "c"}', "the key 'id' is there twice"),
-        (b'{"id": "b\xff"}', "not UTF-8 text, a manifest is a JSONL file"),
+        (b'{"id": "b", "id": "c"}', "the key 'id' is repeated"),
+        (b'{"id": "b\xff"}', "not UTF-8 text; a manifest is a JSONL file"),
         (b'{"id": "' + b"b" * 2**20 + b'"}', "longer than 1048576 bytes"),
-        (b'{"id": 1' + b"0" * 5000 + b"}", "not a line of JSON"),
+        (b'{"id": 1' + b"0" * 5000 + b"}", "invalid JSON"),
     ],
     ids=["twice", "bytes", "long", "digits"],
 )
@@ -312,4 +312,4 @@ def test_what_would_not_load_is_not_saved(tmp_path: Path) -> None:
     ],
 )
 def test_only_a_speed_after_the_mark_is_taken_off_a_name(name: str, recording: str) -> None:
-    assert recording_of(name) == recording
+    assert unperturbed_name(name) == recording

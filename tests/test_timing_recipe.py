@@ -11,7 +11,7 @@ def test_operations_are_told_apart_by_name() -> None:
     kinds = [timing.kind_of(name) for name in ("aten::mkldnn_rnn_layer", "aten::convolution_backward", "aten::addmm")]
     assert kinds == ["LSTM", "convolution", "matrix product"]
     assert timing.kind_of("aten::_fused_adamw_") == "optimiser and average"
-    assert timing.kind_of("aten::gelu") == "everything else"
+    assert timing.kind_of("aten::gelu") == "other"
 
 
 def test_steps_are_timed_in_turns_and_the_first_is_not_counted() -> None:

@@ -92,29 +92,29 @@ def test_a_line_of_csv_is_counted_where_it_begins(tmp_path: Path) -> None:
     [
         ("", "empty; write a line"),
         (" \n\n", "empty; write a line"),
-        ("audio_file|text\n", "a header and no entry"),
+        ("audio_file|text\n", "a header without entries"),
         ("a|One\nb Two\n", "line 2: no '|' between file and text"),
         ("just words\n", "line 1: no '|' between file and text"),
         ("a|One\n|Two\n", "line 2: no file name"),
-        ("a|One\nb|Left | right\n", "line 2: 3 fields where most lines have 2; is there a '|' inside a text?"),
-        ("b|Left | right\na|One\n", "line 1: 3 fields where most lines have 2"),
-        ("a|Left | right\n", "three columns, and which holds the speaker is not clear"),
-        ("a|One.|One.\nb|Two.|Two.\nc|He said so.|That is it.\n", "line 3: its two texts have nothing in common"),
-        ("a|One.|One.\nb|He said|she said|Two.\n", "line 2: 4 fields where most lines have 3"),
+        ("a|One\nb|Left | right\n", "line 2: 3 fields, but most lines have 2; if there is a '|' inside a text"),
+        ("b|Left | right\na|One\n", "line 1: 3 fields, but most lines have 2"),
+        ("a|Left | right\n", "it is not clear which of the three columns is the speaker"),
+        ("a|One.|One.\nb|Two.|Two.\nc|He said so.|That is it.\n", "line 3: its two texts are not similar"),
+        ("a|One.|One.\nb|He said|she said|Two.\n", "line 2: 4 fields, but most lines have 3"),
         ("a" + "|" * 10**6 + "\n", "1000001 columns of an unknown form"),
         ("a|b|c d|e\n", "4 columns of an unknown form"),
-        ("a|anna|Hello, you.\nb|Hello, you.\nc|bob|Yes.\n", "line 2: 2 fields where most lines have 3"),
-        ("audio_file|text\na|One|two\n", "line 2: 3 fields where the header names 2"),
-        ("audio_file|text|speaker\na|One\n", "line 2: 2 fields where the header names 3"),
-        ('file,text\na.wav,"One\n', "line 2: not a line of CSV"),
+        ("a|anna|Hello, you.\nb|Hello, you.\nc|bob|Yes.\n", "line 2: 2 fields, but most lines have 3"),
+        ("audio_file|text\na|One|two\n", "line 2: 3 fields, but the header has 2"),
+        ("audio_file|text|speaker\na|One\n", "line 2: 2 fields, but the header has 3"),
+        ('file,text\na.wav,"One\n', "line 2: invalid CSV"),
         ('{"audio": "a", "text": "b"}\n[1]\n', "line 2: not a JSON object"),
-        ('{"audio": "a", "text": "b"}\n{\n', "line 2: not a line of JSON"),
-        ('{"audio": "a", "said": "b"}\n', "line 1: no keys for file and text"),
-        ('{"audio": "a", "text": ["b"]}\n', "line 1: the value of 'text' is not a text"),
-        ('{"audio": "a", "text": "\\ud800"}\n', "line 1: 'text' holds half a character"),
+        ('{"audio": "a", "text": "b"}\n{\n', "line 2: invalid JSON"),
+        ('{"audio": "a", "said": "b"}\n', "line 1: the keys of file and text are missing"),
+        ('{"audio": "a", "text": ["b"]}\n', "line 1: the value of 'text' is not a string"),
+        ('{"audio": "a", "text": "\\ud800"}\n', "line 1: 'text' contains a lone surrogate"),
         ("a|One\nb|für".encode("latin-1"), "not UTF-8 text (byte 0xFC in line 2); save it as UTF-8"),
         (b"\xff\xfea", "not UTF-8 text; save it as UTF-8"),
-        ("a|One\n".encode("utf-16-le"), "not UTF-8 text, it holds zero bytes"),
+        ("a|One\n".encode("utf-16-le"), "not UTF-8 text, because it contains zero bytes"),
     ],
 )
 def test_a_list_that_is_none_is_refused_by_line_and_fault(tmp_path: Path, content: str | bytes, fault: str) -> None:
@@ -132,7 +132,7 @@ def matched(content: str, *audio: str, loose: bool = False) -> dict[str, str]:
     """What recordings below `/c` get from a list `/c/list.txt`."""
     lines = [Transcript(number, *line.split("|")) for number, line in enumerate(content.split(), 1)]
     paths = [Path("/c") / name for name in audio]
-    found = match_transcripts(lines, paths, Path("/c/list.txt"), [Path("/c")], loose).found
+    found = match_transcripts(lines, paths, Path("/c/list.txt"), [Path("/c")], loose).entry_of
     return {str(path.relative_to("/c")): entry.text for path, entry in found.items()}
 
 
@@ -224,7 +224,7 @@ def test_clone_names_the_line_that_fits_two_recordings(tmp_path: Path) -> None:
         path.write_bytes(b"sound")
     (tmp_path / "list.txt").write_text("a.wav|Hello.\n")
     line = error_line(lambda: find_transcripts(audio, tmp_path / "list.txt"))
-    assert line.startswith(f"{audio[0]}: line 1 of {tmp_path / 'list.txt'} fits {audio[1]} as well; write the folders")
+    assert line.startswith(f"{audio[0]}: line 1 of {tmp_path / 'list.txt'} also matches {audio[1]}; write")
     assert find_transcripts(audio[:1], tmp_path / "list.txt")[0].text == "Hello."
 
 
@@ -258,6 +258,6 @@ def test_a_list_as_long_as_a_corpus_is_read_in_seconds(tmp_path: Path) -> None:
     names = [f"p{speaker}/{number:03d}" for speaker in range(100) for number in range(100)]
     listed = "".join(json.dumps({"audio": f"/data/{name}.wav", "text": f"Text of {name}."}) + "\n" for name in names)
     read = entries(tmp_path, listed)
-    found = match_transcripts(read, [Path(f"/here/{name}.flac") for name in names], Path("l"), [Path("/here")]).found
+    found = match_transcripts(read, [Path(f"/here/{name}.flac") for name in names], Path("l"), [Path("/here")]).entry_of
     assert all(entry.text == f"Text of {path.parent.name}/{path.stem}." for path, entry in found.items())
     assert len(found) == len(names)

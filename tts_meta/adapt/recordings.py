@@ -17,7 +17,7 @@ from tts_meta.audio.speech import LoadedSpeech
 from tts_meta.audio.trimming import AudioConfig
 from tts_meta.context import default_torch_state
 from tts_meta.corpus import Example, find_sidecar, match_transcripts, read_transcripts
-from tts_meta.corpus.text_file import read_text_file, shown_path
+from tts_meta.corpus.text_file import printable_path, read_text_file
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import fingerprint
 from tts_meta.models.aligner import Alignment
@@ -161,19 +161,19 @@ def _encode(recording: Recording, base: Base) -> Tensor:
 
 def _match(audio: Sequence[Path], transcripts: Path) -> dict[Path, str]:
     """The text of each recording in the transcript file."""
-    source = shown_path(transcripts)
+    source = printable_path(transcripts)
     matches = match_transcripts(
         read_transcripts(transcripts), audio, transcripts, [transcripts.parent, Path()], loose=True
     )
-    unlisted = [path for path in audio if path not in matches.found]
+    unlisted = [path for path in audio if path not in matches.entry_of]
     for path in unlisted:
         for line, candidates in matches.ambiguous.items():
             if path in candidates:
                 other = next(candidate for candidate in candidates if candidate != path)
-                problem = f"line {line} of {source} also matches {shown_path(other)}"
-                raise TtsMetaError(f"{shown_path(path)}: {problem}; write the recordings with their folders there")
+                problem = f"line {line} of {source} also matches {printable_path(other)}"
+                raise TtsMetaError(f"{printable_path(path)}: {problem}; write the recordings with their folders there")
     if unlisted:
         more = f" and {len(unlisted) - 1} more" if unlisted[1:] else ""
         hint = f"add a line `{unlisted[0].name}|TEXT`"
-        raise TtsMetaError(f"{shown_path(unlisted[0])}{more}: not in {source}; {hint}")
-    return {path: entry.text for path, entry in matches.found.items()}
+        raise TtsMetaError(f"{printable_path(unlisted[0])}{more}: not in {source}; {hint}")
+    return {path: entry.text for path, entry in matches.entry_of.items()}

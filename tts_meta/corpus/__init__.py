@@ -1,13 +1,13 @@
-"""What there is to learn from: utterances and their manifest, speaker splits, episodes, padded batches."""
+"""Training data: utterances, manifests, transcript lists, speaker splits, episodes and padded batches."""
 
 from tts_meta.corpus.batches import Batch, Example, bucket_batches, collate
 from tts_meta.corpus.episodes import Episode, sample_episodes
 from tts_meta.corpus.manifest import Manifest
-from tts_meta.corpus.splits import hold_back_named, hold_back_speakers
+from tts_meta.corpus.splits import hold_out_named, hold_out_speakers
 from tts_meta.corpus.transcript_columns import AUDIO_SUFFIXES
-from tts_meta.corpus.transcript_files import Matches, composed, find_sidecar, match_transcripts, name_stem
+from tts_meta.corpus.transcript_files import Matches, find_sidecar, match_transcripts, name_stem, to_nfc
 from tts_meta.corpus.transcripts import Transcript, read_transcripts
-from tts_meta.corpus.utterance import SPEED_MARK, Utterance, recording_of
+from tts_meta.corpus.utterance import SPEED_MARK, Utterance, unperturbed_name
 
 __all__ = [
     "AUDIO_SUFFIXES",
@@ -21,13 +21,13 @@ __all__ = [
     "Utterance",
     "bucket_batches",
     "collate",
-    "composed",
     "find_sidecar",
-    "hold_back_named",
-    "hold_back_speakers",
+    "hold_out_named",
+    "hold_out_speakers",
     "match_transcripts",
     "name_stem",
     "read_transcripts",
-    "recording_of",
     "sample_episodes",
+    "to_nfc",
+    "unperturbed_name",
 ]

@@ -1,4 +1,4 @@
-"""Padded batches of utterances, and the choice of which utterances share one."""
+"""Padded batches of utterances, and grouping of utterances of similar length."""
 
 from __future__ import annotations
 
@@ -15,19 +15,18 @@ from tts_meta.errors import UsageError
 
 PADDING_TOKEN = 0
 SILENT_MEL = math.log(1e-5)
-"""Natural log of the clamp of the mel: padding reads as digital silence, not as sound at amplitude 1."""
+"""Natural logarithm of the mel floor: padding is digital silence. Zero would be sound at amplitude 1."""
 
 _BUCKET_RATIO = 1.1
-"""Utterances whose lengths differ by less than about this factor change places freely between epochs."""
+"""Utterances whose lengths differ by less than about this factor are shuffled between epochs."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Example:
-    """One utterance as the models see it.
+    """One utterance as input of the models.
 
     tokens: `(N,)` int64 symbol ids. durations: `(N,)` int64 frames per token. mel: `(T, M)` float32, natural log.
-    samples: `(T * hop,)` float32, what the mel was made of, where it was kept. source: `fingerprint` of the recording's
-    file, where it is known.
+    samples: `(T * hop,)` float32 waveform of the mel, or None. source: `fingerprint` of the recording's file, or empty.
     """
 
     id: str
@@ -44,11 +43,12 @@ class Example:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Batch:
-    """Utterances padded to one size; everything past an utterance's own lengths is padding.
+    """Utterances padded to one size; positions beyond an utterance's length are padding.
 
     speaker, token_lengths, mel_lengths: `(B,)` int64. tokens, durations: `(B, N)` int64, padded with 0.
-    mel: `(B, T, M)` float32, padded with `SILENT_MEL`. all_frames, all_symbols: `()` int64, true frames and symbols of
-    this batch or, where it is one process's part of a batch, of the whole: what sums over a part are divided by.
+    mel: `(B, T, M)` float32, padded with `SILENT_MEL`. all_frames, all_symbols: `()` int64, numbers of frames and
+    symbols without padding. If several processes share a batch, these numbers are those of the full batch: losses are
+    sums over a process's part divided by them.
     """
 
     ids: tuple[str, ...]
@@ -65,12 +65,13 @@ class Batch:
         return len(self.ids)
 
     def to(self, device: torch.device | str) -> Batch:
-        """Return this batch with every tensor on `device`; from pinned memory the copy does not wait."""
-        to_gpu = torch.device(device).type == "cuda"  # The other way, one would read before all has come.
+        """Return this batch with every tensor on `device`; copies from pinned memory are asynchronous."""
+        # A copy to the CPU must not be asynchronous: the values could be read before they arrive.
+        to_gpu = torch.device(device).type == "cuda"
         return self._each(lambda tensor: tensor.to(device, non_blocking=to_gpu))
 
     def pin_memory(self) -> Batch:
-        """Return this batch in memory that a GPU copies from while the program goes on."""
+        """Return this batch in pinned memory, from which a GPU copies asynchronously."""
         return self._each(Tensor.pin_memory)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
@@ -82,17 +83,18 @@ class Batch:
 
 
 def collate(
-    examples: Sequence[Example], speaker_index: Mapping[str, int], multiple_of: int = 1, least_frames: int = 0
+    examples: Sequence[Example], speaker_index: Mapping[str, int], multiple_of: int = 1, min_frames: int = 0
 ) -> Batch:
-    """Pad examples into one batch; `mel_lengths` stay the true ones.
+    """Pad examples into one batch; `mel_lengths` are the lengths without padding.
 
-    Its frames T are those of the longest example, at least `least_frames`, rounded up to `multiple_of`.
+    The number of frames T is that of the longest example, or `min_frames` if that is more, rounded up to a multiple of
+    `multiple_of`.
 
-    Raises UsageError where there is no example, a speaker is not in `speaker_index`, the shapes of an example do
-    not fit each other or the other examples, or `multiple_of` < 1.
+    Raises UsageError if there is no example, a speaker is not in `speaker_index`, shapes do not match, or
+    `multiple_of` < 1.
     """
     if not examples:
-        raise UsageError("cannot make a batch of no examples; give at least one")
+        raise UsageError("a batch needs at least one example")
     if multiple_of < 1:
         raise UsageError(f"multiple_of must be at least 1, not {multiple_of}")
     bands = examples[0].mel.shape[-1]
@@ -103,7 +105,7 @@ def collate(
         batch_first=True,
         padding_value=SILENT_MEL,
     )
-    size = max(mel.shape[1], least_frames)
+    size = max(mel.shape[1], min_frames)
     missing = size + -size % multiple_of - mel.shape[1]
     if missing:
         mel = torch.nn.functional.pad(mel, (0, 0, 0, missing), value=SILENT_MEL)
@@ -121,18 +123,18 @@ def collate(
 
 
 def bucket_batches(lengths: Sequence[int], frames_per_batch: int, seed: int, epoch: int) -> list[list[int]]:
-    """Group the indices of `lengths` (frames) into batches of similar length, each index exactly once.
+    """Group the indices of `lengths` (frames) into batches of similar length. Each index is in exactly one batch.
 
-    A batch holds at most `frames_per_batch` frames, padding included; an utterance longer than that is a batch of
-    its own. Members and order change with `epoch`, and the same (lengths, seed, epoch) give the same batches.
-    Raises UsageError where a length or `frames_per_batch` is not positive.
+    A batch has at most `frames_per_batch` frames, including padding; a longer utterance is a batch alone. Members and
+    order change with `epoch`. The same (lengths, seed, epoch) give the same batches.
+    Raises UsageError if a length or `frames_per_batch` is not positive.
     """
     if frames_per_batch < 1 or any(length < 1 for length in lengths):
         raise UsageError("lengths and frames_per_batch must be at least one frame; drop empty utterances first")
     generator = random.Random(f"{seed}/{epoch}")
     order = list(range(len(lengths)))
     generator.shuffle(order)
-    # The sort is stable: inside a bucket the shuffled order remains.
+    # The sort is stable, so indices of one bucket keep their shuffled order.
     order.sort(key=lambda index: int(math.log(lengths[index]) / math.log(_BUCKET_RATIO)))
     batches: list[list[int]] = []
     longest = 0

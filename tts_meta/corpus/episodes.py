@@ -1,4 +1,4 @@
-"""Episodes: one speaker's sentences, some to adapt on and others to score the adapted model on."""
+"""Episodes of meta-training: sentences of one speaker, divided into a support set and a query set."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tts_meta.errors import UsageError
 
 
 class SpeakerItem(Protocol):
-    """Anything that has a speaker and an id, such as an `Utterance` or an `Example`."""
+    """An object with a speaker and an id, such as an `Utterance` or an `Example`."""
 
     @property
     def id(self) -> str: ...
@@ -27,7 +27,7 @@ Item = TypeVar("Item", bound=SpeakerItem)
 
 @dataclass(frozen=True)
 class Episode(Generic[Item]):
-    """One task: adapt to `speaker` on the `support` items, score on the `query` items. They share no item."""
+    """One task: adapt to `speaker` on the `support` items, score on the `query` items. The sets are disjoint."""
 
     speaker: str
     support: tuple[Item, ...]
@@ -44,24 +44,24 @@ def sample_episodes(
 ) -> Iterator[Episode[Item]]:
     """Return an iterator over episodes `start` to `start + count - 1` of the endless sequence that `seed` defines.
 
-    Every speaker with at least `support + query` items has one episode in each pass over the speakers, and the
-    order changes from pass to pass. Episode i hangs on (items, seed, i) only, not on the order of the items or on
-    the episodes before it: a resumed run passes `start`. With the same seed and the same speakers, the query items
-    do not hang on `support` and a larger support contains the smaller, so that 1, 5 and 10 sentences compare on the
-    same query. `count=None` never ends.
+    Every speaker with at least `support + query` items has one episode in each pass over the speakers. The order of
+    speakers changes between passes. Episode i depends only on (items, seed, i), not on the order of the items or on
+    earlier episodes, so a resumed run passes `start`. With the same seed and speakers, the query items do not depend on
+    `support`, and a larger support set contains the smaller one: 1, 5 and 10 sentences are compared on the same query
+    set. With `count=None` the iterator never ends.
 
-    Raises UsageError where no speaker has enough items, an id occurs twice, or a number is out of range.
+    Raises UsageError if no speaker has enough items, an id is repeated, or a number is out of range.
     """
     if support < 1 or query < 0 or start < 0 or (count is not None and count < 0):
         given = f"{support}, {query}, {count} and {start}"
         raise UsageError(f"episodes need support >= 1 and query, count and start >= 0; got {given}")
     by_speaker = _by_speaker(items)
     needed = support + query
-    eligible = sorted(name for name, own in by_speaker.items() if len(own) >= needed)
+    eligible = sorted(name for name, speaker_items in by_speaker.items() if len(speaker_items) >= needed)
     if not eligible:
         most = max(map(len, by_speaker.values()), default=0)
         raise UsageError(
-            f"no speaker has {needed} utterances ({support} support + {query} query), the most is {most}; ask for fewer"
+            f"no speaker has {needed} utterances ({support} support + {query} query); the largest number is {most}"
         )
     numbers = itertools.count(start) if count is None else range(start, start + count)
     return _episodes(by_speaker, eligible, support, query, numbers, seed)
@@ -78,15 +78,15 @@ def _episodes(
     order: list[str] = []
     order_of = -1
     for number in numbers:
-        current_pass, place = divmod(number, len(eligible))
+        current_pass, position = divmod(number, len(eligible))
         if current_pass != order_of:
-            # Seeded by text: Python hashes it with SHA-512, so that neighbouring passes are unrelated.
+            # The seed is a string, which Python hashes with SHA-512, so that adjacent passes are independent.
             order = random.Random(f"{seed}/pass/{current_pass}").sample(eligible, len(eligible))
             order_of = current_pass
-        speaker = order[place]
-        own = by_speaker[speaker]
-        drawn = random.Random(f"{seed}/episode/{number}").sample(own, len(own))
-        yield Episode(speaker, tuple(drawn[query : query + support]), tuple(drawn[:query]))
+        speaker = order[position]
+        items = by_speaker[speaker]
+        shuffled = random.Random(f"{seed}/episode/{number}").sample(items, len(items))
+        yield Episode(speaker, tuple(shuffled[query : query + support]), tuple(shuffled[:query]))
 
 
 def _by_speaker(items: Iterable[Item]) -> dict[str, list[Item]]:
@@ -94,9 +94,9 @@ def _by_speaker(items: Iterable[Item]) -> dict[str, list[Item]]:
     seen: set[str] = set()
     for item in items:
         if item.id in seen:
-            raise UsageError(f"the id {item.id!r} occurs twice; ids keep support and query apart, make them unique")
+            raise UsageError(f"the id {item.id!r} is repeated; make the ids of utterances unique")
         seen.add(item.id)
         by_speaker[item.speaker].append(item)
-    for own in by_speaker.values():
-        own.sort(key=lambda item: item.id)
+    for speaker_items in by_speaker.values():
+        speaker_items.sort(key=lambda item: item.id)
     return dict(by_speaker)

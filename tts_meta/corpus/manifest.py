@@ -1,4 +1,4 @@
-"""The manifest: a JSONL file that lists a corpus, one utterance a line, audio paths relative to its own folder."""
+"""The manifest: a JSONL file with one utterance per line; audio paths are relative to the manifest's folder."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tts_meta.corpus.utterance import KEYS, Utterance
-from tts_meta.corpus.utterance_line import LONGEST_LINE, parse_line
+from tts_meta.corpus.utterance_line import MAX_LINE, parse_line
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.files import atomic_file
 
 
 @dataclass(frozen=True, repr=False)
 class Manifest:
-    """An ordered list of utterances; `path` is the file it was loaded from, None for a selection or a new one."""
+    """An ordered list of utterances. `path`: the file it was loaded from, or None for a selection or a new list."""
 
     utterances: tuple[Utterance, ...]
     path: Path | None = None
 
     def __repr__(self) -> str:
-        count, hours = len(self.utterances), sum(one.seconds for one in self.utterances) / 3600
+        count, hours = len(self.utterances), sum(utterance.seconds for utterance in self.utterances) / 3600
         return f"Manifest({count} utterances of {len(self.speakers)} speakers, {hours:.2f} h)"
 
     @classmethod
     def load(cls, path: str | Path) -> Manifest:
         """Read and check a JSONL manifest, and make its audio paths absolute.
 
-        Everything is checked but the audio files, which may be many and far away: `validate` looks for them. Raises
-        TtsMetaError that names the first faulty line and its fault, and where no utterance is listed.
+        Audio files are not checked here, because there may be many on a slow disk; `validate` checks them. Raises
+        TtsMetaError that names the first faulty line and its fault, or if no utterance is listed.
         """
         path = Path(path)
         try:
@@ -44,17 +44,17 @@ class Manifest:
         except ValueError as error:
             raise TtsMetaError(f"cannot read the manifest {str(path)!r}: {error}; give a JSONL file") from error
         manifest = cls(utterances, path)
-        manifest._check(look_for_audio=False)
+        manifest._check(check_audio=False)
         return manifest
 
     def save(self, path: str | Path) -> None:
-        """Write JSONL whole or not at all, audio paths relative to the folder of `path`, absent fields left out.
+        """Write a JSONL file atomically, with audio paths relative to the folder of `path` and without absent fields.
 
-        Raises TtsMetaError where the file cannot be written, or `load` would refuse it.
+        Raises TtsMetaError if the file cannot be written, or if `load` would refuse it.
         """
         path = Path(path)
         folder = path.parent.resolve()
-        dataclasses.replace(self, path=None)._check(look_for_audio=False)
+        dataclasses.replace(self, path=None)._check(check_audio=False)
         with (
             atomic_file(path) as temporary,
             open(temporary, "w", encoding="utf-8", newline="\n") as out,
@@ -67,19 +67,19 @@ class Manifest:
     def validate(self) -> None:
         """Raise TtsMetaError that names the first faulty line and its fault.
 
-        Faults: what `Utterance.fault` finds, an id seen before, a missing audio file, a manifest without utterances.
+        Faults are: a fault of `Utterance.fault`, a repeated id, a missing audio file, a manifest without utterances.
         """
-        self._check(look_for_audio=True)
+        self._check(check_audio=True)
 
-    def _check(self, look_for_audio: bool) -> None:
+    def _check(self, check_audio: bool) -> None:
         if not self.utterances:
-            raise TtsMetaError(f"{self.path or 'the manifest'} lists no utterance; prepare a corpus first")
+            raise TtsMetaError(f"{self.path or 'the manifest'} lists no utterance; write one with `tts-meta prepare`")
         first_line: dict[str, int] = {}
         for number, utterance in enumerate(self.utterances, 1):
             fault = utterance.fault()
             if fault is None and first_line.setdefault(utterance.id, number) != number:
                 fault = f"duplicate id, first seen in line {first_line[utterance.id]}"
-            if fault is None and look_for_audio and not utterance.audio.is_file():
+            if fault is None and check_audio and not utterance.audio.is_file():
                 fault = f"missing audio file {utterance.audio}"
             if fault is not None:
                 where = f"{self.path}, line {number}" if self.path else f"utterance {number}"
@@ -88,18 +88,18 @@ class Manifest:
 
     @property
     def speakers(self) -> tuple[str, ...]:
-        """The speakers' names, sorted, so that a speaker's place does not depend on the order of the lines."""
+        """The sorted names of the speakers, so that a speaker's index does not depend on the order of the lines."""
         return tuple(sorted({utterance.speaker for utterance in self.utterances}))
 
     @property
     def seconds(self) -> float:
-        """The duration of all utterances together."""
+        """The total duration of all utterances."""
         return math.fsum(utterance.seconds for utterance in self.utterances)
 
     def of_split(self, *names: str) -> Manifest:
-        """Return the utterances of these splits; all of them where no name is given, or no utterance has a split.
+        """Return the utterances of these splits; all utterances if no name is given or no utterance has a split.
 
-        Raises UsageError, listing the splits there are, where a name is unknown.
+        Raises UsageError that lists the splits if a name is unknown.
         """
         present = {utterance.split for utterance in self.utterances if utterance.split is not None}
         if not names or not present:
@@ -108,7 +108,7 @@ class Manifest:
         return Manifest(tuple(utterance for utterance in self.utterances if utterance.split in names))
 
     def of_speakers(self, names: Iterable[str]) -> Manifest:
-        """Return the utterances of these speakers. Raises UsageError, listing the speakers, where one is unknown."""
+        """Return the utterances of these speakers. Raises UsageError that lists the speakers if a name is unknown."""
         wanted = {names} if isinstance(names, str) else set(names)
         _check_names("speaker", wanted, self.speakers)
         return Manifest(tuple(utterance for utterance in self.utterances if utterance.speaker in wanted))
@@ -130,13 +130,13 @@ def _check_names(kind: str, wanted: Iterable[str], present: Iterable[str]) -> No
 def _read(handle: BinaryIO, path: Path) -> Iterator[Utterance]:
     folder = str(path.parent.resolve())
     number = 0
-    # Only "\n" ends a line: U+2028 and its like may stand inside a JSON string.
-    while line := handle.readline(LONGEST_LINE + 1):
+    # Only "\n" ends a line: JSON strings may contain U+2028 and similar separators.
+    while line := handle.readline(MAX_LINE + 1):
         number += 1
         yield parse_line(line, number, folder, path)
 
 
 def _relative(audio: Path, folder: Path) -> str:
-    # The parent is resolved as the folder was, so that both lie on one path however they were reached; a linked
-    # recording keeps its own name.
+    # Both folders are resolved, so that symbolic links above them do not matter. A recording that is a link keeps its
+    # name.
     return Path(os.path.relpath(audio.parent.resolve() / audio.name, folder)).as_posix()

@@ -1,4 +1,4 @@
-"""Speaker-disjoint splits: a voice that is cloned in evaluation was never heard in training."""
+"""Speaker-disjoint splits: speakers of the evaluation are not in the training data."""
 
 from __future__ import annotations
 
@@ -6,36 +6,36 @@ import hashlib
 from collections.abc import Iterable
 
 from tts_meta.corpus.manifest import Manifest
-from tts_meta.corpus.utterance import recording_of
+from tts_meta.corpus.utterance import unperturbed_name
 from tts_meta.errors import UsageError
 
 
-def hold_back_speakers(manifest: Manifest, count: int, seed: int) -> tuple[Manifest, Manifest]:
-    """Split off all utterances of `count` speakers drawn by `seed`: `(rest, held)`, with no speaker in both.
+def hold_out_speakers(manifest: Manifest, count: int, seed: int) -> tuple[Manifest, Manifest]:
+    """Return `(rest, held_out)`: `held_out` has all utterances of `count` speakers that are drawn by `seed`.
 
-    Each speaker's rank is a hash of seed and name: the draw is the same on every machine and Python version, and a
-    speaker added to the corpus displaces at most one of those held back. Raises UsageError unless at least one
-    speaker remains in `rest`.
+    Speakers are ordered by a hash of seed and name. So the draw is the same on every machine and Python version, and a
+    speaker added to the corpus replaces at most one held-out speaker. Raises UsageError unless at least one speaker
+    remains in `rest`.
     """
-    people = sorted({recording_of(name) for name in manifest.speakers})
+    people = sorted({unperturbed_name(name) for name in manifest.speakers})
     if not 0 <= count < len(people):
-        raise UsageError(f"cannot hold back {count} of {len(people)} speakers; give 0 to {len(people) - 1}")
+        raise UsageError(f"cannot hold out {count} of {len(people)} speakers; give 0 to {len(people) - 1}")
     drawn = set(sorted(people, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())[:count])
-    return _split(manifest, {name for name in manifest.speakers if recording_of(name) in drawn})
+    return _split(manifest, {name for name in manifest.speakers if unperturbed_name(name) in drawn})
 
 
-def hold_back_named(manifest: Manifest, names: Iterable[str]) -> tuple[Manifest, Manifest]:
-    """Split off all utterances of the speakers named: `(rest, held)`. Raises UsageError on an unknown name.
+def hold_out_named(manifest: Manifest, names: Iterable[str]) -> tuple[Manifest, Manifest]:
+    """Return `(rest, held_out)`: `held_out` has all utterances of the named speakers and their speed-perturbed copies.
 
-    Speakers made of them, by playing them faster or slower, are held back with them, and may be all that is there.
+    A manifest may list only the copies. Raises UsageError for an unknown name.
     """
-    whose = {name: recording_of(name) for name in manifest.speakers}
-    named, known = set(names), {*whose, *whose.values()}
+    originals = {name: unperturbed_name(name) for name in manifest.speakers}
+    named, known = set(names), {*originals, *originals.values()}
     if named - known:
         raise UsageError(f"no speaker named {min(named - known)!r}; the manifest has: {', '.join(sorted(known))}")
-    return _split(manifest, {name for name in whose if name in named or whose[name] in named})
+    return _split(manifest, {name for name in originals if name in named or originals[name] in named})
 
 
-def _split(manifest: Manifest, held: set[str]) -> tuple[Manifest, Manifest]:
-    rest = Manifest(tuple(utterance for utterance in manifest if utterance.speaker not in held))
-    return rest, manifest.of_speakers(held)
+def _split(manifest: Manifest, held_out: set[str]) -> tuple[Manifest, Manifest]:
+    rest = Manifest(tuple(utterance for utterance in manifest if utterance.speaker not in held_out))
+    return rest, manifest.of_speakers(held_out)

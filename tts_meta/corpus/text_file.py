@@ -1,4 +1,4 @@
-"""Text files that people write: their encoding, their line ends, and how their content is shown in an error."""
+"""Reading of text files that people write (encodings, line ends), and quoting of their content in errors."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 
 from tts_meta.errors import TtsMetaError
 
-LARGEST = 2**28
-"""Bytes of a text file, at most."""
+MAX_BYTES = 2**28
+"""Largest size of a text file."""
 
-# UTF-32 first: its little-endian mark begins with that of UTF-16.
+# UTF-32 before UTF-16, because the little-endian mark of UTF-32 begins with that of UTF-16.
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -20,43 +20,43 @@ _MARKS = (
 )
 
 
-def read_text_file(path: Path, largest: int = LARGEST) -> str:
+def read_text_file(path: Path, max_bytes: int = MAX_BYTES) -> str:
     """Return the text of a file in UTF-8, or in UTF-16 or UTF-32 with a byte order mark.
 
-    Raises TtsMetaError naming the file and the fault: it cannot be read, is larger than `largest` bytes, or is in
+    Raises TtsMetaError that names the file and the fault if the file cannot be read, is larger than `max_bytes`, or has
     another encoding.
     """
     try:
         with open(path, "rb") as handle:
-            content = handle.read(largest + 1)
+            content = handle.read(max_bytes + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise TtsMetaError(f"{shown_path(path)}: cannot be read ({reason}); check the path") from error
-    if len(content) > largest:
-        raise TtsMetaError(f"{shown_path(path)}: larger than {largest} bytes; give a file of transcripts")
+        raise TtsMetaError(f"{printable_path(path)}: cannot be read ({reason}); check the path") from error
+    if len(content) > max_bytes:
+        raise TtsMetaError(f"{printable_path(path)}: larger than {max_bytes} bytes; give a file of transcripts")
     mark, encoding = next(((mark, name) for mark, name in _MARKS if content.startswith(mark)), (b"", "utf-8"))
     try:
         text = content[len(mark) :].decode(encoding)
     except UnicodeDecodeError as error:
         where = "" if mark else f" (byte 0x{content[error.start]:02X} in line {content.count(10, 0, error.start) + 1})"
-        raise TtsMetaError(f"{shown_path(path)}: not UTF-8 text{where}; save it as UTF-8") from error
+        raise TtsMetaError(f"{printable_path(path)}: not UTF-8 text{where}; save it as UTF-8") from error
     if "\0" in text:
-        raise TtsMetaError(f"{shown_path(path)}: not UTF-8 text, it holds zero bytes; save it as UTF-8")
+        raise TtsMetaError(f"{printable_path(path)}: not UTF-8 text, because it contains zero bytes; save it as UTF-8")
     return text
 
 
 def split_lines(text: str) -> list[str]:
-    """Return the lines of a text. U+2028, U+0085 and form feeds end no line: they are part of what they stand in."""
+    """Return the lines of a text. U+2028, U+0085 and form feeds do not end a line."""
     end = "\n" if "\n" in text or "\r" not in text else "\r"
     return [line.removesuffix("\r") for line in text.split(end)]
 
 
-def shown(text: str, most: int = 60) -> str:
-    """Return the beginning of a text in quotes, its control characters escaped."""
-    return repr(text if len(text) <= most else text[:most] + "...")
+def quoted(text: str, max_length: int = 60) -> str:
+    """Return the beginning of a text in quotes, with control characters escaped."""
+    return repr(text if len(text) <= max_length else text[:max_length] + "...")
 
 
-def shown_path(path: Path | str) -> str:
-    """Return a path as it is, or in quotes where it holds what a terminal does not print."""
+def printable_path(path: Path | str) -> str:
+    """Return a path, in quotes and escaped if it contains characters that a terminal does not print."""
     text = str(path)
     return text if text.isprintable() else repr(text)

@@ -1,4 +1,4 @@
-"""Which recording each entry of a list of transcripts names."""
+"""Search for the recording that each entry of a transcript list names."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tts_meta.corpus.text_file import shown, shown_path
+from tts_meta.corpus.text_file import printable_path, quoted
 from tts_meta.corpus.transcript_columns import AUDIO_SUFFIXES
 from tts_meta.corpus.transcripts import Transcript
 from tts_meta.errors import TtsMetaError
 
 _ABSOLUTE = re.compile(r"~?/|[A-Za-z]:/")
 _AUDIO_FOLDER = "wavs"
-"""Where LJSpeech keeps the recordings that its list names by id."""
+"""Folder of the recordings of LJSpeech, whose list names them by id."""
 
 
 @dataclass
 class Matches:
-    """Recordings and their entries. Entries without a recording are in one of the other three."""
+    """Recordings and their entries. An entry without a recording is in one of the other three fields."""
 
-    found: dict[Path, Transcript] = field(default_factory=dict)
+    entry_of: dict[Path, Transcript] = field(default_factory=dict)
     repeated: dict[int, int] = field(default_factory=dict)
-    """Lines that say the same of the same recording as an earlier line."""
+    """Lines with the same recording and text as an earlier line, and that line."""
     ambiguous: dict[int, list[Path]] = field(default_factory=dict)
-    """Lines that name several recordings alike."""
+    """Lines that fit several recordings equally well."""
     missing: list[Transcript] = field(default_factory=list)
-    """Entries whose recording is not there."""
+    """Entries whose recording does not exist."""
 
 
 def match_transcripts(
@@ -42,12 +42,12 @@ def match_transcripts(
 ) -> Matches:
     """Find the recording that each entry names, among `audio`.
 
-    A name is a path below one of the `folders`, or the end of a recording's path; its suffix may be another or absent,
-    and letters match in any case and whether composed or decomposed (NFC, NFD), an exact match before any other. Paths
-    of another machine, which begin at its root, match by as much of their end as is unambiguous among all entries and
-    recordings; with `loose`, relative paths too. `source` is the list, for messages.
+    A name is a path below one of the `folders`, or the end of a recording's path. Its suffix may differ or be absent.
+    Upper and lower case and Unicode normalisation forms (NFC, NFD) are equivalent; an exact match has priority.
+    Absolute paths of another machine match by the longest end that is unambiguous among all entries and recordings;
+    with `loose`, relative paths do so too. `source` is the list, for messages.
 
-    Raises TtsMetaError naming both lines where two entries give one recording different texts.
+    Raises TtsMetaError that names both lines if two entries give one recording different texts.
     """
     matcher = _Matcher(transcripts, audio, source)
     matcher.match_below([*(folder / _AUDIO_FOLDER for folder in folders), *folders])
@@ -57,23 +57,23 @@ def match_transcripts(
 
 
 def find_sidecar(audio: Path) -> Path | None:
-    """The `.txt` file of a recording's name next to it, or None; suffixes match in any case, NFC and NFD names too."""
+    """Return the `.txt` file next to a recording with its name (in NFC or NFD, suffix in any case), or None."""
     exact = audio.with_suffix(".txt")
     if exact.is_file():
         return exact
-    stem = composed(audio.stem)
-    alike = (path for path in audio.parent.glob("*") if path.suffix.lower() == ".txt" and composed(path.stem) == stem)
-    return min((path for path in alike if path.is_file()), default=None)
+    stem = to_nfc(audio.stem)
+    texts = (path for path in audio.parent.glob("*") if path.suffix.lower() == ".txt" and to_nfc(path.stem) == stem)
+    return min((path for path in texts if path.is_file()), default=None)
 
 
 def name_stem(name: str) -> str:
-    """A name without the suffix of a recording, where it has one."""
+    """Return a name without the suffix of a recording, if it has one."""
     stem, suffix = os.path.splitext(name)
     return stem if suffix.lower() in AUDIO_SUFFIXES and os.path.basename(stem) else name
 
 
-def composed(name: str) -> str:
-    """A name as most systems write it (NFC): file names that come from a Mac are decomposed."""
+def to_nfc(name: str) -> str:
+    """Return a name in the Unicode form NFC, which most systems use; file names from a Mac are in NFD."""
     return unicodedata.normalize("NFC", name)
 
 
@@ -86,16 +86,16 @@ def _stem(path: str) -> str:
 
 
 def _folded(path: str) -> str:
-    return composed(name_stem(path).casefold())
+    return to_nfc(name_stem(path).casefold())
 
 
-Way = Callable[[str], str]
-_WAYS: tuple[Way, ...] = (_exact, _stem, _folded)
-"""From the strictest to the loosest in which two paths are compared."""
+Normaliser = Callable[[str], str]
+_NORMALISERS: tuple[Normaliser, ...] = (_exact, _stem, _folded)
+"""Two paths are equal if their normalised forms are: from the strictest to the loosest comparison."""
 
 
 class _Entry:
-    """An entry, its path with slashes, and the parts of that path that name folders and file."""
+    """An entry, its path with slashes, and the folders and the file in that path."""
 
     def __init__(self, transcript: Transcript) -> None:
         path = _slashed(transcript.name)
@@ -105,20 +105,22 @@ class _Entry:
         self.path = path
         self.is_absolute = _ABSOLUTE.match(path) is not None
         self.parts = parts[len(parts) - parts[::-1].index("..") :] if ".." in parts else parts
-        # What ends like a folder names no recording.
+        # A name that ends like a folder names no recording.
         self.names_file = path.rpartition("/")[2] not in ("", ".", "..")
 
-    def end(self, count: int) -> str:
+    def last_parts(self, count: int) -> str:
         return "/".join(self.parts[-count:])
 
 
 class _Matcher:
+    """Matching of entries and recordings, from the strictest comparison to the loosest."""
+
     def __init__(self, transcripts: Sequence[Transcript], audio: Iterable[Path], source: Path) -> None:
         self.source = source
         self.matches = Matches()
         self.entries = [_Entry(transcript) for transcript in transcripts]
-        self.waiting = [entry for entry in self.entries if entry.names_file]
-        self.ways: dict[Path, Way] = {}
+        self.unmatched = [entry for entry in self.entries if entry.names_file]
+        self.matched_by: dict[Path, Normaliser] = {}
         self.files: dict[Path, str] = {}
         self.spellings: dict[str, list[Path]] = defaultdict(list)
         for path in sorted(set(audio), key=_preference):
@@ -126,7 +128,7 @@ class _Matcher:
             if not self.spellings[absolute]:
                 self.files[path] = _slashed(absolute)
             self.spellings[absolute].append(path)
-        # A name without a suffix, or with one that is not there, means the preferred of several formats.
+        # A name without a suffix, or with a suffix that no file has, means the preferred of several formats.
         first_of = {name_stem(name): path for path, name in reversed(self.files.items())}
         self.preferred = {
             path: self.files[path] for path in self.files if first_of[name_stem(self.files[path])] == path
@@ -135,72 +137,74 @@ class _Matcher:
     def match_below(self, folders: Iterable[Path]) -> None:
         """Match the entries that are paths below one of the folders."""
         bases = [_slashed(os.path.abspath(folder)) for folder in folders]
-        for way in _WAYS:
-            index = self._index(way, lambda name: name)
+        for normalise in _NORMALISERS:
+            index = self._index(normalise, lambda name: name)
             for base in bases:
-                paths = {entry: os.path.normpath(os.path.join(base, entry.path)) for entry in self.waiting}
-                self._match(way, index, paths)
+                paths = {entry: os.path.normpath(os.path.join(base, entry.path)) for entry in self.unmatched}
+                self._match(normalise, index, paths)
 
     def match_ends(self, loose: bool) -> None:
-        """Match the entries that are the end of a recording's path or, of other machines' paths, share an end."""
-        for count in range(max((len(entry.parts) for entry in self.waiting), default=0), 0, -1):
-            for way in _WAYS:
-                whole = {entry: entry.end(count) for entry in self.waiting if len(entry.parts) == count}
-                longer = [entry for entry in self.waiting if len(entry.parts) > count and (entry.is_absolute or loose)]
-                shared = Counter(way(entry.end(count)) for entry in self.entries) if longer else Counter()
-                partial = {entry: name for entry in longer if shared[way(name := entry.end(count))] == 1}
-                if whole or partial:
-                    self._match(way, self._index(way, _end_of(count)), whole | partial)
+        """Match entries that are the end of a recording's path, and entries that share an unambiguous end with one."""
+        for count in range(max((len(entry.parts) for entry in self.unmatched), default=0), 0, -1):
+            for normalise in _NORMALISERS:
+                complete = {entry: entry.last_parts(count) for entry in self.unmatched if len(entry.parts) == count}
+                partly = [
+                    entry for entry in self.unmatched if len(entry.parts) > count and (entry.is_absolute or loose)
+                ]
+                shared = Counter(normalise(entry.last_parts(count)) for entry in self.entries) if partly else Counter()
+                partial = {entry: name for entry in partly if shared[normalise(name := entry.last_parts(count))] == 1}
+                if complete or partial:
+                    self._match(normalise, self._index(normalise, _last_parts(count)), complete | partial)
 
     def finish(self) -> None:
-        """Note what is missing, and give each way of writing a recording's path its entry."""
+        """List the missing entries, and assign an entry to each spelling of a recording's path."""
         folders = [entry for entry in self.entries if not entry.names_file]
-        self.matches.missing = [entry.transcript for entry in (*self.waiting, *folders)]
+        self.matches.missing = [entry.transcript for entry in (*self.unmatched, *folders)]
         for first, *others in self.spellings.values():
-            if first in self.matches.found:
-                self.matches.found.update(dict.fromkeys(others, self.matches.found[first]))
+            if first in self.matches.entry_of:
+                self.matches.entry_of.update(dict.fromkeys(others, self.matches.entry_of[first]))
 
-    def _index(self, way: Way, part: Callable[[str], str]) -> dict[str, list[Path]]:
+    def _index(self, normalise: Normaliser, part: Callable[[str], str]) -> dict[str, list[Path]]:
         index: dict[str, list[Path]] = defaultdict(list)
-        for path, name in (self.files if way is _exact else self.preferred).items():
-            index[way(part(name))].append(path)
+        for path, name in (self.files if normalise is _exact else self.preferred).items():
+            index[normalise(part(name))].append(path)
         return index
 
-    def _match(self, way: Way, index: Mapping[str, list[Path]], names: Mapping[_Entry, str]) -> None:
-        still = []
-        for entry in self.waiting:
+    def _match(self, normalise: Normaliser, index: Mapping[str, list[Path]], names: Mapping[_Entry, str]) -> None:
+        unmatched = []
+        for entry in self.unmatched:
             name = names.get(entry)
-            files = index.get(way(name), ()) if name else ()
+            files = index.get(normalise(name), ()) if name else ()
             if len(files) > 1:
                 self.matches.ambiguous[entry.transcript.line] = list(files)
-            elif not files or not self._pair(entry.transcript, files[0], way):
-                still.append(entry)
-        self.waiting = still
+            elif not files or not self._pair(entry.transcript, files[0], normalise):
+                unmatched.append(entry)
+        self.unmatched = unmatched
 
-    def _pair(self, transcript: Transcript, path: Path, way: Way) -> bool:
-        """Give the recording to the entry; False where it has a better one."""
-        earlier = self.matches.found.get(path)
+    def _pair(self, transcript: Transcript, path: Path, normalise: Normaliser) -> bool:
+        """Assign the recording to the entry; return False if the recording has a better entry."""
+        earlier = self.matches.entry_of.get(path)
         if earlier is None:
-            self.matches.found[path] = transcript
-            self.ways[path] = way
+            self.matches.entry_of[path] = transcript
+            self.matched_by[path] = normalise
             return True
         if _words(earlier.text) == _words(transcript.text):
             self.matches.repeated[transcript.line] = earlier.line
             return True
-        if way is _folded and self.ways[path] is not _folded:
+        if normalise is _folded and self.matched_by[path] is not _folded:
             return False
-        first, second = sorted((earlier, transcript), key=lambda one: one.line)
+        first, second = sorted((earlier, transcript), key=lambda entry: entry.line)
         raise TtsMetaError(
-            f"{shown_path(self.source)}, lines {first.line} and {second.line}: different texts for "
-            f"{shown_path(path)}, {shown(first.text)} and {shown(second.text)}; keep one of them"
+            f"{printable_path(self.source)}, lines {first.line} and {second.line}: different texts for "
+            f"{printable_path(path)}, {quoted(first.text)} and {quoted(second.text)}; keep one of them"
         )
 
 
 def _slashed(path: str) -> str:
-    return composed(path).replace("\\", "/")
+    return to_nfc(path).replace("\\", "/")
 
 
-def _end_of(count: int) -> Callable[[str], str]:
+def _last_parts(count: int) -> Callable[[str], str]:
     return lambda name: "/".join(name.split("/")[-count:])
 
 
@@ -210,4 +214,4 @@ def _preference(path: Path) -> tuple[int, str]:
 
 
 def _words(text: str) -> str:
-    return composed(" ".join(text.split()))
+    return to_nfc(" ".join(text.split()))

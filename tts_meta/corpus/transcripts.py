@@ -1,16 +1,16 @@
-"""Lists of transcripts: one reader for the forms in which texts are kept apart from their recordings.
+"""Reader of transcript lists, for all usual forms of a file that assigns texts to recordings.
 
-| Form | A line |
+| Form | Line |
 |---|---|
 | two columns (Piper, F5-TTS) | `file|text` |
-| LJSpeech | `id|raw text|normalised text`, the third may be empty |
+| LJSpeech | `id|raw text|normalised text`, where the third may be empty |
 | Piper, VITS | `file|speaker|text` |
 | StyleTTS2 | `file|text|speaker` |
 | GPT-SoVITS | `file|speaker|language|text` |
-| a header line (Coqui, F5-TTS, Common Voice) | columns by name, with `|`, tab, comma or semicolon between them |
-| JSONL | an object a line, keys as in a header |
+| a header line (Coqui, F5-TTS, Common Voice) | columns by name, separated by `|`, tab, comma or semicolon |
+| JSONL | one object per line, with keys as in a header |
 
-A tab may stand for `|`. `docs/corpora.md` describes the forms for users.
+A tab is allowed in place of `|`. `docs/corpora.md` describes the forms for users.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tts_meta.corpus.text_file import read_text_file, shown, shown_path, split_lines
+from tts_meta.corpus.text_file import printable_path, quoted, read_text_file, split_lines
 from tts_meta.corpus.transcript_columns import AUDIO_SUFFIXES, Columns, Row, columns_by_content, columns_by_name
 from tts_meta.errors import TtsMetaError
 
-_MOST_COLUMNS = 100
-"""Of a header."""
+_MAX_COLUMNS = 100
+"""Largest number of columns of a header."""
 _JSON_SUFFIXES = (".jsonl", ".ndjson")
 
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """One entry: `name` is a recording's path, file name or id as it stands in the list, `line` begins at 1.
+    """One entry of a list. `name`: path, file name or id of a recording, as in the list. `line`: from 1.
 
-    `speaker` is None where the list has no speakers, and empty where it has them and this line has none.
+    `speaker` is None if the list has no speakers, and empty if only this line has no speaker.
     """
 
     line: int
@@ -48,24 +48,24 @@ class Transcript:
 
 
 def read_transcripts(path: Path) -> list[Transcript]:
-    """Return the entries of a list of transcripts, in its order.
+    """Return the entries of a transcript list, in the order of the file.
 
-    Raises TtsMetaError that names the file, and the line where one is at fault: unreadable, no list of a known form,
-    a line with more or fewer fields than the others, an entry without a name, a list without entries.
+    Raises TtsMetaError that names the file and the faulty line if the file is unreadable or has an unknown form, a line
+    has more or fewer fields than the others, an entry has no name, or there is no entry.
     """
     text = read_text_file(path)
     lines = split_lines(text)
     first = next((number for number, line in enumerate(lines, 1) if line.strip()), None)
     if first is None:
-        raise TtsMetaError(f"{shown_path(path)}: empty; write a line `FILE|TEXT` for each recording")
-    where = shown_path(path)
+        raise TtsMetaError(f"{printable_path(path)}: the file is empty; write a line `FILE|TEXT` for each recording")
+    where = printable_path(path)
     head = lines[first - 1].lstrip()
     if path.suffix.lower() in _JSON_SUFFIXES or (head.startswith("{") and '"' in head):
         entries = [_from_json(line, number, where) for number, line in enumerate(lines, 1) if line.strip()]
     else:
         entries = list(_from_rows(text, lines, first, where))
     if not entries:
-        raise TtsMetaError(f"{where}: a header and no entry; write a line for each recording")
+        raise TtsMetaError(f"{where}: a header without entries; write a line for each recording")
     for entry in entries:
         if not entry.name or "\0" in entry.name:
             raise TtsMetaError(f"{where}, line {entry.line}: no file name; write `FILE|TEXT`")
@@ -96,23 +96,23 @@ def _from_rows(text: str, lines: list[str], first: int, where: str) -> Iterator[
 
 
 def _header(line: str) -> tuple[str, Columns | None]:
-    """The separator of a list that begins with `line`, and its columns where the line is a header."""
+    """Return the separator of a list whose first line is `line`, and its columns if the line is a header."""
     for separator in ("|", "\t", ",", ";"):
-        if line.count(separator) > _MOST_COLUMNS:
+        if line.count(separator) > _MAX_COLUMNS:
             continue
         names = [_unquoted(name) for name in line.split(separator)]
         columns = columns_by_name(names)
         if columns is not None:
             return separator, columns
-    bars = [(place, separator) for separator in ("|", "\t") if (place := line.find(separator)) >= 0]
-    if bars:
-        return min(bars)[1], None
+    positions = [(start, separator) for separator in ("|", "\t") if (start := line.find(separator)) >= 0]
+    if positions:
+        return min(positions)[1], None
     is_csv = line.split(",")[0].strip().strip('"').lower().endswith(AUDIO_SUFFIXES)
     return ("," if is_csv else "|"), None
 
 
 def _quoted_rows(text: str, separator: str, where: str) -> list[Row]:
-    """Rows as spreadsheets write them: fields in double quotes may hold separators and line ends."""
+    """Return the rows of a CSV file: fields in double quotes may contain separators and line ends."""
     rows, start = [], 1
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True, skipinitialspace=True)
     try:
@@ -121,7 +121,7 @@ def _quoted_rows(text: str, separator: str, where: str) -> list[Row]:
                 rows.append(Row(start, tuple(field.strip() for field in fields)))
             start = reader.line_num + 1
     except csv.Error as error:
-        raise TtsMetaError(f"{where}, line {start}: not a line of CSV ({error}); quote its fields") from error
+        raise TtsMetaError(f"{where}, line {start}: invalid CSV ({error}); quote its fields") from error
     return rows
 
 
@@ -129,47 +129,56 @@ def _check_width(row: Row, width: int, separator: str, where: str) -> None:
     if len(row.fields) < width or any(row.fields[width:]):
         name = "tab" if separator == "\t" else separator
         raise TtsMetaError(
-            f"{where}, line {row.line}: {len(row.fields)} fields where the header names {width}; "
-            f"write one field a column, and no '{name}' inside a text"
+            f"{where}, line {row.line}: {len(row.fields)} fields, but the header has {width} columns; "
+            f"write one field per column, and no '{name}' inside a text"
         )
 
 
 def _from_row(row: Row, columns: Columns) -> Transcript:
-    def value(place: int | None) -> str | None:
-        return row.fields[place] if place is not None and place < len(row.fields) else None
+    def value(column: int | None) -> str | None:
+        return row.fields[column] if column is not None and column < len(row.fields) else None
 
     name = value(columns.name) or ""
     if len(name) > 2 and name[0] == name[-1] == '"':
         name = name[1:-1]
     text = value(columns.normalised) or value(columns.text) or ""
-    others = (value(columns.language) or None, value(columns.gender) or None)
-    return Transcript(row.line, name, text, value(columns.id) or None, value(columns.speaker), *others)
+    return Transcript(
+        row.line,
+        name,
+        text,
+        id=value(columns.id) or None,
+        speaker=value(columns.speaker),
+        language=value(columns.language) or None,
+        gender=value(columns.gender) or None,
+    )
 
 
 def _from_json(line: str, number: int, where: str) -> Transcript:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise TtsMetaError(f"{where}, line {number}: not a line of JSON; write one object a line") from error
+        raise TtsMetaError(f"{where}, line {number}: invalid JSON; write one object on each line") from error
     if not isinstance(record, dict):
         raise TtsMetaError(f"{where}, line {number}: not a JSON object; write keys such as audio and text")
     values = list(record.values())
     columns = columns_by_name(list(record))
     if columns is None:
-        raise TtsMetaError(f"{where}, line {number}: no keys for file and text; name them audio and text")
+        raise TtsMetaError(f"{where}, line {number}: the keys of file and text are missing; name them audio and text")
     fields = ["" if value is None or isinstance(value, float) else str(value).strip() for value in values]
-    for place in columns.places():
-        key, value = list(record.items())[place]
-        is_number = isinstance(value, int) and not isinstance(value, bool) and place not in (columns.text, columns.name)
+    for column in columns.used():
+        key, value = list(record.items())[column]
+        is_number = (
+            isinstance(value, int) and not isinstance(value, bool) and column not in (columns.text, columns.name)
+        )
         if not (value is None or is_number or isinstance(value, str)):
-            raise TtsMetaError(f"{where}, line {number}: the value of {shown(key)} is not a text; put it in quotes")
-        if any("\ud800" <= character <= "\udfff" for character in fields[place]):
-            raise TtsMetaError(f"{where}, line {number}: {shown(key)} holds half a character; correct it")
+            raise TtsMetaError(f"{where}, line {number}: the value of {quoted(key)} is not a string; put it in quotes")
+        if any("\ud800" <= character <= "\udfff" for character in fields[column]):
+            raise TtsMetaError(f"{where}, line {number}: {quoted(key)} contains a lone surrogate; correct it")
     return _from_row(Row(number, tuple(fields)), columns)
 
 
 def _unquoted(field: str) -> str:
-    """A field of a table without the quotes that spreadsheets put around it; other quotes are part of the text."""
+    """Return a field without the surrounding quotes that spreadsheets write; other quotes are part of the text."""
     field = field.strip()
     inner = field[1:-1]
     quoted = len(field) >= 2 and field[0] == field[-1] == '"' and '"' not in inner.replace('""', "")

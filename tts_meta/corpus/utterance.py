@@ -1,4 +1,4 @@
-"""One recorded sentence of a corpus, and what its fields may hold."""
+"""One recorded sentence of a corpus, and the limits of its fields."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SPEED_MARK = "@"
-"""Between the name of a recording, or of its speaker, and the speed at which it is played as a made speaker's."""
+"""Separator of a name and a speed factor in the ids and speakers of speed-perturbed copies, as in `anna@0.9`."""
 
-LONGEST_NAME = 1000
-"""Characters of an id, a speaker, a split, a gender or a language, at most."""
-LONGEST_TEXT = 100_000
-"""Characters of a text or its phonemes, at most."""
-LONGEST_PATH = 4096
-"""Bytes of an audio path, at most, as on Linux."""
-LONGEST_SECONDS = 100_000.0
-"""Duration of an utterance, at most: more than a day."""
+MAX_NAME = 1000
+"""Largest number of characters of an id, a speaker, a split, a gender or a language."""
+MAX_TEXT = 100_000
+"""Largest number of characters of a text or its phonemes."""
+MAX_PATH = 4096
+"""Largest number of bytes of an audio path, as on Linux."""
+MAX_SECONDS = 100_000.0
+"""Largest duration of an utterance, more than a day."""
 
 _SPEED = re.compile(SPEED_MARK + r"(?:0\.[5-9]\d*|1\.\d+|2)")
-# C0, DEL and C1 controls, separators of lines and paragraphs, halves of surrogate pairs.
+# C0, DEL and C1 controls, line and paragraph separators, lone surrogates.
 _NOT_IN_NAMES = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-# As above without what `str.split` takes for white space.
+# As above, without the characters that `str.split` treats as white space.
 _NOT_IN_TEXT = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ud800-\udfff]")
 _SLASH = re.compile(r"[/\\]")
 
 
-def recording_of(name: str) -> str:
-    """The id of the recording that an utterance plays at some speed, or the name of its speaker, from theirs.
+def unperturbed_name(name: str) -> str:
+    """Return an id or speaker without the speed of a speed-perturbed copy: `anna` for `anna@0.9`.
 
-    Only a speed from 0.5 to 2 after the last `@` is a mark, so that `anna@home` and `bob@home` remain two speakers.
+    Only a number from 0.5 to 2 after the last `@` is a speed, so `anna@home` and `bob@home` remain two speakers.
     """
-    recording, mark, _ = name.rpartition(SPEED_MARK)
-    return recording if recording and mark and _SPEED.fullmatch(name, len(recording)) else name
+    original, mark, _ = name.rpartition(SPEED_MARK)
+    return original if original and mark and _SPEED.fullmatch(name, len(original)) else name
 
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """One recorded sentence: `audio` is absolute once loaded, `seconds` its duration, `text` what is said."""
+    """One recorded sentence. `audio`: path, absolute after loading; `seconds`: duration; `text`: the spoken words."""
 
     id: str
     speaker: str
@@ -52,7 +52,7 @@ class Utterance:
     split: str | None = None
 
     def fault(self) -> str | None:
-        """Return what is wrong with the fields themselves, or None. The audio file is not looked at."""
+        """Return the first fault of the fields, or None. The audio file is not read."""
         for name in ("id", "speaker"):
             fault = _name_fault(name, getattr(self, name)) or _path_fault(name, getattr(self, name))
             if fault is not None:
@@ -67,49 +67,49 @@ class Utterance:
 
     def _audio_fault(self) -> str | None:
         path = str(self.audio)
-        found = _NOT_IN_NAMES.search(path)
-        if found is not None:
-            return _character_fault("audio", found[0])
+        match = _NOT_IN_NAMES.search(path)
+        if match is not None:
+            return _character_fault("audio", match[0])
         size = len(path.encode())
-        return f"audio is a path of {size} bytes, at most {LONGEST_PATH}" if size > LONGEST_PATH else None
+        return f"audio is a path of {size} bytes; the limit is {MAX_PATH}" if size > MAX_PATH else None
 
     def _seconds_fault(self) -> str | None:
         if not (math.isfinite(self.seconds) and self.seconds > 0):
             return f"seconds must be a positive number, not {self.seconds}"
-        return f"seconds must be at most {LONGEST_SECONDS:.0f}" if self.seconds > LONGEST_SECONDS else None
+        return f"seconds must be at most {MAX_SECONDS:.0f}" if self.seconds > MAX_SECONDS else None
 
 
 KEYS = tuple(field.name for field in dataclasses.fields(Utterance))
-"""The keys of a manifest's line, in order."""
+"""The keys of a manifest line, in order."""
 
 
 def _name_fault(key: str, value: str) -> str | None:
-    return _string_fault(key, value, LONGEST_NAME, _NOT_IN_NAMES)
+    return _string_fault(key, value, MAX_NAME, _NOT_IN_NAMES)
 
 
 def _text_fault(key: str, value: str) -> str | None:
-    return _string_fault(key, value, LONGEST_TEXT, _NOT_IN_TEXT)
+    return _string_fault(key, value, MAX_TEXT, _NOT_IN_TEXT)
 
 
-def _string_fault(key: str, value: str, longest: int, forbidden: re.Pattern[str]) -> str | None:
+def _string_fault(key: str, value: str, max_length: int, forbidden: re.Pattern[str]) -> str | None:
     if not value or value.isspace():
         return f"empty {key}"
-    if len(value) > longest:
-        return f"{key} has {len(value)} characters, at most {longest}"
-    found = forbidden.search(value)
-    return None if found is None else _character_fault(key, found[0])
+    if len(value) > max_length:
+        return f"{key} has {len(value)} characters; the limit is {max_length}"
+    match = forbidden.search(value)
+    return None if match is None else _character_fault(key, match[0])
 
 
 def _character_fault(key: str, character: str) -> str:
     if "\ud800" <= character <= "\udfff":
         return f"{key} cannot be written as UTF-8"
-    return f"{key} holds the control character U+{ord(character):04X}"
+    return f"{key} contains the control character U+{ord(character):04X}"
 
 
 def _path_fault(key: str, value: str) -> str | None:
-    """Ids and speakers may name files of results: they must not lead out of a folder."""
+    """Return the fault of an id or speaker as a part of a path. Results use them in file names, below one folder."""
     if "." not in value and "/" not in value and "\\" not in value:
         return None
     if any(part in ("", ".", "..") for part in _SLASH.split(value)):
-        return f"{key} must not begin or end with a slash, nor hold '..': {value[:40]!r}"
+        return f"{key} must not begin or end with a slash, nor contain '..': {value[:40]!r}"
     return None

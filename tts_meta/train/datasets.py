@@ -126,7 +126,7 @@ class BatchStream:
             return epoch, after, None
         longest = max(self._frames[number] for number in numbers)
         batch = dataclasses.replace(
-            collate(own, self.speakers, self.multiple_of, least_frames=longest),
+            collate(own, self.speakers, self.multiple_of, min_frames=longest),
             all_frames=torch.tensor(sum(self._frames[number] for number in numbers)),
             all_symbols=torch.tensor(sum(self._symbols[number] for number in numbers)),
         )

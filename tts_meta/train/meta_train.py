@@ -20,7 +20,7 @@ from tts_meta.adapt.vocoder_task import require_adaptable_vocoder
 from tts_meta.adapt.voice import VOCODER_PREFIX
 from tts_meta.audio import FeatureCache
 from tts_meta.config import Section
-from tts_meta.corpus import Manifest, Utterance, hold_back_named, sample_episodes
+from tts_meta.corpus import Manifest, Utterance, hold_out_named, sample_episodes
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.files import restore_folder
 from tts_meta.meta import Diverged, LearnerSettings, MetaLearner, MetaStepMetrics, Task
@@ -122,7 +122,7 @@ def meta_train(config: MetaTrainConfig, command: str = "") -> Path:
     deadline = time.monotonic() + config.max_hours * 3600 if config.max_hours else float("inf")
     with processes() as rank:
         target = build_target(config)
-        manifest, held = hold_back_named(
+        manifest, held = hold_out_named(
             Manifest.load(config.manifest).of_split(*config.splits), config.held_out_speakers
         )
         usable, held_usable = (

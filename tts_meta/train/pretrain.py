@@ -19,7 +19,7 @@ from rich.progress import track
 from torch import Tensor
 
 from tts_meta.audio import FeatureCache
-from tts_meta.corpus import Batch, Manifest, collate, hold_back_named, recording_of
+from tts_meta.corpus import Batch, Manifest, collate, hold_out_named, unperturbed_name
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_file, restore_folder, write_tensors
 from tts_meta.models.acoustic import AcousticModel
@@ -89,7 +89,7 @@ def pretrain(config: PretrainConfig, command: str = "") -> Path:
     with processes(config.device) as rank:
         console = Console(stderr=True, quiet=rank > 0)
         manifest = Manifest.load(config.manifest).of_split(*config.splits)
-        manifest, held = hold_back_named(manifest, config.held_out_speakers)
+        manifest, held = hold_out_named(manifest, config.held_out_speakers)
         torch.manual_seed(config.seed)
         symbols = SymbolTable.from_alphabet(load_phonemizer(config.base.phonemizer).alphabet())
         base = Base.create(config.base, symbols, manifest.speakers).with_lexicon(config.lexicon)
@@ -270,7 +270,7 @@ def acoustic_objective(
 def _kept(pieces: Pieces) -> NDArray[np.bool_]:
     """Which pieces are kept for validation, `(P,)`: all of some recordings, at whatever speed they are played."""
     places: dict[str, int] = {}
-    of_utterance = np.array([places.setdefault(recording_of(id), len(places)) for id in pieces.store.ids])
+    of_utterance = np.array([places.setdefault(unperturbed_name(id), len(places)) for id in pieces.store.ids])
     every = max(_VALIDATION_EVERY, len(pieces) // _VALIDATION_MOST)
     return of_utterance[pieces.table[:, 0]] % every == 0
 

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from tts_meta.audio import MelSpec
 from tts_meta.audio.mel import MelConfig
-from tts_meta.corpus import Manifest, bucket_batches, collate, hold_back_named
+from tts_meta.corpus import Manifest, bucket_batches, collate, hold_out_named
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_file, restore_folder, write_tensors
 from tts_meta.models.pretrained import Base, load_base
@@ -100,7 +100,7 @@ def train_vocoder(config: VocoderTrainConfig, command: str = "") -> Path:
     with processes(config.device) as rank:
         console = Console(stderr=True, quiet=rank > 0)
         manifest = Manifest.load(config.manifest).of_split(*config.splits)
-        manifest, held = hold_back_named(manifest, config.held_out_speakers)
+        manifest, held = hold_out_named(manifest, config.held_out_speakers)
         base = load_base(config.base)
         torch.manual_seed(config.seed)
         generator = _first_generator(config, base)

@@ -85,7 +85,7 @@ def test_loud_and_many_channelled_recordings_are_made_as_they_sound(corpus: Path
 
 def test_a_rate_that_flac_has_not_is_named(corpus: Path) -> None:
     soundfile.write(corpus / "1.wav", 0.3 * np.sin(np.arange(400000) / 9), 400000)
-    assert "1.wav: cannot be written as FLAC of 800000 Hz" in error_line(lambda: made(corpus, 2.0))
+    assert "1.wav: cannot be written as FLAC at 800000 Hz" in error_line(lambda: made(corpus, 2.0))
 
 
 def test_a_name_as_long_as_a_file_name_may_be_is_made(corpus: Path) -> None:
@@ -97,4 +97,4 @@ def test_speeds_that_have_one_name_are_one_speed(corpus: Path) -> None:
     manifest = prepare("folder", corpus, corpus.parent / "out", [0.9, 0.90000001, 0.9])
     assert [one.id for one in manifest] == ["1", "1@0.9"]
     line = error_line(lambda: prepare("folder", corpus, corpus.parent / "out", [1.0000001]))
-    assert line.startswith("a speed of 1 makes no other speaker")
+    assert line.startswith("invalid speed 1; use speeds from 0.5 to 2.0, except 1")
