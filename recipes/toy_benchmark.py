@@ -29,7 +29,7 @@ TEST_SEED = 10_000_000
 """Seed of the test tasks. Training tasks have seeds from zero on."""
 
 _TASKS_PER_BATCH = 250
-"""Test tasks that run in parallel: so many that they fit into the cache of a core."""
+"""Number of test tasks that run in parallel; they fit into the cache of a core."""
 
 
 class Family(Protocol):

@@ -1,3 +1,5 @@
+"""Published corpora (VCTK, LibriTTS, LibriSpeech) are read in their own layouts."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -24,22 +26,20 @@ OZ = "I'm afraid I don't know much about the Land of Oz."
         ),
     ],
 )
-def test_the_layouts_of_the_case_are_read(
-    tmp_path: Path, corpus: str, expected: dict[str, tuple[str, str, str]]
-) -> None:
+def test_published_layouts_are_read(tmp_path: Path, corpus: str, expected: dict[str, tuple[str, str, str]]) -> None:
     manifest = prepare(corpus, case_folder("prepare_layouts") / corpus, tmp_path)
     assert kept(manifest) == expected and dropped(tmp_path) == {}
     assert manifest.utterances[0].language == "en"
 
 
 @pytest.mark.parametrize("corpus", ["vctk", "libritts", "librispeech"])
-def test_a_published_layout_that_is_given_as_a_folder_names_its_reader(tmp_path: Path, corpus: str) -> None:
+def test_a_published_layout_read_as_a_folder_names_its_reader(tmp_path: Path, corpus: str) -> None:
     folder = case_folder("prepare_layouts") / corpus
     line = error_line(lambda: prepare("folder", folder, tmp_path), UsageError)
     assert line == f"{folder} has the layout of {corpus}; read it with `tts-meta prepare {corpus} DIR OUT`"
 
 
-def test_vctk_is_read_by_its_first_microphone_with_genders(tmp_path: Path) -> None:
+def test_vctk_is_read_from_its_first_microphone_with_genders(tmp_path: Path) -> None:
     root, sound = tmp_path / "vctk", "wav48_silence_trimmed"
     for name in (
         "p225/p225_001_mic1",
@@ -61,14 +61,14 @@ def test_vctk_is_read_by_its_first_microphone_with_genders(tmp_path: Path) -> No
         "p226_002": ("p226", "p226_002_mic2.flac", "Text of p226/p226_002."),
         "s5_001": ("s5", "s5_001_mic1.flac", "Text of s5/s5_001."),
     }
-    assert [one.gender for one in manifest] == ["F", "M", "F"]
+    assert [utterance.gender for utterance in manifest] == ["F", "M", "F"]
     assert dropped(tmp_path / "out") == {
         "p226_003": "missing audio",
         "p315_001": "no transcript: no txt/p315/p315_001.txt",
     }
 
 
-def test_libritts_is_read_by_subsets_with_normalised_texts(tmp_path: Path) -> None:
+def test_libritts_is_read_with_its_subsets_and_normalised_texts(tmp_path: Path) -> None:
     root = tmp_path / "LibriTTS"
     names = ["train-clean-100/19/198/19_198_000000_000000", "dev-clean/84/121/84_121_000003_000001"]
     for name in (*names, "dev-clean/84/121/84_121_000003_000002", "dev-clean/84/121/84_121_000003_000003"):
@@ -87,7 +87,7 @@ def test_libritts_is_read_by_subsets_with_normalised_texts(tmp_path: Path) -> No
     )
     (root / "dev-clean/84/121/84_121_000003_000003.normalized.txt").write_bytes("für".encode("latin-1"))
     manifest = prepare("libritts", root, tmp_path / "out")
-    assert {one.id: (one.speaker, one.split, one.gender, one.text) for one in manifest} == {
+    assert {u.id: (u.speaker, u.split, u.gender, u.text) for u in manifest} == {
         "84_121_000003_000001": ("84", "dev-clean", "F", "Only raw."),
         "19_198_000000_000000": ("19", "train-clean-100", "F", "Ten men."),
     }
@@ -99,7 +99,7 @@ def test_libritts_is_read_by_subsets_with_normalised_texts(tmp_path: Path) -> No
     assert prepare("libritts", root / "dev-clean" / "84", tmp_path / "one").speakers == ("84",)
 
 
-def test_librispeech_is_read_by_chapters_in_sentence_case(tmp_path: Path) -> None:
+def test_librispeech_is_read_by_chapter_in_sentence_case(tmp_path: Path) -> None:
     root = tmp_path / "LibriSpeech"
     chapter = "train-clean-100/14/208/14-208"
     for name in (f"{chapter}-0000", f"{chapter}-0002", "dev-clean/84/121/84-121-0000", "dev-clean/84/9/84-9-0000"):
@@ -114,7 +114,7 @@ def test_librispeech_is_read_by_chapters_in_sentence_case(tmp_path: Path) -> Non
     )
     (root / "dev-clean/84/9/84-9.trans.txt").write_bytes(b"84-9-0000 \xff\n")
     manifest = prepare("librispeech", root, tmp_path / "out")
-    assert [(one.id, one.speaker, one.split, one.gender, one.text) for one in manifest] == [
+    assert [(u.id, u.speaker, u.split, u.gender, u.text) for u in manifest] == [
         ("14-208-0000", "14", "train-clean-100", "F", "and I said so")
     ]
     reasons = dropped(tmp_path / "out")
@@ -128,13 +128,13 @@ def test_librispeech_is_read_by_chapters_in_sentence_case(tmp_path: Path) -> Non
     }
 
 
-def test_recordings_without_any_texts_are_dropped_by_name(tmp_path: Path) -> None:
+def test_recordings_without_transcripts_are_an_error_that_names_the_reason(tmp_path: Path) -> None:
     write_audio(tmp_path / "c/84/121/84-121-0000.flac")
     line = error_line(lambda: prepared("librispeech", tmp_path / "c"))
     assert "reason of the first of 1: " in line and "no transcript: no .trans.txt in its folder" in line
 
 
-def test_a_list_of_ones_own_goes_before_the_layout(tmp_path: Path) -> None:
+def test_a_given_transcript_list_takes_precedence_over_the_layout(tmp_path: Path) -> None:
     write_files(tmp_path / "c", {"a.normalized.txt": "One.", "a.wav": "", "metadata.csv": "a|Mine.\n"})
     assert prepared("folder", tmp_path / "c")[0] == {"a": ("c", "a.wav", "Mine.")}
     with pytest.raises(UsageError, match="vctk includes its transcripts"):

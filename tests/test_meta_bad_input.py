@@ -1,6 +1,6 @@
-"""What a meta-learner says to wrong calls, and what it does about tasks that are not finite.
+"""Wrong calls of a meta-learner, and tasks that are not finite.
 
-The names of learners: test_meta_train.py; a partition's own faults: test_meta_parameters.py.
+test_meta_train.py tests the names of learners; test_meta_parameter_layout.py tests wrong partitions.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from tts_meta.models.partition import Module
 
 every_learner = pytest.mark.parametrize("name", LEARNERS)
 TASKS = [regression_task(seed) for seed in range(4)]
-# A variance so small that no system is indefinite: rounding would choose where such a solve ends.
+# The variance is so small that no system is indefinite. Rounding would decide where the solve of such a system ends.
 SETTINGS = LearnerSettings(inner_lr=0.004, inner_steps=3, outer_lr=0.01, variance=0.003, cg_max_iters=20)
 
 
@@ -42,19 +42,19 @@ def learner_of(name: str, loss: Any = regression_loss, **more: Any) -> MetaLearn
     return learner
 
 
-def remembered(learner: MetaLearner) -> dict[str, Any]:
-    """Everything that training moves, but for the count of meta-steps."""
+def trained_state(learner: MetaLearner) -> dict[str, Any]:
+    """Everything that training changes, except the count of meta-steps."""
     state = {name: value for name, value in learner.state_dict().items() if name != "progress"}
     return copy.deepcopy({"meta": state, "optimiser": learner.optimiser.state_dict()["state"]})
 
 
 def assert_unchanged(learner: MetaLearner, before: dict[str, Any]) -> None:
-    torch.testing.assert_close(remembered(learner), before, atol=0, rtol=0)
+    torch.testing.assert_close(trained_state(learner), before, atol=0, rtol=0)
 
 
 def assert_refused(learner: MetaLearner, tasks: list[Task], kind: type[TtsMetaError] = TtsMetaError) -> str:
-    """The message of a meta-step that must leave everything as it was."""
-    before = remembered(learner)
+    """The message of a meta-step that must not change anything."""
+    before = trained_state(learner)
     text = error_line(lambda: learner.meta_step(tasks), kind)
     assert_unchanged(learner, before)
     assert learner.steps_done == 0
@@ -64,7 +64,7 @@ def assert_refused(learner: MetaLearner, tasks: list[Task], kind: type[TtsMetaEr
 # Wrong calls.
 
 
-def test_a_task_without_query_is_named_and_nothing_moves() -> None:
+def test_a_task_without_query_is_named_and_nothing_changes() -> None:
     text = assert_refused(learner_of("maml"), [*TASKS[:2], replace(TASKS[2], query=None)])
     assert text == "task 'sinusoid 2' has no query data; meta-learning scores adaptation on it"
     nameless = Task(TASKS[0].support)
@@ -92,7 +92,7 @@ PARTS = modules_of(FIXED)
     ],
 )
 @pytest.mark.parametrize("modules", [None, ("head",)])
-def test_a_wrong_partition_is_refused_whatever_part_of_it_adapts(
+def test_a_wrong_partition_is_refused_for_any_choice_of_modules(
     partition: tuple[Module, ...], text: str, modules: tuple[str, ...] | None
 ) -> None:
     if modules and not any(module.name == "head" for module in partition):
@@ -128,9 +128,9 @@ def test_a_role_or_module_that_is_missing_is_named(name: str, arguments: dict[st
         (lambda call, data: call(data[0]).ndim / 2, "it returned float"),
         (lambda call, data: FIXED(data[0]).square().sum(), "the loss must call the model by its first argument"),
     ],
-    ids=["a loss a point", "one axis", "a number", "of the model's own weights"],
+    ids=["one loss per point", "one axis", "float", "loss of another model"],
 )
-def test_a_loss_that_is_no_scalar_of_the_parameters_is_refused(
+def test_a_loss_that_is_not_a_scalar_function_of_the_parameters_is_refused(
     loss: Callable[..., Any], text: str, vectorised: bool
 ) -> None:
     learner = learner_of("maml", loss, vectorised=vectorised, tasks_at_once=2)
@@ -138,7 +138,7 @@ def test_a_loss_that_is_no_scalar_of_the_parameters_is_refused(
 
 
 class Pair(NamedTuple):
-    """Data with names."""
+    """A named tuple of data."""
 
     x: Tensor
     y: Tensor
@@ -158,12 +158,12 @@ class Pair(NamedTuple):
         ((torch.zeros(2), 3), (torch.zeros(2), 3), "data of type int"),
     ],
 )
-def test_data_that_cannot_run_side_by_side_is_refused_with_the_way_out(first: Any, second: Any, text: str) -> None:
-    found = error_line(lambda: stack_data([first, second]), UsageError)
-    assert found == f"{text} cannot run in parallel; set vectorised=False"
+def test_data_that_cannot_run_in_parallel_is_refused_with_advice(first: Any, second: Any, text: str) -> None:
+    actual = error_line(lambda: stack_data([first, second]), UsageError)
+    assert actual == f"{text} cannot run in parallel; set vectorised=False"
 
 
-def test_tasks_of_different_sizes_run_one_by_one_and_not_side_by_side() -> None:
+def test_tasks_of_different_sizes_run_in_sequence_but_not_in_parallel() -> None:
     x, y = TASKS[1].query
     tasks = [TASKS[0], replace(TASKS[1], query=(x[:3], y[:3]))]
     assert "[(3, 1), (5, 1)]" in assert_refused(learner_of("maml", vectorised=True, tasks_at_once=2), tasks, UsageError)
@@ -175,33 +175,34 @@ def test_tasks_of_different_sizes_run_one_by_one_and_not_side_by_side() -> None:
 
 @every_learner
 @pytest.mark.parametrize("part", ["support", "query"])
-@pytest.mark.parametrize("side_by_side", [False, True])
-def test_one_task_that_is_not_finite_is_skipped_counted_and_leaves_no_trace(
-    name: str, part: Literal["support", "query"], side_by_side: bool
+@pytest.mark.parametrize("in_parallel", [False, True])
+def test_a_task_that_is_not_finite_is_skipped_and_counted_and_changes_nothing(
+    name: str, part: Literal["support", "query"], in_parallel: bool
 ) -> None:
-    more = {"vectorised": True, "tasks_at_once": 4} if side_by_side else {}
-    with_it, without = learner_of(name, **more), learner_of(name, **more)
+    more = {"vectorised": True, "tasks_at_once": 4} if in_parallel else {}
+    with_bad_task, without = learner_of(name, **more), learner_of(name, **more)
     for _ in range(2):
-        found = with_it.meta_step([TASKS[0], spoiled(TASKS[1], part), *TASKS[2:]])
+        metrics = with_bad_task.meta_step([TASKS[0], spoiled(TASKS[1], part), *TASKS[2:]])
         expected = without.meta_step([TASKS[0], *TASKS[2:]])
-        assert (found.tasks, found.skipped) == (4, 1) and (expected.tasks, expected.skipped) == (3, 0)
-        assert found.loss_after == pytest.approx(expected.loss_after, rel=1e-10)
-        assert found.loss_before == pytest.approx(expected.loss_before, rel=1e-10)
-    # Side by side the three are done again one by one: the same but for rounding.
-    close = 1e-10 if side_by_side else 0.0
-    torch.testing.assert_close(remembered(with_it), remembered(without), atol=close, rtol=10 * close)
+        assert (metrics.tasks, metrics.skipped) == (4, 1) and (expected.tasks, expected.skipped) == (3, 0)
+        assert metrics.loss_after == pytest.approx(expected.loss_after, rel=1e-10)
+        assert metrics.loss_before == pytest.approx(expected.loss_before, rel=1e-10)
+    # In parallel, the three finite tasks are repeated in sequence: equal up to rounding.
+    close = 1e-10 if in_parallel else 0.0
+    torch.testing.assert_close(trained_state(with_bad_task), trained_state(without), atol=close, rtol=10 * close)
 
 
 @every_learner
-def test_ten_meta_steps_without_a_finite_task_end_training_and_leave_it_where_it_was(name: str) -> None:
+def test_ten_meta_steps_without_a_finite_task_stop_training_and_change_nothing(name: str) -> None:
     learner = learner_of(name)
     learner.meta_step(TASKS)
-    before, bad = remembered(learner), [spoiled(task, "support") for task in TASKS]
+    before, bad = trained_state(learner), [spoiled(task, "support") for task in TASKS]
     for _ in range(9):
-        found = learner.meta_step(bad)
-        assert found.skipped == 4 and found.gradient_norm == 0 and found.hessian_products == 0
+        metrics = learner.meta_step(bad)
+        assert metrics.skipped == 4 and metrics.gradient_norm == 0 and metrics.hessian_products == 0
         assert all(
-            math.isnan(number) for number in (found.loss_before, found.loss_after, found.residual, found.stationarity)
+            math.isnan(number)
+            for number in (metrics.loss_before, metrics.loss_after, metrics.residual, metrics.stationarity)
         )
     text = error_line(lambda: learner.meta_step(bad), Diverged)
     assert text.startswith("no task was finite in 10 meta-steps; check the data, or lower inner_lr")
@@ -209,7 +210,7 @@ def test_ten_meta_steps_without_a_finite_task_end_training_and_leave_it_where_it
     assert all(bool(value.isfinite().all()) for key, value in before["meta"].items() if key != "log_variances")
 
 
-def test_one_finite_task_starts_the_count_of_ten_anew() -> None:
+def test_one_finite_task_resets_the_count_of_ten() -> None:
     learner, bad = learner_of("fomaml"), [spoiled(task, "query") for task in TASKS]
     for number in range(27):
         learner.meta_step([*bad[1:], TASKS[0]] if number % 9 == 8 else bad)
@@ -217,25 +218,25 @@ def test_one_finite_task_starts_the_count_of_ten_anew() -> None:
 
 
 def infinite_at_the_start(call: Callable[..., Any], data: tuple[Tensor, Tensor]) -> Tensor:
-    """Of query data, which are five points, an infinite loss before adaptation and a finite one after it."""
+    """A query loss (five points) that is infinite before adaptation and finite after it."""
     with torch.no_grad():
-        unmoved = torch.equal(call(data[0]), net_of()(data[0])) and len(data[0]) == 5
-    return regression_loss(call, data) + (math.inf if unmoved else 0.0)
+        not_adapted = torch.equal(call(data[0]), net_of()(data[0])) and len(data[0]) == 5
+    return regression_loss(call, data) + (math.inf if not_adapted else 0.0)
 
 
-def test_a_query_loss_that_is_infinite_before_adaptation_alone_is_not_finite_either() -> None:
+def test_a_query_loss_that_is_infinite_only_before_adaptation_counts_as_not_finite() -> None:
     learner = learner_of("maml", infinite_at_the_start)
-    before = remembered(learner)
-    found = learner.meta_step(TASKS)
-    assert found.skipped == 4 and math.isnan(found.loss_after)
+    before = trained_state(learner)
+    metrics = learner.meta_step(TASKS)
+    assert metrics.skipped == 4 and math.isnan(metrics.loss_after)
     assert_unchanged(learner, before)
 
 
 @every_learner
 def test_an_infinite_loss_in_the_query_alone_skips_the_task(name: str) -> None:
     learner = learner_of(name)
-    found = learner.meta_step([TASKS[0], spoiled(TASKS[1], "query", math.inf)])
-    assert found.skipped == 1 and math.isfinite(found.loss_before) and math.isfinite(found.loss_after)
+    metrics = learner.meta_step([TASKS[0], spoiled(TASKS[1], "query", math.inf)])
+    assert metrics.skipped == 1 and math.isfinite(metrics.loss_before) and math.isfinite(metrics.loss_after)
     assert all(bool(p.isfinite().all()) for key, p in learner.named_parameters() if key != "log_variances")
 
 
@@ -243,35 +244,35 @@ def test_an_infinite_loss_in_the_query_alone_skips_the_task(name: str) -> None:
 @pytest.mark.parametrize("part", ["support", "query"])
 def test_a_finite_loss_without_a_finite_gradient_skips_the_task(name: str, part: str) -> None:
     def rough(call: Callable[..., Any], data: tuple[Tensor, ...]) -> Tensor:
-        """Of data with a third part, a loss with the root of zero, which has no derivative."""
+        """For data with a third part, a loss with the root of zero, which has no derivative."""
         loss = regression_loss(call, (data[0], data[1]))
         return loss + (call(data[0]) * 0).abs().sqrt().sum() if len(data) > 2 else loss
 
     learner = learner_of(name, rough)
     task = replace(TASKS[1], **{part: (*getattr(TASKS[1], part), torch.zeros(1))})
-    found = learner.meta_step([TASKS[0], task])
-    assert found.skipped == 1
+    metrics = learner.meta_step([TASKS[0], task])
+    assert metrics.skipped == 1
     assert all(bool(p.isfinite().all()) for key, p in learner.named_parameters() if key != "log_variances")
 
 
 @pytest.mark.parametrize("vectorised", [False, True])
-def test_adapting_to_a_task_that_is_not_finite_spoils_that_task_alone(vectorised: bool) -> None:
+def test_adaptation_to_a_task_that_is_not_finite_does_not_change_other_tasks(vectorised: bool) -> None:
     learner = learner_of("sigma-maml", vectorised=vectorised)
     bad = spoiled(TASKS[1], "support")
     first, second, third = learner.adapt_many([TASKS[0], bad, TASKS[2]], 5)
     assert all(bool(value.isnan().all()) for value in second.params.values())
-    for found, task in ((first, TASKS[0]), (third, TASKS[2])):
+    for actual, task in ((first, TASKS[0]), (third, TASKS[2])):
         expected = learner.adapt(task, 5)
-        torch.testing.assert_close(found.params, expected.params, atol=1e-12, rtol=1e-12)
+        torch.testing.assert_close(actual.params, expected.params, atol=1e-12, rtol=1e-12)
     for call in (lambda: learner.adapt(bad, 5), lambda: learner.adapt_many([bad, bad], 5)):
         text = error_line(call, Diverged)
         assert text == "the loss is not finite before the first step; check the data and the model"
 
 
-def test_a_model_of_parameters_without_values_is_no_reason_to_fail() -> None:
-    class Holed(Net):
+def test_a_model_with_an_empty_parameter_is_accepted() -> None:
+    class WithEmptyParameter(Net):
         def __init__(self) -> None:
             super().__init__()
             self.empty = nn.Parameter(torch.zeros(0, dtype=torch.float64))
 
-    assert learner_of("sigma-imaml", model=Holed()).meta_step(TASKS).skipped == 0
+    assert learner_of("sigma-imaml", model=WithEmptyParameter()).meta_step(TASKS).skipped == 0

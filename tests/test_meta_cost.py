@@ -1,6 +1,6 @@
-"""Memory of a meta-step grows with neither the tasks nor, but where steps are unrolled, with the inner steps.
+"""Memory of a meta-step: it does not grow with the tasks, and grows with the inner steps only for unrolled learners.
 
-What it costs in bytes: recipes/meta_cost.
+recipes/meta_cost measures it in bytes.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ from tts_meta.meta import (
 )
 
 
-def needed(name: str, steps: int = 3, tasks: int = 2) -> int:
-    """Values kept for derivatives at the worst moment of a meta-step."""
+def saved_values(name: str, steps: int = 3, tasks: int = 2) -> int:
+    """The largest number of values saved for derivatives during a meta-step."""
     learner = make_learner(name, LearnerSettings(inner_steps=steps, inner_lr=1e-3, cg_max_iters=5))
     return most_saved(lambda: learner.meta_step([regression_task(seed) for seed in range(tasks)]))
 
 
 @pytest.mark.parametrize("name", LEARNERS)
 def test_memory_does_not_grow_with_the_number_of_tasks(name: str) -> None:
-    assert 0 < needed(name, tasks=4) <= needed(name, tasks=1)
+    assert 0 < saved_values(name, tasks=4) <= saved_values(name, tasks=1)
 
 
 @pytest.mark.parametrize("name", ["sigma-imaml", "sigma-reptile", "imaml", "reptile", "fomaml"])
-def test_a_meta_step_keeps_no_more_for_many_inner_steps_than_for_few(name: str) -> None:
-    assert 0 < needed(name, 40) == needed(name, 4)
+def test_memory_does_not_grow_with_the_inner_steps_of_learners_that_do_not_unroll(name: str) -> None:
+    assert 0 < saved_values(name, 40) == saved_values(name, 4)
 
 
 @pytest.mark.parametrize("name", ["maml", "sigma-maml"])
-def test_unrolling_keeps_every_step(name: str) -> None:
-    assert needed(name, 40) > 8 * needed(name, 4)
+def test_memory_of_unrolled_learners_grows_with_the_inner_steps(name: str) -> None:
+    assert saved_values(name, 40) > 8 * saved_values(name, 4)
 
 
-def test_a_solve_without_a_graph_holds_one_step_at_a_time() -> None:
+def test_a_loop_without_a_graph_keeps_one_step_at_a_time() -> None:
     model = Net()
     layout = ParameterLayout.from_modules(model, modules_of(model))
     domain = Domain(model, regression_loss, layout)

@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 FOLDER = Path(__file__).resolve().parents[1] / "recipes" / "meta_cost"
-# TorchOpt 0.7.3 calls functions of torch by their former names.
+# TorchOpt 0.7.3 calls functions of torch by their old names.
 pytestmark = pytest.mark.filterwarnings("ignore:We've integrated functorch into PyTorch:FutureWarning")
 
 

@@ -1,4 +1,4 @@
-"""Two processes take the steps that one takes, however the tasks fall to them."""
+"""Two processes take the same steps as one, for any distribution of the tasks."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ NAMES = ("sigma-imaml", "sigma-reptile", "maml", "finetune-all")
 DTYPES = {"single": torch.float32, "double": torch.float64}
 CLOSE = {"single": 1e-5, "double": 1e-10}
 STEPS = 3
-# A variance so small that no system is indefinite: rounding would choose where such a solve ends.
+# The variance is so small that no system is indefinite. Rounding would decide where the solve of such a system ends.
 SETTINGS = LearnerSettings(inner_lr=0.004, inner_steps=3, outer_lr=0.01, variance=0.003, cg_max_iters=20)
 
 
 def tasks_of(kind: str, dtype: torch.dtype) -> list[Task]:
-    """Tasks for two processes: not the same number for each, none for one of them, or some not finite."""
+    """Tasks for two processes: different numbers, none for one process, or some that are not finite."""
     count, bad = {"odd": (5, ()), "fewer": (1, ()), "one-bad": (5, (2,)), "idle": (2, (1,)), "bad": (3, (0, 1, 2))}[
         kind
     ]
@@ -35,7 +35,7 @@ KINDS = ("odd", "fewer", "one-bad", "idle")
 
 @cache
 def trained(name: str, kind: str, precision: str) -> dict[str, Any]:
-    """What a few meta-steps did: the first gradient that the optimiser was given, and all that is left behind."""
+    """Results of a few meta-steps: the optimiser's first gradient, the state, the metrics and the number of calls."""
     learner, calls, gradients = make_learner(name, SETTINGS, net_of(DTYPES[precision])), [], []
 
     def counted(call: Any, data: Any) -> torch.Tensor:
@@ -51,7 +51,7 @@ def trained(name: str, kind: str, precision: str) -> dict[str, Any]:
 
 
 def diverged_after() -> int:
-    """Meta-steps until training gives up where no task is finite."""
+    """Number of meta-steps until training stops if no task is finite."""
     learner = make_learner("maml", SETTINGS)
     for step in range(1, 100):
         try:
@@ -62,33 +62,35 @@ def diverged_after() -> int:
 
 
 def everything() -> dict[str, Any]:
-    """All that the tests look at."""
-    found: dict[str, Any] = {
+    """All results that the tests compare."""
+    actual: dict[str, Any] = {
         f"{name} {kind} {precision}": trained(name, kind, precision)
         for name in NAMES
         for kind in KINDS
         for precision in DTYPES
     }
-    return found | {"diverged": diverged_after()}
+    return actual | {"diverged": diverged_after()}
 
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """What each of two processes found."""
+    """The results of each of two processes."""
     return in_two_processes(everything, tmp_path_factory.mktemp("processes"))
 
 
 @pytest.mark.parametrize("precision", DTYPES)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", NAMES)
-def test_two_processes_take_the_steps_of_one(name: str, kind: str, precision: str, both: list[dict[str, Any]]) -> None:
+def test_two_processes_take_the_same_steps_as_one(
+    name: str, kind: str, precision: str, both: list[dict[str, Any]]
+) -> None:
     alone, close = trained(name, kind, precision), CLOSE[precision]
-    first, second = (found[f"{name} {kind} {precision}"] for found in both)
+    first, second = (results[f"{name} {kind} {precision}"] for results in both)
     for part in ("gradient", "state"):
         assert alone[part].keys() == first[part].keys() and alone[part]
         for key, value in alone[part].items():
             torch.testing.assert_close(first[part][key], value, atol=close, rtol=close)
-            assert torch.equal(first[part][key], second[part][key])  # bit for bit, or they would drift apart
+            assert torch.equal(first[part][key], second[part][key])  # bit for bit, so that they do not drift apart
     assert first["steps"] == second["steps"]
     for one, other in zip(alone["steps"], first["steps"], strict=True):
         assert (one["tasks"], one["skipped"]) == (other["tasks"], other["skipped"])
@@ -97,16 +99,16 @@ def test_two_processes_take_the_steps_of_one(name: str, kind: str, precision: st
         for number in ("loss_before", "loss_after", "gradient_norm"):
             assert other[number] == pytest.approx(one[number], rel=close)
     moved = alone["state"]["adapted"] - make_learner(name, SETTINGS, net_of(DTYPES[precision])).adapted.detach()
-    assert float(moved.abs().max()) > 100 * close  # or nothing would have been compared
+    assert float(moved.abs().max()) > 100 * close  # the parameters have moved
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", NAMES)
-def test_the_work_is_divided_and_none_of_it_is_done_twice(name: str, kind: str, both: list[dict[str, Any]]) -> None:
-    calls = [found[f"{name} {kind} double"]["calls"] for found in both]
+def test_the_work_is_divided_without_duplicates(name: str, kind: str, both: list[dict[str, Any]]) -> None:
+    calls = [actual[f"{name} {kind} double"]["calls"] for actual in both]
     assert sum(calls) == trained(name, kind, "double")["calls"]
     assert (calls[1] == 0) == (kind == "fewer")
 
 
-def test_both_processes_give_up_together(both: list[dict[str, Any]]) -> None:
-    assert [found["diverged"] for found in both] == [10, 10] == [diverged_after()] * 2
+def test_both_processes_stop_at_the_same_meta_step(both: list[dict[str, Any]]) -> None:
+    assert [actual["diverged"] for actual in both] == [10, 10] == [diverged_after()] * 2

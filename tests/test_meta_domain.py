@@ -1,4 +1,4 @@
-"""A model called with a task's parameters: the same as `torch.func.functional_call`, and the model is whole again."""
+"""A model called with a task's parameters: the result of `torch.func.functional_call`, and an unchanged model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tts_meta.meta import Domain, ParameterLayout
 
 
 class Tied(nn.Module):
-    """One weight under two names, forwards and backwards."""
+    """One weight with two names."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class Normed(nn.Module):
 
 
 class Recurrent(nn.Module):
-    """A layer that keeps a list of its own weights beside its parameters."""
+    """A layer that keeps a list of its weights in addition to its parameters."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,14 +52,14 @@ class Recurrent(nn.Module):
 
 
 class Failing(Tied):
-    """Fails half-way."""
+    """Fails during the call."""
 
     def forward(self, x: Tensor) -> Tensor:
         raise ZeroDivisionError(self.first(x).shape)
 
 
-def domain_of_some(model: nn.Module) -> Domain:
-    """The first module adapts, the second is shared; what either of them holds besides stays the model's own."""
+def domain_of_first_two(model: nn.Module) -> Domain:
+    """The first module adapts and the second is shared; other parameters keep the values of the model."""
     first, *rest = modules_of(model)
     return Domain(
         model,
@@ -70,10 +70,10 @@ def domain_of_some(model: nn.Module) -> Domain:
 
 
 @pytest.mark.parametrize("make", [Tied, Normed, Recurrent])
-def test_a_task_sees_its_own_parameters_and_the_model_keeps_its_own(make: type[nn.Module]) -> None:
+def test_a_call_uses_the_tasks_parameters_and_does_not_change_the_model(make: type[nn.Module]) -> None:
     model, (x, y) = make(), regression_task(0).support
-    domain, before = domain_of_some(model), copy.deepcopy(model.state_dict())
-    own = {name: id(value) for name, value in model.named_parameters()}
+    domain, before = domain_of_first_two(model), copy.deepcopy(model.state_dict())
+    identities = {name: id(value) for name, value in model.named_parameters()}
     generator = torch.Generator().manual_seed(0)
     vectors = [
         torch.randn(layout.size, generator=generator, dtype=torch.float64).requires_grad_()
@@ -81,19 +81,19 @@ def test_a_task_sees_its_own_parameters_and_the_model_keeps_its_own(make: type[n
     ]
     params = domain.adapted.unflatten(vectors[0]) | domain.shared.unflatten(vectors[1])
     expected = regression_loss(lambda data: functional_call(model, params, (data,)), (x, y))
-    found = domain.nll(vectors[0][None], vectors[1], [(x, y)])[0]
-    torch.testing.assert_close(found, expected, atol=0, rtol=1e-14)
-    for one, two in zip(torch.autograd.grad(found, vectors), torch.autograd.grad(expected, vectors), strict=True):
+    actual = domain.nll(vectors[0][None], vectors[1], [(x, y)])[0]
+    torch.testing.assert_close(actual, expected, atol=0, rtol=1e-14)
+    for one, two in zip(torch.autograd.grad(actual, vectors), torch.autograd.grad(expected, vectors), strict=True):
         torch.testing.assert_close(one, two, atol=1e-13, rtol=1e-13)
         assert bool(one.any())
-    assert same_weights(model, before) and {name: id(value) for name, value in model.named_parameters()} == own
+    assert same_weights(model, before) and {name: id(value) for name, value in model.named_parameters()} == identities
     torch.testing.assert_close(model(x), copy.deepcopy(model)(x), atol=0, rtol=0)
 
 
-def test_a_model_that_fails_half_way_is_whole_again() -> None:
+def test_a_model_that_fails_during_a_call_is_restored() -> None:
     model = Failing()
-    domain, own = domain_of_some(model), list(model.parameters())
+    domain, parameters = domain_of_first_two(model), list(model.parameters())
     with pytest.raises(ZeroDivisionError):
         domain.nll(torch.zeros(1, domain.adapted.size).double(), torch.zeros(1).double(), [regression_task(0).support])
-    assert all(one is two for one, two in zip(model.parameters(), own, strict=True))
+    assert all(one is two for one, two in zip(model.parameters(), parameters, strict=True))
     assert model.second.weight is model.first.weight

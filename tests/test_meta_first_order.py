@@ -1,4 +1,4 @@
-"""First-order meta-gradients: what they keep of the prior."""
+"""First-order meta-gradients of the prior's variances."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ def gradient_of(order: int, log_variances: list[float], steps: int = 5, kind: St
     adapted, shared = parameter_vector(domain.model, domain.adapted), parameter_vector(domain.model, domain.shared)
     rates = StepSizeSchedule(kind, domain.adapted, 0.01, steps)
     meta = MetaParams(adapted, shared, torch.tensor(log_variances, dtype=torch.float64), rates.create().double())
-    rule = Unrolled(1 if order == 1 else 2)
-    return rule(
+    estimator = Unrolled(1 if order == 1 else 2)
+    return estimator(
         domain, meta, [regression_task(1), regression_task(2)], InnerLoop(GradientDescent(), steps, rates)
     ).gradient
 
 
 @pytest.mark.parametrize("kind", ["fixed", "scalar"])
 def test_a_free_module_does_not_hide_the_variances_of_the_others(kind: StepSizeKind) -> None:
-    """A variance of infinity is the limit of large ones, for the gradients of the others too."""
+    """An infinite variance is the limit of large variances, also for the gradients of the other modules."""
     mixed = gradient_of(1, [math.inf, -2.0, -3.0, math.inf], kind=kind)
     limit = gradient_of(1, [500.0, -2.0, -3.0, 500.0], kind=kind)
     torch.testing.assert_close(mixed.log_variances, limit.log_variances, atol=1e-12, rtol=1e-12)
@@ -36,7 +36,7 @@ def test_a_free_module_does_not_hide_the_variances_of_the_others(kind: StepSizeK
 
 
 def test_after_one_step_first_and_second_order_agree_on_the_variances() -> None:
-    """The only step's gradient is taken at φ, which no variance moves."""
+    """The gradient of the only step is taken at φ, which does not depend on the variances."""
     first, second = (gradient_of(order, [-4.0, -2.0, -3.0, -5.0], steps=1) for order in (1, 2))
     torch.testing.assert_close(first.log_variances, second.log_variances, atol=1e-12, rtol=1e-12)
     assert not torch.allclose(first.adapted, second.adapted, rtol=1e-2)

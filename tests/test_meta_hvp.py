@@ -1,4 +1,4 @@
-"""Hessian-vector products: exact ones against dense Hessians, differences against exact ones, layer by layer."""
+"""Hessian-vector products: exact products against dense Hessians, differences against exact products, by layer."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def random_like(value: Tensor, seed: int = 0) -> Tensor:
     return torch.randn(value.shape, generator=torch.Generator().manual_seed(seed), dtype=value.dtype)
 
 
-def assert_near(found: Tensor, expected: Tensor, kind: HessianName) -> None:
-    """Equal to the digits that this kind of product has, of its largest value."""
+def assert_near(actual: Tensor, expected: Tensor, kind: HessianName) -> None:
+    """Equal to the precision of this kind of product, relative to its largest value."""
     size = max(expected.abs().flatten().tolist(), default=0.0)
-    torch.testing.assert_close(found, expected, atol={"exact": 1e-11, "difference": 1e-7}[kind] * size, rtol=0)
+    torch.testing.assert_close(actual, expected, atol={"exact": 1e-11, "difference": 1e-7}[kind] * size, rtol=0)
 
 
 def points_of(domain: Domain, tasks: int) -> tuple[Tensor, Tensor]:
@@ -36,7 +36,7 @@ def points_of(domain: Domain, tasks: int) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize("vectorised", [False, True])
 @pytest.mark.parametrize("kind", HESSIANS)
 @pytest.mark.parametrize("adapted", [None, ("first", "head"), ("context",)])
-def test_products_are_those_with_the_dense_hessian_of_all_tasks(
+def test_products_equal_those_with_the_dense_hessian_of_all_tasks(
     kind: HessianName, adapted: tuple[str, ...] | None, vectorised: bool
 ) -> None:
     domain = domain_of(Net(), regression_loss, adapted, vectorised)
@@ -51,17 +51,17 @@ def test_products_are_those_with_the_dense_hessian_of_all_tasks(
     dense = torch.autograd.functional.hessian(total, point, vectorize=True)
     assert isinstance(dense, Tensor)
     vector, size = random_like(params, 1), params.numel()
-    own, mixed = dense[:size, :size] @ vector.flatten(), dense[size:, :size] @ vector.flatten()
+    product, mixed = dense[:size, :size] @ vector.flatten(), dense[size:, :size] @ vector.flatten()
     both = hessian.product_with_mixed(vector)
-    assert_near(hessian.product(vector).flatten(), own, kind)
-    assert_near(both[0].flatten(), own, kind)
+    assert_near(hessian.product(vector).flatten(), product, kind)
+    assert_near(both[0].flatten(), product, kind)
     assert_near(both[1], mixed, kind)
     torch.testing.assert_close(hessian.gradient.flatten(), torch.autograd.functional.jacobian(total, point)[:size])
     torch.testing.assert_close(hessian.losses, domain.nll(params, shared, data))
 
 
 @pytest.mark.parametrize("kind", HESSIANS)
-def test_products_are_detached_linear_and_change_nothing_given(kind: HessianName) -> None:
+def test_products_are_detached_and_linear_and_do_not_change_their_arguments(kind: HessianName) -> None:
     domain = domain_of(Net(), regression_loss, ("first", "head"))
     data = [regression_task(seed).support for seed in range(2)]
     params, shared = points_of(domain, 2)
@@ -84,8 +84,8 @@ def test_products_do_not_depend_on_the_length_of_the_vector(kind: HessianName, s
     exact = HessianProducts(lambda p, s: domain.nll(p, s, data), params, shared)
     vector = random_like(params, 1)
     expected = exact.product(vector)
-    found = hessian.product(vector * torch.tensor([[size], [1.0]])) / torch.tensor([[size], [1.0]])
-    assert_near(found, expected, kind)
+    actual = hessian.product(vector * torch.tensor([[size], [1.0]])) / torch.tensor([[size], [1.0]])
+    assert_near(actual, expected, kind)
 
 
 @pytest.mark.parametrize("kind", HESSIANS)
@@ -93,40 +93,40 @@ def test_a_vector_of_zeros_gives_zeros(kind: HessianName) -> None:
     domain = domain_of(Net(), regression_loss, ("first",))
     params, shared = points_of(domain, 2)
     data = [regression_task(seed).support for seed in range(2)]
-    own, mixed = HessianProducts(lambda p, s: domain.nll(p, s, data), params, shared, kind).product_with_mixed(
+    product, mixed = HessianProducts(lambda p, s: domain.nll(p, s, data), params, shared, kind).product_with_mixed(
         torch.zeros_like(params)
     )
-    torch.testing.assert_close(own, torch.zeros_like(own), atol=1e-9, rtol=0)
+    torch.testing.assert_close(product, torch.zeros_like(product), atol=1e-9, rtol=0)
     torch.testing.assert_close(mixed, torch.zeros_like(mixed), atol=1e-9, rtol=0)
 
 
 @pytest.mark.parametrize("kind", HESSIANS)
-def test_a_likelihood_linear_in_what_adapts_has_no_curvature(kind: HessianName) -> None:
+def test_a_likelihood_linear_in_the_adapted_parameters_has_no_curvature(kind: HessianName) -> None:
     weights, params = random_like(torch.zeros(5, dtype=torch.float64)), torch.zeros(2, 5, dtype=torch.float64)
     shared = torch.ones(5, dtype=torch.float64)
-    own, mixed = HessianProducts(lambda p, s: (p * weights).sum(-1), params, shared, kind).product_with_mixed(
+    product, mixed = HessianProducts(lambda p, s: (p * weights).sum(-1), params, shared, kind).product_with_mixed(
         random_like(params)
     )
-    torch.testing.assert_close(own, torch.zeros_like(own))
+    torch.testing.assert_close(product, torch.zeros_like(product))
     torch.testing.assert_close(mixed, torch.zeros_like(mixed))
 
 
 @pytest.mark.parametrize("kind", HESSIANS)
-def test_a_likelihood_linear_in_what_adapts_still_has_a_mixed_derivative(kind: HessianName) -> None:
+def test_a_likelihood_linear_in_the_adapted_parameters_has_a_mixed_derivative(kind: HessianName) -> None:
     params, shared = torch.zeros(2, 5, dtype=torch.float64), torch.ones(5, dtype=torch.float64)
     vector = random_like(params)
     hessian = HessianProducts(lambda p, s: (p * s.square()).sum(-1), params, shared, kind)
-    own, mixed = hessian.product_with_mixed(vector)
-    torch.testing.assert_close(own, torch.zeros_like(own))
+    product, mixed = hessian.product_with_mixed(vector)
+    torch.testing.assert_close(product, torch.zeros_like(product))
     torch.testing.assert_close(mixed, 2 * vector.sum(0), atol=1e-8, rtol=1e-8)
-    torch.testing.assert_close(hessian.product(vector), own)
+    torch.testing.assert_close(hessian.product(vector), product)
 
 
 # Layers whose fast kernels have no second derivative.
 
 
 class Recurrent(nn.Module):
-    """A two-way LSTM over sentences of different lengths, padded or packed."""
+    """A bidirectional LSTM over sentences of different lengths, padded or packed."""
 
     def __init__(self, packed: bool) -> None:
         super().__init__()
@@ -142,7 +142,7 @@ class Recurrent(nn.Module):
 
 
 class Attention(nn.Module):
-    """`nn.MultiheadAttention`, with or without the weights that it has to compute one by one."""
+    """`nn.MultiheadAttention`, which returns its weights or not."""
 
     def __init__(self, need_weights: bool) -> None:
         super().__init__()
@@ -164,8 +164,8 @@ class Fused(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         parts = self.first(x).unflatten(-1, (3, 2, 4)).permute(2, 0, 3, 1, 4)  # query, key, value (B, heads, time, 4)
-        found = nn.functional.scaled_dot_product_attention(*parts.unbind(0), is_causal=True)
-        return self.out(found.transpose(1, 2).flatten(-2))
+        actual = nn.functional.scaled_dot_product_attention(*parts.unbind(0), is_causal=True)
+        return self.out(actual.transpose(1, 2).flatten(-2))
 
 
 MAKERS = {
@@ -198,7 +198,7 @@ def test_recurrent_and_attention_layers_can_be_differentiated_twice(make, shares
     assert bool(exact.product(vector).any())
 
 
-def test_kernels_are_ruled_inside_second_order_alone() -> None:
+def test_second_order_restores_the_kernel_settings() -> None:
     def state() -> tuple[bool, ...]:
         cuda = torch.backends.cuda
         return (

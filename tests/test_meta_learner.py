@@ -1,4 +1,4 @@
-"""What every learner promises, whatever its parts: a learner added to `LEARNERS` is tested here without a line more."""
+"""Properties of every learner. A learner added to `LEARNERS` is tested here without further code."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def learner_of(
 def query_loss(learner: MetaLearner) -> float:
     """Mean over tasks, after adaptation on the support."""
     scores = [
-        learner.score(flat(learner, found.params), [task.query])
-        for found, task in zip(learner.adapt_many(TASKS, SETTINGS.inner_steps), TASKS, strict=True)
+        learner.score(flat(learner, actual.params), [task.query])
+        for actual, task in zip(learner.adapt_many(TASKS, SETTINGS.inner_steps), TASKS, strict=True)
     ]
     return float(torch.cat(scores).mean())
 
@@ -58,18 +58,18 @@ def test_meta_training_lowers_the_query_loss_after_adaptation(name: str) -> None
 @every_learner
 def test_adaptation_lowers_the_support_loss(name: str) -> None:
     learner = learner_of(name)
-    found = learner.adapt(TASKS[0], 30)
-    assert found.losses.shape == (30,) and found.losses[-1] < found.losses[0]
-    params = learner.meta_params() | found.params
+    actual = learner.adapt(TASKS[0], 30)
+    assert actual.losses.shape == (30,) and actual.losses[-1] < actual.losses[0]
+    params = learner.meta_params() | actual.params
     after = regression_loss(lambda x: functional_call(Net(), params, (x,)), TASKS[0].support)
-    assert after < found.losses[-1]
-    assert set(found.params) == set(learner.domain.adapted.shapes)
+    assert after < actual.losses[-1]
+    assert set(actual.params) == set(learner.domain.adapted.shapes)
 
 
 @every_learner
 @pytest.mark.parametrize("vectorised", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_adapting_many_tasks_is_adapting_each(name: str, vectorised: bool, dtype: torch.dtype) -> None:
+def test_adapt_many_equals_adapt_of_each_task(name: str, vectorised: bool, dtype: torch.dtype) -> None:
     tasks = [regression_task(seed, dtype) for seed in range(3)]
     learner = learner_of(name, model=net_of(dtype), vectorised=vectorised)
     tolerance = 1e-5 if dtype == torch.float32 else 1e-11
@@ -82,9 +82,9 @@ def test_adapting_many_tasks_is_adapting_each(name: str, vectorised: bool, dtype
 
 
 @every_learner
-def test_tasks_differentiated_side_by_side_give_the_same_step(name: str) -> None:
-    # So small a variance that no system is indefinite: which direction of negative curvature a solve meets first is a
-    # matter of rounding.
+def test_tasks_differentiated_in_parallel_give_the_same_step(name: str) -> None:
+    # The variance is so small that no system is indefinite. Otherwise rounding would decide which direction of negative
+    # curvature a solve meets first.
     settings = SETTINGS.model_copy(update={"variance": 0.003})
     one_by_one, together = learner_of(name, settings), learner_of(name, settings, vectorised=True, tasks_at_once=3)
     for _ in range(2):
@@ -96,7 +96,7 @@ def test_tasks_differentiated_side_by_side_give_the_same_step(name: str) -> None
 
 
 @every_learner
-def test_the_model_given_is_never_changed(name: str) -> None:
+def test_the_given_model_never_changes(name: str) -> None:
     net = net_of().requires_grad_(False)
     before = copy.deepcopy(net.state_dict())
     learner = learner_of(name, model=net)
@@ -110,10 +110,10 @@ def test_the_model_given_is_never_changed(name: str) -> None:
 
 
 @every_learner
-def test_training_resumes_from_its_state_as_if_never_stopped(name: str) -> None:
-    whole = learner_of(name, meta_steps=4)
-    train(whole, 2)
-    state, optimiser = copy.deepcopy(whole.state_dict()), copy.deepcopy(whole.optimiser.state_dict())
+def test_training_resumes_exactly_from_its_state(name: str) -> None:
+    uninterrupted = learner_of(name, meta_steps=4)
+    train(uninterrupted, 2)
+    state, optimiser = copy.deepcopy(uninterrupted.state_dict()), copy.deepcopy(uninterrupted.optimiser.state_dict())
     other = net_of()
     with torch.no_grad():
         for value in other.parameters():
@@ -121,20 +121,20 @@ def test_training_resumes_from_its_state_as_if_never_stopped(name: str) -> None:
     resumed = learner_of(name, model=other, meta_steps=4)
     resumed.load_state_dict(state)
     resumed.optimiser.load_state_dict(optimiser)
-    assert train(resumed, 2) == train(whole, 2)
-    assert same_weights(resumed, whole) and resumed.steps_done == 4
+    assert train(resumed, 2) == train(uninterrupted, 2)
+    assert same_weights(resumed, uninterrupted) and resumed.steps_done == 4
 
 
 @every_learner
 @pytest.mark.parametrize("vectorised", [False, True])
-def test_the_same_seed_gives_the_same_step_where_the_model_is_random(name: str, vectorised: bool) -> None:
+def test_the_same_seed_gives_the_same_step_with_a_random_model(name: str, vectorised: bool) -> None:
     class Dropping(Net):
         def forward(self, x: Tensor) -> Tensor:
             return nn.functional.dropout(super().forward(x), 0.5)
 
     def stepped(seed: int, before: int) -> MetaLearner:
         learner = learner_of(name, model=Dropping(), vectorised=vectorised, tasks_at_once=2, seed=seed)
-        torch.randn(before)  # whatever the caller drew
+        torch.randn(before)  # draws of the caller
         train(learner, 2)
         return learner
 
@@ -149,36 +149,36 @@ def test_a_meta_step_reports_the_mean_query_losses_before_and_after_adaptation(n
     query = [task.query for task in TASKS]
     before = float(learner.score(start, query).mean())
     after = query_loss(learner)
-    found = learner.meta_step(TASKS)
-    assert (found.tasks, found.skipped) == (len(TASKS), 0) and found.gradient_norm > 0
-    assert found.loss_before == pytest.approx(before, rel=1e-10)
+    metrics = learner.meta_step(TASKS)
+    assert (metrics.tasks, metrics.skipped) == (len(TASKS), 0) and metrics.gradient_norm > 0
+    assert metrics.loss_before == pytest.approx(before, rel=1e-10)
     if name == "reptile":  # adapts on the query too
-        assert found.loss_after < before
+        assert metrics.loss_after < before
     elif name.startswith("finetune"):  # does not adapt while it trains
-        assert found.loss_after == pytest.approx(before, rel=1e-10)
+        assert metrics.loss_after == pytest.approx(before, rel=1e-10)
     else:
-        assert found.loss_after == pytest.approx(after, rel=1e-10)
+        assert metrics.loss_after == pytest.approx(after, rel=1e-10)
 
 
 @every_learner
-def test_any_inner_solver_serves_any_learner(name: str) -> None:
+def test_every_learner_works_with_adam_as_inner_solver(name: str) -> None:
     settings = SETTINGS.model_copy(update={"inner_solver": "adam", "inner_lr": 0.02})
     losses = train(learner_of(name, settings), 25)
     assert sum(losses[-5:]) < 0.9 * sum(losses[:5])
 
 
-def test_observers_see_every_step_of_every_task() -> None:
+def test_observers_receive_every_step_of_every_task() -> None:
     learner, seen = learner_of("sigma-maml"), []
-    found = learner.adapt_many(TASKS[:2], 3, lambda step, params: seen.append((step, params)))
+    actual = learner.adapt_many(TASKS[:2], 3, lambda step, params: seen.append((step, params)))
     assert [step for step, _ in seen] == [0, 1, 2, 3]
     for task in range(2):
         scores = torch.stack([learner.score(params, [t.support for t in TASKS[:2]])[task] for _, params in seen])
-        torch.testing.assert_close(scores[:-1], found[task].losses)
-        torch.testing.assert_close(seen[-1][1][task], flat(learner, found[task].params)[0])
+        torch.testing.assert_close(scores[:-1], actual[task].losses)
+        torch.testing.assert_close(seen[-1][1][task], flat(learner, actual[task].params)[0])
 
 
 def test_no_steps_of_adaptation_give_the_meta_parameters() -> None:
     learner = learner_of("sigma-imaml")
-    found = learner.adapt(TASKS[0], 0)
-    assert found.losses.shape == (0,)
-    assert all(torch.equal(value, learner.meta_params()[key]) for key, value in found.params.items())
+    actual = learner.adapt(TASKS[0], 0)
+    assert actual.losses.shape == (0,)
+    assert all(torch.equal(value, learner.meta_params()[key]) for key, value in actual.params.items())

@@ -1,4 +1,4 @@
-"""Parameters as vectors: where each lies, and the way there and back."""
+"""Parameters as vectors: the position of each parameter, flattening, unflattening and sums over modules."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SIZES = {name: math.prod(shape) for name, shape in SHAPES.items()}
 
 
 class Shapes(nn.Module):
-    """A parameter of every number of axes, one of them empty."""
+    """Parameters with 0 to 3 axes, and an empty one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ def module(name: str, *parameters: str) -> Module:
 
 @st.composite
 def layouts(draw: st.DrawFn) -> ParameterLayout:
-    """Some of the parameters in any order, cut into modules anywhere."""
+    """Some of the parameters in any order, divided into modules at any position."""
     order = draw(st.permutations(list(SHAPES)))[: draw(st.integers(1, len(SHAPES)))]
     cuts = sorted(draw(st.sets(st.integers(1, len(order)), max_size=3)) - {len(order)})
     edges = itertools.pairwise([0, *cuts, len(order)])
@@ -45,7 +45,7 @@ def layouts(draw: st.DrawFn) -> ParameterLayout:
 
 
 def values_of(layout: ParameterLayout, lead: tuple[int, ...], seed: int) -> Params:
-    """Random values in the model's order, whatever the layout's."""
+    """Random values in the model's order, which can differ from the layout's."""
     generator = torch.Generator().manual_seed(seed)
     names = [name for name in SHAPES if name in layout.shapes]
     return {n: torch.randn((*lead, *SHAPES[n]), generator=generator, dtype=torch.float64) for n in names}
@@ -53,9 +53,7 @@ def values_of(layout: ParameterLayout, lead: tuple[int, ...], seed: int) -> Para
 
 @given(layouts(), st.sampled_from([(), (1,), (4,)]), st.integers(0, 99))
 @settings(max_examples=150)
-def test_flattening_and_unflattening_give_the_same_tensors_back(
-    layout: ParameterLayout, lead: tuple, seed: int
-) -> None:
+def test_unflattening_inverts_flattening(layout: ParameterLayout, lead: tuple, seed: int) -> None:
     params = values_of(layout, lead, seed)
     vector = layout.flatten(params)
     assert vector.shape == (*lead, layout.size)
@@ -68,7 +66,7 @@ def test_flattening_and_unflattening_give_the_same_tensors_back(
 
 @given(layouts(), st.integers(0, 99))
 @settings(max_examples=50)
-def test_modules_lie_side_by_side_in_their_order(layout: ParameterLayout, seed: int) -> None:
+def test_modules_are_contiguous_and_in_order(layout: ParameterLayout, seed: int) -> None:
     params = values_of(layout, (), seed)
     expected = torch.cat([params[name].flatten() for names in layout.names for name in names])
     assert torch.equal(layout.flatten(params), expected)
@@ -78,21 +76,23 @@ def test_modules_lie_side_by_side_in_their_order(layout: ParameterLayout, seed: 
 
 @given(layouts(), st.sampled_from([(), (1,), (4,)]), st.integers(0, 99))
 @settings(max_examples=100)
-def test_sums_over_modules_undo_spreading_times_their_sizes(layout: ParameterLayout, lead: tuple, seed: int) -> None:
+def test_the_sum_of_expanded_values_is_the_value_times_the_size_of_the_module(
+    layout: ParameterLayout, lead: tuple, seed: int
+) -> None:
     values = torch.randn(len(layout.modules), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    spread = layout.expand_modules(values)
-    assert spread.shape == (layout.size,)
-    found = layout.sum_modules(spread.expand(*lead, -1))
-    torch.testing.assert_close(found, (values * torch.tensor(layout.sizes)).expand(*lead, -1))
+    expanded = layout.expand_modules(values)
+    assert expanded.shape == (layout.size,)
+    actual = layout.sum_modules(expanded.expand(*lead, -1))
+    torch.testing.assert_close(actual, (values * torch.tensor(layout.sizes)).expand(*lead, -1))
 
 
-def test_each_module_is_summed_apart_in_every_row() -> None:
+def test_each_module_is_summed_separately_in_every_row() -> None:
     layout = ParameterLayout.from_modules(Shapes(), [module("one", "row", "scalar"), module("two", "square")])
     vector = torch.arange(16, dtype=torch.float64).reshape(2, 8)
     assert layout.sum_modules(vector).tolist() == [[6.0, 22.0], [38.0, 54.0]]
 
 
-def test_spreading_and_summing_are_differentiable_and_transposes_of_each_other() -> None:
+def test_expansion_and_summing_are_differentiable_and_transposes_of_each_other() -> None:
     layout = ParameterLayout.from_modules(
         Shapes(), [module("one", "row", "scalar"), module("two", "square"), module("three", "cube")]
     )
@@ -102,7 +102,7 @@ def test_spreading_and_summing_are_differentiable_and_transposes_of_each_other()
     torch.testing.assert_close(gradient, layout.sum_modules(weights))
 
 
-def test_unflattened_tensors_are_views_that_carry_gradients_back() -> None:
+def test_unflattened_tensors_are_views_with_gradients() -> None:
     layout = ParameterLayout.from_modules(Shapes(), [module("one", "square"), module("two", "row")])
     vector = torch.randn(3, 7, dtype=torch.float64, requires_grad=True)
     parts = layout.unflatten(vector)
@@ -112,7 +112,7 @@ def test_unflattened_tensors_are_views_that_carry_gradients_back() -> None:
     assert parts["square"].data_ptr() == vector.data_ptr()
 
 
-def test_a_models_own_values_are_copied_in_the_layouts_order() -> None:
+def test_parameter_vector_copies_the_models_values_in_the_layouts_order() -> None:
     net = Net()
     layout = ParameterLayout.from_modules(net, list(reversed(modules_of(net))))
     vector = parameter_vector(net, layout)
@@ -124,7 +124,7 @@ def test_a_models_own_values_are_copied_in_the_layouts_order() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_of_no_modules_there_is_an_empty_vector_of_the_models_precision(dtype: torch.dtype) -> None:
+def test_a_layout_without_modules_gives_an_empty_vector_of_the_models_precision(dtype: torch.dtype) -> None:
     net = Net(dtype)
     layout = ParameterLayout.from_modules(net, [])
     vector = parameter_vector(net, layout)

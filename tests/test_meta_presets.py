@@ -1,4 +1,4 @@
-"""What each learner's name stands for: the step it takes, written out by hand on dicts of tensors."""
+"""The meta-step of each learner against a direct implementation on dicts of tensors."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def learner_of(name: str, settings: LearnerSettings = PLAIN, meta_steps: int = 1
 
 
 def moved(learner: MetaLearner, tasks: Sequence[Task] = TASKS) -> Params:
-    """The gradient that plain descent with a step size of one followed, by parameter."""
+    """The gradient that gradient descent with a step size of one followed, by parameter."""
     before = {name: value.clone() for name, value in learner.meta_params().items()}
     learner.meta_step(tasks)
     return {name: before[name] - value for name, value in learner.meta_params().items()}
@@ -41,41 +41,43 @@ def loss_of(params: Params, data: tuple[Tensor, Tensor]) -> Tensor:
 def adapted(
     params: Params, task: Task, parts: Sequence[str], rates: Callable[[str, int], Tensor | float]
 ) -> list[Params]:
-    """Gradient descent on the support, of parameters whose name begins with one of `parts`, after each step."""
-    found = [params]
+    """The parameters after each step of gradient descent on the support, for names that start with one of `parts`."""
+    actual = [params]
     for step in range(STEPS):
         names = [name for name in params if name.startswith(tuple(parts))]
         gradients = torch.autograd.grad(
-            loss_of(found[-1], task.support), [found[-1][n] for n in names], create_graph=True
+            loss_of(actual[-1], task.support), [actual[-1][n] for n in names], create_graph=True
         )
-        steps = {n: found[-1][n] - rates(n, step) * g for n, g in zip(names, gradients, strict=True)}
-        found.append(found[-1] | steps)
-    return found
+        steps = {n: actual[-1][n] - rates(n, step) * g for n, g in zip(names, gradients, strict=True)}
+        actual.append(actual[-1] | steps)
+    return actual
 
 
 def leaves_of(learner: MetaLearner) -> Params:
     return {name: value.clone().requires_grad_() for name, value in learner.meta_params().items()}
 
 
-def assert_gradient(found: Params, total: Tensor, leaves: Params, still: Sequence[str] = ()) -> None:
-    """`found` is the gradient of `total`, but zero for the parameters of `still`."""
+def assert_gradient(actual: Params, total: Tensor, leaves: Params, fixed: Sequence[str] = ()) -> None:
+    """`actual` must be the gradient of `total`, and zero for the parameters in `fixed`."""
     gradients = torch.autograd.grad(total, list(leaves.values()), materialize_grads=True, retain_graph=True)
     for name, gradient in zip(leaves, gradients, strict=True):
-        expected = torch.zeros_like(gradient) if name in still else gradient
-        torch.testing.assert_close(found[name], expected, atol=1e-11, rtol=1e-11)
+        expected = torch.zeros_like(gradient) if name in fixed else gradient
+        torch.testing.assert_close(actual[name], expected, atol=1e-11, rtol=1e-11)
 
 
 ALL = ("context", "first", "second", "head")
 
 
 @pytest.mark.parametrize(
-    "name, parts, still", [("maml", ALL, ()), ("anil", ("head",), ()), ("cavia", ("context",), ("context",))]
+    "name, parts, fixed", [("maml", ALL, ()), ("anil", ("head",), ()), ("cavia", ("context",), ("context",))]
 )
-def test_unrolled_learners_differentiate_the_steps_of_what_adapts(name: str, parts: tuple, still: tuple) -> None:
+def test_unrolled_learners_differentiate_the_steps_of_the_adapted_modules(
+    name: str, parts: tuple, fixed: tuple
+) -> None:
     learner = learner_of(name)
     leaves = leaves_of(learner)
     losses = [loss_of(adapted(leaves, task, parts, lambda n, k: RATE)[-1], task.query) for task in TASKS]
-    assert_gradient(moved(learner), torch.stack(losses).mean(), leaves, still)
+    assert_gradient(moved(learner), torch.stack(losses).mean(), leaves, fixed)
 
 
 def test_fomaml_follows_the_query_gradient_at_the_solution() -> None:
@@ -94,8 +96,8 @@ def test_fomaml_follows_the_query_gradient_at_the_solution() -> None:
 def test_reptile_moves_to_the_mean_of_the_tasks_solutions_on_all_their_data() -> None:
     learner = learner_of("reptile")
     start = {name: value.clone() for name, value in learner.meta_params().items()}
-    whole = [Task(tuple(torch.cat(pair) for pair in zip(t.support, t.query, strict=True))) for t in TASKS]
-    solutions = [adapted(leaves_of(learner), task, ALL, lambda n, k: RATE)[-1] for task in whole]
+    all_data = [Task(tuple(torch.cat(pair) for pair in zip(t.support, t.query, strict=True))) for t in TASKS]
+    solutions = [adapted(leaves_of(learner), task, ALL, lambda n, k: RATE)[-1] for task in all_data]
     for name, value in moved(learner).items():
         mean = torch.stack([theta[name].detach() for theta in solutions]).mean(0)
         torch.testing.assert_close(value, start[name] - mean, atol=1e-11, rtol=1e-11)
@@ -110,7 +112,7 @@ def test_finetuning_fits_the_meta_parameters_to_all_data_of_all_tasks(name: str)
 
 
 @pytest.mark.parametrize("name", ["maml", "meta-sgd", "maml++"])
-def test_step_sizes_may_fall_over_an_inner_loop(name: str) -> None:
+def test_step_sizes_can_fall_over_an_inner_loop(name: str) -> None:
     changes = {"inner_lr_final_fraction": 0.2, "first_order_fraction": 0.0, "multi_step_loss_fraction": 0.0}
     learner = learner_of(name, PLAIN.model_copy(update=changes), 4)
     learner.progress[0] = 2
@@ -121,7 +123,7 @@ def test_step_sizes_may_fall_over_an_inner_loop(name: str) -> None:
     assert_gradient(moved(learner), torch.stack(losses).mean(), leaves)
 
 
-def test_step_sizes_may_count_in_sigmas() -> None:
+def test_step_sizes_can_be_scaled_by_sigma() -> None:
     settings = PLAIN.model_copy(update={"scale_lr_by_sigma": True, "inner_lr_final_fraction": 0.5})
     learner = learner_of("sigma-imaml", settings)
     with torch.no_grad():
@@ -132,13 +134,13 @@ def test_step_sizes_may_count_in_sigmas() -> None:
     for step in range(STEPS):
         gradients = torch.autograd.grad(loss_of(params, TASKS[0].support), list(params.values()))
         for (name, value), gradient in zip(list(params.items()), gradients, strict=True):
-            own = sigma[name.split(".")[0]]
-            rate = RATE * own * (1 - 0.5 * step / STEPS)
-            delta = (value - start[name] - rate * gradient) / (1 + rate / own**2)
+            module_sigma = sigma[name.split(".")[0]]
+            rate = RATE * module_sigma * (1 - 0.5 * step / STEPS)
+            delta = (value - start[name] - rate * gradient) / (1 + rate / module_sigma**2)
             params[name] = (start[name] + delta).detach().requires_grad_()
-    found = learner.adapt(TASKS[0], STEPS).params
+    actual = learner.adapt(TASKS[0], STEPS).params
     for name, value in params.items():
-        torch.testing.assert_close(found[name], value.detach(), atol=1e-11, rtol=1e-11)
+        torch.testing.assert_close(actual[name], value.detach(), atol=1e-11, rtol=1e-11)
     with pytest.raises(UsageError, match="implicit gradients; 'maml' has none"):
         learner_of("maml", settings)
 
@@ -168,15 +170,15 @@ def test_alpha_maml_moves_both_step_sizes_by_their_hypergradients() -> None:
         gradients.append(learner.domain.adapted.flatten(dict(zip(leaves, parts, strict=False))))
         if number:
             scale *= 1 + 0.5 * float(torch.cosine_similarity(gradients[-1], gradients[-2], dim=0))
-        found = learner.domain.adapted.flatten(moved(learner))
-        torch.testing.assert_close(found, 1e-3 * scale * gradients[-1], atol=1e-11, rtol=1e-9)
+        actual = learner.domain.adapted.flatten(moved(learner))
+        torch.testing.assert_close(actual, 1e-3 * scale * gradients[-1], atol=1e-11, rtol=1e-9)
         torch.testing.assert_close(start - learner.step_sizes.detach(), 1e-6 * scale * parts[-1], atol=1e-12, rtol=1e-9)
     assert scale != 1.0
 
 
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
-def test_alpha_maml_lengthens_steps_by_how_much_a_longer_last_one_would_have_lowered_the_loss(solver: str) -> None:
-    """Whatever the optimiser: by finite differences of the step before, along all parameters at once."""
+def test_alpha_maml_scales_the_outer_learning_rate_by_the_effect_of_a_longer_last_step(solver: str) -> None:
+    """For both optimisers; the effect comes from finite differences of the last step, for all parameters at once."""
     rate, change = 1e-3, 1e-5
     settings = PLAIN.model_copy(update={"outer_solver": solver, "step_lr": 0.0, "hypergradient_lr": 0.5})
     learners = [
@@ -184,9 +186,9 @@ def test_alpha_maml_lengthens_steps_by_how_much_a_longer_last_one_would_have_low
         for part in (0.0, change, -change)
     ]
     steps = [moved(learner) for learner in learners]
-    found, longer, shorter = (learner.meta_step(TASKS) for learner in learners)
+    actual, longer, shorter = (learner.meta_step(TASKS) for learner in learners)
     length = float(torch.cat([step.flatten() for step in steps[0].values()]).norm())
-    cosine = (shorter.loss_after - longer.loss_after) / (2 * change) / (found.gradient_norm * length)
+    cosine = (shorter.loss_after - longer.loss_after) / (2 * change) / (actual.gradient_norm * length)
     assert abs(cosine) > 0.01 and float(learners[0].progress[2]) == pytest.approx(1 + 0.5 * cosine, abs=1e-6)
 
 
@@ -195,7 +197,7 @@ def test_maml_plus_plus_learns_a_step_size_for_each_module_and_step() -> None:
         "maml++", PLAIN.model_copy(update={"first_order_fraction": 0.0, "multi_step_loss_fraction": 1.0}), 4
     )
     assert learner.step_sizes.shape == (4, STEPS)
-    learner.progress[0] = 2  # half way: weights 1/6, 1/6, 4/6
+    learner.progress[0] = 2  # halfway: weights 1/6, 1/6, 4/6
     leaves = leaves_of(learner)
     rates = torch.full((4, STEPS), RATE, dtype=torch.float64, requires_grad=True)
     losses = []
@@ -209,12 +211,19 @@ def test_maml_plus_plus_learns_a_step_size_for_each_module_and_step() -> None:
     torch.testing.assert_close(RATE - learner.step_sizes.detach(), expected, atol=1e-11, rtol=1e-11)
 
 
-def test_maml_plus_plus_goes_from_all_steps_to_the_last_and_from_first_to_second_order() -> None:
+def test_maml_plus_plus_anneals_from_all_steps_to_the_last_and_from_first_to_second_order() -> None:
     settings = LearnerSettings(inner_steps=4, multi_step_loss_fraction=0.5, first_order_fraction=0.2)
-    rules = {part: LEARNERS["maml++"].estimator(settings, part) for part in (0.0, 0.1, 0.2, 0.4, 0.5, 1.0)}
-    assert all(isinstance(rule, Unrolled) for rule in rules.values())
-    assert [rule.order for rule in rules.values() if isinstance(rule, Unrolled)] == [1, 1, 2, 2, 2, 2]
-    weights = [rule.step_weights for rule in rules.values() if isinstance(rule, Unrolled)]
+    estimators = {part: LEARNERS["maml++"].estimator(settings, part) for part in (0.0, 0.1, 0.2, 0.4, 0.5, 1.0)}
+    assert all(isinstance(estimator, Unrolled) for estimator in estimators.values())
+    assert [estimator.order for estimator in estimators.values() if isinstance(estimator, Unrolled)] == [
+        1,
+        1,
+        2,
+        2,
+        2,
+        2,
+    ]
+    weights = [estimator.step_weights for estimator in estimators.values() if isinstance(estimator, Unrolled)]
     assert weights[0] == pytest.approx((0.25,) * 4) and weights[4] == weights[5] == ()
     assert all(sum(one) == pytest.approx(1) for one in weights[:4])
     last = [one[-1] for one in weights[:4]]
@@ -250,7 +259,7 @@ def test_sigma_maml_is_maml_with_proximal_steps() -> None:
     torch.testing.assert_close(start - learner.log_variances.detach(), expected, atol=1e-11, rtol=1e-11)
 
 
-def test_a_hyperprior_counts_once_however_many_tasks_there_are() -> None:
+def test_a_hyperprior_counts_once_for_any_number_of_tasks() -> None:
     settings = PLAIN.model_copy(update={"variance": 0.2, "hyperprior_scale": 0.3})
     for kind in ("half-cauchy", "exponential"):
         flat, other = (learner_of("sigma-maml", replace_kind(settings, k)) for k in ("flat", kind))
@@ -265,7 +274,7 @@ def replace_kind(settings: LearnerSettings, kind: str) -> LearnerSettings:
     return settings.model_copy(update={"hyperprior": kind})
 
 
-def test_modules_may_be_chosen_in_place_of_the_presets() -> None:
+def test_given_modules_replace_those_of_the_preset() -> None:
     net = Net()
     learner = MetaLearner("maml", net, regression_loss, modules_of(net), PLAIN, modules=("head", "first"))
     leaves = leaves_of(learner)
@@ -274,8 +283,8 @@ def test_modules_may_be_chosen_in_place_of_the_presets() -> None:
     assert learner.domain.adapted.modules == ("first", "head")
 
 
-def test_what_is_drawn_is_what_a_step_sees() -> None:
-    """A task that draws other data in each step adapts on those, whatever its support says."""
+def test_an_inner_step_uses_the_data_that_the_task_draws() -> None:
+    """A task that draws different data in each step adapts on these data, not on its support."""
     others = [regression_task(seed).support for seed in (7, 8, 9)]
     task = replace(TASKS[0], draw=lambda step: others[step])
     learner = learner_of("maml")

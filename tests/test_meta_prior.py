@@ -1,4 +1,4 @@
-"""The shrinkage prior: its density, its proximal_step step, and how small and large its variances may be."""
+"""The shrinkage prior: its density, its proximal step, and its behaviour at extreme variances."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def random_displacements(rows: int, seed: int = 0, dtype: torch.dtype = torch.fl
 @settings(max_examples=100)
 def test_the_penalty_is_the_normal_log_density_but_for_its_constant(values: list[float], seed: int) -> None:
     prior = prior_of(values)
-    # In units of σ, or differences of densities lose all their digits.
+    # In units of σ; otherwise differences of densities lose all digits.
     delta = random_displacements(3, seed) * prior.standard_deviation()
     normal = Normal(torch.zeros(LAYOUT.size, dtype=torch.float64), prior.standard_deviation())
     at_centre = normal.log_prob(torch.zeros_like(delta)).sum(-1)
@@ -61,7 +61,7 @@ def test_the_penalty_is_differentiable_in_the_log_variances() -> None:
 def test_the_proximal_step_is_stationary_at_any_variance_and_step_size(
     values: list[float], log_rate: float, seed: int
 ) -> None:
-    """(δ - δ')/η + δ/σ² = 0, the slope of ‖δ - δ'‖²/2η + ‖δ‖²/2σ², to rounding of its two parts."""
+    """(δ - δ')/η + δ/σ² = 0, the slope of ‖δ - δ'‖²/2η + ‖δ‖²/2σ², up to the rounding of its two terms."""
     prior, rate, before = prior_of(values), math.exp(log_rate), random_displacements(2, seed)
     after = proximal_step(before, rate, prior.precision())
     slope = (after - before) / rate + after * prior.precision()
@@ -71,12 +71,12 @@ def test_the_proximal_step_is_stationary_at_any_variance_and_step_size(
 
 @given(st.floats(MIN_LOG_VARIANCE, MAX_LOG_VARIANCE), st.integers(0, 99))
 @settings(max_examples=50)
-def test_step_sizes_may_differ_between_parameters(value: float, seed: int) -> None:
+def test_step_sizes_can_differ_between_parameters(value: float, seed: int) -> None:
     rates = random_displacements(1, seed)[0].exp()
     before, precision = random_displacements(2, seed + 1), prior_of([value] * 3).precision()
-    found = proximal_step(before, rates, precision)
+    actual = proximal_step(before, rates, precision)
     one_by_one = [proximal_step(before[:, i], float(rates[i]), precision[i]) for i in range(LAYOUT.size)]
-    torch.testing.assert_close(found, torch.stack(one_by_one, -1), atol=0, rtol=1e-14)
+    torch.testing.assert_close(actual, torch.stack(one_by_one, -1), atol=0, rtol=1e-14)
 
 
 def test_without_a_prior_the_proximal_step_is_the_identity() -> None:
@@ -94,7 +94,7 @@ def test_one_free_module_makes_a_prior_improper_but_not_absent() -> None:
     assert prior_of([0.0, 20.0, -40.0]).is_proper
 
 
-def test_sigma_and_precision_are_those_of_each_parameters_module() -> None:
+def test_each_parameter_has_the_sigma_and_precision_of_its_module() -> None:
     prior = prior_of([math.log(0.25), math.log(4.0), math.inf])
     expected = [0.5, 0.5, 2.0, 2.0, 2.0, math.inf, math.inf]
     assert prior.standard_deviation().tolist() == pytest.approx(expected)
@@ -108,7 +108,7 @@ def test_nothing_overflows_in_single_precision(value: float, rate: float) -> Non
     after = proximal_step(before, rate, prior.precision())
     assert bool(prior.precision().isfinite().all()) and bool(after.isfinite().all())
     assert bool(prior.penalty(before).isfinite().all()) and bool(prior.penalty(after).isfinite().all())
-    # σ and its inverse are what the implicit gradient multiplies by.
+    # The implicit gradient multiplies by σ and by its inverse.
     if math.isfinite(value):
         assert bool(prior.standard_deviation().isfinite().all()) and bool(
             (1 / prior.standard_deviation()).isfinite().all()
@@ -120,7 +120,7 @@ def test_nothing_overflows_in_single_precision(value: float, rate: float) -> Non
 
 
 @pytest.mark.parametrize("kind", get_args(HyperpriorName))
-def test_no_hyperprior_overflows_where_learned_variances_stay(kind: HyperpriorName) -> None:
+def test_no_hyperprior_overflows_within_the_bounds_of_learned_variances(kind: HyperpriorName) -> None:
     values = torch.tensor([MIN_LOG_VARIANCE, 0.0, MAX_LOG_VARIANCE], requires_grad=True)
     nll = hyperprior_nll(values, kind)
     gradient = torch.autograd.grad(nll, values)[0]
@@ -135,36 +135,36 @@ def test_hyperpriors_are_torchs_densities_of_sigma_but_for_their_constants(value
     size = torch.tensor(scale, dtype=torch.float64)
     densities = {"half-cauchy": HalfCauchy(size), "exponential": Exponential(1 / size)}
     for kind in ("half-cauchy", "exponential"):
-        found = hyperprior_nll(point, kind, scale) - hyperprior_nll(torch.zeros_like(point), kind, scale)
+        actual = hyperprior_nll(point, kind, scale) - hyperprior_nll(torch.zeros_like(point), kind, scale)
         expected = (densities[kind].log_prob(one) - densities[kind].log_prob(sigma)).sum()
-        torch.testing.assert_close(found, expected, atol=1e-9, rtol=1e-9)
+        torch.testing.assert_close(actual, expected, atol=1e-9, rtol=1e-9)
 
 
-def test_a_flat_hyperprior_moves_nothing() -> None:
+def test_a_flat_hyperprior_has_no_gradient() -> None:
     values = torch.tensor([-3.0, 0.0, 5.0], requires_grad=True)
     nll = hyperprior_nll(values, "flat")
     assert nll.item() == 0 and not torch.autograd.grad(nll, values)[0].any()
 
 
-def test_an_unknown_hyperprior_is_an_error_that_lists_those_there_are() -> None:
+def test_an_unknown_hyperprior_is_an_error_that_lists_the_known_ones() -> None:
     with pytest.raises(TtsMetaError, match="no hyperprior 'cauchy'; known: flat, half-cauchy, exponential"):
         hyperprior_nll(torch.zeros(1), "cauchy")  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize("variance", [0.0, -1.0, math.nan])
-def test_a_variance_that_is_not_positive_is_refused_by_the_name_of_its_module(variance: float) -> None:
+def test_a_variance_that_is_not_positive_is_refused_with_the_name_of_its_module(variance: float) -> None:
     with pytest.raises(TtsMetaError, match="the prior variance of 'b' must be positive"):
         ShrinkagePrior(LAYOUT, torch.tensor([1.0, variance, 2.0]).log())
     with pytest.raises(TtsMetaError, match=f"the prior variance must be positive, not {variance}"):
         ShrinkagePrior.isotropic(LAYOUT, variance)
 
 
-def test_the_number_of_variances_must_be_that_of_the_modules() -> None:
+def test_there_must_be_one_variance_per_module() -> None:
     with pytest.raises(TtsMetaError, match=r"3 modules need log variances of shape \(3,\), not \(2,\)"):
         ShrinkagePrior(LAYOUT, torch.zeros(2))
 
 
 @pytest.mark.parametrize("variance", [1e-3, 1.0, math.inf])
-def test_an_isotropic_prior_has_one_variance_for_all(variance: float) -> None:
+def test_an_isotropic_prior_has_the_same_variance_for_all_modules(variance: float) -> None:
     prior = ShrinkagePrior.isotropic(LAYOUT, variance)
     assert prior.precision().tolist() == pytest.approx([1 / variance] * LAYOUT.size)

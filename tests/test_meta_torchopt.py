@@ -1,23 +1,23 @@
-"""Implicit meta-gradients against another library's: TorchOpt's `custom_root`, which shares no code with ours."""
+"""Implicit meta-gradients against those of another library, TorchOpt's `custom_root`."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from test_meta_gradients import EXACT, maximum_a_posteriori, meta_of
 from torch import Tensor
 from toy_domains import Net, domain_of, regression_loss, regression_task
+from toy_gradients import EXACT, maximum_a_posteriori, meta_of
 
 from tts_meta.meta import Implicit, ShrinkagePrior
 
 torchopt = pytest.importorskip("torchopt", reason="TorchOpt comes with the test extra")
 
 
-# TorchOpt 0.7.3 calls these functions of torch by their former names.
+# TorchOpt 0.7.3 calls functions of torch by their old names.
 @pytest.mark.filterwarnings("ignore:We've integrated functorch into PyTorch:FutureWarning")
 @pytest.mark.parametrize("centred", [False, True])
 @pytest.mark.parametrize("adapted", [None, ("first", "head")])
-def test_torchopt_finds_the_same_implicit_gradients(adapted: tuple[str, ...] | None, centred: bool) -> None:
+def test_torchopt_gives_the_same_implicit_gradients(adapted: tuple[str, ...] | None, centred: bool) -> None:
     domain = domain_of(Net(), regression_loss, adapted)
     task = regression_task(5)
     meta = meta_of(domain, torch.tensor([-2.0, -3.0, -1.5, -3.5])[: len(domain.adapted.modules)])
@@ -39,6 +39,6 @@ def test_torchopt_finds_the_same_implicit_gradients(adapted: tuple[str, ...] | N
     delta = run_inner_loop(torch.zeros_like(solution), *leaves)
     query = domain.nll((leaves[0] + delta)[None], leaves[1], [task.query])[0]
     expected = torch.autograd.grad(query, leaves, materialize_grads=True)
-    found = Implicit(EXACT, centred).at(domain, meta, [task], solution[None]).gradient
-    for one, two in zip((found.adapted, found.shared, found.log_variances), expected, strict=True):
+    actual = Implicit(EXACT, centred).at(domain, meta, [task], solution[None]).gradient
+    for one, two in zip((actual.adapted, actual.shared, actual.log_variances), expected, strict=True):
         torch.testing.assert_close(one, two, atol=1e-9, rtol=1e-9)

@@ -1,4 +1,4 @@
-"""The recipe linear_gaussian: its tasks are what they say, its closed forms right, and it runs."""
+"""The recipe linear_gaussian: its tasks, its closed forms, its verdicts, and a tiny run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tts_meta.models.partition import Partition
 
 TRUTH = {"constant": 0.0, "little": 0.3, "much": 1.0}
 FAMILY = LinearGaussian(deviations=TRUTH, size=3, points=12)
-GIVEN = torch.tensor([0.2, 0.5, 0.8])  # another σ than the true one
+OTHER_SIGMA = torch.tensor([0.2, 0.5, 0.8])  # different from the true σ
 YAML = Path(__file__).resolve().parents[1] / "recipes" / "linear_gaussian" / "linear_gaussian.yaml"
 
 
@@ -33,7 +33,7 @@ def test_coefficients_come_from_the_prior() -> None:
     torch.testing.assert_close(theta.std(0), torch.tensor([0.0, 0.3, 1.0]).repeat_interleave(3), atol=0.02, rtol=0)
 
 
-def test_inputs_have_variance_one_and_the_correlation_asked_for() -> None:
+def test_inputs_have_variance_one_and_the_configured_correlation() -> None:
     x = FAMILY.inputs(2_000, draws()).flatten(0, 1)
     expected = torch.eye(9)
     for shift in (3, 6):
@@ -41,16 +41,16 @@ def test_inputs_have_variance_one_and_the_correlation_asked_for() -> None:
     torch.testing.assert_close(torch.cov(x.T), expected, atol=0.03, rtol=0)
 
 
-def test_what_the_coefficients_do_not_explain_is_the_noise() -> None:
+def test_the_residuals_of_the_true_coefficients_are_the_noise() -> None:
     tasks = FAMILY.tasks(3_000, seed=5)
     generator = draws(5)
     FAMILY.inputs(3_000, generator)
     theta = FAMILY.coefficients(3_000, generator)
     for part in ("support", "query"):
         x, y = (torch.stack([getattr(task, part)[index] for task in tasks]) for index in (0, 1))
-        rest = y - torch.einsum("tnp,tp->tn", x, theta)
-        assert rest.std().item() == pytest.approx(FAMILY.noise, rel=0.02)
-        assert abs(rest.mean().item()) < 0.05
+        residuals = y - torch.einsum("tnp,tp->tn", x, theta)
+        assert residuals.std().item() == pytest.approx(FAMILY.noise, rel=0.02)
+        assert abs(residuals.mean().item()) < 0.05
 
 
 def test_the_same_seed_gives_the_same_tasks() -> None:
@@ -59,7 +59,7 @@ def test_the_same_seed_gives_the_same_tasks() -> None:
 
 
 def learner_at(sigma: torch.Tensor, rate: float = 0.02) -> MetaLearner:
-    """At the true φ and a σ for each module."""
+    """A learner at the true φ and the given σ of each module."""
     model = FAMILY.model(0)
     modules = Partition.by_layer(model).modules
     learner = MetaLearner("sigma-imaml", model, FAMILY.loss, modules, LearnerSettings(inner_lr=rate), vectorised=True)
@@ -70,13 +70,13 @@ def learner_at(sigma: torch.Tensor, rate: float = 0.02) -> MetaLearner:
 
 
 @pytest.mark.parametrize("solver, steps", [(MAP, 3_000), (Solver(4, 0.02), 4)])
-def test_closed_form_solutions_are_those_of_the_learner(solver: Solver, steps: int) -> None:
+def test_closed_form_solutions_equal_those_of_the_learner(solver: Solver, steps: int) -> None:
     task = FAMILY.tasks(1, 0)[0]
-    params = learner_at(GIVEN).adapt(task, steps).params
-    found = torch.cat([value.flatten() for value in params.values()]) - FAMILY.centre
+    params = learner_at(OTHER_SIGMA).adapt(task, steps).params
+    actual = torch.cat([value.flatten() for value in params.values()]) - FAMILY.centre
     x, y = (value.double() for value in task.support)
-    gain = solver.gain(x[None], GIVEN.repeat_interleave(3).double(), FAMILY.noise)[0]
-    torch.testing.assert_close(found.double(), gain @ (y - x @ FAMILY.centre.double()), atol=1e-4, rtol=1e-3)
+    gain = solver.gain(x[None], OTHER_SIGMA.repeat_interleave(3).double(), FAMILY.noise)[0]
+    torch.testing.assert_close(actual.double(), gain @ (y - x @ FAMILY.centre.double()), atol=1e-4, rtol=1e-3)
 
 
 @pytest.mark.parametrize("solver, steps", [(MAP, 200), (Solver(4, 0.02), 4)])
@@ -87,22 +87,22 @@ def test_the_expected_loss_is_the_mean_over_coefficients_and_noise(solver: Solve
     y = theta @ x[0].T + FAMILY.noise * torch.randn(count, 24, generator=generator)
     tasks = [Task((x[0, :12], row[:12]), (x[0, 12:], row[12:])) for row in y]
     losses: dict[int, torch.Tensor] = {}
-    learner = learner_at(GIVEN)
+    learner = learner_at(OTHER_SIGMA)
     learner.adapt_many(
         tasks,
         steps,
         lambda step, p: losses.update({0: learner.score(p, [t.query for t in tasks])}) if step == steps else None,
     )
     error = losses[0].std().item() / math.sqrt(count)
-    expected = expected_loss(FAMILY, x.double(), GIVEN.repeat_interleave(3).double(), solver).item()
+    expected = expected_loss(FAMILY, x.double(), OTHER_SIGMA.repeat_interleave(3).double(), solver).item()
     assert losses[0].mean().item() == pytest.approx(expected, abs=3 * error)
 
 
-def test_the_best_deviations_of_the_map_are_the_true_ones() -> None:
+def test_the_optimal_sigma_of_the_map_is_the_true_sigma() -> None:
     assert best_deviations(FAMILY, tasks=30) == pytest.approx(TRUTH, abs=0.005)
 
 
-def test_no_other_deviation_has_a_smaller_expected_loss_than_the_best() -> None:
+def test_no_other_sigma_has_a_smaller_expected_loss_than_the_optimum() -> None:
     solver = Solver(60, 0.03)
     best = torch.tensor(list(best_deviations(FAMILY, solver, tasks=30).values())).double()
     x = FAMILY.inputs(30, draws()).double()
@@ -117,7 +117,7 @@ def test_no_other_deviation_has_a_smaller_expected_loss_than_the_best() -> None:
             assert loss(other) >= loss(best) - 1e-9
 
 
-def test_least_squares_on_the_tasks_reach_the_floor_of_the_centre() -> None:
+def test_least_squares_on_the_tasks_reach_the_lower_bound() -> None:
     count, errors = 200, []
     for seed in range(30):
         tasks = FAMILY.tasks(count, 100 + seed)
@@ -126,11 +126,11 @@ def test_least_squares_on_the_tasks_reach_the_floor_of_the_centre() -> None:
         weighted = torch.linalg.solve(cover, torch.cat([x, y[..., None]], -1))
         sums = (x.mT @ weighted).sum(0)
         errors.append((torch.linalg.solve(sums[:, :9], sums[:, 9]) - FAMILY.centre).square().sum())
-    found = torch.stack(errors).mean().sqrt() / FAMILY.centre.norm()
-    assert found.item() == pytest.approx(centre_lower_bound(FAMILY, count), rel=0.15)
+    actual = torch.stack(errors).mean().sqrt() / FAMILY.centre.norm()
+    assert actual.item() == pytest.approx(centre_lower_bound(FAMILY, count), rel=0.15)
 
 
-def test_a_verdict_fails_where_it_should() -> None:
+def test_a_verdict_fails_for_each_missed_threshold() -> None:
     best = TRUTH | {"much": math.inf}
     good = judge(TRUTH, best, {"constant": 0.02, "little": 0.29, "much": 7.0}, 0.01)
     assert good.shrunk and good.close and good.recovered
@@ -139,22 +139,22 @@ def test_a_verdict_fails_where_it_should() -> None:
 
 
 def test_a_tiny_run_of_the_recipe_reports_every_learner() -> None:
-    whole = load_config(YAML, Experiment)
+    recipe = load_config(YAML, Experiment)
     plans = {
         name: plan.model_copy(update={"pretrain_steps": 20, "meta_steps": 15, "tasks": 8})
-        for name, plan in whole.learners.items()
+        for name, plan in recipe.learners.items()
     }
     experiment = Experiment(family=FAMILY, learners=plans, seeds=2)
     jobs = [Job(FAMILY, name, plan, seed) for name, plan in plans.items() for seed in (0, 1)]
-    found = {name: [run(job) for job in jobs if job.name == name] for name in plans}
-    for runs in found.values():
+    actual = {name: [run(job) for job in jobs if job.name == name] for name in plans}
+    for runs in actual.values():
         assert runs[0].deviations.shape == (16, 3) and runs[0].errors.shape == (3,)
         assert runs[0].errors[1] < runs[0].errors[0]
         assert not torch.equal(runs[0].deviations, runs[1].deviations)
     best = {job.name: best_deviations_of(job) for job in jobs[::2]}
-    text = report(experiment, found, {name: runs[0] for name, runs in found.items()}, TRUTH, best)
+    text = report(experiment, actual, {name: runs[0] for name, runs in actual.items()}, TRUTH, best)
     assert all(f"| {name} | " in text for name in plans) and "∞" in text
-    assert len(draw(experiment, found, best).axes) == 3
+    assert len(draw(experiment, actual, best).axes) == 3
 
 
 @pytest.mark.parametrize("name", ["sigma-imaml", "sigma-reptile"])
@@ -163,6 +163,6 @@ def test_implicit_learners_shrink_the_module_that_all_tasks_share(name: str) -> 
         inner_steps=15, inner_lr=0.05, variance=0.01, outer_lr=0.02, variance_lr=0.4, outer_lr_final_fraction=0.0
     )
     plan = TrainingPlan(settings=settings, meta_steps=120, tasks=40, pretrain_steps=150, pretrain_lr=0.1)
-    found = run(Job(FAMILY, name, plan, 0))
-    constant, little, much = found.deviations[-1].tolist()
-    assert constant < 0.1 * much and constant < 0.25 * little and found.errors[-1] < 0.1
+    actual = run(Job(FAMILY, name, plan, 0))
+    constant, little, much = actual.deviations[-1].tolist()
+    assert constant < 0.1 * much and constant < 0.25 * little and actual.errors[-1] < 0.1

@@ -1,4 +1,4 @@
-"""The recipe one_module: one module alone differs between tasks, scores are what they say, and it runs."""
+"""The recipe one_module: only one module differs between tasks, the scores are right, and a tiny run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_every_learner_runs_on_both_families() -> None:
 
 
 @FAMILIES
-def test_only_the_module_named_differs_between_tasks(family: OneModule) -> None:
+def test_only_the_varying_module_differs_between_tasks(family: OneModule) -> None:
     count = 4_000
     params = family.parameters(count, torch.Generator().manual_seed(0))
     for name, value in family.true_model().named_parameters():
@@ -41,17 +41,17 @@ def test_only_the_module_named_differs_between_tasks(family: OneModule) -> None:
 
 
 @FAMILIES
-def test_targets_are_the_tasks_network_and_noise(family: OneModule) -> None:
+def test_targets_are_the_output_of_the_tasks_network_plus_noise(family: OneModule) -> None:
     count, generator = 500, torch.Generator().manual_seed(9)
     torch.rand(count, 2 * family.points, family.inputs, generator=generator)
     params, net = family.parameters(count, generator), family.true_model()
-    rest = []
+    residuals = []
     for number, task in enumerate(family.tasks(count, 9)):
         for x, y in (task.support, task.query):
-            rest.append(
+            residuals.append(
                 y - functional_call(net, {name: value[number] for name, value in params.items()}, (x,)).detach()
             )
-    noise = torch.stack(rest)
+    noise = torch.stack(residuals)
     assert noise.std().item() == pytest.approx(family.noise, rel=0.02)
     assert abs(noise.mean().item()) < 0.01
 
@@ -63,27 +63,27 @@ def test_the_module_that_varies_is_one_of_the_partition_and_the_start_is_not_the
     assert not torch.allclose(start.get_parameter("first.weight"), truth.get_parameter("first.weight"), atol=0.1)
 
 
-def test_only_the_layer_behind_it_expresses_a_gain_exactly_and_the_others_nearly() -> None:
-    """To first order, about the true network: what makes the family hard. `second` needs a matrix for it."""
+def test_only_the_next_layer_expresses_a_gain_exactly_and_the_others_nearly() -> None:
+    """To first order, at the true network; this makes the family hard. `second` needs a full matrix for it."""
     net = RECIPE.families["gain varies"].true_model().double()
     x = torch.rand(400, 2, generator=torch.Generator().manual_seed(0)).double() * 4 - 2
     named = {name: value.detach() for name, value in net.named_parameters()}
 
     def jacobian(module: str) -> torch.Tensor:
         part = {name: value for name, value in named.items() if name.split(".")[0] == module}
-        found = torch.func.jacrev(lambda p: functional_call(net, named | p, (x,)).flatten())(part)
-        return torch.cat([value.flatten(1) for value in found.values()], -1)
+        actual = torch.func.jacrev(lambda p: functional_call(net, named | p, (x,)).flatten())(part)
+        return torch.cat([value.flatten(1) for value in actual.values()], -1)
 
-    def left(module: str) -> float:
-        """Part of what a change of the gain does that the module cannot do."""
+    def unexplained(module: str) -> float:
+        """The fraction of the effect of a change of the gain that the module cannot reproduce."""
         gain, basis = jacobian("gain"), torch.linalg.qr(jacobian(module))[0]
         return ((gain - basis @ (basis.T @ gain)).norm() / gain.norm()).item()
 
-    assert left("second") < 1e-6
-    assert 0.01 < left("first") < 0.5 and 0.01 < left("head") < 0.5
+    assert unexplained("second") < 1e-6
+    assert 0.01 < unexplained("first") < 0.5 and 0.01 < unexplained("head") < 0.5
 
 
-def test_displacement_is_the_mean_square_move_of_a_parameter() -> None:
+def test_displacement_is_the_mean_square_displacement_of_a_parameter() -> None:
     family = RECIPE.families["head varies"]
     learner = build_learner(family, "anil", RECIPE.learners["anil"].model_copy(update={"pretrain_steps": 0}), 0)
     tasks = family.tasks(3, TEST_SEED)
@@ -91,30 +91,30 @@ def test_displacement_is_the_mean_square_move_of_a_parameter() -> None:
     assert not moved[:, :3].any()
     start = learner.meta_params()
     for row, task in zip(moved, tasks, strict=True):
-        found = learner.adapt(task, 4).params
-        off = torch.cat([(found[name] - start[name]).flatten() for name in found])
+        actual = learner.adapt(task, 4).params
+        off = torch.cat([(actual[name] - start[name]).flatten() for name in actual])
         torch.testing.assert_close(row[3], off.square().mean())
 
 
 @FAMILIES
-def test_the_truth_scores_near_the_noise(family: OneModule) -> None:
+def test_the_loss_of_the_true_network_is_near_the_noise(family: OneModule) -> None:
     tasks = family.tasks(200, TEST_SEED)
-    learner, found = true_learner(family), {}
-    learner.adapt_many(tasks, 100, lambda step, p: found.update({step: learner.score(p, [t.query for t in tasks])}))
+    learner, actual = true_learner(family), {}
+    learner.adapt_many(tasks, 100, lambda step, p: actual.update({step: learner.score(p, [t.query for t in tasks])}))
     floor = family.points * family.outputs / 2
-    assert floor * 0.9 < found[100].mean().item() < 0.6 * found[0].mean().item()
+    assert floor * 0.9 < actual[100].mean().item() < 0.6 * actual[0].mean().item()
 
 
-def test_a_learner_is_right_by_half_of_what_moves_and_by_its_largest_sigma() -> None:
+def test_a_learner_is_right_with_half_of_the_movement_and_the_largest_sigma() -> None:
     moved = torch.tensor([[0.1, 0.0, 0.2, 0.7], [0.1, 0.1, 0.2, 0.6]])
-    found = RunResult(("gain", "first", "second", "head"), {}, moved, (0,), torch.zeros(1, 2))
-    torch.testing.assert_close(found.shares(), moved)
-    assert is_right(found, "head") and not is_right(found, "gain") and sigma_ratio(found, "head") == "-"
-    learned = replace(found, deviations={"gain": 0.1, "first": 0.1, "second": 0.1, "head": 0.2})
+    actual = RunResult(("gain", "first", "second", "head"), {}, moved, (0,), torch.zeros(1, 2))
+    torch.testing.assert_close(actual.shares(), moved)
+    assert is_right(actual, "head") and not is_right(actual, "gain") and sigma_ratio(actual, "head") == "-"
+    learned = replace(actual, deviations={"gain": 0.1, "first": 0.1, "second": 0.1, "head": 0.2})
     assert is_right(learned, "head") and sigma_ratio(learned, "head") == "2.0"
     assert not is_right(replace(learned, deviations=learned.deviations | {"gain": 0.4}), "head")
-    assert not is_right(replace(found, moved=torch.tensor([[0.3, 0.0, 0.3, 0.4]])), "head")
-    assert not replace(found, moved=torch.zeros(2, 4)).shares().any()
+    assert not is_right(replace(actual, moved=torch.tensor([[0.3, 0.0, 0.3, 0.4]])), "head")
+    assert not replace(actual, moved=torch.zeros(2, 4)).shares().any()
 
 
 def test_a_tiny_run_of_the_recipe_reports_every_learner() -> None:
@@ -134,12 +134,12 @@ def test_a_tiny_run_of_the_recipe_reports_every_learner() -> None:
     text = report(experiment, results)
     assert all(text.count(f"| {name} |") == 4 for name in plans) and "not finite" not in text
     for name, alone in (("anil", "head"), ("cavia", "gain"), ("finetune-embedding", "gain")):
-        for found in results.values():
-            torch.testing.assert_close(found[name].shares()[:, found[name].modules.index(alone)], torch.ones(4))
+        for actual in results.values():
+            torch.testing.assert_close(actual[name].shares()[:, actual[name].modules.index(alone)], torch.ones(4))
     assert len(draw(experiment, results).axes) == 2
 
 
-def test_shrinkage_finds_a_module_that_nobody_named() -> None:
+def test_shrinkage_finds_the_varying_module() -> None:
     plan = RECIPE.learners["sigma-imaml"].model_copy(update={"meta_steps": 30})
-    found = run(Job("", RECIPE.families["gain varies"], "sigma-imaml", plan, 0, 4, (0,)))
-    assert is_right(found, "gain") and float(sigma_ratio(found, "gain")) > 2
+    actual = run(Job("", RECIPE.families["gain varies"], "sigma-imaml", plan, 0, 4, (0,)))
+    assert is_right(actual, "gain") and float(sigma_ratio(actual, "gain")) > 2

@@ -27,30 +27,30 @@ def all_points(task: Task) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def fitted(x: torch.Tensor, y: torch.Tensor) -> tuple[float, float, float]:
-    """Amplitude and phase of the sinusoid a sin(x - b) nearest to the points, and the root mean square left over."""
+    """Amplitude and phase of the least-squares sinusoid a sin(x - b), and the root mean square of its residuals."""
     waves = torch.stack([x.sin(), -x.cos()], -1)
     p, q = torch.linalg.lstsq(waves, y[:, None]).solution.squeeze(-1)
-    left = (y - waves @ torch.stack([p, q])).square().sum() / (len(y) - 2)
-    return float(torch.hypot(p, q)), float(torch.atan2(q, p)), float(left.sqrt())
+    residual = (y - waves @ torch.stack([p, q])).square().sum() / (len(y) - 2)
+    return float(torch.hypot(p, q)), float(torch.atan2(q, p)), float(residual.sqrt())
 
 
-def test_a_task_is_one_sinusoid_with_the_noise_the_likelihood_knows() -> None:
+def test_a_task_is_one_sinusoid_with_the_noise_of_the_likelihood() -> None:
     family = Sinusoids(support=50, query=350)
     tasks = family.tasks(200, seed=3)
-    found = torch.tensor([fitted(*all_points(task)) for task in tasks])
-    amplitudes, phases, left = found.unbind(-1)
+    actual = torch.tensor([fitted(*all_points(task)) for task in tasks])
+    amplitudes, phases, residual = actual.unbind(-1)
     assert 0.0 < amplitudes.min() < 0.3 and 4.7 < amplitudes.max() < 5.1
     assert amplitudes.mean() == pytest.approx(2.55, abs=0.3)
-    clear = amplitudes > 0.5  # of a small wave, noise hides the phase
+    clear = amplitudes > 0.5  # noise hides the phase of a small sinusoid
     turned = torch.remainder(phases[clear] + 1, 2 * math.pi) - 1
     assert -0.1 < turned.min() < 0.2 and math.pi - 0.2 < turned.max() < math.pi + 0.1
-    assert left.mean() == pytest.approx(0.3, abs=0.01) and left.min() > 0.25 and left.max() < 0.35
+    assert residual.mean() == pytest.approx(0.3, abs=0.01) and residual.min() > 0.25 and residual.max() < 0.35
     for part in ("support", "query"):
         inputs = torch.cat([getattr(task, part)[0] for task in tasks])
         assert -5 <= inputs.min() < -4.9 and 4.9 < inputs.max() <= 5
 
 
-def test_the_same_seed_draws_the_same_tasks_and_another_seed_others() -> None:
+def test_the_same_seed_draws_the_same_tasks_and_another_seed_draws_different_tasks() -> None:
     family = Sinusoids()
     first, again, other = (family.tasks(3, seed) for seed in (7, 7, TEST_SEED))
     for one, two, three in zip(first, again, other, strict=True):
@@ -60,7 +60,7 @@ def test_the_same_seed_draws_the_same_tasks_and_another_seed_others() -> None:
     assert not torch.equal(first[0].support[1], first[1].support[1])
 
 
-def test_the_loss_is_the_gaussian_likelihood_and_gives_the_squared_error_back() -> None:
+def test_the_loss_is_the_gaussian_likelihood_and_determines_the_squared_error() -> None:
     family = Sinusoids(noise=0.5)
     x, y = family.tasks(1, 0)[0].query
     normal = torch.distributions.Normal(0.0, 0.5)
@@ -69,7 +69,7 @@ def test_the_loss_is_the_gaussian_likelihood_and_gives_the_squared_error_back() 
     torch.testing.assert_close(family.squared_error(nats), y.square().mean())
 
 
-def test_the_network_sees_its_context_beside_the_input() -> None:
+def test_the_network_joins_its_context_with_the_input() -> None:
     net = Sinusoids().model(seed=1)
     assert isinstance(net, Net)
     x, context = torch.linspace(-5, 5, 7)[:, None], torch.tensor([0.3, -1.0, 0.5, 2.0])
@@ -92,7 +92,7 @@ def test_a_change_is_judged_task_by_task() -> None:
     assert (change.mean, change.diverged, change.verdict) == (pytest.approx(-1), 1, "worse")
 
 
-def test_a_verdict_needs_the_own_start_and_the_baseline_beaten_at_the_own_budget() -> None:
+def test_a_learner_must_beat_its_start_and_the_baseline_at_its_budget() -> None:
     def rows(*means: float) -> dict[int, torch.Tensor]:
         return {step: mean + 0.01 * torch.arange(9.0) for step, mean in zip((0, 5, 100, 1000), means, strict=True)}
 
@@ -113,7 +113,9 @@ def test_the_recipe_names_every_learner() -> None:
     assert text[0] == "# python -m recipes.sinusoid" and 30 <= len(text) <= 60
 
 
-def test_the_command_prints_tables_of_finite_numbers_and_draws(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+def test_the_command_prints_tables_of_finite_numbers_and_draws_a_figure(
+    tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
     names = ["sigma-maml", "cavia", "finetune-all"]
     changes = ["test_tasks=20", "test_steps=[0, 1, 110]"]
     for name in names:

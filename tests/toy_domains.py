@@ -1,4 +1,4 @@
-"""Small problems with known answers for the tests of meta-learning, in double precision."""
+"""Small domains with known solutions for the tests of meta-learning, in double precision."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tts_meta.models.partition import Module
 
 
 class Blocks(nn.Module):
-    """Modules of plain vectors: parameters `a (2,)`, `b (3,)`, `c (2,)`."""
+    """Modules that are vectors: parameters `a (2,)`, `b (3,)`, `c (2,)`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class Blocks(nn.Module):
 
 
 class Net(nn.Module):
-    """1-6-5-1 with tanh and a context of 2 values beside the input: `context`, `first`, `second`, `head`."""
+    """1-6-5-1 with tanh and a context of 2 values as further inputs: `context`, `first`, `second`, `head`."""
 
     def __init__(self, dtype: torch.dtype = torch.float64) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class Net(nn.Module):
 
 
 def modules_of(model: nn.Module) -> tuple[Module, ...]:
-    """One module for each direct child or parameter of a model."""
+    """One module per direct child or parameter of a model."""
     grouped: dict[str, list[str]] = {}
     for name, _ in model.named_parameters():
         grouped.setdefault(name.split(".")[0], []).append(name)
@@ -62,44 +62,44 @@ class Quadratic:
 
 
 def quadratic_loss(call: Callable[..., Any], data: Quadratic) -> Tensor:
-    off = call() - data.centre
-    return 0.5 * off @ data.curvature @ off
+    difference = call() - data.centre
+    return 0.5 * difference @ data.curvature @ difference
 
 
 def quadratic_task(seed: int, size: int = 7) -> Task:
-    """Support and query of random positive definite curvature."""
+    """A task with random positive definite curvature of support and query."""
     generator = torch.Generator().manual_seed(seed)
 
-    def one() -> Quadratic:
+    def random_quadratic() -> Quadratic:
         root = torch.randn(size, size, generator=generator, dtype=torch.float64)
         centre = torch.randn(size, generator=generator, dtype=torch.float64)
         return Quadratic(root @ root.T / size + 0.1 * torch.eye(size, dtype=torch.float64), centre)
 
-    return Task(one(), one(), name=f"quadratic {seed}")
+    return Task(random_quadratic(), random_quadratic(), name=f"quadratic {seed}")
 
 
 def regression_loss(call: Callable[..., Any], data: tuple[Tensor, Tensor]) -> Tensor:
-    """Gaussian likelihood of standard deviation 0.3, a sum, but for its constant."""
+    """Gaussian likelihood with standard deviation 0.3, summed, without its constant."""
     return 0.5 * ((call(data[0]) - data[1]) / 0.3).square().sum()
 
 
 def regression_task(seed: int, dtype: torch.dtype = torch.float64) -> Task:
-    """A sinusoid of random height and phase: 6 points to adapt on, 5 to score."""
+    """A sinusoid of random amplitude and phase: 6 support points, 5 query points."""
     generator = torch.Generator().manual_seed(seed)
-    height, phase = torch.rand(2, generator=generator, dtype=torch.float64).mul(2).add(0.2).tolist()
+    amplitude, phase = torch.rand(2, generator=generator, dtype=torch.float64).mul(2).add(0.2).tolist()
     x = torch.rand(11, 1, generator=generator, dtype=torch.float64) * 4 - 2
-    x, y = x.to(dtype), (height * torch.sin(x - phase)).to(dtype)
+    x, y = x.to(dtype), (amplitude * torch.sin(x - phase)).to(dtype)
     return Task((x[:6], y[:6]), (x[6:], y[6:]), name=f"sinusoid {seed}")
 
 
 def spoiled(task: Task, part: Literal["support", "query"], value: float = math.nan) -> Task:
-    """A task of `regression_task` whose support or query has targets that are not finite."""
+    """A regression task whose support or query has targets that are not finite."""
     x, y = getattr(task, part)
     return replace(task, **{part: (x, torch.full_like(y, value))})
 
 
 def domain_of(model: nn.Module, loss: Any, adapted: tuple[str, ...] | None = None, vectorised: bool = False) -> Domain:
-    """The domain in which the modules named adapt, all by default, and the others are shared."""
+    """A domain in which the modules named in `adapted` adapt (None: all) and the others are shared."""
     modules = modules_of(model)
     chosen = [m for m in modules if adapted is None or m.name in adapted]
     shared = [m for m in modules if m not in chosen]
@@ -113,7 +113,7 @@ def domain_of(model: nn.Module, loss: Any, adapted: tuple[str, ...] | None = Non
 
 
 def net_of(dtype: torch.dtype = torch.float64) -> Net:
-    """A context of its own initial value, so that no test rests on zeros."""
+    """A network whose context is not zero, so that no test depends on zeros."""
     net = Net(dtype)
     with torch.no_grad():
         net.context.add_(torch.tensor([0.3, -0.2]))
@@ -121,17 +121,17 @@ def net_of(dtype: torch.dtype = torch.float64) -> Net:
 
 
 def make_learner(name: str, settings: LearnerSettings, model: nn.Module | None = None, **more: Any) -> MetaLearner:
-    """A learner of sinusoids, of `net_of()` where no model is given; `more` goes to `MetaLearner`."""
+    """A learner for regression tasks, with `net_of()` if no model is given; `more` are arguments of `MetaLearner`."""
     net = model or net_of()
     roles = {"head": ["head"], "context": ["context"]}
     return MetaLearner(name, net, regression_loss, modules_of(net), settings, roles=roles, **more)
 
 
-class _Held:
-    """A tensor saved for a backward pass, counted while it lives."""
+class _Saved:
+    """A tensor saved for a backward pass, counted until it is freed."""
 
     def __init__(self, tensor: Tensor, alive: dict[str, int]) -> None:
-        # Detached: a function that saves its own result would keep itself alive through it.
+        # Detached, because a function that saves its result would otherwise keep itself alive.
         self.tensor, self.alive = tensor.detach(), alive
         alive["now"] += tensor.numel()
         alive["most"] = max(alive["most"], alive["now"])
@@ -141,8 +141,8 @@ class _Held:
 
 
 def most_saved(run: Callable[[], object]) -> int:
-    """The most values that ever lay saved for backward passes at once, which is what memory grows with."""
+    """The largest number of values saved for backward passes at the same time; memory is proportional to it."""
     alive = {"now": 0, "most": 0}
-    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: _Held(tensor, alive), lambda held: held.tensor):
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: _Saved(tensor, alive), lambda saved: saved.tensor):
         run()
     return alive["most"]

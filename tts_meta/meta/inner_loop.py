@@ -20,7 +20,7 @@ Observer = Callable[[int, Tensor], None]
 """`observe(steps done, θ (T, P))`, called before the first step and after each step."""
 
 BLOCK = 1 << 18
-"""Parameters that a step moves at once if nothing is differentiated; so few that they fit into the cache."""
+"""Number of parameters that a step moves at once if nothing is differentiated; a block fits into the cache."""
 
 
 class Diverged(TtsMetaError):

@@ -56,7 +56,7 @@ class Adapted:
 class MetaLearner(nn.Module):
     """A learner for any model. Its state dict holds all values that it computes with: meta-parameters and fixed values.
 
-    The values of the given model are copied when the learner is made. The learner never changes them, nor the model's
+    The values of the given model are copied when the learner is made. The learner changes neither them nor the model's
     buffers (`FrozenState`). `to` and `double` move the model too.
 
     loss: see `domain.LossFunction`.
@@ -288,7 +288,7 @@ class MetaLearner(nn.Module):
     def _update_outer_lr(self, gradient: Tensor) -> None:
         """Move the outer learning rate by its normalised, multiplicative hypergradient (Baydin et al. 2018).
 
-        The gradient along the last step says how a longer last step would have changed the loss, for any optimiser.
+        The gradient along the last step shows how a longer last step would have changed the loss, for any optimiser.
         """
         cosine = torch.nn.functional.cosine_similarity(gradient, self.last_step, dim=0)
         self.progress[_OUTER_LR_SCALE] *= 1 - self.settings.hypergradient_lr * float(cosine)

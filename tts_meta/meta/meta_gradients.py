@@ -32,7 +32,7 @@ class MetaParams:
     step_sizes: Tensor
 
     def leaves(self) -> MetaParams:
-        """Detached copies that require gradients."""
+        """The same values as detached tensors that require gradients."""
         return MetaParams(*(value.detach().requires_grad_() for value in self))
 
     def __iter__(self):

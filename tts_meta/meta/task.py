@@ -16,7 +16,7 @@ from tts_meta.meta.seeding import seeded
 
 @dataclass(frozen=True)
 class Task:
-    """Data of one task, such as the sentences of one speaker. Only the loss knows the type of the data."""
+    """Data of one task, such as the sentences of one speaker. The type of the data matters only to the loss."""
 
     support: Any
     """Data to adapt on."""
