@@ -1,7 +1,7 @@
 """The program `tts-meta`: its verbs, each in a file of its own. A new verb is one file and one line here.
 
-Typer reads the options and the help page of a verb from the signature and the docstring of its function. So the function
-of a verb with many options is longer than one screen.
+Typer reads the options and the help page of a verb from the signature and the docstring of its function. So the
+function of a verb with many options is longer than one screen.
 """
 
 from __future__ import annotations

@@ -21,16 +21,16 @@ MaxHours = Annotated[
         metavar="HOURS",
         min=0,
         help="Save a checkpoint and stop after this many hours; 0 means no limit.",
-        show_default="as in the recipe",
+        show_default="as in recipe",
     ),
 ]
 Device = Annotated[
     str | None,
-    typer.Option(metavar="DEVICE", help="Where to compute: cpu or cuda (an NVIDIA GPU).", show_default="as in the recipe"),
+    typer.Option(metavar="DEVICE", help="Where to compute: cpu or cuda (an NVIDIA GPU).", show_default="as in recipe"),
 ]
 Threads = Annotated[
     int | None,
-    typer.Option(metavar="N", min=0, help="CPU threads; 0 leaves the choice to PyTorch.", show_default="as in the recipe"),
+    typer.Option(metavar="N", min=0, help="CPU threads; 0 leaves the choice to PyTorch.", show_default="as in recipe"),
 ]
 AnyTraining = TypeVar("AnyTraining", bound="TrainingConfig")
 
