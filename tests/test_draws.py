@@ -1,4 +1,4 @@
-"""What inner steps on speech draw: a function of the seed and the step alone, from generators of their own."""
+"""Random draws of inner steps depend on the seed and the step only, and use no global generator."""
 
 from __future__ import annotations
 
@@ -44,20 +44,20 @@ def examples(base: Base) -> list[Example]:
     return [replace(example, samples=light(example.mel[None])[0]) for example in made]
 
 
-def speech(base: Base, examples: list[Example], seed: int = 3) -> Task:
-    """Its query has dropout too, so that every loss of a meta-step draws."""
+def acoustic(base: Base, examples: list[Example], seed: int = 3) -> Task:
+    """A task of the acoustic model. Its query has dropout too, so that every loss of a meta-step draws."""
     task = AcousticTask(base, examples[:2], adaptable_modules(base).names).task(None, 60, seed, "new")
     return replace(task, query=AcousticTask(base, examples[2:], adaptable_modules(base).names).task(None, 60, 9).at(0))
 
 
-def sound(base: Base, examples: list[Example], seed: int = 3) -> Task:
+def vocoder(base: Base, examples: list[Example], seed: int = 3) -> Task:
     task = VocoderTask(tiny_source_filter(), examples[:2]).task(2, seed)
     scored = VocoderTask(tiny_source_filter(), examples[2:]).sample(2, 0)
     return replace(task, support=VocoderTask(tiny_source_filter(), examples[:2]).sample(4, 0), query=scored)
 
 
 def learner_of(base: Base, make: Make) -> MetaLearner:
-    if make is speech:
+    if make is acoustic:
         chosen = adaptable_modules(base).select(["decoder.output", "postnet.output"]).modules
         return MetaLearner("sigma-reptile", base.acoustic, acoustic_nll(base.acoustic), chosen, SETTINGS)
     light = tiny_source_filter()
@@ -67,43 +67,43 @@ def learner_of(base: Base, make: Make) -> MetaLearner:
 
 
 def loss_of(base: Base, make: Make) -> Callable[[Any], Tensor]:
-    """The loss of data under the model's own weights."""
-    if make is speech:
+    """The loss of data with the initial weights."""
+    if make is acoustic:
         return lambda data: acoustic_nll(base.acoustic)(base.acoustic, data)
     light = tiny_source_filter()
     return lambda data: vocoder_nll(light)(light, data)
 
 
 def tensors(value: Any) -> list[Tensor]:
-    """All that data holds: its tensors, and its numbers as tensors."""
+    """All tensors in the data, with its numbers as tensors."""
     if isinstance(value, Tensor | int | float):
         return [torch.as_tensor(value)]
     items = astuple(value) if hasattr(value, "__dataclass_fields__") else value
-    return [one for item in items for one in tensors(item)] if isinstance(items, tuple | list) else []
+    return [tensor for item in items for tensor in tensors(item)] if isinstance(items, tuple | list) else []
 
 
-def same(one: Any, two: Any) -> bool:
-    pairs = list(zip(tensors(one), tensors(two), strict=True))
+def same(first: Any, second: Any) -> bool:
+    pairs = list(zip(tensors(first), tensors(second), strict=True))
     return bool(pairs) and all(a.shape == b.shape and torch.equal(a, b) for a, b in pairs)
 
 
-both = pytest.mark.parametrize("make", [speech, sound])
+both = pytest.mark.parametrize("make", [acoustic, vocoder])
 
 
 @both
-def test_a_draw_is_a_function_of_the_seed_and_the_step(base: Base, examples: list[Example], make: Make) -> None:
+def test_a_draw_depends_on_the_seed_and_the_step_only(base: Base, examples: list[Example], make: Make) -> None:
     task, other = make(base, examples), make(base, examples)
     in_order = [task.at(step) for step in range(6)]
-    for step in (5, 0, 3, 3, 1):  # out of order, and twice
+    for step in (5, 0, 3, 3, 1):  # out of order, and one step twice
         torch.randn(3), random.random(), np.random.rand()  # pyright: ignore[reportUnusedExpression]
         assert same(other.at(step), in_order[step])
-    assert not any(same(in_order[0], one) for one in in_order[1:]), "each step draws"
+    assert not any(same(in_order[0], draw) for draw in in_order[1:]), "each step draws other data"
     assert not same(in_order[0], make(base, examples, seed=4).at(0))
 
 
 @both
-def test_the_loss_of_a_draw_is_a_function_of_it(base: Base, examples: list[Example], make: Make) -> None:
-    """Dropout of the prenet and noise of the vocoder too, with whatever else is drawn in between."""
+def test_the_loss_depends_on_the_draw_only(base: Base, examples: list[Example], make: Make) -> None:
+    """This includes the prenet's dropout and the vocoder's noise; other draws in between have no effect."""
     task, loss = make(base, examples), loss_of(base, make)
     with torch.no_grad():
         first, second = float(loss(task.at(0))), float(loss(task.at(1)))
@@ -112,20 +112,20 @@ def test_the_loss_of_a_draw_is_a_function_of_it(base: Base, examples: list[Examp
     assert (other, again) == (first, second) and first != second
 
 
-def test_the_prenet_has_other_dropout_in_each_step(base: Base, examples: list[Example]) -> None:
-    """One sentence is all there is to draw, so that dropout alone tells the steps apart."""
+def test_each_step_has_other_dropout(base: Base, examples: list[Example]) -> None:
+    """There is only one sentence to draw, so only the dropout differs between steps."""
     task, loss = (
         AcousticTask(base, examples[:1], adaptable_modules(base).names).task(None, 60, 0),
-        loss_of(base, speech),
+        loss_of(base, acoustic),
     )
     with torch.no_grad():
         losses = [float(loss(task.at(step))) for step in range(4)]
-        whole = float(loss(task.support))
-    assert len({*losses, whole}) == 5
+        without_dropout = float(loss(task.support))
+    assert len({*losses, without_dropout}) == 5
 
 
 @both
-def test_nothing_touches_the_callers_random_state(base: Base, examples: list[Example], make: Make) -> None:
+def test_meta_learning_does_not_change_the_global_random_state(base: Base, examples: list[Example], make: Make) -> None:
     with random_state_kept():
         task, learner = make(base, examples), learner_of(base, make)
         task.at(0), task.at(7)  # pyright: ignore[reportUnusedExpression]
@@ -136,8 +136,8 @@ def test_nothing_touches_the_callers_random_state(base: Base, examples: list[Exa
 
 
 @pytest.mark.parametrize("mode", [True, False])
-def test_the_decoder_keeps_its_mode(base: Base, examples: list[Example], mode: bool) -> None:
-    """A loss with dropout, and one without, whatever mode the decoder was in."""
+def test_the_loss_restores_the_mode_of_the_decoder(base: Base, examples: list[Example], mode: bool) -> None:
+    """Losses with and without dropout do not depend on the mode of the decoder."""
     model, task = (
         tiny_base().acoustic,
         AcousticTask(base, examples[:1], adaptable_modules(base).names).task(None, 60, 0),
@@ -151,31 +151,31 @@ def test_the_decoder_keeps_its_mode(base: Base, examples: list[Example], mode: b
         assert losses[0] == losses[1]
 
 
-def test_cloning_from_recordings_leaves_the_callers_generators_alone(base: Base, tmp_path: Path) -> None:
+def test_cloning_from_recordings_does_not_change_the_global_random_state(base: Base, tmp_path: Path) -> None:
     recordings = write_recordings(tmp_path, 2)
     with random_state_kept():
         clone(recordings, base=base, settings=CloneSettings(steps=1), warn=lambda text: None)
 
 
-def test_cloning_touches_nothing_either(base: Base, examples: list[Example]) -> None:
+def test_cloning_from_examples_does_not_change_the_global_random_state(base: Base, examples: list[Example]) -> None:
     few = CloneSettings(modules=("postnet.output", "vocoder.net.output"), steps=2, vocoder_steps=2, crops_per_step=2)
     with random_state_kept():
         clone_examples(base, examples, few, vocoder=SourceFilterVocoder(tiny_source_filter()))
 
 
 @both
-def test_speakers_adapt_together_as_one_by_one(base: Base, examples: list[Example], make: Make) -> None:
+def test_speakers_adapt_in_a_batch_as_they_do_one_by_one(base: Base, examples: list[Example], make: Make) -> None:
     tasks, learner = [make(base, examples, seed=seed) for seed in (3, 4)], learner_of(base, make)
-    together = learner.adapt_many(tasks, 3)
-    for found, task in zip(together, tasks, strict=True):
-        alone = learner.adapt(task, 3)
-        torch.testing.assert_close(found.losses, alone.losses, atol=0, rtol=1e-6)
-        for name, value in alone.params.items():
-            torch.testing.assert_close(found.params[name], value, atol=1e-6, rtol=1e-6)
+    in_batch = learner.adapt_many(tasks, 3)
+    for batched, task in zip(in_batch, tasks, strict=True):
+        single = learner.adapt(task, 3)
+        torch.testing.assert_close(batched.losses, single.losses, atol=0, rtol=1e-6)
+        for name, value in single.params.items():
+            torch.testing.assert_close(batched.params[name], value, atol=1e-6, rtol=1e-6)
 
 
 @both
-def test_adapting_twice_is_the_same_and_so_is_a_meta_step(base: Base, examples: list[Example], make: Make) -> None:
+def test_adaptation_and_meta_steps_are_repeatable(base: Base, examples: list[Example], make: Make) -> None:
     task, learner = make(base, examples), learner_of(base, make)
     first = learner.adapt(task, 3)
     torch.randn(5)

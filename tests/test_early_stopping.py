@@ -82,3 +82,28 @@ def test_a_loop_that_reaches_the_maximum_reports_it() -> None:
 def test_an_objective_of_nan_stops_the_loop() -> None:
     plateau, _ = run(lambda step: math.nan)
     assert plateau.end == 50 and plateau.reason.startswith("the objective did not fall in the first 25 steps")
+
+
+def test_the_learning_rate_decays_after_the_objective_reaches_a_plateau() -> None:
+    plateau = PlateauStop(0.1, max_steps=1000)
+    for step, objective in ((0, 1000.0), (25, 500.0), (50, 400.0), (75, 399.0)):
+        assert plateau.should_check(step) and not plateau.finished(step) and plateau.learning_rate(step) == 0.1
+        plateau.update(step, objective)
+    assert (plateau.decay_start, plateau.end) == (75, 113) and not plateau.should_check(100)
+    assert plateau.reason == (
+        "steps 50 to 75 gave 0.2% of the reduction of the objective; "
+        "the learning rate then decayed to zero over 38 steps"
+    )
+    assert plateau.learning_rate(94) == pytest.approx(0.05) and plateau.finished(113) and not plateau.finished(112)
+
+
+def test_a_loop_without_a_plateau_stops_at_the_maximum() -> None:
+    plateau = PlateauStop(0.1, max_steps=300)
+    objectives = {step: 1000.0 - step for step in range(0, 301, 25)}
+    step = 0
+    while not plateau.finished(step):
+        if plateau.should_check(step):
+            plateau.update(step, objectives[step])
+        step += 1
+    assert step == plateau.end <= 300 and plateau.learning_rate(step - 1) < 0.1
+    assert plateau.reason.startswith("the maximum number of steps was reached; steps ")

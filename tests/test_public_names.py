@@ -111,19 +111,19 @@ PUBLIC = {
 
 
 @pytest.mark.parametrize("module", PUBLIC)
-def test_the_public_names_are_these(module: str) -> None:
+def test_the_public_names_match_the_list(module: str) -> None:
     loaded = importlib.import_module(module)
     assert set(loaded.__all__) == PUBLIC[module]
     for name in loaded.__all__:
         assert getattr(loaded, name) is not None
 
 
-def test_an_unknown_name_is_an_attribute_error() -> None:
+def test_an_unknown_name_raises_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'tts_meta' has no attribute 'cloen'"):
         tts_meta.cloen  # noqa: B018  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def test_importing_the_package_alone_loads_no_torch() -> None:
+def test_importing_the_package_does_not_import_torch() -> None:
     code = "import sys, tts_meta; print([name for name in ('torch', 'numpy', 'soundfile') if name in sys.modules])"
     root = Path(__file__).resolve().parents[1]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)

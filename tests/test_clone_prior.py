@@ -1,0 +1,117 @@
+"""Cloning with a learned prior: step lengths, adapted modules, the prior's scale, and automatic stopping."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import random_example, tone_sentence
+
+from tts_meta.adapt import CloneProgress, CloneSettings, clone_examples
+from tts_meta.adapt.early_stopping import MAX_STEPS
+from tts_meta.adapt.settings import NO_PRIOR_LR, NO_PRIOR_STEPS, SIGMA_LR
+from tts_meta.corpus import Example
+from tts_meta.errors import TtsMetaError, UsageError
+from tts_meta.models.pretrained import Base
+from tts_meta.models.shrinkage_prior import ModulePrior
+
+FEW = CloneSettings(steps=30, learning_rate=3e-3)
+
+
+@pytest.fixture(scope="module")
+def examples(base: Base) -> list[Example]:
+    """Five sentences with similar frames, so that adaptation can lower the loss."""
+    made = [random_example(base, tone_sentence(seed, words=4), seed, "new") for seed in range(5)]
+    shape = torch.linspace(-2, 2, 80)
+    return [replace(example, mel=-5 + shape + 0.2 * (example.mel + 5)) for example in made]
+
+
+def test_a_smaller_prior_variance_gives_smaller_deltas(base: Base, examples: list[Example]) -> None:
+    sizes = []
+    for variance in (1e9, 1e-3, 1e-5, 1e-8):
+        voice = clone_examples(base, examples, replace(FEW, steps=10, variance=variance))
+        sizes.append(math.sqrt(sum(float(delta.square().sum()) for delta in voice.deltas.values())))
+    assert sizes == sorted(sizes, reverse=True) and sizes[-1] < 0.05 * sizes[0]
+
+
+def with_prior(base: Base, **sigmas: float) -> Base:
+    """The same base with a learned prior for some modules."""
+    variances = {name.replace("__", "."): sigma**2 for name, sigma in sigmas.items()}
+    return replace(base, prior=ModulePrior(variances, base.hash))
+
+
+def test_with_a_learned_prior_steps_are_proportional_to_sigma(base: Base, examples: list[Example]) -> None:
+    """The length of Adam's first step is the learning rate for any gradient; the prior then shortens it slightly."""
+    learned = with_prior(base, speaker__mean=1e-2, decoder__output__weight=4e-3, postnet__output__bias=1e-7)
+    voice = clone_examples(learned, examples, CloneSettings(steps=1))
+    assert voice.modules == ("speaker.mean", "decoder.output.weight"), "modules with a negligible sigma do not adapt"
+    for name, sigma in (("speaker.mean", 1e-2), ("decoder.output.weight", 4e-3)):
+        assert float(voice.deltas[name].abs().max()) == pytest.approx(SIGMA_LR * sigma, rel=0.05)
+    fixed = clone_examples(learned, examples, CloneSettings(steps=1, learning_rate=1e-4))
+    assert float(fixed.deltas["speaker.mean"].abs().max()) == pytest.approx(1e-4, rel=0.05)
+    no_prior = clone_examples(learned, examples, CloneSettings(steps=1, variance=1.0))
+    assert float(no_prior.deltas["speaker.mean"].abs().max()) == pytest.approx(NO_PRIOR_LR, rel=0.05)
+
+
+def test_a_prior_can_set_the_adapted_modules_and_its_scale(base: Base, examples: list[Example]) -> None:
+    learned = with_prior(base, speaker__mean=5e-3, postnet__output__bias=2e-3)
+    assert learned.prior is not None
+    few = replace(learned, prior=replace(learned.prior, adapted_modules=("speaker.mean",)))
+    assert clone_examples(few, examples, CloneSettings(steps=1)).modules == ("speaker.mean",)
+    wide = replace(learned, prior=replace(learned.prior, prior_scale=100.0))
+
+    def moved(prior: Base, steps: int) -> float:
+        return float(clone_examples(prior, examples, CloneSettings(steps=steps)).deltas["postnet.output.bias"].norm())
+
+    first, last = ([moved(one, steps) for one in (learned, wide)] for steps in (1, 100))
+    assert first[1] == pytest.approx(first[0], rel=0.2), "the first step depends on the learned sigma only"
+    assert last[1] > 3 * last[0], "many steps go further with the wider prior"
+    by_setting, by_prior = (
+        clone_examples(one, examples, CloneSettings(steps=3, prior_scale=prior_scale)).deltas
+        for one, prior_scale in ((learned, 100.0), (wide, None))
+    )
+    assert all(torch.equal(by_setting[name], by_prior[name]) for name in by_prior), "a setting has the same effect"
+    for wrong in (replace(learned, prior=None), wide):
+        with pytest.raises(UsageError, match="prior_scale scales the base's learned prior"):
+            clone_examples(wrong, examples, CloneSettings(variance=0.1, prior_scale=2.0))
+    with pytest.raises(UsageError, match="prior_scale must be above 0"):
+        clone_examples(wide, examples, CloneSettings(prior_scale=0.0))
+
+
+def test_a_saved_prior_reads_back_complete(tmp_path: Path) -> None:
+    prior = ModulePrior({"a": 0.5, "b": 2.0}, "hash", {"learner": "x"}, {"a": [1.0, 0.5], "b": [1.0, 2.0]}, ("b",), 4.0)
+    prior.save(tmp_path / "prior.safetensors")
+    loaded = ModulePrior.load(tmp_path / "prior.safetensors")
+    assert replace(loaded, variances={}) == replace(prior, variances={})
+    assert loaded.variances == pytest.approx(prior.variances)
+    for wrong in (replace(prior, adapted_modules=("c",)), replace(prior, prior_scale=-1.0)):
+        wrong.save(tmp_path / "wrong.safetensors")
+        with pytest.raises(TtsMetaError, match="damaged header"):
+            ModulePrior.load(tmp_path / "wrong.safetensors")
+
+
+def test_with_a_learned_prior_more_steps_give_nearly_the_same_voice(base: Base, examples: list[Example]) -> None:
+    learned = with_prior(base, postnet__output__bias=0.3)
+    short, long = (clone_examples(learned, examples, CloneSettings(steps=steps)) for steps in (200, 800))
+    for name, delta in short.deltas.items():
+        assert float((long.deltas[name] - delta).norm()) < 0.1 * float(delta.norm())
+
+
+def test_without_a_number_of_steps_the_loop_stops_at_a_plateau(base: Base, examples: list[Example]) -> None:
+    learned = with_prior(base, postnet__output__bias=0.3)
+    reports: list[CloneProgress] = []
+    voice = clone_examples(learned, examples, CloneSettings(), reports.append)
+    assert 50 <= voice.steps < MAX_STEPS and voice.steps == reports[-1].step == reports[-1].steps
+    assert re.match(
+        r"steps \d+ to \d+ gave [\d.]+% of the reduction of the objective; the learning rate then ",
+        voice.scores["stopped"],
+    )
+    longer = clone_examples(learned, examples, CloneSettings(steps=4 * voice.steps))
+    for name, delta in voice.deltas.items():
+        assert float((longer.deltas[name] - delta).norm()) < 0.15 * float(delta.norm()), "more steps change little"
+    no_prior = clone_examples(base, examples, CloneSettings(modules=("postnet.output",)))
+    assert no_prior.steps == NO_PRIOR_STEPS and "stopped" not in no_prior.scores
