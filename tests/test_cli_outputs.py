@@ -1,4 +1,4 @@
-"""Names of outputs and arguments that begin with a dash: right at the first go, or one line before any work."""
+"""Names of output files, and arguments that start with a dash: accepted, or one line before any work."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import soundfile
 from cases import case_folder
 from commands import listing, write_base, write_recordings
 
-LAST_RESORT = ("--vocoder", "griffin-lim")
+GRIFFIN_LIM = ("--vocoder", "griffin-lim")
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny base and two recordings."""
     folder = tmp_path_factory.mktemp("outputs")
     write_base(folder / "base")
     write_recordings(folder, 2)
@@ -34,17 +35,17 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("pretrain", "-a.yaml"),
     ],
 )
-def test_a_text_or_a_file_that_begins_with_a_dash_gets_a_hint(run_cli, arguments: tuple[str, ...]) -> None:
+def test_an_argument_that_starts_with_a_dash_gets_a_hint(run_cli, arguments: tuple[str, ...]) -> None:
     assert run_cli(*arguments).failed(2, "No such option", "put `--` before a text or a file that begins with '-'")
 
 
-def test_a_misspelt_option_gets_the_right_name_instead(run_cli) -> None:
+def test_a_misspelt_option_gets_the_correct_name(run_cli) -> None:
     result = run_cli("speak", "base", "abc", "--ouptut", "a.wav")
     assert result.failed(2, "--output") and "put `--`" not in result.err
 
 
-def test_after_two_dashes_such_a_text_is_spoken(run_cli, place: Path, tmp_path: Path) -> None:
-    options = ("--base", place / "base", *LAST_RESORT, "-o", tmp_path / "a.wav")
+def test_a_text_that_starts_with_a_dash_is_spoken_after_two_dashes(run_cli, folder: Path, tmp_path: Path) -> None:
+    options = ("--base", folder / "base", *GRIFFIN_LIM, "-o", tmp_path / "a.wav")
     assert run_cli("speak", *options, "--", "base", "-abc de").status == 0
     assert soundfile.info(tmp_path / "a.wav").frames > 1000
 
@@ -60,30 +61,30 @@ def test_after_two_dashes_such_a_text_is_spoken(run_cli, place: Path, tmp_path: 
         ("-a.wav", "WAV"),
     ],
 )
-def test_speak_writes_the_format_of_the_name(run_cli, place, tmp_path, monkeypatch, name: str, kind: str) -> None:
+def test_speak_writes_the_format_of_the_suffix(run_cli, folder, tmp_path, monkeypatch, name: str, kind: str) -> None:
     monkeypatch.chdir(tmp_path)
-    command = ("speak", "base", "abc", "--base", place / "base", *LAST_RESORT, "-o", name)
+    command = ("speak", "base", "abc", "--base", folder / "base", *GRIFFIN_LIM, "-o", name)
     assert run_cli(*command).status == 0
     assert soundfile.info(tmp_path / name).format == kind and os.listdir(tmp_path) == [name]
     assert run_cli(*command).failed(2, "exists already")
 
 
-def test_clone_takes_its_suffix_in_capitals_and_the_longest_name(run_cli, place: Path, tmp_path: Path) -> None:
+def test_clone_accepts_a_suffix_in_capitals_and_the_longest_name(run_cli, folder: Path, tmp_path: Path) -> None:
     for name in ("A.VOICE.SAFETENSORS", f"{'a' * 237}.voice.safetensors"):
         out = tmp_path / name
-        command = ("clone", *sorted(place.glob("say*.wav")), "-o", out, "--base", place / "base", "--steps", 1)
+        command = ("clone", *sorted(folder.glob("say*.wav")), "-o", out, "--base", folder / "base", "--steps", 1)
         assert run_cli(*command).status == 0
         assert (
             run_cli(
-                "speak", out, "abc", "--base", place / "base", *LAST_RESORT, "-o", tmp_path / "a.wav", "--force"
+                "speak", out, "abc", "--base", folder / "base", *GRIFFIN_LIM, "-o", tmp_path / "a.wav", "--force"
             ).status
             == 0
         )
 
 
-def test_an_output_goes_through_a_symbolic_link(run_cli, place: Path, tmp_path: Path) -> None:
+def test_an_output_is_written_to_the_target_of_a_symbolic_link(run_cli, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "link.wav").symlink_to("target.wav")
-    command = ("speak", "base", "abc", "--base", place / "base", *LAST_RESORT, "-o", tmp_path / "link.wav")
+    command = ("speak", "base", "abc", "--base", folder / "base", *GRIFFIN_LIM, "-o", tmp_path / "link.wav")
     assert run_cli(*command).status == 0
     assert (tmp_path / "link.wav").is_symlink() and soundfile.info(tmp_path / "target.wav").format == "WAV"
     assert run_cli(*command).failed(2, "exists already")
@@ -107,11 +108,11 @@ VERBS: dict[str, tuple[str, tuple[Any, ...]]] = {
 
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("fault", ["below a file", "too long", "a pipe"])
-def test_an_output_that_cannot_be_is_refused_before_any_work(
+def test_an_output_that_cannot_be_written_is_refused_before_any_work(
     run_cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str, fault: str
 ) -> None:
-    def works(*arguments: object) -> None:
-        pytest.fail("work")
+    def fail(*arguments: object) -> None:
+        pytest.fail("the verb started to work")
 
     for name in (
         "models.pretrained.load_base",
@@ -119,7 +120,7 @@ def test_an_output_that_cannot_be_is_refused_before_any_work(
         "demo.pipeline.load_base",
         "demo.HibariSpeaker",
     ):
-        monkeypatch.setattr(f"tts_meta.{name}", works, raising=False)
+        monkeypatch.setattr(f"tts_meta.{name}", fail, raising=False)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()
     suffix, command = VERBS[verb]
@@ -133,7 +134,7 @@ def test_an_output_that_cannot_be_is_refused_before_any_work(
     assert sorted(os.listdir(tmp_path)) == before
 
 
-def test_escapes_in_the_header_of_a_voice_are_not_sent_to_the_terminal(run_cli, place: Path, tmp_path: Path) -> None:
+def test_escape_sequences_in_the_header_of_a_voice_are_not_printed(run_cli) -> None:
     for result in (
         run_cli("inspect", case_folder("fuzz") / "escape.voice.safetensors"),
         run_cli("inspect", "\x1b]0;a\x07.wav"),
@@ -141,20 +142,22 @@ def test_escapes_in_the_header_of_a_voice_are_not_sent_to_the_terminal(run_cli, 
         assert "\x1b" not in result.out + result.err and "\x07" not in result.out + result.err
 
 
-def test_a_seed_that_no_generator_takes_is_one_line(run_cli, place: Path, tmp_path: Path) -> None:
+def test_a_seed_out_of_range_is_refused_in_one_line(run_cli, folder: Path, tmp_path: Path) -> None:
     for seed in (2**64, -(2**70)):
-        command = ("speak", "base", "abc", "--base", place / "base", "--seed", seed, "-o", tmp_path / "a.wav")
+        command = ("speak", "base", "abc", "--base", folder / "base", "--seed", seed, "-o", tmp_path / "a.wav")
         assert run_cli(*command).failed(2, "seed must be from")
     assert listing(tmp_path) == {}
 
 
-def test_the_case_of_dashes_and_names(run_cli, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The commands of the case, on a tiny base."""
+def test_dashes_and_names_of_a_real_script_are_handled(
+    run_cli, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Run the commands of the script on a tiny base."""
     lines = (case_folder("cli_dash_and_names") / "case.sh").read_text().splitlines()
     assert len(lines) == 4 and "-5 degrees" in lines[0] and "out.WAV" in lines[1] and "seq 240" in lines[2]
     monkeypatch.chdir(tmp_path)
     (tmp_path / "link.wav").symlink_to("target.wav")
-    options = ("--base", place / "base", *LAST_RESORT)
+    options = ("--base", folder / "base", *GRIFFIN_LIM)
     for name in ("out.WAV", "a" * 240 + ".wav", "link.wav"):
         assert run_cli("speak", "base", "had.", "-o", name, "--force", *options).status == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a" * 240 + ".wav", "link.wav", "out.WAV", "target.wav"]

@@ -1,4 +1,4 @@
-"""`tts-meta prepare`, and training on what it wrote, without a line of it edited."""
+"""`tts-meta prepare`, and training on its manifest without any change."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ def corpus(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("splits", [["train"], []])
-def test_a_base_trains_on_a_folder_as_it_was_prepared(tmp_path: Path, corpus: Path, capsys, splits: list[str]) -> None:
+def test_pretraining_uses_a_prepared_manifest_without_changes(
+    tmp_path: Path, corpus: Path, capsys, splits: list[str]
+) -> None:
     manifest = tmp_path / "m" / "manifest.jsonl"
     assert run(capsys, "prepare", "folder", corpus, tmp_path / "m").status == 0
     recipe = pretrain_recipe(tmp_path, tmp_path / "run", manifest=manifest, splits=splits)
@@ -38,9 +40,7 @@ def test_a_base_trains_on_a_folder_as_it_was_prepared(tmp_path: Path, corpus: Pa
     assert Store(tmp_path / "run" / "utterances").ids == [one.id for one in Manifest.load(manifest)]
 
 
-def test_an_unknown_split_of_a_manifest_that_has_splits_is_refused_with_those_it_has(
-    tmp_path: Path, corpus: Path, capsys
-) -> None:
+def test_the_error_for_an_unknown_split_lists_the_known_ones(tmp_path: Path, corpus: Path, capsys) -> None:
     assert run(capsys, "prepare", "folder", corpus, tmp_path / "m").status == 0
     manifest = tmp_path / "m" / "manifest.jsonl"
     manifest.write_text(manifest.read_text().replace("}", ', "split": "dev"}'))
@@ -61,7 +61,9 @@ def test_the_benchmark_clones_all_speakers_of_a_manifest_without_splits(tmp_path
     assert set(choose_sentences(Manifest(tuple(longer)), config, 1)) == {"ann", "ben"}
 
 
-def test_the_commands_of_the_case_train(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_commands_of_a_real_script_prepare_and_pretrain(
+    tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
     case = case_folder("prepare_then_train")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pre.yaml").write_text((case / "pre.yaml").read_text())
@@ -72,7 +74,7 @@ def test_the_commands_of_the_case_train(tmp_path: Path, capsys, monkeypatch: pyt
     assert (tmp_path / "run_one" / "base" / "model.safetensors").is_file()
 
 
-def test_a_list_is_given_by_name(tmp_path: Path, capsys) -> None:
+def test_one_of_several_transcript_lists_is_chosen_by_name(tmp_path: Path, capsys) -> None:
     write_files(tmp_path / "c", {"a.wav": "", "dev.tsv": "path\ttext\na\tOne.\n", "all.tsv": "path\ttext\na\tTwo.\n"})
     refused = run(capsys, "prepare", "folder", tmp_path / "c", tmp_path / "m")
     assert refused.failed(2, "several transcript lists (all.tsv, dev.tsv); choose one with --transcripts")
@@ -83,10 +85,10 @@ def test_a_list_is_given_by_name(tmp_path: Path, capsys) -> None:
     assert [one.text for one in Manifest.load(tmp_path / "m" / "manifest.jsonl")] == ["One."]
 
 
-def test_what_cannot_be_prepared_is_one_line(tmp_path: Path, capsys) -> None:
-    write_files(tmp_path / "c", {"a.wav": "", "metadata.csv": "a|One.\na|Two.\n", "file": "Mine."})
+def test_a_corpus_that_cannot_be_prepared_gives_one_line(tmp_path: Path, capsys) -> None:
+    write_files(tmp_path / "c", {"a.wav": "", "metadata.csv": "a|One.\na|Two.\n", "file": "Text."})
     assert run(capsys, "prepare", "folder", tmp_path / "c", tmp_path / "m").failed(1, "lines 1 and 2: different texts")
     (tmp_path / "c" / "metadata.csv").write_text("a|One.\n")
-    taken = run(capsys, "prepare", "folder", tmp_path / "c", tmp_path / "c" / "file")
-    assert taken.failed(1, "file is not a folder")
+    refused = run(capsys, "prepare", "folder", tmp_path / "c", tmp_path / "c" / "file")
+    assert refused.failed(1, "file is not a folder")
     assert not (tmp_path / "m").exists()
