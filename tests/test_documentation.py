@@ -21,6 +21,7 @@ from documentation import PAGES, ROOT, Block, anchors, blocks, commands, links, 
 from helpers import RATE, tiny_base, tiny_config, tone_sentence, tone_speech
 
 from tts_meta.audio import write_wav
+from tts_meta.cli.reference import cli_reference
 from tts_meta.corpus import Manifest
 from tts_meta.errors import TtsMetaError
 from tts_meta.models.pretrained import Base, save_base
@@ -33,6 +34,8 @@ TOOLS = {"ruff", "pyright", "lint-imports", "tensorboard", "aplay"}
 """Programs that are not part of this project."""
 READ = "the manifest is read"
 BASE_READERS = ("tts_meta.models.pretrained.shipped_base", "tts_meta.synth.synthesizer.shipped_base")
+API = ROOT / "docs" / "python-api.md"
+"""Its blocks run in tests/test_docs_python_api.py, which also compares what they print."""
 SHIPPED = ROOT / "checkpoints" / "base"
 TINY = {
     "pretrain": {
@@ -127,12 +130,16 @@ def test_every_page_of_the_documentation_is_in_its_index() -> None:
     assert {page for page in PAGES if page.name == "README.md" and page.parent.parent == ROOT / "recipes"} <= listed
 
 
+def test_the_page_of_verbs_is_the_current_help() -> None:
+    assert (ROOT / "docs" / "cli.md").read_text("utf-8") == cli_reference()
+
+
 def test_a_manifest_line_of_the_formats_is_one() -> None:
     for block in blocks(ROOT / "docs" / "formats.md", "json"):
         assert {"id", "speaker", "audio", "seconds", "text"} <= json.loads(block.text).keys()
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=name_of)
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python") and page != API], ids=name_of)
 def test_the_python_blocks_of_a_page_run_in_order(page: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import data_prep
     from tts_meta.evaluate import scores
