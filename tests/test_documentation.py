@@ -111,6 +111,14 @@ def test_every_code_block_of_a_page_is_fenced_with_its_language(page: Path) -> N
     )
 
 
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_file_that_a_page_names_exists(page: Path) -> None:
+    named = set(
+        re.findall(r"`((?:tts_meta|data_prep|recipes|tests|docs|checkpoints)/[\w./-]+)`", page.read_text("utf-8"))
+    )
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+
+
 def test_the_readme_is_short_and_its_file_tree_exists() -> None:
     page = ROOT / "README.md"
     assert len(page.read_text("utf-8").splitlines()) <= 150
