@@ -30,7 +30,7 @@ from tts_meta.text import HibariPhonemizer, SymbolTable
 LANGUAGES = {"sh", "python", "json", "yaml", "text"}
 INSTALLS = ("python3.11 -m venv", "pip install", ".venv/bin/pip install", "source .venv/bin/activate")
 """Beginnings of commands that `.ci/run` checks: it installs the project into a fresh environment."""
-TOOLS = {"ruff", "pyright", "lint-imports", "tensorboard", "aplay"}
+TOOLS = {"ruff", "pyright", "lint-imports", "tensorboard", "aplay", "yes", "head"}
 """Programs that are not part of this project."""
 READ = "the manifest is read"
 BASE_READERS = ("tts_meta.models.pretrained.shipped_base", "tts_meta.synth.synthesizer.shipped_base")
@@ -64,6 +64,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         _write_recording(tmp_path / "labelled_corpus" / f"ann_{number}.wav", number, ".lab")
     for number, name in enumerate(("one.wav", "two.wav")):
         _write_recording(tmp_path / name, number, ".txt")
+    (tmp_path / "names.txt").write_text("Nguyen wˈɪn\nSiobhan shivawn\n")
+    (tmp_path / "words.txt").write_text("the quick brown fox\n")
     (tmp_path / "chapter.txt").write_text("A boat. Another boat.\n")
     (tmp_path / "docs" / "images").mkdir(parents=True)
     for name in ("recipes", "checkpoints", "tests"):
@@ -179,7 +181,9 @@ def _run_command(
 ) -> None:
     """Run a command as far as this test can: see the top of the file."""
     line = " ".join(words)
-    words = words[1:] if words[0].isidentifier() is False and "=" in words[0] else words
+    words = words[: words.index(">")] if ">" in words else words
+    while "=" in words[0] or words[0] in ("/usr/bin/time", "-v"):
+        words = words[1:]
     if line.startswith(INSTALLS) or words[0] in TOOLS:
         return
     if words[0] == "torchrun":
