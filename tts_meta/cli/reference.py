@@ -1,4 +1,4 @@
-"""The page docs/cli.md: the help of every verb, in one Markdown text. `python -m tts_meta.cli.reference > docs/cli.md`."""
+"""The page docs/cli.md, made of the help of every verb: `python -m tts_meta.cli.reference > docs/cli.md`."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ This page is the help of every verb. It is made by a command:
 python -m tts_meta.cli.reference > docs/cli.md
 ```
 
-Option groups that several verbs share have the same name and meaning everywhere. The exit status is 0 for success, 1 for
-a failure, 2 for wrong use, 130 after Ctrl-C and 143 after SIGTERM. An error is one line on stderr. `TTS_META_DEBUG=1` in the
+An option has the same name and meaning in every verb that has it. The exit status is 0 for success, 1 for a failure, 2
+for wrong use, 130 after Ctrl-C and 143 after SIGTERM. An error is one line on stderr. `TTS_META_DEBUG=1` in the
 environment shows the Python traceback instead.
 """
 
