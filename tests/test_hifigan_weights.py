@@ -1,4 +1,4 @@
-"""HiFi-GAN weights in every published form, and what a user is told about broken ones."""
+"""HiFi-GAN weights in every published format, and the errors for broken files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tts_meta.models.vocoders.hifigan import V2, HifiGanGenerator
 from tts_meta.models.vocoders.hifigan_weights import fold_weight_norm, load_hifigan
 
 
-def test_both_namings_of_weight_norm_fold_to_the_weights_the_layer_uses() -> None:
+def test_both_formats_of_weight_norm_fold_to_the_weights_of_the_layer() -> None:
     layer = nn.ConvTranspose1d(6, 4, 5)
     plain = layer.weight.detach().clone()
     new = nn.utils.parametrizations.weight_norm(layer)
@@ -43,7 +43,7 @@ def test_half_precision_safetensors_and_training_prefixes_load_as_float32(tmp_pa
             assert torch.equal(parameter, half[f"module.{name}"].float())
 
 
-def test_a_config_beside_the_weights_gives_shapes_that_are_not_published(tmp_path: Path) -> None:
+def test_a_config_in_the_folder_of_the_weights_gives_unpublished_sizes(tmp_path: Path) -> None:
     source = HifiGanGenerator(TINY_HIFIGAN)
     torch.save(source.state_dict(), tmp_path / "light.pt")
     assert "neither HiFi-GAN V1, V2 nor V3" in error_line(lambda: load_hifigan(tmp_path / "light.pt"))
@@ -53,7 +53,7 @@ def test_a_config_beside_the_weights_gives_shapes_that_are_not_published(tmp_pat
     assert generator.config == TINY_HIFIGAN
     mels = torch.randn(2, 9, 6)
     assert torch.equal(generator(mels), source.eval()(mels))
-    # The config of something else in the same folder is not ours to judge.
+    # The config of another model in the same folder is ignored.
     (tmp_path / "config.json").write_text(json.dumps({"n_layers": 3}))
     assert "neither" in error_line(lambda: load_hifigan(tmp_path / "light.pt"))
 
@@ -66,7 +66,10 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (lambda path: None, "no vocoder weights at"),
     "empty": (lambda path: path.write_bytes(b""), "damaged"),
     "text": (lambda path: path.write_text("hello"), "damaged"),
-    "object inside": (lambda path: torch.save({"generator": Path("x")}, path), "damaged, or more than tensors"),
+    "object inside": (
+        lambda path: torch.save({"generator": Path("x")}, path),
+        "objects other than tensors",
+    ),
     "a tensor": (lambda path: torch.save(torch.zeros(3), path), "no HiFi-GAN generator"),
     "another model": (lambda path: torch.save({"lstm.weight": torch.zeros(3)}, path), "conv_pre is missing"),
     "shape": (lambda path: torch.save(_v2() | {"ups.1.bias": torch.zeros(7)}, path), "ups.1.bias is 7"),
@@ -78,22 +81,22 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("fault", BROKEN)
-def test_broken_weights_give_one_line_that_names_the_fault(fault: str, tmp_path: Path) -> None:
+def test_broken_weights_are_a_one_line_error_that_names_the_fault(fault: str, tmp_path: Path) -> None:
     write, expected = BROKEN[fault]
     write(tmp_path / "g.pt")
-    text = error_line(lambda: load_hifigan(tmp_path / "g.pt"))
-    assert expected in text
+    message = error_line(lambda: load_hifigan(tmp_path / "g.pt"))
+    assert expected in message
     if fault != "half a pair":
-        assert str(tmp_path) in text
+        assert str(tmp_path) in message
 
 
-def test_truncated_weights_and_broken_configs_give_one_line(tmp_path: Path) -> None:
+def test_truncated_weights_and_broken_configs_are_one_line_errors(tmp_path: Path) -> None:
     path = tmp_path / "g.safetensors"
     save_file(_v2(), path)
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
     assert "damaged" in error_line(lambda: load_hifigan(path))
-    path.write_bytes(whole)
+    path.write_bytes(content)
     config = V2.model_dump()
     for change, expected in [
         ({"upsample_rates": [8, 8]}, "same number"),
@@ -107,16 +110,16 @@ def test_truncated_weights_and_broken_configs_give_one_line(tmp_path: Path) -> N
     assert "not JSON" in error_line(lambda: load_hifigan(path))
 
 
-def test_hostile_checkpoints_are_refused_before_they_take_memory_or_time(tmp_path: Path) -> None:
+def test_hostile_checkpoints_are_refused_before_memory_is_allocated(tmp_path: Path) -> None:
     path = tmp_path / "light.pt"
 
     def fault(content: object) -> str:
         torch.save(content, path)
         return error_line(lambda: load_hifigan(path))
 
-    itself: dict[str, object] = {}
-    itself["generator"] = itself
-    assert "holds no HiFi-GAN generator" in fault(itself)
+    recursive: dict[str, object] = {}
+    recursive["generator"] = recursive
+    assert "holds no HiFi-GAN generator" in fault(recursive)
     one = torch.zeros(1)
     terabytes = {"a.weight_g": one.expand(10**6, 1, 1), "a.weight_v": one.expand(10**6, 10**3, 10**3)}
     assert "is not a dense array of real numbers" in fault(terabytes)
@@ -130,7 +133,7 @@ def test_hostile_checkpoints_are_refused_before_they_take_memory_or_time(tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"upsample_rates": [10**9, 2]}, "upsample_rates.0: Input should be less than or equal to 1024"),
         (
@@ -140,13 +143,13 @@ def test_hostile_checkpoints_are_refused_before_they_take_memory_or_time(tmp_pat
         ({"upsample_initial_channel": 2**40}, "upsample_initial_channel: Input should be less than or equal to 8192"),
         ({"num_mels": float("nan")}, "NaN is not a finite number"),
         ({"upsample_rates": None}, "upsample_rates: Input should be a valid tuple"),
-        ({"n_fft": 2}, "its mels cannot be made: n_fft: Input should be greater than or equal to 16"),
+        ({"n_fft": 2}, "its mel settings are not valid: n_fft: Input should be greater than or equal to 16"),
         ({"n_fft": 16, "upsample_rates": [8, 8], "upsample_kernel_sizes": [8, 8]}, "hop is 64, longer than the window"),
         ({"fmin": 9000.0}, "f_max must lie above f_min"),
         ({"fmax": 1e9}, "f_max must lie above f_min and at most at half of sample_rate"),
     ],
 )
-def test_sizes_of_a_config_are_bounded(tmp_path: Path, changes: dict[str, object], said: str) -> None:
+def test_the_sizes_in_a_config_are_bounded(tmp_path: Path, changes: dict[str, object], message: str) -> None:
     save_file(HifiGanGenerator(TINY_HIFIGAN).state_dict(), tmp_path / "model.safetensors")
     (tmp_path / "config.json").write_text(json.dumps(TINY_HIFIGAN.model_dump() | changes))
-    assert said in error_line(lambda: load_hifigan(tmp_path))
+    assert message in error_line(lambda: load_hifigan(tmp_path))

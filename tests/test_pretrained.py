@@ -1,3 +1,5 @@
+"""A base folder: what is saved loads again, and every damaged or missing file is a one-line error."""
+
 from __future__ import annotations
 
 import copy
@@ -35,7 +37,7 @@ def edit(path: Path, **changes: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
-def test_a_saved_base_loads_as_it_was_to_half_precision(base: Base, folder: Path) -> None:
+def test_a_saved_base_loads_again_in_half_precision(base: Base, folder: Path) -> None:
     loaded = load_base(folder)
     assert sorted(path.name for path in folder.iterdir()) == FILES
     assert loaded.config == base.config and loaded.symbols.symbols == base.symbols.symbols
@@ -48,14 +50,14 @@ def test_a_saved_base_loads_as_it_was_to_half_precision(base: Base, folder: Path
             torch.testing.assert_close(weights[name], value, atol=1e-5, rtol=1e-3)
 
 
-def test_full_precision_is_kept_bit_for_bit_where_asked_for(base: Base, tmp_path: Path) -> None:
+def test_full_precision_is_stored_bit_for_bit_on_request(base: Base, tmp_path: Path) -> None:
     save_base(base, tmp_path / "base", half=False)
     loaded = load_base(tmp_path / "base")
     for one, two in ((base.aligner, loaded.aligner), (base.acoustic, loaded.acoustic)):
         assert all(torch.equal(two.state_dict()[name], value) for name, value in one.state_dict().items())
 
 
-def test_a_loaded_base_speaks_and_is_not_trained(base: Base, folder: Path) -> None:
+def test_a_loaded_base_is_in_evaluation_mode_and_generates_the_same_frames(base: Base, folder: Path) -> None:
     loaded = load_base(folder)
     assert not loaded.acoustic.training and not loaded.aligner.training
     assert not any(p.requires_grad for model in (loaded.acoustic, loaded.aligner) for p in model.parameters())
@@ -64,13 +66,13 @@ def test_a_loaded_base_speaks_and_is_not_trained(base: Base, folder: Path) -> No
     assert torch.equal(loaded.encode("whatever", phonemes="abc de."), tokens)
     durations = torch.full_like(tokens, 4)
     saved = copy.deepcopy(base.acoustic)
-    for parameter in saved.parameters():  # a file holds weights in half precision
+    for parameter in saved.parameters():  # the file has weights in half precision
         parameter.data = parameter.data.half().float()
     mel = loaded.acoustic.generate(tokens, durations=durations)
     torch.testing.assert_close(mel, saved.generate(tokens, durations=durations), atol=1e-4, rtol=0)
 
 
-def test_saving_what_was_loaded_gives_the_same_identity(folder: Path, tmp_path: Path) -> None:
+def test_saving_a_loaded_base_gives_the_same_files_and_hash(folder: Path, tmp_path: Path) -> None:
     loaded = load_base(folder)
     save_base(loaded, tmp_path / "copy")
     assert loaded.hash == load_base(folder).hash
@@ -78,7 +80,7 @@ def test_saving_what_was_loaded_gives_the_same_identity(folder: Path, tmp_path: 
         assert (tmp_path / "copy" / name).read_bytes() == (folder / name).read_bytes()
 
 
-def test_weights_other_than_those_named_are_refused(base: Base, folder: Path) -> None:
+def test_weights_with_another_hash_than_in_the_state_are_refused(base: Base, folder: Path) -> None:
     other = tiny_base(seed=1)
     save_base(other, folder.parent / "other")
     (folder / "model.safetensors").write_bytes((folder.parent / "other" / "model.safetensors").read_bytes())
@@ -87,20 +89,20 @@ def test_weights_other_than_those_named_are_refused(base: Base, folder: Path) ->
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_missing_file_is_named(folder: Path, name: str) -> None:
+def test_a_missing_file_is_an_error_that_names_it(folder: Path, name: str) -> None:
     (folder / name).unlink()
     with pytest.raises(TtsMetaError, match=f"not a base voice, {name} is missing"):
         load_base(folder)
 
 
 @pytest.mark.parametrize("name", ["config.json", "state.json", "symbols.json"])
-def test_a_file_that_is_cut_short_is_named(folder: Path, name: str) -> None:
+def test_a_truncated_file_is_an_error_that_names_it(folder: Path, name: str) -> None:
     (folder / name).write_text((folder / name).read_text()[:-20])
     with pytest.raises(TtsMetaError, match=rf"{name}: not JSON: .*; copy the base again"):
         load_base(folder)
 
 
-def test_an_unknown_key_of_the_configuration_lists_the_valid_ones(folder: Path) -> None:
+def test_the_error_of_an_unknown_config_key_lists_the_valid_keys(folder: Path) -> None:
     edit(folder / "config.json", acustic={})
     with pytest.raises(TtsMetaError) as error:
         load_base(folder)
@@ -118,7 +120,7 @@ def test_weights_that_do_not_fit_the_configuration_are_refused(folder: Path) -> 
 
 
 @pytest.mark.parametrize("change", [{"format": 2}, {"format": None}])
-def test_another_format_is_refused_by_its_number(folder: Path, change: dict[str, object]) -> None:
+def test_a_base_of_another_format_is_refused(folder: Path, change: dict[str, object]) -> None:
     edit(folder / "state.json", **change)
     with pytest.raises(TtsMetaError, match="another format; this version reads format 3"):
         load_base(folder)
@@ -132,31 +134,31 @@ def test_a_state_without_speakers_is_refused(folder: Path) -> None:
         load_base(folder)
 
 
-def test_a_full_disk_leaves_the_base_that_was_there(base: Base, folder: Path) -> None:
+def test_a_full_disk_does_not_damage_the_existing_base(base: Base, folder: Path) -> None:
     with pytest.raises(TtsMetaError, match=r"cannot write .*File too large"), full_disk(20_000):
         save_base(tiny_base(seed=1), folder)
     assert load_base(folder).hash == base.hash
     assert [path.name for path in folder.parent.iterdir()] == ["base"]
 
 
-def test_a_base_that_starts_from_another_has_its_voices_by_name(base: Base) -> None:
+def test_a_base_that_starts_from_another_copies_its_voices_by_name(base: Base) -> None:
     new = Base.create(base.config, base.symbols, ("ben", "cyd"))
     new.start_from(base)
-    theirs, ours = base.acoustic, new.acoustic
+    old_model, new_model = base.acoustic, new.acoustic
     tokens = base.symbols.encode("abc de.")
-    for index, place in ((1, 0), (-1, 1), (-1, -1)):
-        assert torch.equal(ours.eval().generate(tokens, place), theirs.generate(tokens, index))
+    for old, speaker in ((1, 0), (-1, 1), (-1, -1)):
+        assert torch.equal(new_model.eval().generate(tokens, speaker), old_model.generate(tokens, old))
 
 
-def test_a_base_of_other_sizes_or_symbols_cannot_be_started_from(base: Base) -> None:
+def test_starting_from_a_base_with_other_sizes_or_symbols_is_refused(base: Base) -> None:
     wide = base.config.model_copy(update={"acoustic": base.config.acoustic.model_copy(update={"speaker_channels": 9})})
-    with pytest.raises(TtsMetaError, match=r"other sizes \(size mismatch for"):
+    with pytest.raises(TtsMetaError, match=r"other layer sizes \(size mismatch for"):
         Base.create(wide, base.symbols, base.speakers).start_from(base)
     with pytest.raises(TtsMetaError, match="other symbols"):
         Base.create(base.config, SymbolTable(["^", "$", " ", "a"]), base.speakers).start_from(base)
 
 
-def test_another_version_of_the_phonemizer_is_warned_of_once(
+def test_another_version_of_the_phonemizer_gives_one_warning(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     installed = version("hypothesis")
@@ -164,8 +166,8 @@ def test_another_version_of_the_phonemizer_is_warned_of_once(
     edit(folder / "state.json", phonemizer={"hypothesis": installed, "removed-package": "1"})
     assert load_base(folder).phonemizer.name == "letters"
     edit(folder / "state.json", phonemizer={"hypothesis": "0.1"})
-    said = f"trained on phonemes of hypothesis 0.1 \\(installed: {installed}\\)"
-    with pytest.warns(TtsMetaWarning, match=said + r".*pip install hypothesis==0\.1$"):
+    warning = f"trained on phonemes of hypothesis 0.1 \\(installed: {installed}\\)"
+    with pytest.warns(TtsMetaWarning, match=warning + r".*pip install hypothesis==0\.1$"):
         _ = (base := load_base(folder)).phonemizer
     _ = base.phonemizer
     result = run(
@@ -187,6 +189,6 @@ def test_another_version_of_the_phonemizer_is_warned_of_once(
 
 
 @pytest.mark.parametrize("value", [None, ["1"], {"hibari-tts": 1}, {"": "1"}])
-def test_versions_of_other_types_are_refused(folder: Path, value: object) -> None:
+def test_phonemizer_versions_of_other_types_are_refused(folder: Path, value: object) -> None:
     edit(folder / "state.json", phonemizer=value)
     assert "state.json: phonemizer" in error_line(lambda: load_base(folder))

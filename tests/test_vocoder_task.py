@@ -201,4 +201,4 @@ def test_a_vocoder_that_cannot_adapt_is_refused_in_one_line(
     )
     other = SourceFilterVocoder(SourceFilterGenerator(light.generator.config, MelConfig(hop=300)))
     message = error_line(lambda: clone(base, examples, other), TtsMetaError)
-    assert "takes mels of hop 300, and the base gives hop 256" in message
+    assert "takes mels with hop 300, and the base has hop 256" in message

@@ -1,13 +1,13 @@
-"""The base voice: aligner and acoustic model with all that is needed to use them, as one folder.
+"""`Base`: a pretrained aligner and acoustic model with everything that is needed to use them, stored as a folder.
 
     model.safetensors   weights of both, names prefixed `aligner.` and `acoustic.`
     config.json         resolved configuration
     symbols.json        the symbol table, in order
-    state.json          format version, training speakers, steps, data, licence, versions of the phonemizer, SHA-256 of
-                        the weights
-    prior.safetensors   where the base was meta-trained: one variance a module (`module_prior.py`)
+    state.json          format version, training speakers, how the base was trained, versions of the phonemizer, SHA-256
+                        of the weights
+    prior.safetensors   where the base was meta-trained: σ² of each module (`shrinkage_prior.py`)
 
-Nothing in it is unpickled. The SHA-256 of the weights is the base's identity: voices name it.
+Nothing in the folder is unpickled. The SHA-256 of the weights identifies the base; voices store it.
 """
 
 from __future__ import annotations
@@ -45,17 +45,17 @@ _FILES = ("model.safetensors", "config.json", "symbols.json", "state.json")
 
 
 class BaseConfig(Section):
-    """All that is needed to build a base voice again; stored as `config.json` in its folder."""
+    """Everything that is needed to build the models of a base; stored as `config.json` in its folder."""
 
     audio: AudioConfig = AudioConfig()
     phonemizer: str = Field(default="hibari", min_length=1, max_length=100)
-    """Which phonemizer made the symbols the model was trained on."""
+    """Name of the phonemizer that made the symbols of the training texts."""
     aligner: AlignerConfig = AlignerConfig()
     acoustic: AcousticConfig = AcousticConfig()
 
 
 class BaseState(Header):
-    """`state.json`. phonemizer: versions by distribution. Further keys say how the base was made."""
+    """`state.json`. phonemizer: versions by package. Other keys record how the base was trained."""
 
     format: int
     speakers: Annotated[list[Name], Field(min_length=1, max_length=100_000)]
@@ -77,7 +77,7 @@ class SymbolList(RootModel[Annotated[list[Annotated[str, Field(min_length=1, max
     @model_validator(mode="after")
     def _complete(self) -> Self:
         if len(set(self.root)) < len(self.root):
-            raise ValueError("a symbol stands there twice")
+            raise ValueError("a symbol is listed twice")
         missing = [symbol for symbol in (START, END, *BOUNDARIES) if symbol not in self.root]
         if missing:
             raise ValueError(f"the symbol '{missing[0]}' is missing")
@@ -86,7 +86,10 @@ class SymbolList(RootModel[Annotated[list[Annotated[str, Field(min_length=1, max
 
 @dataclass(eq=False, repr=False)
 class Base:
-    """Models and what they were trained with. `hash` is empty until the base was saved or loaded."""
+    """The pretrained models, and what text and audio processing needs to use them.
+
+    state: how the base was trained. hash: SHA-256 of the weights; empty before the base is saved or loaded.
+    """
 
     config: BaseConfig
     symbols: SymbolTable
@@ -101,13 +104,13 @@ class Base:
 
     def __repr__(self) -> str:
         parameters = sum(parameter.numel() for parameter in self.acoustic.parameters())
-        place = "" if self.folder is None else f" in {self.folder}"
+        location = "" if self.folder is None else f" in {self.folder}"
         speakers = f"{len(self.speakers)} training speakers"
-        return f"Base({self.hash[:12] or 'not saved'}{place}, {parameters:,} parameters, {speakers})"
+        return f"Base({self.hash[:12] or 'not saved'}{location}, {parameters:,} parameters, {speakers})"
 
     @classmethod
     def create(cls, config: BaseConfig, symbols: SymbolTable, speakers: tuple[str, ...]) -> Base:
-        """Build untrained models; the caller seeds torch. Raises TtsMetaError for a speaker without a usable name."""
+        """Build untrained models; the caller seeds torch. Raises TtsMetaError for a speaker name that is not usable."""
         for name in speakers:
             if not (0 < len(name) <= 500 and is_printable(name)):
                 raise TtsMetaError(
@@ -119,44 +122,46 @@ class Base:
 
     @cached_property
     def phonemizer(self) -> Phonemizer:
-        """The phonemizer whose symbols the base was trained on, loaded when first asked for.
+        """The phonemizer of the training texts, loaded at the first use.
 
-        Warns where the versions that `state` records are not those installed.
+        Warns where the installed versions differ from those in `state`.
         """
-        other = version_mismatch(self.state.get("phonemizer", {}), self.config.phonemizer)
-        if other:
-            warnings.warn(TtsMetaWarning(other), stacklevel=2)
+        mismatch = version_mismatch(self.state.get("phonemizer", {}), self.config.phonemizer)
+        if mismatch:
+            warnings.warn(TtsMetaWarning(mismatch), stacklevel=2)
         return load_phonemizer(self.config.phonemizer)
 
     @cached_property
     def kinds(self) -> SymbolKinds:
-        """What the aligner knows of symbols beforehand."""
+        """Which symbols are silent and which are vowels, for the aligner."""
         return self.symbols.kinds()
 
     @property
     def silent(self) -> Tensor:
-        """Bool `(V,)`: symbols that stand for a possible pause."""
+        """Bool `(V,)`: symbols that can be a pause."""
         return self.kinds.silent
 
     def start_from(self, other: Base) -> None:
-        """Take over the acoustic model of another base; speakers it does not know start as its mean voice.
+        """Copy the weights of another base's acoustic model; new speakers start at its mean voice.
 
-        Raises TtsMetaError where its symbols or the sizes of its layers are others.
+        Raises TtsMetaError where its symbols or layer sizes differ.
         """
         if other.symbols.symbols != self.symbols.symbols:
-            raise TtsMetaError(f"{other.folder}: a base of other symbols; start from one with the same phonemizer")
+            raise TtsMetaError(f"{other.folder}: the base has other symbols; start from one with the same phonemizer")
         weights = other.acoustic.state_dict()
-        known = {name: place for place, name in enumerate(other.speakers)}
-        nobody = torch.zeros_like(weights["speaker.offsets"][0])
-        offsets = [weights["speaker.offsets"][known[name]] if name in known else nobody for name in self.speakers]
+        rows = {name: row for row, name in enumerate(other.speakers)}
+        mean_voice = torch.zeros_like(weights["speaker.offsets"][0])
+        offsets = [weights["speaker.offsets"][rows[name]] if name in rows else mean_voice for name in self.speakers]
         try:
             self.acoustic.load_state_dict(weights | {"speaker.offsets": torch.stack(offsets)})
         except RuntimeError as error:
             reason = str(error).splitlines()[-1].strip()
-            raise TtsMetaError(f"{other.folder}: a base of other sizes ({reason}); start from one like it") from error
+            raise TtsMetaError(
+                f"{other.folder}: the base has other layer sizes ({reason}); use the same config"
+            ) from error
 
     def align(self, mel: Tensor, tokens: Tensor, name: str = "recording") -> tuple[Tensor, Alignment]:
-        """What is said in a log-mel `(T, M)`: `tokens (N,)` punctuated as they were said, and when.
+        """Align `tokens (N,)` with a log-mel `(T, M)`: the tokens with commas at the pauses, and the alignment.
 
         Raises TtsMetaError as `Aligner.align`.
         """
@@ -164,28 +169,32 @@ class Base:
         return self.mark_pauses(tokens, alignment.durations), alignment
 
     def mark_pauses(self, tokens: Tensor, durations: Tensor) -> Tensor:
-        """Return `tokens (N,)` punctuated as they were said: see `SymbolTable.mark_pauses`."""
+        """Return `tokens (N,)` with commas adjusted to the pauses of the speaker: see `SymbolTable.mark_pauses`."""
         return self.symbols.mark_pauses(tokens, durations, self.config.audio.mel.frame_seconds)
 
     def with_lexicon(self, lexicon: Lexicon | str | Path | None) -> Base:
-        """The same models, reading the words of a lexicon (a file: see `Lexicon`) as it says; None changes nothing."""
+        """A base with the same models and a lexicon, given or read from a file; None returns this base."""
         if lexicon is None:
             return self
-        read = lexicon if isinstance(lexicon, Lexicon) else Lexicon.load(check_path("lexicon", lexicon), self.symbols)
-        _ = self.phonemizer  # loaded once, for this base and its copies
-        other = copy.copy(self)
-        other.lexicon = read
-        return other
+        if not isinstance(lexicon, Lexicon):
+            lexicon = Lexicon.load(check_path("lexicon", lexicon), self.symbols)
+        _ = self.phonemizer  # loaded before the copy, so that both share it
+        base = copy.copy(self)
+        base.lexicon = lexicon
+        return base
 
     def encode(self, text: str, phonemes: str | None = None) -> Tensor:
-        """Symbols int64 `(N,)` of a text, normalized and read by the lexicon, or of phonemes given directly."""
+        """Symbols int64 `(N,)` of a text, normalised and phonemised with the lexicon, or of given phonemes."""
         if phonemes is not None:
             return self.symbols.encode(phonemes)
         return self.symbols.encode(self.phonemizer.phonemize(text, self.lexicon), text)
 
 
 def save_base(base: Base, folder: str | Path, half: bool = True) -> None:
-    """Write a base folder, whole or not at all; floating weights in half precision by default. Sets `base.hash`."""
+    """Write a base folder atomically, by default with weights in half precision; sets `base.hash` and `base.folder`.
+
+    Raises TtsMetaError where weights are not finite or a speaker name is not usable.
+    """
     folder = Path(folder)
     stored = {name: (value.half() if half else value).cpu().contiguous() for name, value in _weights(base).items()}
     for name, value in stored.items():
@@ -205,7 +214,7 @@ def save_base(base: Base, folder: str | Path, half: bool = True) -> None:
 
 @default_torch_state()
 def load_base(folder: str | Path | None = None) -> Base:
-    """Load a base folder in evaluation mode, float32 on the CPU; None loads the shipped one.
+    """Load a base folder in evaluation mode, in float32 on the CPU; None loads the shipped base.
 
     Raises TtsMetaError where a file is missing or damaged, the format is another, or the weights are not those that
     `state.json` names, do not fit `config.json` or are not finite.
@@ -236,10 +245,9 @@ def load_base(folder: str | Path | None = None) -> Base:
 
 
 def _load_weights(path: Path, config: BaseConfig, symbols: SymbolTable, speakers: tuple[str, ...]) -> tuple[Base, bool]:
-    """The base with the weights of a file, and whether the decoder's are stored in half precision.
+    """The base with the weights of a file, and whether the file has the decoder's weights in half precision.
 
-    Names and shapes are compared first, so that a configuration allocates no more than the file
-    holds.
+    Names and shapes are compared first, so that a faulty configuration cannot allocate more memory than the file needs.
     """
     file = TensorFile.open(path, _ADVICE)
     with SkipInitialization(shapes_only=True):
@@ -254,13 +262,13 @@ def _load_weights(path: Path, config: BaseConfig, symbols: SymbolTable, speakers
 
 
 def _weights(base: Base) -> dict[str, Tensor]:
-    """The tensors of both models by the names that a file gives them."""
+    """The tensors of both models by their names in `model.safetensors`."""
     weights = {f"aligner.{name}": value for name, value in base.aligner.state_dict().items()}
     return weights | {f"acoustic.{name}": value for name, value in base.acoustic.state_dict().items()}
 
 
 def shipped_base() -> Path:
-    """Folder of the base that comes with the package. Raises TtsMetaError where there is none."""
+    """Folder of the base that is shipped with the package. Raises TtsMetaError where it is missing."""
     package = Path(__file__).resolve().parents[1]
     for candidate in (package / "_checkpoints" / "base", package.parent / "checkpoints" / "base"):
         if (candidate / "state.json").is_file():

@@ -1,4 +1,4 @@
-"""Griffin-Lim (Griffin, Lim 1984; fast form Perraudin et al. 2013): a vocoder without weights, the last resort."""
+"""`GriffinLim` (Griffin and Lim 1984; fast version: Perraudin et al. 2013): the fallback vocoder, without weights."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _TINY = 1e-10
 
 
 class GriffinLim:
-    """Vocoder that inverts the mel filterbank, then finds phases that fit; see `Vocoder` for the contract.
+    """Vocoder that inverts the mel filterbank and then estimates phases; see `Vocoder` for the contract.
 
     Linear magnitudes are the non-negative least-squares solution of filterbank @ magnitude = mel, by multiplicative
-    updates (Lee, Seung 2001) from the pseudo-inverse. Phases start at random from `seed`, so the same mel gives the
-    same samples. It computes on the CPU whatever the device of the mel.
+    updates (Lee and Seung 2001) from the pseudo-inverse. Phases start at random from `seed`, so the same mel gives the
+    same samples. The computation runs on the CPU for mels on any device.
     """
 
     name = "griffin-lim"
@@ -50,13 +50,13 @@ class GriffinLim:
         batch, frames, _ = mel.shape
         if not batch * frames:
             return mel.new_zeros(batch, frames * self.hop, dtype=torch.float32)
-        # Frame t of the mel is centred half a hop after sample t * hop, frame t of `griffinlim` on sample t * hop: one
-        # more frame at each end, and half a hop cut off, puts the samples where they belong.
-        # Torch's STFT wants more samples than half a window: a few more frames at the end of the shortest mels.
-        longer = max(0, self.mel_config.n_fft // (2 * self.hop) - frames)
-        magnitude = F.pad(self.linear(mel.float().cpu()), (1, 1 + longer), mode="replicate")
+        # Frame t of the mel is centred half a hop after sample t * hop, and frame t of `griffinlim` on sample t * hop.
+        # One more frame at each end, and half a hop removed from the result, align the two.
+        # Torch's STFT needs more samples than half a window, so the shortest mels get more frames at the end.
+        extra = max(0, self.mel_config.n_fft // (2 * self.hop) - frames)
+        magnitude = F.pad(self.linear(mel.float().cpu()), (1, 1 + extra), mode="replicate")
         with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(self.seed)  # not `torch.manual_seed`, which seeds each GPU too
+            torch.default_generator.manual_seed(self.seed)  # `torch.manual_seed` would also seed every GPU
             samples = griffinlim(
                 magnitude,
                 window=torch.hann_window(self.mel_config.n_fft),
@@ -66,18 +66,18 @@ class GriffinLim:
                 power=1.0,
                 n_iter=self.iterations,
                 momentum=0.99,
-                length=(frames + longer + 1) * self.hop,
+                length=(frames + extra + 1) * self.hop,
                 rand_init=True,
             )
         start = self.hop // 2
         return samples[:, start : start + frames * self.hop].clamp(-1.0, 1.0).to(mel.device)
 
     def linear(self, mel: Tensor, updates: int = 30) -> Tensor:
-        """Linear magnitudes (B, bins, T) of log-mels (B, T, M)."""
+        """Linear magnitudes `(B, bins, T)` of log-mels `(B, T, M)`."""
         target = mel.transpose(1, 2).exp()
         magnitude = (self.inverse @ target).clamp_min(_TINY)
         transposed = self.filterbank.T
-        wanted = transposed @ target
+        numerator = transposed @ target
         for _ in range(updates):
-            magnitude = magnitude * (wanted / (transposed @ (self.filterbank @ magnitude)).clamp_min(_TINY))
+            magnitude = magnitude * (numerator / (transposed @ (self.filterbank @ magnitude)).clamp_min(_TINY))
         return magnitude

