@@ -1,4 +1,4 @@
-"""A page in headless Chromium, driven by the DevTools protocol over two pipes: no driver, no package."""
+"""A page in headless Chromium, controlled by the DevTools protocol over two pipes, without a driver or package."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _FLAGS = (
     "--autoplay-policy=no-user-gesture-required",
     "--window-size=1400,1000",
 )
-# The browser reads file descriptor 3 and writes 4, whichever the pipes have.
+# Chromium reads commands from file descriptor 3 and writes answers to 4, so the pipes are moved to these numbers.
 _START = """
 import fcntl, os, sys
 high = [fcntl.fcntl(int(number), fcntl.F_DUPFD, 10) for number in sys.argv[1:3]]
@@ -42,90 +42,93 @@ os.execv(sys.argv[3], sys.argv[3:])
 
 
 class Page:
-    """The one page of a running browser."""
+    """The page of a running browser."""
 
-    def __init__(self, to: int, come: int, deadline: float) -> None:
-        self._to, self._come, self._deadline, self._number, self._rest = to, come, deadline, 0, b""
+    def __init__(self, commands: int, answers: int, deadline: float) -> None:
+        self._commands, self._answers, self._deadline = commands, answers, deadline
+        self._last_id, self._buffer = 0, b""
         targets = self._call("Target.getTargets")["targetInfos"]
-        target = next(one["targetId"] for one in targets if one["type"] == "page")
+        target_id = next(target["targetId"] for target in targets if target["type"] == "page")
         self._session: str | None = None
-        self._session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self._session = self._call("Target.attachToTarget", targetId=target_id, flatten=True)["sessionId"]
 
     def open(self, address: str) -> None:
-        """Go to an address; it may still be loading afterwards."""
+        """Open an address. The page may still be loading when this returns."""
         self._call("Page.navigate", url=address)
 
     def evaluate(self, script: str) -> Any:
-        """The value of an expression of JavaScript; a promise is waited for."""
-        given = {"expression": script, "awaitPromise": True, "returnByValue": True}
-        done = self._call("Runtime.evaluate", **given)
-        if "exceptionDetails" in done:
-            raise AssertionError(done["exceptionDetails"])
-        return done["result"].get("value")
+        """Return the value of a JavaScript expression; a promise is awaited."""
+        options = {"expression": script, "awaitPromise": True, "returnByValue": True}
+        result = self._call("Runtime.evaluate", **options)
+        if "exceptionDetails" in result:
+            raise AssertionError(result["exceptionDetails"])
+        return result["result"].get("value")
 
     def wait_for(self, script: str) -> Any:
-        """The value of an expression as soon as it is true. Raises TimeoutError where it does not become so."""
+        """Return the value of an expression as soon as it is true. Raises TimeoutError if it does not become true."""
         while True:
             if value := self.evaluate(script):
                 return value
             if time.monotonic() > self._deadline:
-                raise TimeoutError(f"the page never had: {script}")
+                raise TimeoutError(f"still false at the deadline: {script}")
             time.sleep(0.1)
 
-    def picture(self, path: Path) -> None:
-        """Write what the window shows as PNG."""
+    def screenshot(self, path: Path) -> None:
+        """Write a PNG of the window."""
         path.write_bytes(base64.b64decode(self._call("Page.captureScreenshot")["data"]))
 
-    def _call(self, method: str, **given: Any) -> dict[str, Any]:
-        self._number += 1
-        message: dict[str, Any] = {"id": self._number, "method": method, "params": given}
+    def _call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Call a method of the protocol and return its result."""
+        self._last_id += 1
+        message: dict[str, Any] = {"id": self._last_id, "method": method, "params": parameters}
         if getattr(self, "_session", None):
             message["sessionId"] = self._session
-        os.write(self._to, json.dumps(message).encode() + b"\0")
+        os.write(self._commands, json.dumps(message).encode() + b"\0")
         while True:
             answer = json.loads(self._read())
-            if answer.get("id") == self._number:
+            if answer.get("id") == self._last_id:
                 if "error" in answer:
                     raise AssertionError(f"{method}: {answer['error']}")
                 return answer["result"]
 
     def _read(self) -> bytes:
-        while b"\0" not in self._rest:
-            left = self._deadline - time.monotonic()
-            if left <= 0 or not select.select([self._come], [], [], left)[0]:
+        """Return the next message, which ends with a null byte."""
+        while b"\0" not in self._buffer:
+            remaining = self._deadline - time.monotonic()
+            if remaining <= 0 or not select.select([self._answers], [], [], remaining)[0]:
                 raise TimeoutError("the browser does not answer")
-            part = os.read(self._come, 1 << 16)
-            if not part:
-                raise TimeoutError("the browser has ended")
-            self._rest += part
-        first, _, self._rest = self._rest.partition(b"\0")
-        return first
+            data = os.read(self._answers, 1 << 16)
+            if not data:
+                raise TimeoutError("the browser has exited")
+            self._buffer += data
+        message, _, self._buffer = self._buffer.partition(b"\0")
+        return message
 
 
 @contextmanager
 def browser(profile: Path, seconds: float = 60.0) -> Iterator[Page]:
-    """A browser with a new profile for at most so many seconds."""
+    """Yield the page of a browser with a new profile; calls fail after `seconds`."""
     assert CHROMIUM is not None
-    its_in, to = os.pipe()
-    come, its_out = os.pipe()
+    browser_input, commands = os.pipe()
+    answers, browser_output = os.pipe()
     command = [CHROMIUM, *_FLAGS, f"--user-data-dir={profile}", "--remote-debugging-pipe", "about:blank"]
-    starter = [sys.executable, "-c", _START, str(its_in), str(its_out), *command]
+    starter = [sys.executable, "-c", _START, str(browser_input), str(browser_output), *command]
     process = subprocess.Popen(
         starter,
-        pass_fds=(its_in, its_out),
+        pass_fds=(browser_input, browser_output),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    os.close(its_in)
-    os.close(its_out)
+    os.close(browser_input)
+    os.close(browser_output)
     try:
-        yield Page(to, come, time.monotonic() + seconds)
+        yield Page(commands, answers, time.monotonic() + seconds)
     finally:
-        os.close(to)  # it ends where nobody drives it
+        os.close(commands)  # The browser exits when the pipe is closed.
         try:
             process.wait(10)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        os.close(come)
+        os.close(answers)

@@ -1,4 +1,4 @@
-"""Arguments of the Python interface and of the command line, and names of outputs."""
+"""Fuzzing of arguments of the Python interface and the command line, and of the names of output files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tts_meta.models.vocoders.griffin_lim import GriffinLim
 
 
 @cache
-def place() -> Path:
+def work_folder() -> Path:
     """A folder with a tiny base and two recordings; it is removed when the process ends."""
     folder = tempfile.TemporaryDirectory(prefix="fuzz_cli_")
     _folders.append(folder)
@@ -44,13 +44,13 @@ _folders: list[tempfile.TemporaryDirectory[str]] = []
 
 
 @cache
-def speaking() -> Synthesizer:
-    return Synthesizer(base=place() / "base", vocoder=GriffinLim(iterations=1))
+def synthesizer() -> Synthesizer:
+    return Synthesizer(base=work_folder() / "base", vocoder=GriffinLim(iterations=1))
 
 
 @cache
 def saved_base() -> Base:
-    return speaking().base
+    return synthesizer().base
 
 
 SCALARS = st.one_of(
@@ -65,7 +65,7 @@ SCALARS = st.one_of(
     st.just(np.zeros(3, np.float32)),
     st.just(np.nan),
 )
-THINGS = st.recursive(
+VALUES = st.recursive(
     SCALARS,
     lambda inner: st.one_of(
         st.lists(inner, max_size=3),
@@ -88,56 +88,56 @@ NAMES = st.one_of(
 )
 
 
-def _clone_arguments(given: tuple[object, object]) -> None:
-    audio, transcripts = given
-    with contextlib.chdir(place()):
-        found = find_recordings(audio, transcripts)  # type: ignore[arg-type]
-        assert found and all(one.audio.is_file() and one.text.strip() for one in found)
+def _find_recordings(value: tuple[object, object]) -> None:
+    audio, transcripts = value
+    with contextlib.chdir(work_folder()):
+        recordings = find_recordings(audio, transcripts)  # type: ignore[arg-type]
+        assert recordings and all(one.audio.is_file() and one.text.strip() for one in recordings)
 
 
-def _settings(values: dict[str, Any]) -> None:
+def _check_settings(values: dict[str, Any]) -> None:
     check_settings(replace(CloneSettings(), **values))
     for name, value in values.items():
         assert name == "modules" or value is None or math.isfinite(value)
 
 
-def _manner(values: dict[str, Any]) -> None:
+def _synthesis_options(values: dict[str, Any]) -> None:
     options = SynthesisOptions(**values)
     assert all(math.isfinite(getattr(options, name)) for name in values)
 
 
-def _spoken(given: tuple[object, object, object]) -> None:
-    voice, text, vocoder = given
-    with contextlib.chdir(place()):
+def _speak(value: tuple[object, object, object]) -> None:
+    voice, text, vocoder = value
+    with contextlib.chdir(work_folder()):
         speech = speak(voice, text, base=saved_base(), vocoder=vocoder)  # type: ignore[arg-type]
     assert np.isfinite(speech.samples).all() and len(speech.samples) > 0
 
 
-def _text(text: str) -> None:
-    speech = speaking().speak(text)
+def _speak_text(text: str) -> None:
+    speech = synthesizer().speak(text)
     assert np.isfinite(speech.samples).all() and np.abs(speech.samples).max() <= 1
     assert len(speech.samples) >= 256 * sum(map(len, speech.mels))
 
 
-def _cloned(given: dict[str, Any]) -> None:
+def _clone(given: dict[str, Any]) -> None:
     arguments = {"audio": ["say0.wav"], "base": saved_base(), "settings": CloneSettings(("speaker.mean",), steps=1)}
-    with contextlib.chdir(place()):
+    with contextlib.chdir(work_folder()):
         voice = clone(**(arguments | given), warn=lambda line: None)
     assert all(bool(delta.isfinite().all()) for delta in voice.deltas.values())
 
 
-def _output(name: str) -> None:
+def _write_text(name: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = f"{folder}/{name}"
         check_writable(path)
         with atomic_file(path) as temporary:
-            temporary.write_text("whole")
-        assert Path(path).read_text() == "whole"
+            temporary.write_text("complete")
+        assert Path(path).read_text() == "complete"
         assert sum(len(files) for _, _, files in os.walk(folder)) == 1
 
 
-def _sound(given: tuple[str, list[float], int]) -> None:
-    name, samples, rate = given
+def _write_audio(value: tuple[str, list[float], int]) -> None:
+    name, samples, rate = value
     with tempfile.TemporaryDirectory() as folder:
         path = f"{folder}/{name}"
         write_audio(path, np.array(samples, np.float32), rate)
@@ -155,8 +155,8 @@ WORDS = st.one_of(
 )
 
 
-def _command(arguments: list[str]) -> None:
-    """A run in this process: a status of its own, and what it says is printable, without a trace."""
+def _run_command(arguments: list[str]) -> None:
+    """Run the command line in this process: the status is valid, and stderr is printable and has no traceback."""
     if any(word in ("demo", "clone", "pretrain", "benchmark", "train-vocoder", "meta-train") for word in arguments):
         return
     out, err = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True), io.StringIO()
@@ -167,23 +167,23 @@ def _command(arguments: list[str]) -> None:
         contextlib.redirect_stderr(err),
     ):
         status = main([word.replace("\0", "") for word in arguments])
-    said = err.getvalue()
+    message = err.getvalue()
     assert status in (0, 1, 2), status
-    assert "Traceback" not in said and "internal error" not in said, said
-    assert all(line.isprintable() for line in said.split("\n")), said
-    assert status == 0 or (said.startswith("tts-meta: ") and said.count("\n") == 1), said
+    assert "Traceback" not in message and "internal error" not in message, message
+    assert all(line.isprintable() for line in message.split("\n")), message
+    assert status == 0 or (message.startswith("tts-meta: ") and message.count("\n") == 1), message
 
 
-def _voice_path(name: str) -> None:
+def _load_voice(name: str) -> None:
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         try:
             Voice.load(name)
         except TtsMetaError:
             raise
-        raise AssertionError("there is no voice")
+        raise AssertionError("a voice was loaded from an empty folder")
 
 
-SETTING = {
+CLONE_SETTINGS = {
     "steps": NUMBERS,
     "vocoder_steps": NUMBERS,
     "learning_rate": NUMBERS,
@@ -195,32 +195,30 @@ SETTING = {
     "hold_out": NUMBERS,
     "modules": st.one_of(st.none(), st.text(max_size=4), st.tuples(st.text(max_size=4)), st.just(5)),
 }
-MANNER = {
+SYNTHESIS_OPTIONS = {
     name: NUMBERS.filter(lambda value: value is not None)
     for name in ("speed", "pitch", "pitch_range", "prenet_dropout", "postfilter", "seed")
 }
-CLONE = {
-    "transcripts": THINGS,
-    "consent": THINGS,
-    "vocoder": THINGS,
-    "settings": THINGS,
-    "audio": THINGS,
+CLONE_ARGUMENTS = {
+    "transcripts": VALUES,
+    "consent": VALUES,
+    "vocoder": VALUES,
+    "settings": VALUES,
+    "audio": VALUES,
     "lexicon": SCALARS,
 }
 
 SAMPLES = st.lists(st.floats(width=32), max_size=50)
 
 TARGETS = [
-    Target("clone: recordings and transcripts", st.tuples(THINGS, THINGS), _clone_arguments),
-    Target("clone: all arguments", st.fixed_dictionaries({}, optional=CLONE), _cloned, seconds=10),
-    Target("clone: settings", st.fixed_dictionaries({}, optional=SETTING), _settings),
-    Target("speak: manner", st.fixed_dictionaries({}, optional=MANNER), _manner),
-    Target("speak: arguments", st.tuples(THINGS, THINGS, THINGS), _spoken),
-    Target("speak: text", TEXTS, _text, seconds=10),
-    Target("output: names", NAMES, _output),
-    Target(
-        "output: sound", st.tuples(NAMES, st.lists(st.floats(width=32), max_size=50), st.integers(8000, 48000)), _sound
-    ),
-    Target("voice: paths", NAMES, _voice_path),
-    Target("command line", st.lists(WORDS, max_size=6), _command, seconds=20),
+    Target("clone: recordings and transcripts", st.tuples(VALUES, VALUES), _find_recordings),
+    Target("clone: all arguments", st.fixed_dictionaries({}, optional=CLONE_ARGUMENTS), _clone, seconds=10),
+    Target("clone: settings", st.fixed_dictionaries({}, optional=CLONE_SETTINGS), _check_settings),
+    Target("speak: options", st.fixed_dictionaries({}, optional=SYNTHESIS_OPTIONS), _synthesis_options),
+    Target("speak: arguments", st.tuples(VALUES, VALUES, VALUES), _speak),
+    Target("speak: text", TEXTS, _speak_text, seconds=10),
+    Target("output: names", NAMES, _write_text),
+    Target("output: audio", st.tuples(NAMES, SAMPLES, st.integers(8000, 48000)), _write_audio),
+    Target("voice: paths", NAMES, _load_voice),
+    Target("command line", st.lists(WORDS, max_size=6), _run_command, seconds=20),
 ]

@@ -1,10 +1,10 @@
-"""The rule of the fuzz suite, and its long form.
+"""`Target` and `run_target` of the fuzz tests, and the command for the long form.
 
-Every public reader gets hostile or damaged input. Each input ends in a right result or in a `TtsMetaError` of one line,
+Every public reader gets hostile or damaged input. Each input must give a correct result or a one-line `TtsMetaError`
 within a time limit. Any other exception, and any input that takes longer, is a fault.
 
 A module `fuzz_<area>.py` in this folder lists its readers in `TARGETS`. `test_fuzz.py` runs a few examples of each
-target. The long form runs many and prints one line a target:
+target. The long form runs many and prints one line per target:
 
     python tests/fuzzing.py --inputs 20000
 """
@@ -37,8 +37,8 @@ HERE = Path(__file__).resolve().parent
 class Target:
     """A reader under test.
 
-    strategy: makes inputs. call: gives an input to the reader, asserts what can be said of the result, and returns, or
-    lets `TtsMetaError` escape. seconds: the limit for one input.
+    strategy: generates inputs. call: passes an input to the reader and checks the result; it may raise `TtsMetaError`.
+    seconds: time limit for one input.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Target:
 
 @dataclass
 class Tally:
-    """What happened to the inputs of one target."""
+    """Results of the inputs of one target."""
 
     accepted: int = 0
     refused: int = 0
@@ -58,28 +58,30 @@ class Tally:
 
     @property
     def inputs(self) -> int:
-        """How many inputs were tried."""
+        """Number of inputs."""
         return self.accepted + self.refused + len(self.faults)
 
 
 class Hang(BaseException):
-    """Raised inside a call that takes too long; not an Exception, so that no reader swallows it."""
+    """Raised within a call that takes too long. It is not an Exception, so that no reader catches it."""
 
 
 def targets() -> list[Target]:
-    """All targets, in the order of their modules' names. Raises ValueError where two have one name."""
-    found = [target for path in sorted(HERE.glob("fuzz_*.py")) for target in importlib.import_module(path.stem).TARGETS]
-    names = [target.name for target in found]
+    """Return all targets, sorted by module name. Raises ValueError if two targets have the same name."""
+    all_targets = [
+        target for path in sorted(HERE.glob("fuzz_*.py")) for target in importlib.import_module(path.stem).TARGETS
+    ]
+    names = [target.name for target in all_targets]
     if len(names) != len(set(names)):
-        raise ValueError(f"two fuzz targets have one name: {sorted(names)}")
-    return found
+        raise ValueError(f"two fuzz targets have the same name: {sorted(names)}")
+    return all_targets
 
 
 def run_target(target: Target, inputs: int, seed: int | None = None, stop_early: bool = True) -> Tally:
-    """Give `inputs` examples to the target.
+    """Run the target on `inputs` examples.
 
-    seed: None draws the same examples in every run. stop_early: raise the first fault as AssertionError with the
-    smallest input that hypothesis finds; otherwise faults are collected in the tally.
+    seed: None generates the same examples in every run. stop_early: raise the first fault as AssertionError with the
+    smallest input that hypothesis finds; otherwise the tally collects all faults.
     """
     tally = Tally()
 
@@ -109,8 +111,8 @@ def run_target(target: Target, inputs: int, seed: int | None = None, stop_early:
 
 
 def _outcome(target: Target, value: Any) -> tuple[bool, float]:
-    """Whether the input was accepted, and the seconds it took. Raises AssertionError for a fault."""
-    began = time.perf_counter()
+    """Return whether the input was accepted, and its seconds. Raises AssertionError for a fault."""
+    start = time.perf_counter()
     try:
         with _limit(target.seconds):
             target.call(value)
@@ -128,15 +130,15 @@ def _outcome(target: Target, value: Any) -> tuple[bool, float]:
         raise AssertionError(f"longer than {target.seconds:g} s") from None
     except Exception as error:
         raise AssertionError(f"{type(error).__name__}: {error}") from error
-    return accepted, time.perf_counter() - began
+    return accepted, time.perf_counter() - start
 
 
 @contextmanager
 def _limit(seconds: float) -> Iterator[None]:
-    """Raise Hang in what runs longer.
+    """Raise Hang in code that runs longer.
 
-    The first timer counts CPU time of the process, so that a busy machine makes no faults. The second counts real time
-    and is long: it ends what waits for something that never comes.
+    The first timer counts CPU time of the process, so a busy machine causes no faults. The second timer counts real
+    time with a long limit, for code that waits forever.
     """
 
     def expire(signal_number: int, frame: FrameType | None) -> None:
@@ -160,11 +162,13 @@ def _shown(value: Any) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the long form. Returns the exit status: 1 where there was a fault."""
+    """Run the long form. Returns the exit status: 1 if there was a fault."""
     parser = argparse.ArgumentParser(description="Fuzz every reader of tts_meta.")
-    parser.add_argument("--inputs", type=int, default=20_000, help="inputs in all, divided evenly over the targets")
+    parser.add_argument(
+        "--inputs", type=int, default=20_000, help="total number of inputs, divided evenly over the targets"
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of the inputs")
-    parser.add_argument("--only", default="", help="targets whose name contains this")
+    parser.add_argument("--only", default="", help="run only targets whose name contains this")
     parser.add_argument("--json", type=Path, help="file for the counts and faults")
     options = parser.parse_args(arguments)
     chosen = [target for target in targets() if options.only in target.name]
@@ -190,6 +194,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    # The targets import this file under its own name, and tests import it so too.
+    # The targets import this file as `fuzzing`, so the command does the same.
     sys.path[:0] = [str(HERE)]
     raise SystemExit(importlib.import_module("fuzzing").main())

@@ -1,4 +1,4 @@
-"""A running TensorBoard, and what its own pages ask it for."""
+"""A running TensorBoard server, and the requests of its web pages."""
 
 from __future__ import annotations
 
@@ -18,43 +18,45 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Board:
-    """A server at an address, such as `http://127.0.0.1:6006/`."""
+    """A TensorBoard server. address: such as `http://127.0.0.1:6006/`."""
 
     address: str
 
     def get(self, path: str, **query: object) -> bytes:
-        """The body of a page. Raises HTTPError where it does not answer with 200."""
+        """Return the body of a page. Raises HTTPError if the status is not 200."""
         return self._send(f"{path}?{urllib.parse.urlencode(query)}" if query else path)
 
     def json(self, path: str, **query: object) -> Any:
+        """Return the JSON value of a page."""
         return json.loads(self.get(path, **query))
 
     def post(self, path: str, data: object) -> Any:
+        """Send a JSON value and return the JSON answer."""
         return json.loads(self._send(path, json.dumps(data).encode()))
 
     def tags(self, plugin: str) -> dict[str, Any]:
-        """Tags of a plugin by run."""
+        """Return the tags of a plugin, by run."""
         return self.json(f"data/plugin/{plugin}/tags")
 
     def sounds(self, run: str, tag: str) -> list[tuple[int, bytes]]:
-        """Step and content of every sound of a tag, as the audio page plays them."""
+        """Return step and content of every audio clip of a tag, as the page AUDIO requests them."""
         entries = self.json("data/plugin/audio/audio", run=run, tag=tag, sample=0)
-        return [(one["step"], self.get(f"data/plugin/audio/individualAudio?{one['query']}")) for one in entries]
+        return [(entry["step"], self.get(f"data/plugin/audio/individualAudio?{entry['query']}")) for entry in entries]
 
     def pictures(self, run: str, tag: str) -> list[tuple[int, bytes]]:
-        """Step and content of every picture of a tag, as the image page shows them."""
+        """Return step and content of every image of a tag, as the page IMAGES requests them."""
         entries = self.json("data/plugin/images/images", run=run, tag=tag, sample=0)
-        return [(one["step"], self.get(f"data/plugin/images/individualImage?{one['query']}")) for one in entries]
+        return [(entry["step"], self.get(f"data/plugin/images/individualImage?{entry['query']}")) for entry in entries]
 
     def texts(self, run: str, tag: str) -> list[str]:
-        """HTML of every text of a tag."""
-        return [one["text"] for one in self.json("data/plugin/text/text", run=run, tag=tag)]
+        """Return the HTML of every text of a tag."""
+        return [entry["text"] for entry in self.json("data/plugin/text/text", run=run, tag=tag)]
 
     def hyperparameters(self) -> dict[str, dict[str, Any]]:
-        """Hyperparameters by run, as the page HPARAMS asks for them."""
-        asked = {"allowedStatuses": ["STATUS_SUCCESS", "STATUS_UNKNOWN", "STATUS_RUNNING"], "sliceSize": 1000}
-        found = self.post("data/plugin/hparams/session_groups", asked)
-        return {one["name"]: one["hparams"] for group in found["sessionGroups"] for one in [group]}
+        """Return the hyperparameters by run, as the page HPARAMS requests them."""
+        request = {"allowedStatuses": ["STATUS_SUCCESS", "STATUS_UNKNOWN", "STATUS_RUNNING"], "sliceSize": 1000}
+        answer = self.post("data/plugin/hparams/session_groups", request)
+        return {group["name"]: group["hparams"] for group in answer["sessionGroups"]}
 
     def _send(self, path: str, data: bytes | None = None) -> bytes:
         request = urllib.request.Request(self.address + path, data, {"Content-Type": "application/json"})
@@ -64,17 +66,17 @@ class Board:
 
 @contextmanager
 def tensorboard(logs: Path, runs: set[str], seconds: float = 120.0) -> Iterator[Board]:
-    """The program `tensorboard` on a free port of this machine, with all `runs` loaded within so many seconds."""
+    """Start `tensorboard` on a free port of this machine and yield it when all `runs` are loaded."""
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", logs, "--host", "127.0.0.1", "--port", "0"]
-    printed = logs.parent / "tensorboard.txt"
+    output = logs.parent / "tensorboard.txt"
     deadline = time.monotonic() + seconds
-    with printed.open("wb") as file:
+    with output.open("wb") as file:
         process = subprocess.Popen([*command, "--reload_interval", "1"], stdout=file, stderr=file)
     try:
-        while not (found := re.search(r"TensorBoard [\d.]+ at (\S+)", printed.read_text("utf-8", "replace"))):
-            assert process.poll() is None and time.monotonic() < deadline, printed.read_text("utf-8", "replace")
+        while not (match := re.search(r"TensorBoard [\d.]+ at (\S+)", output.read_text("utf-8", "replace"))):
+            assert process.poll() is None and time.monotonic() < deadline, output.read_text("utf-8", "replace")
             time.sleep(0.1)
-        board = Board(found[1])
+        board = Board(match[1])
         while not runs <= set(listed := board.json("data/runs")):
             assert time.monotonic() < deadline, f"TensorBoard lists {listed}, not all of {runs}"
             time.sleep(0.1)
@@ -90,9 +92,9 @@ def tensorboard(logs: Path, runs: set[str], seconds: float = 120.0) -> Iterator[
 
 
 def _wait_until_loaded(board: Board, deadline: float) -> None:
-    """Wait until a second passes without another tag."""
-    before = None
-    while (now := [board.tags(plugin) for plugin in ("audio", "images", "text")]) != before:
-        assert time.monotonic() < deadline, "TensorBoard goes on loading"
-        before = now
+    """Wait until no new tag appears for a second."""
+    previous = None
+    while (current := [board.tags(plugin) for plugin in ("audio", "images", "text")]) != previous:
+        assert time.monotonic() < deadline, "TensorBoard is still loading"
+        previous = current
         time.sleep(1)
