@@ -1,4 +1,4 @@
-"""Arguments of `clone` of every kind: a right voice, or one line that says what to give."""
+"""Every form of the arguments of `clone` gives the same voice; wrong ones are refused with one line of advice."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def texts_of(folder: Path) -> list[str]:
     return [(folder / f"say{number}.txt").read_text().strip() for number in range(2)]
 
 
-def test_every_way_to_give_texts_gives_the_same_pairs(folder: Path, audio: list[str]) -> None:
+def test_every_form_of_the_arguments_gives_the_same_pairs(folder: Path, audio: list[str]) -> None:
     texts = texts_of(folder)
     (folder / "list.txt").write_text("".join(f"{name}|{text}\n" for name, text in zip(audio, texts, strict=True)))
     expected = find_recordings(audio, texts)
-    assert [(str(one.audio), one.text) for one in expected] == list(zip(audio, texts, strict=True))
+    assert [(str(recording.audio), recording.text) for recording in expected] == list(zip(audio, texts, strict=True))
     pairs = dict(zip(audio, texts, strict=True))
-    turned = dict(reversed(pairs.items()))
-    ways: list[tuple[Any, Any]] = [
+    reordered = dict(reversed(pairs.items()))
+    forms: list[tuple[Any, Any]] = [
         (audio, None),
         (audio, "list.txt"),
         (audio, folder / "list.txt"),
@@ -56,26 +56,26 @@ def test_every_way_to_give_texts_gives_the_same_pairs(folder: Path, audio: list[
         (np.array(audio), np.array(texts)),
         ([Path(name) for name in audio], [f" {text}\n" for text in texts]),
         (pairs, None),
-        (audio, turned),
+        (audio, reordered),
         (audio, {Path(name): text for name, text in pairs.items()}),
         (audio, {Path(name).absolute(): text for name, text in pairs.items()}),
         (audio, {Path(name).stem: text for name, text in pairs.items()}),
-        (audio, turned | {"other.wav": "not asked for"}),
+        (audio, reordered | {"other.wav": "not requested"}),
     ]
-    for given, transcripts in ways:
+    for given, transcripts in forms:
         assert find_recordings(given, transcripts) == expected
 
 
-def test_a_name_that_two_recordings_have_is_no_key(folder: Path, tmp_path: Path) -> None:
+def test_a_file_name_shared_by_two_recordings_is_not_a_key(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "say0.wav").write_bytes((folder / "say0.wav").read_bytes())
     both = [folder / "say0.wav", tmp_path / "say0.wav"]
     assert "not among the keys" in error_line(lambda: find_recordings(both, {"say0.wav": "abc"}), UsageError)
-    found = find_recordings(both, {both[0]: "abc", both[1]: "def"})
-    assert [one.text for one in found] == ["abc", "def"]
+    recordings = find_recordings(both, {both[0]: "abc", both[1]: "def"})
+    assert [recording.text for recording in recordings] == ["abc", "def"]
 
 
 FIRST = "say0.wav"
-WRONG: dict[str, tuple[dict[str, Any], str]] = {
+WRONG_ARGUMENTS: dict[str, tuple[dict[str, Any], str]] = {
     "a path alone": ({"audio": FIRST}, "must be a list of recordings; for one, give ['say0.wav']"),
     "a Path alone": ({"audio": Path(FIRST)}, "must be a list of recordings; for one, give ['say0.wav']"),
     "None": ({"audio": None}, "must be a list of paths of recordings, not NoneType"),
@@ -119,16 +119,16 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("kind", WRONG)
-def test_an_argument_of_another_kind_is_one_line(folder: Path, audio: list[str], kind: str) -> None:
-    arguments, said = WRONG[kind]
+@pytest.mark.parametrize("kind", WRONG_ARGUMENTS)
+def test_an_argument_of_the_wrong_type_is_refused_in_one_line(folder: Path, audio: list[str], kind: str) -> None:
+    arguments, message = WRONG_ARGUMENTS[kind]
     given = {"audio": [FIRST], "base": folder / "base", "settings": CloneSettings(steps=1)} | arguments
     line = error_line(lambda: clone(given.pop("audio"), **given), UsageError)
-    assert said in line
+    assert message in line
 
 
 @pytest.mark.parametrize("name", ["absent.wav", "a\0b.wav", "x" * 300 + ".wav", "\ud800.wav", ""])
-def test_a_path_that_cannot_be_is_one_line(folder: Path, audio: list[str], name: str) -> None:
+def test_an_impossible_path_is_refused_in_one_line(folder: Path, audio: list[str], name: str) -> None:
     given: list[dict[str, Any]] = [{"audio": [name]}, {"audio": {name: "abc"}}]
     for arguments in given:
         error_line(lambda arguments=arguments: clone(**arguments, base=folder / "base"))
@@ -136,12 +136,12 @@ def test_a_path_that_cannot_be_is_one_line(folder: Path, audio: list[str], name:
     error_line(lambda: Voice.load(name))
 
 
-def test_an_empty_text_is_named_with_its_recording(folder: Path, audio: list[str]) -> None:
+def test_an_empty_text_is_reported_with_its_recording(folder: Path, audio: list[str]) -> None:
     line = error_line(lambda: clone([FIRST], transcripts=[" \n"], base=folder / "base"))
     assert line == "say0.wav: its transcript is empty; write the spoken words into it"
 
 
-def test_a_mapping_clones_what_lists_do(folder: Path, audio: list[str]) -> None:
+def test_a_mapping_gives_the_same_voice_as_lists(folder: Path, audio: list[str]) -> None:
     settings = CloneSettings(("speaker.mean",), steps=1)
     pairs: Mapping[str | Path, str] = dict(zip(audio, texts_of(folder), strict=True))
     voices = [
@@ -154,8 +154,8 @@ def test_a_mapping_clones_what_lists_do(folder: Path, audio: list[str]) -> None:
     ] * 2
 
 
-def test_the_case_of_arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    """What the case calls, with the shipped base."""
+def test_the_example_of_wrong_arguments_prints_one_line_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    """The calls of the example, with the shipped base."""
     case = case_folder("lib_clone_arguments")
     shutil.copytree(case, tmp_path / "case")
     monkeypatch.chdir(tmp_path / "case")
@@ -168,7 +168,7 @@ def test_the_case_of_arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     assert none.startswith("UsageError the transcript of a.wav must be text, not NoneType")
 
 
-def test_unreadable_places_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_path_is_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuses(path: object, **options: object) -> os.stat_result:
         raise PermissionError(13, "Permission denied")
 

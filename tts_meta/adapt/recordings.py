@@ -156,7 +156,7 @@ def _encode(recording: Recording, base: Base) -> Tensor:
     try:
         return base.encode(recording.text)
     except TtsMetaError as error:
-        raise TtsMetaError(f"{recording.audio}: its transcript cannot be read: {error}") from error
+        raise TtsMetaError(f"{recording.audio}: its transcript cannot be spoken: {error}") from error
 
 
 def _match(audio: Sequence[Path], transcripts: Path) -> dict[Path, str]:

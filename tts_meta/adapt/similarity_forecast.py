@@ -1,8 +1,8 @@
 """`SimilarityForecast`: the similarity to expect of a voice, by the seconds of audio that it is adapted on.
 
 The forecast is a linear fit of the score against the logarithm of the seconds. It is estimated on voices of held-out
-speakers, on which neither the base nor the vocoder was trained (`recipes/few_shot/expected.py`). The interval around it
-comes from the distance of each of these speakers to the fit of the other speakers.
+speakers, on which the base was not trained. The interval around it comes from the distance of each of these speakers to
+the fit of the other speakers.
 """
 
 from __future__ import annotations
