@@ -154,7 +154,9 @@ def test_a_mapping_gives_the_same_voice_as_lists(folder: Path, audio: list[str])
     ] * 2
 
 
-def test_the_example_of_wrong_arguments_prints_one_line_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+def test_the_example_of_wrong_arguments_prints_one_line_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
     """The calls of the example, with the shipped base."""
     case = case_folder("lib_clone_arguments")
     shutil.copytree(case, tmp_path / "case")
