@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,12 @@ def write_base(folder: Path, seed: int = 0) -> Path:
     """Save a tiny random base and return its folder."""
     save_base(tiny_base(seed), folder)
     return folder
+
+
+def clone_in(run_cli: Callable[..., Result], folder: Path, base: Path, *options: object) -> Result:
+    """Clone from all recordings of a folder with two steps, into `new.voice.safetensors` in this folder."""
+    audio = sorted(path for path in folder.iterdir() if path.suffix in (".wav", ".flac", ".ogg", ".mp3"))
+    return run_cli("clone", *audio, "-o", folder / "new.voice.safetensors", "--base", base, "--steps", 2, *options)
 
 
 def listing(folder: Path) -> dict[str, bytes]:

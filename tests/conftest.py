@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from commands import Result, run
+from commands import Result, run, write_base
 from helpers import tiny_base, tone_corpus
 from hypothesis import settings
 
@@ -35,6 +35,12 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
     base = tiny_base()
     save_base(base, tmp_path_factory.mktemp("base") / "base")
     return base
+
+
+@pytest.fixture(scope="module")
+def base_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny random base, for tests of the command line."""
+    return write_base(tmp_path_factory.mktemp("base") / "base")
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""What the tests of corpora share: recordings that prepare accepts, and what it kept and dropped."""
+"""Helpers for tests of `prepare`: recordings that it accepts, and the contents of its output."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ RATE = 16000
 
 
 def write_audio(path: Path, seconds: float = 0.5, hertz: float = 200.0) -> Path:
-    """A tone, in the format of the suffix."""
+    """Write a tone in the format of the suffix, and return the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, 0.3 * np.sin(2 * np.pi * hertz * np.arange(round(seconds * RATE)) / RATE), RATE)
     return path
 
 
 def write_files(folder: Path, files: dict[str, str]) -> None:
-    """Text files, and tones where the text is empty."""
+    """Write text files, and tones for names with an empty text."""
     for name, text in files.items():
         if text:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -32,18 +32,18 @@ def write_files(folder: Path, files: dict[str, str]) -> None:
 
 
 def kept(manifest: Manifest) -> dict[str, tuple[str, str, str]]:
-    """By id: speaker, file name and text."""
-    return {one.id: (one.speaker, one.audio.name, one.text) for one in manifest}
+    """Return speaker, file name and text by id."""
+    return {utterance.id: (utterance.speaker, utterance.audio.name, utterance.text) for utterance in manifest}
 
 
 def dropped(out: Path) -> dict[str, str]:
-    """By id: the reason."""
+    """Return the reason of each dropped recording by id."""
     lines = [json.loads(line) for line in (out / "dropped.jsonl").read_text(encoding="utf-8").split("\n") if line]
     return {line["id"]: line["reason"] for line in lines}
 
 
 def prepared(corpus: str, folder: Path, **options: object) -> tuple[dict[str, tuple[str, str, str]], dict[str, str]]:
-    """What a corpus becomes, and what of it is dropped."""
+    """Run `prepare`, and return the results of `kept` and `dropped`."""
     out = folder.parent / "out"
     manifest = prepare(corpus, folder, out, **options)  # pyright: ignore[reportArgumentType]
     return kept(manifest), dropped(out)

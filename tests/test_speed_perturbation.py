@@ -13,6 +13,7 @@ from faults import error_line, full_disk
 from data_prep import prepare
 from tts_meta.audio import read_audio
 from tts_meta.corpus import Manifest
+from tts_meta.errors import UsageError
 
 
 @pytest.fixture
@@ -98,3 +99,36 @@ def test_speeds_that_have_one_name_are_one_speed(corpus: Path) -> None:
     assert [one.id for one in manifest] == ["1", "1@0.9"]
     line = error_line(lambda: prepare("folder", corpus, corpus.parent / "out", [1.0000001]))
     assert line.startswith("invalid speed 1; use speeds from 0.5 to 2.0, except 1")
+
+
+def test_recordings_at_other_speeds_are_other_speakers(tmp_path: Path) -> None:
+    corpus, out = tmp_path / "voices", tmp_path / "out"
+    (corpus / "anna").mkdir(parents=True)
+    tone = np.sin(2 * np.pi * 200 * np.arange(16000) / 16000).astype(np.float32)
+    soundfile.write(corpus / "anna/1.wav", tone, 16000)
+    (corpus / "anna/1.txt").write_text("Hello.")
+    manifest = prepare("folder", corpus, out, [0.8, 1.25])
+    own, slow, fast = manifest.utterances
+    assert [(u.id, u.speaker, u.split) for u in manifest] == [
+        ("anna/1", "anna", None),
+        ("anna/1@0.8", "anna@0.8", None),
+        ("anna/1@1.25", "anna@1.25", None),
+    ]
+    assert (slow.seconds, fast.seconds, slow.text) == (1.25, 0.8, own.text)
+    for made, hertz in ((slow, 160), (fast, 250)):
+        heard = read_audio(made.audio, 16000)
+        assert len(heard) == round(16000 * made.seconds)
+        assert np.abs(np.fft.rfft(heard)).argmax() / made.seconds == pytest.approx(hertz, abs=2)
+    written = slow.audio.stat().st_mtime_ns
+    assert prepare("folder", corpus, out, [0.8]).utterances == (own, slow)
+    assert slow.audio.stat().st_mtime_ns == written, "what is there is not made again"
+    soundfile.write(corpus / "anna/1.wav", tone[:8000], 16000)
+    assert len(read_audio(prepare("folder", corpus, out, [0.8]).utterances[1].audio, 16000)) == 10000
+
+
+@pytest.mark.parametrize("speed", [1.0, 0.1, 3.0, float("nan")])
+def test_a_speed_that_makes_no_voice_is_refused(tmp_path: Path, speed: float) -> None:
+    write_audio(tmp_path / "voices" / "1.wav")
+    (tmp_path / "voices" / "1.txt").write_text("Hello.")
+    with pytest.raises(UsageError, match="invalid speed"):
+        prepare("folder", tmp_path / "voices", tmp_path / "out", [speed])
