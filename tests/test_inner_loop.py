@@ -80,7 +80,7 @@ def test_zero_steps_give_the_meta_parameters(order: Literal[0, 1, 2]) -> None:
 @pytest.mark.parametrize("order", [0, 1, 2])
 def test_a_loop_ends_when_should_stop_is_true(order: Literal[0, 1, 2]) -> None:
     prior, seen = prior_of(1.0, 0.1, math.inf), []
-    kept, trace = run_inner_loop(
+    path, trace = run_inner_loop(
         wavy,
         META,
         prior,
@@ -93,13 +93,13 @@ def test_a_loop_ends_when_should_stop_is_true(order: Literal[0, 1, 2]) -> None:
         should_stop=lambda done: done == 4,
     )
     expected, losses = run_inner_loop(wavy, META, prior, Adam(), lambda step: 0.02, 4, tasks=2, order=order)
-    assert torch.equal(kept[-1], expected[-1]) and torch.equal(trace.losses, losses.losses)
+    assert torch.equal(path[-1], expected[-1]) and torch.equal(trace.losses, losses.losses)
     assert trace.losses.shape == (4, 2) and seen == [0, 1, 2, 3, 4]
 
 
 def test_arguments_do_not_change_and_every_step_is_observed() -> None:
     before, seen = META.clone(), []
-    kept, trace = run_inner_loop(
+    path, trace = run_inner_loop(
         bowl,
         META,
         prior_of(1.0, 1.0, 1.0),
@@ -110,10 +110,10 @@ def test_arguments_do_not_change_and_every_step_is_observed() -> None:
     )
     assert torch.equal(META, before) and not META.requires_grad
     assert [step for step, _ in seen] == list(range(6))
-    assert torch.equal(seen[0][1], META[None]) and torch.equal(seen[-1][1], META + kept[-1])
+    assert torch.equal(seen[0][1], META[None]) and torch.equal(seen[-1][1], META + path[-1])
     for (step, params), loss in zip(seen, trace.losses, strict=False):
         torch.testing.assert_close(bowl(params, step), loss)
-    assert not kept[-1].requires_grad and trace.losses[-1] < trace.losses[0]
+    assert not path[-1].requires_grad and trace.losses[-1] < trace.losses[0]
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -121,8 +121,8 @@ def test_arguments_do_not_change_and_every_step_is_observed() -> None:
 def test_all_orders_give_the_same_solution(solver: InnerSolver, variance: float) -> None:
     flat, trace = displaced(wavy, prior_of(1.0, variance, variance), solver, 0.02, 10, tasks=3)
     for order in (1, 2):
-        kept, other = displaced(wavy, prior_of(1.0, variance, variance), solver, 0.02, 10, 3, order)
-        torch.testing.assert_close(kept, flat, atol=1e-13, rtol=1e-13)
+        path, other = displaced(wavy, prior_of(1.0, variance, variance), solver, 0.02, 10, 3, order)
+        torch.testing.assert_close(path, flat, atol=1e-13, rtol=1e-13)
         torch.testing.assert_close(other.losses, trace.losses, atol=1e-12, rtol=1e-13)
 
 
@@ -139,9 +139,9 @@ def test_steps_in_blocks_give_the_same_result(solver: InnerSolver, block: int, m
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_every_step_is_kept_for_differentiation(solver: InnerSolver) -> None:
-    kept, _ = run_inner_loop(wavy, META, prior_of(1.0, 0.1, 1.0), solver, lambda step: 0.02, 4, 3, 2)
-    assert len(kept) == 5
-    for steps, params in enumerate(kept):
+    path, _ = run_inner_loop(wavy, META, prior_of(1.0, 0.1, 1.0), solver, lambda step: 0.02, 4, 3, 2)
+    assert len(path) == 5
+    for steps, params in enumerate(path):
         delta, _ = displaced(wavy, prior_of(1.0, 0.1, 1.0), solver, 0.02, steps, tasks=3)
         torch.testing.assert_close(params - META, delta, atol=1e-13, rtol=1e-13)
 
@@ -153,8 +153,8 @@ def test_second_order_gradients_are_finite_differences_of_the_steps(solver: Inne
 
     def result(meta: Tensor, log_variances: Tensor, rate: Tensor) -> Tensor:
         prior = ShrinkagePrior(LAYOUT, log_variances)
-        kept, _ = run_inner_loop(wavy, meta, prior, solver, lambda step: rate, 6, 3, 2)
-        return (kept[-1] * weights).sum()
+        path, _ = run_inner_loop(wavy, meta, prior, solver, lambda step: rate, 6, 3, 2)
+        return (path[-1] * weights).sum()
 
     start = torch.tensor([0.3, variance, variance], dtype=torch.float64).log()
     point = [META.clone(), start, torch.full((7,), 0.03, dtype=torch.float64)]
@@ -177,11 +177,11 @@ def test_first_order_takes_the_likelihoods_gradients_as_constants(solver: InnerS
     """δ then does not depend on φ, and depends on the prior and the step size only through the proximal steps."""
     meta = META.clone().requires_grad_()
     values = torch.tensor([0.0, -1.0, 2.0], dtype=torch.float64, requires_grad=True)
-    kept, _ = run_inner_loop(wavy, meta, ShrinkagePrior(LAYOUT, values), solver, lambda step: 0.03, 6, 1, 1)
-    centre, variances = torch.autograd.grad(kept[-1].sum(), (meta, values))
+    path, _ = run_inner_loop(wavy, meta, ShrinkagePrior(LAYOUT, values), solver, lambda step: 0.03, 6, 1, 1)
+    centre, variances = torch.autograd.grad(path[-1].sum(), (meta, values))
     torch.testing.assert_close(centre, torch.ones_like(centre))
 
-    path = [params.detach().clone().requires_grad_() for params in kept]
+    path = [params.detach().clone().requires_grad_() for params in path]
     steps = [torch.autograd.grad(wavy(params, step).sum(), params)[0] for step, params in enumerate(path[:-1])]
     tape = iter(steps)
 

@@ -36,8 +36,8 @@ def test_without_a_prior_gradient_descent_is_torchs_sgd(rates: StepSize) -> None
         descent.zero_grad()
         wavy(reference[None], step).sum().backward()
         descent.step()
-    kept, _ = run_inner_loop(wavy, META, FREE, GradientDescent(), lambda step: rates, 50)
-    delta = kept[-1]
+    path, _ = run_inner_loop(wavy, META, FREE, GradientDescent(), lambda step: rates, 50)
+    delta = path[-1]
     torch.testing.assert_close(META + delta[0], reference.detach(), atol=1e-12, rtol=1e-12)
 
 

@@ -79,8 +79,8 @@ def test_a_model_that_cannot_run_in_parallel_is_refused_in_one_line() -> None:
 def test_the_number_of_tasks_at_once_does_not_change_the_step(at_once: int, vectorised: bool) -> None:
     expected = make_learner("sigma-maml", SETTINGS)
     learner = make_learner("sigma-maml", SETTINGS, vectorised=vectorised, tasks_at_once=at_once)
-    one, other = expected.meta_step(TASKS), learner.meta_step(TASKS)
-    assert other.loss_after == pytest.approx(one.loss_after, rel=1e-11)
+    expected_metrics, metrics = expected.meta_step(TASKS), learner.meta_step(TASKS)
+    assert metrics.loss_after == pytest.approx(expected_metrics.loss_after, rel=1e-11)
     torch.testing.assert_close(learner.adapted, expected.adapted, atol=1e-12, rtol=1e-12)
     text = error_line(lambda: make_learner("maml", SETTINGS, tasks_at_once=1 - at_once), UsageError)
     assert text == f"tasks_at_once must be 1 or more, not {1 - at_once}"

@@ -92,12 +92,14 @@ def test_two_processes_take_the_same_steps_as_one(
             torch.testing.assert_close(first[part][key], value, atol=close, rtol=close)
             assert torch.equal(first[part][key], second[part][key])  # bit for bit, so that they do not drift apart
     assert first["steps"] == second["steps"]
-    for one, other in zip(alone["steps"], first["steps"], strict=True):
-        assert (one["tasks"], one["skipped"]) == (other["tasks"], other["skipped"])
-        assert {"one-bad": 1, "idle": 1}.get(kind, 0) == one["skipped"]
-        assert one["outcomes"] == other["outcomes"] and one["hessian_products"] == other["hessian_products"]
+    for expected, metrics in zip(alone["steps"], first["steps"], strict=True):
+        assert (expected["tasks"], expected["skipped"]) == (metrics["tasks"], metrics["skipped"])
+        assert {"one-bad": 1, "idle": 1}.get(kind, 0) == expected["skipped"]
+        assert (
+            expected["outcomes"] == metrics["outcomes"] and expected["hessian_products"] == metrics["hessian_products"]
+        )
         for number in ("loss_before", "loss_after", "gradient_norm"):
-            assert other[number] == pytest.approx(one[number], rel=close)
+            assert metrics[number] == pytest.approx(expected[number], rel=close)
     moved = alone["state"]["adapted"] - make_learner(name, SETTINGS, net_of(DTYPES[precision])).adapted.detach()
     assert float(moved.abs().max()) > 100 * close  # the parameters have moved
 

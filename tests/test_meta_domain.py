@@ -83,9 +83,10 @@ def test_a_call_uses_the_tasks_parameters_and_does_not_change_the_model(make: ty
     expected = regression_loss(lambda data: functional_call(model, params, (data,)), (x, y))
     actual = domain.nll(vectors[0][None], vectors[1], [(x, y)])[0]
     torch.testing.assert_close(actual, expected, atol=0, rtol=1e-14)
-    for one, two in zip(torch.autograd.grad(actual, vectors), torch.autograd.grad(expected, vectors), strict=True):
-        torch.testing.assert_close(one, two, atol=1e-13, rtol=1e-13)
-        assert bool(one.any())
+    gradients, references = torch.autograd.grad(actual, vectors), torch.autograd.grad(expected, vectors)
+    for gradient, reference in zip(gradients, references, strict=True):
+        torch.testing.assert_close(gradient, reference, atol=1e-13, rtol=1e-13)
+        assert bool(gradient.any())
     assert same_weights(model, before) and {name: id(value) for name, value in model.named_parameters()} == identities
     torch.testing.assert_close(model(x), copy.deepcopy(model)(x), atol=0, rtol=0)
 
@@ -95,5 +96,5 @@ def test_a_model_that_fails_during_a_call_is_restored() -> None:
     domain, parameters = domain_of_first_two(model), list(model.parameters())
     with pytest.raises(ZeroDivisionError):
         domain.nll(torch.zeros(1, domain.adapted.size).double(), torch.zeros(1).double(), [regression_task(0).support])
-    assert all(one is two for one, two in zip(model.parameters(), parameters, strict=True))
+    assert all(now is before for now, before in zip(model.parameters(), parameters, strict=True))
     assert model.second.weight is model.first.weight

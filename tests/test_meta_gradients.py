@@ -125,7 +125,7 @@ def test_step_weights_weight_the_gradients_after_each_step(order: Literal[1, 2])
     weights = (0.2, 0.3, 0.5)
     actual = run(Unrolled(order, weights), domain, meta, tasks, 3, 0.01).gradient.adapted
     single = [run(Unrolled(order), domain, meta, tasks, steps, 0.01).gradient.adapted for steps in (1, 2, 3)]
-    expected = sum((w * one for w, one in zip(weights, single, strict=True)), torch.zeros_like(actual))
+    expected = sum((w * gradient for w, gradient in zip(weights, single, strict=True)), torch.zeros_like(actual))
     torch.testing.assert_close(actual, expected, atol=1e-12, rtol=1e-12)
 
 

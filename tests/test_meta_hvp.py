@@ -67,10 +67,10 @@ def test_products_are_detached_and_linear_and_do_not_change_their_arguments(kind
     params, shared = points_of(domain, 2)
     before = params.clone()
     hessian = HessianProducts(lambda p, s: domain.nll(p, s, data), params, shared, kind)
-    one, two = random_like(params, 1).requires_grad_(), random_like(params, 2)
-    assert not hessian.product(one).requires_grad and not hessian.gradient.requires_grad
-    expected = 2 * hessian.product(one) - 3 * hessian.product(two)
-    assert_near(hessian.product(2 * one - 3 * two), expected, kind)
+    first, second = random_like(params, 1).requires_grad_(), random_like(params, 2)
+    assert not hessian.product(first).requires_grad and not hessian.gradient.requires_grad
+    expected = 2 * hessian.product(first) - 3 * hessian.product(second)
+    assert_near(hessian.product(2 * first - 3 * second), expected, kind)
     assert torch.equal(params, before) and not params.requires_grad and not shared.requires_grad
 
 
@@ -193,8 +193,9 @@ def test_recurrent_and_attention_layers_can_be_differentiated_twice(make, shares
     )
     torch.testing.assert_close(exact.gradient, difference.gradient)
     vector = random_like(params, 5)
-    for one, two in zip(exact.product_with_mixed(vector), difference.product_with_mixed(vector), strict=True):
-        assert_near(two, one, "difference")
+    products = zip(exact.product_with_mixed(vector), difference.product_with_mixed(vector), strict=True)
+    for exact_product, difference_product in products:
+        assert_near(difference_product, exact_product, "difference")
     assert bool(exact.product(vector).any())
 
 

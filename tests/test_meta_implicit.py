@@ -40,8 +40,8 @@ def test_implicit_gradients_of_quadratic_losses_equal_the_closed_form(
     delta, expected = closed_form(domain, meta, tasks, adapts)
     actual = Implicit(linear, centred, hessian).at(domain, meta, tasks, delta)
     tolerance = 1e-8 if hessian == "exact" else 1e-5
-    for one, two in zip(actual.gradient, expected, strict=True):
-        torch.testing.assert_close(one, two, atol=tolerance, rtol=tolerance)
+    for gradient, reference in zip(actual.gradient, expected, strict=True):
+        torch.testing.assert_close(gradient, reference, atol=tolerance, rtol=tolerance)
     assert actual.residual.max() < 1e-8 and (actual.stationarity < tolerance).all()
 
 

@@ -73,12 +73,12 @@ def test_adapt_many_equals_adapt_of_each_task(name: str, vectorised: bool, dtype
     tasks = [regression_task(seed, dtype) for seed in range(3)]
     learner = learner_of(name, model=net_of(dtype), vectorised=vectorised)
     tolerance = 1e-5 if dtype == torch.float32 else 1e-11
-    for one, task in zip(learner.adapt_many(tasks, 10), tasks, strict=True):
+    for adapted, task in zip(learner.adapt_many(tasks, 10), tasks, strict=True):
         alone = learner.adapt(task, 10)
-        torch.testing.assert_close(one.losses, alone.losses, atol=tolerance, rtol=tolerance)
+        torch.testing.assert_close(adapted.losses, alone.losses, atol=tolerance, rtol=tolerance)
         for key, value in alone.params.items():
             assert value.dtype == dtype
-            torch.testing.assert_close(one.params[key], value, atol=tolerance, rtol=tolerance)
+            torch.testing.assert_close(adapted.params[key], value, atol=tolerance, rtol=tolerance)
 
 
 @every_learner

@@ -225,8 +225,8 @@ def test_maml_plus_plus_anneals_from_all_steps_to_the_last_and_from_first_to_sec
     ]
     weights = [estimator.step_weights for estimator in estimators.values() if isinstance(estimator, Unrolled)]
     assert weights[0] == pytest.approx((0.25,) * 4) and weights[4] == weights[5] == ()
-    assert all(sum(one) == pytest.approx(1) for one in weights[:4])
-    last = [one[-1] for one in weights[:4]]
+    assert all(sum(step_weights) == pytest.approx(1) for step_weights in weights[:4])
+    last = [step_weights[-1] for step_weights in weights[:4]]
     assert last == sorted(last) and len(set(last)) == 4
 
 

@@ -131,12 +131,12 @@ def test_no_hyperprior_overflows_within_the_bounds_of_learned_variances(kind: Hy
 @settings(max_examples=100)
 def test_hyperpriors_are_torchs_densities_of_sigma_but_for_their_constants(values: list[float], scale: float) -> None:
     point = torch.tensor(values, dtype=torch.float64)
-    sigma, one = torch.exp(0.5 * point), torch.exp(0.5 * torch.zeros(3, dtype=torch.float64))
+    sigma, ones = torch.exp(0.5 * point), torch.ones(3, dtype=torch.float64)
     size = torch.tensor(scale, dtype=torch.float64)
     densities = {"half-cauchy": HalfCauchy(size), "exponential": Exponential(1 / size)}
     for kind in ("half-cauchy", "exponential"):
         actual = hyperprior_nll(point, kind, scale) - hyperprior_nll(torch.zeros_like(point), kind, scale)
-        expected = (densities[kind].log_prob(one) - densities[kind].log_prob(sigma)).sum()
+        expected = (densities[kind].log_prob(ones) - densities[kind].log_prob(sigma)).sum()
         torch.testing.assert_close(actual, expected, atol=1e-9, rtol=1e-9)
 
 

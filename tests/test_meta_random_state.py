@@ -62,10 +62,9 @@ def test_random_models_give_the_same_results_in_parallel_and_one_at_a_time(name:
         torch.testing.assert_close(actual.params, alone.params, atol=1e-11, rtol=1e-11)
     other = make_learner(name, SETTINGS, Dropping())
     torch.randn(3)
-    one, two = learner.meta_step(tasks), other.meta_step(tasks)
-    assert one.loss_after == pytest.approx(two.loss_after, rel=1e-10) and one.loss_before == pytest.approx(
-        two.loss_before, rel=1e-10
-    )
+    metrics, expected = learner.meta_step(tasks), other.meta_step(tasks)
+    assert metrics.loss_after == pytest.approx(expected.loss_after, rel=1e-10)
+    assert metrics.loss_before == pytest.approx(expected.loss_before, rel=1e-10)
     torch.testing.assert_close(learner.adapted, other.adapted, atol=1e-9, rtol=1e-9)
 
 
@@ -96,7 +95,7 @@ def test_every_inner_step_and_every_meta_step_draws_different_numbers() -> None:
 
 @pytest.mark.parametrize("seed", [-1, 2**70])
 def test_any_integer_is_a_seed(seed: int) -> None:
-    learner, other = (make_learner("maml", SETTINGS, Dropping(), seed=one) for one in (seed, 0))
+    learner, other = (make_learner("maml", SETTINGS, Dropping(), seed=value) for value in (seed, 0))
     task = with_random_draws(TASKS[0])
     assert learner.meta_step([task]).loss_after != other.meta_step([task]).loss_after
     assert learner.score(learner.adapted.detach()[None], [TASKS[0].query]).isfinite().all()

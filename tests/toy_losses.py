@@ -46,5 +46,5 @@ def displaced(
     order: Literal[0, 1, 2] = 0,
 ) -> tuple[Tensor, Trace]:
     """The last δ `(T, P)` and the losses."""
-    kept, trace = run_inner_loop(nll, META, prior, solver, lambda step: rate, steps, tasks, order)
-    return kept[-1] if order == 0 else kept[-1] - META, trace
+    path, trace = run_inner_loop(nll, META, prior, solver, lambda step: rate, steps, tasks, order)
+    return path[-1] if order == 0 else path[-1] - META, trace
