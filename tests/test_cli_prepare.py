@@ -15,7 +15,7 @@ from helpers import pretrain_recipe
 from tts_meta.config import parse_config
 from tts_meta.corpus import Manifest
 from tts_meta.errors import UsageError
-from tts_meta.evaluate.cloning import ClonedSpeakers, choose_sentences
+from tts_meta.evaluate.benchmark_config import BenchmarkConfig, choose_sentences
 from tts_meta.train import pretrain
 from tts_meta.train.feature_store import Store
 
@@ -57,7 +57,7 @@ def test_the_benchmark_clones_all_speakers_of_a_manifest_without_splits(tmp_path
         for copy in range(3)
     ]
     data = {"manifest": tmp_path / "m" / "manifest.jsonl", "output": tmp_path / "run", "score_on": 1}
-    config = parse_config(data, ClonedSpeakers, "recipe")
+    config = parse_config(data, BenchmarkConfig, "recipe")
     assert set(choose_sentences(Manifest(tuple(longer)), config, 1)) == {"ann", "ben"}
 
 

@@ -85,5 +85,5 @@ def test_values_that_do_not_match_are_refused(values, speakers, weights):
 
 
 def test_a_pair_of_different_lengths_is_refused():
-    with pytest.raises(UsageError, match="the same sentences twice"):
+    with pytest.raises(UsageError, match="two scores of each sentence"):
         paired_difference([1.0], [1.0, 2.0], ["a"])

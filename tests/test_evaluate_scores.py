@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from tts_meta.errors import TtsMetaError, UsageError
-from tts_meta.evaluate import METRICS, Measure, Metric, Scorer, Scores, compare, markdown_table, read_scores, summarise
+from tts_meta.evaluate import METRICS, Measure, Metric, Scorer, Scores, compare, read_scores, summarise, summary_table
 from tts_meta.evaluate.metric import Column, Sample, Settings
+from tts_meta.evaluate.score_files import write_scores
 from tts_meta.evaluate.scores import columns
-from tts_meta.evaluate.table import write_scores
 
 TONE = (0.3 * np.sin(2 * np.pi * 200 * np.arange(16_000) / 16_000)).astype(np.float32)
 
@@ -56,7 +56,7 @@ def test_a_registered_metric_is_loaded_once_and_scored(loudness):
     assert first["peak"] == pytest.approx(0.3, abs=1e-3)
     assert first.measures["peak"].weight == 16_000
     assert first.notes == {"remark": "at 16000 Hz"}
-    assert markdown_table(summarise([first])).startswith("| System | Speakers | Sentences | Peak ↑ |\n")
+    assert summary_table(summarise([first])).startswith("| System | Speakers | Sentences | Peak ↑ |\n")
 
 
 def test_a_metric_without_what_it_needs_is_left_out(loudness):
@@ -158,7 +158,7 @@ def test_a_summary_pools_errors_over_words_and_groups_as_asked():
 
 
 def test_the_table_has_a_line_a_system_and_shows_only_measured_columns():
-    table = markdown_table(summarise(rows())).splitlines()
+    table = summary_table(summarise(rows())).splitlines()
     assert table[0] == "| System | Speakers | Sentences | WER ↓ | MCD (dB) ↓ |"
     assert table[1] == "| --- | ---: | ---: | ---: | ---: |"
     assert table[2] == "| real | 2 | 4 | 0.000 [0.000, 0.000] | 5.00 [5.00, 5.00] |"
@@ -167,7 +167,7 @@ def test_the_table_has_a_line_a_system_and_shows_only_measured_columns():
 
 
 def test_a_bar_in_a_name_does_not_break_the_table():
-    table = markdown_table(summarise([Scores("1", "a", "x|y", {"wer": Measure(0.0)})]))
+    table = summary_table(summarise([Scores("1", "a", "x|y", {"wer": Measure(0.0)})]))
     assert {line.count("|") for line in table.splitlines()} == {5}
 
 

@@ -18,7 +18,7 @@ from tts_meta.evaluate.similarity import (
     verification_scores,
     voice_embedding,
 )
-from tts_meta.evaluate.speaker_encoder import (
+from tts_meta.models.speaker_encoder import (
     SpeakerEncoder,
     normalize_volume,
     partial_starts,

@@ -1,4 +1,4 @@
-"""What the recipe says of sentences that voices adapted to, beside unseen ones."""
+"""The recipe that compares the likelihood of adaptation sentences and unseen sentences."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from tts_meta.models.pretrained import Base
 from tts_meta.models.vocoders.griffin_lim import GriffinLim
 
 
-def test_a_voice_with_no_prior_learns_its_own_sentences_by_heart(base: Base, long_corpus: Path, tmp_path: Path) -> None:
+def test_a_voice_without_a_prior_overfits_its_adaptation_sentences(
+    base: Base, long_corpus: Path, tmp_path: Path
+) -> None:
     settings = {
         "manifest": long_corpus / "manifest.jsonl",
         "split": "train",
@@ -26,14 +28,14 @@ def test_a_voice_with_no_prior_learns_its_own_sentences_by_heart(base: Base, lon
     }
     recipe = parse_config(settings, FewShotBenchmark, "test")
     trials = run_few_shot(recipe, base, GriffinLim(MelConfig(), iterations=2), print).trials
-    own = fit.own_scores(base, trials, recipe)
-    adapted = {trial.system: int(Voice.load(trial.voice).scores["sentences"]) for trial in trials}
+    adaptation = fit.adaptation_scores(base, trials, recipe)
+    adapted = {trial.system: int(Voice.load(trial.voice_file).scores["sentences"]) for trial in trials}
     for system, count in adapted.items():
-        assert len([row for row in own if row.system == system]) == count
-    before, after = (next(row["nll"] for row in own if row.system == trial.system) for trial in trials)
+        assert len([row for row in adaptation if row.system == system]) == count
+    before, after = (next(row["nll"] for row in adaptation if row.system == trial.system) for trial in trials)
     gained = trials[0].scores[0]["nll"] - trials[1].scores[0]["nll"]
     assert before - after > max(gained, 1.0)
-    rows = [line.strip("| ").split(" | ") for line in fit.table(trials, own).splitlines()[2:]]
+    rows = [line.strip("| ").split(" | ") for line in fit.table(trials, adaptation).splitlines()[2:]]
     assert [row[0] for row in rows] == list(adapted) and len({row[1] for row in rows}) == 1
     assert [float(row[2].split()[0]) for row in rows] == sorted(
         (float(row[2].split()[0]) for row in rows), reverse=True

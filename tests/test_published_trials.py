@@ -12,7 +12,7 @@ from tts_meta.evaluate.few_shot.benchmark import FewShotBenchmark
 from tts_meta.evaluate.few_shot.results_io import read_trials
 from tts_meta.evaluate.few_shot.trials import Trial
 from tts_meta.evaluate.scores import columns
-from tts_meta.evaluate.table import summarise
+from tts_meta.evaluate.summary import summarise
 from tts_meta.models.pretrained import load_base
 from tts_meta.models.vocoders.vocoder import load_vocoder
 
@@ -45,7 +45,7 @@ def test_every_learner_of_a_recipe_uses_all_that_it_is_given(name: str) -> None:
     for learner, settings in config.learners.items():
         # Bases of meta-trained starts are made by a script; whatever they are, settings go together or not.
         own = settings.model_copy(update={"base": None, "prior": None})
-        own.check(learner, own.seen(base), vocoder)
+        own.check(learner, own.with_prior(base), vocoder)
 
 
 @pytest.fixture(scope="module")

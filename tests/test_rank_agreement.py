@@ -1,4 +1,4 @@
-"""Runs of meta-training beside each other: rank correlation, modules in common, and how `inspect` tells them."""
+"""Comparison of meta-training runs: rank correlation, modules in common, and the output of `inspect`."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ def test_unrelated_runs_share_what_chance_gives() -> None:
 @pytest.mark.parametrize(
     ("one", "other", "largest", "said"),
     [
-        ([1, 2, 3], [1, 2, 3, 4], 2, "'module 3' is in one of them only"),
+        ([1, 2, 3], [1, 2, 3, 4], 2, "only one run has 'module 3'"),
         ([1, 2], [1, 2], 1, "fewer than three"),
-        ([1, 2, 3], [1, 2, 3], 4, "there are 3 modules; 4 of them"),
-        ([1, 2, 3], [1, 2, 3], 0, "there are 3 modules; 0 of them"),
+        ([1, 2, 3], [1, 2, 3], 4, "largest is 4; give a number from 1 to 3"),
+        ([1, 2, 3], [1, 2, 3], 0, "largest is 0; give a number from 1 to 3"),
     ],
 )
 def test_what_cannot_be_compared_is_said(one: list[float], other: list[float], largest: int, said: str) -> None:

@@ -11,8 +11,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tts_meta.audio.mel import MelConfig
 from tts_meta.corpus import Utterance
 from tts_meta.evaluate.metric import Measure
+from tts_meta.evaluate.score_files import read_scores
 from tts_meta.evaluate.scores import Scores
-from tts_meta.evaluate.table import read_scores
 from tts_meta.evaluate.voice import Spoken
 from tts_meta.report.cloning import write_cloning_report
 
@@ -47,13 +47,13 @@ def test_the_log_has_the_first_sentences_of_the_first_speakers_of_each_system_si
         for number in range(3)
         for system in ("real recording", "copy-synthesis")
     ]
-    spoken += [_spoken("own", f"{readers[0]}-{number}", "voice of the base", 0.8) for number in range(3)]
+    spoken += [_spoken("own", f"{readers[0]}-{number}", "synthesised, training speakers", 0.8) for number in range(3)]
     spoken += [_spoken("new", "new-0", system, 0.8) for system in ("clone", "mean voice", "another system")]
     write_cloning_report(tmp_path, spoken, MelConfig(), "Own")
     events = EventAccumulator(str(tmp_path / "logs"))
     events.Reload()
     pairs = [(reader, n, name) for reader in readers[:8] for n in (1, 2) for name in ("1_real", "2_copy_synthesis")]
-    pairs += [("own", n, "3_own_voice") for n in (1, 2)]
+    pairs += [("own", n, "3_training_speaker") for n in (1, 2)]
     pairs += [("new", 1, name) for name in ("3_base", "4_clone", "5_another_system")]
     names = {f"{speaker}/sentence_{number}/{name}" for speaker, number, name in pairs}
     tags = events.Tags()

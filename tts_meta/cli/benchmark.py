@@ -9,7 +9,7 @@ from tts_meta.cli.options import Changes, Recipe
 
 if TYPE_CHECKING:
     from tts_meta.audio.io import Waveform
-    from tts_meta.evaluate.cloning import ClonedSpeakers
+    from tts_meta.evaluate.benchmark_config import BenchmarkConfig
     from tts_meta.models.pretrained import Base
     from tts_meta.models.vocoders.vocoder import Vocoder
     from tts_meta.report.run_info import RunInfo
@@ -67,7 +67,7 @@ def benchmark(
     print_message(f"tables, scores and a page to listen to are in {config.output}")
 
 
-def _run_info(config: ClonedSpeakers, base: Base, vocoder: Vocoder) -> RunInfo:
+def _run_info(config: BenchmarkConfig, base: Base, vocoder: Vocoder) -> RunInfo:
     from tts_meta.report.run_info import RunInfo, settings_of
 
     settings = settings_of(config)

@@ -74,7 +74,7 @@ def evaluate(
     from dataclasses import asdict
 
     from tts_meta.adapt import Voice
-    from tts_meta.evaluate import Scorer, Settings, markdown_table, summarise, write_scores
+    from tts_meta.evaluate import Scorer, Settings, summarise, summary_table, write_scores
     from tts_meta.evaluate.voice import score_voices, split_references
     from tts_meta.models.pretrained import load_base
     from tts_meta.models.vocoders.vocoder import load_vocoder
@@ -107,7 +107,7 @@ def evaluate(
         write_scores(scores, rows)
     summaries = summarise(rows)
     if not as_json:
-        print_text(markdown_table(summaries), end="")
+        print_text(summary_table(summaries), end="")
         return
     systems = {row.group[0]: {name: asdict(value) for name, value in row.intervals.items()} for row in summaries}
     print_json(

@@ -1,7 +1,8 @@
-"""Judging speech: like the speaker, the right words, natural, near the real recording, and how sure of it."""
+"""Scoring speech: speaker similarity, word error rate, naturalness, distance to a recording, confidence intervals."""
 
 from tts_meta.evaluate.confidence import Interval, mean_interval, paired_difference
 from tts_meta.evaluate.metric import Measure, Metric, Sample, Settings
+from tts_meta.evaluate.score_files import read_scores, write_scores
 from tts_meta.evaluate.scores import METRICS, Scorer, Scores
 from tts_meta.evaluate.similarity import (
     cosine,
@@ -10,9 +11,9 @@ from tts_meta.evaluate.similarity import (
     verification_scores,
     voice_embedding,
 )
-from tts_meta.evaluate.speaker_encoder import SpeakerEncoder
-from tts_meta.evaluate.table import compare, markdown_table, read_scores, summarise, write_scores
-from tts_meta.evaluate.wer import Transcriber, find_whisper
+from tts_meta.evaluate.summary import compare, summarise, summary_table
+from tts_meta.evaluate.whisper import Transcriber, find_whisper
+from tts_meta.models.speaker_encoder import SpeakerEncoder
 
 __all__ = [
     "METRICS",
@@ -29,12 +30,12 @@ __all__ = [
     "cosine",
     "equal_error_rate",
     "find_whisper",
-    "markdown_table",
     "mean_embedding",
     "mean_interval",
     "paired_difference",
     "read_scores",
     "summarise",
+    "summary_table",
     "verification_scores",
     "voice_embedding",
     "write_scores",

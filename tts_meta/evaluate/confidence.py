@@ -1,8 +1,8 @@
-"""How sure is a mean? Bootstrap over speakers, and over the sentences of each.
+"""Confidence intervals of means: a bootstrap over speakers and over the sentences of each speaker.
 
-Sentences of one speaker are alike, so drawing sentences alone gives intervals that are too narrow for a claim about
-new speakers. Here each draw takes as many speakers as there are, with replacement, then as many sentences of each,
-with replacement (Davison and Hinkley 1997, section 3.8). With one speaker the interval speaks of that speaker only.
+Sentences of one speaker are similar. A bootstrap over sentences alone therefore gives intervals that are too narrow for
+a claim about new speakers. Here each draw takes as many speakers as there are, with replacement, then as many sentences
+of each, with replacement (Davison and Hinkley 1997, section 3.8). With one speaker, the interval is for that speaker.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ class Interval:
     low: float
     high: float
     count: int
-    """How many values went into the mean."""
+    """Number of values in the mean."""
 
     def shown(self, digits: int, signed: bool = False) -> str:
-        """The mean, and the interval in brackets, as tables have them."""
+        """The mean and the interval in brackets, as in tables."""
         form = f"{'+' if signed else ''}.{digits}f"
         return f"{self.mean:{form}} [{self.low:{form}}, {self.high:{form}}]"
 
@@ -43,15 +43,17 @@ def mean_interval(
 ) -> Interval:
     """Return the mean of values (N,), weighted, with its bootstrap interval at `level`.
 
-    `speakers` (N,) says whose sentence each value judges; `weights` (N,) default to 1. Raises UsageError where there
-    is nothing to average or the lengths differ.
+    `speakers` (N,) are the speakers of the sentences; `weights` (N,) default to 1. Raises UsageError if there are no
+    values or the lengths differ.
     """
     value = np.asarray(values, float)
     weight = np.ones_like(value) if weights is None else np.asarray(weights, float)
     if value.ndim != 1 or not value.size or len(speakers) != value.size or weight.shape != value.shape:
-        raise UsageError(f"an interval needs one speaker and one weight for each value; got {value.shape} values")
-    who = np.asarray(speakers)
-    groups = [np.flatnonzero(who == name) for name in dict.fromkeys(speakers)]
+        raise UsageError(
+            f"an interval needs one speaker and one weight for each value; got values of shape {value.shape}"
+        )
+    speaker_of_value = np.asarray(speakers)
+    groups = [np.flatnonzero(speaker_of_value == name) for name in dict.fromkeys(speakers)]
     generator = np.random.default_rng(seed)
     drawn = generator.integers(len(groups), size=(DRAWS, len(groups)))
     totals = np.zeros((*drawn.shape, 2))
@@ -74,10 +76,10 @@ def paired_difference(
 ) -> Interval:
     """Return the mean of `first - second`, both (N,) on the same sentences, with its interval.
 
-    Pairing takes out how hard each sentence and speaker is: two systems differ where this interval leaves out 0, even
-    where their own intervals overlap.
+    Pairing removes the difficulty of each sentence and speaker: two systems differ if this interval does not contain 0,
+    even if their two intervals overlap. Raises UsageError if the shapes differ.
     """
-    one, two = np.asarray(first, float), np.asarray(second, float)
-    if one.shape != two.shape:
-        raise UsageError(f"a paired difference needs the same sentences twice; got {one.shape} and {two.shape} values")
-    return mean_interval(one - two, speakers, weights, level, seed)
+    a, b = np.asarray(first, float), np.asarray(second, float)
+    if a.shape != b.shape:
+        raise UsageError(f"a paired difference needs two scores of each sentence; got shapes {a.shape} and {b.shape}")
+    return mean_interval(a - b, speakers, weights, level, seed)

@@ -1,16 +1,16 @@
-"""How far from the real recording of the same sentence? Spectrum, pitch and voicing along one alignment.
+"""Distance to the real recording of the same sentence: mel-cepstral distortion (MCD), F0 error and voicing error.
 
-Both waveforms are taken at 16 kHz, 10 ms a frame, without the silence at either end, and aligned by dynamic time
-warping (DTW) of their mel-cepstra. All three figures are means over the aligned frame pairs (i, j):
+Both waveforms are resampled to 16 kHz, trimmed of silence at both ends, and aligned by dynamic time warping (DTW) of
+their mel-cepstra, 10 ms per frame. All three figures are means over the aligned frame pairs (i, j):
 
     MCD      = 10/ln(10) * sqrt(2 * sum_{d=1..13} (c_id - c_jd)^2)                        in dB
     F0 RMSE  = sqrt(mean over pairs voiced in both of (1200 * log2(f_i / f_j))^2)         in cents
-    voicing  = share of the pairs where one is voiced and the other is not
+    voicing  = fraction of the pairs in which exactly one frame is voiced
 
-with cepstra such that ln|X(m)| = c_0 + sum_d c_d cos(pi d (m + 1/2) / M) over the M = 40 mel bands. So the MCD
-(Kubichek 1993) is the root mean square difference in dB of the smooth spectra over a mel scale, loudness (c_0) left
-out. F0 and voicing are pYIN's (Mauch and Dixon 2014). Compare these figures only with others made here: the
-literature's depend on the band count, the frame, the alignment and the trimming.
+with cepstra such that ln|X(m)| = c_0 + sum_d c_d cos(pi d (m + 1/2) / M) over the M = 40 mel bands. The MCD (Kubichek
+1993) is thus the root mean square difference in dB of the smooth spectra over a mel scale, without loudness (c_0).
+pYIN (Mauch and Dixon 2014) gives F0 and voicing. Compare these figures only with figures of this module: published
+ones depend on the number of bands, the frame length, the alignment and the trimming.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ import numpy as np
 import numpy.typing as npt
 
 from tts_meta.audio.waveform import SPEECH_RATE, at_rate
-from tts_meta.evaluate.metric import Column, Judge, Measure, Metric, Sample, Settings
+from tts_meta.evaluate.metric import Column, Measure, Metric, MetricFunction, Sample, Settings
 
 Floats = npt.NDArray[np.floating]
 
 HOP, N_FFT, BANDS, CEPSTRA = 160, 512, 40, 13
 PITCH_FRAME, PITCH_LOW, PITCH_HIGH = 1024, 60.0, 500.0
-FLOOR_DB = 80.0  # below an utterance's loudest band there is only noise
+FLOOR_DB = 80.0  # below the loudest band of the utterance; there is only noise further down
 TRIM_DB = 40.0
-_KEPT = 20  # recordings whose frames a judge keeps
+_CACHED_RECORDINGS = 20  # recordings whose frames the metric keeps
 DB_PER_CEPSTRUM = 10 / np.log(10) * np.sqrt(2)
 
 
 @dataclass(frozen=True)
 class Track:
-    """An utterance by frame: cepstra (T, 13) without c_0, and F0 (T,) in Hz, NaN where unvoiced."""
+    """Features of an utterance per frame: cepstra (T, 13) without c_0, and F0 (T,) in Hz, NaN where unvoiced."""
 
     cepstra: Floats
     pitch: Floats
@@ -43,7 +43,7 @@ class Track:
 
 @dataclass(frozen=True)
 class Distances:
-    """The three distances; `f0_rmse` is None where no aligned frame is voiced in both."""
+    """The three distances; `f0_rmse` is None if no aligned frame is voiced in both."""
 
     mcd: float
     f0_rmse: float | None
@@ -51,7 +51,7 @@ class Distances:
 
 
 def distances(waveform: object, rate: int, reference: object, reference_rate: int) -> Distances:
-    """Return the distances of an utterance (S,) to a recording (S,) of the same sentence, rates in Hz."""
+    """Return the distances of an utterance (S,) to a recording (S,) of the same sentence; rates in Hz."""
     return distances_of(analyse(waveform, rate), analyse(reference, reference_rate))
 
 
@@ -63,7 +63,7 @@ def distances_of(track: Track, real: Track) -> Distances:
 
 
 def analyse(waveform: object, rate: int) -> Track:
-    """Return the frames of an utterance (S,)."""
+    """Return the features of an utterance (S,)."""
     import librosa
 
     samples, _ = librosa.effects.trim(at_rate(waveform, rate), top_db=TRIM_DB, frame_length=PITCH_FRAME, hop_length=HOP)
@@ -77,14 +77,14 @@ def analyse(waveform: object, rate: int) -> Track:
 
 
 def mel_cepstra(log_mel: Floats) -> Floats:
-    """Return c_1 to c_13 (T, 13) of natural log mel amplitudes (T, M), c_d being the height of the d-th half cosine."""
+    """Return c_1 to c_13 (T, 13) of natural log mel amplitudes (T, M); c_d is the amplitude of the d-th half cosine."""
     from scipy.fft import dct
 
     return np.asarray(dct(log_mel, type=2, axis=1))[:, 1 : CEPSTRA + 1] / log_mel.shape[1]
 
 
 def align(first: Floats, second: Floats) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Return the frame indices (P,) and (P,) of the cheapest monotonic path between sequences (T, D) and (U, D)."""
+    """Return the frame indices (P,) and (P,) of the least-cost monotonic path between sequences (T, D) and (U, D)."""
     import librosa
 
     _, path = librosa.sequence.dtw(first.T, second.T)
@@ -97,7 +97,7 @@ def mel_cepstral_distortion(first: Floats, second: Floats) -> float:
 
 
 def pitch_distances(first: Floats, second: Floats) -> tuple[float | None, float]:
-    """Return F0 RMSE in cents (None where no frame is voiced in both) and voicing error of aligned F0 (P,) in Hz."""
+    """Return F0 RMSE in cents (None if no frame is voiced in both) and voicing error of aligned F0 (P,) in Hz."""
     voiced, real_voiced = np.isfinite(first), np.isfinite(second)
     both = voiced & real_voiced
     error = float((voiced != real_voiced).mean())
@@ -107,22 +107,22 @@ def pitch_distances(first: Floats, second: Floats) -> tuple[float | None, float]
     return float(np.sqrt((cents**2).mean())), error
 
 
-def _load(settings: Settings) -> Judge:
-    tracks: dict[tuple[int, bytes], Track] = {}  # of the last recordings, that other voices are compared to next
+def _load(settings: Settings) -> MetricFunction:
+    tracks: dict[tuple[int, bytes], Track] = {}  # of the last recordings, since several voices speak each sentence
 
-    def judge(sample: Sample) -> dict[str, Measure]:
+    def score(sample: Sample) -> dict[str, Measure]:
         assert sample.reference is not None
         rate = sample.reference_rate or sample.rate
         key = rate, sample.reference.tobytes()
         if key not in tracks:
             tracks[key] = analyse(sample.reference, rate)
-            if len(tracks) > _KEPT:
+            if len(tracks) > _CACHED_RECORDINGS:
                 del tracks[next(iter(tracks))]
-        found = distances_of(analyse(sample.waveform, sample.rate), tracks[key])
-        measures = {"mcd": Measure(found.mcd), "voicing_error": Measure(found.voicing_error)}
-        return measures if found.f0_rmse is None else measures | {"f0_rmse": Measure(found.f0_rmse)}
+        errors = distances_of(analyse(sample.waveform, sample.rate), tracks[key])
+        measures = {"mcd": Measure(errors.mcd), "voicing_error": Measure(errors.voicing_error)}
+        return measures if errors.f0_rmse is None else measures | {"f0_rmse": Measure(errors.f0_rmse)}
 
-    return judge
+    return score
 
 
 METRIC = Metric(

@@ -1,4 +1,4 @@
-"""How the benchmark makes a voice: the settings of a method, which of them it uses, and the version of its code."""
+"""`MethodConfig`: how the few-shot benchmark makes a voice, which settings a method uses, and its code version."""
 
 from __future__ import annotations
 
@@ -24,55 +24,57 @@ from tts_meta.models.shrinkage_prior import ModulePrior
 from tts_meta.models.vocoders.vocoder import Vocoder
 
 LORA_RANK = 8
-"""Of LoRA's adapters, where a learner gives none."""
+"""Default rank of the LoRA adapters."""
 
 
 class MethodConfig(Section):
-    """How a voice is made: what is left out is as `clone` has it."""
+    """One entry of `learners` in a recipe. A setting that is left out has the default of `clone`."""
 
     method: Literal["clone", "lora", "nearest", "zero-shot"] = "clone"
-    """`lora`: by the library peft; `nearest`, `zero-shot`: of the base's own voices, without steps."""
+    """`lora`: adapters by the library peft. `nearest`, `zero-shot`: voices of training speakers, without steps."""
     base: Path | None = None
-    """Base folder, such as one with another prior; the benchmark's where not given."""
+    """Base folder; the base of the benchmark by default."""
     prior: Path | None = None
-    """File of a learned prior that is followed in place of the base's own, such as that of another base's modules."""
+    """File of a learned prior that replaces the prior of the base, such as the prior of another base."""
     modules: tuple[str, ...] = ()
-    """Patterns of the modules that adapt."""
+    """Patterns of the modules to adapt."""
     learning_rate: float | None = None
     """Step size of Adam."""
     variance: float | None = None
     """Prior variance of every module."""
     prior_scale: float | None = Field(default=None, gt=0)
-    """How many times as wide as learned the prior is."""
+    """Multiplier of the learned prior variances."""
     isotropic: float | None = Field(default=None, gt=0)
-    """One σ for every module of the learned prior, in place of those found."""
+    """One σ for every module of the learned prior, instead of the learned ones."""
     rank: int | None = Field(default=None, ge=0)
-    """That matrices move in; of LoRA 8 where not given."""
+    """Rank of the deltas of matrices; 8 by default for LoRA."""
     sentences: tuple[int, ...] = ()
-    """In place of the benchmark's."""
+    """Numbers of sentences; those of the benchmark if empty."""
     steps: tuple[int, ...] = ()
-    """In place of the benchmark's."""
+    """Numbers of inner steps; those of the benchmark if empty."""
     auto_stop: bool = False
-    """A voice whose loop ends as it does when `clone` is given no steps; others only after the learner's own steps."""
+    """Make a voice whose inner loop stops automatically, as in `clone`, and one voice for each entry of `steps`."""
 
     @property
     def steps_matter(self) -> bool:
-        """Whether there is an inner loop."""
+        """Whether the method has an inner loop."""
         return self.method in ("clone", "lora")
 
     def check(self, name: str, base: Base, vocoder: Vocoder) -> None:
-        """Raise UsageError for settings that this method would ignore or that exclude each other.
+        """Raise UsageError for settings that this method would ignore or that contradict each other.
 
-        name: of this learner, for the message. base: as `seen` returns it.
+        name: the name of this entry, for the message. base: the result of `with_prior`.
         """
         ignored = [
             key for key in sorted(self.model_fields_set - _USED[self.method]) if getattr(self, key) not in _UNSET
         ]
         if ignored:
-            takes = ", ".join(sorted(_USED[self.method] - {"method"}))
-            raise UsageError(f"learner '{name}': method {self.method} does not use {ignored[0]}; it uses {takes}")
+            used = ", ".join(sorted(_USED[self.method] - {"method"}))
+            raise UsageError(f"learner '{name}': method {self.method} does not use {ignored[0]}; it uses {used}")
         if self.method == "lora" and self.rank == 0:
-            raise UsageError(f"learner '{name}': LoRA needs a rank of 1 or more; leave out rank for {LORA_RANK}")
+            raise UsageError(
+                f"learner '{name}': LoRA needs a rank of 1 or more; leave out rank for the default {LORA_RANK}"
+            )
         if self.method == "clone":
             settings = CloneSettings(self.modules, variance=self.variance, prior_scale=self.prior_scale)
             settings.prior_scale_for(base)
@@ -82,37 +84,41 @@ class MethodConfig(Section):
         for key in ("variance", "learning_rate"):
             if getattr(self, key) is not None:
                 raise UsageError(
-                    f"learner '{name}': with a {key} no loop stops by itself; leave out {key} or auto_stop"
+                    f"learner '{name}': with {key}, no loop stops automatically; leave out {key} or auto_stop"
                 )
         if base.prior is None:
             raise UsageError(f"learner '{name}': auto_stop needs a learned prior, and the base has none; give steps")
         if self.modules and all(pattern.startswith(VOCODER_PREFIX) for pattern in self.modules):
-            raise UsageError(f"learner '{name}': the vocoder's loop does not stop by itself; leave out auto_stop")
+            raise UsageError(
+                f"learner '{name}': the loop of the vocoder does not stop automatically; leave out auto_stop"
+            )
 
     @property
-    def asks_prior(self) -> bool:
-        """Whether the base's learned prior says how far modules move, or which."""
+    def uses_prior(self) -> bool:
+        """Whether the learned prior determines which modules adapt or how far."""
         return self.method == "clone" and (self.variance is None or not self.modules)
 
-    def seen(self, base: Base) -> Base:
-        """The base under the prior that this learner has.
+    def with_prior(self, base: Base) -> Base:
+        """The base with the prior that these settings select.
 
-        Raises UsageError where it asks for one that cannot be, TtsMetaError for a file that is none.
+        Raises UsageError for settings that contradict each other, TtsMetaError for a file that is not a prior.
         """
         if self.prior is not None:
             if self.variance is not None:
-                raise UsageError("a variance takes the place of a learned prior; leave out one of them")
+                raise UsageError(
+                    "variance replaces the learned prior, and prior is the file of one; leave out one of them"
+                )
             base = replace(base, prior=ModulePrior.load(self.prior))
         if self.isotropic is None:
             return base
         if self.variance is not None or self.prior_scale is not None:
-            raise UsageError("isotropic says how far modules stray already; leave out variance and prior_scale")
+            raise UsageError("isotropic sets the prior variance; leave out variance and prior_scale")
         if base.prior is None:
-            raise UsageError("isotropic takes the place of a learned prior, and the base has none; give a variance")
+            raise UsageError("isotropic replaces the learned σ, and the base has no learned prior; give a variance")
         return replace(base, prior=base.prior.isotropic(self.isotropic))
 
     def version(self, steps: int | None) -> list[float]:
-        """Versions and constants of the code that a voice after so many steps depends on; part of its cache key."""
+        """Versions and constants of the code that a voice after `steps` steps depends on; part of its cache key."""
         if self.method == "nearest":
             return [NEAREST_VERSION]
         if self.method == "zero-shot":
@@ -123,12 +129,12 @@ class MethodConfig(Section):
         return [RECORDINGS_VERSION, *rule, STOPPING_VERSION if steps is None else 0]
 
 
-_PLACE = {"method", "base", "sentences"}
+_COMMON = {"method", "base", "sentences"}
 _USED: Mapping[str, set[str]] = {
     "clone": set(MethodConfig.model_fields),
-    "lora": _PLACE | {"modules", "learning_rate", "rank", "steps"},
-    "nearest": _PLACE,
-    "zero-shot": _PLACE,
+    "lora": _COMMON | {"modules", "learning_rate", "rank", "steps"},
+    "nearest": _COMMON,
+    "zero-shot": _COMMON,
 }
 """Settings that each method uses."""
 _UNSET = (None, (), False)

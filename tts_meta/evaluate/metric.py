@@ -1,4 +1,4 @@
-"""What a metric is: what it may look at, what it returns, how its columns are headed."""
+"""`Metric`: what a metric needs, what it returns, and the columns of its scores."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tts_meta.audio.waveform import Samples
-from tts_meta.evaluate.speaker_encoder import Embedding
+from tts_meta.models.speaker_encoder import Embedding
 
 Need = Literal["text", "voice", "reference"]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One spoken sentence to judge, with whatever it can be compared to."""
+    """One spoken sentence to score, with what it can be compared to."""
 
     waveform: Samples
     """Samples (S,)."""
     rate: int
     """Hz."""
     text: str | None = None
-    """What should have been said."""
+    """The text that was to be spoken."""
     voice: Embedding | None = None
-    """Mean embedding (256,) of the speaker's real sentences."""
+    """Mean embedding (256,) of real sentences of the speaker."""
     reference: Samples | None = None
     """The real recording (S,) of the same sentence."""
     reference_rate: int | None = None
@@ -32,7 +32,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Measure:
-    """A number and its weight in a mean. The weight is for rates: a word error rate weighs as its number of words."""
+    """A value and its weight in a mean. The weight is for rates: a word error rate has the weight of its word count."""
 
     value: float
     weight: float = 1.0
@@ -40,7 +40,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class Column:
-    """How a number is shown."""
+    """How a score is printed in tables."""
 
     name: str
     heading: str
@@ -49,41 +49,41 @@ class Column:
 
     @property
     def title(self) -> str:
-        """The heading, and which way is better."""
+        """The heading with an arrow: up if higher is better."""
         return f"{self.heading} {'↑' if self.better == 'higher' else '↓'}"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Where and with what models to judge."""
+    """Device and models of the metrics."""
 
     device: str = "cpu"
     whisper: str | None = None
-    """Folder or name of the Whisper model; None looks for one, see `words.find_whisper`."""
+    """Folder or name of the Whisper model; None searches for one as `whisper.find_whisper` does."""
     language: str = "en"
 
 
-Judge = Callable[[Sample], Mapping[str, Measure | str]]
+MetricFunction = Callable[[Sample], Mapping[str, Measure | str]]
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric: `load` builds its models once and returns the function that judges.
+    """A metric: `load` builds its models once and returns the function that scores a sample.
 
-    That function returns a Measure for each of `columns` (a column it cannot judge is left out) and may add notes as
-    strings. It is only called on samples that have all it `needs`.
+    The function returns a Measure for each of `columns` and leaves out a column that it cannot compute. It may add
+    notes as strings. It is called only with samples that have everything in `needs`.
     """
 
     columns: tuple[Column, ...]
-    load: Callable[[Settings], Judge]
+    load: Callable[[Settings], MetricFunction]
     needs: tuple[Need, ...] = ()
     packages: tuple[str, ...] = ()
-    """Modules of the extra `eval` without which it cannot be loaded."""
+    """Modules of the extra `eval` that the metric imports."""
     version: int = 1
-    """Increase it when the same clip would be judged otherwise; caches of scores depend on it."""
+    """Increase it when the same sample would get other scores; keys of score caches contain it."""
     model: Callable[[Settings], str] = lambda settings: ""
-    """Which model judges, where the settings choose among several: the same text for the same weights."""
+    """Identity of the model if the settings choose among several: the same text for the same weights."""
 
     def identity(self, settings: Settings) -> str:
-        """What a judgement depends on beside the sample; caches of scores have it in their keys."""
+        """What a score depends on apart from the sample; keys of score caches contain it."""
         return f"{self.version} {self.model(settings)} {settings.device} {settings.language}"

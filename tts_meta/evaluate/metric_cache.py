@@ -1,4 +1,4 @@
-"""What a metric said of a clip, kept in a folder by all that it may look at: a clip is judged once by each metric."""
+"""A folder that keeps the result of each metric for each sample, so that no sample is scored twice."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import numpy as np
 from tts_meta.evaluate.metric import Measure, Metric, Sample, Settings
 from tts_meta.files import atomic_file
 
-Judgement = Mapping[str, Measure | str]
+MetricResult = Mapping[str, Measure | str]
 """Measures, and notes as strings."""
 
 
-def judged_path(cache: Path, name: str, metric: Metric, settings: Settings, sample: Sample) -> Path:
-    """The file of what the metric of that name says of a sample: the same for the same judge, sound and needs."""
+def result_path(cache: Path, name: str, metric: Metric, settings: Settings, sample: Sample) -> Path:
+    """The file for the result of the metric `name`: the same for the same metric, model, audio and needs."""
     key = hashlib.sha256(f"{name} {metric.identity(settings)} {sample.rate} {sample.waveform.dtype}".encode())
     key.update(np.ascontiguousarray(sample.waveform).tobytes())
     for need in metric.needs:
@@ -29,18 +29,20 @@ def judged_path(cache: Path, name: str, metric: Metric, settings: Settings, samp
     return cache / f"{key.hexdigest()}.json"
 
 
-def write_judgement(path: Path, judgement: Judgement) -> None:
-    """Write the file, whole or not at all. Raises ValueError for a number that is not finite."""
-    record = {name: [m.value, m.weight] if isinstance(m, Measure) else m for name, m in judgement.items()}
+def write_result(path: Path, result: MetricResult) -> None:
+    """Write the file atomically. Raises ValueError for a number that is not finite."""
+    record = {name: [m.value, m.weight] if isinstance(m, Measure) else m for name, m in result.items()}
     text = json.dumps(record, ensure_ascii=False, allow_nan=False)
     with atomic_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def read_judgement(path: Path) -> Judgement | None:
-    """Read the file; None where there is none, or what is there was not written by `write_judgement`."""
+def read_result(path: Path) -> MetricResult | None:
+    """Read the file; None if it does not exist or was not written by `write_result`."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        return {name: told if isinstance(told, str) else Measure(*map(float, told)) for name, told in record.items()}
+        return {
+            name: value if isinstance(value, str) else Measure(*map(float, value)) for name, value in record.items()
+        }
     except (OSError, ValueError, TypeError, AttributeError):
         return None

@@ -1,8 +1,8 @@
-"""Does it sound natural? Two networks trained on listeners' opinions; no reference needed.
+"""Predicted naturalness: DistillMOS and DNSMOS, two networks trained on ratings of listeners. They need no reference.
 
-DistillMOS (Stahl and Gamper 2025, arXiv 2502.05356) tells classic synthesisers from neural ones from real speech.
-DNSMOS (Reddy et al. 2022, arXiv 2110.01763) was made for noise suppression and hardly hears over-smoothing.
-Both predict a mean opinion score from 1 to 5 at 16 kHz.
+DistillMOS (Stahl and Gamper 2025, arXiv 2502.05356) separates classic synthesis, neural synthesis and real speech.
+DNSMOS (Reddy et al. 2022, arXiv 2110.01763) was made for noise suppression and hardly reacts to over-smoothing.
+Both predict a mean opinion score (MOS) from 1 to 5 at 16 kHz.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 import numpy as np
 
 from tts_meta.audio.waveform import SPEECH_RATE, at_rate
-from tts_meta.evaluate.metric import Column, Judge, Measure, Metric, Sample, Settings
+from tts_meta.evaluate.metric import Column, Measure, Metric, MetricFunction, Sample, Settings
 from tts_meta.evaluate.optional_deps import load_extra, quiet
 
 
-def _load_distillmos(settings: Settings) -> Judge:
+def _load_distillmos(settings: Settings) -> MetricFunction:
     import torch
 
     package = load_extra("distillmos")
@@ -22,24 +22,24 @@ def _load_distillmos(settings: Settings) -> Judge:
         model = package.ConvTransformerSQAModel().eval().to(settings.device)
 
     @torch.no_grad()
-    def judge(sample: Sample) -> dict[str, Measure]:
+    def score(sample: Sample) -> dict[str, Measure]:
         samples = torch.from_numpy(at_rate(sample.waveform, sample.rate)).to(settings.device)
         with quiet():
             return {"distillmos": Measure(float(model(samples[None])))}
 
-    return judge
+    return score
 
 
-def _load_dnsmos(settings: Settings) -> Judge:
+def _load_dnsmos(settings: Settings) -> MetricFunction:
     package = load_extra("speechmos.dnsmos")
 
-    def judge(sample: Sample) -> dict[str, Measure]:
+    def score(sample: Sample) -> dict[str, Measure]:
         samples = np.clip(at_rate(sample.waveform, sample.rate), -1, 1)
         with quiet():
             opinions = package.run(samples, SPEECH_RATE)
         return {"dnsmos": Measure(float(opinions["ovrl_mos"]))}
 
-    return judge
+    return score
 
 
 DISTILLMOS = Metric((Column("distillmos", "DistillMOS", 2, "higher"),), _load_distillmos, packages=("distillmos",))

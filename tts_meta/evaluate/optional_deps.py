@@ -1,4 +1,4 @@
-"""Packages that only judging needs, and how to keep them quiet."""
+"""Importing the packages of the extra `eval`, and suppressing their output."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ def require(*modules: str) -> None:
     """Raise TtsMetaError if one of the modules of the extra `eval` is not installed. Imports nothing."""
     missing = [name for name in modules if importlib.util.find_spec(name) is None]
     if missing:
-        extra = "pesq" if missing == ["pesq"] else "eval"  # one of its own: installing it takes a C compiler
+        extra = (
+            "pesq" if missing == ["pesq"] else "eval"
+        )  # PESQ has its own extra, since installing it takes a C compiler
         raise TtsMetaError(f"scoring needs {' and '.join(missing)}; install it with: pip install '.[{extra}]'")
 
 
@@ -30,7 +32,7 @@ def load_extra(module: str) -> ModuleType:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep what third-party code prints and warns out of our output. Wrap a load or one call, nothing wider."""
+    """Suppress what third-party code prints and warns. Wrap only a load or one call."""
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

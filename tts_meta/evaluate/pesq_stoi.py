@@ -1,8 +1,8 @@
-"""How near is a copy to its recording, sample for sample? Two measures that the literature on vocoders reports.
+"""PESQ and STOI: distance of a copy-synthesis to its recording, as papers on vocoders report it.
 
-PESQ, wideband (ITU-T P.862.2), from 1 to 4.64: a model of hearing that compares loudness over time. STOI (Taal et al.
-2011), up to 1: correlation of band envelopes, for intelligibility. Both at 16 kHz. They hold for copies alone, which
-keep the time of the recording; what was spoken anew, in its own time, is left out.
+Wideband PESQ (ITU-T P.862.2), from 1 to 4.64: a perceptual model that compares loudness over time. STOI (Taal et al.
+2011), up to 1: correlation of band envelopes, for intelligibility. Both at 16 kHz. They apply to copy-synthesis only,
+which has the timing of the recording. Synthesised speech has another length and gets no score.
 """
 
 from __future__ import annotations
@@ -10,47 +10,47 @@ from __future__ import annotations
 import numpy as np
 
 from tts_meta.audio.waveform import SPEECH_RATE, Samples, at_rate
-from tts_meta.evaluate.metric import Column, Judge, Measure, Metric, Sample, Settings
+from tts_meta.evaluate.metric import Column, Measure, Metric, MetricFunction, Sample, Settings
 from tts_meta.evaluate.optional_deps import load_extra, quiet
 
 _SAME_LENGTH = 0.05
-"""Seconds by which the lengths of a recording and its copy may differ."""
+"""Largest difference between the lengths of a recording and its copy-synthesis, seconds."""
 
 
 def _pair(sample: Sample) -> tuple[Samples, Samples] | None:
-    """The recording and its copy, equally long; None where it is no copy."""
+    """The recording and its copy-synthesis, cut to the same length; None if the lengths differ too much."""
     assert sample.reference is not None
-    made, real = (
+    copy, real = (
         at_rate(waveform, rate)
         for waveform, rate in ((sample.waveform, sample.rate), (sample.reference, sample.reference_rate or sample.rate))
     )
-    if abs(len(made) - len(real)) > _SAME_LENGTH * SPEECH_RATE:
+    if abs(len(copy) - len(real)) > _SAME_LENGTH * SPEECH_RATE:
         return None
-    size = min(len(made), len(real))
-    return real[:size], made[:size]
+    size = min(len(copy), len(real))
+    return real[:size], copy[:size]
 
 
-def _load_pesq(settings: Settings) -> Judge:
+def _load_pesq(settings: Settings) -> MetricFunction:
     package = load_extra("pesq")
 
-    def judge(sample: Sample) -> dict[str, Measure]:
+    def score(sample: Sample) -> dict[str, Measure]:
         pair = _pair(sample)
         return {} if pair is None else {"pesq": Measure(float(package.pesq(SPEECH_RATE, *pair, "wb")))}
 
-    return judge
+    return score
 
 
-def _load_stoi(settings: Settings) -> Judge:
+def _load_stoi(settings: Settings) -> MetricFunction:
     package = load_extra("pystoi")
 
-    def judge(sample: Sample) -> dict[str, Measure]:
+    def score(sample: Sample) -> dict[str, Measure]:
         pair = _pair(sample)
         if pair is None:
             return {}
         with quiet():
             return {"stoi": Measure(float(package.stoi(*(np.asarray(x, float) for x in pair), SPEECH_RATE)))}
 
-    return judge
+    return score
 
 
 PESQ = Metric((Column("pesq", "PESQ", 2, "higher"),), _load_pesq, needs=("reference",), packages=("pesq",))

@@ -1,4 +1,4 @@
-"""Do two runs of meta-training find the same? How alike they order modules by σ, and which they find largest."""
+"""Agreement of two meta-training runs: rank correlation of the learned σ, and overlap of the modules of largest σ."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from tts_meta.evaluate.confidence import Interval
 
 @dataclass(frozen=True)
 class Agreement:
-    """Two runs' σ of the same modules beside each other.
+    """Comparison of the σ of two runs for the same modules.
 
-    correlation: Spearman's, of the order of modules, with Fisher's interval. common: how many modules are among the
-    `largest` of both; by chance `expected`. factor: what the one σ is of the other, up or down, for the median module.
+    correlation: Spearman's rank correlation over modules, with Fisher's interval. common: number of modules that are
+    among the `largest` of both runs. expected: this number for random orders. factor: median over modules of the ratio
+    of the larger to the smaller of the two σ.
     """
 
     correlation: Interval
@@ -29,23 +30,23 @@ class Agreement:
 def agreement(one: Mapping[str, float], other: Mapping[str, float], largest: int) -> Agreement:
     """Compare σ by module name.
 
-    Raises UsageError where the modules are not the same three or more, and for a count of `largest` beyond theirs.
+    Raises UsageError if the modules differ, if there are fewer than three, and if `largest` is not 1 to their number.
     """
-    from scipy.stats import pearsonr, rankdata  # a second, that other verbs need not wait for
+    from scipy.stats import pearsonr, rankdata  # imported here because it takes a second
 
     if len(one) < 3 or one.keys() != other.keys():
-        odd = sorted(one.keys() ^ other.keys())
-        why = f"'{odd[0]}' is in one of them only" if odd else "they have fewer than three"
-        raise UsageError(f"the σ of two runs can be compared where their modules are the same; {why}")
+        unshared = sorted(one.keys() ^ other.keys())
+        reason = f"only one run has '{unshared[0]}'" if unshared else "there are fewer than three"
+        raise UsageError(f"the σ of two runs can be compared only for the same three or more modules; {reason}")
     if not 0 < largest <= len(one):
-        raise UsageError(f"there are {len(one)} modules; {largest} of them cannot be the largest")
+        raise UsageError(f"largest is {largest}; give a number from 1 to {len(one)}, the number of modules")
     first, second = np.array([(one[name], other[name]) for name in one]).T
     ranks = rankdata([first, second], axis=1)
-    correlation, spread = float(np.corrcoef(ranks)[0, 1]), pearsonr(*ranks).confidence_interval()
+    correlation, interval = float(np.corrcoef(ranks)[0, 1]), pearsonr(*ranks).confidence_interval()
     tops = [set(sorted(sigmas, key=lambda name: -sigmas[name])[:largest]) for sigmas in (dict(one), dict(other))]
     factor = float(np.exp(np.median(np.abs(np.log(first / second)))))
     return Agreement(
-        Interval(correlation, float(spread.low), float(spread.high), len(first)),
+        Interval(correlation, float(interval.low), float(interval.high), len(first)),
         len(tops[0] & tops[1]),
         largest,
         largest**2 / len(one),

@@ -1,6 +1,6 @@
-"""Scores of spoken sentences, and the scorer that gives them.
+"""`Scores` of an utterance, and the `Scorer` that computes them.
 
-A new metric is one file with a `Metric` and one line in METRICS; scorer, tables and tests pick it up.
+A new metric is one file with a `Metric` and one line in METRICS. The scorer, the tables and the tests then include it.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from tts_meta.audio.waveform import as_samples
 from tts_meta.context import default_torch_state
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.evaluate import mcd, mos, pesq_stoi, similarity, variance, wer
-from tts_meta.evaluate.metric import Column, Judge, Measure, Metric, Sample, Settings
-from tts_meta.evaluate.metric_cache import Judgement, judged_path, read_judgement, write_judgement
+from tts_meta.evaluate.metric import Column, Measure, Metric, MetricFunction, Sample, Settings
+from tts_meta.evaluate.metric_cache import MetricResult, read_result, result_path, write_result
 from tts_meta.evaluate.optional_deps import require
-from tts_meta.evaluate.speaker_encoder import Embedding
+from tts_meta.models.speaker_encoder import Embedding
 
 METRICS: dict[str, Metric] = {
     "similarity": similarity.METRIC,
@@ -28,8 +28,6 @@ METRICS: dict[str, Metric] = {
     "stoi": pesq_stoi.STOI,
     "variance": variance.METRIC,
 }
-
-
 NLL = Column("nll", "NLL per frame (nats)", 1, "lower")
 """-log p(recording | text, voice) under teacher forcing. It needs the acoustic model, so no metric returns it."""
 
@@ -47,10 +45,10 @@ class Scores:
     """The sentence: the same for every system that speaks it."""
     speaker: str
     system: str
-    """What spoke it: a recording, a vocoder, a learner."""
+    """The source of the audio: a recording, a vocoder or a method."""
     measures: Mapping[str, Measure] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
-    """What is worth keeping beside the numbers, such as the words that were heard."""
+    """Texts that belong to the scores, such as the transcript."""
 
     def __getitem__(self, name: str) -> float:
         if name not in self.measures:
@@ -58,17 +56,17 @@ class Scores:
         return self.measures[name].value
 
     def get(self, name: str) -> float | None:
-        """Return the score, or None where it was not measured."""
+        """Return the score, or None if it was not measured."""
         return self[name] if name in self.measures else None
 
 
 class Scorer:
-    """Judges waveforms; each model is loaded at its first use and kept."""
+    """Scores waveforms by the chosen metrics; each model is loaded at its first use and kept."""
 
     def __init__(self, metrics: Sequence[str] | None = None, settings: Settings | None = None) -> None:
         """Choose metrics by name, all by default.
 
-        Raises UsageError for an unknown name, TtsMetaError where a package of the extra `eval` is missing.
+        Raises UsageError for an unknown name, TtsMetaError if a package of the extra `eval` is not installed.
         """
         names = list(METRICS) if metrics is None else list(dict.fromkeys(metrics))
         for name in names:
@@ -77,13 +75,13 @@ class Scorer:
         require(*dict.fromkeys(package for name in names for package in METRICS[name].packages))
         self.metrics = {name: METRICS[name] for name in names}
         self.settings = settings or Settings()
-        self._judges: dict[str, Judge] = {}
+        self._functions: dict[str, MetricFunction] = {}
 
     @default_torch_state(preserve_rng=True)
     def load(self) -> None:
-        """Load every model now, so that one that is missing is an error before the long work and not after it."""
+        """Load every model now, so that a missing one raises an error before a long computation."""
         for name in self.metrics:
-            self._judge(name)
+            self._function(name)
 
     @default_torch_state(preserve_rng=True)
     def score(
@@ -100,12 +98,12 @@ class Scorer:
         reference_rate: int | None = None,
         cache: Path | None = None,
     ) -> Scores:
-        """Judge samples (S,) at `rate` Hz by every chosen metric whose needs are given; the others are left out.
+        """Score samples (S,) at `rate` Hz by every chosen metric whose needs are given; the others are left out.
 
-        `text` is what should be said, `voice` the embedding (256,) from `voice_embedding`, `reference` the real
-        recording (S,) of the sentence, at `reference_rate` (default `rate`). `cache`: a folder where what each metric
-        says is kept, and read where it judged the very same before. Raises TtsMetaError for an empty or non-finite
-        waveform, naming the utterance; silence is scored, badly.
+        text: what was to be spoken. voice: the embedding (256,) from `voice_embedding`. reference: the real recording
+        (S,) of the sentence, at `reference_rate` (default `rate`). cache: a folder that keeps the result of each
+        metric; a result for the same input is read from it. Raises TtsMetaError naming the utterance for an empty or
+        non-finite waveform. Silence gets scores, bad ones.
         """
         try:
             sample = Sample(
@@ -123,24 +121,24 @@ class Scorer:
         for name, metric in self.metrics.items():
             if any(getattr(sample, need) is None for need in metric.needs):
                 continue
-            for key, value in self._judgement(name, sample, cache).items():
+            for key, value in self._result(name, sample, cache).items():
                 if isinstance(value, Measure):
                     measures[key] = value
                 else:
                     notes[key] = value
         return Scores(id, speaker, system, measures, notes)
 
-    def _judgement(self, name: str, sample: Sample, cache: Path | None) -> Judgement:
+    def _result(self, name: str, sample: Sample, cache: Path | None) -> MetricResult:
         if cache is None:
-            return self._judge(name)(sample)
-        path = judged_path(cache, name, self.metrics[name], self.settings, sample)
-        found = read_judgement(path)
-        if found is None:
-            found = self._judge(name)(sample)
-            write_judgement(path, found)
-        return found
+            return self._function(name)(sample)
+        path = result_path(cache, name, self.metrics[name], self.settings, sample)
+        result = read_result(path)
+        if result is None:
+            result = self._function(name)(sample)
+            write_result(path, result)
+        return result
 
-    def _judge(self, name: str) -> Judge:
-        if name not in self._judges:
-            self._judges[name] = self.metrics[name].load(self.settings)
-        return self._judges[name]
+    def _function(self, name: str) -> MetricFunction:
+        if name not in self._functions:
+            self._functions[name] = self.metrics[name].load(self.settings)
+        return self._functions[name]

@@ -1,4 +1,4 @@
-"""Does it sound like the speaker? Cosine to the speaker's real sentences, and the equal error rate."""
+"""Speaker similarity: the cosine to real sentences of the speaker, and the equal error rate (EER)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.evaluate.confidence import Interval
-from tts_meta.evaluate.metric import Column, Judge, Measure, Metric, Sample, Settings
-from tts_meta.evaluate.speaker_encoder import Embedding, SpeakerEncoder
+from tts_meta.evaluate.metric import Column, Measure, Metric, MetricFunction, Sample, Settings
+from tts_meta.models.speaker_encoder import Embedding, SpeakerEncoder
 
 _DRAWS = 1000
 """Bootstrap samples of an interval of the equal error rate."""
@@ -19,7 +19,7 @@ _DRAWS = 1000
 def voice_embedding(encoder: SpeakerEncoder, recordings: Iterable[tuple[object, int]]) -> Embedding:
     """Return the unit mean embedding (256,) of recordings, each (waveform (S,), rate in Hz).
 
-    Five real sentences are the customary number. Score a real sentence against a mean that leaves it out.
+    Five real sentences are the usual number. Compare a real sentence with a mean that does not contain it.
     """
     embeddings = [encoder.embed(waveform, rate) for waveform, rate in recordings]
     return mean_embedding(embeddings)
@@ -28,7 +28,7 @@ def voice_embedding(encoder: SpeakerEncoder, recordings: Iterable[tuple[object, 
 def mean_embedding(embeddings: Sequence[Embedding]) -> Embedding:
     """Return the unit vector (256,) along the mean of unit vectors."""
     if not embeddings:
-        raise UsageError("a mean voice needs at least one recording; give some")
+        raise UsageError("a mean embedding needs at least one recording; give some")
     mean = np.mean(embeddings, axis=0)
     return mean / np.linalg.norm(mean)
 
@@ -41,7 +41,7 @@ def cosine(first: Embedding, second: Embedding) -> float:
 def verification_scores(
     embeddings: Sequence[Embedding], speakers: Sequence[str], voices: Mapping[str, Embedding]
 ) -> tuple[list[float], list[float]]:
-    """Return the cosines of utterances to their own speaker's voice, and to every other speaker's."""
+    """Return the cosines of utterances to the voice of their speaker, and to the voices of all other speakers."""
     same: list[float] = []
     other: list[float] = []
     for embedding, speaker in zip(embeddings, speakers, strict=True):
@@ -51,59 +51,59 @@ def verification_scores(
 
 
 def equal_error_rate(same: npt.ArrayLike, other: npt.ArrayLike) -> float:
-    """Return the error rate at the threshold where as many true claims are refused as false ones are let through.
+    """Return the error rate at the threshold where the false rejection rate equals the false acceptance rate.
 
-    `same` are the scores of true claims, `other` of false ones; between two thresholds the rates are interpolated
-    linearly. 0 is perfect verification, 0.5 is chance. A copy of a voice is good when the rate of its utterances
-    is no higher than that of the real ones.
+    same: scores of true claims. other: scores of false claims. Between two thresholds the rates are interpolated
+    linearly. 0 is perfect verification, 0.5 is chance. A cloned voice is good if the rate of its utterances is not
+    higher than that of real ones. Raises UsageError if one of the two is empty.
     """
     true, false = np.sort(np.asarray(same, float)), np.sort(np.asarray(other, float))
     if not true.size or not false.size:
-        raise UsageError("an equal error rate needs scores of true and of false claims; give at least two speakers")
-    # One threshold just below each score, in rising order, and one above all.
+        raise UsageError("an equal error rate needs scores of true and false claims; give at least two speakers")
+    # One threshold just below each score, in increasing order, and one above all scores.
     thresholds = np.append(np.unique(np.concatenate([true, false])), np.inf)
-    refused = np.searchsorted(true, thresholds, "left") / true.size
-    let_in = 1 - np.searchsorted(false, thresholds, "left") / false.size
-    gap = refused - let_in  # rises from -1 to 1
+    rejected = np.searchsorted(true, thresholds, "left") / true.size
+    accepted = 1 - np.searchsorted(false, thresholds, "left") / false.size
+    gap = rejected - accepted  # increases from -1 to 1
     after = int(np.argmax(gap >= 0))
     before = max(after - 1, 0)
     step = gap[after] - gap[before]
-    share = 0.0 if step == 0 else -gap[before] / step
-    return float(refused[before] + share * (refused[after] - refused[before]))
+    fraction = 0.0 if step == 0 else -gap[before] / step
+    return float(rejected[before] + fraction * (rejected[after] - rejected[before]))
 
 
 def error_rate_interval(
     embeddings: Sequence[Embedding], speakers: Sequence[str], voices: Mapping[str, Embedding], seed: int = 0
 ) -> Interval:
-    """Return the equal error rate of utterances as claims to be any of the voices, with its 95 % interval.
+    """Return the equal error rate of utterances, each compared with every voice, with its 95 % bootstrap interval.
 
-    Drawn anew as for means: speakers, then of each its utterances; every utterance claims to be each voice.
+    The bootstrap is that of `mean_interval`: it draws speakers, then utterances of each speaker.
     """
-    who = np.asarray(speakers)
+    speaker_of_row = np.asarray(speakers)
     claims = np.array([[cosine(embedding, voice) for voice in voices.values()] for embedding in embeddings])
     true = np.array([[name == speaker for name in voices] for speaker in speakers])
-    groups = [np.flatnonzero(who == name) for name in dict.fromkeys(speakers)]
+    groups = [np.flatnonzero(speaker_of_row == name) for name in dict.fromkeys(speakers)]
     generator, rates = np.random.default_rng(seed), []
     for _ in range(_DRAWS):
-        drawn = [groups[place] for place in generator.integers(len(groups), size=len(groups))]
+        drawn = [groups[index] for index in generator.integers(len(groups), size=len(groups))]
         picked = np.concatenate([group[generator.integers(len(group), size=len(group))] for group in drawn])
         rates.append(equal_error_rate(claims[picked][true[picked]], claims[picked][~true[picked]]))
     low, high = np.quantile(rates, [0.025, 0.975])
     return Interval(equal_error_rate(claims[true], claims[~true]), float(low), float(high), len(embeddings))
 
 
-def _load(settings: Settings) -> Judge:
+def _load(settings: Settings) -> MetricFunction:
     encoder = SpeakerEncoder.load(settings.device)
 
-    def judge(sample: Sample) -> dict[str, Measure]:
+    def score(sample: Sample) -> dict[str, Measure]:
         assert sample.voice is not None
         try:
             embedding = encoder.embed(sample.waveform, sample.rate)
         except TtsMetaError:
-            return {"similarity": Measure(0.0)}  # silence sounds like nobody
+            return {"similarity": Measure(0.0)}  # silence has no speaker
         return {"similarity": Measure(cosine(embedding, sample.voice))}
 
-    return judge
+    return score
 
 
 METRIC = Metric((Column("similarity", "Similarity", 3, "higher"),), _load, needs=("voice",))

@@ -1,4 +1,4 @@
-"""Scoring voices on real sentences of one speaker, beside the recordings and their copy-synthesis."""
+"""Scoring voices of one speaker, together with the real recordings of the sentences and their copy-synthesis."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from tts_meta.corpus import Utterance
 from tts_meta.errors import UsageError
 from tts_meta.evaluate.scores import Scorer, Scores
 from tts_meta.evaluate.similarity import mean_embedding
-from tts_meta.evaluate.speaker_encoder import Embedding, SpeakerEncoder
 from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.pretrained import Base
+from tts_meta.models.speaker_encoder import Embedding, SpeakerEncoder
 from tts_meta.models.synthesis_options import DEFAULT, SynthesisOptions
 from tts_meta.models.vocoders.vocoder import Vocoder, check_mels
 from tts_meta.synth import speak_text
 
-REAL, COPY, OWN = "real recording", "copy-synthesis", "voice of the base"
+REAL, COPY, TRAINING = "real recording", "copy-synthesis", "synthesised, training speakers"
 REFERENCES = 5
-"""Real sentences whose mean embedding a sentence is compared to. None of them is adapted on or scored."""
+"""Number of real sentences in the mean embedding that similarity is measured to. None is adapted on or scored."""
 
 
 @dataclass(frozen=True, eq=False)
 class Spoken:
-    """One scored sentence as one system says it: samples `(S,)` at `rate` and its scores."""
+    """One sentence by one system: samples `(S,)` at `rate` Hz and their scores."""
 
     utterance: Utterance
     system: str
@@ -51,13 +51,12 @@ def score_voices(
     options: SynthesisOptions = DEFAULT,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Spoken]:
-    """One speaker's utterances as recorded, copied, and spoken by each voice, with scores.
+    """Score the recordings of one speaker's utterances, their copy-synthesis, and the same sentences in each voice.
 
-    voices: by name, each the acoustic model and the vocoder that speak; `vocoder` makes the copies.
-    Similarity is to the mean of the `references`, recordings that no voice was adapted on and that are not among the
-    utterances; it is left out where there are none. `cache`: as `Scorer.score` has it. `report` is told (sentences
-    done, sentences in all). Raises UsageError naming a reference that is also scored, TtsMetaError naming a recording
-    that cannot be used.
+    voices: acoustic model and vocoder by name. vocoder: makes the copy-synthesis. references: recordings that no voice
+    was adapted on and that are not scored; similarity is measured to their mean embedding, and left out if there are
+    none. cache: see `Scorer.score`. report: called with the number of scored sentences and of all sentences. Raises
+    UsageError naming a reference that is also scored, TtsMetaError naming a recording that cannot be used.
     """
     check_disjoint(references, utterances)
     check_mels(vocoder, base.config.audio.mel)
@@ -70,15 +69,15 @@ def score_voices(
         real = _load(base, utterance)
         with torch.inference_mode():
             copy = vocoder(mel_spec(torch.from_numpy(real)[None]))[0].float().cpu().numpy()
-        said = {REAL: (real, rate), COPY: (copy, vocoder.sample_rate)}
-        for system, (model, its_vocoder) in voices.items():
-            speech = speak_text(base, model, its_vocoder, utterance.text, options=options)
-            said[system] = (speech.samples, speech.rate)
-        for system, (samples, its_rate) in said.items():
+        audio = {REAL: (real, rate), COPY: (copy, vocoder.sample_rate)}
+        for system, (model, voice_vocoder) in voices.items():
+            speech = speak_text(base, model, voice_vocoder, utterance.text, options=options)
+            audio[system] = (speech.samples, speech.rate)
+        for system, (samples, samples_rate) in audio.items():
             reference = None if system == REAL else real
             scores = scorer.score(
                 samples,
-                its_rate,
+                samples_rate,
                 id=utterance.id,
                 speaker=utterance.speaker,
                 system=system,
@@ -88,15 +87,15 @@ def score_voices(
                 reference_rate=rate,
                 cache=cache,
             )
-            spoken.append(Spoken(utterance, system, samples, its_rate, scores))
+            spoken.append(Spoken(utterance, system, samples, samples_rate, scores))
         report(number + 1, len(utterances))
     return spoken
 
 
 def split_references(utterances: Sequence[Utterance], count: int) -> tuple[list[Utterance], list[Utterance]]:
-    """Sentences to score, the first `count` or fewer, and up to `REFERENCES` others that similarity is measured to.
+    """The first `count` sentences, which are scored, and up to `REFERENCES` others, which similarity is measured to.
 
-    Where there are too few for both, at most half are references; a single sentence is scored without similarity.
+    If there are too few for both, at most half are references. A single sentence is scored without similarity.
     """
     references = min(REFERENCES, max(len(utterances) - count, len(utterances) // 2))
     scored = min(count, len(utterances) - references)
@@ -104,44 +103,45 @@ def split_references(utterances: Sequence[Utterance], count: int) -> tuple[list[
 
 
 def check_disjoint(references: Sequence[Utterance], others: Sequence[Utterance]) -> None:
-    """Raise UsageError naming a recording that is in both, which would raise or distort its similarity."""
-    taken = {one.audio for one in others}
-    for one in references:
-        if one.audio in taken:
-            raise UsageError(f"{one.audio}: similarity is measured to it and it is scored; use other references")
+    """Raise UsageError naming a recording that is in both lists: it would distort the similarity."""
+    scored = {utterance.audio for utterance in others}
+    for reference in references:
+        if reference.audio in scored:
+            raise UsageError(f"{reference.audio} is a reference for similarity and is scored too; use other references")
 
 
-def score_own_voice(
+def score_training_speaker(
     base: Base,
     speaker: int,
     vocoder: Vocoder,
     utterances: Sequence[Utterance],
-    own: Sequence[Utterance],
+    references: Sequence[Utterance],
     scorer: Scorer,
     cache: Path | None = None,
     options: SynthesisOptions = DEFAULT,
 ) -> list[Spoken]:
-    """Sentences of other speakers in the voice of the base's training speaker of number `speaker`, with scores.
+    """Score sentences of other speakers in the voice of the training speaker with index `speaker`.
 
-    Similarity is to the mean of `own`, recordings of the training speaker; there is no recording of what is said.
+    Similarity is measured to the mean of the `references`, recordings of the training speaker. There is no recording of
+    the sentences by this speaker, so metrics that need one are left out.
     """
-    embeddings = _embeddings(base, scorer, own)
+    embeddings = _embeddings(base, scorer, references)
     voice = mean_embedding(embeddings) if embeddings else None
     spoken = []
     for utterance in utterances:
-        said = dataclasses.replace(utterance, speaker=base.speakers[speaker])
-        speech = speak_text(base, base.acoustic, vocoder, said.text, speaker=speaker, options=options)
+        sentence = dataclasses.replace(utterance, speaker=base.speakers[speaker])
+        speech = speak_text(base, base.acoustic, vocoder, sentence.text, speaker=speaker, options=options)
         scores = scorer.score(
             speech.samples,
             speech.rate,
-            id=said.id,
-            speaker=said.speaker,
-            system=OWN,
-            text=said.text,
+            id=sentence.id,
+            speaker=sentence.speaker,
+            system=TRAINING,
+            text=sentence.text,
             voice=voice,
             cache=cache,
         )
-        spoken.append(Spoken(said, OWN, speech.samples, speech.rate, scores))
+        spoken.append(Spoken(sentence, TRAINING, speech.samples, speech.rate, scores))
     return spoken
 
 
@@ -151,9 +151,9 @@ def _load(base: Base, utterance: Utterance) -> Waveform:
 
 
 def _embeddings(base: Base, scorer: Scorer, utterances: Sequence[Utterance]) -> list[Embedding]:
-    """Of each recording; none where similarity is not asked for."""
+    """The embedding of each recording; empty if similarity is not among the metrics."""
     if "similarity" not in scorer.metrics:
         return []
     encoder = SpeakerEncoder.load(scorer.settings.device)
     rate = base.config.audio.mel.sample_rate
-    return [encoder.embed(_load(base, one), rate) for one in utterances]
+    return [encoder.embed(_load(base, utterance), rate) for utterance in utterances]

@@ -1,4 +1,4 @@
-"""What a benchmark leaves for TensorBoard: scores, the tables, and sentences side by side to listen to."""
+"""Audio, mels and texts of a benchmark in its TensorBoard log."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from tts_meta.audio.mel import MelConfig
 from tts_meta.evaluate.cloning import CLONE, MEAN
 from tts_meta.evaluate.few_shot.benchmark import FewShotResults
 from tts_meta.evaluate.few_shot.trials import Trial
-from tts_meta.evaluate.voice import COPY, OWN, REAL, Spoken
+from tts_meta.evaluate.voice import COPY, REAL, TRAINING, Spoken
 from tts_meta.report.log import AUDIO, MEL, TEXT, Log
 from tts_meta.report.run_info import markdown_table
 
 MeanVoice = Callable[[str], tuple[Waveform, int]]
-"""Speaks a text in the base's mean voice: samples `(S,)` and their rate."""
+"""Speaks a text in the mean voice of the base: samples `(S,)` and their rate."""
 
-_NAMES = {REAL: "1_real", COPY: "2_copy_synthesis", MEAN: "3_base", OWN: "3_own_voice", CLONE: "4_clone"}
-"""What systems are called in the log, in the order of their sounds."""
+_NAMES = {REAL: "1_real", COPY: "2_copy_synthesis", MEAN: "3_base", TRAINING: "3_training_speaker", CLONE: "4_clone"}
+"""Names of systems in the log; they sort in the order of listening."""
 _SPEAKERS, _SENTENCES = 8, 2
-"""Speakers, and sentences of each, that are logged; the listening page has all speakers."""
+"""Number of speakers, and of sentences of each, in the log; the listening page has all speakers."""
 
 
 @dataclass(frozen=True, eq=False)
 class LoggedSound:
-    """A sentence, numbered from 1, of a speaker as one system says it; `step`: inner steps of the voice."""
+    """A sentence of a speaker, numbered from 1, by one system. step: inner steps of the voice."""
 
     speaker: str
     number: int
@@ -40,64 +40,68 @@ class LoggedSound:
 
 
 def cloning_sounds(spoken: Sequence[Spoken]) -> Iterator[LoggedSound]:
-    """The first sentences of the first speakers, as every system says them."""
-    for speaker in _spoken_by(spoken):
-        mine = [one for one in spoken if one.utterance.speaker == speaker]
-        for number, identifier in enumerate(list(dict.fromkeys(one.utterance.id for one in mine))[:_SENTENCES], 1):
-            for one in (one for one in mine if one.utterance.id == identifier):
-                name = _name(one.system)
-                yield LoggedSound(speaker, number, one.utterance.text, name, one.samples, one.rate)
+    """The first sentences of the first speakers by every system."""
+    for speaker in _first_speakers(spoken):
+        clips = [clip for clip in spoken if clip.utterance.speaker == speaker]
+        sentences = list(dict.fromkeys(clip.utterance.id for clip in clips))
+        for number, identifier in enumerate(sentences[:_SENTENCES], 1):
+            for clip in (clip for clip in clips if clip.utterance.id == identifier):
+                name = _name(clip.system)
+                yield LoggedSound(speaker, number, clip.utterance.text, name, clip.samples, clip.rate)
 
 
 def few_shot_sounds(results: FewShotResults, mean_voice: MeanVoice | None, rate: int) -> Iterator[LoggedSound]:
-    """The first sentence of the first speakers: recording, copy, base, and each learner from the most sentences.
+    """The first sentence of the first speakers: recording, copy-synthesis, base, and each method from most sentences.
 
-    A learner's sounds, at `rate` Hz, are ordered by inner steps under one name; a voice whose loop stopped by itself
-    has its own.
+    The audio of a method, at `rate` Hz, has one name and is ordered by inner steps. A voice whose loop stopped
+    automatically has its own name.
     """
     for speaker in list(results.voices)[:_SPEAKERS]:
-        of_copies = [one for one in results.spoken if one.utterance.speaker == speaker]
-        first = of_copies[0].utterance
-        for one in (one for one in of_copies if one.utterance.id == first.id):
-            yield LoggedSound(speaker, 1, first.text, _name(one.system), one.samples, one.rate)
+        clips = [clip for clip in results.spoken if clip.utterance.speaker == speaker]
+        first = clips[0].utterance
+        for clip in (clip for clip in clips if clip.utterance.id == first.id):
+            yield LoggedSound(speaker, 1, first.text, _name(clip.system), clip.samples, clip.rate)
         if mean_voice is not None:
             yield LoggedSound(speaker, 1, first.text, _NAMES[MEAN], *mean_voice(first.text))
-        for trial in _cells(results.trials, speaker):
+        for trial in _trials_with_audio(results.trials, speaker):
             name = f"4_{trial.learner}" + ("_auto_stop" if trial.steps is None else "")
-            yield LoggedSound(speaker, 1, first.text, name, read_audio(trial.sound(0), rate), rate, trial.steps_done)
+            samples = read_audio(trial.audio_file(0), rate)
+            yield LoggedSound(speaker, 1, first.text, name, samples, rate, trial.steps_done)
 
 
 def log_sounds(log: Log, sounds: Iterator[LoggedSound], config: MelConfig) -> None:
-    """Log sounds, their mels, and a table of the texts."""
+    """Log the audio, its mels, and a table of the texts."""
     mel_spec, texts = MelSpec(config), dict[str, str]()
-    for one in sounds:
-        sentence = f"{one.speaker}/sentence_{one.number}"
-        texts[sentence] = one.text
-        log.audio(f"{AUDIO}/{sentence}/{one.system}", one.samples, one.rate, one.step, one.text)
-        samples = to_mono(one.samples[:, None], one.rate, config.sample_rate)
+    for sound in sounds:
+        sentence = f"{sound.speaker}/sentence_{sound.number}"
+        texts[sentence] = sound.text
+        log.audio(f"{AUDIO}/{sentence}/{sound.system}", sound.samples, sound.rate, sound.step, sound.text)
+        samples = to_mono(sound.samples[:, None], sound.rate, config.sample_rate)
         with torch.inference_mode():
             mel = mel_spec(torch.from_numpy(samples)[None])[0]
-        log.mel(f"{MEL}/{sentence}/{one.system}", mel, one.step, one.text)
+        log.mel(f"{MEL}/{sentence}/{sound.system}", mel, sound.step, sound.text)
     log.text(f"{TEXT}/sentences", markdown_table(("Sound", "Text"), list(texts.items())), 0)
 
 
-def _cells(trials: Sequence[Trial], speaker: str) -> list[Trial]:
-    """The cells of a speaker from the most sentences of each learner that can be listened to, by steps."""
-    here = [trial for trial in trials if trial.speaker == speaker and trial.here]
+def _trials_with_audio(trials: Sequence[Trial], speaker: str) -> list[Trial]:
+    """Trials of a speaker that have audio, by steps; of each method those from the most sentences."""
+    of_speaker = [trial for trial in trials if trial.speaker == speaker and trial.has_audio]
     most: dict[str, int] = {}
-    for trial in here:
+    for trial in of_speaker:
         most[trial.learner] = max(trial.sentences, most.get(trial.learner, 0))
-    return sorted((trial for trial in here if trial.sentences == most[trial.learner]), key=lambda trial: trial.place)
+    return sorted(
+        (trial for trial in of_speaker if trial.sentences == most[trial.learner]), key=lambda trial: trial.steps_order
+    )
 
 
 def _name(system: str) -> str:
     return _NAMES.get(system, f"5_{system.replace(' ', '_')}")
 
 
-def _spoken_by(spoken: Sequence[Spoken]) -> list[str]:
-    """The first speakers of each system: a base's own voices are others than the readers of their sentences."""
-    found: dict[str, list[str]] = {}
-    for one in spoken:
-        found.setdefault(one.system, []).append(one.utterance.speaker)
-    first = (name for speakers in found.values() for name in list(dict.fromkeys(speakers))[:_SPEAKERS])
+def _first_speakers(spoken: Sequence[Spoken]) -> list[str]:
+    """The first speakers of each system. Training speakers differ from the readers of their sentences."""
+    speakers: dict[str, list[str]] = {}
+    for clip in spoken:
+        speakers.setdefault(clip.system, []).append(clip.utterance.speaker)
+    first = (name for names in speakers.values() for name in list(dict.fromkeys(names))[:_SPEAKERS])
     return list(dict.fromkeys(first))

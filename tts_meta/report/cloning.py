@@ -1,4 +1,4 @@
-"""The cloning benchmark's results in one folder: `scores.jsonl`, `table.md`, a page to listen to, and a log."""
+"""Results of the cloning benchmark in one folder: `scores.jsonl`, `table.md`, a listening page, and a log."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tts_meta.audio.mel import MelConfig
-from tts_meta.evaluate.scores import columns
-from tts_meta.evaluate.table import markdown_table, summarise, write_scores
+from tts_meta.evaluate.metric import Column
+from tts_meta.evaluate.score_files import write_scores
+from tts_meta.evaluate.summary import summarise, summary_table, used_columns
 from tts_meta.evaluate.voice import Spoken
 from tts_meta.files import atomic_file
 from tts_meta.report.benchmark_logs import cloning_sounds, log_sounds
@@ -16,8 +17,8 @@ from tts_meta.report.page import Clip, ListeningPage
 from tts_meta.report.run_info import RunInfo
 from tts_meta.report.tensorboard import TensorBoardLog
 
-_SHOWN = 2
-"""Sentences of each speaker on the page."""
+_PAGE_SENTENCES = 2
+"""Number of sentences of each speaker on the page."""
 
 
 def write_cloning_report(
@@ -25,16 +26,16 @@ def write_cloning_report(
 ) -> str:
     """Write the scores, the tables, the page and the log; return the table by system, in Markdown."""
     rows = [clip.scores for clip in spoken]
-    by_system = markdown_table(summarise(rows))
-    by_speaker = markdown_table(summarise(rows, by=("system", "speaker")), "System / speaker")
-    by_sentence = markdown_table(summarise(rows, by=("system", "id")), "System / sentence")
+    by_system = summary_table(summarise(rows))
+    by_speaker = summary_table(summarise(rows, by=("system", "speaker")), "System / speaker")
+    by_sentence = summary_table(summarise(rows, by=("system", "id")), "System / sentence")
     write_scores(folder / "scores.jsonl", rows)
     with atomic_file(folder / "table.md") as temporary:
         temporary.write_text(f"{by_system}\n{by_speaker}\n{by_sentence}", encoding="utf-8")
     page = ListeningPage(
         title, "Sentences that no voice was adapted on. Means with 95 % intervals over speakers.", config
     )
-    shown = [column for column in columns().values() if any(column.name in row.measures for row in rows)]
+    shown = used_columns(rows)
     overview = page.section("Scores")
     overview.table(
         ("System", *(column.heading for column in shown)),
@@ -43,21 +44,10 @@ def write_cloning_report(
     )
     for speaker in dict.fromkeys(clip.utterance.speaker for clip in spoken):
         section = page.section(f"Speaker {speaker}")
-        mine = [clip for clip in spoken if clip.utterance.speaker == speaker]
-        for identifier in list(dict.fromkeys(clip.utterance.id for clip in mine))[:_SHOWN]:
-            said = [clip for clip in mine if clip.utterance.id == identifier]
-            clips = [
-                Clip(
-                    clip.system,
-                    samples=clip.samples,
-                    rate=clip.rate,
-                    scores={
-                        c.heading: round(clip.scores[c.name], c.digits) for c in shown if c.name in clip.scores.measures
-                    },
-                )
-                for clip in said
-            ]
-            section.row(said[0].utterance.text, clips)
+        of_speaker = [clip for clip in spoken if clip.utterance.speaker == speaker]
+        for identifier in list(dict.fromkeys(clip.utterance.id for clip in of_speaker))[:_PAGE_SENTENCES]:
+            sentence = [clip for clip in of_speaker if clip.utterance.id == identifier]
+            section.row(sentence[0].utterance.text, [_clip(clip, shown) for clip in sentence])
     page.write(folder / "index.html")
     with TensorBoardLog(folder / "logs", config, replace=True) as log:
         if info is not None:
@@ -68,6 +58,12 @@ def write_cloning_report(
                 log.scalar(f"{name}/{summary.group[0]}", interval.mean, 0)
         log_sounds(log, cloning_sounds(spoken), config)
     return by_system
+
+
+def _clip(spoken: Spoken, shown: Sequence[Column]) -> Clip:
+    scores = spoken.scores
+    rounded = {c.heading: round(scores[c.name], c.digits) for c in shown if c.name in scores.measures}
+    return Clip(spoken.system, samples=spoken.samples, rate=spoken.rate, scores=rounded)
 
 
 def _mean(interval: object) -> float | None:

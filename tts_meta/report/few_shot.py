@@ -1,4 +1,4 @@
-"""The few-shot benchmark's results in one folder: scores, tables, curves, a page to listen to, and TensorBoard."""
+"""Results of the few-shot benchmark in one folder: scores, tables, curves, a listening page, and a TensorBoard log."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from tts_meta.evaluate.few_shot.benchmark import FewShotResults
 from tts_meta.evaluate.few_shot.results_io import write_trials
 from tts_meta.evaluate.few_shot.trials import Trial, counted
 from tts_meta.evaluate.metric import Column
+from tts_meta.evaluate.score_files import write_scores
 from tts_meta.evaluate.scores import Scores
-from tts_meta.evaluate.table import summarise, write_scores
+from tts_meta.evaluate.summary import summarise, used_columns
 from tts_meta.evaluate.voice import REAL
 from tts_meta.files import atomic_file
 from tts_meta.report.benchmark_logs import MeanVoice, few_shot_sounds, log_sounds
-from tts_meta.report.few_shot_tables import few_shot_tables, shown_columns, source_marks, source_notes
+from tts_meta.report.few_shot_tables import few_shot_tables, source_marks, source_notes
 from tts_meta.report.figures import Panel, draw_curves, write_png
 from tts_meta.report.log import FIGURE, TEXT, Log
 from tts_meta.report.page import Clip, ListeningPage
 from tts_meta.report.run_info import RunInfo
 from tts_meta.report.tensorboard import TensorBoardLog
 
-_SHOWN = 2
-"""Sentences of each speaker on the page."""
+_PAGE_SENTENCES = 2
+"""Number of sentences of each speaker on the page."""
 
 
 def write_few_shot_report(
@@ -34,7 +35,7 @@ def write_few_shot_report(
     info: RunInfo | None = None,
     mean_voice: MeanVoice | None = None,
 ) -> str:
-    """Write everything and return the tables, Markdown. info, mean_voice: what only the log has."""
+    """Write all files and return the tables as Markdown. info, mean_voice: used only in the log."""
     rows, trials = results.scores(), results.trials
     write_scores(folder / "scores.jsonl", rows)
     write_trials(folder / "trials.jsonl", trials)
@@ -45,30 +46,25 @@ def write_few_shot_report(
     picture = draw_curves(_panels(trials, rows), columns=counts if counts > 1 else 3)
     write_png(folder / "curves.png", picture)
     page = ListeningPage(
-        "From few sentences", "Sentences that no voice was adapted on. Means with 95 % intervals over speakers.", config
+        "Few-shot benchmark", "Sentences that no voice was adapted on. Means with 95 % intervals over speakers.", config
     )
-    overview = page.section("Scores over inner steps")
-    overview.image(picture, "Curves of each score over inner steps, one a learner, a column for each many sentences")
-    shown = shown_columns(rows)
-    sources: dict[str, list[Trial]] = {}
-    for trial in trials:
-        sources.setdefault(trial.system, []).append(trial)
+    overview = page.section("Scores against inner steps")
+    overview.image(
+        picture, "Each score against inner steps: a curve for each method, a column for each number of sentences"
+    )
+    shown = used_columns(rows)
     overview.table(
         ("System", *(column.heading for column in shown)),
-        [
-            (
-                s.group[0] + source_marks(sources.get(s.group[0], ())),
-                *(_mean(s.intervals.get(column.name)) for column in shown),
-            )
-            for s in summarise(rows)
-        ],
+        _overview_rows(trials, rows, shown),
         " ".join(note.strip() for note in source_notes(trials)),
         digits=[0, *(column.digits for column in shown)],
     )
     for speaker in results.voices:
-        section = page.section(f"Speaker {speaker}", "Each learner after the most steps, from the most sentences.")
+        section = page.section(
+            f"Speaker {speaker}", "Each method after its largest number of steps, from the most sentences."
+        )
         for number, (heading, clips) in enumerate(_clips(results, speaker, shown)):
-            section.row(heading, clips, note="" if number else "The recording stands first.")
+            section.row(heading, clips, note="" if number else "The recording is first.")
     page.write(folder / "index.html")
     with TensorBoardLog(folder / "logs", config, replace=True) as log:
         if info is not None:
@@ -80,30 +76,48 @@ def write_few_shot_report(
     return text
 
 
+def _overview_rows(
+    trials: Sequence[Trial], rows: Sequence[Scores], shown: Sequence[Column]
+) -> list[tuple[str | float | None, ...]]:
+    """The mean of each column for each system."""
+    by_system: dict[str, list[Trial]] = {}
+    for trial in trials:
+        by_system.setdefault(trial.system, []).append(trial)
+    return [
+        (
+            summary.group[0] + source_marks(by_system.get(summary.group[0], ())),
+            *(_mean(summary.intervals.get(column.name)) for column in shown),
+        )
+        for summary in summarise(rows)
+    ]
+
+
 def _panels(trials: Sequence[Trial], rows: Sequence[Scores]) -> list[Panel]:
-    """A row of panels a score, a column for each many sentences: curves over steps, a level where they settle."""
+    """One row of panels per score, one column per number of sentences.
+
+    Each method has a curve over its steps, and a horizontal line where its loop stopped automatically.
+    """
     means = {summary.group[0]: summary.intervals for summary in summarise(rows)}
     systems = {(trial.learner, trial.sentences, trial.steps): trial.system for trial in trials}
     panels = []
-    for column in shown_columns(rows):
+    for column in used_columns(rows):
         for sentences in sorted({trial.sentences for trial in trials}):
             curves = {
                 learner: sorted(
                     (float(steps), means[system][column.name])
-                    for (its, count, steps), system in systems.items()
-                    if (its, count) == (learner, sentences) and steps is not None
+                    for (name, count, steps), system in systems.items()
+                    if (name, count) == (learner, sentences) and steps is not None
                 )
                 for learner in dict.fromkeys(trial.learner for trial in trials)
             }
-            auto_stop = {
+            level_systems = {REAL: REAL} | {
                 f"{learner}, stopped automatically": system
                 for (learner, count, steps), system in systems.items()
                 if count == sentences and steps is None
             }
-            its_levels = {REAL: REAL} | auto_stop
             levels = {
                 name: means[system][column.name].mean
-                for name, system in its_levels.items()
+                for name, system in level_systems.items()
                 if column.name in means[system]
             }
             panels.append(Panel(counted(sentences, "sentence"), "inner steps", column.heading, curves, levels))
@@ -111,33 +125,39 @@ def _panels(trials: Sequence[Trial], rows: Sequence[Scores]) -> list[Panel]:
 
 
 def _clips(results: FewShotResults, speaker: str, shown: Sequence[Column]) -> list[tuple[str, list[Clip]]]:
-    """Sentences, and who says them."""
-    real = [one for one in results.spoken if one.utterance.speaker == speaker and one.system == REAL]
-    trials = {trial.learner: trial for trial in _last(results.trials, speaker)}
-    found = []
-    for number, one in enumerate(real[:_SHOWN]):
-        clips = [Clip(REAL, samples=one.samples, rate=one.rate, scores=_figures(one.scores, shown))]
+    """The text of each shown sentence, with its recording and one clip per method."""
+    real = [
+        sentence for sentence in results.spoken if sentence.utterance.speaker == speaker and sentence.system == REAL
+    ]
+    trials = {trial.learner: trial for trial in _ordered(results.trials, speaker)}
+    rows = []
+    for index, sentence in enumerate(real[:_PAGE_SENTENCES]):
+        scores = _rounded(sentence.scores, shown)
+        clips = [Clip(REAL, samples=sentence.samples, rate=sentence.rate, scores=scores)]
         clips += [
-            Clip(trial.system, file=trial.sound(number), scores=_figures(trial.scores[number], shown))
+            Clip(trial.system, file=trial.audio_file(index), scores=_rounded(trial.scores[index], shown))
             for trial in trials.values()
         ]
-        found.append((one.utterance.text, clips))
-    return found
+        rows.append((sentence.utterance.text, clips))
+    return rows
 
 
-def _last(trials: Sequence[Trial], speaker: str) -> list[Trial]:
-    """Of one speaker and to be heard, ordered so that those from the most sentences after the most steps come last."""
+def _ordered(trials: Sequence[Trial], speaker: str) -> list[Trial]:
+    """Trials of one speaker that have audio, by sentences and then by steps."""
     return sorted(
-        (c for c in trials if c.speaker == speaker and c.here), key=lambda trial: (trial.sentences, trial.place)
+        (trial for trial in trials if trial.speaker == speaker and trial.has_audio),
+        key=lambda trial: (trial.sentences, trial.steps_order),
     )
 
 
-def _figures(scores: Scores, shown: Sequence[Column]) -> dict[str, float]:
-    return {c.heading: round(scores[c.name], c.digits) for c in shown if c.name in scores.measures}
+def _rounded(scores: Scores, shown: Sequence[Column]) -> dict[str, float]:
+    return {
+        column.heading: round(scores[column.name], column.digits) for column in shown if column.name in scores.measures
+    }
 
 
 def _log_scores(log: Log, results: FewShotResults, rows: Sequence[Scores], shown: Sequence[Column]) -> None:
-    """Scores over steps, a tag for each learner and count of sentences."""
+    """Log scores against steps, one tag per score, method and number of sentences."""
     means = {summary.group[0]: summary.intervals for summary in summarise(rows)}
     for trial in {trial.system: trial for trial in results.trials}.values():
         for column in shown:

@@ -1,1 +1,1 @@
-"""The few-shot benchmark: methods compared on the same speakers, sentences and steps."""
+"""The few-shot benchmark: compares methods on the same speakers, sentences and inner steps."""

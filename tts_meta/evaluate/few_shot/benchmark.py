@@ -1,7 +1,7 @@
-"""The few-shot benchmark: several learners, each from few and more sentences, after few and many inner steps.
+"""The few-shot benchmark: several methods, each from several numbers of sentences, after several numbers of steps.
 
-A cell is one learner's voice of one speaker, from so many sentences, after so many steps; all cells say the same unseen
-sentences (`trials.py`).
+A trial is the voice of one speaker by one method, from a number of sentences, after a number of inner steps. All voices
+of a speaker speak the same unseen sentences (`trials.py`, `run_trial.py`).
 """
 
 from __future__ import annotations
@@ -18,75 +18,79 @@ from tts_meta.context import default_torch_state
 from tts_meta.corpus import Manifest
 from tts_meta.errors import UsageError
 from tts_meta.evaluate.baselines import TrainingSpeakerVoices
-from tts_meta.evaluate.cloning import ClonedSpeakers, SentenceSplit, choose_sentences
+from tts_meta.evaluate.benchmark_config import BenchmarkConfig, SentenceSplit, choose_sentences
 from tts_meta.evaluate.confidence import Interval
 from tts_meta.evaluate.few_shot.results_io import read_trials
-from tts_meta.evaluate.few_shot.trials import SpeakerData, Trial, trial
+from tts_meta.evaluate.few_shot.run_trial import run_trial
+from tts_meta.evaluate.few_shot.speaker_data import SpeakerData
+from tts_meta.evaluate.few_shot.trials import Trial
 from tts_meta.evaluate.methods import MethodConfig
-from tts_meta.evaluate.scores import Scores
+from tts_meta.evaluate.scores import Scorer, Scores
 from tts_meta.evaluate.similarity import error_rate_interval, voice_embedding
-from tts_meta.evaluate.speaker_encoder import Embedding, SpeakerEncoder
 from tts_meta.evaluate.voice import Spoken
 from tts_meta.models.pretrained import Base, load_base
+from tts_meta.models.speaker_encoder import Embedding, SpeakerEncoder
 from tts_meta.models.vocoders.vocoder import Vocoder, check_mels
 
 
-class FewShotBenchmark(ClonedSpeakers):
-    """`tts-meta benchmark` of a recipe with `learners`."""
+class FewShotBenchmark(BenchmarkConfig):
+    """Recipe of `tts-meta benchmark` with `learners`."""
 
     learners: dict[str, MethodConfig] = Field(min_length=1)
-    """What is compared, by name; the first is what the others are compared to."""
+    """Methods by name. The table of differences compares the others with the first."""
     sentences: tuple[int, ...] = Field(default=(1, 5, 10, 20), min_length=1)
-    """Sentences to clone from: the first so many of the same ones."""
+    """Numbers of sentences to adapt on; a smaller number takes the first of the same sentences."""
     support_pool: int | None = Field(default=None, gt=0)
-    """Sentences kept for cloning, beside which the scored ones are drawn; the most that are asked for by default."""
+    """Number of sentences that are reserved for adaptation and never scored; the largest of `sentences` by default."""
     steps: tuple[int, ...] = Field(default=(0, 10, 100, 1000), min_length=1)
-    """Inner steps, each in a loop of its own."""
+    """Numbers of inner steps; each has its own inner loop."""
     frames_per_step: int = Field(default=1600, gt=0)
-    """Frames that each of them sees, at least a sentence."""
+    """Frames of an inner step; a step has at least one sentence."""
     cached_results: Path | None = None
-    """`trials.jsonl` of another run, maybe on another machine: what is in it is not made anew."""
+    """`trials.jsonl` of another run, possibly on another machine; its trials are not computed again."""
 
     def choose(self, manifest: Manifest) -> dict[str, SentenceSplit]:
-        """Sentences to clone from, to score and to measure similarity to, by speaker.
+        """Sentences to adapt on, to score, and to measure similarity to, by speaker.
 
-        Raises UsageError for counts that are none or more than are set apart, TtsMetaError as `choose_sentences` does.
+        Raises UsageError for a number below 1 or above `support_pool`, TtsMetaError as `choose_sentences` does.
         """
-        counts = {*self.sentences, *(count for one in self.learners.values() for count in one.sentences)}
+        counts = {*self.sentences, *(count for method in self.learners.values() for count in method.sentences)}
         if min(counts) < 1:
             raise UsageError("sentences must be 1 or more")
         if self.support_pool is not None and self.support_pool < max(counts):
-            raise UsageError(f"set_apart is {self.support_pool}, and a learner asks for {max(counts)} sentences")
+            raise UsageError(f"support_pool is {self.support_pool}, but {max(counts)} sentences are requested")
         return choose_sentences(manifest, self, self.support_pool or max(counts))
 
 
 @dataclass(frozen=True, eq=False)
 class FewShotResults:
-    """Every cell, and recordings and copies of what they say, with scores.
+    """All trials, and the recordings and copy-synthesis of the scored sentences, with scores.
 
-    voices: the embedding of each speaker's own recordings. heard: those of recordings and copies, in the order of
-    `spoken`.
+    voices: mean embedding of each speaker's recordings. spoken_embeddings: embeddings of `spoken`, in this order.
     """
 
     trials: list[Trial]
     spoken: list[Spoken]
     voices: dict[str, Embedding]
-    heard: list[Embedding]
+    spoken_embeddings: list[Embedding]
 
     def scores(self) -> list[Scores]:
-        """Of recordings, of copies, and of what all voices say."""
-        return [one.scores for one in self.spoken] + [row for trial in self.trials for row in trial.scores]
+        """Scores of the recordings, the copy-synthesis and all voices."""
+        return [sentence.scores for sentence in self.spoken] + [row for trial in self.trials for row in trial.scores]
 
     def error_rates(self) -> dict[str, Interval]:
-        """Of each system: how often a judge of voices errs who takes it for the speakers. None for one speaker."""
+        """The equal error rate of speaker verification for each system; empty for a single speaker."""
         if len(self.voices) < 2:
             return {}
-        heard = [(one.system, one.utterance.speaker, e) for one, e in zip(self.spoken, self.heard, strict=True)]
-        heard += [(trial.system, trial.speaker, embedding) for trial in self.trials for embedding in trial.embeddings]
+        claims = [
+            (sentence.system, sentence.utterance.speaker, embedding)
+            for sentence, embedding in zip(self.spoken, self.spoken_embeddings, strict=True)
+        ]
+        claims += [(trial.system, trial.speaker, embedding) for trial in self.trials for embedding in trial.embeddings]
         rates = {}
-        for system in dict.fromkeys(system for system, *_ in heard):
-            its = [(speaker, embedding) for name, speaker, embedding in heard if name == system]
-            rates[system] = error_rate_interval([e for _, e in its], [speaker for speaker, _ in its], self.voices)
+        for system in dict.fromkeys(system for system, *_ in claims):
+            rows = [(speaker, embedding) for name, speaker, embedding in claims if name == system]
+            rates[system] = error_rate_interval([e for _, e in rows], [speaker for speaker, _ in rows], self.voices)
         return rates
 
 
@@ -94,61 +98,83 @@ class FewShotResults:
 def run_few_shot(
     config: FewShotBenchmark, base: Base, vocoder: Vocoder, report: Callable[[str], None]
 ) -> FewShotResults:
-    """Make what cells are missing, and read all.
+    """Compute the trials that are missing, and read all.
 
-    Raises UsageError before any work for a count of sentences or steps that makes no cell and for settings of a learner
-    that cannot be, TtsMetaError as cloning and `read_trials` do.
+    Raises UsageError before any work for impossible numbers of sentences or steps and for settings that a method does
+    not use, TtsMetaError as cloning and `read_trials` do.
     """
-    steps_of = {name: _steps(one, config) for name, one in config.learners.items()}
-    if any(steps is not None and steps < 0 for own in steps_of.values() for steps in own):
+    steps = {name: _steps(method, config) for name, method in config.learners.items()}
+    if any(count is not None and count < 0 for counts in steps.values() for count in counts):
         raise UsageError("steps must be 0 or more")
-    loaded = {path: load_base(path) for path in {one.base for one in config.learners.values()} if path}
-    bases = {name: one.seen(loaded[one.base] if one.base else base) for name, one in config.learners.items()}
-    for name, learner in config.learners.items():
-        learner.check(name, bases[name], vocoder)
-    for own in (base, *bases.values()):
-        check_mels(vocoder, own.config.audio.mel)
+    bases = _bases(config, base, vocoder)
     manifest = Manifest.load(config.manifest)
     chosen = config.choose(manifest)
     cached_results = read_trials(config.cached_results) if config.cached_results else {}
     scorer, encoder = config.scorer(), SpeakerEncoder.load()
-    known: dict[str, Callable[[], TrainingSpeakerVoices]] = {}
+    training_speakers: dict[str, Callable[[], TrainingSpeakerVoices]] = {
+        used.hash: cache(partial(TrainingSpeakerVoices.of, used, manifest)) for used in bases.values()
+    }
     results = FewShotResults([], [], {}, [])
     for speaker, sentences in chosen.items():
-        data = SpeakerData(
-            speaker,
-            sentences.adapt_on,
-            sentences.score_on,
-            sentences.references,
-            vocoder,
-            scorer,
-            encoder,
-            config.seed,
-            config.frames_per_step,
-            config.cache_folder,
-            cached_results=cached_results,
-            report=report,
-        )
-        said = data.spoken(base, {})
-        results.spoken.extend(said)
-        results.heard.extend(data.embed(said))
+        data = _speaker_data(config, speaker, sentences, vocoder, scorer, encoder, cached_results, report)
+        spoken = data.score(base, {})
+        results.spoken.extend(spoken)
+        results.spoken_embeddings.extend(data.embed(spoken))
         rate = base.config.audio.mel.sample_rate
-        own = [(read_audio(one.audio, rate), rate) for one in data.references]
-        results.voices[speaker] = voice_embedding(encoder, own)
-        for name, learner in config.learners.items():
-            its = bases[name]
-            its_known = known.setdefault(its.hash, cache(partial(TrainingSpeakerVoices.of, its, manifest)))
-            its_material = replace(data, known=its_known)
-            for count in learner.sentences or config.sentences:
-                for steps in steps_of[name]:
-                    results.trials.append(trial(name, learner, its, its_material, count, steps))
-                    source = results.trials[-1].source
-                    report(f"{speaker}: {results.trials[-1].system}{'' if source == 'this run' else f' ({source})'}")
+        references = [(read_audio(reference.audio, rate), rate) for reference in data.references]
+        results.voices[speaker] = voice_embedding(encoder, references)
+        for name, method in config.learners.items():
+            method_data = replace(data, training_speakers=training_speakers[bases[name].hash])
+            for sentence_count in method.sentences or config.sentences:
+                for step_count in steps[name]:
+                    trial = run_trial(name, method, bases[name], method_data, sentence_count, step_count)
+                    results.trials.append(trial)
+                    report(f"{speaker}: {trial.system}{'' if trial.source == 'this run' else f' ({trial.source})'}")
     return results
 
 
-def _steps(learner: MethodConfig, config: FewShotBenchmark) -> tuple[int | None, ...]:
-    """After how many a learner's voices are taken; None where the loop ends by itself."""
-    if not learner.steps_matter:
+def _bases(config: FewShotBenchmark, base: Base, vocoder: Vocoder) -> dict[str, Base]:
+    """The base of each method, with its prior. Raises UsageError for settings that do not fit the base or vocoder."""
+    loaded = {path: load_base(path) for path in {method.base for method in config.learners.values()} if path}
+    bases = {
+        name: method.with_prior(loaded[method.base] if method.base else base)
+        for name, method in config.learners.items()
+    }
+    for name, method in config.learners.items():
+        method.check(name, bases[name], vocoder)
+    for used in (base, *bases.values()):
+        check_mels(vocoder, used.config.audio.mel)
+    return bases
+
+
+def _speaker_data(
+    config: FewShotBenchmark,
+    speaker: str,
+    sentences: SentenceSplit,
+    vocoder: Vocoder,
+    scorer: Scorer,
+    encoder: SpeakerEncoder,
+    cached_results: dict[str, Trial],
+    report: Callable[[str], None],
+) -> SpeakerData:
+    return SpeakerData(
+        speaker,
+        sentences.adapt_on,
+        sentences.score_on,
+        sentences.references,
+        vocoder,
+        scorer,
+        encoder,
+        config.seed,
+        config.frames_per_step,
+        config.cache_folder,
+        cached_results=cached_results,
+        report=report,
+    )
+
+
+def _steps(method: MethodConfig, config: FewShotBenchmark) -> tuple[int | None, ...]:
+    """Numbers of steps of a method; None for a loop that stops automatically."""
+    if not method.steps_matter:
         return (0,)
-    return (*learner.steps, None) if learner.auto_stop else learner.steps or config.steps
+    return (*method.steps, None) if method.auto_stop else method.steps or config.steps

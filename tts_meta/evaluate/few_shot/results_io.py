@@ -1,4 +1,4 @@
-"""Cells of the few-shot benchmark as lines of a file: what one machine measured, another need not."""
+"""`trials.jsonl`: trials as lines of a file, so that another machine need not compute them again."""
 
 from __future__ import annotations
 
@@ -10,49 +10,51 @@ from typing import Any
 import numpy as np
 
 from tts_meta.evaluate.few_shot.trials import Trial
-from tts_meta.evaluate.speaker_encoder import Embedding
-from tts_meta.evaluate.table import read_lines, scores_of, scores_record, write_lines
+from tts_meta.evaluate.score_files import read_lines, scores_from_record, scores_to_record, write_lines
+from tts_meta.models.speaker_encoder import Embedding
 
-_FACTS = ("learner", "speaker", "sentences", "steps", "steps_done", "parameters", "bytes", "cpu_seconds")
+_FIELDS = ("learner", "speaker", "sentences", "steps", "steps_done", "parameters", "bytes", "cpu_seconds")
 
 
 def write_trials(path: str | Path, trials: Sequence[Trial]) -> None:
-    """Write one JSON line a cell: its key, what it is, cost and is from, its scores, embeddings in half precision."""
-    write_lines(path, map(_record, trials))
+    """Write one JSON line per trial: key, settings, costs, source, scores, and embeddings in half precision."""
+    write_lines(path, map(_to_record, trials))
 
 
 def read_trials(path: str | Path) -> dict[str, Trial]:
-    """Read what `write_trials` wrote, by key, without voices and audio. Raises TtsMetaError with the file and line."""
-    trials = read_lines(path, _cell_of, "the cells", "cell; write them with tts-meta benchmark")
+    """Read the file that `write_trials` wrote, by key, without voice files and audio. Raises TtsMetaError."""
+    trials = read_lines(path, _from_record, "trials", "a trial; write the file with tts-meta benchmark")
     return {trial.key: trial for trial in trials}
 
 
-def _record(trial: Trial) -> dict[str, Any]:
-    record: dict[str, Any] = {"key": trial.key} | {name: getattr(trial, name) for name in _FACTS}
+def pack_embedding(embedding: Embedding) -> str:
+    """The embedding `(256,)` in half precision as base64 text."""
+    return base64.b64encode(embedding.astype("<f2").tobytes()).decode("ascii")
+
+
+def unpack_embedding(text: str) -> Embedding:
+    """The inverse of `pack_embedding`. Raises ValueError for any other text."""
+    return np.frombuffer(base64.b64decode(text, validate=True), "<f2").astype(np.float32)
+
+
+def _to_record(trial: Trial) -> dict[str, Any]:
+    record: dict[str, Any] = {"key": trial.key} | {name: getattr(trial, name) for name in _FIELDS}
     record["source"] = trial.source
-    record["scores"] = [scores_record(row) for row in trial.scores]
-    record["embeddings"] = [_packed(embedding) for embedding in trial.embeddings]
+    record["scores"] = [scores_to_record(row) for row in trial.scores]
+    record["embeddings"] = [pack_embedding(embedding) for embedding in trial.embeddings]
     return record
 
 
-def _cell_of(record: Mapping[str, Any]) -> Trial:
+def _from_record(record: Mapping[str, Any]) -> Trial:
     return Trial(
-        **{name: record[name] for name in _FACTS},
+        **{name: record[name] for name in _FIELDS},
         folder=_folder(record["key"]),
-        scores=tuple(scores_of(row) for row in record["scores"]),
-        embeddings=np.array([_unpacked(text) for text in record["embeddings"]], np.float32),
+        scores=tuple(scores_from_record(row) for row in record["scores"]),
+        embeddings=np.array([unpack_embedding(text) for text in record["embeddings"]], np.float32),
     )
 
 
 def _folder(key: str) -> Path:
-    """Where a cell of that key would lie. Raises ValueError for a key of another form."""
-    voice, judged = key.split("/")
-    return Path(voice, judged)
-
-
-def _packed(embedding: Embedding) -> str:
-    return base64.b64encode(embedding.astype("<f2").tobytes()).decode("ascii")
-
-
-def _unpacked(text: str) -> Embedding:
-    return np.frombuffer(base64.b64decode(text, validate=True), "<f2").astype(np.float32)
+    """A relative folder whose trial would have this key. Raises ValueError for a key of another form."""
+    voice, scoring = key.split("/")
+    return Path(voice, scoring)

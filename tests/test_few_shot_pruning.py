@@ -1,3 +1,5 @@
+"""Prune and remeasure: which modules are kept, and the panels of the figure."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -5,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from recipes.few_shot import prune
 from tts_meta.adapt import Voice, adaptable_modules
 from tts_meta.audio.mel import MelConfig
 from tts_meta.config import parse_config
 from tts_meta.errors import TtsMetaError
 from tts_meta.evaluate.few_shot.benchmark import FewShotBenchmark
+from tts_meta.evaluate.few_shot.pruning import module_orders, prune
 from tts_meta.models.pretrained import Base
 from tts_meta.models.shrinkage_prior import ModulePrior
 from tts_meta.models.vocoders.griffin_lim import GriffinLim
+from tts_meta.report.pruning import pruning_panels, relative_changes
 
 
 def recipe(long_corpus: Path, output: Path) -> FewShotBenchmark:
@@ -31,23 +34,26 @@ def recipe(long_corpus: Path, output: Path) -> FewShotBenchmark:
     return parse_config(settings, FewShotBenchmark, "test")
 
 
-def test_voices_are_made_anew_with_the_modules_each_order_leaves(base: Base, long_corpus: Path, tmp_path: Path) -> None:
+def test_voices_are_cloned_again_with_the_modules_that_each_order_keeps(
+    base: Base, long_corpus: Path, tmp_path: Path
+) -> None:
     names = adaptable_modules(base).names
     prior = ModulePrior({name: 1e-4 / number for number, name in enumerate(names, 1)}, base.hash)
-    learned = replace(base, prior=prior)
-    results = prune.prune(recipe(long_corpus, tmp_path), [3, 1], learned, GriffinLim(MelConfig(), iterations=2))
-    modules = {trial.learner: Voice.load(trial.voice).modules for trial in results.trials}
+    learned, vocoder = replace(base, prior=prior), GriffinLim(MelConfig(), iterations=2)
+    changes = relative_changes(learned)
+    results = prune(recipe(long_corpus, tmp_path), [3, 1], learned, vocoder, changes, lambda line: None)
+    voices = {trial.learner: Voice.load(trial.voice_file) for trial in results.trials}
+    modules = {name: voice.modules for name, voice in voices.items()}
     assert list(modules) == ["all", *(f"{order}: {count}" for order in ("σ", "change", "random") for count in (3, 1))]
     assert modules["all"] == names and modules["σ: 3"] == names[:3] and modules["σ: 1"] == names[:1]
-    orders = prune.orders(learned, results.trials[:1], seed=0)
+    orders = module_orders(learned, changes([voices["all"]]), seed=0)
     assert all(sorted(order) == sorted(names) for order in orders.values())
-    assert set(modules["change: 3"]) == set(orders["change"][:3]) and set(modules["random: 3"]) == set(
-        orders["random"][:3]
-    )
-    panels = prune.panels(results, len(names))
+    assert set(modules["change: 3"]) == set(orders["change"][:3])
+    assert set(modules["random: 3"]) == set(orders["random"][:3])
+    panels = pruning_panels(results, len(names))
     assert [panel.y_label for panel in panels] == ["Similarity", "NLL per frame (nats)"]
     for panel in panels:
         assert list(panel.curves) == ["σ", "change", "random"]
         assert all([x for x, _ in curve] == [1, 3, len(names)] for curve in panel.curves.values())
-    with pytest.raises(TtsMetaError, match="has no prior to drop modules by"):
-        prune.orders(base, (), seed=0)
+    with pytest.raises(TtsMetaError, match="has no learned prior to order modules by"):
+        module_orders(base, {}, seed=0)

@@ -1,0 +1,193 @@
+"""Methods of the few-shot benchmark: baselines, LoRA, priors, automatic stopping, and refused settings."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from few_shot_recipes import adaptation_examples, config, table_of, vocoder
+from helpers import same_weights, tiny_base, tiny_source_filter
+
+from tts_meta.adapt import CloneSettings, Voice
+from tts_meta.adapt.baselines.lora import clone_lora
+from tts_meta.audio.mel import MelConfig
+from tts_meta.corpus import collate
+from tts_meta.errors import TtsMetaError, UsageError
+from tts_meta.evaluate.few_shot.benchmark import run_few_shot
+from tts_meta.models.losses import acoustic_loss
+from tts_meta.models.pretrained import Base, save_base
+from tts_meta.models.shrinkage_prior import ModulePrior
+from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
+from tts_meta.report.few_shot import write_few_shot_report
+
+LORA = importlib.import_module("tts_meta.adapt.baselines.lora")
+
+
+def test_baselines_without_steps_use_voices_of_training_speakers(base: Base, long_corpus: Path, tmp_path: Path) -> None:
+    learners = {"near": {"method": "nearest"}, "mixed": {"method": "zero-shot"}}
+    recipe = config(long_corpus, tmp_path, learners=learners)
+    trials = run_few_shot(recipe, base, vocoder(), lambda line: None).trials
+    assert [(trial.learner, trial.sentences, trial.steps) for trial in trials] == [
+        (name, n, 0) for name in learners for n in (1, 2)
+    ]
+    near, mixed = (Voice.load(trial.voice_file) for trial in (trials[1], trials[3]))
+    offsets = base.acoustic.speaker.offsets
+    assert near.scores == {"nearest": "ben"}  # a training speaker
+    torch.testing.assert_close(near.deltas["speaker.mean"], offsets[1], rtol=1e-3, atol=1e-4)
+    # Between the two training speakers, and nearer to the one who spoke the recordings.
+    position = (
+        (mixed.deltas["speaker.mean"] - offsets[0]) @ (offsets[1] - offsets[0]) / (offsets[1] - offsets[0]).norm() ** 2
+    )
+    assert 0.5 < float(position) < 1.1
+    assert trials[0].parameters == 6
+
+
+def test_a_lora_voice_consists_of_its_adapters(base: Base, long_corpus: Path, tmp_path: Path) -> None:
+    examples = adaptation_examples(config(long_corpus, tmp_path), base, 2)
+    settings = CloneSettings(("decoder", "postnet"), 5, 1e-2)
+    voice, again = (clone_lora(base, examples, 2, settings) for _ in range(2))
+    up, down = (voice.deltas[f"decoder.output.weight{side}"] for side in (":up", ":down"))
+    assert up.shape[1] == down.shape[0] == 2 and float(up.abs().max()) > 0
+    assert same_weights(voice.deltas, again.deltas) and float(voice.deltas["decoder.output.bias"].norm()) > 0
+    assert not any("lstms" in delta and "weight" in delta for delta in voice.deltas)
+    changed = voice.changes(base)
+    torch.testing.assert_close(changed["decoder.output.weight"], up @ down)
+    voice.save(tmp_path / "a.voice.safetensors")
+    assert same_weights(Voice.load(tmp_path / "a.voice.safetensors").deltas, voice.deltas)
+    moved = voice.apply(base)
+    batch = collate(examples[:1], {"ben": -1}, base.acoustic.reduction)
+    before, after = (float(acoustic_loss(model, model(batch), batch).nll) for model in (base.acoustic, moved))
+    assert after < before
+    with pytest.raises(UsageError, match="none of the chosen modules"):
+        clone_lora(base, examples, 2, CloneSettings(("speaker.mean",), 1))
+
+
+def test_the_product_of_the_factors_equals_the_delta_of_peft_for_every_layer_type() -> None:
+    torch.manual_seed(0)
+    model = torch.nn.ModuleDict(
+        {"line": torch.nn.Linear(5, 7), "conv": torch.nn.Conv1d(4, 6, 3), "table": torch.nn.Embedding(9, 8)}
+    )
+    shapes = {name: layer.weight.shape for name, layer in model.items()}
+    LORA._inject(model, list(model), 2)
+    for name, value in model.named_parameters():
+        if ".lora_" in name:
+            torch.nn.init.normal_(value)
+    for name in shapes:
+        layer: Any = model[name]
+        up, down = LORA._factors(layer)
+        assert up.shape[1] == down.shape[0] == 2
+        torch.testing.assert_close((up @ down).reshape(shapes[name]), layer.get_delta_weight("default").detach())
+
+
+@pytest.mark.parametrize(
+    ("learner", "message"),
+    [
+        ({"method": "lora", "auto_stop": True}, "learner 'one': method lora does not use auto_stop; it uses base, "),
+        ({"method": "nearest", "auto_stop": True}, "method nearest does not use auto_stop; it uses base, sentences"),
+        ({"method": "zero-shot", "steps": [3]}, "method zero-shot does not use steps"),
+        ({"method": "lora", "prior_scale": 2.0}, "method lora does not use prior_scale"),
+        ({"method": "lora", "variance": 0.1}, "method lora does not use variance"),
+        ({"method": "lora", "rank": 0}, "LoRA needs a rank of 1 or more"),
+        (
+            {"auto_stop": True, "variance": 1.0},
+            "with variance, no loop stops automatically; leave out variance or auto_stop",
+        ),
+        ({"auto_stop": True, "learning_rate": 0.1}, "with learning_rate, no loop stops automatically"),
+        ({"auto_stop": True, "modules": ["vocoder.*"]}, "the loop of the vocoder does not stop automatically"),
+    ],
+)
+def test_settings_that_a_method_does_not_use_are_refused_before_any_work(
+    base: Base, tmp_path: Path, learner: dict, message: str
+) -> None:
+    learned = replace(base, prior=ModulePrior({"speaker.mean": 1e-2}, base.hash))
+    recipe = config(tmp_path / "no corpus", tmp_path, learners={"one": learner})
+    with pytest.raises(UsageError, match=message):
+        run_few_shot(recipe, learned, SourceFilterVocoder(tiny_source_filter()), pytest.fail)
+
+
+def test_auto_stop_without_a_prior_is_refused_before_any_work(base: Base, tmp_path: Path) -> None:
+    recipe = config(tmp_path / "no corpus", tmp_path, learners={"one": {"auto_stop": True}})
+    with pytest.raises(UsageError, match="auto_stop needs a learned prior, and the base has none; give steps"):
+        run_few_shot(recipe, base, vocoder(), pytest.fail)
+
+
+def test_a_method_may_have_another_base(base: Base, long_corpus: Path, tmp_path: Path) -> None:
+    other = tiny_base(seed=1)
+    save_base(other, tmp_path / "other")
+    learners = {
+        "ours": {"modules": ["speaker.mean"]},
+        "theirs": {"modules": ["speaker.mean"], "base": tmp_path / "other"},
+    }
+    recipe = config(long_corpus, tmp_path / "run", sentences=[1], steps=[0], learners=learners)
+    trials = run_few_shot(recipe, base, vocoder(), lambda line: None).trials
+    assert [Voice.load(trial.voice_file).base_hash for trial in trials] == [base.hash, other.hash]
+
+
+def test_a_loop_may_stop_automatically(base: Base, long_corpus: Path, tmp_path: Path) -> None:
+    learned = replace(base, prior=ModulePrior({"postnet.output.bias": 0.1, "speaker.mean": 1e-2}, base.hash))
+    learners = {"ours": {"auto_stop": True}, "all": {"modules": ["*"], "variance": 1.0}}
+    recipe = config(long_corpus, tmp_path, sentences=[2], steps=[0, 2], learners=learners)
+    results = run_few_shot(recipe, learned, vocoder(), lambda line: None)
+    ours, *others = results.trials
+    assert ours.system == "ours, 2 sentences, stopped automatically" and ours.steps is None and ours.steps_done >= 50
+    assert [trial.steps for trial in others] == [0, 2] == [trial.steps_done for trial in others]
+    assert Voice.load(ours.voice_file).steps == ours.steps_done
+    assert "stopped automatically" not in table_of(tmp_path, results, "Many steps")
+    assert "| all | " in table_of(tmp_path, results, "Best step minus the best step of ours")
+
+
+def test_a_report_of_loops_that_stop_automatically_has_levels_instead_of_curves(
+    base: Base, long_corpus: Path, tmp_path: Path
+) -> None:
+    learned = replace(base, prior=ModulePrior({"speaker.mean": 1e-2}, base.hash))
+    recipe = config(long_corpus, tmp_path, sentences=[2], learners={"ours": {"auto_stop": True}})
+    results = run_few_shot(recipe, learned, vocoder(), lambda line: None)
+    assert "| ours, stopped automatically | " in write_few_shot_report(tmp_path / "report", results, MelConfig())
+    assert (tmp_path / "report" / "curves.png").exists()
+
+
+def test_a_method_may_stop_automatically_and_run_fixed_steps_too(base: Base, long_corpus: Path, tmp_path: Path) -> None:
+    learned = replace(base, prior=ModulePrior({"postnet.output.bias": 0.1, "speaker.mean": 1e-2}, base.hash))
+    learners = {"ours": {"auto_stop": True, "steps": [1, 20]}}
+    recipe = config(long_corpus, tmp_path, sentences=[2], learners=learners)
+    results = run_few_shot(recipe, learned, vocoder(), lambda line: None)
+    assert [trial.steps for trial in results.trials] == [1, 20, None]
+    table = table_of(tmp_path, results, "Many steps")
+    assert [line.split(" | ")[0] for line in table.splitlines()[2:]] == [
+        "| ours, 20 steps",
+        "| ours, stopped automatically",
+    ]
+
+
+def test_a_method_may_use_another_prior_or_one_sigma_for_all_modules(
+    base: Base, long_corpus: Path, tmp_path: Path
+) -> None:
+    variances = {"speaker.mean": 1e-2, "postnet.output.bias": 1e-4}
+    prior = ModulePrior(variances, base.hash, adapted_modules=("speaker.mean",), prior_scale=2.0)
+    same = ModulePrior(dict.fromkeys(variances, 0.25), base.hash)
+
+    def voice(base_prior: ModulePrior | None, **learner: object) -> Voice:
+        recipe = config(long_corpus, tmp_path, sentences=[2], steps=[3], learners={"one": learner})
+        return Voice.load(
+            run_few_shot(recipe, replace(base, prior=base_prior), vocoder(), lambda line: None).trials[0].voice_file
+        )
+
+    ours, theirs, learned = voice(prior, isotropic=0.5), voice(same), voice(prior)
+    assert set(ours.modules) == set(variances) and learned.modules == ("speaker.mean",)
+    assert all(torch.equal(delta, theirs.deltas[name]) for name, delta in ours.deltas.items())
+    file = tmp_path / "prior.safetensors"
+    replace(prior, weights_hash="another base").save(file)
+    for from_file in voice(None, prior=file), voice(same, prior=file):
+        assert all(torch.equal(from_file.deltas[name], delta) for name, delta in learned.deltas.items())
+    with pytest.raises(TtsMetaError, match="cannot be read"):
+        voice(prior, prior=tmp_path / "none.safetensors")
+    with pytest.raises(UsageError, match="leave out one of them"):
+        voice(prior, prior=file, variance=1.0)
+    with pytest.raises(UsageError, match="the base has none"):
+        voice(None, isotropic=0.5)
+    with pytest.raises(UsageError, match="leave out variance"):
+        voice(prior, isotropic=0.5, variance=1.0)

@@ -1,0 +1,117 @@
+"""Settings that both benchmarks share, and the choice of sentences: to adapt on, to score, and as references."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import Field
+
+from tts_meta.config import Section
+from tts_meta.corpus import Manifest, Utterance
+from tts_meta.errors import TtsMetaError
+from tts_meta.evaluate.metric import Settings
+from tts_meta.evaluate.scores import Scorer
+from tts_meta.evaluate.voice import REFERENCES
+
+MIN_SECONDS = 2.0
+"""Shorter recordings are neither adapted on nor scored."""
+
+
+class BenchmarkConfig(Section):
+    """Speakers, sentences, metrics and folders of a benchmark."""
+
+    manifest: Path
+    """Manifest of the corpus (JSONL)."""
+    split: str | tuple[str, ...] = "eval"
+    """Split, or splits, whose speakers are cloned; the base must not be trained on any of them."""
+    speakers: tuple[str, ...] = ()
+    """Only these speakers; all speakers of the split if empty."""
+    output: Path
+    """Folder of the results: `scores.jsonl`, `table.md`, `index.html` and a log for TensorBoard."""
+    cache: Path | None = None
+    """Folder of cached scores, which several runs may share; `output/cache` by default."""
+    base: Path | None = None
+    """Base folder; the shipped base by default."""
+    vocoder: str | None = None
+    """As `speak --vocoder`."""
+    score_on: int = Field(default=10, gt=0)
+    """Number of sentences that each voice speaks and that are scored."""
+    longest: float = 12.0
+    """Longer recordings are neither adapted on nor scored, seconds."""
+    metrics: tuple[str, ...] = ("similarity", "wer", "distillmos")
+    """Names in `tts_meta.evaluate.METRICS`."""
+    whisper: str = ""
+    """Whisper model: a name or a folder; if empty, `find_whisper` searches for Whisper base."""
+    seed: int = 0
+    """Seed of the choice of sentences and of the inner loop."""
+
+    @property
+    def cache_folder(self) -> Path:
+        """Folder of cached scores."""
+        return self.cache or self.output / "cache"
+
+    def scorer(self) -> Scorer:
+        """The scorer with all models loaded. Raises as `Scorer` does."""
+        scorer = Scorer(self.metrics, Settings(whisper=self.whisper or None))
+        scorer.load()
+        return scorer
+
+    def utterances(self, manifest: Manifest) -> Manifest:
+        """The part of the manifest that the split and the speakers of the recipe select."""
+        selected = manifest.of_split(*([self.split] if isinstance(self.split, str) else self.split))
+        return selected.of_speakers(self.speakers) if self.speakers else selected
+
+    def usable(self, manifest: Manifest) -> list[Utterance]:
+        """Utterances that are neither too short nor too long."""
+        return [utterance for utterance in manifest if MIN_SECONDS <= utterance.seconds <= self.longest]
+
+    @property
+    def usable_lengths(self) -> str:
+        """The lengths of usable utterances, for messages."""
+        return f"{MIN_SECONDS:.0f} to {self.longest:.0f} s"
+
+
+@dataclass(frozen=True)
+class SentenceSplit:
+    """Disjoint sets of sentences of one speaker.
+
+    adapt_on: to clone from. score_on: to speak and score. references: to measure similarity to, the same in every
+    benchmark of this speaker.
+    """
+
+    adapt_on: list[Utterance]
+    score_on: list[Utterance]
+    references: list[Utterance]
+
+
+def choose_sentences(manifest: Manifest, config: BenchmarkConfig, adapt_on: int) -> dict[str, SentenceSplit]:
+    """Sentences by speaker, drawn with the seed of the recipe. Raises TtsMetaError if a speaker has too few."""
+    selected = config.utterances(manifest)
+    needed = adapt_on + config.score_on
+    result = {}
+    for speaker in selected.speakers:
+        references = choose_references(manifest, speaker)
+        reserved = {reference.audio for reference in references}
+        usable = [u for u in config.usable(selected) if u.speaker == speaker and u.audio not in reserved]
+        if len(usable) < needed:
+            raise TtsMetaError(
+                f"{speaker} has {len(usable)} sentences of {config.usable_lengths} apart from the {len(references)} "
+                f"references for similarity, and {needed} are needed; lower adapt_on, sentences or score_on"
+            )
+        drawn = random.Random(f"{config.seed}/{speaker}").sample(usable, needed)
+        result[speaker] = SentenceSplit(drawn[:adapt_on], drawn[adapt_on:], references)
+    return result
+
+
+def choose_references(manifest: Manifest, speaker: str) -> list[Utterance]:
+    """`REFERENCES` sentences of a speaker, or fewer if there are not enough, drawn from the longest third.
+
+    They depend only on the manifest and the speaker, so that all recipes measure similarity to the same sentences. Long
+    sentences give a more exact embedding, and the short ones remain for adaptation and scoring.
+    """
+    usable = [utterance for utterance in manifest if utterance.speaker == speaker and utterance.seconds >= MIN_SECONDS]
+    usable.sort(key=lambda utterance: (-utterance.seconds, utterance.id))
+    longest = usable[: max(REFERENCES, len(usable) // 3)]
+    return random.Random(f"references/{speaker}").sample(longest, min(REFERENCES, len(longest)))

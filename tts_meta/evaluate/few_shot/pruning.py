@@ -1,0 +1,52 @@
+"""Prune and remeasure: voices of fewer modules, chosen by σ, by how far they moved, or at random."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+
+from tts_meta.adapt import Voice, adaptable_modules
+from tts_meta.errors import TtsMetaError
+from tts_meta.evaluate.few_shot.benchmark import FewShotBenchmark, FewShotResults, run_few_shot
+from tts_meta.models.pretrained import Base
+from tts_meta.models.vocoders.vocoder import Vocoder
+
+RelativeChanges = Callable[[Sequence[Voice]], Mapping[str, float]]
+"""From voices to the size of each module's change relative to its weights; modules that did not change are absent."""
+
+
+def module_orders(base: Base, changes: Mapping[str, float], seed: int) -> dict[str, list[str]]:
+    """Names of all modules by σ, by change, and at random; those to keep come first.
+
+    Raises TtsMetaError if the base has no learned prior.
+    """
+    if base.prior is None:
+        raise TtsMetaError(f"{base.folder} has no learned prior to order modules by; make one with tts-meta meta-train")
+    names, variances = list(adaptable_modules(base).names), base.prior.variances
+    return {
+        "σ": sorted(names, key=lambda name: -variances.get(name, 0.0)),
+        "change": sorted(names, key=lambda name: -changes.get(name, 0.0)),
+        "random": random.Random(seed).sample(names, len(names)),
+    }
+
+
+def prune(
+    recipe: FewShotBenchmark,
+    keep: Sequence[int],
+    base: Base,
+    vocoder: Vocoder,
+    relative_changes: RelativeChanges,
+    report: Callable[[str], None],
+) -> FewShotResults:
+    """Run the first method of the recipe with all its modules, then with the first `keep` modules of each order.
+
+    The added methods are named `ORDER: COUNT`. Raises as `module_orders` and `run_few_shot` do.
+    """
+    name, method = next(iter(recipe.learners.items()))
+    all_modules = run_few_shot(recipe.model_copy(update={"learners": {name: method}}), base, vocoder, report).trials
+    changes = relative_changes([Voice.load(trial.voice_file) for trial in all_modules])
+    methods = {name: method}
+    for order, modules in module_orders(base, changes, recipe.seed).items():
+        for count in keep:
+            methods[f"{order}: {count}"] = method.model_copy(update={"modules": tuple(modules[:count])})
+    return run_few_shot(recipe.model_copy(update={"learners": methods}), base, vocoder, report)

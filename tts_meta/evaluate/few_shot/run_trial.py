@@ -1,0 +1,128 @@
+"""Running one trial of the few-shot benchmark: make the voice, score it, and keep both in the cache folder.
+
+The folder of a voice is named by the key of what the voice is made of. It contains `voice.safetensors`, and `made.json`
+with its costs. Each subfolder is named by the key of how the voice is scored. It contains `scores.jsonl`, an audio file
+of each scored sentence, and `trial.json`. A run computes only what is missing: a voice is made once, whatever it speaks
+and whichever metrics score it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from tts_meta.adapt import Voice, clone_examples
+from tts_meta.adapt.baselines.lora import clone_lora
+from tts_meta.corpus import Example
+from tts_meta.errors import UsageError
+from tts_meta.evaluate.few_shot.nll import nll_per_frame
+from tts_meta.evaluate.few_shot.speaker_data import SpeakerData
+from tts_meta.evaluate.few_shot.trial_keys import clone_settings, scoring_key, voice_key
+from tts_meta.evaluate.few_shot.trials import TRIAL_FILE, VOICE_FILE, Trial, key_of_folder
+from tts_meta.evaluate.methods import LORA_RANK, MethodConfig
+from tts_meta.evaluate.score_files import read_scores, write_scores
+from tts_meta.evaluate.scores import NLL
+from tts_meta.files import atomic_file
+from tts_meta.models.pretrained import Base
+
+_COSTS_FILE = "made.json"
+"""File in the folder of a voice; it is written last."""
+
+
+def run_trial(
+    name: str, method: MethodConfig, base: Base, data: SpeakerData, sentences: int, steps: int | None
+) -> Trial:
+    """The trial: read from the cache folder or from `cached_results`, or else computed. Raises as cloning does."""
+    voice_folder = data.folder / "voices" / voice_key(method, base, data, sentences, steps)
+    folder = voice_folder / scoring_key(data)
+    if not (folder / TRIAL_FILE).exists():
+        if key_of_folder(folder) in data.cached_results:
+            return replace(data.cached_results[key_of_folder(folder)], folder=folder).renamed(name, sentences, steps)
+        if not (voice_folder / _COSTS_FILE).exists():
+            _make_voice(method, base, data, sentences, steps, voice_folder)
+            data.computed.add(voice_folder)
+        _score_voice(base, data, voice_folder / VOICE_FILE, folder)
+        data.computed.add(folder)
+    costs = json.loads((voice_folder / _COSTS_FILE).read_text(encoding="utf-8"))
+    record = json.loads((folder / TRIAL_FILE).read_text(encoding="utf-8"))
+    trial = Trial(
+        name,
+        data.speaker,
+        sentences,
+        steps,
+        costs["done"],
+        folder,
+        costs["parameters"],
+        costs["bytes"],
+        costs["cpu_seconds"],
+        tuple(read_scores(folder / "scores.jsonl")),
+        np.array(record["embeddings"], np.float32),
+        "this run" if {voice_folder, folder} <= data.computed else "cache",
+    )
+    return trial.renamed(name, sentences, steps)
+
+
+def _make_voice(
+    method: MethodConfig, base: Base, data: SpeakerData, sentences: int, steps: int | None, folder: Path
+) -> None:
+    """Write the voice and its costs into the folder."""
+    path = folder / VOICE_FILE
+    examples = data.align(base, data.adapt_on[:sentences]) if method.steps_matter else []
+    if not method.steps_matter and data.training_speakers is not None:
+        data.training_speakers()  # load them before the time is measured
+    start = time.process_time()
+    voice = _adapt(method, base, data, examples, sentences, steps)
+    seconds = time.process_time() - start
+    if steps is None and "stopped" not in voice.scores:
+        raise UsageError(f"method {method.method} does not stop automatically with these settings; leave out auto_stop")
+    voice.save(path)
+    parameters = sum(delta.numel() for delta in voice.deltas.values())
+    costs = {"done": voice.steps, "parameters": parameters, "bytes": path.stat().st_size, "cpu_seconds": seconds}
+    if method.steps_matter and not voice.steps:  # the mean voice of the base, which needs no file
+        costs |= {"parameters": 0, "bytes": 0}
+    with atomic_file(folder / _COSTS_FILE) as temporary:
+        temporary.write_text(json.dumps(costs), encoding="utf-8")
+
+
+def _adapt(
+    method: MethodConfig,
+    base: Base,
+    data: SpeakerData,
+    examples: Sequence[Example],
+    sentences: int,
+    steps: int | None,
+) -> Voice:
+    settings = clone_settings(method, data, steps)
+    if method.method == "lora":
+        return clone_lora(base, examples, method.rank or LORA_RANK, settings)
+    if method.method == "clone":
+        return clone_examples(base, examples, settings, vocoder=data.vocoder)
+    assert data.training_speakers is not None
+    voices, recordings = data.training_speakers(), data.adapt_on[:sentences]
+    return voices.nearest(recordings) if method.method == "nearest" else voices.zero_shot(recordings)
+
+
+def _score_voice(base: Base, data: SpeakerData, path: Path, folder: Path) -> None:
+    """Write the audio and the scores of the scored sentences, with their likelihood, into the folder."""
+    voice = Voice.load(path)
+    model = voice.apply(base)
+    audio = {"": (model, voice.apply_vocoder(data.vocoder))}
+    spoken = [sentence for sentence in data.score(base, audio) if not sentence.system]
+    nll = nll_per_frame(base, model, data.align(base, data.score_on))
+    rows = [
+        replace(sentence.scores, measures={**sentence.scores.measures, NLL.name: measure})
+        for sentence, measure in zip(spoken, nll, strict=True)
+    ]
+    write_scores(folder / "scores.jsonl", rows)
+    for index, sentence in enumerate(spoken):
+        with atomic_file(folder / f"{index}.flac") as temporary:
+            soundfile.write(temporary, sentence.samples, sentence.rate, format="FLAC")
+    embeddings = [np.round(embedding, 5).tolist() for embedding in data.embed(spoken)]
+    with atomic_file(folder / TRIAL_FILE) as temporary:
+        temporary.write_text(json.dumps({"embeddings": embeddings}), encoding="utf-8")

@@ -1,0 +1,63 @@
+"""`SpeakerData`: what all trials of one speaker share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tts_meta.corpus import Example, Utterance
+from tts_meta.evaluate.baselines import TrainingSpeakerVoices
+from tts_meta.evaluate.cloning import align_utterances
+from tts_meta.evaluate.few_shot.trials import Trial
+from tts_meta.evaluate.scores import Scorer
+from tts_meta.evaluate.voice import Spoken, score_voices
+from tts_meta.models.acoustic import AcousticModel
+from tts_meta.models.pretrained import Base
+from tts_meta.models.speaker_encoder import Embedding, SpeakerEncoder
+from tts_meta.models.vocoders.vocoder import Vocoder
+
+
+@dataclass(frozen=True)
+class SpeakerData:
+    """Recordings of one speaker to adapt on and to score, and what scores them.
+
+    references: recordings that similarity is measured to, neither adapted on nor scored. training_speakers: loads the
+    voices of the training speakers for methods that need them. cached_results: trials by key that are not computed
+    again. computed: folders of the voices and trials that this run has computed.
+    """
+
+    speaker: str
+    adapt_on: Sequence[Utterance]
+    score_on: Sequence[Utterance]
+    references: Sequence[Utterance]
+    vocoder: Vocoder
+    scorer: Scorer
+    encoder: SpeakerEncoder
+    seed: int
+    frames_per_step: int
+    folder: Path
+    training_speakers: Callable[[], TrainingSpeakerVoices] | None = None
+    cached_results: Mapping[str, Trial] = field(default_factory=dict)
+    report: Callable[[str], None] = lambda line: None
+    computed: set[Path] = field(default_factory=set)
+
+    def score(self, base: Base, voices: dict[str, tuple[AcousticModel, Vocoder]]) -> list[Spoken]:
+        """Score the recordings, their copy-synthesis, and the same sentences by each voice."""
+        return score_voices(
+            base,
+            voices,
+            self.vocoder,
+            self.score_on,
+            self.scorer,
+            self.references,
+            self.folder / "scores",
+        )
+
+    def embed(self, spoken: Sequence[Spoken]) -> list[Embedding]:
+        """The speaker embedding of each sentence."""
+        return [self.encoder.embed(sentence.samples, sentence.rate) for sentence in spoken]
+
+    def align(self, base: Base, utterances: Sequence[Utterance]) -> list[Example]:
+        """Examples of the utterances. Raises TtsMetaError naming a recording that is unusable."""
+        return align_utterances(utterances, base, self.speaker, self.report)

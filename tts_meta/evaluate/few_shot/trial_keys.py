@@ -1,0 +1,77 @@
+"""Keys of voices and of their scores, from which the cache folder and `cached_results` find them.
+
+The keys contain the versions of the code that makes and scores a voice, so results of older code are not reused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+
+from tts_meta.adapt import CloneSettings, chosen_modules
+from tts_meta.adapt.recordings import RECORDINGS_VERSION
+from tts_meta.corpus import Utterance
+from tts_meta.evaluate.few_shot.speaker_data import SpeakerData
+from tts_meta.evaluate.methods import MethodConfig
+from tts_meta.files import sha256_file
+from tts_meta.models.pretrained import Base
+from tts_meta.synth.speak import SPEECH_VERSION
+
+SCORING_VERSION = 3
+"""Version of how the sentences of a voice are scored. Increase it when the same voice would get other scores.
+
+2: similarity is measured to sentences that no voice was adapted on. 3: the likelihood has the key `nll`.
+"""
+_SEPARATE = {"base", "prior", "isotropic", "prior_scale", "sentences", "steps", "auto_stop"}
+"""Settings of a method that `voice_key` contains in another form or does not contain."""
+
+
+def voice_key(method: MethodConfig, base: Base, data: SpeakerData, sentences: int, steps: int | None) -> str:
+    """SHA-256 of what a voice is made of: base and prior, recordings and texts, settings, code versions."""
+    settings = method.model_dump(mode="json", exclude=_SEPARATE)
+    if method.method == "clone" and steps == 0:  # the mean voice of the base, whatever the settings
+        settings = {"modules": settings["modules"]}
+    prior, learned = {}, base.prior if method.uses_prior else None
+    if learned is not None:
+        kept = () if method.modules else chosen_modules(base, CloneSettings()).names
+        prior_scale = clone_settings(method, data, steps).prior_scale_for(base)
+        prior = [learned.variances, kept, prior_scale, learned.rank]
+    parts = [method.version(steps), base.hash, prior, *_vocoder_identity(data), settings, steps, data.seed]
+    parts.append(data.frames_per_step)
+    return _hash([*parts, _contents(data.adapt_on[:sentences])])
+
+
+def scoring_key(data: SpeakerData) -> str:
+    """16 hexadecimal digits for the scored sentences, the references, the metrics and the synthesis code."""
+    scorer = data.scorer
+    metrics = sorted((name, metric.identity(scorer.settings)) for name, metric in scorer.metrics.items())
+    parts = [SCORING_VERSION, SPEECH_VERSION, RECORDINGS_VERSION, metrics, *_vocoder_identity(data)]
+    return _hash([*parts, _contents(data.references), _contents(data.score_on)])[:16]
+
+
+def clone_settings(method: MethodConfig, data: SpeakerData, steps: int | None) -> CloneSettings:
+    """The settings of the inner loop."""
+    return CloneSettings(
+        method.modules,
+        steps,
+        method.learning_rate,
+        variance=method.variance,
+        prior_scale=method.prior_scale,
+        rank=method.rank,
+        frames_per_step=data.frames_per_step,
+        seed=data.seed,
+    )
+
+
+def _vocoder_identity(data: SpeakerData) -> tuple[str, str]:
+    """The name of the vocoder, and the hash of its weights if the generator has one."""
+    return data.vocoder.name, getattr(data.vocoder.generator, "hash", "")
+
+
+def _contents(utterances: Sequence[Utterance]) -> list[tuple[str, str]]:
+    return [(sha256_file(utterance.audio), utterance.text) for utterance in utterances]
+
+
+def _hash(parts: Sequence[object]) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
