@@ -86,7 +86,7 @@ def test_the_very_same_is_judged_once_by_each_metric(loudness, monkeypatch, tmp_
     assert both.measures == {**first.measures, "one": Measure(1.0)} and len(loudness) == 5
     for path in (tmp_path / "cache").iterdir():
         path.write_text("{")
-    assert score(Scorer(["peak"])) == first and len(loudness) == 6  # what is damaged is judged anew
+    assert score(Scorer(["peak"])) == first and len(loudness) == 6  # a damaged file is scored again
 
 
 def test_another_version_or_model_of_a_metric_judges_again(loudness, monkeypatch, tmp_path):

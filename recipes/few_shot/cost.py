@@ -1,10 +1,10 @@
-"""What an inner step costs by what adapts, what bounds it, and what adapting speakers in one batch could save.
+"""Cost of an inner step: by adapted modules, by kind of operation, and for several speakers in one batch.
 
 python -m recipes.few_shot.cost [--threads N]      a minute; tables on standard output
 
-Steps on 1,600 frames of random sentences, the base's sizes: the gradient alone, and with what the solver does with it.
-Speakers in one batch have weights of their own, which makes them slower than a batch of one speaker that is as large:
-that one bounds what could be saved.
+Steps have 1,600 frames of random sentences and the size of the shipped base. The script times the gradient alone, and
+the whole step with solver and prior. Several speakers in one batch have different weights, so they are slower than one
+speaker with a batch of this size. The time of the latter gives an upper bound of the gain.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from tts_meta.models.pretrained import Base, load_base
 
 FRAMES, SENTENCE, SPEAKERS, LOOP = 1600, 400, 8, 4
 """Frames of a step and of a sentence; speakers in a batch; steps of a loop."""
-WHOLE = "every module, whole"
+ALL_MODULES = "every module, full rank"
 CHOICES: dict[str, tuple[Sequence[str], int]] = {
-    WHOLE: (("*",), 0),
+    ALL_MODULES: (("*",), 0),
     "what `clone` adapts, rank 16": ((), 16),
     "every module, rank 16": (("*",), 16),
     "decoder and postnet": (("decoder", "postnet"), 0),
@@ -38,11 +38,11 @@ CHOICES: dict[str, tuple[Sequence[str], int]] = {
     "speaker": (("speaker.mean",), 0),
     "durations": (("duration",), 0),
 }
-"""Patterns of the modules that adapt, none for those of `clone`, and the rank."""
+"""Patterns of the adapted modules (empty: those of `clone`), and the rank."""
 
 
 def sentences(base: Base, count: int) -> list[Example]:
-    """Random sentences, eight frames a symbol."""
+    """Random sentences with eight frames per symbol."""
     generator = torch.Generator().manual_seed(0)
     tokens = torch.randint(1, len(base.symbols), (count, SENTENCE // 8), generator=generator)
     mels = torch.randn(count, SENTENCE, base.acoustic.n_mels, generator=generator)
@@ -53,16 +53,16 @@ def sentences(base: Base, count: int) -> list[Example]:
 def steps_of(
     base: Base, patterns: Sequence[str], rank: int, frames: int
 ) -> tuple[Callable[[], Tensor], Callable[[], Tensor]]:
-    """The gradient of an inner step on so many frames, and where a loop of `LOOP` such steps ends."""
+    """Two functions: the gradient of an inner step of `frames` frames, and the end point of a loop of `LOOP` steps."""
     chosen = chosen_modules(base, CloneSettings(tuple(patterns)))
-    model, moves = low_rank(base.acoustic, chosen, rank) if rank else (base.acoustic, chosen)
+    model, adapted = low_rank(base.acoustic, chosen, rank) if rank else (base.acoustic, chosen)
     domain = Domain(
         model,
         acoustic_nll(base.acoustic),
-        ParameterLayout.from_modules(model, moves.modules),
+        ParameterLayout.from_modules(model, adapted.modules),
     )
-    meta = parameter_vector(model, domain.adapted)
-    point, prior = meta[None].detach().requires_grad_(), ShrinkagePrior.isotropic(domain.adapted, 1.0)
+    start = parameter_vector(model, domain.adapted)
+    point, prior = start[None].detach().requires_grad_(), ShrinkagePrior.isotropic(domain.adapted, 1.0)
     data = AcousticTask(base, sentences(base, frames // SENTENCE), chosen.names).task(None, frames, 0).at(0)
 
     def nll(params: Tensor, step: int = 0) -> Tensor:
@@ -72,15 +72,15 @@ def steps_of(
         return torch.autograd.grad(nll(point).sum(), point, materialize_grads=True)[0]
 
     def loop() -> Tensor:
-        return run_inner_loop(nll, meta, prior, Adam(), lambda step: 3e-4, LOOP)[0][-1]
+        return run_inner_loop(nll, start, prior, Adam(), lambda step: 3e-4, LOOP)[0][-1]
 
     return gradient, loop
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: torch's choice")
-    parser.add_argument("--steps", type=int, default=8, help="steps that are timed, after one that is not")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 keeps the default of torch")
+    parser.add_argument("--steps", type=int, default=8, help="timed steps, after one warm-up step")
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
@@ -91,17 +91,20 @@ def main() -> None:
     loops = seconds_each({name: loop for name, (_, loop) in steps.items()}, max(2, arguments.steps // LOOP))
     print(f"**An inner step on {FRAMES:,} frames, {torch.get_num_threads()} threads**\n")
     rows = [
-        [name, f"{cost[name]:.2f}", f"{loops[name] / LOOP:.2f}", f"{loops[WHOLE] / loops[name]:.2f}"] for name in steps
+        [name, f"{cost[name]:.2f}", f"{loops[name] / LOOP:.2f}", f"{loops[ALL_MODULES] / loops[name]:.2f}"]
+        for name in steps
     ]
-    print(markdown_table(["what adapts", "gradient, seconds", "whole step, seconds", "times as fast"], rows))
-    print("**Steps of every module by kind of operation**\n")
-    print(profile_table(steps[WHOLE][1]))
+    print(markdown_table(["Adapted modules", "Gradient, seconds", "Whole step, seconds", "Speed-up"], rows))
+    print("**Step of every module by kind of operation**\n")
+    print(profile_table(steps[ALL_MODULES][1]))
 
-    batches = {name: steps_of(base, *CHOICES[name], SPEAKERS * FRAMES)[0] for name in (WHOLE, "biases and speaker")}
+    batches = {
+        name: steps_of(base, *CHOICES[name], SPEAKERS * FRAMES)[0] for name in (ALL_MODULES, "biases and speaker")
+    }
     together = seconds_each(batches, max(2, arguments.steps // 4))
-    print(f"**{SPEAKERS} speakers: at most so much faster in one batch than one after another**\n")
+    print(f"**{SPEAKERS} speakers in one batch: upper bound of the speed-up over one after another**\n")
     rows = [[name, f"{SPEAKERS * cost[name] / value:.2f}"] for name, value in together.items()]
-    print(markdown_table(["what adapts", "times as fast"], rows))
+    print(markdown_table(["Adapted modules", "Speed-up"], rows))
 
 
 if __name__ == "__main__":

@@ -1,24 +1,24 @@
 #!/usr/bin/env bash
-# Learners that meta-learn where voices begin, and their voices: bash recipes/few_shot/presets.sh
-# First: the manifests that benchmark.yaml and ../librispeech_mini/meta_train.yaml name.
+# Meta-train the base with several learners, and score their voices: bash recipes/few_shot/presets.sh
+# Prepare the manifests that benchmark.yaml and ../librispeech_mini/meta_train.yaml name first.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-# Each of: a folder, the learner, and what else differs from preset.yaml.
+# Arguments: folder, learner, settings that differ from preset.yaml.
 train() {
     local changes=("${@:3}")
     tts-meta meta-train recipes/few_shot/preset.yaml --set output="runs/few_shot_presets/$1" --set learner="$2" \
         "${changes[@]/#/--set=}"
 }
-# Its gradient is how far voices went, so plain steps, of a part of that.
+# The gradient of Reptile is the distance that the voices moved; plain steps take a fraction of it.
 reptile=(settings.outer_solver=sgd settings.outer_lr=0.3)
 train reptile reptile "${reptile[@]}"
 train long_reptile reptile "${reptile[@]}" meta_steps=100
 train fomaml fomaml
-# Gradients through the loop keep every step of it in memory (9 GB): few steps.
+# Gradients through the inner loop keep every step in memory (9 GB), so there are few steps.
 train maml maml settings.inner_steps=3
 train anil anil
 train cavia cavia settings.inner_lr=0.03 settings.inner_steps=5
-# As in meta_train.yaml, but one variance for all.
+# As in meta_train.yaml, with one variance for all modules.
 train imaml imaml settings.inner_lr=1.0e-3 settings.inner_lr_final_fraction=0.0 settings.inner_steps=60 \
     settings.variance=1.0e-4 settings.cg_max_iters=3 settings.tolerance=0.05 settings.hessian=difference
 tts-meta benchmark recipes/few_shot/presets.yaml

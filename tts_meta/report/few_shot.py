@@ -8,7 +8,7 @@ from pathlib import Path
 from tts_meta.audio.mel import MelConfig
 from tts_meta.evaluate.confidence import Interval
 from tts_meta.evaluate.few_shot.benchmark import FewShotResults
-from tts_meta.evaluate.few_shot.results_io import write_trials
+from tts_meta.evaluate.few_shot.results_io import write_recordings, write_trials
 from tts_meta.evaluate.few_shot.trials import Trial, counted
 from tts_meta.evaluate.metric import Column
 from tts_meta.evaluate.score_files import write_scores
@@ -39,6 +39,7 @@ def write_few_shot_report(
     rows, trials = results.scores(), results.trials
     write_scores(folder / "scores.jsonl", rows)
     write_trials(folder / "trials.jsonl", trials)
+    write_recordings(folder / "recordings.jsonl", results.recordings())
     text = few_shot_tables(trials, rows, results.error_rates())
     with atomic_file(folder / "table.md") as temporary:
         temporary.write_text(text, encoding="utf-8")

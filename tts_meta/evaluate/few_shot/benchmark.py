@@ -6,7 +6,7 @@ of a speaker speak the same unseen sentences (`trials.py`, `run_trial.py`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from tts_meta.errors import UsageError
 from tts_meta.evaluate.baselines import TrainingSpeakerVoices
 from tts_meta.evaluate.benchmark_config import BenchmarkConfig, SentenceSplit, choose_sentences
 from tts_meta.evaluate.confidence import Interval
-from tts_meta.evaluate.few_shot.results_io import read_trials
+from tts_meta.evaluate.few_shot.results_io import SpeakerRecordings, read_trials
 from tts_meta.evaluate.few_shot.run_trial import run_trial
 from tts_meta.evaluate.few_shot.speaker_data import SpeakerData
 from tts_meta.evaluate.few_shot.trials import Trial
@@ -78,20 +78,40 @@ class FewShotResults:
         """Scores of the recordings, the copy-synthesis and all voices."""
         return [sentence.scores for sentence in self.spoken] + [row for trial in self.trials for row in trial.scores]
 
+    def recordings(self) -> list[SpeakerRecordings]:
+        """The recordings and copy-synthesis by speaker, without audio."""
+        spoken = list(zip(self.spoken, self.spoken_embeddings, strict=True))
+        recordings = []
+        for speaker, voice in self.voices.items():
+            of_speaker = [(clip.scores, embedding) for clip, embedding in spoken if clip.utterance.speaker == speaker]
+            scores, embeddings = zip(*of_speaker, strict=True)
+            recordings.append(SpeakerRecordings(speaker, voice, scores, embeddings))
+        return recordings
+
     def error_rates(self) -> dict[str, Interval]:
         """The equal error rate of speaker verification for each system; empty for a single speaker."""
-        if len(self.voices) < 2:
-            return {}
-        claims = [
-            (sentence.system, sentence.utterance.speaker, embedding)
-            for sentence, embedding in zip(self.spoken, self.spoken_embeddings, strict=True)
-        ]
-        claims += [(trial.system, trial.speaker, embedding) for trial in self.trials for embedding in trial.embeddings]
-        rates = {}
-        for system in dict.fromkeys(system for system, *_ in claims):
-            rows = [(speaker, embedding) for name, speaker, embedding in claims if name == system]
-            rates[system] = error_rate_interval([e for _, e in rows], [speaker for speaker, _ in rows], self.voices)
-        return rates
+        return error_rates(
+            [sentence.scores for sentence in self.spoken], self.spoken_embeddings, self.trials, self.voices
+        )
+
+
+def error_rates(
+    rows: Sequence[Scores], embeddings: Sequence[Embedding], trials: Sequence[Trial], voices: Mapping[str, Embedding]
+) -> dict[str, Interval]:
+    """The equal error rate of speaker verification for each system; empty for a single speaker.
+
+    rows, embeddings: of the recordings and the copy-synthesis. voices: mean embedding of each speaker's recordings.
+    """
+    if len(voices) < 2:
+        return {}
+    claims = [(row.system, row.speaker, embedding) for row, embedding in zip(rows, embeddings, strict=True)]
+    claims += [(trial.system, trial.speaker, embedding) for trial in trials for embedding in trial.embeddings]
+    rates = {}
+    for system in dict.fromkeys(system for system, *_ in claims):
+        of_system = [(speaker, embedding) for name, speaker, embedding in claims if name == system]
+        speakers = [speaker for speaker, _ in of_system]
+        rates[system] = error_rate_interval([embedding for _, embedding in of_system], speakers, voices)
+    return rates
 
 
 @default_torch_state(preserve_rng=True)

@@ -1,9 +1,10 @@
-"""`trials.jsonl`: trials as lines of a file, so that another machine need not compute them again."""
+"""`trials.jsonl` and `recordings.jsonl`: results as lines of a file, for other machines and for tables."""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from tts_meta.evaluate.few_shot.trials import Trial
 from tts_meta.evaluate.score_files import read_lines, scores_from_record, scores_to_record, write_lines
+from tts_meta.evaluate.scores import Scores
 from tts_meta.models.speaker_encoder import Embedding
 
 _FIELDS = ("learner", "speaker", "sentences", "steps", "steps_done", "parameters", "bytes", "cpu_seconds")
@@ -25,6 +27,46 @@ def read_trials(path: str | Path) -> dict[str, Trial]:
     """Read the file that `write_trials` wrote, by key, without voice files and audio. Raises TtsMetaError."""
     trials = read_lines(path, _from_record, "trials", "a trial; write the file with tts-meta benchmark")
     return {trial.key: trial for trial in trials}
+
+
+@dataclass(frozen=True, eq=False)
+class SpeakerRecordings:
+    """Scores and embeddings of one speaker's recordings and copy-synthesis. voice: embedding of the references."""
+
+    speaker: str
+    voice: Embedding
+    scores: tuple[Scores, ...]
+    embeddings: tuple[Embedding, ...]
+
+
+def write_recordings(path: str | Path, recordings: Sequence[SpeakerRecordings]) -> None:
+    """Write one JSON line per speaker, with embeddings in half precision."""
+    write_lines(
+        path,
+        (
+            {
+                "speaker": speaker.speaker,
+                "voice": pack_embedding(speaker.voice),
+                "scores": [scores_to_record(row) for row in speaker.scores],
+                "embeddings": [pack_embedding(embedding) for embedding in speaker.embeddings],
+            }
+            for speaker in recordings
+        ),
+    )
+
+
+def read_recordings(path: str | Path) -> list[SpeakerRecordings]:
+    """Read the file that `write_recordings` wrote. Raises TtsMetaError naming the file and line."""
+
+    def parse(record: Mapping[str, Any]) -> SpeakerRecordings:
+        return SpeakerRecordings(
+            record["speaker"],
+            unpack_embedding(record["voice"]),
+            tuple(scores_from_record(row) for row in record["scores"]),
+            tuple(unpack_embedding(text) for text in record["embeddings"]),
+        )
+
+    return read_lines(path, parse, "recordings", "a speaker's recordings; write the file with tts-meta benchmark")
 
 
 def pack_embedding(embedding: Embedding) -> str:

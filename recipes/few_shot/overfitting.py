@@ -1,6 +1,6 @@
 """NLL of the sentences that a voice adapted on, and of unseen sentences: how much it overfits.
 
-python -m recipes.few_shot.fit RECIPE.yaml [--set KEY=VALUE]      computes missing voices of the recipe; a table
+python -m recipes.few_shot.overfitting RECIPE.yaml [--set KEY=VALUE]      computes missing voices of the recipe; a table
 """
 
 from __future__ import annotations
