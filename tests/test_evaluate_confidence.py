@@ -16,7 +16,7 @@ def clustered(seed: int, speakers: int, sentences: int, between: float, within: 
     return values.ravel(), [f"s{index}" for index in range(speakers) for _ in range(sentences)]
 
 
-def test_one_sentence_a_speaker_gives_the_textbook_standard_error():
+def test_one_sentence_per_speaker_gives_the_standard_error_of_the_mean():
     values, speakers = clustered(0, 200, 1, 1.0, 1.0)
     interval = mean_interval(values, speakers)
     assert interval.mean == pytest.approx(values.mean())
@@ -24,7 +24,7 @@ def test_one_sentence_a_speaker_gives_the_textbook_standard_error():
     assert interval.count == 200
 
 
-def test_the_interval_covers_the_truth_as_often_as_it_says():
+def test_the_coverage_of_the_interval_is_its_level():
     covered = 0
     for seed in range(200):
         interval = mean_interval(*clustered(seed, 20, 5, 1.0, 1.0), seed=seed)
@@ -32,7 +32,7 @@ def test_the_interval_covers_the_truth_as_often_as_it_says():
     assert 0.90 <= covered / 200 <= 0.99
 
 
-def test_alike_sentences_of_few_speakers_widen_the_interval():
+def test_similar_sentences_of_few_speakers_widen_the_interval():
     values, speakers = clustered(1, 10, 50, 1.0, 0.1)
     by_speaker = mean_interval(values, speakers)
     by_sentence = mean_interval(values, [str(index) for index in range(len(values))])
@@ -50,7 +50,7 @@ def test_weights_pool_rates_and_a_weight_of_two_counts_twice():
     assert mean_interval([0.5, 0.0], ["a", "a"], weights=[2, 8]).mean == pytest.approx(0.1)
 
 
-def test_the_same_seed_gives_the_same_interval_and_another_nearly_so():
+def test_the_same_seed_gives_the_same_interval_and_another_seed_a_similar_one():
     values, speakers = clustered(3, 6, 10, 1.0, 1.0)
     assert mean_interval(values, speakers, seed=1) == mean_interval(values, speakers, seed=1)
     one, two = mean_interval(values, speakers, seed=1), mean_interval(values, speakers, seed=2)
@@ -58,17 +58,17 @@ def test_the_same_seed_gives_the_same_interval_and_another_nearly_so():
     assert one.low == pytest.approx(two.low, abs=0.1)
 
 
-def test_a_higher_level_is_wider():
+def test_the_interval_of_a_higher_level_is_wider():
     values, speakers = clustered(4, 6, 10, 1.0, 1.0)
     narrow, wide = mean_interval(values, speakers, level=0.5), mean_interval(values, speakers, level=0.99)
     assert wide.low < narrow.low < narrow.high < wide.high
 
 
-def test_a_constant_has_no_width():
+def test_the_interval_of_a_constant_has_width_zero():
     assert mean_interval([2.0] * 4, list("aabb")) == Interval(2.0, 2.0, 2.0, 4)
 
 
-def test_pairing_finds_a_small_difference_under_large_variation():
+def test_pairing_detects_a_small_difference_under_large_variation():
     values, speakers = clustered(5, 6, 10, 1.0, 1.0)
     better = values + 0.1 + np.random.default_rng(0).normal(0, 0.05, values.shape)
     difference = paired_difference(better, values, speakers)

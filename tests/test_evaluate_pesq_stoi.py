@@ -11,7 +11,7 @@ RATE = 16_000
 
 
 def voice(seconds: float = 2.0) -> Samples:
-    """A gliding harmonic tone whose loudness comes and goes as in speech."""
+    """A harmonic tone with changing pitch and loudness."""
     time = np.arange(round(seconds * RATE)) / RATE
     phase = 2 * np.pi * np.cumsum(120 + 30 * np.sin(5 * time)) / RATE
     tone = np.stack([np.sin(k * phase) / k for k in range(1, 30)]).sum(0)
@@ -23,7 +23,7 @@ def noisy(samples: Samples, size: float) -> Samples:
 
 
 @pytest.mark.parametrize(("name", "best"), [("pesq", 4.64), ("stoi", 1.0)])
-def test_a_copy_scores_the_best_there_is_and_noise_lowers_it(name: str, best: float) -> None:
+def test_an_exact_copy_has_the_best_score_and_noise_lowers_it(name: str, best: float) -> None:
     pytest.importorskip("pesq" if name == "pesq" else "pystoi", reason="its extra is not installed")
     scorer, real = Scorer([name]), voice()
     found = [scorer.score(noisy(real, size), RATE, id="x", reference=real)[name] for size in (0.0, 0.02, 0.1)]
@@ -32,7 +32,7 @@ def test_a_copy_scores_the_best_there_is_and_noise_lowers_it(name: str, best: fl
 
 
 @pytest.mark.parametrize("name", ["pesq", "stoi"])
-def test_what_keeps_another_time_is_left_out(name: str) -> None:
+def test_speech_with_another_timing_gets_no_score(name: str) -> None:
     pytest.importorskip("pesq" if name == "pesq" else "pystoi", reason="its extra is not installed")
     scorer, real = Scorer([name]), voice()
     assert scorer.score(voice(2.5), RATE, id="x", reference=real).get(name) is None
@@ -40,7 +40,7 @@ def test_what_keeps_another_time_is_left_out(name: str) -> None:
     assert nearly.get(name) is not None
 
 
-def test_without_pesq_its_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_without_pesq_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     import importlib.util
 
     find = importlib.util.find_spec

@@ -1,4 +1,4 @@
-"""On real speech the judges say what a listener would. Skipped where the corpus or a model is not at hand."""
+"""Metrics on real speech. Skipped if the corpus or a model is not available."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def speech() -> dict[str, list[tuple[np.ndarray, int, str]]]:
 
 
 def hiss(samples: np.ndarray) -> np.ndarray:
-    """The speech under white noise as strong as itself."""
+    """The speech with white noise of equal power."""
     level = float(np.sqrt(np.mean(samples**2)))
     return (samples + np.random.default_rng(0).normal(0, level, samples.shape)).astype(np.float32)
 
 
-def test_a_sentence_is_nearer_to_its_own_speaker_than_to_any_other(speech):
+def test_a_sentence_is_more_similar_to_its_speaker_than_to_any_other(speech):
     encoder = SpeakerEncoder.load()
     voices = {name: voice_embedding(encoder, [(x, rate) for x, rate, _ in mine[1:]]) for name, mine in speech.items()}
     for name, mine in speech.items():
@@ -49,7 +49,7 @@ def test_a_sentence_is_nearer_to_its_own_speaker_than_to_any_other(speech):
 
 
 @pytest.mark.parametrize("name", ["distillmos", "dnsmos"])
-def test_real_speech_sounds_better_than_the_same_under_noise(speech, name, capfd):
+def test_noise_lowers_the_predicted_naturalness_of_real_speech(speech, name, capfd):
     for package in METRICS[name].packages:
         pytest.importorskip(package, reason="the extra eval is not installed")
     scorer = Scorer([name])
@@ -60,7 +60,7 @@ def test_real_speech_sounds_better_than_the_same_under_noise(speech, name, capfd
     assert capfd.readouterr() == ("", "")
 
 
-def test_whisper_hears_the_words_and_prints_nothing(speech, capfd):
+def test_whisper_transcribes_the_words_and_prints_nothing(speech, capfd):
     pytest.importorskip("faster_whisper", reason="the extra eval is not installed")
     try:
         whisper = str(find_whisper())
@@ -77,7 +77,7 @@ def test_whisper_hears_the_words_and_prints_nothing(speech, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_noise_and_another_sentence_are_farther_than_the_recording_itself(speech):
+def test_noise_and_another_sentence_have_a_larger_distance_than_the_recording(speech):
     mine = next(iter(speech.values()))
     samples, rate, _ = mine[0]
     scorer = Scorer(["mcd"])

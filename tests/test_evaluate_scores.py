@@ -1,4 +1,4 @@
-"""The scorer runs what it can, a metric is one registry line, and tables pool rates."""
+"""The scorer, its cache, the registry of metrics, summaries and score files."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ TONE = (0.3 * np.sin(2 * np.pi * 200 * np.arange(16_000) / 16_000)).astype(np.fl
 
 @pytest.fixture
 def loudness(monkeypatch) -> list[Settings]:
-    """A metric added as a reader would add one; the list holds a Settings for each time it was loaded."""
+    """A new metric in the registry; the list has one Settings for each time the metric was loaded."""
     loads: list[Settings] = []
 
     def load(settings: Settings):
         loads.append(settings)
 
-        def judge(sample: Sample) -> dict[str, Measure | str]:
+        def score_sample(sample: Sample) -> dict[str, Measure | str]:
             peak = float(np.abs(sample.waveform).max())
             return {"peak": Measure(peak, weight=len(sample.waveform)), "remark": f"at {sample.rate} Hz"}
 
-        return judge
+        return score_sample
 
     monkeypatch.setitem(METRICS, "peak", Metric((Column("peak", "Peak", 2, "higher"),), load, needs=("text",)))
     return loads
@@ -59,7 +59,7 @@ def test_a_registered_metric_is_loaded_once_and_scored(loudness):
     assert summary_table(summarise([first])).startswith("| System | Speakers | Sentences | Peak ↑ |\n")
 
 
-def test_a_metric_without_what_it_needs_is_left_out(loudness):
+def test_a_metric_whose_needs_are_missing_is_left_out(loudness):
     scores = Scorer(["peak"]).score(TONE, 16_000, id="one")
     assert loudness == []
     assert scores.get("peak") is None
@@ -67,7 +67,7 @@ def test_a_metric_without_what_it_needs_is_left_out(loudness):
         scores["peak"]
 
 
-def test_the_very_same_is_judged_once_by_each_metric(loudness, monkeypatch, tmp_path):
+def test_each_metric_scores_the_same_sample_once(loudness, monkeypatch, tmp_path):
     def score(scorer: Scorer, tone: np.ndarray = TONE, rate: int = 16_000, text: str = "la", **more) -> Scores:
         return scorer.score(tone, rate, id="one", text=text, cache=tmp_path / "cache", **more)
 
@@ -89,7 +89,7 @@ def test_the_very_same_is_judged_once_by_each_metric(loudness, monkeypatch, tmp_
     assert score(Scorer(["peak"])) == first and len(loudness) == 6  # a damaged file is scored again
 
 
-def test_another_version_or_model_of_a_metric_judges_again(loudness, monkeypatch, tmp_path):
+def test_a_new_version_or_model_of_a_metric_scores_the_sample_again(loudness, monkeypatch, tmp_path):
     def score() -> None:
         Scorer(["peak"]).score(TONE, 16_000, id="one", text="la", cache=tmp_path / "cache")
 
@@ -105,7 +105,7 @@ def test_another_version_or_model_of_a_metric_judges_again(loudness, monkeypatch
     assert len(loudness) == 3
 
 
-def test_load_loads_every_model_before_the_long_work(loudness):
+def test_load_loads_every_model(loudness):
     Scorer(["peak"]).load()
     assert len(loudness) == 1
 
@@ -141,14 +141,14 @@ def test_a_broken_waveform_names_the_utterance():
         Scorer(["mcd"]).score(TONE * np.float32("nan"), 16_000, id="s1", reference=TONE)
 
 
-def test_silence_is_scored_as_nobodys_voice():
+def test_silence_has_similarity_zero():
     voice = np.full(256, 1 / 16, np.float32)
     scores = Scorer(["similarity", "mcd"]).score(0 * TONE, 16_000, id="s1", voice=voice, reference=TONE)
     assert scores["similarity"] == 0
     assert scores["mcd"] > 5
 
 
-def test_a_summary_pools_errors_over_words_and_groups_as_asked():
+def test_a_summary_pools_errors_over_words_and_groups_by_the_given_fields():
     real, clone = summarise(rows())
     assert (real.group, real.utterances, real.speakers) == (("real",), 4, 2)
     assert clone.intervals["wer"].mean == pytest.approx(0.1)
@@ -157,7 +157,7 @@ def test_a_summary_pools_errors_over_words_and_groups_as_asked():
     assert groups == [("real", "anna"), ("real", "bert"), ("clone", "anna"), ("clone", "bert")]
 
 
-def test_the_table_has_a_line_a_system_and_shows_only_measured_columns():
+def test_the_table_has_one_line_per_system_and_only_measured_columns():
     table = summary_table(summarise(rows())).splitlines()
     assert table[0] == "| System | Speakers | Sentences | WER ↓ | MCD (dB) ↓ |"
     assert table[1] == "| --- | ---: | ---: | ---: | ---: |"
@@ -171,7 +171,7 @@ def test_a_bar_in_a_name_does_not_break_the_table():
     assert {line.count("|") for line in table.splitlines()} == {5}
 
 
-def test_systems_are_compared_on_the_sentences_they_share():
+def test_systems_are_compared_on_the_sentences_that_both_have():
     scores = [*rows(), Scores("extra", "anna", "clone", {"wer": Measure(1.0, 100)})]
     difference = compare(scores, "wer", "clone", "real")
     assert (difference.mean, difference.count) == (pytest.approx(0.1), 4)
@@ -179,7 +179,7 @@ def test_systems_are_compared_on_the_sentences_they_share():
         compare(scores, "wer", "clone", "nobody")
 
 
-def test_scores_survive_a_file(tmp_path):
+def test_scores_are_equal_after_writing_and_reading(tmp_path):
     write_scores(tmp_path / "scores.jsonl", rows())
     assert read_scores(tmp_path / "scores.jsonl") == rows()
     assert [entry.name for entry in tmp_path.iterdir()] == ["scores.jsonl"]
@@ -189,7 +189,7 @@ def test_a_broken_score_file_names_the_line(tmp_path):
     path = tmp_path / "scores.jsonl"
     write_scores(path, rows()[:1])
     path.write_text(path.read_text() + '{"id": "x"}\n')
-    with pytest.raises(TtsMetaError, match=r"scores\.jsonl, line 2 is no line of scores"):
+    with pytest.raises(TtsMetaError, match=r"scores\.jsonl, line 2 is not a line of scores"):
         read_scores(path)
     with pytest.raises(TtsMetaError, match="cannot read the scores"):
         read_scores(tmp_path / "nowhere.jsonl")

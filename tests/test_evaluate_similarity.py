@@ -56,13 +56,13 @@ def encoder() -> SpeakerEncoder:
     return SpeakerEncoder.load()
 
 
-def test_embedding_equals_values_made_with_the_resemblyzer_package(encoder):
+def test_the_embedding_equals_stored_values_of_resemblyzer(encoder):
     embedding = encoder.embed(vowel(pause=1.0), 16_000)
     assert {index: float(embedding[index]) for index in LARGEST} == pytest.approx(LARGEST, abs=1e-3)
     assert int((embedding > 0.18).sum()) == len(LARGEST)
 
 
-def test_embedding_equals_resemblyzers_where_it_is_installed(encoder):
+def test_the_embedding_equals_that_of_resemblyzer(encoder):
     resemblyzer = import_resemblyzer()
     theirs = resemblyzer.VoiceEncoder("cpu", verbose=False)
     for samples in (vowel(1.0), vowel(4.0, 210.0, pause=1.5), vowel(2.0, rate=22_050)):
@@ -71,7 +71,7 @@ def test_embedding_equals_resemblyzers_where_it_is_installed(encoder):
         assert cosine(encoder.embed(samples, rate), expected) > 1 - 2e-6
 
 
-def test_power_mel_equals_librosas():
+def test_the_power_mel_equals_that_of_librosa():
     import librosa
 
     samples = vowel(1.0)
@@ -79,7 +79,7 @@ def test_power_mel_equals_librosas():
     np.testing.assert_allclose(power_mel(torch.from_numpy(samples)).numpy().T, expected, rtol=1e-3, atol=1e-6)
 
 
-def test_removed_pauses_and_partial_windows_equal_resemblyzers():
+def test_removed_pauses_and_partial_windows_equal_those_of_resemblyzer():
     resemblyzer = import_resemblyzer()
     generator = np.random.default_rng(0)
     for _ in range(10):
@@ -125,19 +125,19 @@ def test_partial_windows_cover_the_speech(seconds, starts):
         (np.zeros((2, 16_000), np.float32), "one channel"),
     ],
 )
-def test_an_unusable_waveform_is_one_clear_line(encoder, waveform, message):
+def test_the_error_for_an_unusable_waveform_is_one_line(encoder, waveform, message):
     with pytest.raises(TtsMetaError, match=message) as error:
         encoder.embed(waveform, 16_000)
     assert "\n" not in str(error.value)
 
 
-def test_tensors_and_any_rate_give_the_same_voice(encoder):
+def test_tensors_and_other_rates_give_the_same_embedding(encoder):
     at_16 = encoder.embed(vowel(), 16_000)
     assert cosine(at_16, encoder.embed(torch.from_numpy(vowel()), 16_000)) == pytest.approx(1, abs=1e-6)
     assert cosine(at_16, encoder.embed(vowel(rate=22_050), 22_050)) > 0.98
 
 
-def test_mean_voice_is_a_unit_vector_between_its_parts(encoder):
+def test_the_mean_embedding_is_a_unit_vector_between_its_parts(encoder):
     low, high = vowel(pitch=100), vowel(pitch=220)
     mean = voice_embedding(encoder, [(low, 16_000), (high, 16_000)])
     parts = [encoder.embed(low, 16_000), encoder.embed(high, 16_000)]
@@ -148,19 +148,19 @@ def test_mean_voice_is_a_unit_vector_between_its_parts(encoder):
         mean_embedding([])
 
 
-def test_equal_error_rate_is_zero_for_separate_scores_and_half_for_the_same_ones():
+def test_the_equal_error_rate_is_zero_for_separate_scores_and_half_for_equal_scores():
     assert equal_error_rate([0.8, 0.9], [0.1, 0.2, 0.3]) == 0
     assert equal_error_rate([0.1, 0.2, 0.3, 0.4], [0.1, 0.2, 0.3, 0.4]) == pytest.approx(0.5)
     assert equal_error_rate([0.1, 0.2], [0.8, 0.9]) == 1
 
 
-def test_equal_error_rate_counts_known_errors():
+def test_the_equal_error_rate_counts_known_errors():
     # One true claim of four below one false claim of four: a quarter of each is wrong at the threshold between.
     assert equal_error_rate([0.3, 0.7, 0.8, 0.9], [0.0, 0.1, 0.2, 0.5]) == pytest.approx(0.25)
 
 
 @pytest.mark.parametrize("separation", [0.5, 1.0, 2.0])
-def test_equal_error_rate_of_two_normals_is_the_tail_beyond_half_their_distance(separation):
+def test_the_equal_error_rate_of_two_normals_is_the_tail_beyond_half_their_distance(separation):
     generator = np.random.default_rng(0)
     rate = equal_error_rate(generator.normal(separation, 1, 40_000), generator.normal(0, 1, 60_000))
     assert rate == pytest.approx(NormalDist().cdf(-separation / 2), abs=0.005)
@@ -171,7 +171,7 @@ def test_equal_error_rate_refuses_one_sided_scores():
         equal_error_rate([0.5], [])
 
 
-def test_verification_scores_split_own_from_other_voices():
+def test_verification_scores_separate_true_and_false_claims():
     east, north = np.array([1, 0], np.float32), np.array([0, 1], np.float32)
     same, other = verification_scores([east, north, east], ["e", "n", "n"], {"e": east, "n": north})
     assert same == [1.0, 1.0, 0.0]

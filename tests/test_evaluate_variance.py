@@ -1,4 +1,4 @@
-"""The variance of a log-mel against closed forms, and of speech against its smoothed self."""
+"""The variance of a log-mel agrees with closed forms, and is lower for smoothed speech."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ RATE = 22_050
 
 
 def wave(index: int, bands: int = 80) -> np.ndarray:
-    """The cosine `(M,)` of unit length that cepstrum `index` is the height of."""
+    """The cosine `(M,)` of unit norm that belongs to cepstrum `index`."""
     found = np.cos(np.pi * index * (np.arange(bands) + 0.5) / bands)
     return found / np.linalg.norm(found)
 
 
 @pytest.mark.parametrize("index", [0, 1, CEPSTRA - 1, CEPSTRA, 40, 79])
-def test_the_variance_is_that_of_the_frames_and_detail_what_formants_do_not_hold(index: int) -> None:
+def test_the_variance_is_that_of_the_frames_and_detail_excludes_formants(index: int) -> None:
     heights = np.random.default_rng(index).normal(0, 0.7, 500)
     whole, detail = log_mel_variance(-4 + heights[:, None] * wave(index))
     assert whole == pytest.approx(heights.var())
     assert detail == pytest.approx(heights.var() if index >= CEPSTRA else 0.0, abs=1e-12)
 
 
-def test_what_lies_far_below_the_loud_parts_is_not_counted() -> None:
+def test_quiet_frames_are_not_counted() -> None:
     frames = -4 + np.random.default_rng(0).normal(0, 0.3, (300, 80))
     quiet = np.full((200, 80), -11.5)
     assert log_mel_variance(np.concatenate([frames, quiet])) == log_mel_variance(frames)
@@ -43,7 +43,7 @@ def vowels(seed: int, sharp: float) -> np.ndarray:
     return (np.concatenate(pieces) + 1e-4 * generator.normal(size=20 * (RATE // 10))).astype(np.float32) / 20
 
 
-def test_a_recording_varies_as_itself_and_wider_resonances_vary_less() -> None:
+def test_a_recording_has_ratio_one_and_wider_resonances_have_lower_variance() -> None:
     scorer, real = Scorer(["variance"]), vowels(0, 0.98)
     same = scorer.score(real * np.float32(0.5), RATE, id="same", reference=real)
     assert same["variance"] == pytest.approx(1.0, abs=0.05) and same["detail"] == pytest.approx(1.0, abs=0.05)

@@ -1,4 +1,4 @@
-"""The recipes of the few-shot benchmark are such as its code takes, and its published tables are those of the cells."""
+"""The recipes of the few-shot benchmark are valid, and its published tables equal the published trials."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ NAMES = {
 README_NAMES = {"base, mean voice": "mean voice", "clone (default)": "clone"}
 """Names of the README's table, and those of the other tables."""
 COMMAND = "tts-meta benchmark recipes/few_shot/ten.yaml\n"
-TABLES = {"README.md": 4 * 5, "docs/results.md": 5 * 8, "recipes/few_shot/README.md": 5 * 8}
-"""Files that publish the table of `ten.yaml`, and the least number of values in it."""
+TABLES = {"README.md": 4 * 5, "docs/results.md": 5 * 8, "recipes/few_shot/tables.md": 5 * 8}
+"""Files that publish the table of `ten.yaml`, and the minimum number of its values."""
 
 
 def test_there_are_recipes() -> None:
@@ -39,13 +39,13 @@ def test_there_are_recipes() -> None:
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_every_learner_of_a_recipe_uses_all_that_it_is_given(name: str) -> None:
+def test_every_method_of_a_recipe_uses_all_its_settings(name: str) -> None:
     config = load_config(FOLDER / name, FewShotBenchmark)
     base, vocoder = load_base(), load_vocoder(config.vocoder)
     for learner, settings in config.learners.items():
-        # Bases of meta-trained starts are made by a script; whatever they are, settings go together or not.
-        own = settings.model_copy(update={"base": None, "prior": None})
-        own.check(learner, own.with_prior(base), vocoder)
+        # A script makes the meta-learned bases; whether the settings fit together does not depend on them.
+        method = settings.model_copy(update={"base": None, "prior": None})
+        method.check(learner, method.with_prior(base), vocoder)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def trials() -> list[Trial]:
     return sorted(read_trials(FOLDER / "ten_trials.jsonl").values(), key=lambda trial: trial.speaker)
 
 
-def test_every_cell_of_the_recipe_is_whole_and_there_once(trials: list[Trial]) -> None:
+def test_the_published_trials_are_complete_and_unique(trials: list[Trial]) -> None:
     config = load_config(FOLDER / "ten.yaml", FewShotBenchmark)
     assert set(Counter((trial.system, trial.speaker) for trial in trials).values()) == {1}
     assert {trial.learner for trial in trials} == set(config.learners) and len(trials) == 6 * len(config.learners)
@@ -67,26 +67,28 @@ def test_every_cell_of_the_recipe_is_whole_and_there_once(trials: list[Trial]) -
 def test_a_published_table_equals_the_trials(trials: list[Trial], file: str) -> None:
     text = (ROOT / file).read_text(encoding="utf-8").split(COMMAND)[1]
     table = ("| System |" + text.split("| System |")[1]).split("\n\n")[0]
-    head, _, *rows = ([trial.strip() for trial in line.strip("|").split("|")] for line in table.splitlines())
-    means = {one.group[0]: one.intervals for one in summarise(row for trial in trials for row in trial.scores)}
+    head, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines())
+    means = {
+        summary.group[0]: summary.intervals for summary in summarise(row for trial in trials for row in trial.scores)
+    }
     shown, checked = {column.title: column for column in columns().values()}, 0
-    for name, *found in rows:
+    for name, *cells in rows:
         name = README_NAMES.get(name, name)
         learner, _, ended = name.removesuffix(" †").rpartition(", ")
         system = NAMES.get(name.removesuffix(" †")) or f"{learner}, 10 sentences, {ended}"
         if system not in means:
             assert name in ("real recording", "copy-synthesis")
             continue
-        own = [trial for trial in trials if trial.system == system]
+        of_system = [trial for trial in trials if trial.system == system]
         costs = {
-            "Parameters": f"{own[0].parameters:,}",
-            "KiB": f"{own[0].bytes / 1024:,.0f}",
-            "CPU seconds": f"{sum(trial.cpu_seconds for trial in own) / len(own):.1f}",
+            "Parameters": f"{of_system[0].parameters:,}",
+            "KiB": f"{of_system[0].bytes / 1024:,.0f}",
+            "CPU seconds": f"{sum(trial.cpu_seconds for trial in of_system) / len(of_system):.1f}",
         }
-        for heading, text in zip(head[1:], found, strict=True):
+        for heading, text in zip(head[1:], cells, strict=True):
             if column := shown.get(heading):
-                one = means[system][column.name]
-                values = [f"{value:.{column.digits}f}" for value in (one.mean, one.low, one.high)]
+                interval = means[system][column.name]
+                values = [f"{value:.{column.digits}f}" for value in (interval.mean, interval.low, interval.high)]
                 costs[heading] = "{} [{}, {}]".format(*values)
             if heading != "EER ↓":
                 expected = costs[heading].split(" [")[0] if file == "README.md" else costs[heading]

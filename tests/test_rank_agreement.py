@@ -23,14 +23,14 @@ def sigmas(values: np.ndarray) -> dict[str, float]:
     return {f"module {k}": float(value) for k, value in enumerate(values)}
 
 
-def test_a_run_agrees_with_itself_whatever_its_unit() -> None:
+def test_a_run_agrees_with_a_scaled_copy_of_itself() -> None:
     one = sigmas(np.geomspace(0.01, 0.1, 12))
     found = agreement(one, {name: 2 * value for name, value in one.items()}, largest=4)
     assert found.correlation.mean == pytest.approx(1) and found.common == 4
     assert found.factor == pytest.approx(2) and found.expected == pytest.approx(16 / 12)
 
 
-def test_the_correlation_is_spearmans_and_its_interval_holds_the_truth_as_often_as_it_says() -> None:
+def test_the_correlation_is_spearmans_and_the_coverage_of_its_interval_is_95_percent() -> None:
     draws, held = np.random.default_rng(0), []
     for _ in range(200):
         x, y = draws.standard_normal((2, 48))
@@ -42,7 +42,7 @@ def test_the_correlation_is_spearmans_and_its_interval_holds_the_truth_as_often_
     assert 0.9 <= np.mean(held) <= 0.99
 
 
-def test_unrelated_runs_share_what_chance_gives() -> None:
+def test_unrelated_runs_have_the_overlap_expected_by_chance() -> None:
     draws = np.random.default_rng(1)
     pairs = np.exp(draws.standard_normal((200, 2, 48)))
     found = [agreement(sigmas(one), sigmas(other), 32) for one, other in pairs]
@@ -51,7 +51,7 @@ def test_unrelated_runs_share_what_chance_gives() -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "largest", "said"),
+    ("one", "other", "largest", "message"),
     [
         ([1, 2, 3], [1, 2, 3, 4], 2, "only one run has 'module 3'"),
         ([1, 2], [1, 2], 1, "fewer than three"),
@@ -59,12 +59,14 @@ def test_unrelated_runs_share_what_chance_gives() -> None:
         ([1, 2, 3], [1, 2, 3], 0, "largest is 0; give a number from 1 to 3"),
     ],
 )
-def test_what_cannot_be_compared_is_said(one: list[float], other: list[float], largest: int, said: str) -> None:
-    with pytest.raises(UsageError, match=said):
+def test_runs_that_cannot_be_compared_are_refused(
+    one: list[float], other: list[float], largest: int, message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
         agreement(sigmas(np.array(one)), sigmas(np.array(other)), largest)
 
 
-def test_inspect_tells_how_far_runs_agree(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_inspect_prints_the_agreement_of_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     base, last_resort = tiny_base(), ("--vocoder", "griffin-lim")
     names = adaptable_modules(base).names
     rising = np.geomspace(1e-3, 1e-2, len(names))

@@ -1,4 +1,4 @@
-"""The cloning benchmark's folder of results."""
+"""The result folder of the cloning benchmark."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _spoken(speaker: str, sentence: str, system: str, similarity: float) -> Spok
     return Spoken(utterance, system, np.zeros(2205, np.float32), 22050, scores)
 
 
-def test_tables_scores_and_a_page_with_players_are_written(tmp_path: Path) -> None:
+def test_the_report_writes_tables_scores_and_a_page_with_audio_players(tmp_path: Path) -> None:
     spoken = [
         _spoken(speaker, f"{speaker}-{number}", system, similarity)
         for speaker in ("ann", "bob")
@@ -39,7 +39,7 @@ def test_tables_scores_and_a_page_with_players_are_written(tmp_path: Path) -> No
     assert "Words of ann-0." in page and "Words of ann-2." not in page
 
 
-def test_the_log_has_the_first_sentences_of_the_first_speakers_of_each_system_side_by_side(tmp_path: Path) -> None:
+def test_the_log_has_the_first_sentences_of_the_first_speakers_by_each_system(tmp_path: Path) -> None:
     readers = [f"reader{number}" for number in range(10)]
     spoken = [
         _spoken(reader, f"{reader}-{number}", system, 0.9)

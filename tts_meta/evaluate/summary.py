@@ -64,9 +64,7 @@ def compare(scores: Iterable[Scores], name: str, system: str, baseline: str, see
         if row_system == system and (baseline, speaker, id) in rows
     ]
     if not pairs:
-        raise UsageError(
-            f"{system} and {baseline} have no utterance with a score {name} in common; score the same sentences"
-        )
+        raise UsageError(f"{system} and {baseline} share no utterance with a score {name}; score the same sentences")
     return paired_difference(
         [row[name] for row, _ in pairs],
         [baseline_row[name] for _, baseline_row in pairs],
