@@ -187,7 +187,7 @@ def test_a_method_may_use_another_prior_or_one_sigma_for_all_modules(
         voice(prior, prior=tmp_path / "none.safetensors")
     with pytest.raises(UsageError, match="leave out one of them"):
         voice(prior, prior=file, variance=1.0)
-    with pytest.raises(UsageError, match="the base has none"):
+    with pytest.raises(UsageError, match="the base has no learned prior"):
         voice(None, isotropic=0.5)
     with pytest.raises(UsageError, match="leave out variance"):
         voice(prior, isotropic=0.5, variance=1.0)

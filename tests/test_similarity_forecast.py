@@ -11,19 +11,20 @@ import numpy as np
 import pytest
 from commands import run, write_base, write_recordings
 
-from recipes.few_shot import expected as recipe
 from tts_meta.adapt import CloneSettings, SimilarityForecast
 from tts_meta.adapt.similarity_forecast import FILE, VERSIONS, ScoreFit, cross_validated_coverage, interval_coverage
 from tts_meta.audio.mel import MelConfig
 from tts_meta.config import parse_config
 from tts_meta.errors import TtsMetaError, UsageError
-from tts_meta.evaluate.few_shot.benchmark import FewShotBenchmark
+from tts_meta.evaluate.few_shot.benchmark import FewShotBenchmark, run_few_shot
+from tts_meta.evaluate.few_shot.forecast import LEVELS, ForecastData, fit_forecast, reliability
 from tts_meta.evaluate.voice import REAL
 from tts_meta.files import sha256_file
 from tts_meta.models.pretrained import Base, load_base, save_base
 from tts_meta.models.shrinkage_prior import FILE as PRIOR_FILE
 from tts_meta.models.shrinkage_prior import ModulePrior
 from tts_meta.models.vocoders.griffin_lim import GriffinLim
+from tts_meta.report.forecast import forecast_table, reliability_table, write_reliability_figure
 
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS = (5.0, 10.0, 20.0, 40.0, 80.0)
@@ -139,7 +140,7 @@ def test_the_shipped_forecast_matches_the_shipped_base_and_this_code() -> None:
     assert base.folder is not None and (base.folder / FILE).is_file()
     forecast = SimilarityForecast.load_for(base, CloneSettings())
     assert forecast is not None and forecast.fits["similarity"].speakers == 10
-    assert f"{forecast.predict(20)['similarity'].mean:.3f}" in (ROOT / "recipes" / "few_shot" / "README.md").read_text()
+    assert f"{forecast.predict(20)['similarity'].mean:.3f}" in (ROOT / "recipes" / "few_shot" / "tables.md").read_text()
 
 
 def test_clone_prints_the_similarity_to_expect(
@@ -155,7 +156,7 @@ def test_clone_prints_the_similarity_to_expect(
     assert "expected" not in other_settings
 
 
-def test_the_recipe_writes_what_its_voices_say(learned: Base, long_corpus: Path, tmp_path: Path) -> None:
+def test_the_forecast_is_fitted_to_the_trials_of_a_benchmark(learned: Base, long_corpus: Path, tmp_path: Path) -> None:
     settings = {
         "manifest": long_corpus / "manifest.jsonl",
         "split": ["train"],
@@ -166,17 +167,28 @@ def test_the_recipe_writes_what_its_voices_say(learned: Base, long_corpus: Path,
         "learners": {"clone": {"steps": [2]}},
     }
     config = parse_config(settings, FewShotBenchmark, "test")
-    found, results = recipe.run(config, learned, GriffinLim(MelConfig(), iterations=2))
-    assert len(found.seconds) == len(results.trials) and min(found.seconds) > 0
-    assert found.scores["similarity"] == [trial.scores[0]["similarity"] for trial in results.trials]
+    results = run_few_shot(config, learned, GriffinLim(MelConfig(), iterations=2), lambda line: None)
+    data = ForecastData.from_trials(results.trials)
+    assert len(data.seconds) == len(results.trials) and min(data.seconds) > 0
+    assert data.scores["similarity"] == [trial.scores[0]["similarity"] for trial in results.trials]
     with pytest.raises(UsageError, match="three or more speakers"):
-        recipe.fit(found, results, learned)
-    more = {"similarity": [*found.scores["similarity"], 0.5, 0.6, 0.4, 0.5]}
-    four = recipe.Voices([*found.seconds, 3.0, 6.0, 3.0, 6.0], [*found.speakers, "x", "x", "y", "y"], more)
-    forecast = recipe.fit(four, results, learned)
+        fit_forecast(data, results, learned)
+    more = {"similarity": [*data.scores["similarity"], 0.5, 0.6, 0.4, 0.5]}
+    four = ForecastData([*data.seconds, 3.0, 6.0, 3.0, 6.0], [*data.speakers, "x", "x", "y", "y"], more)
+    forecast = fit_forecast(four, results, learned)
     assert forecast.fits["similarity"].speakers == 4 and forecast.min_seconds == min(four.seconds)
-    real = [one.scores["similarity"] for one in results.spoken if one.system == REAL]
+    real = [clip.scores["similarity"] for clip in results.spoken if clip.system == REAL]
     assert forecast.fits["similarity"].real_recordings == pytest.approx(np.mean(real))
-    shares = recipe.reliability(four, forecast, found)["similarity"]
-    assert list(shares) == ["speakers left out", "speakers of the check"]
-    assert all(sorted(its) == its and len(its) == len(recipe.LEVELS) for its in shares.values())
+    fractions = reliability(four, forecast, data)["similarity"]
+    assert list(fractions) == ["speakers left out", "speakers of the check"]
+    assert all(sorted(row) == row and len(row) == len(LEVELS) for row in fractions.values())
+
+    table = reliability_table({"similarity": fractions})
+    assert table.startswith(
+        "| Level of the range | Similarity, speakers left out | Similarity, speakers of the check |"
+    )
+    assert (
+        forecast_table(forecast).count("\n| ") == len([n for n in range(8) if 5.0 * 2**n <= forecast.max_seconds]) + 3
+    )
+    write_reliability_figure(tmp_path / "reliability.png", {"similarity": fractions})
+    assert (tmp_path / "reliability.png").read_bytes().startswith(b"\x89PNG")
