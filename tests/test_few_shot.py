@@ -19,6 +19,7 @@ from tts_meta.audio import prepare_waveform, read_audio
 from tts_meta.corpus import Manifest, collate
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.evaluate.few_shot.benchmark import run_few_shot
+from tts_meta.evaluate.few_shot.results_io import read_recordings
 from tts_meta.evaluate.similarity import mean_embedding
 from tts_meta.evaluate.voice import COPY, REAL, score_voices
 from tts_meta.models.losses import acoustic_loss
@@ -111,6 +112,11 @@ def test_tables_of_differences_agree_with_the_scores(base: Base, long_corpus: Pa
     shown = float(lines["biases"][2].split(" [")[0])
     assert shown == pytest.approx(best["biases"] - best["all"], abs=0.06)
     rates = results.error_rates()
+    recordings = read_recordings(tmp_path / "recordings.jsonl")
+    assert [row for speaker in recordings for row in speaker.scores] == [clip.scores for clip in results.spoken]
+    assert {speaker.speaker for speaker in recordings} == {"ann", "ben"}
+    for speaker in recordings:
+        np.testing.assert_allclose(speaker.voice, results.voices[speaker.speaker], atol=1e-3)
     assert set(rates) == {REAL, COPY, *nll}
     assert all(0 <= rate.low <= rate.mean <= rate.high <= 1 for rate in rates.values())
     assert f"{rates[REAL].mean:.3f}" in next(line for line in table.splitlines() if REAL in line)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from recipes.few_shot import tables
 from tts_meta.config import load_config, top_level_keys
 from tts_meta.evaluate.few_shot.benchmark import FewShotBenchmark
 from tts_meta.evaluate.few_shot.results_io import read_trials
@@ -95,3 +96,8 @@ def test_a_published_table_equals_the_trials(trials: list[Trial], file: str) -> 
                 assert text == expected, (name, heading)
                 checked += 1
     assert checked >= TABLES[file]
+
+
+def test_the_generated_part_of_the_tables_is_that_of_the_result_files() -> None:
+    text = (FOLDER / "tables.md").read_text(encoding="utf-8")
+    assert text.split(tables.START)[1].split(tables.END)[0] == tables.generated_part()

@@ -52,7 +52,9 @@ def generated_part() -> str:
     return f"""
 ## Ten sentences
 
-    tts-meta benchmark recipes/few_shot/ten.yaml
+```sh
+tts-meta benchmark recipes/few_shot/ten.yaml
+```
 
 The scores of the voices (`ten_trials.jsonl`) were computed at commit 0f38b1f with one thread, in 45 minutes on two busy
 cores. `ten_recordings.jsonl` has the scores of the recordings and of the copy-synthesis.
@@ -60,7 +62,9 @@ cores. `ten_recordings.jsonl` has the scores of the recordings and of the copy-s
 {ten_sentences()}
 ## Similarity forecast
 
-    python -m recipes.few_shot.forecast recipes/few_shot/forecast.yaml
+```sh
+python -m recipes.few_shot.forecast recipes/few_shot/forecast.yaml
+```
 
 The range contains 8 of 10 new speakers. `clone` prints this forecast.
 
