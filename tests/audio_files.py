@@ -110,9 +110,9 @@ def video_without_audio() -> bytes:
     return content.getvalue()
 
 
-def with_bytes(content: bytes, place: int, value: bytes) -> bytes:
-    """Return the content with `value` written at byte `place`."""
-    return content[:place] + value + content[place + len(value) :]
+def with_bytes(content: bytes, offset: int, value: bytes) -> bytes:
+    """Return the content with `value` written at byte `offset`."""
+    return content[:offset] + value + content[offset + len(value) :]
 
 
 def with_data_length(wav: bytes, length: int) -> bytes:

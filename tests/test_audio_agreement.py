@@ -54,11 +54,11 @@ def test_prepare_training_and_clone_agree_on_damaged_files(tmp_path: Path) -> No
     accepted = refused = 0
     for container in ("wav", "wav_float", "flac", "ogg", "mp3", "m4a", "webm"):
         content = undamaged(container, 0.6)
-        for place in random.integers(0, len(content), 12):
-            kind = place % 3
-            damaged = bytearray(content[:place] if kind == 0 else content)
+        for offset in random.integers(0, len(content), 12):
+            kind = offset % 3
+            damaged = bytearray(content[:offset] if kind == 0 else content)
             if kind:
-                damaged[place % 64 if kind == 1 else place] ^= 1 + int(random.integers(255))
+                damaged[offset % 64 if kind == 1 else offset] ^= 1 + int(random.integers(255))
             path = tmp_path / "a.wav"
             path.write_bytes(damaged)
             errors = {training_error(path, tmp_path / "cache"), clone_error(path), prepare_error(path)}

@@ -90,7 +90,7 @@ def test_an_mp3_with_missing_bytes_in_the_middle_is_refused(tmp_path: Path) -> N
 @pytest.mark.parametrize("damage", ["byte", "page"])
 def test_an_ogg_with_a_wrong_byte_or_a_missing_page_is_refused(tmp_path: Path, damage: str) -> None:
     content = undamaged("ogg", 6.0)
-    pages = [place for place in range(len(content)) if content[place : place + 4] == b"OggS"]
+    pages = [offset for offset in range(len(content)) if content[offset : offset + 4] == b"OggS"]
     if damage == "byte":
         damaged = with_bytes(content, len(content) - 500, bytes([content[-500] ^ 1]))
     else:

@@ -48,9 +48,9 @@ def test_a_wav_with_metadata_but_without_samples_is_refused(tmp_path: Path) -> N
 
 def test_an_aiff_with_any_length_in_its_header_is_read_to_its_end(tmp_path: Path) -> None:
     content = encode(speech_like(), "aiff")
-    place = content.index(b"SSND") + 4
+    offset = content.index(b"SSND") + 4
     for length in (0, 1000, 0x7FFFF000, 0xFFFFFFFF):
-        samples, _ = decode(tmp_path, with_bytes(content, place, length.to_bytes(4, "big")))
+        samples, _ = decode(tmp_path, with_bytes(content, offset, length.to_bytes(4, "big")))
         np.testing.assert_allclose(samples[:, 0], speech_like(), atol=1e-4)
 
 

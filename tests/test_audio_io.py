@@ -118,8 +118,8 @@ def test_a_streamed_wav_without_a_length_in_its_header_is_read(tmp_path: Path) -
     path = tmp_path / "a.wav"
     soundfile.write(path, tone(), RATE)
     content = bytearray(path.read_bytes())
-    place = content.index(b"data") + 4
-    content[4:8] = content[place : place + 4] = b"\xff\xff\xff\xff"
+    offset = content.index(b"data") + 4
+    content[4:8] = content[offset : offset + 4] = b"\xff\xff\xff\xff"
     path.write_bytes(content)
     np.testing.assert_allclose(read_audio(path, RATE), tone(), atol=1e-4)
 

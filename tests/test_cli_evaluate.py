@@ -45,7 +45,9 @@ def test_evaluate_scores_the_voice_the_recordings_and_copy_synthesis(run_cli, fo
 def test_evaluate_does_not_use_the_sentences_of_the_adaptation(run_cli, folder: Path, tmp_path: Path) -> None:
     manifest = tone_corpus(tmp_path, utterances=16)
     utterances = [utterance for utterance in Manifest.load(manifest) if utterance.speaker == "ann"]
-    (tmp_path / "list.txt").write_text("".join(f"{one.audio.name}|{one.text}\n" for one in utterances))
+    (tmp_path / "list.txt").write_text(
+        "".join(f"{utterance.audio.name}|{utterance.text}\n" for utterance in utterances)
+    )
     out = tmp_path / "ann.voice.safetensors"
 
     def clone_from(count: int) -> None:

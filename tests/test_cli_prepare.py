@@ -37,7 +37,7 @@ def test_pretraining_uses_a_prepared_manifest_without_changes(
     assert run(capsys, "prepare", "folder", corpus, tmp_path / "m").status == 0
     recipe = pretrain_recipe(tmp_path, tmp_path / "run", manifest=manifest, splits=splits)
     pretrain(recipe)
-    assert Store(tmp_path / "run" / "utterances").ids == [one.id for one in Manifest.load(manifest)]
+    assert Store(tmp_path / "run" / "utterances").ids == [utterance.id for utterance in Manifest.load(manifest)]
 
 
 def test_the_error_for_an_unknown_split_lists_the_known_ones(tmp_path: Path, corpus: Path, capsys) -> None:
@@ -52,8 +52,8 @@ def test_the_benchmark_clones_all_speakers_of_a_manifest_without_splits(tmp_path
     assert run(capsys, "prepare", "folder", corpus, tmp_path / "m").status == 0
     prepared = Manifest.load(tmp_path / "m" / "manifest.jsonl")
     longer = [
-        replace(one, id=f"{one.id}{copy}", audio=one.audio.with_suffix(f".{copy}"), seconds=5.0)
-        for one in prepared
+        replace(item, id=f"{item.id}{copy}", audio=item.audio.with_suffix(f".{copy}"), seconds=5.0)
+        for item in prepared
         for copy in range(3)
     ]
     data = {"manifest": tmp_path / "m" / "manifest.jsonl", "output": tmp_path / "run", "score_on": 1}
@@ -82,7 +82,7 @@ def test_one_of_several_transcript_lists_is_chosen_by_name(tmp_path: Path, capsy
         capsys, "prepare", "folder", tmp_path / "c", tmp_path / "m", "--transcripts", tmp_path / "c" / "dev.tsv"
     )
     assert chosen.status == 0
-    assert [one.text for one in Manifest.load(tmp_path / "m" / "manifest.jsonl")] == ["One."]
+    assert [utterance.text for utterance in Manifest.load(tmp_path / "m" / "manifest.jsonl")] == ["One."]
 
 
 def test_a_corpus_that_cannot_be_prepared_gives_one_line(tmp_path: Path, capsys) -> None:

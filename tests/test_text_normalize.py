@@ -208,7 +208,7 @@ TIMES = [
     ("the 4th of July", "the fourth of July"),
     ("In May 2020 I may", "In May twenty twenty I may"),
 ]
-MORE = [
+OTHER = [
     ("No. I won't. See Fig. A.", "No. I won't. See Figure A."),
     ("Smith et al. (2010) wrote.", "Smith et al (twenty ten) wrote."),
     ("1.000,50 € or 100 000,50", "one thousand euros and fifty cents or one hundred thousand point five zero"),
@@ -255,7 +255,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize(
-    ("written", "spoken"), [*CHARACTERS, *MARKUP, *SENTENCES, *NUMBERS, *QUANTITIES, *TIMES, *MORE, *NAMES]
+    ("written", "spoken"), [*CHARACTERS, *MARKUP, *SENTENCES, *NUMBERS, *QUANTITIES, *TIMES, *OTHER, *NAMES]
 )
 def test_a_written_form_has_the_expected_spoken_form(written: str, spoken: str) -> None:
     assert normalize(written) == spoken

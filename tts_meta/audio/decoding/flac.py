@@ -67,7 +67,7 @@ def _is_plausible(declared: int, content: bytes) -> bool:
 
 
 def _is_verified(content: bytes, audio: DecodedAudio) -> bool:
-    """Return whether the MD5 of the samples equals the one in STREAMINFO; False if the file has none."""
+    """Return whether the MD5 of the samples equals the one in STREAMINFO; False if unknown."""
     digest = content[26:42]
     if digest == bytes(16):
         return False

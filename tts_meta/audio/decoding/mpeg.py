@@ -23,15 +23,17 @@ _MAX_JUNK = 2**16
 
 @dataclass(frozen=True)
 class _Frame:
+    """An MPEG audio frame. length: in bytes. kind: version and layer bits, and sample rate; equal in all frames."""
+
     length: int
     xing_offset: int
     """Bytes from the header to the Xing tag, if the frame holds one."""
     kind: tuple[int, int]
 
 
-def mp3_frame(content: bytes, place: int) -> _Frame | None:
-    """Return the MPEG audio frame at byte `place`, or None."""
-    head = content[place : place + 4]
+def mp3_frame(content: bytes, offset: int) -> _Frame | None:
+    """Return the MPEG audio frame at byte `offset`, or None."""
+    head = content[offset : offset + 4]
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return None
     version, layer = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3)
@@ -51,10 +53,10 @@ def mp3_frame(content: bytes, place: int) -> _Frame | None:
 
 def looks_like_mp3(content: bytes) -> bool:
     """Return whether MPEG audio starts here or after tags."""
-    place = _skip_tags(content, 0)
-    if content[:3] == b"ID3" and place >= len(content):
+    offset = _skip_tags(content, 0)
+    if content[:3] == b"ID3" and offset >= len(content):
         return True
-    return _first_frame(content, place, 2**12 if content[:3] == b"ID3" else 1) is not None
+    return _first_frame(content, offset, 2**12 if content[:3] == b"ID3" else 1) is not None
 
 
 def decode_mp3(content: bytes, limit: DurationLimit) -> DecodedAudio:
@@ -64,21 +66,21 @@ def decode_mp3(content: bytes, limit: DurationLimit) -> DecodedAudio:
 
 def decode_adts(content: bytes, limit: DurationLimit) -> DecodedAudio:
     """Decode AAC in ADTS frames. Raises DecodingError: truncated, damaged, or too long."""
-    place = _skip_tags(content, 0)
-    while place < len(content):
-        if (length := adts_frame(content, place)) is None:
-            if content[place : place + 3] == b"TAG" or not content[place:].strip(b"\0"):
+    offset = _skip_tags(content, 0)
+    while offset < len(content):
+        if (length := adts_frame(content, offset)) is None:
+            if content[offset : offset + 3] == b"TAG" or not content[offset:].strip(b"\0"):
                 break
-            raise truncated() if len(content) - place < 9 else damaged(f"no AAC frame at byte {place}")
-        place += length
-    if place > len(content):
+            raise truncated() if len(content) - offset < 9 else damaged(f"no AAC frame at byte {offset}")
+        offset += length
+    if offset > len(content):
         raise truncated()
     return decode_libav(content, "aac", limit)
 
 
-def adts_frame(content: bytes, place: int) -> int | None:
-    """Return the length in bytes of the ADTS frame at byte `place`, or None."""
-    head = content[place : place + 7]
+def adts_frame(content: bytes, offset: int) -> int | None:
+    """Return the length in bytes of the ADTS frame at byte `offset`, or None."""
+    head = content[offset : offset + 7]
     if len(head) < 7 or head[0] != 0xFF or head[1] & 0xF6 != 0xF0 or head[2] >> 2 & 15 > 12:
         return None
     length = (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5
@@ -87,38 +89,38 @@ def adts_frame(content: bytes, place: int) -> int | None:
 
 def _split_joined(content: bytes) -> list[bytes]:
     """Return the recordings that were joined in a file. Each may have a Xing tag with its number of frames."""
-    place = _first_frame(content, _skip_tags(content, 0), _MAX_JUNK)
-    if place is None:
+    offset = _first_frame(content, _skip_tags(content, 0), _MAX_JUNK)
+    if offset is None:
         raise truncated() if content[:3] == b"ID3" else damaged("no MPEG audio frame found")
-    parts, start, frames, declared = list[bytes](), place, 0, None
-    kind = None
-    while place < len(content):
-        frame = mp3_frame(content, place)
+    parts, start = list[bytes](), offset
+    frames, declared, kind = 0, None, None
+    while offset < len(content):
+        frame = mp3_frame(content, offset)
         if frame is None or frame.kind != (kind or frame.kind):
-            skipped = _skip_tags(content, place)
-            if skipped == place or skipped >= len(content):
-                if skipped >= len(content) or not content[place:].strip(b"\0"):
+            skipped = _skip_tags(content, offset)
+            if skipped == offset or skipped >= len(content):
+                if skipped >= len(content) or not content[offset:].strip(b"\0"):
                     break
                 if kind is None or frame is None:
-                    raise truncated() if len(content) - place < 4 else damaged(f"no MP3 frame at byte {place}")
-                skipped = place
-            parts.append(_checked_part(content[start:place], frames, declared))
-            start = place = skipped
+                    raise truncated() if len(content) - offset < 4 else damaged(f"no MP3 frame at byte {offset}")
+                skipped = offset
+            parts.append(_checked_part(content[start:offset], frames, declared))
+            start = offset = skipped
             frames, declared, kind = 0, None, None
             continue
-        count = _xing_frames(content, place, frame)
+        count = _xing_frames(content, offset, frame)
         if count is not None:
             if frames:
-                parts.append(_checked_part(content[start:place], frames, declared))
-                start = place
+                parts.append(_checked_part(content[start:offset], frames, declared))
+                start = offset
             frames, declared = 0, count
         else:
             frames += 1
         kind = frame.kind
-        place += frame.length
-    if place > len(content):
+        offset += frame.length
+    if offset > len(content):
         raise truncated()
-    return [part for part in [*parts, _checked_part(content[start:place], frames, declared)] if part]
+    return [part for part in [*parts, _checked_part(content[start:offset], frames, declared)] if part]
 
 
 def _checked_part(content: bytes, frames: int, declared: int | None) -> bytes:
@@ -135,47 +137,47 @@ def _checked_part(content: bytes, frames: int, declared: int | None) -> bytes:
     return content[first.length :]
 
 
-def _xing_frames(content: bytes, place: int, frame: _Frame) -> int | None:
+def _xing_frames(content: bytes, offset: int, frame: _Frame) -> int | None:
     """Return the number of frames that the Xing, Info or VBRI tag in a frame declares.
 
     0: the tag has no number. None: the frame has no tag; it holds audio.
     """
-    tag = content[place + frame.xing_offset : place + frame.xing_offset + 12]
+    tag = content[offset + frame.xing_offset : offset + frame.xing_offset + 12]
     if tag[:4] in (b"Xing", b"Info") and len(tag) == 12:
         return int.from_bytes(tag[8:12], "big") if tag[7] & 1 else 0
-    vbri = content[place + 36 : place + 36 + 18]
+    vbri = content[offset + 36 : offset + 36 + 18]
     return int.from_bytes(vbri[14:18], "big") if vbri[:4] == b"VBRI" else None
 
 
-def _first_frame(content: bytes, place: int, reach: int) -> int | None:
+def _first_frame(content: bytes, offset: int, reach: int) -> int | None:
     """Return the position of the first frame that another frame follows, or that ends the file; None: no frame."""
-    for start in range(place, min(place + reach, len(content) - 3)):
+    for start in range(offset, min(offset + reach, len(content) - 3)):
         frame = mp3_frame(content, start)
         if frame is None:
             continue
         after = start + frame.length
         following = mp3_frame(content, after)
-        if (following is not None and following.kind == frame.kind) or (start == place and after >= len(content)):
+        if (following is not None and following.kind == frame.kind) or (start == offset and after >= len(content)):
             return start
     return None
 
 
-def _skip_tags(content: bytes, place: int) -> int:
+def _skip_tags(content: bytes, offset: int) -> int:
     """Return the position after ID3, APE and lyrics tags."""
-    while place < len(content):
-        head = content[place : place + 32]
+    while offset < len(content):
+        head = content[offset : offset + 32]
         if head[:3] == b"ID3" and len(head) >= 10:
             size = 0
             for byte in head[6:10]:
                 size = size << 7 | byte & 0x7F
-            place += 10 + size + (10 if head[5] & 0x10 else 0)
+            offset += 10 + size + (10 if head[5] & 0x10 else 0)
         elif head[:3] == b"TAG" and head[3:4] != b"+":
-            place += 128
+            offset += 128
         elif head[:8] == b"APETAGEX" and len(head) == 32:
-            place += 32 + int.from_bytes(head[12:16], "little")
+            offset += 32 + int.from_bytes(head[12:16], "little")
         elif head[:11] == b"LYRICSBEGIN":
-            end = content.find(b"LYRICS200", place)
-            place = len(content) if end < 0 else end + 9
+            end = content.find(b"LYRICS200", offset)
+            offset = len(content) if end < 0 else end + 9
         else:
             break
-    return place
+    return offset

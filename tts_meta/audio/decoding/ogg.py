@@ -16,6 +16,8 @@ _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 @dataclass(frozen=True)
 class _Page:
+    """A page of Ogg. start: offset in the file. serial: of the stream. number: of the page in the stream."""
+
     start: int
     is_first: bool
     serial: int
@@ -47,25 +49,25 @@ def _decode_one(content: bytes, limit: DurationLimit) -> DecodedAudio:
 
 def _pages(content: bytes) -> Iterator[_Page]:
     """Yield every page in order. Raises DecodingError if a page is truncated or its checksum fails."""
-    place = 0
-    while place < len(content):
-        head = content[place : place + 27]
+    offset = 0
+    while offset < len(content):
+        head = content[offset : offset + 27]
         if head[:4] != b"OggS"[: len(head)]:
-            if not content[place:].strip(b"\0") or content[place : place + 3] == b"TAG":
+            if not content[offset:].strip(b"\0") or content[offset : offset + 3] == b"TAG":
                 return
-            raise damaged(f"no page at byte {place}")
+            raise damaged(f"no page at byte {offset}")
         if len(head) < 27:
             raise truncated()
-        lengths = content[place + 27 : place + 27 + head[26]]
-        end = place + 27 + head[26] + sum(lengths)
+        lengths = content[offset + 27 : offset + 27 + head[26]]
+        end = offset + 27 + head[26] + sum(lengths)
         if len(lengths) < head[26] or end > len(content):
             raise truncated()
-        page = content[place:end]
+        page = content[offset:end]
         if _checksum(page[:22] + bytes(4) + page[26:]) != int.from_bytes(page[22:26], "little"):
-            raise damaged(f"the checksum of the page at byte {place} does not match")
+            raise damaged(f"the checksum of the page at byte {offset} does not match")
         serial, number = (int.from_bytes(page[start : start + 4], "little") for start in (14, 18))
-        yield _Page(place, bool(page[5] & _FIRST_PAGE_FLAG), serial, number)
-        place = end
+        yield _Page(offset, bool(page[5] & _FIRST_PAGE_FLAG), serial, number)
+        offset = end
 
 
 def _checksum(data: bytes) -> int:
