@@ -160,12 +160,12 @@ def test_pitch_and_pitch_range_change_the_predicted_prosody(base: Base) -> None:
     mask = torch.ones(1, len(tokens), dtype=torch.bool)
     encoded = model.encode(tokens[None], torch.tensor([len(tokens)]), torch.tensor([-1]))
     changed = change_prosody(model.prosody(encoded, mask)[0], semitones=3.0, pitch_range=0.5)
-    given, options = (
+    expected, options = (
         model.generate(tokens, durations=durations, prosody=changed),
         SynthesisOptions(pitch=3.0, pitch_range=0.5),
     )
-    torch.testing.assert_close(model.generate(tokens, durations=durations, options=options), given)
-    assert not torch.allclose(model.generate(tokens, durations=durations), given, atol=1e-3)
+    torch.testing.assert_close(model.generate(tokens, durations=durations, options=options), expected)
+    assert not torch.allclose(model.generate(tokens, durations=durations), expected, atol=1e-3)
 
 
 def test_prenet_dropout_at_generation_is_drawn_from_the_seed(base: Base) -> None:
@@ -220,11 +220,11 @@ def test_gradients_through_functional_call_equal_those_of_the_module(base: Base)
     params = {name: value.clone().requires_grad_() for name, value in model.named_parameters()}
     nll = acoustic_loss(model, functional_call(model, params, (batch,)), batch).nll
     through = torch.autograd.grad(nll, list(params.values()), materialize_grads=True)
-    plain = tiny_base(reduction=model.reduction).acoustic.requires_grad_(True)
-    plain.load_state_dict(model.state_dict())
-    acoustic_loss(plain, plain(batch), batch).nll.backward()
+    twin = tiny_base(reduction=model.reduction).acoustic.requires_grad_(True)
+    twin.load_state_dict(model.state_dict())
+    acoustic_loss(twin, twin(batch), batch).nll.backward()
     scales = {"mel_log_scale", "duration_log_scale", "prosody_log_scale"}  # only the loss reads them, not the call
-    for (name, parameter), gradient in zip(plain.named_parameters(), through, strict=True):
+    for (name, parameter), gradient in zip(twin.named_parameters(), through, strict=True):
         if name not in scales:
             assert parameter.grad is not None and float(gradient.abs().max()) > 0, name
             torch.testing.assert_close(gradient, parameter.grad, atol=1e-3, rtol=1e-3)
@@ -250,10 +250,10 @@ def test_a_decoder_step_uses_one_thread_and_restores_the_number_of_threads(base:
 def test_half_precision_weights_give_the_same_frames(base: Base) -> None:
     model = copy.deepcopy(base.acoustic).half().float()
     tokens = base.encode(SENTENCES[0])
-    whole = model.generate(tokens)
+    full = model.generate(tokens)
     model.decoder.half_weights = True
-    torch.testing.assert_close(model.generate(tokens), whole, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(model.generate(tokens), full, atol=1e-4, rtol=1e-4)
     assert torch.equal(torch.cat(list(model.stream(tokens))), model.generate(tokens))
     with torch.no_grad():
         model.decoder.output.weight.add_(0.01 * model.decoder.output.weight)
-    assert not torch.equal(model.generate(tokens), whole), "weights are read in each call"
+    assert not torch.equal(model.generate(tokens), full), "weights are read in each call"

@@ -64,10 +64,10 @@ def test_the_embedding_equals_stored_values_of_resemblyzer(encoder):
 
 def test_the_embedding_equals_that_of_resemblyzer(encoder):
     resemblyzer = import_resemblyzer()
-    theirs = resemblyzer.VoiceEncoder("cpu", verbose=False)
+    voice_encoder = resemblyzer.VoiceEncoder("cpu", verbose=False)
     for samples in (vowel(1.0), vowel(4.0, 210.0, pause=1.5), vowel(2.0, rate=22_050)):
         rate = 22_050 if len(samples) == 44_100 else 16_000
-        expected = theirs.embed_utterance(resemblyzer.preprocess_wav(samples, rate))
+        expected = voice_encoder.embed_utterance(resemblyzer.preprocess_wav(samples, rate))
         assert cosine(encoder.embed(samples, rate), expected) > 1 - 2e-6
 
 

@@ -20,15 +20,15 @@ from tts_meta.models.vocoders.hifigan_weights import fold_weight_norm, load_hifi
 
 def test_both_formats_of_weight_norm_fold_to_the_weights_of_the_layer() -> None:
     layer = nn.ConvTranspose1d(6, 4, 5)
-    plain = layer.weight.detach().clone()
+    weight = layer.weight.detach().clone()
     new = nn.utils.parametrizations.weight_norm(layer)
     state = {f"ups.0.{name}": tensor for name, tensor in new.state_dict().items()}
     state["ups.0.parametrizations.weight.original0"].mul_(3)
     folded = fold_weight_norm(state)
-    torch.testing.assert_close(folded["ups.0.weight"], 3 * plain)
+    torch.testing.assert_close(folded["ups.0.weight"], 3 * weight)
     assert set(folded) == {"ups.0.weight", "ups.0.bias"}
-    old = {"a.weight_g": plain.norm(dim=(1, 2), keepdim=True), "a.weight_v": 7 * plain}
-    torch.testing.assert_close(fold_weight_norm(old)["a.weight"], plain)
+    old = {"a.weight_g": weight.norm(dim=(1, 2), keepdim=True), "a.weight_v": 7 * weight}
+    torch.testing.assert_close(fold_weight_norm(old)["a.weight"], weight)
 
 
 def test_half_precision_safetensors_and_training_prefixes_load_as_float32(tmp_path: Path) -> None:
@@ -126,9 +126,9 @@ def test_hostile_checkpoints_are_refused_before_memory_is_allocated(tmp_path: Pa
     assert "is not a dense array of real numbers" in fault({"a": torch.zeros(2, dtype=torch.complex64)})
     assert "the name of a tensor is not printable" in fault({"a\x1b[2J": one})
     torch.save({"a": torch.zeros(10**6)}, path)
-    with zipfile.ZipFile(path) as plain, zipfile.ZipFile(tmp_path / "bomb.pt", "w", zipfile.ZIP_DEFLATED) as bomb:
-        for entry in plain.infolist():
-            bomb.writestr(entry.filename, plain.read(entry))
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(tmp_path / "bomb.pt", "w", zipfile.ZIP_DEFLATED) as bomb:
+        for entry in archive.infolist():
+            bomb.writestr(entry.filename, archive.read(entry))
     assert "a compressed archive" in error_line(lambda: load_hifigan(tmp_path / "bomb.pt"))
 
 

@@ -40,10 +40,10 @@ def test_the_factors_are_the_ratios_of_the_standard_deviations() -> None:
 
 def test_every_cepstral_coefficient_gets_the_variance_of_speech_and_keeps_its_mean() -> None:
     smooth, real = sentences(1, torch.ones(16))[1], sentences(1, GAINS)[1]
-    sharp = measured()(smooth)
-    torch.testing.assert_close(sharp, real)
-    torch.testing.assert_close(sharp.mean(0), smooth.mean(0))
-    torch.testing.assert_close(deviations(sharp) / deviations(smooth), GAINS, atol=1e-4, rtol=1e-4)
+    filtered = measured()(smooth)
+    torch.testing.assert_close(filtered, real)
+    torch.testing.assert_close(filtered.mean(0), smooth.mean(0))
+    torch.testing.assert_close(deviations(filtered) / deviations(smooth), GAINS, atol=1e-4, rtol=1e-4)
 
 
 @given(st.floats(0.0, 2.0))
@@ -71,14 +71,14 @@ def test_an_unmeasured_postfilter_changes_nothing(postfilter: float) -> None:
 def test_generation_applies_the_postfilter_which_has_no_trained_parameters() -> None:
     base = tiny_base()
     tokens, model = base.symbols.encode("abc de, fg."), base.acoustic
-    plain = model.generate(tokens)
+    unfiltered = model.generate(tokens)
     model.postfilter.gain.fill_(1.5)
     torch.testing.assert_close(
-        model.generate(tokens, options=SynthesisOptions(postfilter=0)), plain, atol=1e-3, rtol=1e-3
+        model.generate(tokens, options=SynthesisOptions(postfilter=0)), unfiltered, atol=1e-3, rtol=1e-3
     )
-    sharp = model.postfilter(plain)
-    torch.testing.assert_close(model.generate(tokens), sharp, atol=1e-3, rtol=1e-3)
-    assert not torch.allclose(sharp, plain, atol=0.1)
+    filtered = model.postfilter(unfiltered)
+    torch.testing.assert_close(model.generate(tokens), filtered, atol=1e-3, rtol=1e-3)
+    assert not torch.allclose(filtered, unfiltered, atol=0.1)
     assert not list(model.postfilter.parameters())
 
 

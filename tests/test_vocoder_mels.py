@@ -104,7 +104,7 @@ def test_every_verb_refuses_them_before_any_work(run_cli, other: Base, tmp_path:
     if vocoder != "light":
         vocoder = str(_hifigan(tmp_path, TINY_HIFIGAN))
     audio, out = write_recordings(tmp_path, 2), tmp_path / "a.voice.safetensors"
-    given = ("--base", tmp_path / "base", "--vocoder", vocoder)
+    options = ("--base", tmp_path / "base", "--vocoder", vocoder)
     manifest = tmp_path / "manifest.jsonl"
     rows = [{"id": path.stem, "speaker": "ann", "audio": path.name, "seconds": 1.0, "text": "abc"} for path in audio]
     manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -112,9 +112,9 @@ def test_every_verb_refuses_them_before_any_work(run_cli, other: Base, tmp_path:
         json.dumps({"manifest": str(manifest), "base": str(tmp_path / "base"), "vocoder": vocoder, "output": "x"})
     )
     for arguments in (
-        ("speak", "base", "abc.", "-o", tmp_path / "a.wav", *given),
-        ("clone", *audio, "-o", out, "--log", tmp_path / "log", *given),
-        ("evaluate", "base", manifest, "--metric", "variance", *given),
+        ("speak", "base", "abc.", "-o", tmp_path / "a.wav", *options),
+        ("clone", *audio, "-o", out, "--log", tmp_path / "log", *options),
+        ("evaluate", "base", manifest, "--metric", "variance", *options),
         ("benchmark", tmp_path / "recipe.yaml"),
     ):
         result = run_cli(*arguments)

@@ -166,7 +166,9 @@ def _check(state: Mapping[str, Tensor], shapes: Mapping[str, torch.Size], path: 
     """Raise TtsMetaError with the name of the first tensor that is missing, unknown, of wrong shape or not finite."""
     for name, shape in shapes.items():
         if name not in state:
-            raise TtsMetaError(f"{path} lacks the tensor {name} of its HiFi-GAN config: they do not belong together")
+            raise TtsMetaError(
+                f"{path} lacks the tensor {name} of its HiFi-GAN config: use the config.json of these weights"
+            )
         if state[name].shape != shape:
             actual, expected = _text(state[name].shape), _text(shape)
             raise TtsMetaError(f"{path}: the tensor {name} is {actual}, its HiFi-GAN config says {expected}")
