@@ -47,7 +47,6 @@ PUBLIC = {
         "Utterance",
         "bucket_batches",
         "collate",
-        "composed",
         "find_sidecar",
         "hold_out_named",
         "hold_out_speakers",
@@ -56,6 +55,7 @@ PUBLIC = {
         "read_transcripts",
         "unperturbed_name",
         "sample_episodes",
+        "to_nfc",
     },
     "tts_meta.meta": {
         "LEARNERS",

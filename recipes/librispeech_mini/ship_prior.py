@@ -23,7 +23,7 @@ def ship(run: Path, base_folder: Path) -> Path:
     """Write the prior of a run's base into the folder of the same base. Raises TtsMetaError where it is another."""
     learned, base = load_base(run / "base"), load_base(base_folder)
     if learned.prior is None or learned.hash != base.hash:
-        raise TtsMetaError(f"{run} holds no prior of the base in {base_folder}; meta-train with outer_rate 0")
+        raise TtsMetaError(f"{run} holds no prior of the base in {base_folder}; meta-train with outer_lr 0")
     replace(learned.prior, prior_scale=TEMPERATURE).save_to(base_folder, base.hash)
     return base_folder / FILE
 
