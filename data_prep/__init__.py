@@ -69,16 +69,8 @@ def prepare(
         raise UsageError(f"no corpus named {corpus_name!r}; the corpora are: {', '.join(sorted(CORPORA))}")
     corpus_dir, out_dir = Path(corpus_dir).resolve(), Path(out_dir)
     if not corpus_dir.is_dir():
-        raise UsageError(f"{printable_path(corpus_dir)} is not a folder; give the folder that holds the corpus")
-    read = CORPORA[corpus_name]
-    if transcripts is not None:
-        if corpus_name != "folder":
-            raise UsageError(
-                f"{corpus_name} includes its transcripts; give a list of transcripts only with the corpus `folder`"
-            )
-        read = partial(folder.read, transcripts=Path(transcripts).resolve())
-    elif corpus_name == "folder":
-        _refuse_published_layout(corpus_dir)
+        raise UsageError(f"{printable_path(corpus_dir)} is not a folder; give the folder of the corpus")
+    read = _reader(corpus_name, corpus_dir, transcripts)
     speeds = check_speeds(speeds)
     for name in (MANIFEST_FILE, DROPPED_FILE, *([f"{PERTURBED_FOLDER}/recording.flac"] if speeds else [])):
         check_writable(out_dir / name)
@@ -109,6 +101,21 @@ def prepare(
         manifest = Manifest((*manifest.utterances, *perturbed))
     manifest.save(out_dir / MANIFEST_FILE)
     return Manifest.load(out_dir / MANIFEST_FILE)
+
+
+def _reader(
+    corpus_name: str, corpus_dir: Path, transcripts: str | Path | None
+) -> Callable[[Path], Iterator[Recording]]:
+    """Return the reader of a corpus, with its transcript list if one is given."""
+    if transcripts is not None:
+        if corpus_name != "folder":
+            raise UsageError(
+                f"{corpus_name} includes its transcripts; give a list of transcripts only with the corpus `folder`"
+            )
+        return partial(folder.read, transcripts=Path(transcripts).resolve())
+    if corpus_name == "folder":
+        _refuse_published_layout(corpus_dir)
+    return CORPORA[corpus_name]
 
 
 def _refuse_published_layout(corpus_dir: Path) -> None:
