@@ -42,8 +42,8 @@ CONTEXTS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
 
 
 @contextmanager
-def left_alone(name: str) -> Iterator[None]:
-    """Inside is that context; at its end the state is what it was at its beginning."""
+def state_unchanged_in(name: str) -> Iterator[None]:
+    """Enter the context `name`, and assert at its end that the state is the same as at its beginning."""
     with CONTEXTS[name]():
         before = settings_now()
         yield

@@ -1,4 +1,4 @@
-"""What the tests of failures share: a full disk, a run that is interrupted, the one line that a user is told."""
+"""Helpers for tests of failures: a full disk, an interrupted training run, and one-line errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tts_meta.train.optimiser import MovingAverage
 
 @contextmanager
 def full_disk(size: int) -> Iterator[None]:
-    """No file of this process may grow beyond `size` bytes: the same system calls fail as on a full disk."""
+    """Limit the files of this process to `size` bytes: larger writes fail as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -26,22 +26,22 @@ def full_disk(size: int) -> Iterator[None]:
 
 @contextmanager
 def interrupted(updates: int) -> Iterator[None]:
-    """Training inside the block is interrupted at the update after so many."""
-    update, done = MovingAverage.update, []
+    """Interrupt the training inside the block after this number of updates."""
+    update, steps = MovingAverage.update, []
 
-    def dies(average: MovingAverage, model: nn.Module, step: int) -> None:
-        if len(done) == updates:
+    def interrupting_update(average: MovingAverage, model: nn.Module, step: int) -> None:
+        if len(steps) == updates:
             raise KeyboardInterrupt
-        done.append(step)
+        steps.append(step)
         update(average, model, step)
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(MovingAverage, "update", dies)
+        patch.setattr(MovingAverage, "update", interrupting_update)
         yield
 
 
 def error_line(call: Callable[[], object], kind: type[TtsMetaError] = TtsMetaError) -> str:
-    """The message of the error that `call` must raise, which is one line."""
+    """Return the message of the error that `call` must raise; assert that it is one line."""
     with pytest.raises(kind) as caught:
         call()
     text = str(caught.value)

@@ -1,7 +1,7 @@
-"""Hostile voices, bases, vocoders, priors, forecasts, checkpoints, folders of runs, and recipes.
+"""Fuzz targets: voices, bases, vocoders, priors, forecasts, checkpoints and utterance stores.
 
-Real files are damaged: bytes flipped, cut, repeated; values of their JSON replaced by others; tensors of other shapes,
-types and values. What is still accepted must speak, in finite samples and within the limit.
+Real files are damaged: bytes are flipped, cut and repeated; JSON values are replaced; tensors get other shapes, types
+and values. A damaged voice, base or vocoder that is accepted must give finite samples within the time limit.
 """
 
 from __future__ import annotations
@@ -83,15 +83,16 @@ def use_prior(content: bytes) -> None:
 
 
 def use_forecast(content: bytes) -> None:
-    """Load a forecast and ask it."""
+    """Load a forecast and predict with it."""
     path = fresh_path("similarity_forecast.json")
     path.write_bytes(content)
-    for one in SimilarityForecast.load(path).predict(20.0).values():
-        assert one.low <= one.mean <= one.high or not np.isfinite([one.low, one.mean, one.high]).all()
+    for interval in SimilarityForecast.load(path).predict(20.0).values():
+        numbers = [interval.low, interval.mean, interval.high]
+        assert numbers == sorted(numbers) or not np.isfinite(numbers).all()
 
 
 def resume(files: Files) -> None:
-    """Load a checkpoint: it is refused, or is the one that was saved."""
+    """Load a checkpoint; it is refused, or it is equal to the saved one."""
     model, optimiser, average = trained_model()
     state = load_checkpoint(write_files(fresh_path("checkpoint"), files), model, optimiser, average)
     assert state == {"step": 3, "epoch": 1, "position": 2}
@@ -100,7 +101,7 @@ def resume(files: Files) -> None:
 
 
 def open_store(files: Files) -> None:
-    """Read all utterances of a run: they are refused, or those that were written."""
+    """Read all utterances of a run; they are refused, or they are valid."""
     base = valid_base()
     folder = write_files(fresh_path("store"), files)
     store = Store(folder)

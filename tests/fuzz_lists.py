@@ -1,4 +1,4 @@
-"""Fuzzing of lists of transcripts, manifests, folders of recordings and entries of the feature cache."""
+"""Fuzz targets: transcript lists, manifests, folders of recordings and entries of the feature cache."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ FORMS = (
 
 @st.composite
 def damaged(draw: st.DrawFn, valid: bytes, pieces: list[bytes]) -> bytes:
-    """The bytes after some faults: cut, doubled, replaced or interrupted by hostile pieces."""
+    """Bytes with up to two faults: a part is cut, repeated, or replaced by a hostile piece."""
     content = valid
     for _ in range(draw(st.integers(0, 2))):
         start = draw(st.integers(0, len(content)))
@@ -101,17 +101,19 @@ def read_list(content: bytes) -> None:
         path = Path(folder) / "list.txt"
         path.write_bytes(content)
         entries = read_transcripts(path)
-        whole = read_text_file(path)
+        text = read_text_file(path)
     assert entries and all(entry.name for entry in entries)
     assert [entry.line for entry in entries] == sorted({entry.line for entry in entries})
-    unquoted = whole.replace('""', '"')
-    if not whole.lstrip().startswith("{"):
-        assert all(entry.text in whole or entry.text in unquoted for entry in entries), "a text that is not in the list"
+    unquoted = text.replace('""', '"')
+    if not text.lstrip().startswith("{"):
+        assert all(entry.text in text or entry.text in unquoted for entry in entries), (
+            "the text of an entry is not in the list"
+        )
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """A list in one form, and the entries that it holds."""
+    """A list in one form, and its entries."""
 
     content: str
     entries: list[tuple[str, str]]
@@ -164,7 +166,9 @@ def match_names(value: tuple[list[str], list[str], bool]) -> None:
     listed += [*matches.repeated, *matches.ambiguous, *(entry.line for entry in matches.missing)]
     assert set(listed) == {entry.line for entry in lines}, "an entry is lost"
     for path, entry in matches.entry_of.items():
-        ends = [unicodedata.normalize("NFC", Path(one).name).casefold() for one in (path.as_posix(), entry.name)]
+        ends = [
+            unicodedata.normalize("NFC", Path(path_text).name).casefold() for path_text in (path.as_posix(), entry.name)
+        ]
         assert ".." in path.parts or ".." in entry.name or name_stem(ends[0]) == name_stem(ends[1]), (
             f"{entry} is not {path}"
         )
@@ -206,8 +210,8 @@ def load_manifest(content: bytes) -> None:
         path = Path(folder).resolve() / "manifest.jsonl"
         path.write_bytes(content)
         manifest = Manifest.load(path)
-        assert len({one.id for one in manifest}) == len(manifest) > 0
-        assert all(0 < one.seconds <= 1e5 and one.text.strip() and one.speaker.strip() for one in manifest)
+        assert len({utterance.id for utterance in manifest}) == len(manifest) > 0
+        assert all(0 < item.seconds <= 1e5 and item.text.strip() and item.speaker.strip() for item in manifest)
         manifest.save(path)
         assert Manifest.load(path) == manifest, "it does not load as it was saved"
 
@@ -233,7 +237,7 @@ def prepare_folder(content: bytes) -> None:
         manifest = prepare("folder", corpus, out)
         manifest.validate()
         lines = [json.loads(line) for line in (out / DROPPED_FILE).read_text(encoding="utf-8").split("\n") if line]
-        used = {one.audio for one in manifest}
+        used = {utterance.audio for utterance in manifest}
         named = used | {(out / line["audio"]).resolve(strict=False) for line in lines if line["audio"]}
         real = {path.resolve() for path in named}
         assert {path.resolve() for path in corpus.rglob("*.wav")} <= real, "a recording is neither used nor listed"

@@ -1,4 +1,4 @@
-"""Hostile recipes, changes by --set, and configurations of runs."""
+"""Fuzz targets: recipes, changes by --set, and configurations of runs."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from tts_meta.train.vocoder import VocoderTrainConfig
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def claim(content: bytes) -> None:
-    """Claim a folder that holds work and a configuration: refused, or of the same configuration."""
+def open_run(content: bytes) -> None:
+    """Open a run folder with a damaged configuration; it is refused, or the configuration is the same."""
     folder = fresh_path("claimed")
     folder.mkdir()
     (folder / "work").touch()
@@ -58,7 +58,7 @@ def recipes(draw: st.DrawFn) -> tuple[type[Any], bytes]:
 
 
 def read_recipe(value: tuple[type[Any], bytes]) -> None:
-    """Load a recipe: it is refused, or reads back from what is written of it."""
+    """Load a recipe; it is refused, or it is equal after it is written and loaded again."""
     kind, content = value
     path = fresh_path("recipe.yaml")
     path.write_bytes(content)
@@ -68,7 +68,7 @@ def read_recipe(value: tuple[type[Any], bytes]) -> None:
 
 
 def change_recipe(value: tuple[str, str]) -> None:
-    """Change one value as `--set KEY=VALUE` does."""
+    """Change one value, as `--set KEY=VALUE` does."""
     path = fresh_path("recipe.yaml")
     path.write_bytes(RECIPES[PretrainConfig].read_bytes())
     assert isinstance(load_config(path, PretrainConfig, ["=".join(value)]), PretrainConfig)
@@ -93,7 +93,7 @@ def run_config() -> bytes:
 
 
 TARGETS = [
-    Target("recipes: configuration of a run", damaged_json(run_config), claim),
+    Target("recipes: configuration of a run", damaged_json(run_config), open_run),
     Target("recipes: recipe", recipes(), read_recipe, seconds=5.0),
     Target("recipes: --set", changes, change_recipe),
 ]

@@ -57,7 +57,7 @@ class Letters:
             yield Sentence(part) if number < len(spoken) else Sentence(part, 0.0)
 
     def phonemize_sentence(self, sentence: str, lexicon: Lexicon | None = None) -> str:
-        return (sentence if lexicon is None else lexicon.pronounce(sentence, lambda word, said: said)).lower()
+        return (sentence if lexicon is None else lexicon.pronounce(sentence, lambda word, phonemes: phonemes)).lower()
 
     def phonemize(self, text: str, lexicon: Lexicon | None = None) -> str:
         return " ".join(self.phonemize_sentence(sentence.text, lexicon) for sentence in self.sentences(text, lexicon))
@@ -67,7 +67,7 @@ PHONEMIZERS["letters"] = Letters
 
 
 def tiny_config(reduction: int = 3, phonemizer: str = "letters") -> BaseConfig:
-    """Every part of a base, a few channels wide."""
+    """Return the configuration of a base with few channels."""
     data = {
         "phonemizer": phonemizer,
         "aligner": {"channels": 24, "layers": 2, "kernel": 3},
@@ -84,7 +84,7 @@ def tiny_config(reduction: int = 3, phonemizer: str = "letters") -> BaseConfig:
 
 
 def tiny_base(seed: int = 0, reduction: int = 3) -> Base:
-    """An untrained base over `LETTERS`, in evaluation mode, with log-mels and durations of a plausible size."""
+    """Return an untrained base over `LETTERS`, in evaluation mode, with plausible log-mels and durations."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         base = Base.create(tiny_config(reduction), SymbolTable.from_alphabet(list(LETTERS)), ("ann", "ben"))
@@ -106,7 +106,7 @@ def tiny_source_filter(seed: int = 0) -> SourceFilterGenerator:
 
 
 def random_example(base: Base, phonemes: str, seed: int, speaker: str = "ann") -> Example:
-    """A sentence of random durations and log-mels that fit each other."""
+    """Return a sentence with random durations and log-mels of matching lengths."""
     generator = torch.Generator().manual_seed(seed)
     tokens = base.symbols.encode(phonemes)
     durations = torch.randint(0, 6, (len(tokens),), generator=generator)
@@ -116,20 +116,20 @@ def random_example(base: Base, phonemes: str, seed: int, speaker: str = "ann") -
 
 
 def batch_of(base: Base, *examples: Example) -> Batch:
-    """The examples as the acoustic model of `base` takes them."""
+    """Return the examples as a batch for the acoustic model of `base`."""
     speakers = {name: number for number, name in enumerate(base.speakers)}
     return collate(examples, speakers, base.acoustic.reduction)
 
 
 def same_weights(first: torch.nn.Module | dict[str, Tensor], second: torch.nn.Module | dict[str, Tensor]) -> bool:
     """Whether two state dicts are equal bit for bit."""
-    one = first.state_dict() if isinstance(first, torch.nn.Module) else first
-    two = second.state_dict() if isinstance(second, torch.nn.Module) else second
-    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+    a = first.state_dict() if isinstance(first, torch.nn.Module) else first
+    b = second.state_dict() if isinstance(second, torch.nn.Module) else second
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
 def randomise(model: AcousticModel, seed: int, size: float = 0.1) -> None:
-    """Move every parameter away from its initial value, so that no test rests on a zero or a one."""
+    """Change every parameter, so that no test depends on an initial value of zero or one."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -137,7 +137,7 @@ def randomise(model: AcousticModel, seed: int, size: float = 0.1) -> None:
 
 
 def tone_speech(text: str, seed: int, pitch: float = 1.0, noise: float = 1e-3) -> tuple[Waveform, list[float]]:
-    """Say `text` in tones: each letter two sines of its own, each space a pause. Samples and seconds per character."""
+    """Return samples of `text` in tones and seconds per character: a letter is two sines, a space is a pause."""
     random = np.random.default_rng(seed)
     parts, seconds = [], []
     for character in f" {text} ":
@@ -155,7 +155,7 @@ def tone_speech(text: str, seed: int, pitch: float = 1.0, noise: float = 1e-3) -
 
 
 def tone_sentence(seed: int, words: int = 3) -> str:
-    """A sentence of words over `LETTERS`, no letter twice in a row, not even across words: that could not be heard."""
+    """Return words over `LETTERS` without adjacent equal letters, also across words, as these would be one tone."""
     random = np.random.default_rng(seed)
     text = ""
     for word in range(words):
@@ -180,7 +180,7 @@ def tone_corpus(folder: Path, utterances: int = 8, words: int = 3) -> Path:
 
 
 def pretrain_recipe(corpus: Path, output: Path, **changes: object) -> PretrainConfig:
-    """Pretraining of a tiny base on a `tone_corpus`, in a second or two."""
+    """Return a recipe that pretrains a tiny base on a `tone_corpus` in a second or two."""
     data = {
         "manifest": corpus / "manifest.jsonl",
         "output": output,
@@ -200,7 +200,7 @@ def pretrain_recipe(corpus: Path, output: Path, **changes: object) -> PretrainCo
 
 @contextmanager
 def random_state_kept() -> Iterator[None]:
-    """Fails where the caller's generators, of torch, NumPy or Python, are not as they were."""
+    """Assert that the block does not change the random generators of torch, NumPy and Python."""
     torch.manual_seed(1), np.random.seed(2), random.seed(3)  # pyright: ignore[reportUnusedExpression]
     before = torch.get_rng_state(), copy.deepcopy(np.random.get_state()), random.getstate()
     yield

@@ -1,4 +1,4 @@
-"""Each kind of bad input, through the command line: one clear line, a status that is not zero, nothing written."""
+"""Tests of the command line with bad texts, voices, bases and outputs: one clear line, and no file written."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def speak(run_cli, out: Path, base_folder: Path, voice: object = "base", *text: 
 
 
 @pytest.mark.parametrize("text", ["", " ", "...", "?! - ,", "«»"])
-def test_text_without_a_word(run_cli, tmp_path: Path, base_folder: Path, text: str) -> None:
+def test_text_without_a_word_is_refused(run_cli, tmp_path: Path, base_folder: Path, text: str) -> None:
     assert speak(run_cli, tmp_path / "a.wav", base_folder, "base", text).failed(
         1, "nothing to speak", "at least one word"
     )
     assert list(tmp_path.iterdir()) == []
 
 
-def test_text_that_cannot_be_read(run_cli, tmp_path: Path, base_folder: Path) -> None:
+def test_an_unreadable_text_file_is_refused(run_cli, tmp_path: Path, base_folder: Path) -> None:
     options = ("speak", "base", "-o", tmp_path / "a.wav", "--base", base_folder, "--file", tmp_path / "text.txt")
     assert run_cli(*options).failed(1, "cannot read", "text.txt")
     (tmp_path / "text.txt").write_bytes(b"caf\xe9")
@@ -42,7 +42,7 @@ def make_voice(base_folder: Path, path: Path) -> Voice:
     return voice
 
 
-def test_a_voice_for_another_base(run_cli, tmp_path: Path, base_folder: Path) -> None:
+def test_a_voice_for_another_base_is_refused(run_cli, tmp_path: Path, base_folder: Path) -> None:
     other = write_base(tmp_path / "other", seed=1)
     voice = tmp_path / "ann.voice.safetensors"
     make_voice(other, voice)
@@ -52,13 +52,13 @@ def test_a_voice_for_another_base(run_cli, tmp_path: Path, base_folder: Path) ->
 
 
 @pytest.mark.parametrize("damage", ["missing", "half", "bytes", "not a voice", "folder"])
-def test_a_voice_that_is_none(run_cli, tmp_path: Path, base_folder: Path, damage: str) -> None:
+def test_a_damaged_voice_is_refused(run_cli, tmp_path: Path, base_folder: Path, damage: str) -> None:
     voice = tmp_path / "ann.voice.safetensors"
     make_voice(base_folder, voice)
-    whole = voice.read_bytes()
+    intact = voice.read_bytes()
     voice.unlink()
     if damage == "half":
-        voice.write_bytes(whole[: len(whole) // 2])
+        voice.write_bytes(intact[: len(intact) // 2])
     elif damage == "bytes":
         voice.write_bytes(b"a voice" * 100)
     elif damage == "not a voice":
@@ -69,24 +69,24 @@ def test_a_voice_that_is_none(run_cli, tmp_path: Path, base_folder: Path, damage
     assert run_cli("inspect", voice).failed(1, str(voice))
 
 
-def damage_base(folder: Path, how: str) -> None:
-    if how == "another weight":
+def damage_base(folder: Path, damage: str) -> None:
+    if damage == "another weight":
         content = bytearray((folder / "model.safetensors").read_bytes())
         content[-1] ^= 1
         (folder / "model.safetensors").write_bytes(content)
-    elif how == "another hash":
+    elif damage == "another hash":
         text = (folder / "state.json").read_text()
         (folder / "state.json").write_text(re.sub('"sha256": "[0-9a-f]{64}"', f'"sha256": "{"0" * 64}"', text))
-    elif how == "missing file":
+    elif damage == "missing file":
         (folder / "symbols.json").unlink()
-    elif how == "not JSON":
+    elif damage == "not JSON":
         (folder / "state.json").write_text("{")
-    elif how == "another format":
+    elif damage == "another format":
         (folder / "state.json").write_text('{"format": 99}')
 
 
 @pytest.mark.parametrize(
-    ("how", "message"),
+    ("damage", "message"),
     [
         ("another weight", "SHA-256"),
         ("another hash", "SHA-256"),
@@ -95,14 +95,14 @@ def damage_base(folder: Path, how: str) -> None:
         ("another format", "another format"),
     ],
 )
-def test_a_checkpoint_that_is_not_what_it_says(run_cli, tmp_path: Path, how: str, message: str) -> None:
+def test_a_damaged_base_is_refused(run_cli, tmp_path: Path, damage: str, message: str) -> None:
     folder = write_base(tmp_path / "base")
-    damage_base(folder, how)
+    damage_base(folder, damage)
     assert speak(run_cli, tmp_path / "a.wav", folder).failed(1, str(folder), message)
     assert run_cli("inspect", folder).failed(1, str(folder), message)
 
 
-def test_a_base_that_is_not_there(run_cli, tmp_path: Path) -> None:
+def test_a_missing_base_is_refused(run_cli, tmp_path: Path) -> None:
     assert speak(run_cli, tmp_path / "a.wav", tmp_path / "none").failed(1, "not a base voice")
 
 
@@ -117,7 +117,7 @@ def test_an_existing_output_is_refused_before_any_work(run_cli, tmp_path: Path, 
     assert (tmp_path / "new.voice.safetensors").read_text() == (tmp_path / "a.wav").read_text() == "mine"
 
 
-def test_force_overwrites_and_a_missing_folder_is_made(run_cli, tmp_path: Path, base_folder: Path) -> None:
+def test_force_overwrites_and_a_missing_folder_is_created(run_cli, tmp_path: Path, base_folder: Path) -> None:
     out = tmp_path / "new" / "deep" / "a.wav"
     assert speak(run_cli, out, base_folder).status == 0
     first = out.read_bytes()
@@ -130,7 +130,7 @@ def test_force_overwrites_and_a_missing_folder_is_made(run_cli, tmp_path: Path, 
     assert len(out.read_bytes()) > len(first) and [path.name for path in out.parent.iterdir()] == ["a.wav"]
 
 
-def test_an_output_that_cannot_be_is_refused_before_any_work(
+def test_an_output_that_cannot_be_written_is_refused_before_any_work(
     run_cli, tmp_path: Path, base_folder: Path, monkeypatch
 ) -> None:
     monkeypatch.setattr("tts_meta.models.pretrained.load_base", lambda folder: pytest.fail("work"))
@@ -142,7 +142,7 @@ def test_an_output_that_cannot_be_is_refused_before_any_work(
     assert speak(run_cli, tmp_path / "a.wav", base_folder).failed(1, "no permission to write in")
 
 
-def test_a_full_disk_leaves_the_old_voice_as_it_was(run_cli, tmp_path: Path, base_folder: Path) -> None:
+def test_a_full_disk_does_not_change_the_old_voice(run_cli, tmp_path: Path, base_folder: Path) -> None:
     write_recordings(tmp_path, 1)
     (tmp_path / "new.voice.safetensors").write_text("mine")
     before = listing(tmp_path)
@@ -152,9 +152,7 @@ def test_a_full_disk_leaves_the_old_voice_as_it_was(run_cli, tmp_path: Path, bas
     assert listing(tmp_path) == before
 
 
-def test_a_full_disk_leaves_the_old_recording_as_it_was(
-    run_cli, tmp_path: Path, base_folder: Path, monkeypatch
-) -> None:
+def test_a_full_disk_does_not_change_the_old_recording(run_cli, tmp_path: Path, base_folder: Path, monkeypatch) -> None:
     def full(path: Path, data: bytes) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -163,7 +161,9 @@ def test_a_full_disk_leaves_the_old_recording_as_it_was(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_where_the_log_goes(run_cli, tmp_path: Path, base_folder: Path) -> None:
+def test_a_full_disk_for_the_log_is_reported_after_the_voice_is_written(
+    run_cli, tmp_path: Path, base_folder: Path
+) -> None:
     write_recordings(tmp_path, 1)
     with full_disk(100_000):
         result = clone_in(run_cli, tmp_path, base_folder, "--log", tmp_path / "log", "--vocoder", "griffin-lim")

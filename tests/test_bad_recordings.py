@@ -31,8 +31,8 @@ def cut_in_half(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-def hour_of_nothing(path: Path) -> None:
-    """An hour of WAV that takes no room on the disk."""
+def write_hour_of_silence(path: Path) -> None:
+    """Write an hour of WAV as a sparse file, which takes no space on the disk."""
     write(path, np.zeros(1, np.int16))
     header = bytearray(path.read_bytes()[:44])
     size = 3600 * RATE * 2
@@ -54,7 +54,7 @@ BAD_AUDIO: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "a tenth of a second": ("wav", lambda path: write(path, speech(0.1)), "0.1 s of speech in all"),
     "shorter than a word": ("wav", lambda path: write(path, speech()[4000:4400]), "too short to hold a word"),
     "half a second": ("wav", lambda path: write(path, speech(0.5)), "s of speech in all, cloning needs at least 1 s"),
-    "an hour": ("wav", hour_of_nothing, "3600 s long, at most 60 s are allowed"),
+    "an hour": ("wav", write_hour_of_silence, "3600 s long, at most 60 s are allowed"),
     "truncated WAV": ("wav", cut_in_half, "truncated"),
     "truncated AIFF": ("aiff", cut_in_half, "truncated"),
     "truncated FLAC": ("flac", cut_in_half, "truncated"),
@@ -72,7 +72,7 @@ BAD_AUDIO: dict[str, tuple[str, Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("kind", BAD_AUDIO)
-def test_audio_that_cannot_be_cloned_from(run_cli, tmp_path: Path, base_folder: Path, kind: str) -> None:
+def test_unusable_audio_is_refused(run_cli, tmp_path: Path, base_folder: Path, kind: str) -> None:
     suffix, make, message = BAD_AUDIO[kind]
     bad = tmp_path / f"bad.{suffix}"
     make(bad)
@@ -99,7 +99,7 @@ def test_eight_channels_are_mixed_down(run_cli, tmp_path: Path, base_folder: Pat
     Voice.load(tmp_path / "new.voice.safetensors")
 
 
-def test_eight_kilohertz_work_and_the_missing_highs_are_told(run_cli, tmp_path: Path, base_folder: Path) -> None:
+def test_audio_of_eight_kilohertz_is_used_with_a_warning(run_cli, tmp_path: Path, base_folder: Path) -> None:
     syllables = 1.02 - np.cos(2 * np.pi * 3 * np.arange(16000) / 8000)
     write(tmp_path / "a.wav", syllables * np.random.default_rng(0).normal(0, 0.05, 16000), 8000)
     (tmp_path / "a.txt").write_text("abc")
@@ -123,7 +123,7 @@ def test_eight_kilohertz_work_and_the_missing_highs_are_told(run_cli, tmp_path: 
         (b"abc" * 400, ("too short for its transcript",)),
     ],
 )
-def test_a_transcript_that_is_none(
+def test_an_unusable_transcript_is_refused(
     run_cli, tmp_path: Path, base_folder: Path, content: bytes | None, message: tuple[str, ...]
 ) -> None:
     write(tmp_path / "a.wav")
@@ -134,7 +134,7 @@ def test_a_transcript_that_is_none(
     assert not (tmp_path / "new.voice.safetensors").exists()
 
 
-def test_a_list_of_transcripts_without_the_recording_or_not_there(run_cli, tmp_path: Path, base_folder: Path) -> None:
+def test_a_missing_transcript_list_or_entry_is_refused(run_cli, tmp_path: Path, base_folder: Path) -> None:
     write(tmp_path / "a.wav")
     lines = tmp_path / "list"
     assert clone_in(run_cli, tmp_path, base_folder, "--transcripts", lines).failed(1, f"{lines}: cannot be read")
@@ -144,7 +144,7 @@ def test_a_list_of_transcripts_without_the_recording_or_not_there(run_cli, tmp_p
     )
 
 
-def test_a_transcript_plainly_not_what_is_message_is_warned_of_and_named(run_cli, tmp_path: Path) -> None:
+def test_a_transcript_that_does_not_match_the_recording_gives_a_warning(run_cli, tmp_path: Path) -> None:
     strict = tiny_base()
     strict.aligner.score_range.copy_(torch.tensor([-0.02, -0.01]))  # no sentence is aligned as well as that
     save_base(strict, tmp_path / "base")

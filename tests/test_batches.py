@@ -33,8 +33,10 @@ def example(tokens: int, frames: int, name: str = "a", speaker: str = "anna", ba
     st.integers(1, 5),
 )
 @settings(max_examples=50, deadline=None)
-def test_a_batch_holds_every_example_whole_and_nothing_else(sizes: list[tuple[int, int, str]], multiple: int) -> None:
-    examples = [example(n, t, f"u{place}", speaker) for place, (n, t, speaker) in enumerate(sizes)]
+def test_a_batch_contains_every_example_and_only_padding_otherwise(
+    sizes: list[tuple[int, int, str]], multiple: int
+) -> None:
+    examples = [example(n, t, f"u{number}", speaker) for number, (n, t, speaker) in enumerate(sizes)]
     batch = collate(examples, SPEAKERS, multiple)
 
     longest = max(t for _, t, _ in sizes)
@@ -42,13 +44,13 @@ def test_a_batch_holds_every_example_whole_and_nothing_else(sizes: list[tuple[in
     assert longest <= batch.mel.shape[1] < longest + multiple
     assert batch.tokens.shape[1] == max(n for n, _, _ in sizes)
     assert len(batch) == len(examples)
-    for row, one in enumerate(examples):
+    for row, item in enumerate(examples):
         n, t = int(batch.token_lengths[row]), int(batch.mel_lengths[row])
-        assert batch.ids[row] == one.id
-        assert int(batch.speaker[row]) == SPEAKERS[one.speaker]
-        assert torch.equal(batch.tokens[row, :n], one.tokens)
-        assert torch.equal(batch.durations[row, :n], one.durations)
-        assert torch.equal(batch.mel[row, :t], one.mel)
+        assert batch.ids[row] == item.id
+        assert int(batch.speaker[row]) == SPEAKERS[item.speaker]
+        assert torch.equal(batch.tokens[row, :n], item.tokens)
+        assert torch.equal(batch.durations[row, :n], item.durations)
+        assert torch.equal(batch.mel[row, :t], item.mel)
         assert not batch.tokens[row, n:].any() and not batch.durations[row, n:].any()
         assert torch.equal(batch.mel[row, t:], torch.full_like(batch.mel[row, t:], math.log(1e-5)))
 
@@ -109,7 +111,7 @@ def test_an_example_that_does_not_fit_is_named(second: Example, fault: str) -> N
 
 
 def test_no_examples_and_no_multiple_are_refused() -> None:
-    with pytest.raises(UsageError, match="no examples"):
+    with pytest.raises(UsageError, match="needs at least one example"):
         collate([], SPEAKERS)
     with pytest.raises(UsageError, match="multiple_of must be at least 1, not 0"):
         collate([example(2, 5)], SPEAKERS, 0)

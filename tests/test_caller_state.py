@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from caller_state import CONTEXTS, default_dtype, left_alone, settings_now
+from caller_state import CONTEXTS, default_dtype, settings_now, state_unchanged_in
 from commands import write_recordings
 from helpers import tiny_base, tiny_source_filter
 
@@ -33,7 +33,7 @@ def audio(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(autouse=True)
 def generators_in_use() -> None:
-    """The global generators stand somewhere, not at a seed that work of ours may set."""
+    """Advance the global generators, so that their states differ from a seed that our code could set."""
     torch.manual_seed(int(np.random.default_rng(1).integers(1000)))
     torch.rand(3)
     np.random.rand(3)
@@ -56,23 +56,25 @@ def voice_file(base: Base, audio: list[Path], tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture(scope="module")
 def spoken(base: Base, voice_file: Path, light: Path) -> list[np.ndarray]:
-    return [speak(voice_file, "Abc de.", base=base.folder, vocoder=one).samples for one in ("griffin-lim", light)]
+    return [
+        speak(voice_file, "Abc de.", base=base.folder, vocoder=vocoder).samples for vocoder in ("griffin-lim", light)
+    ]
 
 
 @pytest.mark.parametrize("name", CONTEXTS)
-def test_speaking_is_the_same_inside(base: Base, voice_file: Path, light: Path, spoken, name: str) -> None:
-    with left_alone(name):
+def test_speaking_does_not_depend_on_the_state(base: Base, voice_file: Path, light: Path, spoken, name: str) -> None:
+    with state_unchanged_in(name):
         loaded = load_base(base.folder)
         voice = Voice.load(voice_file)
-        made = []
+        outputs = []
         for vocoder in ("griffin-lim", light):
             sounds = load_vocoder(vocoder)
-            made.append(speak(voice, "Abc de.", base=loaded, vocoder=sounds).samples)
+            outputs.append(speak(voice, "Abc de.", base=loaded, vocoder=sounds).samples)
             parts = [*stream_text(loaded, voice.apply(loaded), sounds, "Abc de.")]
-            assert np.abs(np.concatenate(parts) - made[-1]).max() < 1e-4
+            assert np.abs(np.concatenate(parts) - outputs[-1]).max() < 1e-4
             fresh = Synthesizer(voice_file, base=base.folder, vocoder=vocoder)
-            assert np.array_equal(fresh.speak("Abc de.").samples, made[-1])
-    assert all(np.array_equal(one, other) for one, other in zip(made, spoken, strict=True))
+            assert np.array_equal(fresh.speak("Abc de.").samples, outputs[-1])
+    assert all(np.array_equal(output, expected) for output, expected in zip(outputs, spoken, strict=True))
 
 
 CLONING = CloneSettings(("speaker.mean", "decoder.*", "vocoder.net.output"), steps=2, vocoder_steps=1)
@@ -84,19 +86,23 @@ def cloned(base: Base, audio: list[Path], light: Path) -> Voice:
 
 
 @pytest.mark.parametrize("name", CONTEXTS)
-def test_cloning_is_the_same_inside(base: Base, audio: list[Path], light: Path, cloned: Voice, name: str) -> None:
-    with left_alone(name):
-        made = clone(audio, base=load_base(base.folder), vocoder=load_vocoder(light), settings=CLONING)
-    assert made.deltas.keys() == cloned.deltas.keys() and made.scores == cloned.scores
-    assert all(torch.equal(delta, cloned.deltas[key]) for key, delta in made.deltas.items())
-    assert all(delta.dtype == torch.float32 for delta in made.deltas.values())
+def test_cloning_does_not_depend_on_the_state(
+    base: Base, audio: list[Path], light: Path, cloned: Voice, name: str
+) -> None:
+    with state_unchanged_in(name):
+        voice = clone(audio, base=load_base(base.folder), vocoder=load_vocoder(light), settings=CLONING)
+    assert voice.deltas.keys() == cloned.deltas.keys() and voice.scores == cloned.scores
+    assert all(torch.equal(delta, cloned.deltas[key]) for key, delta in voice.deltas.items())
+    assert all(delta.dtype == torch.float32 for delta in voice.deltas.values())
 
 
 def similarities(base: Base, folder: Path) -> list[float]:
     utterances = Manifest.load(folder / "manifest.jsonl").of_speakers(["ann"]).utterances
     voices = {"voice": (base.acoustic, GriffinLim(iterations=2))}
-    found = score_voices(base, voices, GriffinLim(iterations=2), utterances[:1], Scorer(["similarity"]), utterances[1:])
-    return [one.scores["similarity"] for one in found]
+    scores = score_voices(
+        base, voices, GriffinLim(iterations=2), utterances[:1], Scorer(["similarity"]), utterances[1:]
+    )
+    return [score.scores["similarity"] for score in scores]
 
 
 @pytest.fixture(scope="module")
@@ -105,13 +111,13 @@ def scored(base: Base, corpus: Path) -> list[float]:
 
 
 @pytest.mark.parametrize("name", CONTEXTS)
-def test_scoring_is_the_same_inside(base: Base, corpus: Path, scored: list[float], name: str) -> None:
-    with left_alone(name):
-        made = similarities(base, corpus)
-    assert len(made) == 3 and made == scored
+def test_scoring_does_not_depend_on_the_state(base: Base, corpus: Path, scored: list[float], name: str) -> None:
+    with state_unchanged_in(name):
+        similarity = similarities(base, corpus)
+    assert len(similarity) == 3 and similarity == scored
 
 
-def test_what_was_loaded_under_inference_mode_can_be_trained(base: Base) -> None:
+def test_a_base_loaded_under_inference_mode_can_be_trained(base: Base) -> None:
     with torch.inference_mode():
         loaded = load_base(base.folder)
     weight = loaded.acoustic.speaker.mean.requires_grad_(True)
@@ -119,24 +125,24 @@ def test_what_was_loaded_under_inference_mode_can_be_trained(base: Base) -> None
     assert weight.grad is not None and bool((weight.grad == 2).all())
 
 
-def test_between_the_parts_of_a_stream_the_callers_settings_are_back(base: Base) -> None:
+def test_the_callers_settings_are_restored_between_the_chunks_of_a_stream(base: Base) -> None:
     with default_dtype(), torch.no_grad():
         before = settings_now()
         for _ in stream_text(base, base.acoustic, GriffinLim(), "Abc de. Fgh. Head."):
             assert settings_now() == before
 
 
-def test_two_threads_speak_as_one_does(tmp_path: Path) -> None:
+def test_two_threads_speak_the_same_as_one(tmp_path: Path) -> None:
     base, vocoder = tiny_base(), GriffinLim()
     texts = ["Abc de.", "Fgh head bed. Cab."]
     expected = {text: speak_text(base, base.acoustic, vocoder, text).samples for text in texts}
-    made: dict[str, list[np.ndarray]] = {text: [] for text in texts}
+    outputs: dict[str, list[np.ndarray]] = {text: [] for text in texts}
     before = settings_now()
 
     def work(text: str) -> None:
         for _ in range(4):
-            made[text].append(speak_text(base, base.acoustic, vocoder, text).samples)
-            made[text].append(np.concatenate([*stream_text(base, base.acoustic, vocoder, text)]))
+            outputs[text].append(speak_text(base, base.acoustic, vocoder, text).samples)
+            outputs[text].append(np.concatenate([*stream_text(base, base.acoustic, vocoder, text)]))
 
     threads = [threading.Thread(target=work, args=(text,)) for text in texts]
     for thread in threads:
@@ -145,8 +151,8 @@ def test_two_threads_speak_as_one_does(tmp_path: Path) -> None:
         thread.join()
     assert settings_now() == before
     for text in texts:
-        assert len(made[text]) == 8
-        for samples in made[text]:
+        assert len(outputs[text]) == 8
+        for samples in outputs[text]:
             np.testing.assert_allclose(samples, expected[text], atol=1e-5)
 
 

@@ -50,7 +50,7 @@ def test_a_wrong_value_is_named_by_its_place(change: dict[str, object], named: s
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (None, "No such file"),
         (b"a: [1", "not YAML"),
@@ -59,11 +59,13 @@ def test_a_wrong_value_is_named_by_its_place(change: dict[str, object], named: s
         (b"", "Field required"),
     ],
 )
-def test_a_file_that_is_no_recipe_is_one_line_that_names_it(tmp_path: Path, content: bytes | None, said: str) -> None:
+def test_a_file_that_is_no_recipe_is_one_line_that_names_it(
+    tmp_path: Path, content: bytes | None, message: str
+) -> None:
     path = tmp_path / "r.yaml"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(TtsMetaError, match=said) as error:
+    with pytest.raises(TtsMetaError, match=message) as error:
         load_config(path, PretrainConfig)
     assert str(path) in str(error.value) and "\n" not in str(error.value)
 

@@ -1,4 +1,4 @@
-"""What callers have set in torch and numpy changes nothing of what is made, and is as it was afterwards."""
+"""Tests of the contexts that isolate work from the torch and numpy state of the caller."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tts_meta.context import SkipInitialization, default_torch_state, default_to
 from tts_meta.models.pretrained import Base
 
 
-def test_the_callers_settings_come_back_after_an_error() -> None:
+def test_the_callers_settings_are_restored_after_an_error() -> None:
     with default_dtype(), torch.no_grad():
         before = settings_now()
         with pytest.raises(ZeroDivisionError), default_torch_state(preserve_rng=True):
@@ -27,7 +27,7 @@ def test_the_callers_settings_come_back_after_an_error() -> None:
         assert settings_now() == before
 
 
-def test_the_default_dtype_comes_back_when_the_last_of_two_threads_is_done() -> None:
+def test_the_default_dtype_is_restored_when_the_last_of_two_threads_leaves() -> None:
     entered, leave, seen = threading.Event(), threading.Event(), []
 
     def other() -> None:
@@ -47,7 +47,7 @@ def test_the_default_dtype_comes_back_when_the_last_of_two_threads_is_done() -> 
         assert seen == [torch.float32] and torch.get_default_dtype() == torch.float64
 
 
-def test_a_generator_runs_inside_at_each_step_only() -> None:
+def test_a_generator_function_is_isolated_only_while_it_computes_an_item() -> None:
     @default_torch_state_per_item
     def steps() -> Iterator[bool]:
         for _ in range(2):
@@ -58,7 +58,7 @@ def test_a_generator_runs_inside_at_each_step_only() -> None:
             assert inside and not torch.is_grad_enabled()
 
 
-def test_drawing_starts_where_the_callers_generator_stands_and_leaves_it_there() -> None:
+def test_random_numbers_inside_do_not_change_the_state_of_the_callers_generator() -> None:
     state = torch.get_rng_state()
     with default_torch_state(preserve_rng=True):
         torch.manual_seed(3)
@@ -66,7 +66,7 @@ def test_drawing_starts_where_the_callers_generator_stands_and_leaves_it_there()
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_shapes_alone_take_no_memory() -> None:
+def test_modules_of_shapes_only_take_no_memory() -> None:
     with SkipInitialization(shapes_only=True):
         model = torch.nn.Sequential(
             torch.nn.Linear(10**6, 10**6), torch.nn.BatchNorm1d(10**6), torch.nn.LSTM(10**5, 10**5)
@@ -74,8 +74,8 @@ def test_shapes_alone_take_no_memory() -> None:
     assert model[0].weight.is_meta and model.state_dict()["0.weight"].shape == (10**6, 10**6)
 
 
-def test_onednn_keeps_few_kernels_and_the_environment_stays(base: Base) -> None:
-    """Memory then does not grow with the number of lengths that were spoken (recipes/memory.py)."""
+def test_onednn_caches_few_kernels_and_the_environment_is_restored(base: Base) -> None:
+    """So memory does not grow with the number of different sentence lengths (recipes/memory.py)."""
     code = f"""
 import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import helpers
 import os, torch
@@ -95,5 +95,5 @@ for length in [*range(100, 300), 100]:
     convolutions = [line for line in lines if ",convolution," in line and "create:" in line]
     if not convolutions:
         pytest.skip("this build of torch does not use oneDNN for convolutions")
-    # The first length was let go of when it comes again.
+    # The kernel of the first length was evicted before its second use.
     assert "create:cache_miss" in convolutions[-1] and len(convolutions) == 201

@@ -51,9 +51,9 @@ def test_the_sequence_follows_the_seed_and_not_the_order_of_the_items() -> None:
 
 def test_a_resumed_run_goes_on_where_it_stopped() -> None:
     corpus = items(a=6, b=6, c=6)
-    whole = list(sample_episodes(corpus, 2, 2, 20, seed=7))
-    assert list(sample_episodes(corpus, 2, 2, 13, seed=7, start=7)) == whole[7:]
-    assert list(itertools.islice(sample_episodes(corpus, 2, 2, None, seed=7, start=7), 13)) == whole[7:]
+    episodes = list(sample_episodes(corpus, 2, 2, 20, seed=7))
+    assert list(sample_episodes(corpus, 2, 2, 13, seed=7, start=7)) == episodes[7:]
+    assert list(itertools.islice(sample_episodes(corpus, 2, 2, None, seed=7, start=7), 13)) == episodes[7:]
 
 
 def test_each_pass_visits_every_speaker_once_in_an_order_of_its_own() -> None:
@@ -72,9 +72,9 @@ def test_more_support_on_the_same_query() -> None:
     corpus = items(a=30, b=30)
     by_support = [list(sample_episodes(corpus, support, 4, 6, seed=1)) for support in (1, 5, 10, 20)]
     for smaller, larger in itertools.pairwise(by_support):
-        for one, other in zip(smaller, larger, strict=True):
-            assert (one.speaker, one.query) == (other.speaker, other.query)
-            assert one.support == other.support[: len(one.support)]
+        for small, large in zip(smaller, larger, strict=True):
+            assert (small.speaker, small.query) == (large.speaker, large.query)
+            assert small.support == large.support[: len(small.support)]
 
 
 def test_every_sentence_is_drawn_about_equally_often() -> None:
@@ -86,13 +86,13 @@ def test_every_sentence_is_drawn_about_equally_often() -> None:
     assert all(abs(query[f"a-{number}"] - 500) < 102 for number in range(6))
 
 
-def test_faults_are_told_at_the_call_and_not_at_the_first_episode() -> None:
+def test_faults_are_raised_at_the_call_and_not_at_the_first_episode() -> None:
     with pytest.raises(
         UsageError,
-        match=r"no speaker has 5 utterances \(3 support \+ 2 query\), the most is 4",
+        match=r"no speaker has 5 utterances \(3 support \+ 2 query\); the largest number is 4",
     ):
         sample_episodes(items(a=4, b=2), 3, 2, 1, seed=0)
-    with pytest.raises(UsageError, match="the most is 0"):
+    with pytest.raises(UsageError, match="the largest number is 0"):
         sample_episodes(items(), 1, 1, 1, seed=0)
     with pytest.raises(UsageError, match="'a-0' occurs twice"):
         sample_episodes([*items(a=4), Item("a-0", "b")], 1, 1, 1, seed=0)

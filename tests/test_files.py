@@ -28,9 +28,9 @@ def names(folder: Path) -> list[str]:
 def test_a_file_appears_whole_when_its_block_ends(tmp_path: Path) -> None:
     path = tmp_path / "new" / "a.txt"
     with atomic_file(path) as temporary:
-        temporary.write_text("whole")
+        temporary.write_text("complete")
         assert not path.exists() and temporary.parent == path.parent
-    assert path.read_text() == "whole" and names(path.parent) == ["a.txt"]
+    assert path.read_text() == "complete" and names(path.parent) == ["a.txt"]
 
 
 @pytest.mark.parametrize("fault", [ValueError, KeyboardInterrupt, SystemExit])
@@ -100,7 +100,7 @@ def test_a_full_disk_while_tensors_are_written_is_one_line_too(tmp_path: Path) -
 
 def test_tensors_and_their_header_read_back(tmp_path: Path) -> None:
     tensors = {"a": torch.arange(6).reshape(2, 3), "b": torch.tensor(2.5).half()}
-    header = {"kind": "test", "consent": 'Ann said “yes”,\n"always" \\ ever', "empty": ""}
+    header = {"kind": "test", "consent": 'Ann message “yes”,\n"always" \\ ever', "empty": ""}
     write_tensors(tmp_path / "t", tensors, header)
     loaded = load_file(tmp_path / "t")
     assert loaded.keys() == tensors.keys() and all(torch.equal(loaded[name], tensors[name]) for name in tensors)
@@ -207,8 +207,8 @@ def test_the_longest_legal_names_can_be_written(tmp_path: Path, length: int) -> 
         check_writable(tmp_path / name)
         for _ in range(2):
             with atomic_file(tmp_path / name) as temporary:
-                temporary.write_text("whole")
-        assert (tmp_path / name).read_text() == "whole" and names(tmp_path) == [name]
+                temporary.write_text("complete")
+        assert (tmp_path / name).read_text() == "complete" and names(tmp_path) == [name]
         (tmp_path / name).unlink()
         for _ in range(2):
             with atomic_folder(tmp_path / name) as temporary:
@@ -234,7 +234,7 @@ def test_a_file_is_written_through_a_symbolic_link(tmp_path: Path) -> None:
     target, link, outer = tmp_path / "folder" / "target", tmp_path / "link", tmp_path / "outer"
     link.symlink_to("folder/target")
     outer.symlink_to("link")
-    for text in ("made", "replaced"):
+    for text in ("written", "replaced"):
         with atomic_file(outer) as temporary:
             temporary.write_text(text)
         assert link.is_symlink() and outer.is_symlink() and not target.is_symlink()
@@ -264,9 +264,9 @@ def test_a_pipe_or_a_folder_is_not_replaced_by_a_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to("pipe")
-    for name, said in (("pipe", "not a regular file"), ("link", "not a regular file"), ("folder", "is a folder")):
+    for name, message in (("pipe", "not a regular file"), ("link", "not a regular file"), ("folder", "is a folder")):
         for check in (check_writable, lambda path: atomic_file(path).__enter__()):
-            assert said in error_line(lambda check=check, name=name: check(tmp_path / name))
+            assert message in error_line(lambda check=check, name=name: check(tmp_path / name))
     assert names(tmp_path) == ["folder", "link", "pipe"]
 
 

@@ -27,7 +27,7 @@ def test_the_list_of_the_case_is_read_with_its_speakers(tmp_path: Path) -> None:
 )
 def test_the_lists_of_the_cases_are_read_as_clone_reads_them(tmp_path: Path, case: str, expected: str) -> None:
     manifest = prepare("folder", case_folder(case), tmp_path / "out")
-    assert [one.text for one in manifest] == [expected] and dropped(tmp_path / "out") == {}
+    assert [utterance.text for utterance in manifest] == [expected] and dropped(tmp_path / "out") == {}
     assert manifest.utterances[0].id == (NFC if case == "list_nfd_name" else "a")
 
 
@@ -168,7 +168,7 @@ def test_folders_behind_links_are_read_once_and_loops_end(tmp_path: Path) -> Non
     assert prepared("folder", tmp_path / "c") == ({"anna/1": ("anna", "1.wav", "One.")}, {})
 
 
-def test_what_was_made_before_is_no_recording_of_the_corpus(tmp_path: Path) -> None:
+def test_speed_perturbed_copies_of_an_earlier_run_are_not_read(tmp_path: Path) -> None:
     corpus = tmp_path / "c"
     write_files(corpus, {"1.wav": "", "1.txt": "One."})
     first = prepare("folder", corpus, corpus, [0.9])
@@ -177,7 +177,7 @@ def test_what_was_made_before_is_no_recording_of_the_corpus(tmp_path: Path) -> N
     assert dropped(corpus) == {}
 
 
-def test_a_name_like_a_made_speakers_is_dropped(tmp_path: Path) -> None:
+def test_a_name_that_ends_with_a_speed_is_dropped(tmp_path: Path) -> None:
     write_files(
         tmp_path / "c", {"anna@0.9/1.wav": "", "anna@0.9/1.txt": "One.", "bob@home/1.wav": "", "bob@home/1.txt": "Hi."}
     )
@@ -205,7 +205,7 @@ def test_control_characters_are_dropped_with_their_reason(tmp_path: Path) -> Non
         ("n" * 300, "File name too long"),
     ],
 )
-def test_a_place_for_results_that_is_none_is_refused_before_the_work(
+def test_an_output_that_cannot_be_written_is_refused_before_recordings_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str, fault: str
 ) -> None:
     (tmp_path / "file").write_text("Mine.")
@@ -218,7 +218,7 @@ def test_a_place_for_results_that_is_none_is_refused_before_the_work(
     assert (tmp_path / "file").read_text() == "Mine."
 
 
-def test_a_link_that_leads_nowhere_is_a_missing_recording(tmp_path: Path) -> None:
+def test_a_broken_link_is_a_missing_recording(tmp_path: Path) -> None:
     write_audio(tmp_path / "c" / "b.wav")
     write_files(tmp_path / "c", {"a.txt": "One.", "b.txt": "Two."})
     (tmp_path / "c" / "a.wav").symlink_to(tmp_path / "gone.wav")

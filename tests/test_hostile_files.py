@@ -1,4 +1,4 @@
-"""The hostile voices, bases and recipes of ../shared/cases/fuzz, and others of their kinds."""
+"""Tests of hostile bases, vocoders and recipes: those of ../shared/cases/fuzz, and similar ones."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_a_base_or_vocoder_that_diverged_is_not_written(tmp_path: Path) -> None:
 
 
 def replace_weights(folder: Path, name: str, value: float) -> None:
-    """Put a value into the weights of a base or vocoder, and its new SHA-256 into the state."""
+    """Write a value into the weights of a base or vocoder, and the new SHA-256 into its state."""
     import hashlib
 
     path = folder / "model.safetensors"
@@ -112,7 +112,7 @@ def replace_weights(folder: Path, name: str, value: float) -> None:
     edit(folder / "state.json", "sha256", hashlib.sha256(path.read_bytes()).hexdigest())
 
 
-def test_a_base_or_vocoder_with_a_number_that_is_none(tmp_path: Path) -> None:
+def test_a_base_or_vocoder_with_a_non_finite_number_is_refused(tmp_path: Path) -> None:
     save_base(tiny_base(), tmp_path / "base")
     save_source_filter(tiny_source_filter(), tmp_path / "light", {})
     replace_weights(tmp_path / "base", "aligner.log_prior", float("inf"))
@@ -121,7 +121,7 @@ def test_a_base_or_vocoder_with_a_number_that_is_none(tmp_path: Path) -> None:
     assert "pitch.net.output.bias contains values" in error_line(lambda: load_source_filter(tmp_path / "light"))
 
 
-def test_loading_draws_nothing_from_the_generator_of_the_caller(tmp_path: Path) -> None:
+def test_loading_does_not_use_the_generator_of_the_caller(tmp_path: Path) -> None:
     save_base(tiny_base(), tmp_path / "base")
     save_source_filter(tiny_source_filter(), tmp_path / "light", {})
     before = torch.get_rng_state()
@@ -130,28 +130,28 @@ def test_loading_draws_nothing_from_the_generator_of_the_caller(tmp_path: Path) 
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_the_longest_speech_that_is_believed() -> None:
+def test_implausibly_long_predicted_speech_is_refused() -> None:
     base = tiny_base()
     model, tokens = base.acoustic, base.symbols.encode("abcdefgh")
     seconds = model.mel_config.frame_seconds
     assert len(tokens) == 10
 
-    def lasts(each: float) -> None:
-        """Every symbol is predicted to last so many seconds."""
+    def set_seconds(seconds_per_symbol: float) -> None:
+        """Let the model predict this number of seconds for every symbol."""
         with torch.no_grad():
             model.duration.output.weight.zero_()
-            model.duration.output.bias.fill_(1 + each / seconds).log_()
+            model.duration.output.bias.fill_(1 + seconds_per_symbol / seconds).log_()
 
-    lasts(0.95)
+    set_seconds(0.95)
     assert len(model.generate(tokens)) == pytest.approx(9.5 / seconds, abs=1)
-    lasts(1.05)  # 10 symbols may take 5 s and .5 s each
+    set_seconds(1.05)  # the limit of 10 symbols is 5 s + 10 × 0.5 s
     assert "a sentence of 10 symbols would last 10.5 s" in error_line(lambda: model.generate(tokens))
     assert "10.5 s" in error_line(lambda: next(model.stream(tokens)))
     assert "10.5 s" in error_line(lambda: model.generate_batch([tokens, tokens[:5]]))
     short = tokens[[0, 1, 9]]
-    lasts(2.1)
+    set_seconds(2.1)
     assert len(model.generate(short)) == pytest.approx(6.3 / seconds, abs=1)
-    lasts(300.0)
+    set_seconds(300.0)
     assert "one symbol 300 s" in error_line(lambda: model.generate(short))
 
 

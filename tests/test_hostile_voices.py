@@ -66,25 +66,25 @@ def rewrite(path: Path, metadata: dict[str, str] | None = None, tensors: dict[st
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
-def test_a_voice_with_a_number_that_is_none(voice: Path, value: float, dtype: torch.dtype) -> None:
+def test_a_voice_with_a_non_finite_number_is_refused(voice: Path, value: float, dtype: torch.dtype) -> None:
     bias = torch.zeros(80, dtype=dtype)
     bias[3] = value
     rewrite(voice, tensors={"postnet.output.bias": bias})
     assert f"{voice}: postnet.output.bias contains values that are not finite" in error_line(lambda: Voice.load(voice))
 
 
-def test_a_number_that_overflows_in_single_precision(voice: Path) -> None:
+def test_a_number_that_overflows_float32_is_refused(voice: Path) -> None:
     rewrite(voice, tensors={"postnet.output.bias": torch.full((80,), 1e300, dtype=torch.float64)})
     assert "contains values that are not finite" in error_line(lambda: Voice.load(voice))
 
 
-def test_whole_numbers_are_no_deltas(voice: Path) -> None:
+def test_integer_deltas_are_refused(voice: Path) -> None:
     rewrite(voice, tensors={"postnet.output.bias": torch.ones(80, dtype=torch.int64)})
     assert "postnet.output.bias holds I64" in error_line(lambda: Voice.load(voice))
 
 
 @pytest.mark.parametrize("size", [60000.0, -60000.0, 3e38])
-def test_finite_values_that_overflow_in_the_model_make_no_sound(base: Base, voice: Path, size: float) -> None:
+def test_finite_values_that_overflow_in_the_model_are_refused(base: Base, voice: Path, size: float) -> None:
     rewrite(voice, tensors={"postnet.output.bias": torch.full((80,), size)})
     model = Voice.load(voice).apply(base)
     fault = error_line(lambda: speak_text(base, model, SourceFilterVocoder(tiny_source_filter()), "abc."))
@@ -116,13 +116,13 @@ def test_finite_values_that_overflow_in_the_model_make_no_sound(base: Base, voic
         ({"vocoder": "x" * 65}, "vocoder: String should have at most 64 characters"),
     ],
 )
-def test_a_header_of_other_types(voice: Path, changes: dict[str, str], fault: str) -> None:
+def test_a_header_with_wrong_types_is_refused(voice: Path, changes: dict[str, str], fault: str) -> None:
     rewrite(voice, changes)
     line = error_line(lambda: Voice.load(voice))
     assert line.startswith(f"{voice}: ") and fault in line and line.isprintable()
 
 
-def test_codes_that_are_not_as_many_as_the_shape_says(voice: Path) -> None:
+def test_a_number_of_codes_that_does_not_fit_the_shape_is_refused(voice: Path) -> None:
     scales, codes = torch.ones(40).half(), torch.zeros(29, dtype=torch.uint8)
     name = "postnet.output.bias"
     for rows, changes in ((40, {}), (10**15, {}), (40, {name: codes.float()}), (40, {f"{name}:scales": scales[1:]})):

@@ -1,4 +1,4 @@
-"""Published corpora (VCTK, LibriTTS, LibriSpeech) are read in their own layouts."""
+"""Tests of the readers of published corpora: VCTK, LibriTTS and LibriSpeech."""
 
 from __future__ import annotations
 

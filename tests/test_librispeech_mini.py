@@ -123,11 +123,11 @@ def test_a_damaged_table_is_refused_by_line_or_column(tmp_path: Path) -> None:
         prepare("librispeech-mini", tmp_path, tmp_path / "out")
     write_table(tmp_path, row("a", "TEXT"))
     table = tmp_path / "manifest.tsv"
-    whole = table.read_text()
-    table.write_text(whole + "train\tls1\n")
+    content = table.read_text()
+    table.write_text(content + "train\tls1\n")
     with pytest.raises(TtsMetaError, match="line 3: 2 fields instead of 10"):
         prepare("librispeech-mini", tmp_path, tmp_path / "out")
-    table.write_text(whole.replace("text_punctuated", "other"))
+    table.write_text(content.replace("text_punctuated", "other"))
     with pytest.raises(TtsMetaError, match="has no column text_punctuated"):
         prepare("librispeech-mini", tmp_path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -143,18 +143,18 @@ def test_a_damaged_table_is_refused_by_line_or_column(tmp_path: Path) -> None:
         ("MISTER W J JENKS AT TEN O'CLOCK", "mister w j jenks at ten o'clock"),
     ],
 )
-def test_upper_case_text_is_lowered_but_for_the_pronoun(text: str, expected: str) -> None:
+def test_upper_case_text_becomes_lower_case_except_the_pronoun_i(text: str, expected: str) -> None:
     assert sentence_case(text) == expected
 
 
 @given(st.text("AI'MLVEDX ", max_size=30))
-def test_lowering_changes_case_only(text: str) -> None:
+def test_sentence_case_changes_only_the_case(text: str) -> None:
     assert sentence_case(text).upper() == text
     assert set(filter(str.isupper, sentence_case(text))) <= {"I"}
 
 
-@pytest.mark.skipif(not REAL_CORPUS.is_dir(), reason="the project's corpus is not here")
-def test_the_real_corpus_is_read_whole() -> None:
+@pytest.mark.skipif(not REAL_CORPUS.is_dir(), reason="needs ../shared/corpus")
+def test_the_shared_corpus_is_read_completely() -> None:
     recordings = list(CORPORA["librispeech-mini"](REAL_CORPUS))
     speakers = {
         split: {r.speaker for r in recordings if r.split == split} for split in ("train", "train_noisy", "eval")
@@ -164,7 +164,7 @@ def test_the_real_corpus_is_read_whole() -> None:
     assert all(r.audio is not None and r.audio.is_file() and r.text and r.gender in ("F", "M") for r in recordings)
 
 
-def test_only_the_splits_named_are_made_speakers_of(tmp_path: Path) -> None:
+def test_only_the_named_splits_are_speed_perturbed(tmp_path: Path) -> None:
     corpus = tmp_path / "corpus"
     for name in ("a", "b"):
         write_audio(corpus / "ls1" / f"{name}.ogg")

@@ -46,7 +46,7 @@ def declared(lines: list[str]) -> set[str]:
 
 
 def modules_of(tree: ast.AST) -> Iterator[str]:
-    """The modules a file imports, at its top, inside functions, or by name through one of LOADERS."""
+    """Yield the modules that a file imports, at any place, or loads by name with one of LOADERS."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -57,7 +57,7 @@ def modules_of(tree: ast.AST) -> Iterator[str]:
 
 
 def imported() -> dict[str, set[str]]:
-    """Each third-party module the sources import, with the distributions that may provide it."""
+    """Return the third-party modules that the sources import, each with the distributions that can provide it."""
     modules = {name.split(".")[0] for source in SOURCES for name in modules_of(ast.parse(source.read_text("utf-8")))}
     # _typeshed exists only for type checkers.
     modules -= set(sys.stdlib_module_names) | {"tts_meta", "data_prep", "_typeshed"}

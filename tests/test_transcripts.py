@@ -129,11 +129,11 @@ def test_a_list_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 
 def matched(content: str, *audio: str, loose: bool = False) -> dict[str, str]:
-    """What recordings below `/c` get from a list `/c/list.txt`."""
+    """Return the texts that a list `/c/list.txt` assigns to recordings below `/c`."""
     lines = [Transcript(number, *line.split("|")) for number, line in enumerate(content.split(), 1)]
     paths = [Path("/c") / name for name in audio]
-    found = match_transcripts(lines, paths, Path("/c/list.txt"), [Path("/c")], loose).entry_of
-    return {str(path.relative_to("/c")): entry.text for path, entry in found.items()}
+    entries = match_transcripts(lines, paths, Path("/c/list.txt"), [Path("/c")], loose).entry_of
+    return {str(path.relative_to("/c")): entry.text for path, entry in entries.items()}
 
 
 @pytest.mark.parametrize(
@@ -200,12 +200,12 @@ def test_one_recording_with_two_texts_is_an_error_that_names_both_lines() -> Non
 
 def test_entries_without_a_recording_are_listed() -> None:
     lines = [Transcript(number, name, text) for number, (name, text) in enumerate(["a1", "a1", "b2", "c3"], 1)]
-    found = match_transcripts(
+    matches = match_transcripts(
         lines, [Path("/c/a.wav"), Path("/c/x/c.wav"), Path("/c/y/c.wav")], Path("l"), [Path("/c")]
     )
-    assert found.repeated == {2: 1}
-    assert found.ambiguous == {4: [Path("/c/x/c.wav"), Path("/c/y/c.wav")]}
-    assert [entry.name for entry in found.missing] == ["b"]
+    assert matches.repeated == {2: 1}
+    assert matches.ambiguous == {4: [Path("/c/x/c.wav"), Path("/c/y/c.wav")]}
+    assert [entry.name for entry in matches.missing] == ["b"]
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_one_recording_given_in_two_ways_has_one_text(tmp_path: Path, monkeypatc
     Path("a.wav").write_bytes(b"sound")
     Path("list.txt").write_text("a|Hello.\n")
     given = [Path("a.wav"), tmp_path / "a.wav"]
-    assert [one.text for one in find_transcripts(given, Path("list.txt"))] == ["Hello.", "Hello."]
+    assert [recording.text for recording in find_transcripts(given, Path("list.txt"))] == ["Hello.", "Hello."]
 
 
 @pytest.mark.parametrize(("audio", "text"), [(NFC, NFD), (NFD, NFC)])
@@ -258,6 +258,8 @@ def test_a_list_as_long_as_a_corpus_is_read_in_seconds(tmp_path: Path) -> None:
     names = [f"p{speaker}/{number:03d}" for speaker in range(100) for number in range(100)]
     listed = "".join(json.dumps({"audio": f"/data/{name}.wav", "text": f"Text of {name}."}) + "\n" for name in names)
     read = entries(tmp_path, listed)
-    found = match_transcripts(read, [Path(f"/here/{name}.flac") for name in names], Path("l"), [Path("/here")]).entry_of
-    assert all(entry.text == f"Text of {path.parent.name}/{path.stem}." for path, entry in found.items())
-    assert len(found) == len(names)
+    entry_of = match_transcripts(
+        read, [Path(f"/here/{name}.flac") for name in names], Path("l"), [Path("/here")]
+    ).entry_of
+    assert all(entry.text == f"Text of {path.parent.name}/{path.stem}." for path, entry in entry_of.items())
+    assert len(entry_of) == len(names)

@@ -30,7 +30,7 @@ def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
 
 
 def fresh_path(name: str) -> Path:
-    """A path in a folder that is removed at exit; nothing is there yet."""
+    """Return an unused path in a folder that is removed at exit."""
     path = Path(_temporary_folder().name) / name
     if path.is_dir():
         shutil.rmtree(path)
@@ -140,8 +140,8 @@ def store_files() -> Files:
     examples = [random_example(base, text, n) for n, text in enumerate(("abc", "fed gab", "head"))]
     folder = fresh_path("valid_store")
     write_store(folder, examples)
-    found = ((n, example.durations) for n, example in enumerate(examples))
-    Durations.of(Store(folder), found).save(folder / "durations.safetensors")
+    durations = ((n, example.durations) for n, example in enumerate(examples))
+    Durations.of(Store(folder), durations).save(folder / "durations.safetensors")
     return read_files(folder)
 
 
