@@ -94,7 +94,7 @@ def test_faults_are_raised_at_the_call_and_not_at_the_first_episode() -> None:
         sample_episodes(items(a=4, b=2), 3, 2, 1, seed=0)
     with pytest.raises(UsageError, match="the largest number is 0"):
         sample_episodes(items(), 1, 1, 1, seed=0)
-    with pytest.raises(UsageError, match="'a-0' occurs twice"):
+    with pytest.raises(UsageError, match="the id 'a-0' is repeated"):
         sample_episodes([*items(a=4), Item("a-0", "b")], 1, 1, 1, seed=0)
 
 

@@ -66,7 +66,7 @@ def test_every_speaker_is_held_back_about_equally_often() -> None:
 
 @pytest.mark.parametrize("count", [-1, 3, 4])
 def test_at_least_one_speaker_must_remain(count: int) -> None:
-    with pytest.raises(UsageError, match=f"cannot hold back {count} of 3 speakers; give 0 to 2"):
+    with pytest.raises(UsageError, match=f"cannot hold out {count} of 3 speakers; give 0 to 2"):
         hold_out_speakers(corpus(["a", "b", "c"]), count, 0)
 
 
