@@ -42,7 +42,7 @@ _NUMBER_CLASSES: tuple[Callable[[str], str], ...] = (
 
 
 class Sentence(NamedTuple):
-    """A normalised sentence. pause: seconds of silence after it. The text is empty if the text starts with a pause."""
+    """Normalised sentence. pause: seconds of silence after it. A pause before the first sentence has an empty text."""
 
     text: str
     pause: float = SENTENCE_PAUSE
@@ -52,8 +52,8 @@ def sentences_of(text: str, language: str = "en", respell: Callable[[str], str] 
     """Yield the normalised sentences of a text of any length; sentences without a letter or digit are skipped.
 
     language: a code such as "en" or "fr-fr". Numbers, abbreviations and signs are verbalised only for English; for
-    other languages the phonemizer reads them. respell: function that is applied to the written text first. Raises
-    TtsMetaError for an English text with letters that are not Latin, and for an invalid `<break>`.
+    other languages the phonemizer reads them. respell: function that is applied to each paragraph without its markup.
+    Raises TtsMetaError for an English text with letters that are not Latin, and for an invalid `<break>`.
     """
     pending: Sentence | None = None
     requested_pause: float | None = None  # Seconds of the tags since the last sentence of the paragraph.
@@ -83,7 +83,7 @@ def normalize(text: str, language: str = "en") -> str:
 
 
 def normalize_sentence(written: str, language: str = "en") -> str:
-    """Return one sentence in words. Raises TtsMetaError if it has letters that are not Latin."""
+    """Return one sentence in words. Raises TtsMetaError if an English sentence has letters that are not Latin."""
     text = written
     if _primary_language(language) != "en":
         return split_long_words(remove_emoji(text))
