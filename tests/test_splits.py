@@ -80,7 +80,7 @@ def test_an_unknown_name_is_refused() -> None:
         hold_out_named(corpus(["a", "b"]), ["d"])
 
 
-def test_made_speakers_go_with_those_they_are_made_of() -> None:
+def test_speed_perturbed_speakers_are_held_out_with_their_originals() -> None:
     manifest = corpus(["a", "a@0.9", "b", "b@1.1", "c"])
     rest, held = hold_out_named(manifest, ["a", "b@1.1"])
     assert (rest.speakers, held.speakers) == (("b", "c"), ("a", "a@0.9", "b@1.1"))

@@ -1,6 +1,6 @@
 """Configuration: a strict base class for its sections, numbers with bounds, and reading of YAML with changes.
 
-Each section stands in the module that reads it. A module receives its own section, never the whole configuration.
+Each section is defined in the module that reads it. A module receives only its own section.
 A misspelt key is an error that lists the valid names.
 """
 
