@@ -1,4 +1,4 @@
-"""Helpers for tests of failures: a full disk, an interrupted training run, and one-line errors."""
+"""Failures for tests: a full disk, an interrupted run, and the one-line message of an error."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from contextlib import contextmanager
 
 import pytest
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from tts_meta.errors import TtsMetaError
-from tts_meta.train.optimiser import MovingAverage
 
 
 @contextmanager
 def full_disk(size: int) -> Iterator[None]:
-    """Limit the files of this process to `size` bytes: larger writes fail as on a full disk."""
+    """Limit the files of this process to `size` bytes: the same system calls fail as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -26,22 +26,22 @@ def full_disk(size: int) -> Iterator[None]:
 
 @contextmanager
 def interrupted(updates: int) -> Iterator[None]:
-    """Interrupt the training inside the block after this number of updates."""
-    update, steps = MovingAverage.update, []
+    """Interrupt the training inside the block after so many updates of the weights."""
+    update, calls = AveragedModel.update_parameters, []
 
-    def interrupting_update(average: MovingAverage, model: nn.Module, step: int) -> None:
-        if len(steps) == updates:
+    def interrupt(average: AveragedModel, model: nn.Module) -> None:
+        if len(calls) == updates:
             raise KeyboardInterrupt
-        steps.append(step)
-        update(average, model, step)
+        calls.append(model)
+        update(average, model)
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(MovingAverage, "update", interrupting_update)
+        patch.setattr(AveragedModel, "update_parameters", interrupt)
         yield
 
 
 def error_line(call: Callable[[], object], kind: type[TtsMetaError] = TtsMetaError) -> str:
-    """Return the message of the error that `call` must raise; assert that it is one line."""
+    """Return the message of the error that `call` must raise, which must be one line."""
     with pytest.raises(kind) as caught:
         call()
     text = str(caught.value)

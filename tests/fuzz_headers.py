@@ -40,7 +40,7 @@ from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
 from tts_meta.models.vocoders.source_filter_weights import load_source_filter
 from tts_meta.synth import speak_text
 from tts_meta.train.checkpoints import load_checkpoint
-from tts_meta.train.feature_store import Durations, Store
+from tts_meta.train.feature_store import Durations, FeatureStore
 
 
 def speak_voice(content: bytes) -> None:
@@ -104,7 +104,7 @@ def open_store(files: Files) -> None:
     """Read all utterances of a run; they are refused, or they are valid."""
     base = valid_base()
     folder = write_files(fresh_path("store"), files)
-    store = Store(folder)
+    store = FeatureStore(folder)
     store.check(len(base.symbols), base.acoustic.n_mels)
     for example in store[:]:
         assert example.mel.isfinite().all() and len(example.tokens)

@@ -188,7 +188,7 @@ def pretrain_recipe(corpus: Path, output: Path, **changes: object) -> PretrainCo
         "base": tiny_config(),
         "aligner": {"steps": 5, "frames_per_batch": 400, "learning_rate": 2e-3, "warmup": 2},
         "acoustic": {"steps": 12, "frames_per_batch": 300, "learning_rate": 2e-3, "warmup": 2},
-        "ema": 0.9,
+        "ema_decay": 0.9,
         "min_segment_seconds": 0.6,
         "pause_seconds": 0.05,
         "threads": 1,

@@ -43,7 +43,8 @@ def test_options_of_pretrain_override_the_recipe(run_cli, tmp_path: Path, monkey
     )
     assert [(config.max_hours, config.threads, config.device) for config in configs] == [(3, 0, "cpu"), (0.5, 1, "cpu")]
     assert run_cli("pretrain", tmp_path / "recipe.yaml", "--device", "tpu").failed(2, "unknown device 'tpu'")
-    assert run_cli("pretrain", tmp_path / "recipe.yaml", "--set", "ema=0.5").status == 0 and configs[-1].ema == 0.5
+    assert run_cli("pretrain", tmp_path / "recipe.yaml", "--set", "ema_decay=0.5").status == 0
+    assert configs[-1].ema_decay == 0.5
     (tmp_path / "recipe.yaml").write_text(RECIPE + "setps: 2\n")
     assert run_cli("pretrain", tmp_path / "recipe.yaml").failed(1, "unknown key 'setps'")
 

@@ -48,7 +48,7 @@ TINY = {
         "threads": 1,
     },
     "meta-train": {
-        **{"support": 1, "query": 1, "meta_steps": 1, "tasks": 1, "rank": 2, "threads": 1, "longest": 20},
+        **{"support": 1, "query": 1, "meta_steps": 1, "tasks": 1, "rank": 2, "threads": 1, "max_seconds": 20},
         **{"settings.inner_steps": 2, "settings.cg_max_iters": 1},
     },
 }

@@ -16,8 +16,8 @@ from helpers import random_example, tiny_base, tone_sentence
 from tts_meta.corpus import Example
 from tts_meta.errors import TtsMetaError
 from tts_meta.train.datasets import BatchStream
-from tts_meta.train.feature_store import Durations, Store, write_store
-from tts_meta.train.segments import Pieces, cut_at_pauses
+from tts_meta.train.feature_store import Durations, FeatureStore, write_features
+from tts_meta.train.segments import Segments, segment_example
 
 SILENT = tiny_base().silent
 
@@ -37,18 +37,18 @@ def examples() -> list[Example]:
 
 @pytest.fixture(scope="module")
 def folder(examples: list[Example], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("store") / "utterances"
-    write_store(folder, iter(examples))
+    folder = tmp_path_factory.mktemp("store") / "features"
+    write_features(folder, iter(examples))
     return folder
 
 
 @pytest.fixture(scope="module")
-def store(folder: Path) -> Store:
-    return Store(folder)
+def store(folder: Path) -> FeatureStore:
+    return FeatureStore(folder)
 
 
 @pytest.fixture(scope="module")
-def durations(store: Store, examples: list[Example]) -> Durations:
+def durations(store: FeatureStore, examples: list[Example]) -> Durations:
     return Durations.of(store, enumerate(example.durations for example in examples))
 
 
@@ -59,7 +59,7 @@ def assert_same(found: Example, expected: Example) -> None:
     assert torch.equal(found.mel, expected.mel.half().float()) and found.mel.dtype == torch.float32
 
 
-def test_a_store_gives_back_what_was_written_in_half_precision(store: Store, examples: list[Example]) -> None:
+def test_a_store_gives_back_what_was_written_in_half_precision(store: FeatureStore, examples: list[Example]) -> None:
     assert len(store) == len(examples) and store.ids == [example.id for example in examples]
     for found, expected in zip(store, examples, strict=True):
         assert_same(found, replace(expected, durations=torch.zeros_like(expected.durations)))
@@ -71,39 +71,39 @@ def test_a_store_gives_back_what_was_written_in_half_precision(store: Store, exa
 
 
 def test_pieces_of_a_store_are_those_cut_from_the_examples(
-    store: Store, durations: Durations, examples: list[Example]
+    store: FeatureStore, durations: Durations, examples: list[Example]
 ) -> None:
-    pieces = Pieces.cut(store, durations, SILENT, shortest=20, pause=4)
-    expected = [piece for example in examples for piece in cut_at_pauses(example, SILENT, shortest=20, pause=4)]
-    assert len(pieces) == len(expected) > 2 * len(examples)
-    for found, piece in zip(pieces, expected, strict=True):
-        assert_same(found, piece)
-    assert pieces.frames.tolist() == [len(piece.mel) for piece in expected]
-    assert pieces.symbols.tolist() == [len(piece.tokens) for piece in expected]
-    short = pieces.where(pieces.frames < 40)
-    assert [piece.id for piece in short] == [piece.id for piece in expected if len(piece.mel) < 40]
+    segments = Segments.cut(store, durations, SILENT, shortest=20, pause=4)
+    expected = [segment for example in examples for segment in segment_example(example, SILENT, shortest=20, pause=4)]
+    assert len(segments) == len(expected) > 2 * len(examples)
+    for found, segment in zip(segments, expected, strict=True):
+        assert_same(found, segment)
+    assert segments.frames.tolist() == [len(segment.mel) for segment in expected]
+    assert segments.symbols.tolist() == [len(segment.tokens) for segment in expected]
+    short = segments.select(segments.frames < 40)
+    assert [segment.id for segment in short] == [segment.id for segment in expected if len(segment.mel) < 40]
 
 
-def test_utterances_without_durations_have_no_pieces(store: Store, examples: list[Example]) -> None:
+def test_utterances_without_durations_have_no_pieces(store: FeatureStore, examples: list[Example]) -> None:
     some = Durations.of(store, [(1, examples[1].durations), (2, None), (4, examples[4].durations)])
     assert np.flatnonzero(some.known).tolist() == [1, 4]
-    assert {piece.id.partition("/")[0] for piece in Pieces.cut(store, some, SILENT, 20, 4)} == {"ben-1", "ann-4"}
-    for found, number in zip(Pieces.whole(store, some, [1, 4]), [1, 4], strict=True):
+    assert {segment.id.partition("/")[0] for segment in Segments.cut(store, some, SILENT, 20, 4)} == {"ben-1", "ann-4"}
+    for found, number in zip(Segments.uncut(store, some, [1, 4]), [1, 4], strict=True):
         assert_same(found, examples[number])
-    assert len(Pieces.cut(store, Durations.of(store, []), SILENT, 20, 4)) == 0
+    assert len(Segments.cut(store, Durations.of(store, []), SILENT, 20, 4)) == 0
 
 
-def test_durations_are_kept_in_a_file(store: Store, durations: Durations, tmp_path: Path) -> None:
+def test_durations_are_kept_in_a_file(store: FeatureStore, durations: Durations, tmp_path: Path) -> None:
     durations.save(tmp_path / "durations.safetensors")
     loaded = Durations.load(tmp_path / "durations.safetensors", store)
     assert np.array_equal(loaded.frames, durations.frames) and np.array_equal(loaded.known, durations.known)
 
 
 def test_batches_of_a_store_are_those_of_its_examples_in_any_number_of_threads(
-    store: Store, durations: Durations
+    store: FeatureStore, durations: Durations
 ) -> None:
-    pieces = Pieces.cut(store, durations, SILENT, shortest=20, pause=4)
-    sources = ((pieces, 3), (list(pieces), 1))
+    segments = Segments.cut(store, durations, SILENT, shortest=20, pause=4)
+    sources = ((segments, 3), (list(segments), 1))
     streams = [BatchStream(source, {"ann": 0, "ben": 1}, 200, 3, 4, threads) for source, threads in sources]
     for _, (one, two) in zip(range(40), zip(*(s.batches(0, 0) for s in streams), strict=True), strict=False):
         assert one[:2] == two[:2] and one[2] is not None and two[2] is not None
@@ -114,21 +114,23 @@ def test_batches_of_a_store_are_those_of_its_examples_in_any_number_of_threads(
 
 def test_a_corpus_of_nothing_and_a_damaged_store_are_one_line(folder: Path, examples: list[Example]) -> None:
     with pytest.raises(TtsMetaError, match="no utterance is left to train on"):
-        write_store(folder.parent / "empty", [])
+        write_features(folder.parent / "empty", [])
     assert not (folder.parent / "empty").exists()
     damaged = folder.parent / "damaged"
-    write_store(damaged, examples)
+    write_features(damaged, examples)
     content = (damaged / "mel.float16").read_bytes()
     (damaged / "mel.float16").write_bytes(content[:-2])
-    with pytest.raises(TtsMetaError, match=r"mel\.float16: damaged, not as long as its utterances; delete the folder"):
-        Store(damaged)
+    with pytest.raises(
+        TtsMetaError, match=r"mel\.float16: damaged, its length is not that of its utterances; delete the folder"
+    ):
+        FeatureStore(damaged)
     with pytest.raises(TtsMetaError, match=r"names\.json: cannot be read"):
-        Store(folder.parent / "none")
+        FeatureStore(folder.parent / "none")
 
 
 def test_a_full_disk_leaves_no_store(tmp_path: Path, examples: list[Example]) -> None:
     with pytest.raises(TtsMetaError, match=r"cannot write .*no file was changed"), full_disk(5000):
-        write_store(tmp_path / "utterances", examples)
+        write_features(tmp_path / "features", examples)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -138,8 +140,8 @@ from pathlib import Path
 import torch
 from tts_meta.corpus import Example
 from tts_meta.train.datasets import BatchStream
-from tts_meta.train.segments import Pieces
-from tts_meta.train.feature_store import Durations, Store, write_store
+from tts_meta.train.segments import Segments
+from tts_meta.train.feature_store import Durations, FeatureStore, write_features
 
 torch.set_num_threads(1)
 folder, utterances = Path(sys.argv[1]), int(sys.argv[2])
@@ -155,13 +157,13 @@ def held():
     return 1024 * int(next(l for l in open("/proc/self/status") if l.startswith("RssAnon")).split()[1])
 
 before = held()
-write_store(folder, examples())
-store = Store(folder)
+write_features(folder, examples())
+store = FeatureStore(folder)
 aligned = Durations.of(store, ((n, durations) for n in range(utterances)))
 silent = torch.tensor([False, True, True, True, False, False])
-pieces = Pieces.cut(store, aligned, silent, 215, 8)
-assert len(pieces) == 3 * utterances
-stream = BatchStream(pieces, {"ann": 0}, 4000, 3, 0, threads=2)
+segments = Segments.cut(store, aligned, silent, 215, 8)
+assert len(segments) == 3 * utterances
+stream = BatchStream(segments, {"ann": 0}, 4000, 3, 0, threads=2)
 batches = stream.batches(0, 0)
 while next(batches)[0] == 0:
     pass

@@ -9,7 +9,7 @@ from helpers import tone_sentence
 
 from tts_meta.corpus import Example
 from tts_meta.text import SymbolTable
-from tts_meta.train.flat_start import bootstrap_durations
+from tts_meta.train.flat_start import flat_start_durations
 
 TABLE = SymbolTable.from_alphabet(list("abcdefgh"))
 
@@ -44,7 +44,7 @@ def corpus() -> list[Example]:
 @pytest.fixture(scope="module")
 def found(corpus: list[Example]) -> list[torch.Tensor | None]:
     unknown = [replace(example, durations=torch.zeros_like(example.tokens)) for example in corpus]
-    return bootstrap_durations(unknown, TABLE.kinds())
+    return flat_start_durations(unknown, TABLE.kinds())
 
 
 def mean_error(found: list[torch.Tensor | None], corpus: list[Example]) -> float:
@@ -57,7 +57,7 @@ def test_durations_of_symbols_with_spectra_of_their_own_are_recovered_to_a_few_f
 ) -> None:
     errors = torch.cat([(f - e.durations).abs() for f, e in zip(found, corpus, strict=True) if f is not None])
     assert mean_error(found, corpus) < 0.75 and (errors <= 3).float().mean() > 0.97
-    once = bootstrap_durations(corpus, TABLE.kinds(), iterations=0)
+    once = flat_start_durations(corpus, TABLE.kinds(), iterations=0)
     assert mean_error(found, corpus) < 0.6 * mean_error(once, corpus), "estimating anew helps"
 
 
@@ -80,13 +80,13 @@ def test_pauses_that_are_not_made_are_told_from_those_that_are(
 
 
 def test_the_same_corpus_gives_the_same_durations(corpus: list[Example], found: list[torch.Tensor | None]) -> None:
-    again = bootstrap_durations(corpus, TABLE.kinds())
+    again = flat_start_durations(corpus, TABLE.kinds())
     assert all(a is not None and b is not None and torch.equal(a, b) for a, b in zip(again, found, strict=True))
 
 
 def test_a_recording_too_short_for_its_transcript_has_no_durations(corpus: list[Example]) -> None:
     short = replace(corpus[0], mel=corpus[0].mel[:10])
-    found = bootstrap_durations([short, *corpus[1:6]], TABLE.kinds(), iterations=1)
+    found = flat_start_durations([short, *corpus[1:6]], TABLE.kinds(), iterations=1)
     assert found[0] is None and all(durations is not None for durations in found[1:])
-    assert bootstrap_durations([short], TABLE.kinds()) == [None]
-    assert bootstrap_durations([], TABLE.kinds()) == []
+    assert flat_start_durations([short], TABLE.kinds()) == [None]
+    assert flat_start_durations([], TABLE.kinds()) == []

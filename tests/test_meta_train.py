@@ -54,7 +54,7 @@ def recipe(corpus: Path, output: Path, **changes: object) -> MetaTrainConfig:
         "settings": {"inner_solver": "adam", "inner_lr": 1e-3, "inner_steps": 3, "variance": 1e-3, "cg_max_iters": 3},
         "support": 2,
         "query": 1,
-        "shortest": 0.1,
+        "min_seconds": 0.1,
         "frames_per_step": 200,
         "meta_steps": 3,
         "save_every": 1,
@@ -186,7 +186,7 @@ def test_matrices_may_stray_in_low_rank_and_the_prior_says_so(corpus: Path, tmp_
     prior = load_base(meta_train(recipe(corpus, tmp_path / "run", **changes))).prior
     assert prior is not None and prior.rank == 2 and len(set(prior.variances.values())) > 1
     assert same_weights(load_base(corpus / "base").acoustic, load_base(tmp_path / "run" / "base").acoustic)
-    with pytest.raises(UsageError, match="with a rank the base stays as it is"):
+    with pytest.raises(UsageError, match="with a rank the base does not change"):
         meta_train(recipe(corpus, tmp_path / "other", rank=2))
 
 
@@ -249,9 +249,9 @@ def test_a_vocoder_may_be_meta_learned_too(corpus: Path, tmp_path: Path, light: 
 
 
 def test_faults_of_a_recipe_for_the_vocoder_are_named(corpus: Path, tmp_path: Path, light: Path) -> None:
-    with pytest.raises(UsageError, match="the acoustic model and the vocoder one by one"):
+    with pytest.raises(UsageError, match="the acoustic model and the vocoder in two runs"):
         meta_train(sound_recipe(corpus, tmp_path / "a", light, modules=["*", "vocoder.*"]))
-    with pytest.raises(UsageError, match="leave rank out"):
+    with pytest.raises(UsageError, match="remove rank from the recipe"):
         meta_train(sound_recipe(corpus, tmp_path / "b", light, rank=2))
     with pytest.raises(UsageError, match="only the light vocoder has modules that can adapt"):
         meta_train(sound_recipe(corpus, tmp_path / "c", light, vocoder="griffin-lim"))

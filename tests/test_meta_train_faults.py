@@ -21,7 +21,8 @@ from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.meta import LEARNERS, Diverged, LearnerSettings, MetaLearner, MetaStepMetrics, Task
 from tts_meta.models.pretrained import Base, load_base, save_base
 from tts_meta.models.vocoders.source_filter_weights import load_source_filter, save_source_filter
-from tts_meta.train.meta_train import GROWTH, MetaTrainConfig, _QueryLosses, meta_train
+from tts_meta.train.divergence import MAX_LOSS_GROWTH, DivergenceCheck
+from tts_meta.train.meta_train import MetaTrainConfig, meta_train
 
 SETTINGS = {"inner_steps": 1, "inner_lr": 1e-6, "variance": 1e-3, "cg_max_iters": 1, "hessian": "difference"}
 
@@ -46,7 +47,7 @@ def recipe(corpus: Path, output: Path, **changes: object) -> MetaTrainConfig:
         "settings": SETTINGS,
         "support": 2,
         "query": 1,
-        "shortest": 0.1,
+        "min_seconds": 0.1,
         "frames_per_step": 60,
         "crops_per_step": 1,
         "meta_steps": 1,
@@ -85,8 +86,8 @@ def test_a_learner_of_a_role_that_was_not_chosen_says_what_it_needs(corpus: Path
     config = recipe(corpus, tmp_path / "run", learner=name, modules=["duration.output"])
     text = error_line(lambda: meta_train(config), UsageError)
     assert text == (
-        f"learner '{name}' adapts the {role}, which is {named.get(role, 'speaker.mean')}: none is among the modules "
-        "chosen; add one to modules, or name others under roles"
+        f"learner '{name}' adapts the {role}, which is {named.get(role, 'speaker.mean')}; none of them is in modules; "
+        "add one to modules, or name other modules under roles"
     )
     assert not (tmp_path / "run").exists()
     own = recipe(corpus, tmp_path / "run", learner=name, modules=["duration.output"], roles={role: ["duration"]})
@@ -119,7 +120,7 @@ def test_the_reported_recipe_trains(corpus: Path, tmp_path: Path, capsys: pytest
     """`meta_train_subset`, on a corpus and a base of the tests."""
     data = yaml.safe_load((case_folder("meta_train_subset") / "meta.yaml").read_text())
     here = {"manifest": corpus / "manifest.jsonl", "output": tmp_path / "run", "cache": corpus / "cache"}
-    small = {"base": corpus / "base", "support": 2, "query": 1, "shortest": 0.1}
+    small = {"base": corpus / "base", "support": 2, "query": 1, "min_seconds": 0.1}
     path = tmp_path / "meta.yaml"
     whole = {key: str(value) if isinstance(value, Path) else value for key, value in (data | here | small).items()}
     path.write_text(yaml.safe_dump(whole))
@@ -157,13 +158,13 @@ def test_a_huge_inner_rate_does_too(corpus: Path, tmp_path: Path) -> None:
 
 
 def test_the_bound_is_that_of_the_first_finite_loss() -> None:
-    losses = _QueryLosses()
+    losses = DivergenceCheck()
     losses.check(1, math.nan, math.nan)
-    assert losses.first is None
+    assert losses.first_loss is None
     losses.check(2, -50.0, -40.0)
-    assert losses.first == -50.0
-    losses.check(3, 50 * GROWTH, -1e9)  # a density has no bound
-    text = error_line(lambda: losses.check(4, 10.0, 50 * GROWTH + 1), Diverged)
+    assert losses.first_loss == -50.0
+    losses.check(3, 50 * MAX_LOSS_GROWTH, -1e9)  # a density has no bound
+    text = error_line(lambda: losses.check(4, 10.0, 50 * MAX_LOSS_GROWTH + 1), Diverged)
     assert text.startswith(
         "meta-training diverged: the query loss of meta-step 4 is 5001 nats, more than 100 times that of the first "
         "meta-step, -50; no result was written"
@@ -179,10 +180,10 @@ def test_a_run_that_ends_without_finite_tasks_has_diverged(good: int, bad: int, 
     for number in range(good + bad):
         learner.meta_step([task if number < good else spoiled(task, "support")])
     if ends:
-        text = error_line(lambda: _QueryLosses().check_end(learner, [task]), Diverged)
+        text = error_line(lambda: DivergenceCheck().check_end(learner, [task]), Diverged)
         assert text.startswith(f"meta-training diverged: no task was finite in the last {bad} meta-steps; no result")
     else:
-        _QueryLosses().check_end(learner, [task])
+        DivergenceCheck().check_end(learner, [task])
 
 
 def test_a_run_that_goes_on_remembers_its_first_loss(corpus: Path, tmp_path: Path) -> None:
@@ -199,7 +200,7 @@ def test_a_run_that_goes_on_remembers_its_first_loss(corpus: Path, tmp_path: Pat
         patch.setattr(MetaLearner, "meta_step", dies)
         meta_train(config)
     with pytest.MonkeyPatch.context() as patch:
-        larger = 1.01 * GROWTH * done[0].loss_before
+        larger = 1.01 * MAX_LOSS_GROWTH * done[0].loss_before
         patch.setattr(MetaLearner, "meta_step", lambda *given: replace(step(*given), loss_before=larger))
         assert f"that of the first meta-step, {done[0].loss_before:.4g};" in error_line(
             lambda: meta_train(config), Diverged

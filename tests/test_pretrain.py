@@ -17,6 +17,7 @@ from faults import interrupted
 from helpers import Letters, tiny_config
 from helpers import pretrain_recipe as recipe
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.optim.swa_utils import AveragedModel
 
 from tts_meta.audio import FeatureCache
 from tts_meta.config import dump_config, parse_config
@@ -27,24 +28,23 @@ from tts_meta.models.vocoders.griffin_lim import GriffinLim
 from tts_meta.text import versions
 from tts_meta.train import pretrain
 from tts_meta.train.datasets import BatchStream
-from tts_meta.train.optimiser import MovingAverage
 from tts_meta.train.pretrain import PretrainConfig
 
 FILES = {
     ".lock",
     "config.json",
-    "bootstrap.safetensors",
+    "flat_start.safetensors",
     "realigned.safetensors",
     "aligner.safetensors",
     "durations.safetensors",
-    "left_out.jsonl",
+    "excluded.jsonl",
     *(
         f"{stage}/training/{name}"
         for stage in ("aligner_first", "aligner", "acoustic")
         for name in ("tensors.safetensors", "state.json")
     ),
     *(f"{stage}/events" for stage in ("aligner_first", "aligner", "acoustic")),
-    *(f"utterances/{name}" for name in ("mel.float16", "tokens.npy", "ends.npy", "names.json")),
+    *(f"features/{name}" for name in ("mel.float16", "tokens.npy", "ends.npy", "names.json")),
     *(f"base/{name}" for name in ("model.safetensors", "config.json", "symbols.json", "state.json")),
 }
 
@@ -71,7 +71,7 @@ def test_the_base_of_a_run_loads_and_says_what_it_was_trained_on(corpus: Path, f
     base = load_base(finished / "base")
     assert base.speakers == ("ann", "ben") and base.config == tiny_config()
     assert base.state["steps"] == 12 and base.state["corpus"] == str(corpus / "manifest.jsonl")
-    assert base.state["utterances"] == 8 - len((finished / "left_out.jsonl").read_text().splitlines())
+    assert base.state["utterances"] == 8 - len((finished / "excluded.jsonl").read_text().splitlines())
     torch.testing.assert_close(base.acoustic.speaker.offsets.mean(0), torch.zeros(6), atol=1e-3, rtol=0)
     low, median = base.aligner.score_range.tolist()
     assert -10 < low <= median < 0
@@ -138,7 +138,7 @@ pretrain(load_config({str(recipe_file)!r}, PretrainConfig))
 
 
 def test_a_run_out_of_time_says_so_and_goes_on_when_called_again(corpus: Path, finished: Path, tmp_path: Path) -> None:
-    with pytest.raises(TtsMetaError, match="the time is up while training the aligner; run the same command again"):
+    with pytest.raises(TtsMetaError, match="the time is up in the training of the aligner; run the same command again"):
         pretrain(recipe(corpus, tmp_path / "run", max_hours=1e-9))
     pretrain(recipe(corpus, tmp_path / "run"))
     assert weights(tmp_path / "run") == weights(finished)
@@ -147,7 +147,7 @@ def test_a_run_out_of_time_says_so_and_goes_on_when_called_again(corpus: Path, f
 def test_the_voice_so_far_can_be_heard_when_the_time_is_up(corpus: Path, finished: Path, tmp_path: Path) -> None:
     with interrupted(updates=5 + 5 + 6):
         pretrain(recipe(corpus, tmp_path / "run"))
-    with pytest.raises(TtsMetaError, match=r"the time is up; .*base holds the voice so far"):
+    with pytest.raises(TtsMetaError, match=r"the time is up; .*base holds the base so far"):
         pretrain(recipe(corpus, tmp_path / "run", max_hours=1e-9))
     so_far = load_base(tmp_path / "run" / "base")
     assert so_far.state["steps"] == 4, "those of the last checkpoint"
@@ -165,8 +165,8 @@ def test_a_finished_run_called_again_computes_nothing_and_keeps_its_voice(
         raise AssertionError("computed again")
 
     monkeypatch.setattr(FeatureCache, "compute", never)
-    monkeypatch.setattr(MovingAverage, "update", never)
-    monkeypatch.setattr(importlib.import_module("tts_meta.train.pretrain"), "bootstrap_durations", never)
+    monkeypatch.setattr(AveragedModel, "update_parameters", never)
+    monkeypatch.setattr(importlib.import_module("tts_meta.train.aligner_training"), "flat_start_durations", never)
     pretrain(recipe(corpus, finished))
     assert weights(finished) == before
 
@@ -255,7 +255,7 @@ def test_the_sentences_validated_on_are_never_trained_on(
             trained.append({example.id.partition("/")[0] for example in examples})
             super().__init__(examples, *rest)
 
-    monkeypatch.setattr(importlib.import_module("tts_meta.train.pretrain"), "BatchStream", Noted)
+    monkeypatch.setattr(importlib.import_module("tts_meta.train.datasets"), "BatchStream", Noted)
     few = {"steps": 1, "frames_per_batch": 300}
     pretrain(recipe(corpus, tmp_path / "run", min_segment_seconds=0.0, aligner=few, acoustic=few))
     assert len(trained[-1]) == 7 and trained[0] - trained[-1] == {"0"}
@@ -294,7 +294,7 @@ def test_a_text_the_symbols_cannot_write_is_named_before_any_training(
 
 
 def test_a_run_that_starts_from_a_base_goes_on_from_its_voice(corpus: Path, finished: Path, tmp_path: Path) -> None:
-    begun = recipe(corpus, tmp_path / "run").model_copy(update={"start": finished / "base"})
+    begun = recipe(corpus, tmp_path / "run").model_copy(update={"init_from": finished / "base"})
     slow = begun.acoustic.model_copy(update={"steps": 1, "learning_rate": 1e-9, "warmup": 0})
     again = load_base(pretrain(begun.model_copy(update={"acoustic": slow})))
     first = load_base(finished / "base")
@@ -311,7 +311,7 @@ def test_a_run_that_starts_from_a_base_goes_on_from_its_voice(corpus: Path, fini
 def test_a_run_begun_from_a_base_is_finished_without_it(corpus: Path, finished: Path, tmp_path: Path) -> None:
     start = tmp_path / "start"
     shutil.copytree(finished / "base", start)
-    begun = recipe(corpus, tmp_path / "run").model_copy(update={"start": start})
+    begun = recipe(corpus, tmp_path / "run").model_copy(update={"init_from": start})
     folder = pretrain(begun)
     weights = load_base(folder).hash
     shutil.rmtree(start)

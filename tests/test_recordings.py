@@ -18,7 +18,7 @@ from tts_meta.audio.trimming import AudioConfig
 from tts_meta.corpus import Example, collate
 from tts_meta.errors import TtsMetaError
 from tts_meta.models.pretrained import Base
-from tts_meta.train.aligner import aligner_loss, symbol_log_prior
+from tts_meta.train.aligner_loss import aligner_loss, symbol_log_prior
 
 CONFIG = AudioConfig()
 

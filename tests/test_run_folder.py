@@ -150,16 +150,16 @@ def test_settings_that_do_not_change_the_weights_may_change_in_a_run(
     pretrain(recipe(corpus, moved, **changed))
     assert weights(moved) == weights(finished)
     assert json.loads((moved / "config.json").read_text())["save_every"] == 3
-    for key, value in {"ema": 0.8, "precision": "bfloat16", "seed": 1, "min_segment_seconds": 0.0}.items():
+    for key, value in {"ema_decay": 0.8, "precision": "bfloat16", "seed": 1, "min_segment_seconds": 0.0}.items():
         assert f"({key}: " in error_line(lambda key=key, value=value: pretrain(recipe(corpus, moved, **{key: value})))
 
 
 DAMAGED = (
-    "utterances/names.json",
-    "utterances/ends.npy",
-    "utterances/tokens.npy",
-    "utterances/mel.float16",
-    "bootstrap.safetensors",
+    "features/names.json",
+    "features/ends.npy",
+    "features/tokens.npy",
+    "features/mel.float16",
+    "flat_start.safetensors",
     "durations.safetensors",
     "aligner.safetensors",
     "aligner/training/state.json",
@@ -204,17 +204,17 @@ def test_a_damaged_run_is_one_line_or_goes_on_to_the_same_weights(
 @pytest.mark.parametrize(
     ("name", "changes", "said"),
     [
-        ("utterances/names.json", {"bands": 40}, "not as long as its utterances"),
-        ("utterances/names.json", {"speakers": []}, "their ends or speakers do not fit"),
-        ("utterances/names.json", {"ids": [1, 2]}, "ids.0: Input should be a valid string"),
-        ("utterances/ends.npy", np.zeros((9, 2), np.int64), "their ends or speakers do not fit"),
-        ("utterances/ends.npy", np.zeros((9, 2), np.float64), "not int64"),
-        ("utterances/tokens.npy", -1, "not as it was written"),
-        ("utterances/mel.float16", np.nan, "not as it was written"),
-        ("utterances/mel.float16", -5.0, "not as it was written"),
+        ("features/names.json", {"bands": 40}, "its length is not that of its utterances"),
+        ("features/names.json", {"speakers": []}, "the numbers of utterances, ends and speakers differ"),
+        ("features/names.json", {"ids": [1, 2]}, "ids.0: Input should be a valid string"),
+        ("features/ends.npy", np.zeros((9, 2), np.int64), "the numbers of utterances, ends and speakers differ"),
+        ("features/ends.npy", np.zeros((9, 2), np.float64), "not int64"),
+        ("features/tokens.npy", -1, "it differs from what was written"),
+        ("features/mel.float16", np.nan, "it differs from what was written"),
+        ("features/mel.float16", -5.0, "it differs from what was written"),
         ("durations.safetensors", {"frames": torch.zeros(3, dtype=torch.int32)}, "not of these utterances"),
         ("durations.safetensors", {"frames": -1}, "no durations"),
-        ("durations.safetensors", {"frames": 7}, "not as long as these utterances"),
+        ("durations.safetensors", {"frames": 7}, "its durations are not those of these utterances"),
         ("durations.safetensors", {"known": torch.zeros(8)}, "known has dtype F32"),
         ("aligner.safetensors", {"log_prior": torch.zeros(3)}, "not the aligner of this run"),
         ("aligner.safetensors", {"log_prior": np.nan}, "log_prior contains values that are not finite"),

@@ -40,7 +40,7 @@ SOUNDS = {
         "audio/sentence_1/1_mean_voice",
         "audio/sentence_1/2_speaker_ann",
     },
-    **{f"train-vocoder/{stage}": {"audio/0/1_real", "audio/0/2_made"} for stage in STAGES[1:]},
+    **{f"train-vocoder/{stage}": {"audio/0/1_real", "audio/0/2_vocoder"} for stage in STAGES[1:]},
     "meta-train": {
         f"audio/speaker_{{speaker}}/{name}" for name in ("1_real", "2_before_adaptation", "3_after_adaptation")
     },
@@ -104,7 +104,7 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     train |= {"vocoder": tiny_source_filter().config.model_dump(mode="json"), "log_every": 2, "sample_every": 2}
     _do("train-vocoder", _recipe(place, common | train, folder / "train-vocoder"))
     inner = {"inner_solver": "adam", "inner_lr": 1e-3, "inner_steps": 3, "variance": 1e-3, "cg_max_iters": 3}
-    meta = {"learner": "sigma-reptile", "settings": inner, "support": 2, "query": 1, "shortest": 0.1}
+    meta = {"learner": "sigma-reptile", "settings": inner, "support": 2, "query": 1, "min_seconds": 0.1}
     meta |= {"cache": str(corpus / "cache"), "frames_per_step": 200, "meta_steps": 2} | common_training
     _do("meta-train", _recipe(place, common | meta, folder / "meta-train"))
 
@@ -194,7 +194,7 @@ def test_every_picture_shows_and_every_sound_has_its_mel(board: Board, run: str)
             picture.load()
             assert picture.format == "PNG", (tag, step)
             if tag.startswith("mel/"):
-                assert 240 < picture.width <= 460 and picture.height == 240 + 64, (tag, picture.size)
+                assert 240 < picture.width <= 460 and picture.height == 240 + 56, (tag, picture.size)
             else:
                 assert picture.width > 400 and picture.height > 80, (tag, picture.size)
 
@@ -216,7 +216,7 @@ def test_sounds_of_one_tag_are_a_slider_over_steps(board: Board) -> None:
 
     assert steps("pretrain/acoustic", "audio/sentence_1/1_mean_voice") == [6, 12]
     assert [step for step, _ in board.pictures("pretrain/acoustic", "mel/sentence_1/1_mean_voice")] == [6, 12]
-    assert steps("train-vocoder/spectral", "audio/0/2_made") == [2, 4]
+    assert steps("train-vocoder/spectral", "audio/0/2_vocoder") == [2, 4]
     assert steps("meta-train", f"audio/speaker_{_speaker(board)}/3_after_adaptation") == [1, 2]
     assert steps("few_shot/logs", "audio/ben/sentence_1/4_all") == [0, 2]
     assert steps("clone", "audio/sentence_1/3_clone") == [2]

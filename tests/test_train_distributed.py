@@ -24,15 +24,15 @@ from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.models.pretrained import Base
 from tts_meta.text import SymbolTable
 from tts_meta.train import pretrain
-from tts_meta.train.aligner import aligner_loss
+from tts_meta.train.aligner_loss import aligner_loss
 from tts_meta.train.datasets import BatchStream
 from tts_meta.train.distributed import (
-    add_gradients,
     all_agree,
+    all_reduce_gradients,
     all_reduce_sum,
     barrier,
     is_first,
-    processes,
+    process_group,
     rank_and_world,
 )
 from tts_meta.train.pretrain import PretrainConfig, acoustic_objective
@@ -71,7 +71,7 @@ def gradients(name: str) -> list[dict[str, Tensor]]:
         if batch is not None:
             value = loss(batch, 0)[0]
             value.backward()
-        add_gradients(model.parameters())
+        all_reduce_gradients(model.parameters())
         grads = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
         rows = torch.tensor(0 if batch is None else len(batch))
         found.append(grads | {"loss": all_reduce_sum(value), "own": rows, "rows": all_reduce_sum(rows)})
@@ -149,7 +149,10 @@ def test_processes_know_their_place_and_go_on_only_where_all_agree(both: list[di
 
 def test_processes_that_would_share_one_gpu_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(UsageError, match="each process takes a GPU of its own; use --device cuda"), processes("cuda:0"):
+    with (
+        pytest.raises(UsageError, match="each process uses its own GPU; use --device cuda"),
+        process_group("cuda:0"),
+    ):
         pass
 
 
@@ -170,12 +173,12 @@ import helpers
 from tts_meta.config import load_config
 from tts_meta.train.pretrain import PretrainConfig
 from tts_meta.train import pretrain
-from tts_meta.train.optimiser import MovingAverage
-update, left = MovingAverage.update, [None] * {updates}
+from torch.optim.swa_utils import AveragedModel
+update, left = AveragedModel.update_parameters, [None] * {updates}
 def dies(*given):
     left.pop()
     update(*given)
-MovingAverage.update = dies
+AveragedModel.update_parameters = dies
 pretrain(load_config({str(folder / "recipe.json")!r}, PretrainConfig))
 threads = [comm.read_text() for comm in Path("/proc/self/task").glob("*/comm")]
 assert not [name for name in threads if "gloo" in name], "a thread that outlives the interpreter aborts"

@@ -29,18 +29,14 @@ from tts_meta.models.vocoders.source_filter import SourceFilterConfig
 from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
 from tts_meta.models.vocoders.source_filter_weights import load_source_filter
 from tts_meta.models.vocoders.spectral_loss import spectra, spectral_distance, spectral_energy_distance
-from tts_meta.train.datasets import cut_at_said_pauses
+from tts_meta.train.datasets import segment_utterances
 from tts_meta.train.discriminator import Discriminator, DiscriminatorConfig, adversarial_loss, discriminator_loss
-from tts_meta.train.feature_store import Durations, Store
+from tts_meta.train.feature_store import Durations, FeatureStore
 from tts_meta.train.optimiser import clip_gradients
-from tts_meta.train.vocoder import (
-    VocoderTrainConfig,
-    adversarial_objective,
-    predict_mels,
-    spectral_objective,
-    train_vocoder,
-)
-from tts_meta.train.vocoder_data import CropStream, VocoderBatch, VocoderData
+from tts_meta.train.predicted_mels import predict_mels
+from tts_meta.train.vocoder import VocoderTrainConfig, train_vocoder
+from tts_meta.train.vocoder_data import CropStream, PredictedMels, VocoderBatch, VocoderData
+from tts_meta.train.vocoder_losses import adversarial_objective, spectral_objective
 
 FRAMES = 24
 
@@ -66,7 +62,7 @@ def recipe(corpus: Path, output: Path, **changes: object) -> VocoderTrainConfig:
         **{name: stage for name in ("pitch", "spectral", "adversarial", "finetune")},
         "crop_frames": FRAMES,
         "min_segment_seconds": 0.6,
-        "ema": 0.9,
+        "ema_decay": 0.9,
         "threads": 1,
         "log_every": 2,
         "save_every": 2,
@@ -84,11 +80,11 @@ def finished(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def stream(run: Path, frames: int = FRAMES, **given: object) -> CropStream:
-    store = Store(run / "utterances")
-    sound = VocoderData(run / "sound", store, MelConfig().hop)
-    mels = np.fromfile(run / "utterances" / "mel.float16", np.float16).reshape(-1, 80)
+    store = FeatureStore(run / "features")
+    data = VocoderData(run / "audio", store, MelConfig().hop)
+    mels = np.fromfile(run / "features" / "mel.float16", np.float16).reshape(-1, 80)
     numbers = np.arange(len(store))
-    return CropStream(store, sound, mels, np.load(run / "pitch.npy"), numbers, frames, 4 * frames, 0, **given)  # pyright: ignore[reportArgumentType]
+    return CropStream(store, data, mels, np.load(run / "pitch.npy"), numbers, frames, 4 * frames, 0, **given)  # pyright: ignore[reportArgumentType]
 
 
 def weights(run: Path) -> bytes:
@@ -103,7 +99,7 @@ def test_a_run_leaves_a_vocoder_of_each_stage(finished: Path) -> None:
     state = json.loads((finished / "vocoder" / "state.json").read_text())
     assert state["utterances"] == 8 and state["steps"]["adversarial"] == 4
     heard = EventAccumulator(str(finished / "adversarial")).Reload()
-    assert {"audio/0/1_real", "audio/0/2_made"} <= set(heard.Tags()["audio"])
+    assert {"audio/0/1_real", "audio/0/2_vocoder"} <= set(heard.Tags()["audio"])
     logged = ("energy_distance", "adversarial", "discriminator")
     assert {f"adversarial/{name}" for name in logged} <= set(heard.Tags()["scalars"])
 
@@ -130,14 +126,14 @@ def test_a_run_that_starts_from_a_vocoder_keeps_its_pitch_and_moves_the_rest(
     corpus: Path, finished: Path, tmp_path: Path
 ) -> None:
     nothing = {"steps": 0, "learning_rate": 1e-3}
-    config = recipe(corpus, tmp_path / "run", start=finished / "vocoder", spectral=nothing, adversarial=nothing)
+    config = recipe(corpus, tmp_path / "run", init_from=finished / "vocoder", spectral=nothing, adversarial=nothing)
     train_vocoder(config)
     assert not (tmp_path / "run" / "pitch").exists()
     before, after = (load_source_filter(run / "vocoder").state_dict() for run in (finished, tmp_path / "run"))
     moved = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
     assert moved == {"net"}
-    assert json.loads((tmp_path / "run/vocoder/state.json").read_text())["start"] == str(finished / "vocoder")
-    wider = recipe(corpus, tmp_path / "wider", start=finished / "vocoder", vocoder=SourceFilterConfig())
+    assert json.loads((tmp_path / "run/vocoder/state.json").read_text())["init_from"] == str(finished / "vocoder")
+    wider = recipe(corpus, tmp_path / "wider", init_from=finished / "vocoder", vocoder=SourceFilterConfig())
     assert "of other sizes" in error_line(lambda: train_vocoder(wider))
 
 
@@ -154,7 +150,7 @@ def test_generator_and_discriminator_are_clipped_apart(
     monkeypatch.setattr("tts_meta.train.loop.clip_gradients", spy)
     nothing, one = {"steps": 0, "learning_rate": 1e-3}, {"steps": 1, "learning_rate": 1e-3, "frames_per_batch": 64}
     stages = {"spectral": nothing, "adversarial": one, "finetune": nothing}
-    train_vocoder(recipe(corpus, tmp_path / "run", start=finished / "vocoder", **stages))
+    train_vocoder(recipe(corpus, tmp_path / "run", init_from=finished / "vocoder", **stages))
     assert seen == [{"ConvNext", "Discriminator"}]
 
 
@@ -180,11 +176,11 @@ train_vocoder(load_config({str(tmp_path / "recipe.json")!r}, VocoderTrainConfig)
 
 
 def test_the_mean_voice_stands_in_for_speakers_the_base_does_not_know(corpus: Path, finished: Path) -> None:
-    store, base = Store(finished / "utterances"), load_base(corpus / "base")
-    pieces = cut_at_said_pauses(store, Durations.load(finished / "durations.safetensors", store), base, 0.6, 0.3)
+    store, base = FeatureStore(finished / "features"), load_base(corpus / "base")
+    segments = segment_utterances(store, Durations.load(finished / "durations.safetensors", store), base, 0.6, 0.3)
 
     def predicted(one: Base) -> NDArray[np.float16]:
-        return predict_mels(one, store, pieces, "cpu", Console(quiet=True))
+        return predict_mels(one, store, segments, "cpu", Console(quiet=True))
 
     known, unknown, mean = predicted(base), predicted(replace(base, speakers=("x", "y"))), load_base(corpus / "base")
     assert np.array_equal(known, np.fromfile(finished / "predicted.float16", np.float16).reshape(-1, 80))
@@ -201,8 +197,8 @@ def test_a_folder_of_another_run_is_refused(corpus: Path, finished: Path) -> Non
 def test_damaged_sound_is_one_line(corpus: Path, tmp_path: Path) -> None:
     config = recipe(corpus, tmp_path / "run", max_hours=1e-9)
     error_line(lambda: train_vocoder(config))
-    (tmp_path / "run" / "sound" / "samples.int16").write_bytes(b"1234")
-    assert "damaged sound" in error_line(lambda: train_vocoder(config))
+    (tmp_path / "run" / "audio" / "samples.int16").write_bytes(b"1234")
+    assert "damaged audio" in error_line(lambda: train_vocoder(config))
 
 
 @pytest.mark.parametrize(
@@ -212,9 +208,9 @@ def test_damaged_sound_is_one_line(corpus: Path, tmp_path: Path) -> None:
         "pitch.safetensors",
         "predicted.float16",
         "durations.safetensors",
-        "sound/f0.npy",
-        "sound/samples.int16",
-        "finetune/players.safetensors",
+        "audio/f0.npy",
+        "audio/samples.int16",
+        "finetune/weights.safetensors",
         "finetune/training/state.json",
     ],
 )
@@ -225,7 +221,7 @@ def test_damaged_files_of_a_run_are_one_line_that_names_them(
     shutil.copytree(finished, run)
     whole = (run / name).read_bytes()
     if name.startswith("finetune/training"):
-        (run / "finetune" / "players.safetensors").unlink()
+        (run / "finetune" / "weights.safetensors").unlink()
     for content in (b"", whole[: len(whole) // 2], b"null"):
         (run / name).write_bytes(content)
         line = error_line(lambda: train_vocoder(recipe(corpus, run)))
@@ -260,12 +256,12 @@ def test_a_stream_goes_on_from_any_place(finished: Path) -> None:
 
 
 def test_other_mels_come_in_their_part_and_only_where_they_are(finished: Path) -> None:
-    store = Store(finished / "utterances")
+    store = FeatureStore(finished / "features")
     silent = np.zeros((int(store.frames.sum()), 80), np.float16)
     known = np.zeros(len(store), bool)
     for has, part, expected in ((True, 1.0, 1.0), (True, 0.5, 0.5), (False, 1.0, 0.0)):
         known[:] = has
-        drawn = islice(stream(finished, other=(known, silent, part)).batches(0, 0), 40)
+        drawn = islice(stream(finished, predicted=PredictedMels(known, silent, part)).batches(0, 0), 40)
         taken = torch.cat([(batch.mel == 0).flatten(1).all(1) for *_, batch in drawn if batch is not None])
         assert abs(float(taken.float().mean()) - expected) < 0.15
 
@@ -273,7 +269,7 @@ def test_other_mels_come_in_their_part_and_only_where_they_are(finished: Path) -
 def test_processes_share_a_batch(finished: Path) -> None:
     whole, *parts = (stream(finished) for _ in range(4))
     for rank, part in enumerate(parts):
-        part._place = (rank, 3)
+        part._rank_and_world = (rank, 3)
     (_, _, batch), *own = (next(one.batches(0, 0)) for one in (whole, *parts))
     own = [crops for *_, crops in own]
     assert batch is not None and float(batch.share) == 1 and [len(c.mel) for c in own if c] == [2, 1, 1]

@@ -13,6 +13,7 @@ from faults import error_line, full_disk, interrupted
 from helpers import RATE, random_example, same_weights, tiny_base, tone_corpus
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from tts_meta.audio import FeatureCache
 from tts_meta.audio.mel import MelConfig
@@ -22,13 +23,21 @@ from tts_meta.report.log import Log
 from tts_meta.train import loop as fit_module
 from tts_meta.train.checkpoints import load_checkpoint, save_checkpoint
 from tts_meta.train.datasets import BatchStream, align_examples, load_examples
-from tts_meta.train.loop import FitSettings, fit
-from tts_meta.train.optimiser import MovingAverage, OptimiserConfig, build_optimiser, clip_gradients, set_learning_rate
+from tts_meta.train.loop import fit
+from tts_meta.train.optimiser import (
+    OptimiserConfig,
+    build_optimiser,
+    clip_gradients,
+    set_learning_rate,
+    update_average,
+    weight_average,
+)
+from tts_meta.train.training_config import FitSettings
 
 OPTIMISER = OptimiserConfig(steps=10, warmup=3, frames_per_batch=120, learning_rate=1e-2)
 SETTINGS = FitSettings(
     optimiser=OPTIMISER,
-    ema=0.9,
+    ema_decay=0.9,
     device="cpu",
     precision="float32",
     log_every=2,
@@ -127,9 +136,9 @@ def test_a_finished_run_called_again_changes_nothing(whole: Toy, tmp_path: Path)
 
 def test_what_is_left_in_the_model_is_the_moving_average_in_evaluation_mode(whole: Toy, tmp_path: Path) -> None:
     model = train(tmp_path)
-    average = MovingAverage(model, 0.9)
+    average = weight_average(model, 0.9)
     state = load_checkpoint(tmp_path / "training", toy(), build_optimiser(toy(), OPTIMISER), average)
-    assert same_weights(model.state_dict(), average.weights) and not model.training
+    assert same_weights(model.state_dict(), average.module) and not model.training
     assert state["step"] == 10 and int(model.get_buffer("calls")) == 10
 
 
@@ -192,7 +201,7 @@ def test_losses_that_stay_not_finite_end_the_run(tmp_path: Path) -> None:
 
 
 def test_the_step_size_rises_in_a_line_and_falls_as_a_cosine() -> None:
-    config = OptimiserConfig(steps=110, warmup=10, learning_rate=2.0, final_rate=0.1)
+    config = OptimiserConfig(steps=110, warmup=10, learning_rate=2.0, final_lr_fraction=0.1)
     optimiser = build_optimiser(toy(), config)
     rates = [set_learning_rate(optimiser, config, step) for step in range(111)]
     assert rates[:10] == pytest.approx([0.2 * (step + 1) for step in range(10)])
@@ -209,26 +218,26 @@ def test_matrices_decay_and_vectors_do_not() -> None:
 
 def test_the_moving_average_is_the_weighted_mean_of_the_weights_so_far() -> None:
     model, expected = toy(), None
-    average = MovingAverage(model, 0.5)
+    average = weight_average(model, 0.5)
     expected = model.layer.weight.detach().clone()
     for step in range(20):
         with torch.no_grad():
             model.layer.weight += step
             model.get_buffer("calls").fill_(step)
-        average.update(model, step)
+        update_average(average, model, step)
         decay = min(0.5, (1 + step) / (10 + step))
         expected = decay * expected + (1 - decay) * model.layer.weight.detach()
-    torch.testing.assert_close(average.weights["layer.weight"], expected)
-    assert int(average.weights["calls"]) == 19
+    torch.testing.assert_close(average.module.state_dict()["layer.weight"], expected)
+    assert int(average.module.state_dict()["calls"]) == 19
 
 
 def test_an_average_without_memory_is_the_model() -> None:
     model = toy()
-    average = MovingAverage(model, 0.0)
+    average = weight_average(model, 0.0)
     with torch.no_grad():
         model.layer.weight += 1
-    average.update(model, 100)
-    assert same_weights(average.state_dict(), model.state_dict())
+    update_average(average, model, 100)
+    assert same_weights(average.module.state_dict(), model.state_dict())
 
 
 @pytest.mark.parametrize(("epoch", "position"), [(0, 0), (0, 1), (1, 1), (3, 0)])
@@ -265,12 +274,12 @@ def test_a_corpus_of_nothing_is_refused_and_does_not_hang() -> None:
         BatchStream([], {}, 100, 1, 0)
 
 
-def checkpoint(folder: Path) -> tuple[Toy, torch.optim.Optimizer, MovingAverage]:
+def checkpoint(folder: Path) -> tuple[Toy, torch.optim.Optimizer, AveragedModel]:
     model = toy()
-    optimiser, average = build_optimiser(model, OPTIMISER), MovingAverage(model, 0.5)
+    optimiser, average = build_optimiser(model, OPTIMISER), weight_average(model, 0.5)
     model(torch.randn(2, 80)).sum().backward()
     optimiser.step()
-    average.update(model, 0)
+    update_average(average, model, 0)
     save_checkpoint(folder, model, optimiser, average, {"step": 1, "note": "x"})
     return model, optimiser, average
 
@@ -279,10 +288,10 @@ def test_a_checkpoint_restores_weights_moments_average_and_random_state(tmp_path
     model, optimiser, average = checkpoint(tmp_path / "c")
     drawn = torch.randn(5)
     other = toy(seed=9)
-    restored, mean = build_optimiser(other, OPTIMISER), MovingAverage(other, 0.5)
+    restored, mean = build_optimiser(other, OPTIMISER), weight_average(other, 0.5)
     assert load_checkpoint(tmp_path / "c", other, restored, mean) == {"step": 1, "note": "x"}
     assert torch.equal(torch.randn(5), drawn)
-    assert same_weights(other, model) and same_weights(mean.weights, average.weights)
+    assert same_weights(other, model) and same_weights(mean.module, average.module)
     before, after = optimiser.state_dict()["state"], restored.state_dict()["state"]
     assert before.keys() == after.keys() and all(same_weights(before[n], after[n]) for n in before)
     assert sorted(path.name for path in (tmp_path / "c").iterdir()) == ["state.json", "tensors.safetensors"]
@@ -302,20 +311,23 @@ def flip_byte(path: Path, place: int) -> None:
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (lambda folder: (folder / "tensors.safetensors").write_bytes(b"x"), "it was cut short"),
+        (
+            lambda folder: (folder / "tensors.safetensors").write_bytes(b"x"),
+            "the file is truncated or not a safetensors file",
+        ),
         (lambda folder: (folder / "tensors.safetensors").unlink(), "cannot be read"),
         (lambda folder: (folder / "state.json").unlink(), "cannot be read"),
         (lambda folder: (folder / "state.json").write_text("{"), "not JSON"),
-        (lambda folder: (folder / "state.json").write_text("[1]"), "training state of another version"),
-        (lambda folder: (folder / "state.json").write_text('{"format": 9}'), "training state of another version"),
+        (lambda folder: (folder / "state.json").write_text("[1]"), "checkpoint of another version"),
+        (lambda folder: (folder / "state.json").write_text('{"format": 9}'), "checkpoint of another version"),
         (lambda folder: set_state(folder, step=-3), "step: Input should be greater than or equal to 0"),
         (lambda folder: set_state(folder, step=1.5), "step: Input should be a valid integer"),
         (lambda folder: set_state(folder, step=None), "step: Input should be a valid integer"),
         (lambda folder: set_state(folder, step=10**30), "a number does not fit 64 bits"),
-        (lambda folder: set_state(folder, step=0), "damaged training state"),
-        (lambda folder: set_state(folder, position=7), "damaged training state"),
-        (lambda folder: set_state(folder, sha256="0" * 64), "damaged training state"),
-        (lambda folder: flip_byte(folder / "tensors.safetensors", -5), "damaged training state"),
+        (lambda folder: set_state(folder, step=0), "damaged checkpoint"),
+        (lambda folder: set_state(folder, position=7), "damaged checkpoint"),
+        (lambda folder: set_state(folder, sha256="0" * 64), "damaged checkpoint"),
+        (lambda folder: flip_byte(folder / "tensors.safetensors", -5), "damaged checkpoint"),
         (lambda folder: flip_byte(folder / "tensors.safetensors", 200), "damaged"),
     ],
 )
@@ -325,7 +337,7 @@ def test_a_damaged_checkpoint_is_one_line_that_names_it(
     checkpoint(tmp_path / "c")
     damage(tmp_path / "c")
     other, random = toy(seed=5), torch.get_rng_state()
-    average = MovingAverage(other, 0.5)
+    average = weight_average(other, 0.5)
     line = error_line(lambda: load_checkpoint(tmp_path / "c", other, build_optimiser(other, OPTIMISER), average))
     assert line.startswith(str(tmp_path / "c")) and said in line and line.endswith("; delete it to start again")
     assert same_weights(other, toy(seed=5)) and torch.equal(torch.get_rng_state(), random)
@@ -339,8 +351,8 @@ def test_a_state_beyond_the_end_of_the_run_is_refused(tmp_path: Path) -> None:
 def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
     checkpoint(tmp_path / "c")
     other = nn.Linear(2, 2)
-    with pytest.raises(TtsMetaError, match="training state of another model"):
-        load_checkpoint(tmp_path / "c", other, build_optimiser(other, OPTIMISER), MovingAverage(other, 0.5))
+    with pytest.raises(TtsMetaError, match="checkpoint of another model"):
+        load_checkpoint(tmp_path / "c", other, build_optimiser(other, OPTIMISER), weight_average(other, 0.5))
 
 
 def test_a_full_disk_leaves_the_last_checkpoint(tmp_path: Path) -> None:
@@ -379,9 +391,9 @@ def test_sentences_that_cannot_be_what_is_said_are_left_out_and_listed(tmp_path:
     base.aligner.score_range.copy_(torch.tensor([max(scores) - 1e-4, max(scores)]))
     good, far = pair if scores[0] > scores[1] else reversed(pair)
     short = replace(good, id="short", mel=good.mel[:2])
-    kept = list(align_examples([good, short, far], base, tmp_path / "left_out.jsonl"))
+    kept = list(align_examples([good, short, far], base, tmp_path / "excluded.jsonl"))
     assert [example.id for example in kept] == [good.id] and int(kept[0].durations.sum()) == len(good.mel)
-    listed = [json.loads(line) for line in (tmp_path / "left_out.jsonl").read_text().splitlines()]
+    listed = [json.loads(line) for line in (tmp_path / "excluded.jsonl").read_text().splitlines()]
     assert [entry["id"] for entry in listed] == ["short", far.id]
     assert "too short for its transcript" in listed[0]["reason"]
     assert "does not match its transcript" in listed[1]["reason"]
@@ -417,7 +429,7 @@ def test_a_player_with_a_large_gradient_does_not_shorten_the_others_step(apart: 
             own = players.generator(batch.mel).square().mean()
             return own + size * players.discriminator(batch.mel).square().mean(), {}
 
-        one_step = replace(SETTINGS, optimiser=replace_optimiser(steps=1, clip=0.1), ema=0.0)
+        one_step = replace(SETTINGS, optimiser=replace_optimiser(steps=1, clip=0.1), ema_decay=0.0)
         parts = [players.generator, players.discriminator] if apart else ()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(fit_module, "build_optimiser", lambda model, config: torch.optim.SGD(model.parameters(), 0.1))

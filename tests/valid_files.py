@@ -11,6 +11,7 @@ import torch
 from helpers import TINY_HIFIGAN, random_example, tiny_base, tiny_source_filter
 from safetensors.torch import save
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from tts_meta.adapt.similarity_forecast import ScoreFit, SimilarityForecast
 from tts_meta.adapt.voice import Voice
@@ -20,8 +21,8 @@ from tts_meta.models.vocoders.hifigan import HifiGanGenerator
 from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
 from tts_meta.models.vocoders.source_filter_weights import load_source_filter, save_source_filter
 from tts_meta.train.checkpoints import save_checkpoint
-from tts_meta.train.feature_store import Durations, Store, write_store
-from tts_meta.train.optimiser import MovingAverage, OptimiserConfig, build_optimiser
+from tts_meta.train.feature_store import Durations, FeatureStore, write_features
+from tts_meta.train.optimiser import OptimiserConfig, build_optimiser, weight_average
 
 
 @functools.cache
@@ -117,12 +118,12 @@ def forecast_file() -> bytes:
     return path.read_bytes()
 
 
-def trained_model() -> tuple[nn.Module, torch.optim.Optimizer, MovingAverage]:
+def trained_model() -> tuple[nn.Module, torch.optim.Optimizer, AveragedModel]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = nn.Linear(3, 2)
     optimiser = build_optimiser(model, OptimiserConfig(steps=9))
-    return model, optimiser, MovingAverage(model, 0.9)
+    return model, optimiser, weight_average(model, 0.9)
 
 
 @functools.cache
@@ -139,9 +140,9 @@ def store_files() -> Files:
     base = valid_base()
     examples = [random_example(base, text, n) for n, text in enumerate(("abc", "fed gab", "head"))]
     folder = fresh_path("valid_store")
-    write_store(folder, examples)
-    durations = ((n, example.durations) for n, example in enumerate(examples))
-    Durations.of(Store(folder), durations).save(folder / "durations.safetensors")
+    write_features(folder, examples)
+    found = ((n, example.durations) for n, example in enumerate(examples))
+    Durations.of(FeatureStore(folder), found).save(folder / "durations.safetensors")
     return read_files(folder)
 
 

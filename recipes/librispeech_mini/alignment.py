@@ -5,7 +5,7 @@ python -m recipes.librispeech_mini.alignment held-out     or some of the parts: 
 python -m recipes.librispeech_mini.alignment --base DIR   another base than the shipped one
 
 Needs `runs/librispeech_mini/manifest.jsonl` (`tts-meta prepare`) and pip install '.[alignment,multilingual]'. Writes
-into `runs/librispeech_mini/alignment/`: `sentences.jsonl` with the worst word of every sentence, and `left_out.jsonl`
+into `runs/librispeech_mini/alignment/`: `sentences.jsonl` with the worst word of every sentence, and `excluded.jsonl`
 with the planted faults that training would exclude, and the reasons. `alignment.md` explains the tables.
 """
 

@@ -23,7 +23,7 @@ def print_wrong_transcripts(aligner: BaseAligner, utterances: Sequence[Utterance
     """Print the share of planted faults that is found, and write the excluded examples into `folder`."""
     examples = _faulty_examples(aligner, utterances)
     every = [example for of_fault in examples.values() for example in of_fault]
-    kept = {example.id for example in align_examples(every, aligner.base, folder / "left_out.jsonl")}
+    kept = {example.id for example in align_examples(every, aligner.base, folder / "excluded.jsonl")}
     rows, limits = [], np.zeros(0)
     for fault, of_fault in examples.items():
         measures = np.array([_measures(aligner, example) for example in of_fault])
@@ -44,7 +44,7 @@ def print_wrong_transcripts(aligner: BaseAligner, utterances: Sequence[Utterance
         f"{100 * _FALSE_ALARMS:.0f} % false alarms here)"
     )
     print_table(title, [*headings, "worst four phones", "either of these two"], rows)
-    print(f"{len(every) - len(kept)} of {len(every)} are listed in {folder / 'left_out.jsonl'}.\n")
+    print(f"{len(every) - len(kept)} of {len(every)} are listed in {folder / 'excluded.jsonl'}.\n")
 
 
 def _faulty_examples(aligner: BaseAligner, utterances: Sequence[Utterance]) -> dict[str, list[Example]]:

@@ -19,7 +19,7 @@ from recipes.timing import profile_table, seconds_each
 from tts_meta.cli import run_command
 from tts_meta.corpus import Batch, Example, collate
 from tts_meta.models.pretrained import Base, load_base
-from tts_meta.train.optimiser import MovingAverage, OptimiserConfig, build_optimiser
+from tts_meta.train.optimiser import OptimiserConfig, build_optimiser, update_average, weight_average
 from tts_meta.train.pretrain import acoustic_objective
 
 FRAMES, SEGMENT, SENTENCE = 10_000, 250, 1000
@@ -42,7 +42,7 @@ def training_step(base: Base, batch: Batch, bfloat16: bool) -> Callable[[], None
     """A function that takes one step of training on the batch."""
     model = base.acoustic.requires_grad_(True).train()
     optimiser = build_optimiser(model, OptimiserConfig(steps=1, learning_rate=1e-5))
-    average, objective = MovingAverage(model, 0.999), acoustic_objective(model, 1000)
+    average, objective = weight_average(model, 0.999), acoustic_objective(model, 1000)
 
     def step() -> None:
         optimiser.zero_grad()
@@ -51,7 +51,7 @@ def training_step(base: Base, batch: Batch, bfloat16: bool) -> Callable[[], None
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
-        average.update(model, 1000)
+        update_average(average, model, 1000)
 
     return step
 

@@ -36,9 +36,14 @@ def print_text(text: str = "", end: str = "\n") -> None:
     print("\n".join(map(printable, text.split("\n"))), end=end)
 
 
+def is_first_rank() -> bool:
+    """Whether this is the first process of `torchrun`, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def print_on_first_rank(result: object) -> None:
     """Print a result in the first process of `torchrun` only."""
-    if os.environ.get("RANK", "0") == "0":
+    if is_first_rank():
         print_text(str(result))
 
 

@@ -2,14 +2,42 @@
 
 from __future__ import annotations
 
-from tts_meta.cli.console import command_line, print_on_first_rank
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tts_meta.cli.console import command_line, is_first_rank, print_on_first_rank
 from tts_meta.cli.options import Changes, Recipe
 from tts_meta.cli.training import resumable
+from tts_meta.errors import UsageError
+
+ExportPrior = Annotated[
+    Path | None,
+    typer.Option(
+        "--export-prior",
+        metavar="BASE",
+        help="After meta-training, write the learned σ also to the folder of this base, which must be the one that the "
+        "recipe starts from.",
+    ),
+]
+PriorScale = Annotated[
+    float | None,
+    typer.Option(
+        "--prior-scale",
+        metavar="FACTOR",
+        min=0.0,
+        help="Factor of every σ² in the exported prior.",
+        show_default="1",
+    ),
+]
 
 
 def meta_train(
     recipe: Recipe,
     changes: Changes = None,
+    export_prior: ExportPrior = None,
+    prior_scale: PriorScale = None,
 ) -> None:
     """Learn which modules of a base differ between voices.
 
@@ -22,11 +50,20 @@ def meta_train(
     Examples:
       tts-meta meta-train recipes/librispeech_mini/meta_train.yaml
       tts-meta meta-train recipes/librispeech_mini/meta_train.yaml --set learner=sigma-imaml
+      tts-meta meta-train recipes/librispeech_mini/meta_train.yaml --export-prior checkpoints/base --prior-scale 2
     """
     from tts_meta.config import load_config
+    from tts_meta.train.export_prior import export_prior as export
     from tts_meta.train.meta_train import MetaTrainConfig
     from tts_meta.train.meta_train import meta_train as train
 
+    if prior_scale is not None and export_prior is None:
+        raise UsageError("--prior-scale changes an exported prior; give --export-prior too")
+    if prior_scale == 0:
+        raise UsageError("--prior-scale must be above 0")
     config = load_config(recipe, MetaTrainConfig, changes or ())
     with resumable():
-        print_on_first_rank(train(config, command_line()))
+        result = train(config, command_line())
+    if export_prior is not None and is_first_rank():
+        result = export(config.output, export_prior, 1.0 if prior_scale is None else prior_scale)
+    print_on_first_rank(result)

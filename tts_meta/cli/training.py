@@ -13,7 +13,7 @@ from tts_meta.cli.error_reporting import Interrupted
 from tts_meta.errors import UsageError
 
 if TYPE_CHECKING:
-    from tts_meta.train.loop import TrainingConfig
+    from tts_meta.train.training_config import TrainingConfig
 
 MaxHours = Annotated[
     float | None,

@@ -1,4 +1,4 @@
-"""What the training of the acoustic model shows and lets hear: a validated recording, and fixed sentences."""
+"""Validation of the acoustic model in its log: losses, a validation recording, and the synthesis of sentences."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from tts_meta.models.vocoders.vocoder import Vocoder
 from tts_meta.report.log import AUDIO, FIGURE, MEL, TEXT, Log
 from tts_meta.report.mel_figures import draw_alignment
 from tts_meta.report.run_info import markdown_table
-from tts_meta.train.segments import Pieces
+from tts_meta.train.segments import Segments
 
 
 @dataclass(frozen=True)
 class AcousticSamples:
-    """Pieces kept for validation, their first one to look at and listen to, and sentences to speak.
+    """Validation segments, of which the first is logged as audio and mels, and sentences to synthesise.
 
-    recordings: the file of each utterance of the pieces' store. vocoder: None logs no sound.
+    recordings: the file of each utterance of the segments' store. vocoder: None logs no audio.
     """
 
     base: Base
-    kept: Pieces
+    segments: Segments
     validation: Batch
     recordings: Sequence[Path]
     sentences: Sequence[str]
@@ -39,7 +39,7 @@ class AcousticSamples:
     device: str
 
     def log(self, log: Log, step: int) -> None:
-        """Log losses, mels, alignment and sounds at this step."""
+        """Log losses, mels, alignment and audio at this step."""
         model, batch = self.base.acoustic, self.validation.to(self.device)
         output = model(batch)
         nll = acoustic_loss(model, output, batch)
@@ -47,32 +47,32 @@ class AcousticSamples:
         log.scalar("validation/duration_nll", nll.duration / nll.symbols, step)
         log.scalar("validation/prosody_nll", nll.prosody / nll.symbols, step)
         log.scalar("validation/mel_l1", mel_l1(output, batch), step)
-        self._log_piece(log, output, step)
+        self._log_segment(log, output, step)
         voices = {"1_mean_voice": -1, f"2_speaker_{self.base.speakers[0]}": 0}
         for number, sentence in enumerate(self.sentences, start=1):
             tokens = self.base.encode(sentence).to(self.device)
             for voice, index in voices.items():
                 try:
                     mel = model.generate(tokens, index)
-                except TtsMetaError as error:  # early in training, predictions need not be speech
-                    log.text(f"{TEXT}/not_spoken/sentence_{number}/{voice}", str(error), step)
+                except TtsMetaError as error:  # early in training, predictions may not be speech
+                    log.text(f"{TEXT}/failed/sentence_{number}/{voice}", str(error), step)
                     continue
                 self._log_mel(log, f"sentence_{number}/{voice}", mel, step, sentence)
         texts = [(f"sentence_{number}", sentence) for number, sentence in enumerate(self.sentences, start=1)]
-        log.text(f"{TEXT}/sentences", markdown_table(("Sound", "Text"), texts), step)
+        log.text(f"{TEXT}/sentences", markdown_table(("Audio", "Text"), texts), step)
 
-    def _log_piece(self, log: Log, output: AcousticOutput, step: int) -> None:
-        """The first piece as recorded, through the vocoder, and as predicted from the true last frames."""
-        batch, n = self.validation, int(self.kept.table[0, 0])
+    def _log_segment(self, log: Log, output: AcousticOutput, step: int) -> None:
+        """Log the first segment: the recording, its copy-synthesis, and the prediction with teacher forcing."""
+        batch, n = self.validation, int(self.segments.table[0, 0])
         length, size = int(batch.mel_lengths[0]), int(batch.token_lengths[0])
-        true, name = batch.mel[0, :length], self.kept.store.ids[n]
+        true, name = batch.mel[0, :length], self.segments.store.ids[n]
         symbols = self.base.symbols.decode(batch.tokens[0, :size])
-        picture = draw_alignment(true, batch.durations[0, :size], symbols, self.base.config.audio.mel)
-        log.image(f"{FIGURE}/alignment", picture, step, name)
+        image = draw_alignment(true, batch.durations[0, :size], symbols, self.base.config.audio.mel)
+        log.image(f"{FIGURE}/alignment", image, step, name)
         if self.vocoder is not None:
             try:
                 log.audio(f"{AUDIO}/validation/1_real", self._real(n), self.vocoder.sample_rate, step, name)
-            except TtsMetaError as error:  # features are cached, so that training goes on without the recording
+            except TtsMetaError as error:  # training uses cached features and needs no recording
                 log.text(f"{TEXT}/validation", f"not logged: {error}", step)
         self._log_mel(log, "validation/2_real_through_vocoder", true, step, name)
         self._log_mel(log, "validation/3_teacher_forced", output.mel[0, :length], step, name)
@@ -84,8 +84,8 @@ class AcousticSamples:
             log.audio(f"{AUDIO}/{name}", samples, self.vocoder.sample_rate, step, caption)
 
     def _real(self, n: int) -> Tensor:
-        """The recording of the first piece, between its first and last frame."""
+        """The samples of the first segment's recording, from its first to its last frame."""
         config = self.base.config.audio
         samples, _ = load_waveform_and_mel(self.recordings[n], config, MelSpec(config.mel))
-        begin, end = (int(self.kept.table[0, column]) * config.mel.hop for column in (6, 7))
+        begin, end = (int(self.segments.table[0, column]) * config.mel.hop for column in (6, 7))
         return torch.from_numpy(samples[begin:end])

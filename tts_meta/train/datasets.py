@@ -1,4 +1,4 @@
-"""From a manifest to examples: symbols, features from the cache, durations from the aligner."""
+"""Training examples from a manifest: symbols, cached features, durations from the aligner; and their batches."""
 
 from __future__ import annotations
 
@@ -16,27 +16,29 @@ from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_file
 from tts_meta.models.pretrained import Base
 from tts_meta.train.distributed import rank_and_world
-from tts_meta.train.feature_store import Durations, Store
-from tts_meta.train.prefetch import ahead
-from tts_meta.train.segments import Pieces
+from tts_meta.train.feature_store import Durations, FeatureStore
+from tts_meta.train.optimiser import OptimiserConfig
+from tts_meta.train.prefetch import prefetch
+from tts_meta.train.segments import Segments
+from tts_meta.train.training_config import TrainingConfig
 
 _TOLERANCE = 1.5
-"""Stricter than for new speakers: a doubtful sentence is no loss where there are thousands."""
+"""Tolerance of alignment scores. It is stricter than for new speakers, because a corpus has thousands of sentences."""
 
 
 def load_examples(manifest: Manifest, base: Base, cache: FeatureCache, workers: int = 2) -> Iterator[Example]:
-    """Yield one example an utterance, without durations yet; features come from the cache where it has them."""
+    """Yield one example per utterance, without durations; features come from the cache if it has them."""
 
     def load(number: int) -> Example:
         utterance = manifest.utterances[number]
         tokens = base.encode(utterance.text, utterance.phonemes)
         return Example(utterance.id, utterance.speaker, tokens, torch.zeros_like(tokens), cache.mel(utterance.audio))
 
-    return ahead(range(len(manifest)), load, workers, waiting=2 * workers)
+    return prefetch(range(len(manifest)), load, workers, max_pending=2 * workers)
 
 
-def align_examples(examples: Iterable[Example], base: Base, left_out: Path) -> Iterator[Example]:
-    """Yield the examples with durations; those that do not match their transcript go to the list `left_out` (JSONL)."""
+def align_examples(examples: Iterable[Example], base: Base, excluded: Path) -> Iterator[Example]:
+    """Yield the examples with durations; list those that do not match their transcripts in `excluded` (JSONL)."""
     rejected = []
     for example in examples:
         aligned = align_example(example, base)
@@ -44,12 +46,12 @@ def align_examples(examples: Iterable[Example], base: Base, left_out: Path) -> I
             rejected.append({"id": example.id, "reason": aligned})
         else:
             yield aligned
-    with atomic_file(left_out) as temporary:
+    with atomic_file(excluded) as temporary:
         temporary.write_text("".join(json.dumps(line) + "\n" for line in rejected), encoding="utf-8")
 
 
 def align_example(example: Example, base: Base) -> Example | str:
-    """The example with durations, or the reason why its recording does not seem to say its transcript."""
+    """The example with durations, or the reason why its recording does not match its transcript."""
     try:
         tokens, alignment = base.align(example.mel, example.tokens, example.id)
     except TtsMetaError as error:
@@ -59,28 +61,28 @@ def align_example(example: Example, base: Base) -> Example | str:
     return dataclasses.replace(example, tokens=tokens, durations=alignment.durations)
 
 
-def cut_at_said_pauses(
-    store: Store, durations: Durations, base: Base, min_segment_seconds: float, pause_seconds: float
-) -> Pieces:
-    """Segments of aligned utterances, cut at pauses, at least `min_segment_seconds` long; 0 keeps utterances whole.
+def segment_utterances(
+    store: FeatureStore, durations: Durations, base: Base, min_segment_seconds: float, pause_seconds: float
+) -> Segments:
+    """Segments of aligned utterances, cut at pauses, of at least `min_segment_seconds`; 0: utterances are not cut.
 
-    Their symbols are punctuated as they were said.
+    Their punctuation symbols match the pauses of the recordings.
     """
     frame = base.config.audio.mel.frame_seconds
     if min_segment_seconds:
         shortest, pause = round(min_segment_seconds / frame), max(1, round(pause_seconds / frame))
-        pieces = Pieces.cut(store, durations, base.silent, shortest, pause)
+        segments = Segments.cut(store, durations, base.silent, shortest, pause)
     else:
-        pieces = Pieces.whole(store, durations, np.flatnonzero(durations.known).tolist())
-    said = base.mark_pauses(torch.from_numpy(store.tokens.astype(np.int16)), torch.from_numpy(durations.frames))
-    return pieces.with_tokens(said.numpy())
+        segments = Segments.uncut(store, durations, np.flatnonzero(durations.known).tolist())
+    tokens = base.mark_pauses(torch.from_numpy(store.tokens.astype(np.int16)), torch.from_numpy(durations.frames))
+    return segments.with_tokens(tokens.numpy())
 
 
 class BatchStream:
-    """Endless batches in a seeded order, from any place: what a resumed run continues.
+    """Endless batches in a seeded order, which can start at any position, so that a run can resume.
 
-    Batches are put together ahead, in `threads` threads; for the device `cuda` in pinned memory. Where `torchrun`
-    started several processes each has its part of every batch, every so manieth utterance, padded as the whole is.
+    `threads` threads prepare batches ahead, in pinned memory for the device `cuda`. Under `torchrun` process r of n
+    takes utterances r, r + n, r + 2n, ... of every batch, padded to the length of the whole batch.
     """
 
     def __init__(
@@ -95,49 +97,58 @@ class BatchStream:
     ) -> None:
         if not examples:
             raise TtsMetaError(
-                "no utterance is left to train on; see what was left out, and why, or give a larger corpus"
+                "no utterance is left to train on; see excluded.jsonl for the reasons, or give a larger corpus"
             )
         self.examples, self.speakers = examples, speakers
         self.frames_per_batch, self.multiple_of, self.seed, self.threads = frames_per_batch, multiple_of, seed, threads
         self._frames, self._symbols = _sizes(examples)
-        self._place = rank_and_world()
-        # A new thread would pin for the first GPU, whichever is this process's.
+        self._rank_and_world = rank_and_world()
+        # Without this a new thread would pin memory for the first GPU.
         self._gpu = torch.cuda.current_device() if device.startswith("cuda") else None
 
     def batches(self, epoch: int, position: int) -> Generator[tuple[int, int, Batch | None], None, None]:
-        """Yield (epoch, position of the next batch, batch) for ever, from batch `position` of `epoch` on.
+        """Yield (epoch, position of the next batch, batch) endlessly, from batch `position` of `epoch` on.
 
-        The batch is None where it has fewer utterances than there are processes and this one has none of them.
+        The batch is None if it has fewer utterances than there are processes and this one has none of them.
         """
-        return ahead(self._chosen(epoch, position), self._batch, self.threads, waiting=2 * self.threads)
+        return prefetch(self._batch_order(epoch, position), self._batch, self.threads, max_pending=2 * self.threads)
 
-    def _chosen(self, epoch: int, position: int) -> Iterator[tuple[int, int, list[int]]]:
+    def _batch_order(self, epoch: int, position: int) -> Iterator[tuple[int, int, list[int]]]:
         while True:
             order = bucket_batches(self._frames, self.frames_per_batch, self.seed, epoch)
             for number in range(position, len(order)):
                 yield epoch, number + 1, order[number]
             epoch, position = epoch + 1, 0
 
-    def _batch(self, chosen: tuple[int, int, list[int]]) -> tuple[int, int, Batch | None]:
-        epoch, after, numbers = chosen
-        rank, processes = self._place
-        own = [self.examples[number] for number in numbers[rank::processes]]
-        if not own:
-            return epoch, after, None
+    def _batch(self, item: tuple[int, int, list[int]]) -> tuple[int, int, Batch | None]:
+        epoch, next_position, numbers = item
+        rank, world = self._rank_and_world
+        part = [self.examples[number] for number in numbers[rank::world]]
+        if not part:
+            return epoch, next_position, None
         longest = max(self._frames[number] for number in numbers)
         batch = dataclasses.replace(
-            collate(own, self.speakers, self.multiple_of, min_frames=longest),
+            collate(part, self.speakers, self.multiple_of, min_frames=longest),
             all_frames=torch.tensor(sum(self._frames[number] for number in numbers)),
             all_symbols=torch.tensor(sum(self._symbols[number] for number in numbers)),
         )
         if self._gpu is None:
-            return epoch, after, batch
+            return epoch, next_position, batch
         with torch.cuda.device(self._gpu):
-            return epoch, after, batch.pin_memory()
+            return epoch, next_position, batch.pin_memory()
 
 
 def _sizes(examples: Sequence[Example]) -> tuple[list[int], list[int]]:
-    """Frames and symbols of each example; those of `Pieces` are known without reading them."""
-    if isinstance(examples, Pieces):
+    """Frames and symbols of each example; `Segments` know them without reading the examples."""
+    if isinstance(examples, Segments):
         return examples.frames.tolist(), examples.symbols.tolist()
     return [len(example.mel) for example in examples], [len(example.tokens) for example in examples]
+
+
+def training_stream(
+    config: TrainingConfig, base: Base, optimiser: OptimiserConfig, segments: Segments, multiple_of: int = 1
+) -> BatchStream:
+    """Return the batches of one stage of a run; the frames of a batch are padded to a `multiple_of`."""
+    speakers = {name: number for number, name in enumerate(base.speakers)}
+    frames = optimiser.frames_per_batch
+    return BatchStream(segments, speakers, frames, multiple_of, config.seed, config.workers, config.device)

@@ -1,4 +1,4 @@
-"""Discriminators over complex spectra at several resolutions, as in EnCodec (Défossez et al. 2022, 2210.13438)."""
+"""Discriminators of complex spectra at several resolutions, as in EnCodec (Défossez et al. 2022, 2210.13438)."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class DiscriminatorConfig(Section):
     """What tells spoken from made sound while the light vocoder is trained (`train/discriminator.py`)."""
 
     windows: list[Annotated[int, Field(ge=16, le=65536)]] = Field(default=[2048, 1024, 512, 256, 128])
-    """Samples of the windows of the transforms that it sees, a network for each."""
+    """Window sizes of the short-time Fourier transforms, in samples; one network for each."""
     channels: Width = 32
-    """Width of its convolutions."""
+    """Channels of the convolutions."""
 
 
 def _convolution(inputs: int, outputs: int, kernel: tuple[int, int], stride: int = 1, dilation: int = 1) -> nn.Module:
@@ -30,7 +30,7 @@ def _convolution(inputs: int, outputs: int, kernel: tuple[int, int], stride: int
 
 
 class SpectrumDiscriminator(nn.Module):
-    """Samples `(B, S)` to a score of each place `(B, T', F')` of their complex spectrum; higher is more like speech."""
+    """Samples `(B, S)` to scores `(B, T', F')` of their complex spectrum; a higher score means more like speech."""
 
     window: Tensor
 
@@ -56,7 +56,7 @@ class SpectrumDiscriminator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """One network for each resolution: `(B, S)` to a list of scores."""
+    """One network per resolution: samples `(B, S)` to a list of scores."""
 
     def __init__(self, config: DiscriminatorConfig) -> None:
         super().__init__()
@@ -67,11 +67,11 @@ class Discriminator(nn.Module):
 
 
 def discriminator_loss(scores: list[Tensor]) -> Tensor:
-    """Hinge loss of a batch whose first half is real: least where that scores above 1 and the made half below -1."""
+    """Hinge loss of a batch whose first half is real; it is 0 if real scores are above 1 and generated below -1."""
     halves = [score.chunk(2) for score in scores]
-    return torch.stack([F.relu(1 - real).mean() + F.relu(1 + made).mean() for real, made in halves]).mean()
+    return torch.stack([F.relu(1 - real).mean() + F.relu(1 + generated).mean() for real, generated in halves]).mean()
 
 
 def adversarial_loss(scores: list[Tensor]) -> Tensor:
-    """What the generator lowers: minus the score of what it made."""
+    """The generator's loss: minus the mean score of generated samples."""
     return torch.stack([-score.mean() for score in scores]).mean()

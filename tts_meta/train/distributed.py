@@ -1,7 +1,7 @@
-"""The processes that `torchrun` started: one alone where it started none.
+"""Communication between the processes of `torchrun`; without `torchrun` there is one process.
 
-Votes go over the CPU (gloo), gradients over the device they lie on (nccl where that is a GPU). All processes see the
-same files: on several machines the output folder must lie on a file system that they share.
+Votes use the CPU (gloo), gradients the device that holds them (nccl for GPUs). All processes see the same files: on
+several machines the output folder must be on a shared file system.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from torch import Tensor, nn
 
 from tts_meta.errors import UsageError
 
-_PATIENCE = timedelta(days=7)
-"""The others wait while one computes features; `torchrun` itself ends them all when one has failed."""
+_TIMEOUT = timedelta(days=7)
+"""The other processes wait while the first computes features. `torchrun` ends them all if one fails."""
 
 
 @contextmanager
-def processes(device: str = "cpu") -> Iterator[int]:
-    """Join the other processes of `torchrun`, if it started this one, each with its own GPU; the rank.
+def process_group(device: str = "cpu") -> Iterator[int]:
+    """Join the process group of `torchrun`, if there is one, for the block; yield the rank of this process.
 
-    Raises UsageError where they would share one, as `device` cuda:0 says.
+    Each process uses its own GPU. Raises UsageError for a `device` such as cuda:0, which all processes would share.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
         yield 0
         return
     if device.startswith("cuda:"):
-        raise UsageError(f"under torchrun each process takes a GPU of its own; use --device cuda, not {device}")
+        raise UsageError(f"under torchrun each process uses its own GPU; use --device cuda, not {device}")
     on_gpu = device.startswith("cuda")
     if on_gpu:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    # Its functions keep the group that there is when they are imported, which torch does in the midst of training: the
-    # group's threads would outlive it, and abort where they outlive the interpreter.
+    # This module keeps the group that exists when it is imported, and torch imports it during training. The threads of
+    # the group would then outlive it, and abort if they outlive the interpreter. So the import is before the group.
     importlib.import_module("torch.distributed.nn")
-    dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=_PATIENCE)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=_TIMEOUT)
     try:
         yield dist.get_rank()
     finally:
@@ -47,39 +47,39 @@ def processes(device: str = "cpu") -> Iterator[int]:
 
 
 def rank_and_world() -> tuple[int, int]:
-    """Rank of this process and how many there are."""
+    """Rank of this process and number of processes."""
     return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
 
 
 def is_first() -> bool:
-    """Whether this process is the one that writes and speaks for all."""
+    """Whether this is the process that writes files and prints."""
     return rank_and_world()[0] == 0
 
 
 def barrier() -> None:
-    """Return when every process has come here."""
+    """Return when every process has called this function."""
     all_agree(True)
 
 
-def all_agree(mine: bool) -> bool:
-    """Whether every process says yes, so that all stop at the same step."""
+def all_agree(vote: bool) -> bool:
+    """Whether every process votes True, so that all stop at the same step."""
     if not dist.is_initialized():
-        return mine
-    votes = torch.tensor([int(mine)])
+        return vote
+    votes = torch.tensor([int(vote)])
     dist.all_reduce(votes, dist.ReduceOp.MIN)
     return bool(votes)
 
 
-def all_reduce_sum(part: Tensor) -> Tensor:
-    """Sum over all processes of a tensor of one shape in each, without a gradient."""
-    part = part.detach().clone()
+def all_reduce_sum(value: Tensor) -> Tensor:
+    """The sum of a tensor over all processes, without gradient; its shape is the same in each."""
+    total = value.detach().clone()
     if dist.is_initialized():
-        dist.all_reduce(part)
-    return part
+        dist.all_reduce(total)
+    return total
 
 
-def add_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Give every process the sum of all processes' gradients, in one message; what has none counts as zero."""
+def all_reduce_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Replace gradients by their sums over all processes, in one message; a missing gradient counts as zero."""
     if not dist.is_initialized():
         return
     parameters = [parameter for parameter in parameters if parameter.requires_grad]

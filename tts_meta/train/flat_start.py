@@ -1,8 +1,8 @@
-"""First durations without any trained model: Gaussians per phone state and Viterbi training from a flat start.
+"""First durations without a trained model: Viterbi training of Gaussian phone states from a flat start.
 
-The classic first stage of speech recognisers (Rabiner 1989, section IV): cepstra with their differences, each phone two
-states with a diagonal Gaussian each, alternately re-estimated and re-aligned. Good to a few frames, which is what the
-neural aligner needs to start from.
+This is the classic first stage of speech recognisers (Rabiner 1989, section IV). The features are cepstra with their
+differences. Each phone has two states with one diagonal Gaussian each. The Gaussians are estimated and the frames
+aligned in turn. The durations are accurate to a few frames, which suffices to start the neural aligner.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from tts_meta.text import SymbolKinds
 _CEPSTRA = 13
 _STATES = 2
 _SCALE = 0.3
-"""Cepstra of neighbouring frames are correlated: their log-densities count this much against the cost of loudness."""
+"""Weight of the log-densities of cepstra relative to the cost of loudness; neighbouring frames are correlated."""
 
 Array = NDArray[np.float64]
 
 
-def bootstrap_durations(
+def flat_start_durations(
     examples: Sequence[Example], kinds: SymbolKinds, iterations: int = 8, subset: int = 600
 ) -> list[Tensor | None]:
-    """Durations in frames, int64 `(N,)`, of each example; None where a recording is too short for its transcript.
+    """Durations in frames, int64 `(N,)`, of each example; None if a recording is too short for its transcript.
 
-    All but the last iteration look at about `subset` examples.
+    All iterations but the last use about `subset` examples.
     """
     quiet = kinds.silent.numpy()
     states = [_expand(example.tokens.numpy(), quiet) for example in examples]
@@ -42,7 +42,7 @@ def bootstrap_durations(
     few = usable[:: max(1, len(usable) // subset)]
     features = {n: _features(examples[n].mel) for n in few}
     louds = {n: loudness(examples[n].mel) for n in few}
-    paths = {n: _flat(states[n], quiet, len(features[n])) for n in few}
+    paths = {n: _even_path(states[n], quiet, len(features[n])) for n in few}
     means, variances = _estimate(few, states, features, paths, _STATES * len(quiet))
     for _ in range(iterations):
         paths = {n: _path(states[n], kinds, features[n], louds[n], means, variances) for n in few}
@@ -58,7 +58,7 @@ def bootstrap_durations(
 
 
 def _expand(tokens: NDArray[np.int64], quiet: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """States of a sentence: one for a pause, `_STATES` for a phone; a state is symbol * _STATES + part."""
+    """States of a sentence: one for a pause and `_STATES` for a phone. A state's number is symbol * _STATES + part."""
     parts = [[token * _STATES] if quiet[token] else [token * _STATES + p for p in range(_STATES)] for token in tokens]
     return np.array([state for part in parts for state in part])
 
@@ -76,8 +76,8 @@ def _features(mel: Tensor) -> Array:
     return torch.cat([cepstra, first, second], 1).double().numpy()
 
 
-def _flat(states: NDArray[np.int64], quiet: NDArray[np.bool_], frames: int) -> NDArray[np.int64]:
-    """An even split of the frames over the states, short for pauses inside the sentence."""
+def _even_path(states: NDArray[np.int64], quiet: NDArray[np.bool_], frames: int) -> NDArray[np.int64]:
+    """An even split of the frames over the states; pauses inside the sentence get fewer frames."""
     weights = np.where(quiet[states // _STATES], 0.3, 1.0)
     weights[0] = weights[-1] = 3.0
     edges = np.round(weights.cumsum() / weights.sum() * frames)
@@ -91,7 +91,7 @@ def _estimate(
     paths: dict[int, NDArray[np.int64]],
     size: int,
 ) -> tuple[Array, Array]:
-    """Mean and variance of each state, `(size, 3 * _CEPSTRA)`; rare states lean on the mean of all frames."""
+    """Mean and variance of each state, `(size, 3 * _CEPSTRA)`; rare states have nearly those of all frames."""
     frames = np.concatenate([features[n] for n in chosen])
     owners = np.concatenate([states[n][paths[n]] for n in chosen])
     overall_mean, overall_variance = frames.mean(0), frames.var(0)

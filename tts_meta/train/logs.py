@@ -1,4 +1,4 @@
-"""What the logs of all trainings share: facts of the run."""
+"""The facts of a training run that its log shows."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from tts_meta.report.run_info import RunInfo, settings_of
 
 
 def training_info(command: str, config: Section, manifest: Manifest, held_out_speakers: Manifest) -> RunInfo:
-    """What the logs of a training say of it; `manifest` holds the utterances trained on."""
+    """Command, data and settings of a training run; `manifest` holds the utterances of its training set."""
     data = {
         "utterances": len(manifest),
-        "hours": round(sum(one.seconds for one in manifest) / 3600, 3),
+        "hours": round(sum(utterance.seconds for utterance in manifest) / 3600, 3),
         "speakers": len(manifest.speakers),
-        "held_back_utterances": len(held_out_speakers),
-        "held_back_speakers": list(held_out_speakers.speakers),
+        "held_out_utterances": len(held_out_speakers),
+        "held_out_speakers": list(held_out_speakers.speakers),
     }
     return RunInfo(command, data, settings_of(config))

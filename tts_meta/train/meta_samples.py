@@ -1,4 +1,4 @@
-"""What meta-training lets people hear: one speaker's sentence as recorded, before adaptation and after it."""
+"""Audio in the log of meta-training: one sentence as recorded, before adaptation and after adaptation."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from tts_meta.train.meta_targets import MetaTarget, VocoderTarget
 
 AnyModel = TypeVar("AnyModel", bound=nn.Module)
 
-_MOST = 10
-"""Meta-steps, about, that sounds are logged after: as many as TensorBoard shows of a tag."""
+_MAX_SAMPLES = 10
+"""Approximate number of meta-steps with audio: as many as TensorBoard shows of a tag."""
 
 
 class MetaSamples:
-    """A sentence of one speaker, and sentences of the same speaker that the learner adapts to."""
+    """One sentence of a speaker, and sentences of the same speaker to which the learner adapts."""
 
     def __init__(self, target: MetaTarget, episode: Episode[Utterance], task: Task) -> None:
         self.target, self.utterance, self.task = target, episode.query[0], task
@@ -42,16 +42,16 @@ class MetaSamples:
         cls,
         target: MetaTarget,
         learner: MetaLearner,
-        held_out_speakers: Sequence[Utterance],
-        drawn: Sequence[Utterance],
+        held_out: Sequence[Utterance],
+        training: Sequence[Utterance],
         support: int,
     ) -> MetaSamples | None:
-        """Of a speaker held back where one has enough sentences, else of one that is drawn.
+        """Choose a held-out speaker if one has enough sentences, else a training speaker.
 
-        None where no sentence of that speaker can be used.
+        Returns None if no sentence of that speaker can be used.
         """
-        for utterances in (held_out_speakers, drawn):
-            if max(Counter(one.speaker for one in utterances).values(), default=0) > support:
+        for utterances in (held_out, training):
+            if max(Counter(utterance.speaker for utterance in utterances).values(), default=0) > support:
                 episode = next(iter(sample_episodes(utterances, support, 1, 1, 0)))
                 changing = (*learner.domain.adapted.modules, *learner.domain.shared.modules)
                 task = target.task(episode, changing, 0)
@@ -60,37 +60,37 @@ class MetaSamples:
 
     @staticmethod
     def due(step: int, steps: int) -> bool:
-        """Whether sounds are logged after meta-step `step` of `steps`."""
-        return step == steps or step % max(1, -(-steps // _MOST)) == 0
+        """Whether audio is logged after meta-step `step` of `steps`."""
+        return step == steps or step % max(1, -(-steps // _MAX_SAMPLES)) == 0
 
     def log(self, log: Log, learner: MetaLearner, step: int) -> None:
-        """Log the recording, the same words before adaptation, and after as many inner steps as in meta-training."""
+        """Log the recording and the same sentence before adaptation and after the inner steps of meta-training."""
         rate, name = self.target.base.config.audio.mel.sample_rate, f"speaker_{self.utterance.speaker}"
         log.text(f"{TEXT}/sentence", self.utterance.text, step)
         log.audio(f"{AUDIO}/{name}/1_real", self.real, rate, step, self.utterance.text)
         log.mel(f"{MEL}/{name}/1_real", self.real_mel, step, self.utterance.text)
         with torch.random.fork_rng(devices=[]):
-            for place, (samples, its_rate) in self._spoken(log, learner, step):
-                log.audio(f"{AUDIO}/{name}/{place}", samples, its_rate, step, self.utterance.text)
+            for part, (samples, part_rate) in self._synthesise(log, learner, step):
+                log.audio(f"{AUDIO}/{name}/{part}", samples, part_rate, step, self.utterance.text)
                 with torch.inference_mode():
                     mel = MelSpec(self.target.base.config.audio.mel)(samples[None])[0]
-                log.mel(f"{MEL}/{name}/{place}", mel, step, self.utterance.text)
+                log.mel(f"{MEL}/{name}/{part}", mel, step, self.utterance.text)
 
-    def _spoken(self, log: Log, learner: MetaLearner, step: int) -> Iterator[tuple[str, tuple[Tensor, int]]]:
-        """Samples by name; what cannot be spoken, as where the learner diverges, is a text in place of a sound."""
+    def _synthesise(self, log: Log, learner: MetaLearner, step: int) -> Iterator[tuple[str, tuple[Tensor, int]]]:
+        """Yield samples and rate by name; a failure, for example if the learner diverges, is logged as text."""
         before = learner.meta_params()
         try:
             yield "2_before_adaptation", self._speak(learner, before)
             adapted = learner.adapt(self.task, learner.settings.inner_steps)
             yield "3_after_adaptation", self._speak(learner, before | adapted.params)
         except TtsMetaError as error:
-            log.text(f"{TEXT}/not_spoken", str(error), step)
+            log.text(f"{TEXT}/failed", str(error), step)
 
     def _speak(self, learner: MetaLearner, params: Mapping[str, Tensor]) -> tuple[Tensor, int]:
-        """The words, or with a vocoder the mel, with these parameters of the model that is meta-learned."""
+        """Synthesise the sentence, or for a vocoder its mel, with these parameters of the meta-learned model."""
         if isinstance(self.target, VocoderTarget):
-            light = SourceFilterVocoder(_with(self.target.vocoder.generator, params), self.target.vocoder.name)
-            return light(self.real_mel[None])[0], light.sample_rate
+            vocoder = SourceFilterVocoder(_with(self.target.vocoder.generator, params), self.target.vocoder.name)
+            return vocoder(self.real_mel[None])[0], vocoder.sample_rate
         if isinstance(learner.domain.model, LowRankModel):
             deltas = learner.domain.model.expand(params)
             weights = dict(self.target.base.acoustic.named_parameters())
@@ -102,7 +102,7 @@ class MetaSamples:
 
 @torch.no_grad()
 def _with(model: AnyModel, params: Mapping[str, Tensor]) -> AnyModel:
-    """A copy of the model with these parameters in place of its own."""
+    """A copy of the model with these parameters."""
     changed = copy.deepcopy(model)
     for name, parameter in changed.named_parameters():
         if name in params:

@@ -1,6 +1,6 @@
-"""What may be meta-trained, the acoustic model or the vocoder: modules, likelihood, and episodes as tasks.
+"""`MetaTarget`: the model that is meta-trained, either the acoustic model or the vocoder, and its tasks.
 
-Neither likelihood has a part in the other's (`adapt/vocoder_task.py`), so each is meta-trained by itself.
+The likelihood of one model does not depend on the other (`adapt/vocoder_task.py`), so each has its own meta-training.
 """
 
 from __future__ import annotations
@@ -36,41 +36,41 @@ from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
 from tts_meta.models.vocoders.source_filter_weights import save_source_filter
 from tts_meta.train.datasets import align_example, load_examples
 
-_WHOLE = 4
-"""Steps' worth of crops that stand for all of a speaker's recordings."""
+_SCORED_STEPS = 4
+"""The support and query sets of a vocoder task have the crops of this many inner steps."""
 
 
 class MetaTarget(Protocol):
-    """One of the two models, as a learner and its episodes see it."""
+    """One of the two models: its learner, its tasks and its files."""
 
     folder: ClassVar[str]
-    """Name of the folder, in that of the run, that it is written to."""
+    """Name of the result's folder in the folder of the run."""
 
     @property
     def base(self) -> Base:
-        """The base, whose features recordings have."""
+        """The base whose audio settings define the features of recordings."""
         ...
 
     def learner(self, name: str, settings: LearnerSettings, meta_steps: int) -> MetaLearner:
-        """The learner at the start. Raises UsageError naming a module or role that is wrong."""
+        """Return a new learner. Raises UsageError that names a wrong module or role."""
         ...
 
     def task(self, episode: Episode[Utterance], changing: Sequence[str], seed: int) -> Task | None:
-        """The episode as a task; None where no recording of it can be used. changing: modules that are meta-learned."""
+        """Return the episode as a task, or None if it has no usable recording. changing: the meta-learned modules."""
         ...
 
     def write(
         self, params: Mapping[str, Tensor], prior: ModulePrior | None, state: Mapping[str, Any], folder: Path
     ) -> None:
-        """Write the model with these parameters, its prior if it has one, and what is to be told of it."""
+        """Write the model with these parameters, its prior if it has one, and the facts of `state`."""
         ...
 
 
 @dataclass(frozen=True)
 class AcousticTarget:
-    """The acoustic model, and the mels and durations of sentences given their texts.
+    """The acoustic model; its tasks are the mels and durations of sentences, given their texts.
 
-    rank: that matrices stray in, 0 for whole. roles: patterns of what learners call the head and the context.
+    rank: rank of the changes of matrices, 0 for full rank. roles: patterns of the modules of the head and the context.
     """
 
     base: Base
@@ -82,26 +82,26 @@ class AcousticTarget:
     folder: ClassVar[str] = "base"
 
     def learner(self, name: str, settings: LearnerSettings, meta_steps: int) -> MetaLearner:
-        whole, model = adaptable_modules(self.base), self.base.acoustic
-        partition = whole.select(self.modules)
-        roles = _roles(name, whole, partition, self.roles)
+        all_modules, model = adaptable_modules(self.base), self.base.acoustic
+        partition = all_modules.select(self.modules)
+        roles = _roles(name, all_modules, partition, self.roles)
         if self.rank:
             if settings.outer_lr:
-                raise UsageError("with a rank the base stays as it is; set settings.outer_lr to 0")
+                raise UsageError("with a rank the base does not change; set settings.outer_lr to 0")
             model, partition = low_rank(self.base.acoustic, partition, self.rank)
         nll = acoustic_nll(self.base.acoustic)
         return MetaLearner(name, model, nll, partition.modules, settings, roles=roles, meta_steps=meta_steps)
 
     def task(self, episode: Episode[Utterance], changing: Sequence[str], seed: int) -> Task | None:
         support, query = self.examples(episode.support), self.examples(episode.query)
-        if not (support and query):  # no recording of one of them says its transcript
+        if not (support and query):  # no recording of one of the sets matches its transcript
             return None
         scored = AcousticTask(self.base, query, changing).all_sentences()
-        own = AcousticTask(self.base, support, changing)
-        return own.task(scored, self.frames_per_step, seed, episode.speaker)
+        adapted = AcousticTask(self.base, support, changing)
+        return adapted.task(scored, self.frames_per_step, seed, episode.speaker)
 
     def examples(self, utterances: Sequence[Utterance]) -> list[Example]:
-        """Aligned examples of those utterances that match their transcripts."""
+        """Aligned examples of the utterances that match their transcripts."""
         loaded = load_examples(Manifest(tuple(utterances)), self.base, self.cache)
         aligned = [align_example(example, self.base) for example in loaded]
         return [example for example in aligned if isinstance(example, Example)]
@@ -118,7 +118,7 @@ class AcousticTarget:
 
 @dataclass(frozen=True)
 class VocoderTarget:
-    """The light vocoder, and the sound of recordings given their mels, in crops."""
+    """The light vocoder; its tasks are the waveforms of random crops, given their mels."""
 
     base: Base
     vocoder: SourceFilterVocoder
@@ -128,27 +128,31 @@ class VocoderTarget:
     folder: ClassVar[str] = "vocoder"
 
     def learner(self, name: str, settings: LearnerSettings, meta_steps: int) -> MetaLearner:
-        whole, model = adaptable_vocoder_modules(self.vocoder), self.vocoder.generator
-        chosen = whole.select(self.modules)
-        roles, nll = _roles(name, whole, chosen, self.roles), vocoder_nll(model)
+        all_modules, model = adaptable_vocoder_modules(self.vocoder), self.vocoder.generator
+        chosen = all_modules.select(self.modules)
+        roles, nll = _roles(name, all_modules, chosen, self.roles), vocoder_nll(model)
         return MetaLearner(name, model, nll, generator_modules(chosen), settings, roles=roles, meta_steps=meta_steps)
 
     def task(self, episode: Episode[Utterance], changing: Sequence[str], seed: int) -> Task | None:
         support, query = (
-            VocoderTask(self.vocoder.generator, self.examples(own)) for own in (episode.support, episode.query)
+            VocoderTask(self.vocoder.generator, self.examples(utterances))
+            for utterances in (episode.support, episode.query)
         )
-        whole, scored = (sound.sample(_WHOLE * self.crops_per_step, seed) for sound in (support, query))
-        return replace(support.task(self.crops_per_step, seed), support=whole, query=scored, name=episode.speaker)
+        crops = _SCORED_STEPS * self.crops_per_step
+        support_set, query_set = (recordings.sample(crops, seed) for recordings in (support, query))
+        return replace(
+            support.task(self.crops_per_step, seed), support=support_set, query=query_set, name=episode.speaker
+        )
 
     def examples(self, utterances: Sequence[Utterance]) -> list[Example]:
         """Mels and samples of the recordings, without symbols."""
         config = self.base.config.audio
-        mel_spec, nothing, found = MelSpec(config.mel), torch.zeros(0, dtype=torch.int64), []
-        for one in utterances:
-            samples, mel = load_waveform_and_mel(one.audio, config, mel_spec)
-            sound = torch.from_numpy(samples[: len(mel) * config.mel.hop])
-            found.append(Example(one.id, one.speaker, nothing, nothing, mel, sound))
-        return found
+        mel_spec, no_symbols, examples = MelSpec(config.mel), torch.zeros(0, dtype=torch.int64), []
+        for utterance in utterances:
+            samples, mel = load_waveform_and_mel(utterance.audio, config, mel_spec)
+            waveform = torch.from_numpy(samples[: len(mel) * config.mel.hop])
+            examples.append(Example(utterance.id, utterance.speaker, no_symbols, no_symbols, mel, waveform))
+        return examples
 
     def write(
         self, params: Mapping[str, Tensor], prior: ModulePrior | None, state: Mapping[str, Any], folder: Path
@@ -160,29 +164,29 @@ class VocoderTarget:
 
 
 def _roles(
-    learner: str, whole: Partition, chosen: Partition, patterns: Mapping[str, Sequence[str]]
+    learner: str, all_modules: Partition, chosen: Partition, patterns: Mapping[str, Sequence[str]]
 ) -> dict[str, tuple[str, ...]]:
-    """Names of the chosen modules of the role that a learner adapts; nothing for one that adapts them all.
+    """Return the chosen modules of the role that a learner adapts; empty for a learner that adapts all modules.
 
-    Raises UsageError for a pattern that matches no module of the model, and where none of the role's was chosen.
+    Raises UsageError for a pattern that matches no module of the model, and if no module of the role was chosen.
     """
     role = find_preset(learner).adapts
     if role == "all":
         return {}
     if not patterns.get(role):
         raise UsageError(f"learner '{learner}' adapts the {role}; name its modules under roles: {role}: [...]")
-    named = whole.select(patterns[role]).names
-    own = tuple(name for name in chosen.names if name in named)
-    if not own:
+    named = all_modules.select(patterns[role]).names
+    role_modules = tuple(name for name in chosen.names if name in named)
+    if not role_modules:
         raise UsageError(
-            f"learner '{learner}' adapts the {role}, which is {', '.join(named)}: none is among the modules chosen; "
-            f"add one to modules, or name others under roles"
+            f"learner '{learner}' adapts the {role}, which is {', '.join(named)}; none of them is in modules; "
+            f"add one to modules, or name other modules under roles"
         )
-    return {role: own}
+    return {role: role_modules}
 
 
 @torch.no_grad()
 def _set(model: nn.Module, params: Mapping[str, Tensor]) -> None:
     for name, parameter in model.named_parameters():
-        if name in params:  # a step of nothing makes 0 of -0, and another file of the same weights
+        if name in params:  # a step of 0 changes -0 to 0, and so the file's hash
             parameter.copy_(torch.where(parameter == params[name], parameter, params[name]))

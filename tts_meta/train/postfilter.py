@@ -1,4 +1,4 @@
-"""How much smoother than speech a trained model speaks, and the postfilter that makes up for it."""
+"""Measurement of the variance postfilter, which corrects the over-smooth mels of a trained acoustic model."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ from tts_meta.models.pretrained import Base
 from tts_meta.models.synthesis_options import SynthesisOptions
 
 _SMOOTH = SynthesisOptions(postfilter=0)
-"""As it is before the postfilter."""
-_LONG_ENOUGH = 50
-"""Frames of a piece from which its variance is measured."""
+"""Synthesis without the postfilter."""
+_MIN_FRAMES = 50
+"""Variance is measured on segments of at least this many frames."""
 
 
-def measure_postfilter(base: Base, pieces: Iterable[Example]) -> None:
-    """Set the factors of the postfilter by what the model says for aligned pieces that it was not trained on.
+def measure_postfilter(base: Base, segments: Iterable[Example]) -> None:
+    """Set the factors of the postfilter from aligned segments on which the model was not trained.
 
-    `base.state` then holds the variance of its log-mels over that of speech, without and with the postfilter.
+    `base.state` then holds the ratio of the variance of the model's log-mels to that of speech, without and with the
+    postfilter.
     """
-    long = [piece for piece in pieces if len(piece.mel) >= _LONG_ENOUGH]
+    long = [segment for segment in segments if len(segment.mel) >= _MIN_FRAMES]
     if not long:
         return
-    model, real = base.acoustic, [piece.mel for piece in long]
-    made = [model.generate(p.tokens, base.speakers.index(p.speaker), p.durations, options=_SMOOTH) for p in long]
-    model.postfilter.measure(real, made)
-    sharp = [model.postfilter(mel) for mel in made]
-    speech, *spoken = (
-        np.sum([log_mel_variance(mel.double().numpy()) for mel in mels], axis=0) for mels in (real, made, sharp)
+    model, real = base.acoustic, [segment.mel for segment in long]
+    generated = [model.generate(p.tokens, base.speakers.index(p.speaker), p.durations, options=_SMOOTH) for p in long]
+    model.postfilter.measure(real, generated)
+    filtered = [model.postfilter(mel) for mel in generated]
+    speech, *synthetic = (
+        np.sum([log_mel_variance(mel.double().numpy()) for mel in mels], axis=0) for mels in (real, generated, filtered)
     )
     for name, place in (("mel_variance", 0), ("mel_detail", 1)):
-        base.state[name] = [round(float(mels[place] / speech[place]), 3) for mels in spoken]
+        base.state[name] = [round(float(mels[place] / speech[place]), 3) for mels in synthetic]

@@ -1,4 +1,4 @@
-"""Work done ahead of who asks for it, in threads."""
+"""`prefetch`: an ordered map in threads that works a bounded number of jobs ahead of its consumer."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 
-def ahead(
-    jobs: Iterable[Job], work: Callable[[Job], Result], threads: int, waiting: int
+def prefetch(
+    jobs: Iterable[Job], work: Callable[[Job], Result], threads: int, max_pending: int
 ) -> Generator[Result, None, None]:
-    """`map(work, jobs)`, in order, in threads that are at most `waiting` jobs ahead: `jobs` may never end."""
+    """`map(work, jobs)`, in order, in threads that are at most `max_pending` jobs ahead; `jobs` may be endless."""
     pool = ThreadPoolExecutor(threads)
-    begun: deque[Future[Result]] = deque()
+    pending: deque[Future[Result]] = deque()
     try:
         for job in jobs:
-            begun.append(pool.submit(work, job))
-            if len(begun) > waiting:
-                yield begun.popleft().result()
-        while begun:
-            yield begun.popleft().result()
+            pending.append(pool.submit(work, job))
+            if len(pending) > max_pending:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

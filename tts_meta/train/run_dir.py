@@ -1,4 +1,4 @@
-"""What every training run does: it claims its folder, and shows how far it is."""
+"""The folder of a training run: its lock and its configuration; and the progress bar."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ from tts_meta.files import atomic_file
 from tts_meta.headers import read_json
 from tts_meta.train.distributed import all_agree, is_first
 
-MAY_CHANGE = (
+CHANGEABLE_SETTINGS = (
     *("output", "cache", "device", "threads", "workers", "max_hours"),
     *("log_every", "save_every", "sample_every", "sentences"),
 )
-"""Settings that may differ when a run goes on, because they do not change what is trained: where and on what it
-computes, how long, and how often it logs, saves and samples."""
+"""Settings that may differ when a run continues, because they do not change the result: where and how long it computes,
+and how often it logs, saves and samples."""
 _CONFIG, _LOCK = "config.json", ".lock"
 
 
 @contextmanager
 def open_run_dir(output: Path, config: Section) -> Iterator[None]:
-    """Hold a run's folder for the block: no other run may write there, and its configuration is `config.json`.
+    """Lock a run's folder for the block, so that no other run writes there; its configuration is in `config.json`.
 
-    The lock is one of the operating system (flock), which ends with its process however that ends. Under `torchrun` the
-    first process holds it for all. Raises TtsMetaError, in all processes, where another run holds the folder, or where
-    it was begun with another configuration. A folder that holds a configuration but no work is claimed.
+    The operating system releases the lock (flock) when the process ends. Under `torchrun` the first process locks the
+    folder for all. Raises TtsMetaError, in all processes, if another run has the lock or the run in the folder has
+    another configuration. A folder with a configuration and no results may be used.
     """
-    lock, fault = None, None
+    lock, failure = None, None
     if is_first():
         try:
             lock = _lock(output)
             _write_config(output, config)
         except TtsMetaError as error:
-            fault = error
+            failure = error
     try:
-        if not all_agree(fault is None):
-            raise fault or TtsMetaError(f"{output}: the run did not begin; the first process says why")
+        if not all_agree(failure is None):
+            raise failure or TtsMetaError(f"{output}: the run did not start; see the message of the first process")
         yield
     finally:
         if lock is not None:
@@ -68,48 +68,47 @@ def _lock(output: Path) -> FileLock:
 
 
 def _write_config(output: Path, config: Section) -> None:
-    """Write the configuration, or check that the work in the folder was begun with the same one."""
+    """Write the configuration, or check that the run in the folder has the same one."""
     path = output / _CONFIG
-    if path.exists() and _holds_work(output):
+    if path.exists() and _has_results(output):
         advice = f"restore it, or delete {output} to start again"
-        other = _difference(read_json(path, advice), config)
-        if other:
+        if difference := _difference(read_json(path, advice), config):
             raise TtsMetaError(
-                f"{output} holds a run with another configuration ({other}); choose another output folder"
+                f"{output} holds a run with another configuration ({difference}); choose another output folder"
             )
     with atomic_file(path) as temporary:
         temporary.write_text(dump_config(config), encoding="utf-8")
 
 
-def _holds_work(output: Path) -> bool:
-    """Whether anything was computed: there is more than a configuration, a lock, logs, and temporary files."""
+def _has_results(output: Path) -> bool:
+    """Whether the folder holds more than a configuration, a lock, logs and temporary files."""
     idle = (_CONFIG, _LOCK)
     names = (path.name for path in output.iterdir())
     return any(n not in idle and not n.startswith("events.out.") and not n.endswith(".tmp") for n in names)
 
 
 def _difference(before: object, config: Section) -> str:
-    """The first setting that differs and matters, with both values; empty where none does."""
+    """The first setting that differs and changes results, with both values; empty if there is none."""
     with suppress(ValidationError):
-        # What an older version did not write has its default.
+        # Settings that an older version did not write have their defaults.
         before = type(config).model_validate(before).model_dump(mode="json")
-    was, now = (_flat(data) for data in (before, config.model_dump(mode="json")))
+    was, now = (_flatten(data) for data in (before, config.model_dump(mode="json")))
     for name in [*now, *(name for name in was if name not in now)]:
-        if name.split(".")[0] not in MAY_CHANGE and was.get(name) != now.get(name):
+        if name.split(".")[0] not in CHANGEABLE_SETTINGS and was.get(name) != now.get(name):
             values = (excerpt(json.dumps(values.get(name), ensure_ascii=False), 60) for values in (was, now))
             return excerpt("{}: {}, now {}".format(name, *values))
     return ""
 
 
-def _flat(data: object, prefix: str = "") -> dict[str, Any]:
-    """Values by dotted names."""
+def _flatten(data: object, prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted names."""
     if not isinstance(data, dict) or not data:
         return {prefix.removesuffix("."): data}
-    return {name: value for key, part in data.items() for name, value in _flat(part, f"{prefix}{key}.").items()}
+    return {name: value for key, part in data.items() for name, value in _flatten(part, f"{prefix}{key}.").items()}
 
 
 def progress_bar(rank: int) -> Progress:
-    """A bar on stderr with a note, `task.fields["note"]`; only the first process shows and prints anything."""
+    """A progress bar on stderr with a note, `task.fields["note"]`; only the first process shows it."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

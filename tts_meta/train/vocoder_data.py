@@ -1,7 +1,7 @@
-"""The recordings of a store of utterances, sample for sample, and what is known of each frame's pitch.
+"""Training data of the vocoder: samples and F0 of the utterances of a feature store, and batches of crops.
 
-A folder beside the store holds `samples.int16`, the utterances one after the other, `hop` samples a frame `(F * hop,)`,
-and `f0.npy`, Praat's F0 of each frame `(F,)` float32, 0 where unvoiced.
+A folder holds `samples.int16`, the samples of all utterances in order, `hop` per frame `(F * hop,)`, and `f0.npy`,
+Praat's F0 of each frame `(F,)` float32, 0 if unvoiced.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_folder
 from tts_meta.models.pretrained import Base
 from tts_meta.train.distributed import rank_and_world
-from tts_meta.train.feature_store import Store, load_array
-from tts_meta.train.prefetch import ahead
+from tts_meta.train.feature_store import FeatureStore, load_array
+from tts_meta.train.prefetch import prefetch
 
 FULL_SCALE = 32767
-"""What samples in [-1, 1] are multiplied by."""
+"""Factor from samples in [-1, 1] to int16."""
 
 
-def write_audio(folder: Path, manifest: Manifest, base: Base, workers: int) -> Generator[Example, None, None]:
-    """Yield an example for each utterance, as `load_examples`, and write the folder when all were taken."""
+def write_vocoder_data(folder: Path, manifest: Manifest, base: Base, workers: int) -> Generator[Example, None, None]:
+    """Yield one example per utterance, as `load_examples` does, and write the folder after the last one."""
     mel_config = base.config.audio.mel
     mel_spec = MelSpec(mel_config)
 
@@ -47,7 +47,7 @@ def write_audio(folder: Path, manifest: Manifest, base: Base, workers: int) -> G
     with atomic_folder(folder) as temporary:
         frequencies = []
         with open(temporary / "samples.int16", "wb") as file:
-            for example, samples, f0 in ahead(range(len(manifest)), load, workers, waiting=2 * workers):
+            for example, samples, f0 in prefetch(range(len(manifest)), load, workers, max_pending=2 * workers):
                 np.round(samples * FULL_SCALE).astype(np.int16).tofile(file)
                 frequencies.append(f0)
                 yield example
@@ -55,20 +55,20 @@ def write_audio(folder: Path, manifest: Manifest, base: Base, workers: int) -> G
 
 
 class VocoderData:
-    """The sound of a store's utterances. f0: `(F,)`, of all frames. Raises TtsMetaError where it is not theirs."""
+    """Samples and F0 `(F,)` of a store's utterances. Raises TtsMetaError if the folder belongs to another store."""
 
-    def __init__(self, folder: Path, store: Store, hop: int) -> None:
+    def __init__(self, folder: Path, store: FeatureStore, hop: int) -> None:
         try:
             self._samples: NDArray[np.int16] = np.memmap(folder / "samples.int16", np.int16, "r")
             self.f0: NDArray[np.float32] = load_array(folder / "f0.npy", np.float32, (int(store.frames.sum()),))
             if len(self.f0) != store.frames.sum() or len(self._samples) != len(self.f0) * hop:
-                raise ValueError("of another length than its utterances")
+                raise ValueError("its length is not that of the utterances")
         except (OSError, ValueError) as error:
-            raise TtsMetaError(f"{folder}: damaged sound ({error}); delete the folder to make it anew") from error
+            raise TtsMetaError(f"{folder}: damaged audio ({error}); delete the folder to compute it again") from error
         self._hop = hop
 
     def samples(self, begin: int, end: int) -> NDArray[np.int16]:
-        """Of the frames `begin` to `end` of all those of the store, `((end - begin) * hop,)`."""
+        """The samples of frames `begin` to `end` among all frames of the store, `((end - begin) * hop,)`."""
         return self._samples[begin * self._hop : end * self._hop]
 
 
@@ -76,7 +76,7 @@ class VocoderData:
 class VocoderBatch:
     """Crops of T frames: mel `(B, T, M)`, log_f0 and voiced `(B, T)`, samples `(B, T * hop)` in [-1, 1].
 
-    all_frames: `()` int64, of the whole batch where this is one process's part of it.
+    all_frames: frames of the whole batch, `()` int64; the crops may be one process's part of it.
     """
 
     mel: Tensor
@@ -87,27 +87,39 @@ class VocoderBatch:
 
     @property
     def share(self) -> Tensor:
-        """How much of the whole batch this part is."""
+        """The size of this part as a fraction of the whole batch."""
         return self.voiced.numel() / self.all_frames
 
     def to(self, device: torch.device | str) -> VocoderBatch:
-        """Return them with every tensor on `device`, samples and mels in single precision."""
+        """Return the batch on `device`, with samples and mels in single precision."""
         moved = {field.name: getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)}
         moved["samples"] = moved["samples"].float() / FULL_SCALE
         return VocoderBatch(**moved | {"mel": moved["mel"].float()})
 
 
-class CropStream:
-    """Endless batches of crops at random places of some utterances, the same for the same seed, from any place.
+@dataclass(frozen=True, eq=False)
+class PredictedMels:
+    """Mels `(F, M)` that the acoustic model predicts for the utterances that `known` `(U,)` marks.
 
-    mels: `(F, M)` and pitch: `(F, 2)`, log F0 and voicing of all frames; `other` gives mels in place of `mels` for a
-    part of the crops, wherever it has them: bool `(U,)`, and mels `(F, M)`.
+    fraction: fraction of the crops that use them.
+    """
+
+    known: NDArray[np.bool_]
+    mels: NDArray[np.float16]
+    fraction: float
+
+
+class CropStream:
+    """Endless batches of random crops of the utterances `numbers`, in an order that the seed determines.
+
+    mels `(F, M)` and pitch `(F, 2)`, log F0 and voicing, are of all frames. `predicted` replaces the mels of a fraction
+    of the crops.
     """
 
     def __init__(
         self,
-        store: Store,
-        sound: VocoderData,
+        store: FeatureStore,
+        data: VocoderData,
         mels: NDArray[np.float16],
         pitch: NDArray[np.float32],
         numbers: NDArray[np.intp],
@@ -115,53 +127,53 @@ class CropStream:
         frames_per_batch: int,
         seed: int,
         threads: int = 1,
-        other: tuple[NDArray[np.bool_], NDArray[np.float16], float] | None = None,
+        predicted: PredictedMels | None = None,
     ) -> None:
         self.seed = seed
-        self._sound, self._mels, self._pitch, self._other, self._frames = sound, mels, pitch, other, frames
+        self._data, self._mels, self._pitch, self._predicted, self._frames = data, mels, pitch, predicted, frames
         long = numbers[store.frames[numbers] >= frames]
         if not len(long):
             raise TtsMetaError(f"no utterance has {frames} frames; give longer recordings or a smaller crop_frames")
         self._numbers = long
         self._starts = store.frame_starts[long]
-        self._last_places = np.cumsum(store.frames[long] - frames + 1)
+        self._crop_ends = np.cumsum(store.frames[long] - frames + 1)
         self._crops = max(1, frames_per_batch // frames)
-        self._an_epoch = max(1, int(store.frames[long].sum()) // (self._crops * frames))
-        self._threads, self._place = threads, rank_and_world()
+        self._batches_per_epoch = max(1, int(store.frames[long].sum()) // (self._crops * frames))
+        self._threads, self._rank_and_world = threads, rank_and_world()
 
     def batches(self, epoch: int, position: int) -> Generator[tuple[int, int, VocoderBatch | None], None, None]:
-        """Yield (epoch, position of the next batch, crops) for ever, from batch `position` of `epoch` on."""
-        return ahead(self._chosen(epoch, position), self._batch, self._threads, waiting=2 * self._threads)
+        """Yield (epoch, position of the next batch, crops) endlessly, from batch `position` of `epoch` on."""
+        return prefetch(self._batch_order(epoch, position), self._batch, self._threads, max_pending=2 * self._threads)
 
-    def _chosen(self, epoch: int, position: int) -> Iterator[tuple[int, int]]:
+    def _batch_order(self, epoch: int, position: int) -> Iterator[tuple[int, int]]:
         while True:
-            for number in range(position, self._an_epoch):
+            for number in range(position, self._batches_per_epoch):
                 yield epoch, number
             epoch, position = epoch + 1, 0
 
-    def _batch(self, chosen: tuple[int, int]) -> tuple[int, int, VocoderBatch | None]:
-        epoch, position = chosen
+    def _batch(self, item: tuple[int, int]) -> tuple[int, int, VocoderBatch | None]:
+        epoch, position = item
         draw = np.random.default_rng([self.seed, epoch, position])
-        places = draw.integers(0, self._last_places[-1], self._crops)
-        which = np.searchsorted(self._last_places, places, side="right")
-        begins = self._starts[which] + places - np.concatenate([[0], self._last_places])[which]
-        takes_other = draw.random(self._crops) < (self._other[2] if self._other else 0.0)
-        rank, processes = self._place
-        own = range(rank, self._crops, processes)
-        if not own:
+        places = draw.integers(0, self._crop_ends[-1], self._crops)
+        which = np.searchsorted(self._crop_ends, places, side="right")
+        begins = self._starts[which] + places - np.concatenate([[0], self._crop_ends])[which]
+        is_predicted = draw.random(self._crops) < (self._predicted.fraction if self._predicted else 0.0)
+        rank, world = self._rank_and_world
+        part = range(rank, self._crops, world)
+        if not part:
             return epoch, position + 1, None
-        spans = [slice(int(begins[n]), int(begins[n]) + self._frames) for n in own]
+        spans = [slice(int(begins[n]), int(begins[n]) + self._frames) for n in part]
         mels = []
-        for n, span in zip(own, spans, strict=True):
-            use_other = self._other is not None and takes_other[n] and self._other[0][self._numbers[which[n]]]
-            source = self._other[1] if self._other is not None and use_other else self._mels
-            mels.append(source[span])
+        for n, span in zip(part, spans, strict=True):
+            predicted = self._predicted if is_predicted[n] else None
+            use_predicted = predicted is not None and predicted.known[self._numbers[which[n]]]
+            mels.append(predicted.mels[span] if predicted is not None and use_predicted else self._mels[span])
         pitch = np.stack([self._pitch[span] for span in spans])
         crops = VocoderBatch(
             mel=torch.from_numpy(np.stack(mels)),
             log_f0=torch.from_numpy(np.ascontiguousarray(pitch[..., 0])),
             voiced=torch.from_numpy(np.ascontiguousarray(pitch[..., 1])),
-            samples=torch.from_numpy(np.stack([self._sound.samples(s.start, s.stop) for s in spans])),
+            samples=torch.from_numpy(np.stack([self._data.samples(s.start, s.stop) for s in spans])),
             all_frames=torch.tensor(self._crops * self._frames),
         )
         return epoch, position + 1, crops

@@ -1,4 +1,4 @@
-"""The aligner's objective: the symbols that its own last alignment gave to the frames."""
+"""The aligner's loss: cross-entropy to the symbols of a given alignment, and the prior of symbols."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from torch import Tensor
 from tts_meta.corpus import Batch
 from tts_meta.models.aligner import Aligner
 
-_NONE = -1
+_NO_SYMBOL = -1
 
 
 def aligner_loss(aligner: Aligner, batch: Batch) -> Tensor:
-    """Cross-entropy over all frames, a scalar; `batch.durations` are the alignment that is taught.
+    """Mean cross-entropy over all frames, a scalar; `batch.durations` are the target alignment.
 
-    Of one process's part of a batch it is that part's share of the mean: the shares add up to it.
+    For one process's part of a batch it is that part's share of the mean, so that the sum over processes is the mean.
     """
     log_probs = aligner(batch.mel, batch.mel_lengths)
     frames = torch.arange(batch.mel.shape[1], device=batch.mel.device).repeat(len(batch), 1)
-    # The symbol of a frame is the first that ends after it; past the end of a sentence there is none.
+    # The symbol of a frame is the first that ends after it. Frames after the end of a sentence have no symbol.
     places = torch.searchsorted(batch.durations.cumsum(1), frames, right=True).clamp(max=batch.tokens.shape[1] - 1)
-    targets = torch.where(frames < batch.mel_lengths[:, None], batch.tokens.gather(1, places), _NONE)
-    nll = torch.nn.functional.nll_loss(log_probs.transpose(1, 2), targets, ignore_index=_NONE, reduction="sum")
+    targets = torch.where(frames < batch.mel_lengths[:, None], batch.tokens.gather(1, places), _NO_SYMBOL)
+    nll = torch.nn.functional.nll_loss(log_probs.transpose(1, 2), targets, ignore_index=_NO_SYMBOL, reduction="sum")
     return nll / batch.all_frames
 
 
 def symbol_log_prior(tokens_and_durations: list[tuple[Tensor, Tensor]], n_symbols: int) -> Tensor:
-    """Log of the part of all frames that each symbol has, `(V,)`; unseen symbols count as one frame."""
+    """Log of the fraction of all frames that each symbol has, `(V,)`; unseen symbols count as one frame."""
     counts = torch.ones(n_symbols)
     for tokens, durations in tokens_and_durations:
         counts.index_add_(0, tokens, durations.float())

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from helpers import tiny_base
+
+from tts_meta.errors import TtsMetaError
+from tts_meta.models.pretrained import load_base, save_base
+from tts_meta.models.shrinkage_prior import ModulePrior
+from tts_meta.train.export_prior import export_prior
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path) -> Path:
+    """The folder of a run that learned a prior and kept the weights of the base."""
+    base = tiny_base()
+    base.prior = ModulePrior({"speaker.mean": 0.25}, "", {"learner": "sigma-reptile"})
+    save_base(base, tmp_path / "run" / "base")
+    return tmp_path / "run"
+
+
+def test_the_prior_of_a_run_is_written_to_its_base_with_a_scale(run_folder: Path, tmp_path: Path) -> None:
+    save_base(tiny_base(), tmp_path / "base")
+    assert export_prior(run_folder, tmp_path / "base", prior_scale=2.0) == tmp_path / "base" / "prior.safetensors"
+    prior = load_base(tmp_path / "base").prior
+    assert prior is not None and prior.prior_scale == 2.0 and prior.origin == {"learner": "sigma-reptile"}
+    assert prior.variances == pytest.approx({"speaker.mean": 0.25})
+
+
+def test_a_prior_of_another_base_and_a_run_without_a_prior_are_refused(run_folder: Path, tmp_path: Path) -> None:
+    save_base(tiny_base(seed=1), tmp_path / "other")
+    with pytest.raises(
+        TtsMetaError, match=r"has no prior for the base in .*other; meta-train it with settings.outer_lr 0"
+    ):
+        export_prior(run_folder, tmp_path / "other")
+    save_base(tiny_base(), tmp_path / "without" / "base")
+    with pytest.raises(TtsMetaError, match="has no prior for the base"):
+        export_prior(tmp_path / "without", run_folder / "base")
+    assert not (tmp_path / "other" / "prior.safetensors").exists()
+
+
+def test_a_scale_without_an_exported_prior_is_refused(run_cli, tmp_path: Path) -> None:
+    assert run_cli("meta-train", tmp_path / "recipe.yaml", "--prior-scale", 2).failed(2, "give --export-prior too")
+    arguments = ("meta-train", tmp_path / "recipe.yaml", "--export-prior", tmp_path, "--prior-scale", 0)
+    assert run_cli(*arguments).failed(2, "must be above 0")

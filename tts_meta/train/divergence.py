@@ -1,0 +1,53 @@
+"""`DivergenceCheck`: stops meta-training whose query losses grow too far or are not finite."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from tts_meta.meta import Diverged, MetaLearner, Task
+
+MAX_LOSS_GROWTH = 100.0
+"""Meta-training has diverged if a query loss is more than this many times that of the first meta-step."""
+_MAX_FAILED_STEPS = 3
+"""It has also diverged if no task was finite in so many meta-steps at its end, or in all of its meta-steps."""
+
+
+class DivergenceCheck:
+    """Checks query losses against `first_loss`, that of the first finite meta-step, in nats."""
+
+    def __init__(self) -> None:
+        self.first_loss: float | None = None
+
+    def check(self, step: int, *losses: float) -> None:
+        """Raise Diverged if a mean query loss of meta-step `step` has grown too far.
+
+        A loss of NaN, which means that no task was finite, is ignored. A loss below the first one is not growth,
+        however large its absolute value: log-densities have no bound.
+        """
+        for loss in losses:
+            if self.first_loss is None and math.isfinite(loss):
+                self.first_loss = loss
+            if self.first_loss is not None and loss > MAX_LOSS_GROWTH * abs(self.first_loss):
+                limit = f"more than {MAX_LOSS_GROWTH:.0f} times that of the first meta-step, {self.first_loss:.4g}"
+                raise _diverged(f"the query loss of meta-step {step} is {loss:.4g} nats, {limit}")
+
+    def check_end(self, learner: MetaLearner, tasks: Sequence[Task]) -> None:
+        """Raise Diverged if the last meta-steps were not finite or the last one moved φ too far.
+
+        tasks: those of the last meta-step, or none if this process took no meta-step.
+        """
+        failed_steps = int(learner.progress[1])
+        if failed_steps and failed_steps >= min(_MAX_FAILED_STEPS, learner.steps_done):
+            raise _diverged(f"no task was finite in the last {failed_steps} meta-steps")
+        if tasks:
+            start = learner.adapted.detach().expand(len(tasks), -1)
+            loss = float(learner.score(start, [task.query for task in tasks]).mean())
+            if not math.isfinite(loss):
+                raise _diverged(f"the query loss is not finite after meta-step {learner.steps_done}")
+            self.check(learner.steps_done, loss)
+
+
+def _diverged(reason: str) -> Diverged:
+    advice = "lower outer_lr, inner_lr or variance_lr in settings, and choose another output folder"
+    return Diverged(f"meta-training diverged: {reason}; no result was written; {advice}")

@@ -1,0 +1,23 @@
+"""`export_prior`: copies the prior of a meta-training run into the folder of the base that it was learned for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from tts_meta.errors import TtsMetaError
+from tts_meta.models.pretrained import load_base
+from tts_meta.models.shrinkage_prior import FILE
+
+
+def export_prior(run: Path, base_folder: Path, prior_scale: float = 1.0) -> Path:
+    """Write the prior of a run of `meta-train` into the folder of the same base, and return the file.
+
+    prior_scale: factor of every σ² when a voice is cloned. Raises TtsMetaError if the run has no prior or changed the
+    weights of the base.
+    """
+    learned, base = load_base(run / "base"), load_base(base_folder)
+    if learned.prior is None or learned.hash != base.hash:
+        raise TtsMetaError(f"{run} has no prior for the base in {base_folder}; meta-train it with settings.outer_lr 0")
+    replace(learned.prior, prior_scale=prior_scale).save_to(base_folder, base.hash)
+    return base_folder / FILE
