@@ -27,9 +27,6 @@ MAX_FILE_LINES, MAX_FUNCTION_LINES = 300, 60
 LONG_FILES = {
     **dict.fromkeys(
         (
-            "tts_meta/train/meta_train.py",
-            "tts_meta/train/pretrain.py",
-            "tts_meta/train/vocoder.py",
             "tests/test_meta_train.py",
             "tests/test_pretrain.py",
             "tests/test_train_vocoder.py",

@@ -18,7 +18,7 @@ from tts_meta.report.module_figure import draw_modules
 from tts_meta.report.page import ListeningPage
 
 _CURVES = 8
-"""Modules whose σ is drawn over meta-steps: so many with the largest σ, and so many with the smallest."""
+"""Modules whose σ is drawn over meta-steps: this many with the largest σ and this many with the smallest."""
 
 
 def write_module_report(

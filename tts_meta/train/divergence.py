@@ -10,7 +10,7 @@ from tts_meta.meta import Diverged, MetaLearner, Task
 MAX_LOSS_GROWTH = 100.0
 """Meta-training has diverged if a query loss is more than this many times that of the first meta-step."""
 _MAX_FAILED_STEPS = 3
-"""It has also diverged if no task was finite in so many meta-steps at its end, or in all of its meta-steps."""
+"""It has also diverged if no task was finite in this many meta-steps at its end, or in all of its meta-steps."""
 
 
 class DivergenceCheck:

@@ -1,4 +1,4 @@
-"""`export_prior`: copies the prior of a meta-training run into the folder of the base that it was learned for."""
+"""`export_prior`: write the prior of a meta-training run into the folder of the base that it was learned for."""
 
 from __future__ import annotations
 
