@@ -30,7 +30,6 @@ LONG_FILES = {
             "tests/test_meta_train.py",
             "tests/test_pretrain.py",
             "tests/test_train_vocoder.py",
-            "tests/test_training_loop.py",
         ),
         "not split yet",
     ),
