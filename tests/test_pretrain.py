@@ -8,26 +8,24 @@ import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 from unittest.mock import Mock
 
 import pytest
 import torch
 from faults import interrupted
-from helpers import Letters, tiny_config
 from helpers import pretrain_recipe as recipe
+from helpers import tiny_config
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.optim.swa_utils import AveragedModel
 
 from tts_meta.audio import FeatureCache
 from tts_meta.config import dump_config, parse_config
-from tts_meta.corpus import Example, Manifest
-from tts_meta.errors import TtsMetaError, UsageError
+from tts_meta.corpus import Manifest
+from tts_meta.errors import TtsMetaError
 from tts_meta.models.pretrained import load_base
 from tts_meta.models.vocoders.griffin_lim import GriffinLim
 from tts_meta.text import versions
 from tts_meta.train import pretrain
-from tts_meta.train.datasets import BatchStream
 from tts_meta.train.pretrain import PretrainConfig
 
 FILES = {
@@ -233,64 +231,6 @@ def test_pictures_sounds_and_validation_of_fixed_sentences_are_logged_in_bfloat1
     assert {"validation/mel_nll", "validation/duration_nll", "validation/mel_l1"} <= set(tags["scalars"])
     assert {"acoustic/loss", "acoustic/mel_l1", "acoustic/seconds_of_speech_per_second"} <= set(tags["scalars"])
     assert all(torch.isfinite(v).all() for v in load_base(tmp_path / "run" / "base").acoustic.state_dict().values())
-
-
-def test_speakers_held_back_are_never_trained_on(corpus: Path, tmp_path: Path) -> None:
-    few = {"steps": 1, "frames_per_batch": 300}
-    pretrain(recipe(corpus, tmp_path / "run", held_out_speakers=["ben"], aligner=few, acoustic=few))
-    assert load_base(tmp_path / "run" / "base").speakers == ("ann",)
-    with pytest.raises(UsageError, match="no speaker named 'carl'; the manifest has: ann, ben"):
-        pretrain(recipe(corpus, tmp_path / "other", held_out_speakers=["carl"]))
-    with pytest.raises(UsageError, match="no split named 'trian'; the manifest has: train"):
-        pretrain(recipe(corpus, tmp_path / "third", splits=["trian"]))
-
-
-def test_the_sentences_validated_on_are_never_trained_on(
-    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    trained: list[set[str]] = []
-
-    class Noted(BatchStream):
-        def __init__(self, examples: list[Example], *rest: Any) -> None:
-            trained.append({example.id.partition("/")[0] for example in examples})
-            super().__init__(examples, *rest)
-
-    monkeypatch.setattr(importlib.import_module("tts_meta.train.datasets"), "BatchStream", Noted)
-    few = {"steps": 1, "frames_per_batch": 300}
-    pretrain(recipe(corpus, tmp_path / "run", min_segment_seconds=0.0, aligner=few, acoustic=few))
-    assert len(trained[-1]) == 7 and trained[0] - trained[-1] == {"0"}
-
-
-def test_bands_that_hold_nothing_in_a_corpus_do_no_harm(
-    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    compute = FeatureCache.compute
-
-    def telephone(cache: FeatureCache, audio: str | Path) -> torch.Tensor:
-        mel = compute(cache, audio)
-        mel[:, 50:] = -11.5
-        return mel
-
-    monkeypatch.setattr(FeatureCache, "compute", telephone)
-    few = {"steps": 21, "frames_per_batch": 300}  # So many that are not finite would end the run.
-    pretrain(recipe(corpus, tmp_path / "run", cache=tmp_path / "cache", aligner=few, acoustic=few))
-    base = load_base(tmp_path / "run" / "base")
-    mel = base.acoustic.generate(base.encode("abc de"))
-    torch.testing.assert_close(mel[:, 50:].mean(), torch.tensor(-11.5), atol=1.0, rtol=0)
-
-
-def test_recordings_that_are_all_too_long_are_an_error_that_says_so(corpus: Path, tmp_path: Path) -> None:
-    with pytest.raises(TtsMetaError, match="no utterance is left to train on"):
-        pretrain(recipe(corpus, tmp_path / "run", max_seconds=0.1))
-
-
-def test_a_text_the_symbols_cannot_write_is_named_before_any_training(
-    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Letters, "alphabet", lambda self: list("abcdefg"))
-    with pytest.raises(TtsMetaError, match="unknown symbol 'h' in \""):
-        pretrain(recipe(corpus, tmp_path / "run"))
-    assert not (tmp_path / "run" / "aligner_first").exists()
 
 
 def test_a_run_that_starts_from_a_base_goes_on_from_its_voice(corpus: Path, finished: Path, tmp_path: Path) -> None:
