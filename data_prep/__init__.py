@@ -33,7 +33,7 @@ LAYOUTS: dict[str, Callable[[Path], bool]] = {
     "libritts": libritts.is_layout,
     "librispeech": librispeech.is_layout,
 }
-"""Tests for the layout of a published corpus, for a corpus that is given as `folder` by mistake."""
+"""Functions that recognise the layout of a published corpus, which a user may give as `folder` by mistake."""
 
 MANIFEST_FILE = "manifest.jsonl"
 DROPPED_FILE = "dropped.jsonl"
@@ -58,12 +58,12 @@ def prepare(
     Recordings are not copied. For each of the `speeds`, copies of the recordings of the `splits` at this speed are
     written into `out_dir/speed_perturbed` and listed as other speakers: see `speed_perturbation.perturb_speed`.
     `transcripts`: the transcript list of a corpus `folder`, if it is not a list that `folder.read` finds. `report`
-    receives the number of recordings that are read (or written) and the number of all recordings.
+    receives the number of recordings that are read (or written) so far, and the total number.
 
-    A recording that cannot be used (no transcript, empty text, missing or unusable audio, repeated id) is a line of
-    `dropped.jsonl` with its reason. Raises UsageError for an unknown corpus or folder, or if a published corpus is
-    given as `folder`; TtsMetaError if the layout is not that of the corpus, no recording is usable, or `out_dir` cannot
-    be written.
+    A recording that cannot be used (no transcript, empty text, missing or unusable audio, repeated id) is listed in
+    `dropped.jsonl` with the reason. Raises UsageError for an unknown corpus or folder, or if a published corpus is
+    given as `folder`. Raises TtsMetaError if the layout is not that of the corpus, no recording is usable, or `out_dir`
+    cannot be written.
     """
     if corpus_name not in CORPORA:
         raise UsageError(f"no corpus named {corpus_name!r}; the corpora are: {', '.join(sorted(CORPORA))}")
@@ -131,7 +131,7 @@ def _refuse_published_layout(corpus_dir: Path) -> None:
 def _utterances(
     recordings: Iterable[Recording], perturbed: Path, report: Callable[[int, int], None]
 ) -> Iterator[tuple[Recording, Utterance | str]]:
-    """Yield each recording with its utterance or its fault, in order, without those below the folder `perturbed`."""
+    """Yield each recording with its utterance or its fault, in order. Recordings below `perturbed` are left out."""
     originals = [
         recording
         for recording in recordings

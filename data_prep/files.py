@@ -1,4 +1,4 @@
-"""Search for files in the folders of a corpus, and ids from their paths."""
+"""Search for recordings and transcripts in the folders of a corpus, and ids of recordings from their paths."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def _walk(folder: Path, parents: frozenset[str]) -> Iterator[Path]:
         with os.scandir(folder) as entries:
             names = [(entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith(".")]
     except OSError as error:
-        raise TtsMetaError(f"cannot read the folder {printable_path(folder)}: {error.strerror or error}") from error
+        reason = error.strerror or error
+        raise TtsMetaError(f"cannot read the folder {printable_path(folder)}: {reason}; check the folder") from error
     for name, is_folder in names:
         if is_folder:
             yield from _walk(folder / name, parents | {real})

@@ -1,8 +1,9 @@
 """Reader of a user's folder of recordings, with a transcript list or with a `.txt` file next to each recording.
 
 A list is `metadata.csv`, or another file in a form that `tts_meta.corpus.transcripts` reads. Each subfolder may have
-its own `metadata.csv`. The speaker is that of the list, or else the first subfolder in the recording's path, or else
-the name of the corpus folder. Subfolders named `wavs`, `wav`, `audio` or `clips` do not count as speakers.
+its own `metadata.csv`. The speaker of a recording is taken from the list. Without a speaker in the list, it is the
+first subfolder in the recording's path, or else the name of the corpus folder. Subfolders named `wavs`, `wav`, `audio`
+or `clips` do not count as speakers.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ _NOT_SPEAKERS = ("wavs", "wav", "audio", "clips")
 def read(corpus_dir: Path, transcripts: Path | None = None) -> Iterator[Recording]:
     """Yield every recording and every transcript, including those without a counterpart.
 
-    `transcripts` is the list; without it the folder is searched for lists. Raises TtsMetaError if a list cannot be read
-    or has contradictory lines; UsageError if there are several lists and it is not clear which to use.
+    `transcripts` is the list; with None the folder is searched for lists. Raises TtsMetaError if a list cannot be read
+    or has contradictory lines. Raises UsageError if there are several lists and it is not clear which to use.
     """
     files = files_below(corpus_dir)
     audio = by_preference(path for path in files if path.suffix.lower() in AUDIO_SUFFIXES)

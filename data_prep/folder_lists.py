@@ -15,10 +15,11 @@ _OF_PREPARE = ("manifest.jsonl", "dropped.jsonl")
 
 
 def find_lists(corpus_dir: Path, files: Sequence[Path], audio: Sequence[Path]) -> list[Path]:
-    """Return the list in the corpus folder, or else each `metadata.csv` in a subfolder, without nested ones.
+    """Return the list in the corpus folder or, if there is none, each `metadata.csv` in a subfolder.
 
-    A list is a file with a usual name, or a table that names at least one of the recordings `audio`. Raises
-    TtsMetaError if the only list cannot be read, UsageError if there are several lists and none is `metadata.csv`.
+    A `metadata.csv` below the folder of another one is left out. A list is a file with a usual name, or a table that
+    names at least one of the recordings `audio`. Raises TtsMetaError if the only list cannot be read. Raises UsageError
+    if there are several lists and none is `metadata.csv`.
     """
     top_level = [path for path in files if path.parent == corpus_dir and path.name not in _OF_PREPARE]
     if corpus_dir / METADATA in top_level:

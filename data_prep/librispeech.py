@@ -1,7 +1,7 @@
 """Reader of LibriSpeech (Panayotov et al. 2015): `[SUBSET/]SPEAKER/CHAPTER/SPEAKER-CHAPTER-NUMBER.flac`.
 
-The texts of a chapter are lines `ID TEXT` of the file `SPEAKER-CHAPTER.trans.txt` in its folder, in capitals and
-without punctuation. The subset, such as `train-clean-100`, is the split.
+The texts of a chapter are lines `ID TEXT` of the file `SPEAKER-CHAPTER.trans.txt` in the chapter's folder. They are in
+capitals and without punctuation. The subset, such as `train-clean-100`, is the split.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def read(corpus_dir: Path) -> Iterator[Recording]:
 
 
 def is_layout(corpus_dir: Path) -> bool:
-    """Whether a folder has this layout."""
+    """Return whether a folder has the layout of LibriSpeech."""
     return next(corpus_dir.rglob(f"*{TEXTS}"), None) is not None
 
 

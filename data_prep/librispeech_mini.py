@@ -60,6 +60,6 @@ def _text(row: dict[str, str]) -> str:
     if not row["source"].startswith("LibriSpeech"):
         return row["text_punctuated"] or row["text"]
     if row["text_punctuated"]:
-        # Emphasis in the printed book ("LUKE two", "SIR,"): a phonemizer would spell these words letter by letter.
+        # Capitals are emphasis in the printed book ("LUKE two", "SIR,"). A phonemizer would spell these words.
         return _CAPITAL_WORD.sub(lambda word: word[0].capitalize(), row["text_punctuated"])
     return sentence_case(row["text"])

@@ -1,7 +1,7 @@
 """Reader of LibriTTS (Zen et al. 2019) and LibriTTS-R: `[SUBSET/]SPEAKER/CHAPTER/SPEAKER_CHAPTER_....wav`.
 
-The text of a recording is in the file of its name with the suffix `.normalized.txt`, or else `.original.txt`. The
-subset, such as `train-clean-100`, is the split.
+The text of a recording is in the file with the same name and the suffix `.normalized.txt` or, if this file is missing
+or empty, `.original.txt`. The subset, such as `train-clean-100`, is the split.
 """
 
 from __future__ import annotations
@@ -38,5 +38,5 @@ def read(corpus_dir: Path) -> Iterator[Recording]:
 
 
 def is_layout(corpus_dir: Path) -> bool:
-    """Whether a folder has this layout."""
+    """Return whether a folder has the layout of LibriTTS."""
     return next(corpus_dir.rglob(f"*{NORMALISED}"), None) is not None

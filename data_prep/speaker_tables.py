@@ -25,7 +25,7 @@ def librivox_genders(corpus_dir: Path) -> dict[str, str]:
 def vctk_genders(corpus_dir: Path) -> dict[str, str]:
     """Return the gender of each speaker from `speaker-info.txt` of VCTK.
 
-    The columns are `ID AGE GENDER ...`; ids have a `p` or not.
+    The columns are `ID AGE GENDER ...`. Ids may or may not begin with `p`.
     """
     table = corpus_dir / "speaker-info.txt"
     genders = _genders(table, None, column=2) if table.is_file() else {}

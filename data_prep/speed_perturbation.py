@@ -1,7 +1,7 @@
 """Speed perturbation: copies of recordings at other speeds, as additional speakers for training.
 
-A copy has the same samples at another sampling rate, so pitch, formants and tempo change by one factor, as if the
-speaker were smaller or larger. The method is that of speech recognition (Ko et al. 2015); each copy counts as another
+A copy has the same samples at another sampling rate. Pitch, formants and tempo therefore change by one factor, as if
+the speaker were smaller or larger. The method is from speech recognition (Ko et al. 2015). Each copy counts as another
 speaker (Yamamoto et al. 2019).
 """
 
@@ -35,13 +35,16 @@ def perturb_speed(
     splits: Sequence[str] = (),
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Utterance]:
-    """Write each utterance of the `splits` (all splits if none is named) at each speed as FLAC into `folder`.
+    """Write a FLAC copy of each utterance at each speed into `folder`, and return the utterances of the copies.
+
+    splits: the splits whose utterances are copied. All utterances are copied if `splits` is empty or the manifest has
+    no splits.
 
     At speed 0.9, speaker `ls84` becomes `ls84@0.9`, and ids change in the same way. Split `train` becomes
-    `train_perturbed`; an utterance without a split remains without one. A file is named after the hash of its
-    recording, so a changed recording gets a new file; an intact file is not written again. `report` receives the number
-    of copies that are done and the number of all copies. Raises UsageError for an invalid speed or an unknown split;
-    TtsMetaError as `decode_audio`, and if a file cannot be written.
+    `train_perturbed`; an utterance without a split remains without one. The name of a file contains the hash of the
+    original recording, so a changed recording gets a new file; an intact file is not written again. `report` receives
+    the number of copies that are done and the total number. Raises UsageError for an invalid speed or an unknown split.
+    Raises TtsMetaError as `decode_audio`, and if a file cannot be written.
     """
     selected = manifest.of_split(*splits)
     jobs = [(utterance, speed) for speed in check_speeds(speeds) for utterance in selected]
@@ -97,7 +100,7 @@ def _write(path: Path, audio: Path, speed: float) -> float:
     mono, rate = to_mono(samples, source_rate, source_rate), round(source_rate * speed)
     content = io.BytesIO()
     try:
-        # Encoded in memory, because libsndfile does not report a full disk.
+        # The file is encoded in memory, because libsndfile does not report a full disk.
         soundfile.write(content, mono / max(1.0, np.abs(mono).max()), rate, format="FLAC", subtype="PCM_16")
     except (soundfile.SoundFileError, ValueError) as error:
         raise TtsMetaError(f"{audio}: cannot be written as FLAC at {rate} Hz ({error}); resample it") from error

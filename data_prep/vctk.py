@@ -1,7 +1,8 @@
 """Reader of VCTK (Yamagishi et al. 2019), versions 0.80 and 0.92, with recordings and texts in separate folders.
 
-`wav48_silence_trimmed/SPEAKER/SPEAKER_001_mic1.flac` (0.92) or `wav48/SPEAKER/SPEAKER_001.wav` (0.80), and
-`txt/SPEAKER/SPEAKER_001.txt`. The recording of the second microphone is read only if that of the first is missing.
+A recording is `wav48_silence_trimmed/SPEAKER/SPEAKER_001_mic1.flac` in version 0.92 and `wav48/SPEAKER/SPEAKER_001.wav`
+in version 0.80. Its text is `txt/SPEAKER/SPEAKER_001.txt`. The recording of the second microphone is read only if that
+of the first is missing.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def read(corpus_dir: Path) -> Iterator[Recording]:
 
 
 def is_layout(corpus_dir: Path) -> bool:
-    """Whether a folder has this layout."""
+    """Return whether a folder has the layout of VCTK."""
     return (corpus_dir / TEXTS).is_dir() and any((corpus_dir / name).is_dir() for name in AUDIO_FOLDERS)
 
 

@@ -35,7 +35,7 @@ REFUSED = {
 
 UNFIT = {
     "endless.voice.safetensors": "symbols would last",
-    "product_bomb.voice.safetensors": "the factors of decoder.output.weight do not multiply to its shape",
+    "product_bomb.voice.safetensors": "the factors of decoder.output.weight do not multiply to the delta's shape",
 }
 
 
@@ -143,7 +143,9 @@ def test_a_consent_note_of_several_lines_is_one_line_in_the_voice(base: Base, tm
 def test_factors_are_compared_with_their_matrix_before_they_are_multiplied() -> None:
     up, down = torch.ones(1).expand(10**9, 1), torch.ones(1).expand(1, 10**9)  # a product of 4 EB
     factors = {"w:up": up, "w:down": down}
-    assert "the factors of w do not multiply to its shape" in error_line(lambda: expand_factors(factors, {"w": (2, 2)}))
+    assert "the factors of w do not multiply to the delta's shape" in error_line(
+        lambda: expand_factors(factors, {"w": (2, 2)})
+    )
     scalar = factors | {"w:down": torch.ones(())}
     assert "do not multiply" in error_line(lambda: expand_factors(scalar, {"w": (10**9, 1)}))
     for shapes in ({}, {"w": (10**9,)}):

@@ -66,7 +66,7 @@ def assert_refused(learner: MetaLearner, tasks: list[Task], kind: type[TtsMetaEr
 
 def test_a_task_without_query_is_named_and_nothing_changes() -> None:
     text = assert_refused(learner_of("maml"), [*TASKS[:2], replace(TASKS[2], query=None)])
-    assert text == "task 'sinusoid 2' has no query data; meta-learning scores adaptation on it"
+    assert text == "task 'sinusoid 2' has no query data; give data to score the adaptation on"
     nameless = Task(TASKS[0].support)
     assert "task '1' has no query data" in assert_refused(learner_of("reptile"), [TASKS[0], nameless])
 
@@ -150,8 +150,8 @@ class Pair(NamedTuple):
         (torch.zeros(2), torch.zeros(3), "tasks of different shapes [(2,), (3,)]"),
         ((torch.zeros(2), torch.zeros(1)), (torch.zeros(2), torch.zeros(2)), "tasks of different shapes [(1,), (2,)]"),
         ((torch.zeros(2),), (torch.zeros(2), torch.zeros(2)), "tuples of different lengths [1, 2]"),
-        ({"x": torch.zeros(2)}, {"x": torch.zeros(2), "y": torch.zeros(1)}, "tasks of which some have no 'y'"),
-        ({"x": torch.zeros(2)}, {"y": torch.zeros(2)}, "tasks of which some have no 'x'"),
+        ({"x": torch.zeros(2)}, {"x": torch.zeros(2), "y": torch.zeros(1)}, "tasks with and without the key 'y'"),
+        ({"x": torch.zeros(2)}, {"y": torch.zeros(2)}, "tasks with and without the key 'x'"),
         ((torch.zeros(2),), torch.zeros(1), "data of types Tensor and tuple"),
         (Pair(torch.zeros(1), torch.zeros(1)), (torch.zeros(1),) * 2, "data of types Pair and tuple"),
         ([torch.zeros(2)], [torch.zeros(2)], "data of type list"),

@@ -99,7 +99,7 @@ def test_a_line_of_csv_is_counted_where_it_begins(tmp_path: Path) -> None:
         ("a|One\nb|Left | right\n", "line 2: 3 fields, but most lines have 2; if there is a '|' inside a text"),
         ("b|Left | right\na|One\n", "line 1: 3 fields, but most lines have 2"),
         ("a|Left | right\n", "it is not clear which of the three columns is the speaker"),
-        ("a|One.|One.\nb|Two.|Two.\nc|He said so.|That is it.\n", "line 3: its two texts are not similar"),
+        ("a|One.|One.\nb|Two.|Two.\nc|He said so.|That is it.\n", "line 3: the two texts are not similar"),
         ("a|One.|One.\nb|He said|she said|Two.\n", "line 2: 4 fields, but most lines have 3"),
         ("a" + "|" * 10**6 + "\n", "1000001 columns of an unknown form"),
         ("a|b|c d|e\n", "4 columns of an unknown form"),

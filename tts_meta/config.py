@@ -1,7 +1,7 @@
-"""Configuration: a strict base class for its sections, numbers with bounds, and reading of YAML with changes.
+"""Configuration: `Section`, the strict base class of settings, and `load_config`, which reads a YAML recipe.
 
-Each section is defined in the module that reads it. A module receives only its own section.
-A misspelt key is an error that lists the valid names.
+Each section is defined in the module that uses it. A module receives only its own section of the configuration. An
+unknown key is an error that lists the valid names.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ def even(value: int) -> int:
     return value
 
 
-# Sizes have bounds, so that a hostile configuration cannot demand endless work before the weights are read.
+# Sizes have upper bounds. A malicious configuration can therefore not cause hours of computation before the weights are
+# read.
 Width = Annotated[int, Field(gt=0, le=8192)]
 Layers = Annotated[int, Field(gt=0, le=64)]
 Kernel = Annotated[int, Field(gt=0, le=255), AfterValidator(odd)]
@@ -69,11 +70,11 @@ def parse_config(data: object, section: type[AnySection], source: str) -> AnySec
 
 
 def load_config(path: str | Path, section: type[AnySection], changes: Sequence[str] = ()) -> AnySection:
-    """Read a YAML (or JSON) file into a `section`; paths in it are relative to the working directory.
+    """Read a YAML (or JSON) file into a `section`; paths in the file are relative to the working directory.
 
-    changes: strings `KEY=VALUE`, where KEY is dotted and VALUE is YAML and replaces the value of the file. Raises
-    TtsMetaError if the file cannot be read, is not YAML, or has a key or value that the section does not allow;
-    UsageError if a change does not have this form.
+    changes: strings `KEY=VALUE`, such as `optimiser.lr=0.1`. KEY is a dotted path, and VALUE is YAML that replaces the
+    value of the file. Raises TtsMetaError if the file cannot be read, is not YAML, or has a key or value that the
+    section does not allow. Raises UsageError if a change does not have this form.
     """
     data = _read_yaml(Path(path))
     for change in changes:
@@ -103,14 +104,14 @@ def _apply_change(data: Any, change: str) -> None:
     *sections, last = key.split(".")
     for section in sections:
         if not isinstance(data, dict) or not isinstance(data.setdefault(section, {}), dict):
-            raise UsageError(f"'{change}': '{section}' is not a section of the recipe")
+            raise UsageError(f"'{change}': '{section}' is not a section of the recipe; check the key")
         data = data[section]
     if not isinstance(data, dict):
-        raise UsageError(f"'{change}': the recipe contains no keys")
+        raise UsageError(f"'{change}': the recipe contains no keys; correct the recipe")
     try:
         data[last] = parse_yaml(value)
     except ParseError as error:
-        raise UsageError(f"'{excerpt(change)}': {error}") from error
+        raise UsageError(f"'{excerpt(change)}': {error}; correct the value") from error
 
 
 def dump_config(config: Section) -> str:

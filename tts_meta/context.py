@@ -1,4 +1,4 @@
-"""Isolation from the caller's torch and numpy state: results do not depend on it, and it is restored.
+"""Contexts that make results independent of the caller's torch and numpy state, and that restore this state.
 
 The state is autocast, `no_grad`, `inference_mode`, the default dtype and device, numpy's error handling and the random
 generators.
@@ -55,7 +55,7 @@ class SkipInitialization(TorchFunctionMode):
     """Context in which modules are built with uninitialised parameters, because weights are loaded into them next.
 
     The state of the global random generators does not change. shapes_only: parameters are on the meta device and take
-    no memory. Computed buffers are still computed on the CPU, because on the meta device they would import torch's
+    no memory. Buffers that are computed stay on the CPU: their computation on the meta device would import torch's
     compiler, which takes a second.
     """
 
@@ -76,9 +76,9 @@ class SkipInitialization(TorchFunctionMode):
 
 @contextmanager
 def default_torch_state(preserve_rng: bool = False) -> Iterator[None]:
-    """Context, or decorator, in which torch has its default state, whatever the caller's state is.
+    """Give torch its default state inside a `with` block or a decorated function.
 
-    Inside, autocast is off, gradients are on, the default dtype is float32 and the default device is the CPU.
+    Autocast is then off, gradients are on, the default dtype is float32 and the default device is the CPU.
     preserve_rng: restore the states of torch's global generators at the end; only one thread at a time can be inside
     such a context.
     """
@@ -105,9 +105,9 @@ def default_torch_state(preserve_rng: bool = False) -> Iterator[None]:
 def limit_primitive_cache() -> None:
     """Limit oneDNN's cache of compiled kernels to 128, if this process has not used oneDNN yet.
 
-    Sentences differ in length, and oneDNN compiles kernels for each length. By default it caches 1024 kernels, which
-    takes hundreds of megabytes with the memory that the allocator cannot free between them. oneDNN reads the limit from
-    the environment at its first use; afterwards the environment is restored.
+    Sentences differ in length, and oneDNN compiles kernels for each length. By default, oneDNN caches 1024 kernels.
+    These kernels, and the memory between them that the allocator cannot free, take hundreds of megabytes. oneDNN reads
+    the limit from the environment at its first use. This function restores the environment afterwards.
     """
     if _ONEDNN_CAPACITY in os.environ or not torch.backends.mkldnn.is_available():
         return

@@ -9,15 +9,15 @@ import unicodedata
 SEEDS = 2**62
 """Seeds are from -SEEDS to SEEDS: torch's generators take 64 bits, and each sentence adds its number to the seed."""
 _MAX_MESSAGE = 1500
-"""Characters of a message; a longer one loses its middle."""
+"""Largest number of characters of a message; the middle of a longer message is removed."""
 _MAX_EXCERPT = 200
-"""Characters that a message quotes of a name or of another library's message."""
+"""Largest number of characters that a message quotes of a name or of another library's message."""
 
 
 def printable(text: str) -> str:
-    """Return the text with every control and format character as its escape, such as `\\\\x1b`.
+    """Return the text with every control and format character replaced by its escape, such as `\\\\x1b`.
 
-    File names, headers of voices and texts can come from strangers. A terminal would obey control characters in them.
+    File names, headers of voices and texts are not trusted. A terminal would execute control characters in them.
     """
     return "".join(
         character if _is_shown(character) else character.encode("unicode_escape").decode("ascii") for character in text
@@ -29,7 +29,7 @@ def _is_shown(character: str) -> bool:
 
 
 def one_line(text: str) -> str:
-    """Return the text on one printable line; a text of more than 1,500 characters loses its middle."""
+    """Return the text on one printable line, without the middle of a text of more than 1,500 characters."""
     line = _on_one_line(text)
     half = _MAX_MESSAGE // 2
     return line if len(line) <= _MAX_MESSAGE else f"{line[:half]} ... {line[-half:]}"

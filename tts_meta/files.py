@@ -1,6 +1,7 @@
 """Atomic writes of files and folders, checks of paths, and hashes of files.
 
-A write goes to a temporary name in the target's folder, which is then renamed. So a target is never half written.
+A file is written under a temporary name in the target's folder and then renamed. A target is therefore never half
+written.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path; rename it to `path` when the block succeeds, remove it when the block raises.
 
     An existing file keeps its content until the rename. A process that is killed leaves at most a hidden temporary
-    file; the next write of `path` on this machine removes it. For a symbolic link the file that it points to is
-    replaced. Raises TtsMetaError if the folder cannot be written, the disk is full, or `path` is not a regular file.
+    file; the next write of `path` on this machine removes it. If `path` is a symbolic link, the file that it points to
+    is replaced. Raises TtsMetaError if the folder cannot be written, the disk is full, or `path` is not a regular file.
     """
     path = write_target(path)
     temporary = _sibling(path)
@@ -55,7 +56,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
 
     The replacement takes two renames. A process that is killed between them leaves the old folder under a hidden name,
     from which `restore_folder` restores it. A process that is killed at another time leaves at most a hidden temporary
-    folder, which the next write removes. For a symbolic link the folder that it points to is replaced. Raises
+    folder, which the next write removes. If `path` is a symbolic link, the folder that it points to is replaced. Raises
     TtsMetaError if the parent folder cannot be written or the disk is full.
     """
     path = _link_target(Path(path))
@@ -124,10 +125,10 @@ def write_target(path: str | Path) -> Path:
 
 
 def check_path(name: str, value: object) -> Path:
-    """Return the argument `name` as a path, which may not exist.
+    """Return the argument `name` as a path. The file need not exist.
 
-    Raises UsageError that names the argument if the value is not a path; TtsMetaError if the path is invalid or may not
-    be accessed.
+    Raises UsageError that names the argument if the value is not a path. Raises TtsMetaError if the path is invalid or
+    access to it is denied.
     """
     if not isinstance(value, str | os.PathLike) or isinstance(os.fspath(value), bytes):
         raise UsageError(f"{name} must be a path, not {type(value).__name__}")
@@ -144,8 +145,8 @@ def check_path(name: str, value: object) -> Path:
 def check_writable(path: str | Path) -> None:
     """Raise TtsMetaError if a later write of the file `path` would fail, as far as this can be tested.
 
-    Missing folders are not created here. A small file is written and removed, which fails on a full disk, at a quota
-    and on a read-only file system.
+    Missing folders are not created. The test writes and removes a small file. This fails on a full disk, on a read-only
+    file system, and if a quota is used up.
     """
     path = write_target(path)
     parents = path.absolute().parents
@@ -200,7 +201,7 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: dic
 
 
 def fingerprint(path: Path) -> str:
-    """Return the first twelve digits of a file's SHA-256, which identify it among a few recordings."""
+    """Return the first twelve digits of a file's SHA-256, which identify the file among a few recordings."""
     return sha256_file(path)[:12]
 
 
@@ -223,8 +224,8 @@ def _short_name(name: str) -> str:
 def _sibling(path: Path) -> Path:
     """Return an unused hidden name in the folder of `path`, and remove the leftovers of killed processes there.
 
-    The folder is the same because a rename must stay on one file system. The name contains hashes of the machine and
-    the process number, so that leftovers of ended processes are recognised.
+    The folder is that of `path` because a rename must stay on one file system. The name contains a hash of the machine
+    and the process number, so that leftovers of ended processes are recognised.
     """
     prefix = f".{_short_name(path.name)}.{hashlib.sha256(platform.node().encode()).hexdigest()[:8]}."
     try:

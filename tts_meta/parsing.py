@@ -20,13 +20,13 @@ from pydantic import BaseModel, ValidationError
 from tts_meta.errors import excerpt
 
 MAX_DEPTH = 32
-"""Levels of nesting."""
+"""Largest number of levels of nesting."""
 MAX_JSON_BYTES, MAX_YAML_BYTES = 2_000_000, 100_000
 MAX_NODES = 100_000
-"""Values in a YAML file. The values of an anchor count each time it is repeated."""
+"""Largest number of values in a YAML file. The values of an anchor count at each repetition of the anchor."""
 _MAX_INTEGER = 2**63 - 1
 _MAX_COMPARED = 200
-"""Characters of an unknown key that are compared with the valid keys."""
+"""Number of characters of an unknown key that are compared with the valid keys."""
 # C0 and C1 controls, line and paragraph separators, overrides of the writing direction, lone surrogates.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -78,7 +78,7 @@ def parse_yaml(content: str | bytes) -> Any:
 
 
 def is_printable(text: str, multiline: bool = False) -> bool:
-    """Whether a text has no control characters; `multiline` allows line feeds and tabs."""
+    """Return whether a text has no control characters; `multiline` allows line feeds and tabs."""
     return all(multiline and match.group() in "\n\t" for match in _CONTROL.finditer(text))
 
 

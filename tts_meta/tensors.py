@@ -1,7 +1,7 @@
-"""Safe reading of tensor files (safetensors): shapes are checked before values are read, values after.
+"""Safe reading of safetensors files, because files that people share are not trusted.
 
-Files that people share are not trusted. Names, shapes and dtypes are compared with the expected ones before memory is
-allocated. NaN and infinite values are refused.
+Names, shapes and dtypes are compared with the expected ones before memory is allocated for the values. NaN and infinite
+values are then refused.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _INFO_TYPE = TypeAdapter(dict[Name, TensorInfo])
 
 @dataclass(frozen=True)
 class TensorFile:
-    """The checked header of a safetensors file. advice: what a user can do about a damaged file, for error messages."""
+    """The checked header of a safetensors file. advice: the end of error messages, what a user can do about a fault."""
 
     path: Path
     metadata: dict[str, str]
@@ -78,8 +78,8 @@ class TensorFile:
     def check_like(self, expected: Mapping[str, Tensor], what: str) -> None:
         """Raise TtsMetaError that names the first tensor that is missing, unknown, or of another shape or kind.
 
-        expected: tensors by name; on the meta device they take no memory. what: the beginning of the message, such as
-        "does not fit config.json".
+        expected: tensors by name; tensors on the meta device take no memory. what: the beginning of the message, such
+        as "does not fit config.json".
         """
         for name, tensor in expected.items():
             if name not in self.infos:

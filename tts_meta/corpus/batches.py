@@ -15,7 +15,7 @@ from tts_meta.errors import UsageError
 
 PADDING_TOKEN = 0
 SILENT_MEL = math.log(1e-5)
-"""Natural logarithm of the mel floor: padding is digital silence. Zero would be sound at amplitude 1."""
+"""Natural logarithm of the mel floor, which is digital silence. Padding with zero would be sound at amplitude 1."""
 
 _BUCKET_RATIO = 1.1
 """Utterances whose lengths differ by less than about this factor are shuffled between epochs."""
@@ -47,8 +47,8 @@ class Batch:
 
     speaker, token_lengths, mel_lengths: `(B,)` int64. tokens, durations: `(B, N)` int64, padded with 0.
     mel: `(B, T, M)` float32, padded with `SILENT_MEL`. all_frames, all_symbols: `()` int64, numbers of frames and
-    symbols without padding. If several processes share a batch, these numbers are those of the full batch: losses are
-    sums over a process's part divided by them.
+    symbols without padding. If several processes share a batch, these are the numbers of the full batch. Each process
+    then divides the sum of the losses of its part by them.
     """
 
     ids: tuple[str, ...]

@@ -42,13 +42,13 @@ def sample_episodes(
     seed: int,
     start: int = 0,
 ) -> Iterator[Episode[Item]]:
-    """Return an iterator over episodes `start` to `start + count - 1` of the endless sequence that `seed` defines.
+    """Return an iterator over episodes `start` to `start + count - 1` of the infinite sequence that `seed` defines.
 
     Every speaker with at least `support + query` items has one episode in each pass over the speakers. The order of
     speakers changes between passes. Episode i depends only on (items, seed, i), not on the order of the items or on
-    earlier episodes, so a resumed run passes `start`. With the same seed and speakers, the query items do not depend on
-    `support`, and a larger support set contains the smaller one: 1, 5 and 10 sentences are compared on the same query
-    set. With `count=None` the iterator never ends.
+    earlier episodes. A resumed run therefore only sets `start`. With the same seed and speakers, the query items do not
+    depend on `support`, and a larger support set contains the smaller one. Support sets of 1, 5 and 10 sentences are
+    therefore compared on the same query set. With `count=None` the iterator never ends.
 
     Raises UsageError if no speaker has enough items, an id is repeated, or a number is out of range.
     """
@@ -61,7 +61,8 @@ def sample_episodes(
     if not eligible:
         most = max(map(len, by_speaker.values()), default=0)
         raise UsageError(
-            f"no speaker has {needed} utterances ({support} support + {query} query); the largest number is {most}"
+            f"no speaker has {needed} utterances ({support} support + {query} query); the largest number is {most}; "
+            "ask for fewer utterances"
         )
     numbers = itertools.count(start) if count is None else range(start, start + count)
     return _episodes(by_speaker, eligible, support, query, numbers, seed)

@@ -33,7 +33,7 @@ class Manifest:
         """Read and check a JSONL manifest, and make its audio paths absolute.
 
         Audio files are not checked here, because there may be many on a slow disk; `validate` checks them. Raises
-        TtsMetaError that names the first faulty line and its fault, or if no utterance is listed.
+        TtsMetaError that names the first faulty line and its fault. Raises TtsMetaError if no utterance is listed.
         """
         path = Path(path)
         try:

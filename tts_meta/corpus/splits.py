@@ -1,4 +1,4 @@
-"""Speaker-disjoint splits: speakers of the evaluation are not in the training data."""
+"""Split of a manifest by speaker, so that no speaker of the evaluation is in the training data."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tts_meta.errors import UsageError
 
 
 def hold_out_speakers(manifest: Manifest, count: int, seed: int) -> tuple[Manifest, Manifest]:
-    """Return `(rest, held_out)`: `held_out` has all utterances of `count` speakers that are drawn by `seed`.
+    """Return `(rest, held_out)`: `held_out` has all utterances of `count` speakers that are drawn with `seed`.
 
-    Speakers are ordered by a hash of seed and name. So the draw is the same on every machine and Python version, and a
-    speaker added to the corpus replaces at most one held-out speaker. Raises UsageError unless at least one speaker
-    remains in `rest`.
+    Speakers are ordered by a hash of seed and name. The draw is therefore the same on every machine and Python version,
+    and a speaker added to the corpus replaces at most one held-out speaker. Raises UsageError if no speaker remains in
+    `rest`, or if `count` is negative.
     """
     people = sorted({unperturbed_name(name) for name in manifest.speakers})
     if not 0 <= count < len(people):

@@ -1,4 +1,4 @@
-"""Reading of text files that people write (encodings, line ends), and quoting of their content in errors."""
+"""Reading of text files with any usual encoding and line ends, and quoting of file content in error messages."""
 
 from __future__ import annotations
 
@@ -57,6 +57,6 @@ def quoted(text: str, max_length: int = 60) -> str:
 
 
 def printable_path(path: Path | str) -> str:
-    """Return a path, in quotes and escaped if it contains characters that a terminal does not print."""
+    """Return a path as text, quoted and escaped if the path contains characters that a terminal does not print."""
     text = str(path)
     return text if text.isprintable() else repr(text)

@@ -1,4 +1,4 @@
-"""Recognition of the columns of a transcript list, by the names in its header or by the content of its lines."""
+"""Recognition of the columns of a transcript list, by the names in the header or by the content of the lines."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _MIN_SHARED = 0.5
 """Smallest share of common letter pairs of a raw text and its normalised form."""
 _MIN_SIZE_RATIO = 0.25
 """Smallest ratio of the numbers of letter pairs of a raw text and its normalised form."""
-# Only a raw text of letters is checked: digits and signs are normalised to other letters.
+# Only a raw text of letters is compared, because normalisation replaces digits and signs by letters.
 _LETTERS_ONLY = re.compile(r"""(?:[^\W\d_]|[\s.,;:!?'"()-])*""")
 _MAX_COMPARED = 300
 """Number of characters of each text that are compared."""
@@ -48,7 +48,7 @@ _MAX_COMPARED = 300
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of a table. `line`: its number, from 1."""
+    """One line of a table. `line`: number of the line, from 1."""
 
     line: int
     fields: tuple[str, ...]
@@ -122,7 +122,7 @@ def _three_columns(rows: Sequence[Row], mark: str, where: str) -> Columns:
         for row in different:
             if _LETTERS_ONLY.fullmatch(row.fields[1]):
                 raise TtsMetaError(
-                    f"{where}, line {row.line}: its two texts are not similar; if there is a '{mark}' inside a text, "
+                    f"{where}, line {row.line}: the two texts are not similar; if there is a '{mark}' inside a text, "
                     "replace it with a space"
                 )
         return LJSPEECH
@@ -161,7 +161,7 @@ def _may_be_speaker(value: str) -> bool:
 
 
 def _are_similar(first: str, second: str) -> bool:
-    """Whether two texts have similar sizes and share half of the adjacent letter pairs of the smaller text."""
+    """Return whether two texts have similar sizes and share half of the adjacent letter pairs of the smaller text."""
     if first == second:
         return True
     pairs = [_letter_pairs(text) for text in (first, second)]

@@ -44,8 +44,8 @@ def match_transcripts(
 
     A name is a path below one of the `folders`, or the end of a recording's path. Its suffix may differ or be absent.
     Upper and lower case and Unicode normalisation forms (NFC, NFD) are equivalent; an exact match has priority.
-    Absolute paths of another machine match by the longest end that is unambiguous among all entries and recordings;
-    with `loose`, relative paths do so too. `source` is the list, for messages.
+    An absolute path of another machine matches by the longest end of the path that is unambiguous among all entries and
+    recordings. With `loose`, relative paths match in the same way. `source` is the path of the list, for messages.
 
     Raises TtsMetaError that names both lines if two entries give one recording different texts.
     """
@@ -57,7 +57,10 @@ def match_transcripts(
 
 
 def find_sidecar(audio: Path) -> Path | None:
-    """Return the `.txt` file next to a recording with its name (in NFC or NFD, suffix in any case), or None."""
+    """Return the `.txt` file in the folder of a recording that has the name of the recording, or None.
+
+    The name may be in NFC or NFD, and the suffix in upper or lower case.
+    """
     exact = audio.with_suffix(".txt")
     if exact.is_file():
         return exact
@@ -67,7 +70,7 @@ def find_sidecar(audio: Path) -> Path | None:
 
 
 def name_stem(name: str) -> str:
-    """Return a name without the suffix of a recording, if it has one."""
+    """Return a name without the suffix of a recording, such as `.wav`; other names do not change."""
     stem, suffix = os.path.splitext(name)
     return stem if suffix.lower() in AUDIO_SUFFIXES and os.path.basename(stem) else name
 
@@ -105,7 +108,7 @@ class _Entry:
         self.path = path
         self.is_absolute = _ABSOLUTE.match(path) is not None
         self.parts = parts[len(parts) - parts[::-1].index("..") :] if ".." in parts else parts
-        # A name that ends like a folder names no recording.
+        # A name that ends with a slash or a dot names a folder, not a recording.
         self.names_file = path.rpartition("/")[2] not in ("", ".", "..")
 
     def last_parts(self, count: int) -> str:
@@ -128,7 +131,7 @@ class _Matcher:
             if not self.spellings[absolute]:
                 self.files[path] = _slashed(absolute)
             self.spellings[absolute].append(path)
-        # A name without a suffix, or with a suffix that no file has, means the preferred of several formats.
+        # A name without a suffix, or with a suffix that no file has, means the recording in the preferred format.
         first_of = {name_stem(name): path for path, name in reversed(self.files.items())}
         self.preferred = {
             path: self.files[path] for path in self.files if first_of[name_stem(self.files[path])] == path

@@ -107,7 +107,10 @@ def _character_fault(key: str, character: str) -> str:
 
 
 def _path_fault(key: str, value: str) -> str | None:
-    """Return the fault of an id or speaker as a part of a path. Results use them in file names, below one folder."""
+    """Return the fault of an id or speaker as a part of a path, or None.
+
+    Results use ids and speakers in file names, and these files must stay below one folder.
+    """
     if "." not in value and "/" not in value and "\\" not in value:
         return None
     if any(part in ("", ".", "..") for part in _SLASH.split(value)):

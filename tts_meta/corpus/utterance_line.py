@@ -21,7 +21,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class _Fault(Exception):
-    """A fault of the line; the message is without the file and the line number."""
+    """A fault of the line. The message does not contain the file and the line number."""
 
 
 def parse_line(line: bytes, number: int, folder: str, path: Path) -> Utterance:

@@ -1,7 +1,7 @@
 """Checks whether a model and its loss can be meta-learned; each error says in one line what is wrong and what to do.
 
-`check_model` finds faults when the learner is made. `explain_torch_errors` translates errors that torch raises in a
-call. Other errors are raised unchanged, because they belong to the model or to the loss.
+`check_model` finds faults when the learner is created. `explain_torch_errors` translates errors that torch raises in a
+call. Other errors are raised unchanged, because the model or the loss causes them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _TORCH_ERRORS: tuple[tuple[str, str], ...] = (
     ),
     (
         r"[Ii]nference tensor",
-        "the model or the data were made under torch.inference_mode; make them outside it, or under torch.no_grad",
+        "the model or the data were created under torch.inference_mode; create them under torch.no_grad instead",
     ),
     (
         r"vmap|functorch|[Bb]atching rule",
@@ -49,7 +49,7 @@ _TORCH_ERRORS: tuple[tuple[str, str], ...] = (
 
 @contextmanager
 def explain_torch_errors() -> Iterator[None]:
-    """Replace errors of torch that have a known cause by a UsageError of one line."""
+    """Replace errors of torch that have a known cause by a UsageError with a message of one line."""
     try:
         yield
     except RuntimeError as error:
@@ -108,10 +108,10 @@ def _check_same_kind(params: dict[str, nn.Parameter]) -> None:
 
 
 def check_twice_differentiable(gradient: Tensor) -> None:
-    """Raise UsageError if a gradient, made with create_graph, passed a function that has only one derivative.
+    """Raise UsageError if the graph of a gradient contains a function that has only a first derivative.
 
-    torch does not raise here. The node that would raise leads to no parameter, so the second derivative silently lacks
-    a term.
+    gradient: computed with create_graph. torch raises no error in this case: the node that would raise it leads to no
+    parameter, so the second derivative silently lacks a term.
     """
     waiting, seen = [gradient.grad_fn], set[object]()
     while waiting:

@@ -1,4 +1,4 @@
-"""`Domain`: a model and its loss as -log p(data | θ), a function of the adapted and the shared parameters."""
+"""`Domain`: a model and its loss as the negative log-likelihood of data, a function of the model's parameters."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tts_meta.meta.seeding import combine_seeds, seeded_torch
 from tts_meta.meta.task import Task, stack_data, without_inference_tensors
 
 LossFunction = Callable[[Callable[..., Any], Any], Tensor]
-"""`loss(call, data)`: -log p(data | θ), a scalar, a sum in nats. `call` is the model with the parameters of one task,
-and takes the model's arguments.
+"""`loss(call, data)` returns -log p(data | θ), a scalar: the sum over the data in nats. `call` is the model with the
+parameters of one task; it takes the model's arguments.
 """
 
 
@@ -43,7 +43,7 @@ class Domain:
 
     @cached_property
     def _has_tied_weights(self) -> bool:
-        """Whether a parameter has several names, which all must get the task's value."""
+        """Whether a parameter has several names; each name must then get the task's value."""
         counts = [len(list(self.model.named_parameters(remove_duplicate=unique))) for unique in (True, False)]
         return counts[0] != counts[1]
 
@@ -52,11 +52,11 @@ class Domain:
         return tuple(name for name, _ in self.model.named_buffers())
 
     def nll(self, adapted: Tensor, shared: Tensor, data: Sequence[Any], seed: int = 0) -> Tensor:
-        """-log p(data_t | θ_t) of T tasks: adapted parameters `(T, P)` and shared ones `(Q,)` to `(T,)` nats.
+        """Return -log p(data_t | θ_t) of T tasks, `(T,)` nats, for adapted parameters `(T, P)` and shared ones `(Q,)`.
 
         The draws of the model and of the loss from torch's generators are a function of `seed` alone and equal for all
-        tasks. Tasks in parallel therefore draw the same as each task alone. Raises UsageError if the loss is not a
-        scalar, or does not use the parameters.
+        tasks. Tasks in parallel therefore draw the same numbers as each task alone. Raises UsageError if the loss is
+        not a scalar, or does not use the parameters.
         """
         if self.vectorised and len(data) > 1:
             run = torch.func.vmap(self._task_nll, in_dims=(0, None, 0, None, 0), randomness="same")
@@ -70,7 +70,7 @@ class Domain:
         return torch.stack([self._seeded_nll(row, shared, item, seed) for row, item in rows])
 
     def step_nll(self, adapted: Tensor, shared: Tensor, tasks: Sequence[Task], step: int, seed: int = 0) -> Tensor:
-        """`nll` of the tasks' data of inner step `step`; all draws are a function of `seed` and `step`."""
+        """Return `nll` of the tasks' data of inner step `step`; all draws are a function of `seed` and `step`."""
         step_seed = combine_seeds(seed, step)
         data = [task.at(step, combine_seeds(step_seed, 1)) for task in tasks]
         return self.nll(adapted, shared, data, step_seed)

@@ -10,16 +10,16 @@ from tts_meta.meta.parameter_layout import Params
 
 
 class FrozenState(nn.Module):
-    """Copies of a model's fixed values. The model is called with them, so that its values never change.
+    """Copies of a model's fixed values. The model is called with these copies, so its own values never change.
 
     Each call gets a copy of every buffer, which is then discarded. In training mode, BatchNorm and InstanceNorm use the
     statistics of the batch, and their running statistics are not updated. The likelihood is therefore a function of
-    parameters and data alone: no task changes the next, and the order of tasks does not matter. The values are buffers
-    of this module: they move with it, and its state dict holds them.
+    parameters and data alone, and the order of tasks does not matter. The copies are buffers of this module. They move
+    to another device with this module and are part of its state dict.
     """
 
     def __init__(self, model: nn.Module, trained: Collection[str]) -> None:
-        """trained: names of the parameters that are not fixed."""
+        """Copy the fixed values of a model. trained: names of the parameters that are not fixed."""
         super().__init__()
         in_state_dict = model.state_dict().keys()
         self._keys: dict[str, str] = {}
@@ -32,11 +32,11 @@ class FrozenState(nn.Module):
         self._parameter_names = tuple(fixed)
 
     def parameters_by_name(self) -> Params:
-        """The fixed parameters by their names in the model."""
+        """Return the fixed parameters by their names in the model."""
         return {name: self._value(name) for name in self._parameter_names}
 
     def buffers_by_name(self, tasks: int | None = None) -> Params:
-        """Copies of the buffers by their names in the model; with a leading axis T if T `tasks` run in parallel."""
+        """Return copies of the buffers by their names in the model, with a leading axis T if `tasks` is T."""
         return {name: copy_buffer(self._value(name), tasks) for name in self._keys if name not in self._parameter_names}
 
     def _value(self, name: str) -> Tensor:
@@ -46,5 +46,5 @@ class FrozenState(nn.Module):
 
 
 def copy_buffer(buffer: Tensor, tasks: int | None = None) -> Tensor:
-    """A copy that a call may change in place; `(T, ...)` if T `tasks` run in parallel."""
+    """Return a copy that a call may change in place; `(T, ...)` if T `tasks` run in parallel."""
     return buffer.clone() if tasks is None else buffer.expand(tasks, *buffer.shape).clone()

@@ -1,7 +1,7 @@
 """`HessianProducts`: Hessian-vector products of a likelihood, exact or by central differences of the gradient.
 
 Exact products use double backward. cuDNN's recurrent layers and fused attention have no second derivative, so
-`second_order` replaces these kernels. Central differences work with every kernel, to fewer digits.
+`second_order` replaces these kernels. Central differences work with every kernel, but are less accurate.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from tts_meta.meta.compatibility import check_twice_differentiable
 
 Likelihood = Callable[[Tensor, Tensor], Tensor]
-"""`nll(θ (T, P), shared (Q,))`: `(T,)` nats."""
+"""`nll(θ (T, P), shared (Q,))` returns `(T,)` nats."""
 
 HessianName = Literal["exact", "difference"]
 
 
 @contextmanager
 def second_order() -> Iterator[None]:
-    """Recurrent and attention layers use kernels that can be differentiated twice inside the block."""
+    """Make recurrent and attention layers use kernels that can be differentiated twice, inside the block."""
     with torch.backends.cudnn.flags(enabled=False), sdpa_kernel(SDPBackend.MATH):
         yield
 
@@ -48,11 +48,11 @@ class HessianProducts:
         self.losses = losses.detach()
 
     def product(self, vector: Tensor) -> Tensor:
-        """H_θθ v, `(T, P)`."""
+        """Return H_θθ v, `(T, P)`, for vectors v `(T, P)`."""
         return self._products(vector, with_shared=False)[0]
 
     def product_with_mixed(self, vector: Tensor) -> tuple[Tensor, Tensor]:
-        """H_θθ v `(T, P)`, and H_ψθ v summed over tasks `(Q,)` for the shared parameters ψ."""
+        """Return H_θθ v `(T, P)`, and H_ψθ v summed over tasks `(Q,)` for the shared parameters ψ."""
         return self._products(vector, with_shared=True)
 
     def _products(self, vector: Tensor, with_shared: bool) -> tuple[Tensor, Tensor]:
@@ -67,7 +67,7 @@ class HessianProducts:
         return torch.autograd.grad(self._graph, inputs, vector.detach(), retain_graph=True, materialize_grads=True)
 
     def _difference(self, vector: Tensor, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """(∇(θ + h v) - ∇(θ - h v)) / 2h, where h ‖v‖ is the cube root of the rounding error times 1 + ‖θ‖."""
+        """Return (∇(θ + h v) - ∇(θ - h v)) / 2h; h ‖v‖ is the cube root of the rounding error times 1 + ‖θ‖."""
         norm = vector.norm(dim=-1, keepdim=True)
         size = 1 + self.params.detach().norm(dim=-1, keepdim=True)
         step = torch.finfo(vector.dtype).eps ** (1 / 3) * size / torch.where(norm > 0, norm, 1.0)

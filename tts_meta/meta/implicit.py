@@ -1,4 +1,4 @@
-"""`Implicit`: the meta-gradient of iMAML and σ-iMAML, by differentiation of the stationary point."""
+"""`Implicit`: the meta-gradient of iMAML and σ-iMAML, by implicit differentiation of the solved inner problem."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ from tts_meta.meta.task import Task
 class Implicit:
     """Differentiate the stationary point (iMAML, Rajeswaran et al. 2019; σ-iMAML, Chen et al. 2020, equations 10-13).
 
-    Let g = ∇ℓ_val(θ̂), H the Hessian of the likelihood at θ̂, S = diag(σ) and ε = δ/σ. The linear system is
-    non-centred: (S H S + I) u = S g; or
+    g = ∇ℓ_val(θ̂) is the gradient of the query loss, H is the Hessian of the likelihood at θ̂, S = diag(σ), Σ = S² and
+    ε = δ/σ. The linear system has one of two forms:
+    non-centred: (S H S + I) u = S g;
     centred: (H + Σ⁻¹) v = g with the prior as preconditioner, and u = v/σ.
     The gradients are
     ∂/∂φ = g - H S u, which equals u/σ at the solution and needs no division;
-    ∂/∂s_m = u_mᵀ ε_m; and
+    ∂/∂s_m = u_mᵀ ε_m;
     ∂/∂ψ = ∂ℓ_val/∂ψ - H_ψθ S u for the shared parameters.
-    If the residual is larger than S g, as at a first direction of negative curvature, H would amplify the error. Then
-    ∂/∂φ = u/σ and ∂/∂ψ = ∂ℓ_val/∂ψ.
+    If the residual is larger than S g, as at a first direction of negative curvature, H would amplify the error. The
+    gradients are then ∂/∂φ = u/σ and ∂/∂ψ = ∂ℓ_val/∂ψ.
     """
 
     linear: LinearSolver = field(default_factory=ConjugateGradient)
@@ -43,7 +44,7 @@ class Implicit:
         return self.at(domain, meta, tasks, delta, inner.seed)
 
     def at(self, domain: Domain, meta: MetaParams, tasks: Sequence[Task], delta: Tensor, seed: int = 0) -> MetaGradient:
-        """The gradient at given displacements `(T, P)`, which should be stationary points of the inner objective."""
+        """Return the gradient at displacements `(T, P)`, which should be stationary points of the inner objective."""
         sigma = ShrinkagePrior(domain.adapted, meta.log_variances.detach()).standard_deviation().to(delta)
         epsilon = delta / sigma
         params = (meta.adapted.detach() + delta).requires_grad_()

@@ -1,4 +1,4 @@
-"""`run_inner_loop`: solve tasks by inner steps, from meta-parameters φ to task parameters θ = φ + δ."""
+"""`run_inner_loop`: adapts the parameters of tasks by inner steps, from the meta-parameters φ to θ = φ + δ."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from tts_meta.meta.inner_solvers import InnerSolver, SolverState, StepSize
 from tts_meta.meta.prior import ShrinkagePrior
 
 Observer = Callable[[int, Tensor], None]
-"""`observe(steps done, θ (T, P))`, called before the first step and after each step."""
+"""`observe(steps done, θ (T, P))` is called before the first step and after each step."""
 
 BLOCK = 1 << 18
-"""Number of parameters that a step moves at once if nothing is differentiated; a block fits into the cache."""
+"""Number of parameters that a step updates at once if nothing is differentiated. A block fits into the CPU's cache."""
 
 
 class Diverged(TtsMetaError):
@@ -36,7 +36,7 @@ class Trace:
 
 @dataclass(frozen=True)
 class InnerLoop:
-    """How a task is solved during meta-training.
+    """Settings of the inner steps during meta-training.
 
     scale_lr_by_sigma: multiply the step sizes by each module's σ. seed: the draws of inner step k are a function of
     `seed` and k.
@@ -49,7 +49,7 @@ class InnerLoop:
     seed: int = 0
 
     def schedule(self, step_sizes: Tensor, prior: ShrinkagePrior, steps: int) -> Callable[[int], StepSize]:
-        """Step sizes of a loop that is not differentiated."""
+        """Return a function from inner step to step size, for a loop of `steps` steps that is not differentiated."""
         schedule = self.step_size_schedule.schedule(step_sizes.detach(), steps)
         if not self.scale_lr_by_sigma:
             return schedule
@@ -71,14 +71,16 @@ def run_inner_loop(
 ) -> tuple[list[Tensor], Trace]:
     """Run `steps` steps from φ `(P,)` for T tasks at once, or fewer if `should_stop(steps done)`.
 
-    nll: `nll(θ (T, P), step)` to `(T,)` nats.
-    order: with 0, the list holds the last displacement δ `(T, P)` only, detached, and memory does not grow with the
-    steps. With 1 or 2, it holds θ `(T, P)` before the first step and after each step, on the graph of φ, of the prior
-    and of the step sizes; with 2 also on the graph of the likelihood's gradients.
+    Returns a list of parameters, which depends on `order`, and the losses before each step.
 
-    A task whose loss is no longer finite has NaN in its row. If no row is finite, raises Diverged with the number of
-    steps done. Gradients are enabled inside, also under `torch.no_grad` and `torch.inference_mode`. Raises UsageError
-    for a negative number of steps.
+    nll: `nll(θ (T, P), step)` returns `(T,)` nats.
+    order: with 0, the list contains only the last displacement δ `(T, P)`, detached, and memory does not grow with the
+    steps. With 1 or 2, the list contains θ `(T, P)` before the first step and after each step. These tensors are on the
+    graph of φ, of the prior and of the step sizes; with 2 also on the graph of the likelihood's gradients.
+
+    A task whose loss is no longer finite has NaN in its row. Raises Diverged with the number of steps done if no row is
+    finite. Raises UsageError for a negative number of steps. Gradients are enabled inside, also under `torch.no_grad`
+    and `torch.inference_mode`.
     """
     check_steps(steps)
     with torch.inference_mode(False), torch.enable_grad():
@@ -157,9 +159,9 @@ def _step_in_blocks(
     step_size: StepSize,
     precision: Tensor | None,
 ) -> None:
-    """The solver's step, in place and in blocks.
+    """Apply the solver's step in place and in blocks.
 
-    For ten million parameters at once, a dozen intermediate tensors would cost more time than the gradient.
+    For ten million parameters at once, a dozen intermediate tensors would take more time than the gradient.
     """
     for low in range(0, displacement.shape[-1], BLOCK):
         block = slice(low, low + BLOCK)

@@ -1,4 +1,4 @@
-"""`StepSizeSchedule`: inner step sizes that are fixed or learned (one, per parameter, or per module and step)."""
+"""`StepSizeSchedule`: inner step sizes, fixed or learned (one, one per parameter, or one per module and step)."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ StepSizeKind = Literal["fixed", "scalar", "parameter", "module-step"]
 class StepSizeSchedule:
     """The step size of each inner step, from the learned values.
 
-    kind, with the shape of the values: fixed and scalar `()`; parameter `(P,)` (Meta-SGD, Li et al. 2017); module-step
-    `(M, K)` (MAML++, Antoniou et al. 2019), whose last column also serves the steps after K. A scalar is moved by its
-    hypergradient (Alpha-MAML, Behl et al. 2019).
+    kind: the values have the shape `()` for fixed and scalar, `(P,)` for parameter (Meta-SGD, Li et al. 2017), and
+    `(M, K)` for module-step (MAML++, Antoniou et al. 2019). The last column of `(M, K)` is also used for the steps
+    after K. A scalar is updated by its hypergradient (Alpha-MAML, Behl et al. 2019).
     initial: the value of all step sizes before meta-training. steps: K.
-    final: the fraction of its value to which a step size falls, linearly, over an inner loop.
+    final: a step size decays linearly over an inner loop to this fraction of its value.
     """
 
     kind: StepSizeKind
@@ -33,11 +33,11 @@ class StepSizeSchedule:
 
     @property
     def learned(self) -> bool:
-        """Whether meta-training moves the values."""
+        """Whether meta-training updates the values."""
         return self.kind != "fixed"
 
     def create(self) -> Tensor:
-        """The values before meta-training, in double precision."""
+        """Return the values before meta-training, in double precision."""
         shape = {
             "fixed": (),
             "scalar": (),
@@ -47,7 +47,7 @@ class StepSizeSchedule:
         return torch.full(shape, self.initial, dtype=torch.float64)
 
     def schedule(self, values: Tensor, steps: int) -> Callable[[int], Tensor | float]:
-        """η of each step of a loop of `steps` steps. A fixed step size is a float, for which no gradient is kept."""
+        """Return a function from step to η, for a loop of `steps` steps. A fixed η is a float and has no gradient."""
         fixed = float(values.detach()) if self.kind == "fixed" else None
 
         def step_size(step: int) -> Tensor | float:
@@ -57,7 +57,7 @@ class StepSizeSchedule:
         return step_size
 
     def at(self, values: Tensor, step: int) -> Tensor:
-        """η of step `step` (from 0) without the linear fall, `()` or `(P,)`; differentiable in `values`."""
+        """Return η of step `step` (from 0) without the decay, `()` or `(P,)`; differentiable in `values`."""
         if self.kind == "module-step":
             return self.layout.expand_modules(values[:, min(step, values.shape[1] - 1)])
         return values

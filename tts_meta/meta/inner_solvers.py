@@ -1,8 +1,8 @@
 """`Adam` and `GradientDescent`: one inner step of each, with the prior as a proximal step.
 
-A solver is `init` and `step`; `run_inner_loop` owns the loop. The likelihood's gradient moves δ = θ - φ, then a
-proximal step applies the prior. The proximal step is stable for any σ²; gradient descent on the penalty diverges if σ²
-is small. Tasks are rows: `(T, P)`.
+A solver has the methods `init` and `step`; `run_inner_loop` contains the loop. A step updates δ = θ - φ by the gradient
+of the likelihood, and then by a proximal step for the prior. The proximal step is stable for any σ²; gradient descent
+on the penalty diverges if σ² is small. Each task is a row of δ `(T, P)`.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ StepSize = Tensor | float
 """Step size η: one number, or one per parameter `(P,)`."""
 
 SolverState = tuple[Tensor, ...]
-"""What a solver keeps between steps: tensors with the shape of δ."""
+"""State of a solver between steps: tensors with the shape of δ."""
 
 
 class InnerSolver(Protocol):
     """One step of a solver; every operation is differentiable and elementwise."""
 
     def init(self, displacement: Tensor) -> SolverState:
-        """The state before the first step."""
+        """Return the state before the first step."""
         ...
 
     def step(
@@ -39,7 +39,7 @@ class InnerSolver(Protocol):
         step_size: StepSize,
         precision: Tensor | None,
     ) -> tuple[Tensor, SolverState]:
-        """The next δ `(T, P)` and state, after step `count` (from 1).
+        """Return δ `(T, P)` and the state after step `count` (from 1).
 
         displacement: δ `(T, P)`. gradient: of the likelihood, `(T, P)`. precision: 1/σ² `(P,)`; None means no prior.
         """
@@ -72,7 +72,8 @@ class Adam:
     """Adam (Kingma and Ba 2015) on the likelihood, then the proximal step of the prior in Adam's metric.
 
     The proximal step of each parameter uses the step size that multiplied its gradient, η / (√v̂ + ε). The fixed point
-    is then the MAP, ∇ + (θ - φ) / σ² = 0. With η alone, it would be |θ - φ| = σ² for a gradient of any size.
+    is then the MAP estimate, ∇ + (θ - φ) / σ² = 0. With η alone, the fixed point would be |θ - φ| = σ² for a gradient
+    of any size.
     """
 
     beta_first: float = 0.9
@@ -93,7 +94,7 @@ class Adam:
     ) -> tuple[Tensor, SolverState]:
         first = state[0].lerp(gradient, 1 - self.beta_first)
         second = torch.addcmul(state[1] * self.beta_second, gradient, gradient, value=1 - self.beta_second)
-        # The root has no derivative at zero; the shift is near the smallest number of single precision.
+        # The square root has no derivative at zero. 1e-30 is near the smallest number of single precision.
         root = (second + 1e-30).sqrt() * (1 - self.beta_second**count) ** -0.5 + self.epsilon
         metric = step_size / root
         moved = displacement - metric * first / (1 - self.beta_first**count)

@@ -16,7 +16,7 @@ from tts_meta.meta.task import Task
 
 @dataclass(frozen=True)
 class JointTraining:
-    """No meta-learning: the gradient of the loss of support and query at φ, without adaptation."""
+    """The gradient of the loss of support and query at φ, without adaptation and therefore without meta-learning."""
 
     needs_prior: ClassVar[bool] = False
 

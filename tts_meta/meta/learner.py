@@ -1,7 +1,7 @@
-"""`MetaLearner`: one interface to every learner. `meta_step` moves the meta-parameters; `adapt` solves one task.
+"""`MetaLearner`: one interface to every learner. `meta_step` updates the meta-parameters; `adapt` adapts to one task.
 
-Under `torchrun`, each process takes its share of the tasks, and one all-reduce per meta-step adds their gradients. All
-processes must be given the same tasks.
+Under `torchrun`, each process computes a part of the tasks, and one all-reduce per meta-step adds the gradients. All
+processes must receive the same list of tasks.
 """
 
 from __future__ import annotations
@@ -47,27 +47,27 @@ _STEPS_DONE, _FAILED_STEPS, _OUTER_LR_SCALE = range(3)
 
 @dataclass(frozen=True)
 class Adapted:
-    """θ of one task by parameter name, only of parameters that adapt, and the loss before each step in nats."""
+    """Result for one task. params: θ by name, only parameters that adapt. losses: before each step, `(steps,)` nats."""
 
     params: Params
     losses: Tensor
 
 
 class MetaLearner(nn.Module):
-    """A learner for any model. Its state dict holds all values that it computes with: meta-parameters and fixed values.
+    """A learner for any model. The state dict contains the meta-parameters and the fixed values of the model.
 
-    The values of the given model are copied when the learner is made. The learner changes neither them nor the model's
-    buffers (`FrozenState`). `to` and `double` move the model too.
+    The values of the given model are copied when the learner is created. The learner changes neither the model's
+    parameters nor its buffers (`FrozenState`). `to` and `double` move and convert the model too.
 
     loss: see `domain.LossFunction`.
-    partition: the modules that are meta-learned. Parameters outside the partition are fixed, and so are parameters with
-    requires_grad=False. If no parameter of the model requires a gradient, the model counts as loaded for inference, and
-    all of it can adapt.
-    modules: names of the modules that adapt, in place of those of the preset.
+    partition: the modules that are meta-learned. Parameters outside the partition and parameters with
+    requires_grad=False are fixed. If no parameter of the model requires a gradient, the model counts as loaded for
+    inference, and all modules of the partition can adapt.
+    modules: names of the modules that adapt; None takes the preset's choice.
     roles: names of the modules that presets call `head` and `context`.
     vectorised: see `Domain`. tasks_at_once: number of tasks differentiated together; memory grows with it.
-    seed: the draws of the model, of the loss and of `Task.draw` are a function of it, of the meta-step and of the inner
-    step. The caller's generators do not change.
+    seed: the draws of the model, of the loss and of `Task.draw` are a function of `seed`, of the meta-step and of the
+    inner step. The caller's generators do not change.
 
     Raises UsageError that names a missing role or module, or a layer that cannot be meta-learned.
     """
@@ -118,7 +118,7 @@ class MetaLearner(nn.Module):
         self.progress[_OUTER_LR_SCALE] = 1.0
         remembered = len(phi) + len(self.shared) if preset.learns_outer_lr else 0
         self.register_buffer("last_step", torch.zeros(remembered).to(phi))
-        self.last_step: Tensor  # the last outer step of φ and of the shared parameters together
+        self.last_step: Tensor  # the last outer step of φ and of the shared parameters, concatenated
         check_prior(self._estimator(), self.prior)
         if settings.scale_lr_by_sigma and not self._estimator().needs_prior:
             raise UsageError(f"scale_lr_by_sigma needs a learner with implicit gradients; '{self.name}' has none")
@@ -131,7 +131,7 @@ class MetaLearner(nn.Module):
         progress, old = self.progress, self._meta_parameters()
         super()._apply(fn, recurse)
         self.domain.model._apply(fn, recurse)
-        if self.progress.device.type != "mps":  # keep 64 bits: lower precision rounds large counts
+        if self.progress.device.type != "mps":  # keep 64 bits, because lower precision rounds large counts
             self.progress = progress.to(self.progress.device)
         replace_parameters(self.optimiser, dict(zip(old, self._meta_parameters(), strict=True)))
         return self
@@ -151,20 +151,21 @@ class MetaLearner(nn.Module):
         return min(1.0, self.steps_done / max(1, self.meta_steps))
 
     def variances(self) -> dict[str, float]:
-        """σ² of each adapted module by name; infinite without a prior."""
+        """Return σ² of each adapted module by name; infinite without a prior."""
         values = self.log_variances.detach().double().exp().tolist()
         return dict(zip(self.domain.adapted.modules, values, strict=True))
 
     def meta_params(self) -> Params:
-        """φ and the shared parameters by name."""
+        """Return φ and the shared parameters by name."""
         adapted, shared = self.adapted.detach(), self.shared.detach()
         return self.domain.adapted.unflatten(adapted) | self.domain.shared.unflatten(shared)
 
     def meta_step(self, tasks: Sequence[Task]) -> MetaStepMetrics:
-        """Move the meta-parameters by one step on the mean gradient over the tasks.
+        """Update the meta-parameters by one step on the mean gradient over the tasks.
 
-        A task with a loss or gradient that is not finite is skipped and counted. If no task is finite, nothing moves.
-        Raises TtsMetaError for a task without query data, and Diverged after ten such meta-steps in a row.
+        A task with a loss or gradient that is not finite is skipped and counted. If no task is finite, the
+        meta-parameters do not change. Raises TtsMetaError for a task without query data. Raises Diverged after ten
+        consecutive meta-steps without a finite task.
         """
         check_query(tasks)
         with self._call_context(combine_seeds(self.seed, self.steps_done)):
@@ -190,17 +191,17 @@ class MetaLearner(nn.Module):
         return sums.metrics(len(tasks))
 
     def adapt(self, support: Task, steps: int, observe: Observer | None = None) -> Adapted:
-        """Solve one task with `steps` inner steps; `observe(step, θ (1, P))` as in `run_inner_loop`.
+        """Adapt to one task with `steps` inner steps; `observe(step, θ (1, P))` as in `run_inner_loop`.
 
         Raises Diverged if the loss is no longer finite.
         """
         return self.adapt_many([support], steps, observe)[0]
 
     def adapt_many(self, tasks: Sequence[Task], steps: int, observe: Observer | None = None) -> list[Adapted]:
-        """Solve several tasks, in parallel if `vectorised`; the results are those of `adapt` for each task.
+        """Adapt to each of several tasks, in parallel if `vectorised`; the results equal those of `adapt`.
 
-        A task whose loss is no longer finite has NaN in its parameters. Raises Diverged if this holds for all tasks,
-        and UsageError for a negative number of steps.
+        A task whose loss is no longer finite has NaN in its parameters. Raises Diverged if no task is finite, and
+        UsageError for a negative number of steps.
         """
         check_steps(steps)
         if not tasks:
@@ -222,14 +223,14 @@ class MetaLearner(nn.Module):
         return [Adapted(self.domain.adapted.unflatten(row), losses) for row, losses in rows]
 
     def score(self, adapted: Tensor, data: Sequence) -> Tensor:
-        """-log p(data_t | θ_t) for θ `(T, P)`, which `observe` receives: `(T,)` nats."""
+        """Return -log p(data_t | θ_t) of T tasks, `(T,)` nats, for θ `(T, P)` as `observe` receives it."""
         seed = combine_seeds(self.seed)
         with self._call_context(seed), torch.no_grad():
             return self.domain.nll(adapted, self.shared.detach(), data, seed)
 
     @contextmanager
     def _call_context(self, seed: int) -> Iterator[None]:
-        """Gradients are enabled, torch's errors are explained, and the caller's generators are restored at the end."""
+        """Enable gradients, explain torch's errors and seed the generators; restore the generators at the end."""
         device = self.adapted.device
         with explain_torch_errors(), torch.inference_mode(False), torch.enable_grad(), seeded(seed, device):
             yield
@@ -245,7 +246,7 @@ class MetaLearner(nn.Module):
         return self.preset.estimator(self.settings, self._fraction_done)
 
     def _finite_gradients(self, estimator: MetaGradientEstimator, tasks: Sequence[Task]) -> list[MetaGradient]:
-        """The gradient of the tasks together or, if it is not finite, the finite gradients of the single tasks."""
+        """Return the gradient of all tasks or, if it is not finite, the finite gradients of the single tasks."""
         if not tasks:
             return []
         inner = self._inner_loop(combine_seeds(self.seed, self.steps_done))
@@ -286,7 +287,7 @@ class MetaLearner(nn.Module):
                 self.log_variances.clamp_(MIN_LOG_VARIANCE, MAX_LOG_VARIANCE)
 
     def _update_outer_lr(self, gradient: Tensor) -> None:
-        """Move the outer learning rate by its normalised, multiplicative hypergradient (Baydin et al. 2018).
+        """Update the outer learning rate by its normalised, multiplicative hypergradient (Baydin et al. 2018).
 
         The gradient along the last step shows how a longer last step would have changed the loss, for any optimiser.
         """

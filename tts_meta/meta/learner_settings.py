@@ -12,7 +12,7 @@ from tts_meta.meta.prior import HyperpriorName
 
 
 class LearnerSettings(Section):
-    """Hyperparameters of a learner. Those that its preset does not use are ignored."""
+    """Hyperparameters of a learner. Hyperparameters that the learner's preset does not use are ignored."""
 
     inner_solver: Literal["gd", "adam"] = "gd"
     """Solver of the inner loop; proximal if there is a prior."""
@@ -21,11 +21,11 @@ class LearnerSettings(Section):
     inner_lr: float = Field(default=0.01, gt=0)
     """Inner step size η; the initial value if step sizes are learned."""
     inner_lr_final_fraction: float = Field(default=1.0, ge=0, le=1)
-    """Fraction of its value to which η falls, linearly, over an inner loop. It averages out the noise of the steps."""
+    """η decays linearly over an inner loop to this fraction of its value. The decay reduces the noise of the steps."""
     scale_lr_by_sigma: bool = False
     """Multiply η by each module's σ, so that modules that vary more take longer steps. Needs implicit gradients."""
     variance: float = Field(default=1.0, gt=0)
-    """σ² of every module: constant for `imaml`, the initial value for σ-learners."""
+    """σ² of every module: constant for `imaml`, the initial value for learners with the prefix `sigma-`."""
     outer_solver: Literal["adam", "sgd"] = "adam"
     """Optimiser of the meta-parameters."""
     outer_lr: float = Field(default=1e-3, ge=0)

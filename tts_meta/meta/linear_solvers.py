@@ -18,7 +18,7 @@ Matvec = Callable[[Tensor], Tensor]
 
 
 class Outcome(Enum):
-    """How a solve ended; the value is the text that a user reads."""
+    """How a solve ended; the value is the message for the user."""
 
     CONVERGED = "the residual is below the tolerance"
     TRUNCATED = "the residual is above the tolerance after all steps; allow more steps or a larger tolerance"
@@ -32,7 +32,10 @@ class Outcome(Enum):
 
 @dataclass(frozen=True)
 class Solution:
-    """value: x `(T, P)`. residual: ‖b - A x‖ / ‖b‖ `(T,)`. steps: products with A. outcomes: one per row."""
+    """A solution of A x = b for T rows.
+
+    value: x `(T, P)`. residual: ‖b - A x‖ / ‖b‖ `(T,)`. steps: number of products with A. outcomes: one per row.
+    """
 
     value: Tensor
     residual: Tensor
@@ -62,8 +65,8 @@ def _add(total: Tensor, step: Tensor, vector: Tensor, active: Tensor) -> None:
 class ConjugateGradient:
     """Preconditioned conjugate gradient (Hestenes and Stiefel 1952), stopped on the residual.
 
-    At a direction of negative curvature a row keeps its current solution (Steihaug 1983). At the first step, this is
-    the preconditioned b: the solution with the prior alone.
+    At a direction of negative curvature a row keeps its current solution (Steihaug 1983). At the first step, the
+    current solution is the preconditioned b, which is the solution with the prior alone.
     """
 
     steps: int = 50
@@ -90,7 +93,7 @@ class ConjugateGradient:
                 value = torch.where(newly_negative, z, value)
                 residual = torch.where(newly_negative, b - product, residual)
             negative, active = negative | newly_negative, active & (curvature > 0)
-            # Rows that have converged or failed do not move.
+            # Rows that have converged or failed do not change.
             step = torch.where(active, rz / torch.where(active, curvature, 1.0), 0.0)
             _add(value, step, direction, active)
             _add(residual, -step, product, active)
@@ -143,7 +146,7 @@ class Neumann:
 
     @staticmethod
     def _largest(matvec: Matvec, b: Tensor, scale: Tensor) -> Tensor:
-        """1.2 times an estimate of the largest eigenvalue of the preconditioned A, `(T, 1)`."""
+        """Return 1.2 times an estimate of the largest eigenvalue of the preconditioned A, `(T, 1)`."""
         vector = b
         for _ in range(_POWER_STEPS):
             vector = vector / vector.norm(dim=-1, keepdim=True).clamp(min=torch.finfo(b.dtype).tiny)
@@ -170,7 +173,7 @@ def _solution(value: Tensor, residual: Tensor, b: Tensor, steps: int, tolerance:
 def _outcomes(
     value: Tensor, relative: Tensor, tolerance: float, failed: Tensor, failure: Outcome
 ) -> tuple[Outcome, ...]:
-    """The outcome of each row; `failure` for the rows marked in `failed (T, 1)`."""
+    """Return the outcome of each row; `failure` for the rows marked in `failed (T, 1)`."""
     outcomes = []
     finite = (value.isfinite().all(-1) & relative.isfinite()).tolist()
     for residual, row_failed, row_finite in zip(relative.tolist(), failed[:, 0].tolist(), finite, strict=True):

@@ -1,8 +1,8 @@
-"""`MetaGradientEstimator`: the interface from solved tasks to the gradient of the meta-parameters.
+"""`MetaGradientEstimator`: the interface that computes the gradient of the meta-parameters from adapted tasks.
 
-An estimator returns the sum over its tasks of d ℓ_val(θ̂_t) / dΦ, or of the quantity that replaces it, for
-Φ = (φ, ψ, s, η): the initial values of the adapted parameters, the parameters that all tasks share, s_m = log σ²_m and
-the step sizes.
+An estimator returns the sum over its tasks of d ℓ_val(θ̂_t) / dΦ, or of the quantity that replaces this derivative. The
+meta-parameters are Φ = (φ, ψ, s, η): the initial values of the adapted parameters, the parameters that all tasks share,
+s_m = log σ²_m and the step sizes. ℓ_val is the query loss.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tts_meta.meta.task import Task
 
 @dataclass(frozen=True)
 class MetaParams:
-    """Φ: adapted is φ `(P,)`, shared is ψ `(Q,)`, log_variances is s `(M,)`, step_sizes is η, shaped by its kind."""
+    """Φ: adapted is φ `(P,)`, shared is ψ `(Q,)`, log_variances is s `(M,)`, step_sizes is η with the kind's shape."""
 
     adapted: Tensor
     shared: Tensor
@@ -32,7 +32,7 @@ class MetaParams:
     step_sizes: Tensor
 
     def leaves(self) -> MetaParams:
-        """The same values as detached tensors that require gradients."""
+        """Return the same values as detached tensors that require gradients."""
         return MetaParams(*(value.detach().requires_grad_() for value in self))
 
     def __iter__(self):
@@ -41,11 +41,12 @@ class MetaParams:
 
 @dataclass(frozen=True)
 class MetaGradient:
-    """Sums over tasks, each with the shape that it has in Φ, and measurements of each task.
+    """The gradient summed over T tasks, and measurements of each task.
 
-    loss_before, loss_after: query losses at φ and at θ̂, `(T,)` nats. stationarity: ‖S∇ℓ + ε‖ / ‖ε‖, the gradient of
-    the inner objective at θ̂ in units of the prior, `(T,)`. residual: of the linear system, `(T,)`. hessian_products:
-    the number of Hessian products. outcomes: how each linear solve ended.
+    gradient: tensors with the shapes of `MetaParams`. loss_before, loss_after: query losses at φ and at θ̂, `(T,)` nats.
+    stationarity: ‖S∇ℓ + ε‖ / ‖ε‖, the gradient of the inner objective at θ̂ in units of the prior, `(T,)`. residual:
+    relative residual of the linear system, `(T,)`. hessian_products: the number of Hessian products. outcomes: how each
+    linear solve ended.
     """
 
     gradient: MetaParams
@@ -58,7 +59,7 @@ class MetaGradient:
 
     @property
     def finite(self) -> bool:
-        """Whether all its numbers are finite."""
+        """Whether all numbers of the gradient and of the measurements are finite."""
         # `aminmax` of a vector with NaN is NaN, and allocates nothing of the vector's size.
         numbers = (*self.gradient, self.loss_before, self.loss_after, self.stationarity, self.residual)
         extremes = [extreme for value in numbers if value.numel() for extreme in value.detach().aminmax()]
@@ -66,7 +67,7 @@ class MetaGradient:
 
 
 class MetaGradientEstimator(Protocol):
-    """A way to differentiate the inner solve."""
+    """A method that differentiates the query loss of adapted tasks with respect to the meta-parameters."""
 
     needs_prior: ClassVar[bool]
     """Whether the estimator is undefined without a proper prior."""
@@ -87,9 +88,9 @@ def solve_detached(
     inner: InnerLoop,
     nll: Callable[[Tensor, Tensor, int], Tensor] | None = None,
 ) -> Tensor:
-    """Displacements δ `(T, P)` without a graph, so that memory does not grow with the number of steps.
+    """Return displacements δ `(T, P)` without a graph, so that memory does not grow with the number of steps.
 
-    nll: `nll(θ (T, P), shared (Q,), step)` to `(T,)` nats; None is the loss of the support.
+    nll: `nll(θ (T, P), shared (Q,), step)` returns `(T,)` nats; None means the loss of the support.
     """
     shared = meta.shared.detach()
 
@@ -112,7 +113,7 @@ def solve_detached(
 
 
 def shared_gradient(total: Tensor, shared: Tensor) -> Tensor:
-    """∂ total / ∂ψ; empty if no parameters are shared."""
+    """Return ∂ total / ∂ψ, `(Q,)`; empty if no parameters are shared."""
     if not len(shared):
         return torch.zeros_like(shared)
     return torch.autograd.grad(total, shared, allow_unused=True, materialize_grads=True)[0]

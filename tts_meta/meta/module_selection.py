@@ -1,4 +1,4 @@
-"""`select_layouts`: which modules of a partition adapt, and which are shared by all tasks."""
+"""`select_layouts`: chooses which modules of a partition adapt, and which are shared by all tasks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def select_layouts(
     roles: Mapping[str, Sequence[str]],
     modules: Sequence[str] | None,
 ) -> tuple[ParameterLayout, ParameterLayout]:
-    """The layouts of the parameters that adapt and of those that all tasks share.
+    """Return the layouts of the parameters that adapt and of the parameters that all tasks share.
 
     modules: names of the modules that adapt; None takes the preset's choice. Frozen parameters are in neither layout.
     Raises UsageError if no module adapts, or if a module that must adapt is frozen.
@@ -62,7 +62,7 @@ def _adapted_modules(
 
 
 def drop_frozen(model: nn.Module, modules: Sequence[ModuleLike]) -> list[ModuleLike]:
-    """The modules without the parameters that have requires_grad=False, and without modules that are then empty.
+    """Return the modules without parameters that have requires_grad=False, and without modules that are then empty.
 
     If no parameter of the model requires a gradient, all modules are returned unchanged: the model was loaded for
     inference.
@@ -79,7 +79,7 @@ def drop_frozen(model: nn.Module, modules: Sequence[ModuleLike]) -> list[ModuleL
 
 
 def select_modules(modules: Sequence[ModuleLike], names: Iterable[str]) -> list[ModuleLike]:
-    """The modules with these names, in the partition's order. Raises UsageError that names an unknown module."""
+    """Return the modules with these names, in the partition's order. Raises UsageError that names an unknown module."""
     wanted = set(names)
     unknown = wanted - {module.name for module in modules}
     if unknown:

@@ -1,4 +1,4 @@
-"""The optimiser of the meta-parameters: parameter groups, learning-rate decay, and the move to another device."""
+"""Optimiser of the meta-parameters: creation, learning-rate decay, and replacement of the parameters it updates."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def build_outer_optimiser(
     log_variances: nn.Parameter,
     step_sizes: nn.Parameter,
 ) -> torch.optim.Optimizer:
-    """Adam or SGD, with a learning rate for each kind of meta-parameter."""
+    """Return Adam or SGD, with a learning rate for each kind of meta-parameter."""
     groups = [
         {"params": [adapted, shared], "lr": settings.outer_lr},
         {"params": [log_variances], "lr": settings.variance_lr},
@@ -36,12 +36,12 @@ def scale_learning_rates(optimiser: torch.optim.Optimizer, scale: float) -> None
 
 
 def cosine_decay(progress: float, final_fraction: float) -> float:
-    """A factor that falls from 1 to `final_fraction` while `progress` goes from 0 to 1."""
+    """Return a factor that decreases from 1 to `final_fraction` while `progress` increases from 0 to 1."""
     return final_fraction + (1 - final_fraction) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 def replace_parameters(optimiser: torch.optim.Optimizer, new_of_old: Mapping[Tensor, nn.Parameter]) -> None:
-    """Give the optimiser its new parameters, and move its moments to their device and dtype."""
+    """Replace the optimiser's parameters, and move its moments to the device and dtype of the new parameters."""
     for group in optimiser.param_groups:
         group["params"] = [new_of_old[parameter] for parameter in group["params"]]
     states = [(new, optimiser.state[old]) for old, new in new_of_old.items() if old in optimiser.state]

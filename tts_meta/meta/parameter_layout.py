@@ -1,7 +1,7 @@
-"""`ParameterLayout`: a model's parameters by name to one vector, and back.
+"""`ParameterLayout`: converts a model's parameters by name to one vector, and back.
 
-Inner solvers, priors and meta-gradients work on one vector per task. Only the model uses tensors with names. A leading
-axis T holds several tasks, one per row.
+Inner solvers, priors and meta-gradients work on one vector per task. Only the model uses tensors with names. A matrix
+`(T, P)` contains the vectors of T tasks, one per row.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class ParameterLayout:
 
     @classmethod
     def from_modules(cls, model: nn.Module, modules: Iterable[ModuleLike]) -> ParameterLayout:
-        """The layout of some modules of a model.
+        """Return the layout of some modules of a model.
 
         Raises TtsMetaError that names the fault: a module without parameters, two modules with the same name, a
         parameter in two modules, or a parameter that is not in the model.
@@ -86,7 +86,7 @@ class ParameterLayout:
         return sum(self.sizes)
 
     def flatten(self, params: Mapping[str, Tensor]) -> Tensor:
-        """Tensors by name to a vector `(P,)`, or to `(T, P)` if every tensor has a leading axis T."""
+        """Return tensors by name as a vector `(P,)`, or as `(T, P)` if every tensor has a leading axis T."""
         if not self.shapes:
             return torch.zeros(0)
         first = next(iter(self.shapes))  # `params` may have another order
@@ -95,7 +95,7 @@ class ParameterLayout:
         return torch.cat(rows, -1)
 
     def unflatten(self, vector: Tensor) -> Params:
-        """A vector `(P,)` or `(T, P)` to tensors by name, which are views of the vector."""
+        """Return a vector `(P,)` or `(T, P)` as tensors by name. The tensors are views of the vector."""
         if not self.shapes:
             return {}
         lead, parts = vector.shape[:-1], vector.split_with_sizes(self._lengths, -1)
@@ -105,12 +105,12 @@ class ParameterLayout:
         }
 
     def expand_modules(self, values: Tensor) -> Tensor:
-        """One value per module `(M,)` to one value per parameter `(P,)`; differentiable."""
+        """Repeat one value per module `(M,)` for each of the module's parameters, `(P,)`; differentiable."""
         repeats = torch.tensor(self.sizes, device=values.device)
         return values.repeat_interleave(repeats, output_size=self.size)
 
     def sum_modules(self, vector: Tensor) -> Tensor:
-        """The sum over each module: `(..., P)` to `(..., M)`."""
+        """Return the sum over the parameters of each module: `(..., P)` to `(..., M)`."""
         return torch.stack([part.sum(-1) for part in vector.split(self.sizes, -1)], -1)
 
 
@@ -119,7 +119,7 @@ NO_PARAMETERS = ParameterLayout((), (), {})
 
 
 def parameter_vector(model: nn.Module, layout: ParameterLayout) -> Tensor:
-    """The model's values as a vector `(P,)`, a copy."""
+    """Return a copy of the model's values as a vector `(P,)`."""
     values = {name: value.detach() for name, value in model.named_parameters() if name in layout.shapes}
     # A layout without modules gives an empty vector, which still needs the model's precision and device.
     return layout.flatten(values).to(next(model.parameters())).clone()

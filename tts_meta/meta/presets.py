@@ -1,6 +1,7 @@
-"""`LEARNERS`: the meta-learners by name. Each is a combination of parts, not a class; a new learner is a new entry.
+"""`LEARNERS`: the meta-learners by name. Each learner is a combination of parts; a new learner is a new entry.
 
-The parts: which modules adapt, their prior, how the solve is differentiated, and which step sizes are learned.
+The parts are the modules that adapt, their prior, the estimator of the meta-gradient, and the step sizes that are
+learned.
 """
 
 from __future__ import annotations
@@ -20,17 +21,17 @@ from tts_meta.meta.reptile import Reptile, ShrinkageReptile
 from tts_meta.meta.unrolled import Unrolled
 
 EstimatorFactory = Callable[[LearnerSettings, float], MetaGradientEstimator]
-"""The estimator at a point of meta-training, from 0 at the start to 1 at the end."""
+"""A function from the settings and the progress of meta-training, from 0 (start) to 1 (end), to the estimator."""
 
 
 @dataclass(frozen=True)
 class Preset:
     """The parts of a learner.
 
-    source: the paper. estimator: of the meta-gradient. adapts: every module, the modules of the head, or those of the
-    context. prior: of the adapted parameters. step_sizes: which inner step sizes are learned. learns_init: whether φ of
-    the adapted modules is meta-learned; otherwise it keeps its initial value. learns_outer_lr: whether the outer
-    learning rate follows its hypergradient.
+    source: the paper. estimator: creates the estimator of the meta-gradient. adapts: the modules that adapt (all, those
+    of the head, or those of the context). prior: the prior of the adapted parameters. step_sizes: the kind of the inner
+    step sizes. learns_init: whether φ of the adapted modules is meta-learned; otherwise φ keeps its initial value.
+    learns_outer_lr: whether the outer learning rate is updated by its hypergradient.
     """
 
     source: str
@@ -52,7 +53,7 @@ def _shrinkage_reptile(settings: LearnerSettings, progress: float) -> ShrinkageR
 
 
 def _maml_plus_plus(settings: LearnerSettings, progress: float) -> Unrolled:
-    """The weights of the steps' losses go from equal to the last step alone (Antoniou et al. 2019, section 4)."""
+    """Anneal the weights of the steps' losses from equal to the last step alone (Antoniou et al. 2019, section 4)."""
     order = 1 if progress < settings.first_order_fraction else 2
     if progress >= settings.multi_step_loss_fraction or settings.inner_steps < 2:
         return Unrolled(order)
@@ -84,7 +85,7 @@ LEARNERS: Mapping[str, Preset] = {
 
 
 def find_preset(name: str) -> Preset:
-    """The preset of this name. Raises UsageError that lists the known names."""
+    """Return the preset of a learner. Raises UsageError that lists the known names if `name` is unknown."""
     if name not in LEARNERS:
         raise UsageError(f"no learner '{name}'; learners: {', '.join(LEARNERS)}")
     return LEARNERS[name]

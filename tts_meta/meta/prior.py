@@ -1,7 +1,7 @@
 """`ShrinkagePrior`: θ_m ~ N(φ_m, σ²_m I) for the parameters of each module m (Chen et al. 2020, equation 4).
 
-Solvers keep the displacement δ = θ - φ, not θ. If σ is tiny, δ is far below the rounding error of φ, and ε = δ/σ, which
-the gradient of σ needs, could not be computed from θ.
+Solvers store the displacement δ = θ - φ, not θ. If σ is very small, δ is far below the rounding error of φ. The
+gradient of σ needs ε = δ/σ, which could then not be computed from θ.
 """
 
 from __future__ import annotations
@@ -17,14 +17,17 @@ from tts_meta.errors import TtsMetaError
 from tts_meta.meta.parameter_layout import ParameterLayout
 
 MIN_LOG_VARIANCE, MAX_LOG_VARIANCE = -40.0, 20.0
-"""Bounds of the learned log σ², at which a module is in effect fixed or free. Single precision does not overflow."""
+"""Bounds of the learned log σ². At the bounds a module is in effect fixed or free, and float32 does not overflow."""
 
 HyperpriorName = Literal["flat", "half-cauchy", "exponential"]
 
 
 @dataclass(frozen=True)
 class ShrinkagePrior:
-    """One log σ² per module, `(M,)`; +inf leaves a module free. Differentiable in `log_variances`."""
+    """A prior with one log σ² per module, `(M,)`; +inf means that a module has no prior.
+
+    The methods are differentiable in `log_variances`. Raises TtsMetaError for another shape, NaN, or a variance of 0.
+    """
 
     layout: ParameterLayout
     log_variances: Tensor
@@ -36,11 +39,14 @@ class ShrinkagePrior:
         not_positive = self.log_variances.isnan() | (self.log_variances == -math.inf)
         if not_positive.any():
             module = self.layout.modules[int(not_positive.nonzero()[0, 0])]
-            raise TtsMetaError(f"the prior variance of '{module}' must be positive")
+            raise TtsMetaError(f"the prior variance of '{module}' must be positive, not 0 or NaN")
 
     @classmethod
     def isotropic(cls, layout: ParameterLayout, variance: float) -> ShrinkagePrior:
-        """The same variance for all modules; infinity means no prior. Raises TtsMetaError unless it is positive."""
+        """Return a prior with one variance for all modules; infinity means no prior.
+
+        Raises TtsMetaError if the variance is not positive.
+        """
         if not variance > 0:
             raise TtsMetaError(f"the prior variance must be positive, not {variance}")
         return cls(layout, torch.full((len(layout.modules),), math.log(variance)))
@@ -52,24 +58,24 @@ class ShrinkagePrior:
 
     @property
     def is_absent(self) -> bool:
-        """Whether every module is free."""
+        """Whether no module has a prior."""
         return bool(torch.isposinf(self.log_variances).all())
 
     def precision(self) -> Tensor:
-        """1/σ² of each parameter, `(P,)`."""
+        """Return 1/σ² of each parameter, `(P,)`."""
         return self.layout.expand_modules(torch.exp(-self.log_variances))
 
     def standard_deviation(self) -> Tensor:
-        """σ of each parameter, `(P,)`."""
+        """Return σ of each parameter, `(P,)`."""
         return self.layout.expand_modules(torch.exp(0.5 * self.log_variances))
 
     def penalty(self, displacement: Tensor) -> Tensor:
-        """Σ_m ‖δ_m‖² / (2σ²_m), nats: `(..., P)` to `(...)`."""
+        """Return Σ_m ‖δ_m‖² / (2σ²_m) in nats: `(..., P)` to `(...)`."""
         return 0.5 * (displacement.square() * self.precision()).sum(-1)
 
 
 def proximal_step(displacement: Tensor, step_size: Tensor | float, precision: Tensor | None) -> Tensor:
-    """Proximal step of the penalty, δ ← δ / (1 + η/σ²), exact for any η and σ². A precision of None means no prior."""
+    """Return δ / (1 + η/σ²), the proximal step of the penalty, exact for any η and σ². precision: None if no prior."""
     if precision is None:
         return displacement
     if isinstance(step_size, Tensor):
@@ -78,9 +84,9 @@ def proximal_step(displacement: Tensor, step_size: Tensor | float, precision: Te
 
 
 def hyperprior_nll(log_variances: Tensor, kind: HyperpriorName, scale: float = 1.0) -> Tensor:
-    """-log p(σ) without its constant, summed over modules, a scalar.
+    """Return -log p(σ) without its constant, summed over modules, a scalar.
 
-    half-Cauchy: log(1 + σ²/scale²) (Gelman 2006). exponential: σ/scale. flat: 0.
+    half-cauchy: log(1 + σ²/scale²) (Gelman 2006). exponential: σ/scale. flat: 0. Raises TtsMetaError for another kind.
     """
     if kind == "flat":
         return log_variances.sum() * 0

@@ -1,4 +1,4 @@
-"""`TaskSums` and `MetaStepMetrics`: the sums of a meta-step over tasks and processes, and its reported metrics."""
+"""`TaskSums` and `MetaStepMetrics`: sums over the tasks and processes of a meta-step, and the metrics from them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from tts_meta.meta.meta_gradients import MetaGradient, MetaParams
 class MetaStepMetrics:
     """Metrics of a meta-step. Losses are query losses in nats, means over the finite tasks; NaN if no task is finite.
 
-    skipped: number of tasks that were not finite. loss_before, loss_after: at φ and at θ̂. gradient_norm: of φ and the
-    shared parameters together. stationarity: mean of the inner solves. residual: mean of the linear solves.
-    hessian_products: total number. outcomes: number of linear solves by the way they ended.
+    skipped: number of tasks that were not finite. loss_before, loss_after: losses at φ and at θ̂. gradient_norm: norm of
+    the gradient of φ and the shared parameters together. stationarity, residual: means of those of `MetaGradient`.
+    hessian_products: total number. outcomes: number of linear solves for each `Outcome`, by its name in lower case.
     """
 
     tasks: int
@@ -34,7 +34,7 @@ class MetaStepMetrics:
 
 
 class TaskSums:
-    """Sums over tasks in one vector, so that one all-reduce adds those of all processes."""
+    """Sums over tasks in one vector, so that one all-reduce adds the sums of all processes."""
 
     _SCALARS = ("count", "loss_before", "loss_after", "stationarity", "residual", "hessian_products")
 
@@ -64,12 +64,12 @@ class TaskSums:
         return self._scalar("count")
 
     def mean_gradient(self) -> MetaParams:
-        """The mean gradient over the finite tasks."""
+        """Return the mean gradient over the finite tasks."""
         parts = (self.vector[: sum(self.sizes)] / self.count).split(self.sizes)
         return MetaParams(*(part.reshape(shape) for part, shape in zip(parts, self.shapes, strict=True)))
 
     def metrics(self, tasks: int) -> MetaStepMetrics:
-        """The metrics of a meta-step on `tasks` tasks."""
+        """Return the metrics of a meta-step on `tasks` tasks."""
         counts = self.vector[-len(self.outcomes) :].tolist()
         return MetaStepMetrics(
             tasks=tasks,

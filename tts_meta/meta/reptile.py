@@ -1,4 +1,4 @@
-"""`Reptile` and `ShrinkageReptile`: meta-gradients that move φ to the solutions of the tasks."""
+"""`Reptile` and `ShrinkageReptile`: meta-gradients that move φ towards the adapted parameters of the tasks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tts_meta.meta.task import Task
 
 @dataclass(frozen=True)
 class Reptile:
-    """Move φ to the tasks' solutions on support and query together (Nichol, Achiam, Schulman 2018)."""
+    """Move φ towards the parameters that adapt to support and query together (Nichol, Achiam, Schulman 2018)."""
 
     needs_prior: ClassVar[bool] = False
 
@@ -47,9 +47,10 @@ class Reptile:
 
 @dataclass(frozen=True)
 class ShrinkageReptile:
-    """σ-Reptile: φ by joint MAP, ∂/∂φ_m = (φ_m - θ̂_m)/σ²_m; s by the implicit gradient with a constant φ.
+    """σ-Reptile: joint MAP estimation of φ, and the implicit gradient of s = log σ² with a constant φ.
 
-    The shared parameters are modules of variance zero and follow the same joint density: ∂ℓ_train/∂ψ at θ̂.
+    The gradient of φ is ∂/∂φ_m = (φ_m - θ̂_m)/σ²_m. The shared parameters ψ are modules of variance zero under the same
+    joint density, so their gradient is that of the support loss at θ̂, ∂ℓ_train/∂ψ.
     """
 
     implicit: Implicit = field(default_factory=Implicit)

@@ -1,6 +1,6 @@
-"""Seeded random draws inside adaptation: a function of a seed and of the inner step, not of the caller's state.
+"""Seeding of random draws inside adaptation, so that they depend on a seed and not on the caller's generators.
 
-The caller's generators (torch, NumPy, Python) have their previous state when a call returns.
+The generators of torch, NumPy and Python have their previous state when a call returns.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 
 
 def combine_seeds(*numbers: int) -> int:
-    """One seed of 32 bits from several numbers; torch's CPU generator reads no more bits."""
+    """Return one seed of 32 bits from several numbers; torch's CPU generator reads no more bits."""
     return zlib.crc32("/".join(map(str, numbers)).encode())
 
 
@@ -23,7 +23,7 @@ def combine_seeds(*numbers: int) -> int:
 def seeded_torch(seed: int, device: torch.device | None = None) -> Iterator[None]:
     """Seed torch's generators of the CPU and of `device` inside the block; restore their state afterwards.
 
-    A device of None is the current GPU, if torch uses one.
+    device: None means the current GPU, if torch uses one.
     """
     generators = [torch.default_generator]
     if device is None and torch.cuda.is_initialized():

@@ -1,4 +1,4 @@
-"""`Task`: the support and query data of one task, and how data of several tasks are stacked."""
+"""`Task`: the support and query data of one task; and the stacking of data of several tasks."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ class Task:
     """Data of one task, such as the sentences of one speaker. The type of the data matters only to the loss."""
 
     support: Any
-    """Data to adapt on."""
+    """Data that the model adapts to."""
     query: Any = None
-    """Data to score the adapted model on; meta-training needs it, adaptation does not."""
+    """Data that the adapted model is scored on; needed in meta-training, not in adaptation."""
     draw: Callable[[int], Any] | None = None
-    """Data of inner step k, if a step uses only part of the support; its loss must estimate that of all the support.
+    """A function from inner step k to the data of this step, if a step uses only part of the support.
 
-    `draw` must be a function of k alone: it is called in any order and more than once. It may use the global generators
-    of torch, NumPy and Python, which are seeded before each call.
+    The loss of the part must estimate the loss of the whole support. `draw` must be a function of k alone, because it
+    is called in any order and more than once. It may use the global generators of torch, NumPy and Python, which are
+    seeded before each call.
     """
     name: str = ""
 
     def at(self, step: int, seed: int = 0) -> Any:
-        """The data of inner step `step`. The global generators are seeded with `seed` while `draw` runs."""
+        """Return the data of inner step `step`. The global generators are seeded with `seed` while `draw` runs."""
         if self.draw is None:
             return self.support
         with seeded(seed):
@@ -39,16 +40,16 @@ class Task:
 
 
 def check_query(tasks: Sequence[Task]) -> None:
-    """Raise TtsMetaError if there are no tasks, or naming a task without query data."""
+    """Raise TtsMetaError if there are no tasks, or if a task has no query data; the message names the task."""
     if not tasks:
         raise TtsMetaError("no tasks; a meta-step needs at least one")
     for number, task in enumerate(tasks):
         if task.query is None:
-            raise TtsMetaError(f"task '{task.name or number}' has no query data; meta-learning scores adaptation on it")
+            raise TtsMetaError(f"task '{task.name or number}' has no query data; give data to score the adaptation on")
 
 
 def without_inference_tensors(data: Any) -> Any:
-    """The data with copies of the tensors that were made under `torch.inference_mode`, which autograd cannot save.
+    """Return the data with a copy of each tensor made under `torch.inference_mode`; autograd cannot save such tensors.
 
     Tuples, lists, dicts and dataclasses are searched. Anything else is returned unchanged.
     """
@@ -74,7 +75,7 @@ def without_inference_tensors(data: Any) -> Any:
 
 
 def stack_data(data: Sequence[Any]) -> Any:
-    """Data of several tasks with a leading task axis: tensors are stacked, also inside tuples and dicts.
+    """Return the data of several tasks with a leading task axis: tensors are stacked, also inside tuples and dicts.
 
     Raises UsageError for other types, or if tasks differ in more than their values.
     """
@@ -90,7 +91,7 @@ def stack_data(data: Sequence[Any]) -> Any:
     if isinstance(first, Mapping):
         missing = sorted({str(key) for item in data for key in item.keys() ^ first.keys()})
         if missing:
-            raise UsageError(_cannot_stack(f"tasks of which some have no '{missing[0]}'"))
+            raise UsageError(_cannot_stack(f"tasks with and without the key '{missing[0]}'"))
         return {key: stack_data([item[key] for item in data]) for key in first}
     if isinstance(first, tuple):
         lengths = sorted({len(item) for item in data})

@@ -18,10 +18,10 @@ from tts_meta.meta.task import Task
 
 @dataclass(frozen=True)
 class Unrolled:
-    """Differentiate through the steps (MAML, Finn et al. 2017). Order 1 takes their gradients as constants (FOMAML).
+    """Differentiate through the inner steps (MAML, Finn et al. 2017).
 
-    step_weights: weights of the query losses after the last steps (MAML++, Antoniou et al. 2019); () scores only the
-    last step.
+    order: with 1, the gradients of the inner steps are constants (FOMAML). step_weights: weights of the query losses
+    after each of the last steps (MAML++, Antoniou et al. 2019); () scores only the last step.
     """
 
     order: Literal[1, 2] = 2
@@ -32,7 +32,7 @@ class Unrolled:
         leaves = meta.leaves()
         query = [task.query for task in tasks]
         prior = ShrinkagePrior(domain.adapted, leaves.log_variances)
-        # First order without a prior and without learned step sizes: no δ depends on Φ, so no step is kept.
+        # With first order, no prior and no learned step sizes, no δ depends on Φ, so no step is stored.
         learned = inner.step_size_schedule.learned
         detached = self.order == 1 and not self.step_weights and not learned and prior.is_absent
         with second_order() if self.order == 2 else torch.enable_grad():

@@ -1,1 +1,1 @@
-"""The models: aligner, acoustic model, vocoders, speaker encoder, and the partition of parameters into modules."""
+"""Neural models: aligner, acoustic model, vocoders, speaker encoder, and the partition of parameters into modules."""

@@ -1,9 +1,9 @@
-"""`AcousticModel`: symbols and a speaker to log-mel frames, a Non-Attentive Tacotron (Shen et al. 2020).
+"""`AcousticModel`: predicts log-mel frames from symbols and a speaker; a Non-Attentive Tacotron (Shen et al. 2020).
 
 Data flow: symbols -> `Encoder` -> + speaker -> `DurationPredictor` and `ProsodyPredictor` -> + prosody -> Gaussian
 upsampling to decoder steps -> `Decoder` (R frames per step) -> `Postnet` -> `VariancePostfilter` (in synthesis only).
-Durations replace attention, so no word is skipped or repeated, and under teacher forcing the decoder's LSTM runs over
-all steps in fused calls. Training uses true durations, prosody and frames; `generate` predicts its own.
+Durations replace attention, so no word is skipped or repeated. Under teacher forcing, the decoder's LSTM runs over all
+steps in fused calls. Training uses true durations, prosody and frames; `generate` uses predicted ones.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from tts_meta.models.synthesis_options import DEFAULT, SynthesisOptions
 
 
 class AcousticConfig(Section):
-    """The acoustic model, a Non-Attentive Tacotron (Shen et al. 2020)."""
+    """Settings of the acoustic model, a Non-Attentive Tacotron (Shen et al. 2020)."""
 
     speaker_channels: Width = 64
     """Width E of the speaker embedding."""
@@ -61,11 +61,11 @@ class AcousticModel(nn.Module):
         self.decoder = Decoder(config.decoder, width, n_mels)
         self.postnet = Postnet(config.postnet, n_mels)
         self.postfilter = VariancePostfilter(n_mels)
-        # Log-scales of the Laplace likelihood: of each mel band, of log-durations, and of each prosody channel.
+        # Logarithms of the scales of the Laplace likelihood, for each mel band, log-durations and each prosody channel.
         self.mel_log_scale = nn.Parameter(torch.full((n_mels,), -1.0))
         self.duration_log_scale = nn.Parameter(torch.tensor(-1.0))
         self.prosody_log_scale = nn.Parameter(torch.full((CHANNELS,), -1.0))
-        # Mean and scale `(M,)` of the corpus, set by pretraining; the layers work on normalised log-mels.
+        # Mean and scale `(M,)` of the log-mels of the corpus, set by pretraining. The layers use normalised log-mels.
         self.mel_mean: Tensor
         self.mel_scale: Tensor
         self.register_buffer("mel_mean", torch.zeros(n_mels))
@@ -73,20 +73,23 @@ class AcousticModel(nn.Module):
 
     @property
     def reduction(self) -> int:
-        """Number of frames R of a decoder step; teacher-forced mels are padded to a multiple of it."""
+        """Number of frames R of a decoder step. Mels for the teacher-forced pass are padded to a multiple of R."""
         return self.config.decoder.reduction
 
     def encode(self, tokens: Tensor, token_lengths: Tensor, speaker: Tensor) -> Tensor:
-        """Hidden states `(B, N, D)` with the speaker added, from tokens `(B, N)`, lengths `(B,)`, speakers `(B,)`."""
+        """Return hidden states `(B, N, D)` with the speaker added.
+
+        tokens: `(B, N)` int64. token_lengths: `(B,)` int64. speaker: `(B,)` int64; -1 is the mean voice.
+        """
         return self._add_speaker(self.encoder(tokens, token_lengths), speaker)
 
     def forward(
         self, batch: Batch, cache: ActivationCache | None = None, generator: torch.Generator | None = None
     ) -> AcousticOutput:
-        """Teacher-forced pass: each step reads the true frame before it, true durations and true prosody.
+        """Run the teacher-forced pass: each step reads the previous true frame, true durations and true prosody.
 
-        cache: from `precompute`; what it holds is not computed again. generator: draws the prenet's dropout; None uses
-        torch's global one.
+        cache: result of `precompute`; activations in the cache are not computed again. generator: random generator of
+        the prenet's dropout; None uses torch's global generator.
         """
         cache = cache or ActivationCache()
         encoder_output, before = cache.encoder_output, cache.frames_before
@@ -100,9 +103,10 @@ class AcousticModel(nn.Module):
 
     @torch.no_grad()
     def precompute(self, batch: Batch, changing: Iterable[str]) -> ActivationCache:
-        """The activations of `forward` that do not change while only the parameters or modules `changing` change.
+        """Return the activations of `forward` that stay the same while only `changing` (parameters or modules) change.
 
-        For evaluation mode. Where the decoder is not among `changing`, its frames are cached without prenet dropout.
+        The model must be in evaluation mode. If the decoder is not in `changing`, the decoder's frames are cached
+        without prenet dropout.
         """
         parts = {name.split(".")[0] for name in changing}
         true_prosody = measure_prosody(batch.mel, batch.durations, self.mel_config)
@@ -126,10 +130,10 @@ class AcousticModel(nn.Module):
         prosody: Tensor | None = None,
         options: SynthesisOptions = DEFAULT,
     ) -> Tensor:
-        """Log-mel `(T, M)` of `tokens (N,)`, generated step by step; speaker -1 is the mean voice.
+        """Return the log-mel `(T, M)` of `tokens (N,)`, generated step by step; speaker -1 is the mean voice.
 
-        durations `(N,)` in frames and prosody `(N, 3)` replace the predicted ones; `options` changes the prediction.
-        Raises TtsMetaError where `check_durations` or `check_frames` does.
+        durations `(N,)` in frames and prosody `(N, 3)` replace the predictions. `options` changes the predictions.
+        Raises TtsMetaError if `check_durations` or `check_frames` raises it.
         """
         given = (None if tensor is None else tensor[None] for tensor in (durations, prosody))
         return self._generate(*self._plan([tokens], speaker, options, *given), options)[0]
@@ -138,7 +142,7 @@ class AcousticModel(nn.Module):
     def generate_batch(
         self, sentences: Sequence[Tensor], speaker: int = -1, options: SynthesisOptions = DEFAULT
     ) -> list[Tensor]:
-        """Log-mels `(T, M)` of several sentences `(N,)`, as `generate` of each.
+        """Return the log-mels `(T, M)` of several sentences `(N,)`, equal to those of `generate`.
 
         With `prenet_dropout` the sentences share one random generator, so results differ from those of `generate`.
         """
@@ -150,7 +154,7 @@ class AcousticModel(nn.Module):
     ) -> Iterator[Tensor]:
         """Yield the frames of `generate` in parts `(t, M)` of about `chunk` frames, as soon as they are final.
 
-        The first part has as many frames as the postfilter takes its mean over: all frames of most sentences.
+        The first part has the frames that the postfilter computes the mean of: all frames of most sentences.
         """
         context, lengths = self._plan([tokens], speaker, options)
         frames, radius = int(lengths), self.postnet.receptive_radius
@@ -176,7 +180,7 @@ class AcousticModel(nn.Module):
         return hidden + self.speaker_projection(self.speaker(speaker)).unsqueeze(1)
 
     def _before_decoder(self, hidden: Tensor, batch: Batch, true_prosody: Tensor | None = None) -> EncoderOutput:
-        """Predictions of durations and prosody, and the decoder's context, from hidden states `(B, N, D)`."""
+        """Return the predicted durations and prosody, and the decoder's context, for hidden states `(B, N, D)`."""
         encoded = self._add_speaker(hidden, batch.speaker)
         mask = length_mask(batch.token_lengths, batch.tokens.shape[1])
         log_durations, spread = self.duration(encoded, mask)
@@ -195,9 +199,9 @@ class AcousticModel(nn.Module):
         durations: Tensor | None = None,
         prosody: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """The decoder's context `(B, T/R, D)` for sentences `(N,)`, and their numbers of frames `(B,)`.
+        """Return the decoder's context `(B, T/R, D)` for sentences `(N,)`, and the numbers of frames `(B,)`.
 
-        durations `(B, N)` and prosody `(B, N, 3)` are predicted where they are None.
+        durations: `(B, N)` in frames; None predicts them. prosody: `(B, N, 3)`; None predicts it.
         """
         tokens = pad_sequence(list(sentences), batch_first=True)
         lengths = torch.tensor([len(sentence) for sentence in sentences], device=tokens.device)

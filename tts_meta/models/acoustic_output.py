@@ -1,4 +1,4 @@
-"""Results of a teacher-forced pass of the acoustic model, and the cache of those that do not change in cloning."""
+"""Output of a teacher-forced pass of the acoustic model, and the cache of activations that cloning does not change."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from torch.nn.utils.rnn import pad_sequence
 
 @dataclass(frozen=True)
 class EncoderOutput:
-    """Everything before the decoder, padding included.
+    """Activations before the decoder, padding included.
 
     context: input of the decoder at each step `(B, T/R, D)`. log_durations: predicted log(1 + frames) `(B, N)`.
-    prosody: predicted, `(B, N, 3)`. true_prosody: measured, `(B, N, 3)`; the context was computed with it.
+    prosody: predicted, `(B, N, 3)`. true_prosody: measured, `(B, N, 3)`; the context is computed with true_prosody.
     """
 
     context: Tensor
@@ -37,10 +37,10 @@ class AcousticOutput:
 
 @dataclass(frozen=True)
 class ActivationCache:
-    """Activations of a teacher-forced pass that depend on no adapted parameter; None for those to be computed.
+    """Activations of a teacher-forced pass that depend on no adapted parameter; None for activations not in the cache.
 
-    true_prosody: measured `(B, N, 3)`. hidden: output of the encoder `(B, N, D)`. encoder_output: everything
-    before the decoder. frames_before: normalised frames before the postnet `(B, T, M)`.
+    true_prosody: measured `(B, N, 3)`. hidden: output of the encoder `(B, N, D)`. encoder_output: activations before
+    the decoder. frames_before: normalised frames before the postnet `(B, T, M)`.
     """
 
     true_prosody: Tensor | None = None
@@ -50,7 +50,7 @@ class ActivationCache:
 
     @classmethod
     def pad(cls, caches: Sequence[ActivationCache]) -> ActivationCache:
-        """The cache of a padded batch from the caches of its sentences, each a batch of one."""
+        """Return the cache of a padded batch. caches: one cache per sentence, each of a batch of one."""
         outputs = [cache.encoder_output for cache in caches if cache.encoder_output is not None]
         columns = [[getattr(output, field.name) for output in outputs] for field in fields(EncoderOutput)]
         return cls(
@@ -62,7 +62,7 @@ class ActivationCache:
 
 
 def _pad_all(tensors: Sequence[Tensor | None]) -> Tensor | None:
-    """One padded batch from batches of one; None where a sentence has no value."""
+    """Return one padded batch of several batches of one, or None if a sentence has no value."""
     present = [tensor for tensor in tensors if tensor is not None]
     return _pad(present) if len(present) == len(tensors) else None
 

@@ -1,10 +1,10 @@
 """`Aligner`: finds which frames belong to which symbol, for any speaker.
 
-It is a frame classifier over the symbol table. The alignment is the best monotonic path through p(symbol | frame) /
-p(symbol), as in hybrid speech recognition (Bourlard and Morgan 1994). The path can skip pauses, but not phones. A pause
-in a loud frame has a cost, and a vowel in a quiet frame too. The aligner is trained on its own alignments, starting
-from those of `train/flat_start.py`. Training by sums over all paths, which needs no start, does not work here: a few
-phones take the frames of the others.
+The aligner is a frame classifier over the symbol table. The alignment is the best monotonic path through
+p(symbol | frame) / p(symbol), as in hybrid speech recognition (Bourlard and Morgan 1994). The path can skip pauses, but
+not phones. A pause in a loud frame has a cost, and a vowel in a quiet frame has a cost. The aligner is trained on its
+own alignments; the first ones are those of `train/flat_start.py`. Training with a sum over all paths needs no initial
+alignment, but it fails here: a few phones get the frames of the others.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from tts_meta.errors import TtsMetaError
 from tts_meta.text import SymbolKinds
 
 _IMPOSSIBLE = -1e30
-# `_PAUSE_LEVEL`: level relative to the loud parts of the sentence (nats of amplitude; -18 dB) up to which a frame can
-# be a pause at no cost. `_PAUSE_COST`: cost of a pause, in nats, for each nat above that level, and of a vowel for each
-# nat below it.
+# `_PAUSE_LEVEL`: highest level of a frame that can be a pause at no cost, relative to the loud parts of the sentence
+# (nats of amplitude; -18 dB). `_PAUSE_COST`: cost in nats of a pause for each nat above that level, and of a vowel for
+# each nat below that level.
 _PAUSE_LEVEL, _PAUSE_COST = -2.07, 3.0
 
 
 class AlignerConfig(Section):
-    """Frame classifier that aligns symbols to frames (`models/aligner.py`)."""
+    """Settings of the frame classifier that aligns symbols to frames (`models/aligner.py`)."""
 
     channels: Width = 192
     """Width of the convolutions and of the recurrent layer."""
     layers: Layers = 3
-    """Convolutions before the recurrent layer."""
+    """Number of convolutions before the recurrent layer."""
     kernel: Kernel = 5
-    """Frames each convolution sees."""
+    """Kernel size of the convolutions, in steps of two frames."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Alignment:
 
 
 class Aligner(nn.Module):
-    """Log-mel `(B, T, M)` to log-probabilities of symbols `(B, T, V)`; the LSTM takes two frames per step."""
+    """Predicts log-probabilities of symbols `(B, T, V)` from log-mels `(B, T, M)`; each LSTM step reads two frames."""
 
     log_prior: Tensor
     score_range: Tensor
@@ -68,7 +68,10 @@ class Aligner(nn.Module):
         self.register_buffer("score_range", torch.tensor([-1e4, 0.0]))
 
     def forward(self, mel: Tensor, mel_lengths: Tensor) -> Tensor:
-        """Log-probabilities `(B, T, V)` of symbols, from log-mels `(B, T, M)` with `mel_lengths (B,)` real frames."""
+        """Return log-probabilities `(B, T, V)` of symbols.
+
+        mel: log-mels `(B, T, M)`. mel_lengths: `(B,)`, numbers of frames without padding.
+        """
         batch, frames, bands = mel.shape
         mask = (torch.arange(frames, device=mel.device) < mel_lengths[:, None]).unsqueeze(-1)
         mean = (mel * mask).sum(1, keepdim=True) / mel_lengths[:, None, None]
@@ -84,9 +87,9 @@ class Aligner(nn.Module):
 
     @torch.no_grad()
     def align(self, mel: Tensor, tokens: Tensor, kinds: SymbolKinds, name: str = "recording") -> Alignment:
-        """Best monotonic path of `tokens (N,)` through `mel (T, M)`; it can skip symbols that are `kinds.silent`.
+        """Align `tokens (N,)` with `mel (T, M)` by the best monotonic path, which can skip symbols in `kinds.silent`.
 
-        Raises TtsMetaError, with `name`, where the recording has fewer frames than the sentence has phones.
+        Raises TtsMetaError that contains `name` if the recording has fewer frames than the sentence has phones.
         """
         skippable = kinds.silent[tokens]
         if len(mel) < int((~skippable).sum()):
@@ -104,36 +107,38 @@ class Aligner(nn.Module):
         return Alignment(durations, float(path_log_probs[is_speech].mean()))
 
     def matches(self, score: float, tolerance: float = 2.5) -> bool:
-        """Whether the score of an alignment is high enough for a correct transcript.
+        """Return whether the score of an alignment is high enough for a correct transcript.
 
         tolerance: largest distance below the median of the training scores, in units of the distance between that
-        median and the low quantile. New speakers score lower than training speakers; 2.5 separates their correct
-        transcripts from wrong ones.
+        median and the low quantile. New speakers score lower than training speakers. For new speakers, 2.5 separates
+        correct transcripts from wrong ones.
         """
         low, median = self.score_range.tolist()
         return score >= median - tolerance * (median - low)
 
 
 def loudness(mel: Tensor) -> Tensor:
-    """Level of each frame of a log-mel `(T, M)` above the pause level of the sentence, in nats `(T,)`."""
+    """Return the level of each frame of a log-mel `(T, M)` above the pause level of the sentence, in nats `(T,)`."""
     level = mel.logsumexp(-1)
     return level - level.quantile(0.9) - _PAUSE_LEVEL
 
 
 def loudness_cost(above: Tensor, tokens: Tensor, kinds: SymbolKinds) -> Tensor:
-    """Cost in nats `(T, N)` of assigning frames, with levels `above (T,)` from `loudness`, to `tokens (N,)`.
+    """Return the cost in nats `(T, N)` of the assignment of each frame to each of `tokens (N,)`.
 
-    A pause costs nothing in a quiet frame, a vowel nothing in a loud frame, and other phones cost nothing.
+    above: levels `(T,)` of the frames from `loudness`. A pause has no cost in a quiet frame, a vowel has no cost in a
+    loud frame, and other phones have no cost.
     """
     loud, quiet = above.clamp(min=0.0)[:, None], -above.clamp(max=0.0)[:, None]
     return _PAUSE_COST * (loud * kinds.silent[tokens] + quiet * kinds.vowel[tokens])
 
 
 def best_path(scores: NDArray[np.float64], skippable: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Viterbi path through `scores (T, N)`: the position in the sentence of each frame, int64 `(T,)`.
+    """Return the Viterbi path through `scores (T, N)`: the position in the sentence of each frame, int64 `(T,)`.
 
-    A path starts at the first position and ends at the last. Each frame moves it by 0, 1, or, over a position that is
-    `skippable (N,)`, 2. Skippable positions at the start and at the end can be left out.
+    A path starts at the first position and ends at the last. From one frame to the next, the position grows by 0 or 1,
+    or by 2 if the position between is `skippable (N,)`. Skippable positions at the start and at the end can be left
+    out.
     """
     frames, positions = scores.shape
     skip_score = np.full(positions, _IMPOSSIBLE)

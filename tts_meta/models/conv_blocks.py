@@ -1,6 +1,6 @@
-"""`ConvBlock`, the convolutional block of encoder, predictors and postnet, and `length_mask`.
+"""`ConvBlock`, the convolutional block of encoder, predictors and postnet, and `length_mask`, the mask of a batch.
 
-The blocks use LayerNorm. Batch statistics, as in the BatchNorm of Tacotron 2, would leak between tasks.
+The blocks use LayerNorm. With BatchNorm, as in Tacotron 2, the result of a task would depend on the other tasks.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 def length_mask(lengths: Tensor, size: int) -> Tensor:
-    """Mask of padded sequences: lengths `(B,)` to bool `(B, size)`, true inside each sequence."""
+    """Return the mask of padded sequences with lengths `(B,)`: bool `(B, size)`, true inside each sequence."""
     return torch.arange(size, device=lengths.device) < lengths[:, None]
 
 
@@ -32,6 +32,6 @@ class ConvBlock(nn.Module):
 
 
 def conv_blocks(inputs: int, channels: int, layers: int, kernel: int, dropout: float) -> nn.ModuleList:
-    """A stack of `layers` blocks, from `inputs` channels to `channels`."""
+    """Return a stack of `layers` blocks, from `inputs` channels to `channels`."""
     widths = [inputs] + [channels] * layers
     return nn.ModuleList(ConvBlock(a, b, kernel, dropout) for a, b in itertools.pairwise(widths))

@@ -1,4 +1,4 @@
-"""`Decoder` of the acoustic model: an autoregressive LSTM that emits R frames per step."""
+"""`Decoder` of the acoustic model: an autoregressive LSTM that predicts R mel frames per step."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from torch.nn import functional as F
 from tts_meta.config import Layers, Section, Share, Width
 
 HAS_HALF_PRODUCT = "fbgemm" in torch.backends.quantized.supported_engines
-"""Whether this build of torch has a product with half-precision weights, which is faster than with single precision."""
+"""Whether this build of torch has a matrix product with half-precision weights, which is faster than float32."""
 
 _Product = Callable[[Tensor, Tensor], Tensor]
-"""`x (B, I)` and `bias (B, O)` or `(O,)` to `x @ weight.T + bias`, `(B, O)`."""
+"""A function of `x (B, I)` and `bias`, `(B, O)` or `(O,)`, that returns `x @ weight.T + bias`, `(B, O)`."""
 
 
 class DecoderConfig(Section):
-    """The decoder: an autoregressive LSTM."""
+    """Settings of the decoder, an autoregressive LSTM."""
 
     reduction: int = Field(default=3, gt=0, le=32)
-    """Number of frames R that one step emits."""
+    """Number of frames R that one step predicts."""
     prenet: Width = 256
     """Width of the two prenet layers."""
     prenet_dropout: Share = 0.5
-    """Dropout in the prenet in training; without it the decoder learns to copy its last frame."""
+    """Dropout in the prenet in training. Without this dropout, the decoder learns to copy the previous frame."""
     channels: Width = 512
     """Width of the LSTM layers."""
     layers: Layers = 2
@@ -36,27 +36,27 @@ class DecoderConfig(Section):
 
 
 class Decoder(nn.Module):
-    """Autoregressive decoder: context `(B, T/R, D)` and the frame before each step to frames `(B, T, M)`.
+    """Autoregressive decoder: predicts frames `(B, T, M)` from context `(B, T/R, D)` and the frame before each step.
 
-    `forward` is teacher-forced and runs each LSTM layer over all steps at once. `generate` reads its own frames. Both
-    compute the same function.
+    `forward` is teacher-forced and runs each LSTM layer over all steps at once. `generate` reads the predicted frames.
+    Both compute the same function.
     """
 
     def __init__(self, config: DecoderConfig, context: int, n_mels: int) -> None:
         super().__init__()
         self.reduction, self.n_mels, self.dropout = config.reduction, n_mels, config.prenet_dropout
         self.half_weights = False
-        """Whether `generate` rounds weights to half precision, so that a step reads half as much memory. Weights from a
-        file of half precision do not change."""
+        """Whether `generate` rounds weights to half precision, so that a step reads half as much memory. Weights that
+        were loaded from a half-precision file do not change."""
         self.prenet = nn.ModuleList([nn.Linear(n_mels, config.prenet), nn.Linear(config.prenet, config.prenet)])
         widths = [config.prenet + context] + [config.channels] * (config.layers - 1)
         self.lstms = nn.ModuleList(nn.LSTM(width, config.channels, batch_first=True) for width in widths)
         self.output = nn.Linear(config.channels + context, n_mels * config.reduction)
 
     def forward(self, context: Tensor, true_frames: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Frames `(B, T, M)` from context `(B, T/R, D)` and the true frames `(B, T, M)`.
+        """Return frames `(B, T, M)` for context `(B, T/R, D)` and the true frames `(B, T, M)`.
 
-        generator: draws the prenet's dropout; None uses torch's global one.
+        generator: random generator of the prenet's dropout; None uses torch's global generator.
         """
         batch, steps = context.shape[:2]
         last = true_frames.reshape(batch, steps, self.reduction, self.n_mels)[:, :-1, -1]
@@ -72,9 +72,9 @@ class Decoder(nn.Module):
     def generate(
         self, context: Tensor, dropout: float = 0.0, generator: torch.Generator | None = None
     ) -> Iterator[Tensor]:
-        """Yield R frames `(B, R, M)` for each step of context `(B, T/R, D)`; `dropout` is that of the prenet.
+        """Yield R frames `(B, R, M)` for each step of context `(B, T/R, D)`; `dropout` is the dropout of the prenet.
 
-        The products of the context with the weights are computed for all steps in advance, so that a step only computes
+        The products of the context with the weights are computed for all steps in advance. A step only computes
         products with values that change from step to step.
         """
         batch, steps = context.shape[:2]
@@ -116,9 +116,10 @@ class Decoder(nn.Module):
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Compute on one CPU thread: several are no faster for short products, and far slower on a busy machine.
+    """Compute on one CPU thread inside the block.
 
-    The threads wait for each other after each product. Where another process takes the core of one thread, all wait.
+    Several threads are not faster for small matrix products, and far slower on a busy machine. The threads wait for
+    each other after each product. If another process takes the core of one thread, all threads wait.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -129,7 +130,10 @@ def one_thread() -> Iterator[None]:
 
 
 def _lstm_cell(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
-    """Output and new cell state `(B, C)` of an LSTM from its gates `(B, 4 C)`, in torch's order, and cell state."""
+    """Return the output and the new cell state `(B, C)` of an LSTM.
+
+    gates: `(B, 4 C)`, in torch's order, before the activations. cell: the previous cell state, `(B, C)`.
+    """
     input_gate, forget_gate, candidate, output_gate = gates.chunk(4, 1)
     cell = forget_gate.sigmoid() * cell + input_gate.sigmoid() * candidate.tanh()
     return output_gate.sigmoid() * cell.tanh(), cell

@@ -1,4 +1,4 @@
-"""Durations of symbols: log-durations to whole frames, and Gaussian upsampling of symbols to decoder steps."""
+"""Durations of symbols: rounding of log-durations to frames, and Gaussian upsampling of symbols to decoder steps."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 def round_durations(log_durations: Tensor, mask: Tensor, speed: float = 1.0) -> Tensor:
-    """Durations in frames, int64 `(B, N)`, from log(1 + frames) `(B, N)`; at least one frame per sentence.
+    """Return durations in frames, int64 `(B, N)`, for log(1 + frames) `(B, N)`; at least one frame per sentence.
 
-    speed: 2 halves the durations. Running totals are rounded instead of single durations, so that rounding errors do
-    not add up over a sentence.
+    mask: bool `(B, N)`, false in the padding. speed: 2 halves the durations. Cumulative sums are rounded instead of
+    single durations, so that rounding errors do not add up over a sentence.
     """
     exact = (log_durations.expm1().clamp(min=0.0) / speed) * mask
     ends = exact.cumsum(1).round()
@@ -20,11 +20,11 @@ def round_durations(log_durations: Tensor, mask: Tensor, speed: float = 1.0) -> 
 
 
 def upsample(encoded: Tensor, durations: Tensor, spread: Tensor, mask: Tensor, steps: int, reduction: int) -> Tensor:
-    """Gaussian upsampling (Shen et al. 2020, section 3.2) of `(B, N, D)` to decoder steps `(B, steps, D)`.
+    """Upsample hidden states `(B, N, D)` to decoder steps `(B, steps, D)` (Shen et al. 2020, section 3.2).
 
-    Symbol n covers `durations (B, N)` frames. Its weight at a step is a normal density with its mean at the centre of
-    these frames and `spread (B, N)` frames as standard deviation, normalised over the symbols. Symbols without frames
-    and padding (`mask (B, N)` false) have the weight zero.
+    Symbol n covers `durations (B, N)` frames. The weight of a symbol at a step is a normal density, normalised over the
+    symbols. The mean of the density is the centre of the symbol's frames; the standard deviation is `spread (B, N)`
+    frames. Symbols without frames and padding (`mask (B, N)` false) have the weight zero. reduction: frames per step.
     """
     ends = durations.cumsum(1).float()
     centres = ends - 0.5 * durations

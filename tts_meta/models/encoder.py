@@ -1,4 +1,4 @@
-"""`Encoder` of the acoustic model: symbols to hidden states."""
+"""`Encoder` of the acoustic model: computes hidden states from symbols."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tts_meta.models.conv_blocks import conv_blocks, length_mask
 
 
 class EncoderConfig(Section):
-    """The encoder: symbols to hidden states."""
+    """Settings of the encoder, which computes hidden states from symbols."""
 
     channels: Annotated[Width, AfterValidator(even)] = 384
     """Width D of embedding, convolutions and output."""
@@ -26,7 +26,7 @@ class EncoderConfig(Section):
 
 
 class Encoder(nn.Module):
-    """Symbols `(B, N)` to hidden states `(B, N, D)`: embedding, convolutions, bidirectional LSTM."""
+    """Computes hidden states `(B, N, D)` from symbols `(B, N)`: embedding, convolutions, bidirectional LSTM."""
 
     def __init__(self, config: EncoderConfig, n_symbols: int) -> None:
         super().__init__()
@@ -36,11 +36,14 @@ class Encoder(nn.Module):
         self.lstm = nn.LSTM(width, width // 2, batch_first=True, bidirectional=True)
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        """Hidden states `(B, N, D)` of symbols `(B, N)`, of which `lengths (B,)` are real; zeros in the padding."""
+        """Return hidden states `(B, N, D)` of symbols `(B, N)`, with zeros in the padding.
+
+        lengths: `(B,)`, numbers of symbols without padding.
+        """
         mask = length_mask(lengths, tokens.shape[1])
         hidden = self.embedding(tokens)
         for conv in self.convs:
             hidden = conv(hidden, mask)
-        # Packed, so that the backward direction starts at the last symbol of each sentence and not in the padding.
+        # The batch is packed so that the backward direction starts at the last symbol and not in the padding.
         packed = pack_padded_sequence(hidden, lengths.cpu(), batch_first=True, enforce_sorted=False)
         return pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=tokens.shape[1])[0]

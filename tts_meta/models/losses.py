@@ -16,11 +16,11 @@ from tts_meta.models.conv_blocks import length_mask
 
 @dataclass(frozen=True)
 class AcousticLoss:
-    """Sums over a batch, in nats; each a scalar tensor.
+    """Losses of a batch: scalar tensors, sums over the batch in nats.
 
-    mel: -log p of the true log-mel given the prediction after the postnet. mel_before: the same before the postnet, an
-    auxiliary term. duration: -log p of log(1 + frames). prosody: -log p of the prosody of symbols that have frames.
-    frames, symbols: numbers of frames and symbols that the sums run over.
+    mel: -log p of the true log-mel given the prediction after the postnet. mel_before: -log p given the prediction
+    before the postnet, an auxiliary loss. duration: -log p of log(1 + frames). prosody: -log p of the prosody of
+    symbols that have frames. frames, symbols: numbers of frames and symbols in the sums.
     """
 
     mel: Tensor
@@ -40,13 +40,16 @@ class AcousticLoss:
         return self.mel + self.duration + self.prosody
 
     def per_unit(self, n_mels: int) -> Tensor:
-        """The loss of pretraining: nats per mel value, before and after the postnet, plus 0.1 times nats per symbol."""
+        """Return the loss of pretraining, a scalar.
+
+        The loss is the nats per mel value, before and after the postnet, plus 0.1 times the nats per symbol.
+        """
         per_symbol = (self.duration + self.prosody) / self.symbols
         return (self.mel + self.mel_before) / (self.frames * n_mels) + 0.1 * per_symbol
 
 
 def acoustic_loss(model: AcousticModel, output: AcousticOutput, batch: Batch) -> AcousticLoss:
-    """Negative log-likelihood of a batch, given the output of the teacher-forced pass; padding does not count."""
+    """Return the negative log-likelihood of a batch, given the output of the teacher-forced pass, without padding."""
     frames = length_mask(batch.mel_lengths, batch.mel.shape[1])
     symbols = length_mask(batch.token_lengths, batch.tokens.shape[1])
     scale = model.mel_log_scale
@@ -63,12 +66,12 @@ def acoustic_loss(model: AcousticModel, output: AcousticOutput, batch: Batch) ->
 
 
 def mel_l1(output: AcousticOutput, batch: Batch) -> Tensor:
-    """Mean absolute difference of log-mels in nats, a scalar; padding does not count."""
+    """Return the mean absolute difference of log-mels in nats, a scalar, without padding."""
     inside = length_mask(batch.mel_lengths, batch.mel.shape[1])
     return (output.mel - batch.mel).abs().mean(-1)[inside].mean()
 
 
 def _laplace(predicted: Tensor, true: Tensor, log_scale: Tensor, mask: Tensor) -> Tensor:
-    """Sum of -log p where `mask` is true, under Laplace densities at `predicted` with the scale exp(`log_scale`)."""
+    """Return the sum of -log p where `mask` is true, for Laplace densities at `predicted` of scale exp(`log_scale`)."""
     nll = (predicted - true).abs() * torch.exp(-log_scale) + log_scale + math.log(2)
     return torch.where(mask, nll, 0.0).sum()

@@ -1,9 +1,9 @@
 """`LowRankModel`: a model whose matrices adapt by deltas of low rank, W + up @ down.
 
 This is low-rank adaptation (LoRA, Hu et al. 2022, equation 3) of every matrix of a partition, also in recurrent layers.
-The factors form modules of a partition, so a prior has a variance for each module. `up (rows, rank)` starts at zero.
-`down (rank, columns)` starts at random rows of about unit length, which are always the same for the same rank. The
-start values are the centre of the prior; they are fixed and not meta-learned.
+The factors form modules of a partition, so a prior has a variance for each module. The initial value of
+`up (rows, rank)` is zero. The initial rows of `down (rank, columns)` are random with about unit length, and always the
+same for the same rank. The initial values are the centre of the prior; they are fixed and not meta-learned.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _PREFIX = "deltas."
 
 
 class LowRankModel(nn.Module):
-    """A model with deltas added to the parameters of `partition`; only the deltas are parameters, zero at the start.
+    """A model with deltas added to the parameters of `partition`; only the deltas are parameters, initially zero.
 
-    `forward` has the arguments and the result of the wrapped model, whose own parameters do not change. Vectors, and
-    matrices that are not larger than their two factors, have a delta of full shape. Raises UsageError where the rank is
-    below 1.
+    `forward` has the arguments and the result of the wrapped model. The parameters of the wrapped model do not change.
+    Vectors, and matrices that are not larger than their two factors, have a delta of full shape. Raises UsageError if
+    the rank is below 1.
     """
 
     def __init__(self, model: nn.Module, partition: Partition, rank: int) -> None:
@@ -61,7 +61,7 @@ class LowRankModel(nn.Module):
         return functional_call(self._wrapped[0], adapted, args, kwargs)
 
     def expand(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Full deltas by parameter of the wrapped model, from values of this model's parameters by their names."""
+        """Return full deltas by parameter name of the wrapped model. parameters: values of this model, by name."""
         deltas = {}
         for name, delta_names in self.delta_names.items():
             factors = [parameters[delta_name] for delta_name in delta_names]
@@ -87,21 +87,21 @@ class LowRankModel(nn.Module):
 
 
 def low_rank(model: nn.Module, partition: Partition, rank: int) -> tuple[LowRankModel, Partition]:
-    """The `LowRankModel` of a model and its partition. Raises UsageError where the rank is below 1."""
+    """Return the `LowRankModel` of a model, and its partition. Raises UsageError if the rank is below 1."""
     wrapped = LowRankModel(model, partition, rank)
     return wrapped, wrapped.partition
 
 
 def by_parameter_name(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Parameters of a `LowRankModel` by the names of the wrapped model: `NAME`, or `NAME:up` and `NAME:down`."""
+    """Return parameters of a `LowRankModel` by names in the wrapped model: `NAME`, or `NAME:up` and `NAME:down`."""
     return {name.removeprefix(_PREFIX).replace("/", "."): value for name, value in parameters.items()}
 
 
 def expand_factors(deltas: Mapping[str, Tensor], shapes: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
-    """Full deltas by parameter from deltas and factors as `by_parameter_name` names them; `shapes`: of the parameters.
+    """Return full deltas by parameter name, from deltas and factors as `by_parameter_name` names them.
 
-    Raises UsageError where one factor of a pair is missing, or where the product does not have the parameter's shape.
-    Shapes are checked before the product is computed.
+    shapes: the shapes of the parameters. Raises UsageError if one factor of a pair is missing, or if the product does
+    not have the parameter's shape. Shapes are checked before the product is computed.
     """
     full = {name: value for name, value in deltas.items() if not name.endswith((UP, DOWN))}
     for name, up in deltas.items():
@@ -116,23 +116,26 @@ def expand_factors(deltas: Mapping[str, Tensor], shapes: Mapping[str, Sequence[i
             rows, columns = (shape[0], math.prod(shape[1:])) if len(shape) > 1 else (0, 0)
             rank = down.shape[0] if down.ndim == 2 else 0
             if not rank or tuple(up.shape) != (rows, rank) or tuple(down.shape) != (rank, columns):
-                raise UsageError(f"the factors of {excerpt(parameter)} do not multiply to its shape")
+                raise UsageError(f"the factors of {excerpt(parameter)} do not multiply to the delta's shape")
             full[parameter] = (up @ down).reshape(shape)
     return full
 
 
 def has_full_delta(value: Tensor, rank: int) -> bool:
-    """Whether a parameter's delta has its full shape: a vector, or a matrix that is not larger than its factors."""
+    """Return whether the delta of a parameter has full shape.
+
+    It has full shape for a vector, and for a matrix that is not larger than its two factors.
+    """
     rows, columns = _matrix_shape(value)
     return value.ndim == 1 or rows * columns <= rank * (rows + columns)
 
 
 def expected_delta_rms(value: Tensor, rank: int, sigma: float) -> float:
-    """Root mean square that the prior expects for an entry of a parameter's delta.
+    """Return the root mean square of an entry of a parameter's delta under the prior.
 
-    Each entry of a full delta (`rank` 0 means that all are full) has the variance σ². A product of factors has the
-    variance rank σ² (1 / columns + σ²): `up` has entries N(0, σ²), and `down` has independent entries with the variance
-    1 / columns at the start and σ² added by adaptation.
+    Each entry of a full delta has the variance σ²; with `rank` 0 all deltas are full. An entry of a product of factors
+    has the variance rank σ² (1 / columns + σ²). The entries of `up` have the distribution N(0, σ²). The entries of
+    `down` are independent; their variance is 1 / columns initially, and adaptation adds σ².
     """
     if not rank or has_full_delta(value, rank):
         return sigma
@@ -140,5 +143,5 @@ def expected_delta_rms(value: Tensor, rank: int, sigma: float) -> float:
 
 
 def _matrix_shape(value: Tensor) -> tuple[int, int]:
-    """Rows and columns of a parameter as a matrix; all axes but the first are columns."""
+    """Return the numbers of rows and columns of a parameter as a matrix; all axes except the first are columns."""
     return len(value), value[0].numel() if value.ndim > 1 else 1

@@ -1,11 +1,11 @@
 """`Partition`: assigns every parameter of a model to a named module, usually one module per layer.
 
-Meta-learning shrinks, cloning adapts and `inspect` lists modules, never single tensors. A module is a name and patterns
-over parameter names (`fnmatch`); every parameter belongs to exactly one module.
+Meta-learning learns a prior for each module, cloning adapts modules, and `inspect` lists modules, never single tensors.
+A module has a name and patterns over parameter names (`fnmatch`). Every parameter belongs to exactly one module.
 
 The vectors of a layer (its biases, and the gains of the norm after it) are less than a hundredth of its parameters.
-They can differ between voices where the matrices do not (BitFit, Ben Zaken et al. 2022; conditional layer norm of
-AdaSpeech, Chen et al. 2021). Meta-learning and cloning therefore use `separate_biases`: two modules per layer.
+The vectors can differ between voices although the matrices do not (BitFit, Ben Zaken et al. 2022; conditional layer
+norm of AdaSpeech, Chen et al. 2021). Meta-learning and cloning therefore use `separate_biases`: two modules per layer.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class Module:
 
     @torch.no_grad()
     def root_mean_square(self, *tables: Mapping[str, Tensor]) -> float | None:
-        """Root mean square over all values of this module in the tables (weights or deltas, by parameter name).
+        """Return the root mean square over all values of this module in the tables (weights or deltas by name).
 
-        None where the tables hold no parameter of this module.
+        The result is None if the tables contain no parameter of this module.
         """
         values = [table[name].flatten() for table in tables for name in self.parameters if name in table]
         return float(torch.cat(values).square().mean().sqrt()) if values else None
@@ -41,7 +41,7 @@ class Module:
 
 @dataclass(frozen=True)
 class Partition:
-    """Modules that hold parameters of a model, each parameter once."""
+    """Modules that contain parameters of a model; each parameter is in one module."""
 
     modules: tuple[Module, ...]
 
@@ -49,7 +49,7 @@ class Partition:
     def from_patterns(cls, model: nn.Module, patterns: Mapping[str, Sequence[str]]) -> Partition:
         """Assign the parameters of `model` by `{module name: patterns}`.
 
-        Raises TtsMetaError for a parameter in no module or in two, and for a module without parameters.
+        Raises TtsMetaError for a parameter in no module or in two modules, and for a module without parameters.
         """
         sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
         owners: dict[str, str] = {}
@@ -61,7 +61,7 @@ class Partition:
                     owners[name] = module
         missing = [name for name in sizes if name not in owners]
         if missing:
-            raise TtsMetaError(f"parameter '{missing[0]}' is in no module of the partition")
+            raise TtsMetaError(f"parameter '{missing[0]}' is in no module of the partition; add it to a pattern")
         modules = []
         for module in patterns:
             members = tuple(name for name in sizes if owners[name] == module)
@@ -72,11 +72,12 @@ class Partition:
 
     @classmethod
     def by_layer(cls, model: nn.Module, prefix: str = "", separate_biases: bool = False) -> Partition:
-        """One module for each layer of torch or subclass of one; a LayerNorm joins the module of the layer before it.
+        """Return a partition with one module for each layer whose class is a layer of torch or a subclass of one.
 
-        Each parameter that a container or another kind of layer holds directly is a module. prefix: goes before the
-        names of all modules and parameters. separate_biases: a layer NAME with matrices and vectors becomes two
-        modules, `NAME.weight` (the matrices) and `NAME.bias` (the vectors).
+        A LayerNorm belongs to the module of the previous layer. Each parameter that belongs directly to a container or
+        to another kind of layer is a module. prefix: goes before the names of all modules and parameters.
+        separate_biases: a layer NAME with matrices and vectors becomes two modules, `NAME.weight` (the matrices) and
+        `NAME.bias` (the vectors).
         """
         patterns: dict[str, list[str]] = {}
         for name, layer in model.named_modules():
@@ -107,9 +108,9 @@ class Partition:
         return tuple(module.name for module in self.modules)
 
     def select(self, patterns: Iterable[str]) -> Partition:
-        """The modules whose name matches a pattern, or starts with a match and a dot: `decoder` selects all of it.
+        """Return the modules whose name matches a pattern, or begins with a match and a dot.
 
-        Raises UsageError for a pattern that matches no module.
+        `decoder` therefore selects all modules of the decoder. Raises UsageError for a pattern that matches no module.
         """
         patterns = list(patterns)
         for pattern in patterns:
@@ -118,7 +119,7 @@ class Partition:
         return Partition(tuple(m for m in self.modules if any(_matches(m.name, pattern) for pattern in patterns)))
 
     def parameters(self) -> tuple[str, ...]:
-        """Names of all parameters of these modules."""
+        """Return the names of all parameters of these modules."""
         return tuple(name for module in self.modules for name in module.parameters)
 
 
@@ -141,12 +142,12 @@ def _separate_biases(model: nn.Module, patterns: Mapping[str, Sequence[str]]) ->
 
 
 def _kind(model: nn.Module, parameters: Sequence[str]) -> str:
-    """The class of the layer that holds a module's first parameter, or `Parameter` where it is not a layer."""
+    """Return the class of the layer of a module's first parameter, or `Parameter` if the parameter is in no layer."""
     holder = model.get_submodule(parameters[0].rpartition(".")[0])
     return type(holder).__name__ if _is_layer(holder) and holder is not model else "Parameter"
 
 
 def _is_layer(holder: nn.Module) -> bool:
-    """Whether all parameters of `holder` belong together: it has no children and is or derives from a torch layer."""
+    """Return whether `holder` is a layer: it has no children, and its class is a torch layer or a subclass of one."""
     bases = [base for base in type(holder).__mro__ if base.__module__.startswith("torch.nn.") and base is not nn.Module]
     return bool(bases) and not any(True for _ in holder.children())

@@ -1,4 +1,4 @@
-"""Checks that predicted durations and frames can be speech, so that a damaged voice is an error and not noise."""
+"""Checks that predicted durations and frames can be speech, so that a damaged voice raises an error."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from torch import Tensor
 from tts_meta.errors import TtsMetaError
 
 MAX_SYMBOL_SECONDS, MAX_SENTENCE_SECONDS, MAX_MEAN_SYMBOL_SECONDS = 5.0, 5.0, 0.5
-"""Longest duration, at speed 1, of a symbol; a sentence of N symbols lasts at most the second plus N times the third.
+"""Limits at speed 1. A symbol lasts at most `MAX_SYMBOL_SECONDS`. A sentence of N symbols lasts at most
+`MAX_SENTENCE_SECONDS` plus N times `MAX_MEAN_SYMBOL_SECONDS`.
 
-The longest pauses and vowels of real speech last a second or two, and a symbol a tenth of a second on average.
+The longest pauses and vowels of real speech last one or two seconds; an average symbol lasts a tenth of a second.
 """
 MAX_LOG_MEL, MIN_LOG_MEL = 20.0, -100.0
 """Bounds of log-mels. Speech at full scale has log-mels below 5; silence has the logarithm of `MelConfig.floor`."""
@@ -18,8 +19,8 @@ _ADVICE = "the voice or base is damaged or diverged; clone or copy it again"
 
 
 def check_durations(log_durations: Tensor, mask: Tensor, frame_seconds: float) -> None:
-    """Raise TtsMetaError where sentences `(B, N)` of log(1 + frames) are longer than any speech."""
-    # An overflow to infinity is over the limits, and comparisons with NaN are false.
+    """Raise TtsMetaError if durations `(B, N)`, as log(1 + frames), are longer than those of any speech."""
+    # Infinity after an overflow is above the limits, and comparisons with NaN are false.
     seconds = torch.where(mask, log_durations.float().expm1().clamp(min=0.0) * frame_seconds, 0.0)
     longest, total = seconds.amax(1), seconds.sum(1)
     limits = MAX_SENTENCE_SECONDS + MAX_MEAN_SYMBOL_SECONDS * mask.sum(1)
@@ -31,7 +32,7 @@ def check_durations(log_durations: Tensor, mask: Tensor, frame_seconds: float) -
 
 
 def check_frames(mel: Tensor) -> Tensor:
-    """Return log-mels `(..., T, M)`. Raises TtsMetaError where they are not finite or louder than any sound."""
+    """Return log-mels `(..., T, M)` unchanged. Raises TtsMetaError if a value is not finite or is out of range."""
     # Comparisons with NaN are false.
     if mel.numel() and not bool(((mel <= MAX_LOG_MEL) & (mel >= MIN_LOG_MEL)).all()):
         raise TtsMetaError(f"the predicted spectrum is not that of a sound (not finite or out of range): {_ADVICE}")

@@ -1,4 +1,4 @@
-"""`Postnet` of the acoustic model: a convolutional correction of frames (Shen et al. 2018, section 2.2)."""
+"""`Postnet` of the acoustic model: convolutions that correct the decoder's frames (Shen et al. 2018, section 2.2)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tts_meta.models.conv_blocks import conv_blocks
 
 
 class PostnetConfig(Section):
-    """The postnet: a convolutional residual correction of the decoder's frames."""
+    """Settings of the postnet, a convolutional residual correction of the decoder's frames."""
 
     channels: Width = 256
     """Width of the convolutions."""
@@ -23,14 +23,14 @@ class PostnetConfig(Section):
 
 
 class Postnet(nn.Module):
-    """Correction `(B, T, M)` of frames `(B, T, M)`; the caller adds it to the frames."""
+    """Predicts the correction `(B, T, M)` of frames `(B, T, M)`; the caller adds the correction to the frames."""
 
     def __init__(self, config: PostnetConfig, n_mels: int) -> None:
         super().__init__()
         self.convs = conv_blocks(n_mels, config.channels, config.layers - 1, config.kernel, config.dropout)
         self.output = nn.Conv1d(config.channels, n_mels, config.kernel, padding=config.kernel // 2)
         self.receptive_radius = config.layers * (config.kernel // 2)
-        """Frames on each side of a frame that its correction depends on."""
+        """Number of frames on each side of a frame that the frame's correction depends on."""
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
         hidden = frames

@@ -10,7 +10,7 @@ from tts_meta.models.conv_blocks import conv_blocks
 
 
 class PredictorConfig(Section):
-    """A predictor with one output per symbol: duration and spread, or prosody."""
+    """Settings of a predictor of duration and spread, or of prosody, for each symbol."""
 
     channels: Width = 256
     """Width of the convolutions."""
@@ -23,9 +23,10 @@ class PredictorConfig(Section):
 
 
 class DurationPredictor(nn.Module):
-    """Hidden states `(B, N, D)` to log(1 + frames) `(B, N)` and the spread of each symbol in frames `(B, N)`.
+    """Predicts log(1 + frames) `(B, N)` and the spread of each symbol in frames `(B, N)`.
 
-    The spread is the standard deviation of Gaussian upsampling, the "range parameter" of Shen et al. 2020, section 3.2.
+    The input is the hidden states `(B, N, D)`. The spread is the standard deviation of Gaussian upsampling, the "range
+    parameter" of Shen et al. 2020, section 3.2.
     """
 
     def __init__(self, config: PredictorConfig, inputs: int) -> None:
@@ -43,7 +44,7 @@ class DurationPredictor(nn.Module):
 
 
 class ProsodyPredictor(nn.Module):
-    """Hidden states `(B, N, D)` to the prosody of each symbol `(B, N, 3)`, as `prosody.py` defines it."""
+    """Predicts the prosody of each symbol `(B, N, 3)`, as in `prosody.py`, from hidden states `(B, N, D)`."""
 
     def __init__(self, config: PredictorConfig, inputs: int, outputs: int) -> None:
         super().__init__()

@@ -1,11 +1,11 @@
-"""`Base`: a pretrained aligner and acoustic model with everything that is needed to use them, stored as a folder.
+"""`Base`: a pretrained aligner and acoustic model with their settings and symbols, loaded from and saved to a folder.
 
-    model.safetensors   weights of both, names prefixed `aligner.` and `acoustic.`
-    config.json         resolved configuration
+    model.safetensors   weights of both models, with the prefixes `aligner.` and `acoustic.` in the names
+    config.json         configuration with all defaults
     symbols.json        the symbol table, in order
     state.json          format version, training speakers, how the base was trained, versions of the phonemizer, SHA-256
                         of the weights
-    prior.safetensors   where the base was meta-trained: σ² of each module (`shrinkage_prior.py`)
+    prior.safetensors   only for a meta-trained base: σ² of each module (`shrinkage_prior.py`)
 
 Nothing in the folder is unpickled. The SHA-256 of the weights identifies the base; voices store it.
 """
@@ -45,17 +45,17 @@ _FILES = ("model.safetensors", "config.json", "symbols.json", "state.json")
 
 
 class BaseConfig(Section):
-    """Everything that is needed to build the models of a base; stored as `config.json` in its folder."""
+    """Settings that the construction of the models of a base needs; stored as `config.json` in the base's folder."""
 
     audio: AudioConfig = AudioConfig()
     phonemizer: str = Field(default="hibari", min_length=1, max_length=100)
-    """Name of the phonemizer that made the symbols of the training texts."""
+    """Name of the phonemizer that converted the training texts to symbols."""
     aligner: AlignerConfig = AlignerConfig()
     acoustic: AcousticConfig = AcousticConfig()
 
 
 class BaseState(Header):
-    """`state.json`. phonemizer: versions by package. Other keys record how the base was trained."""
+    """The content of `state.json`. phonemizer: versions by package. Other keys describe how the base was trained."""
 
     format: int
     speakers: Annotated[list[Name], Field(min_length=1, max_length=100_000)]
@@ -70,7 +70,7 @@ class BaseState(Header):
 
 
 class SymbolList(RootModel[Annotated[list[Annotated[str, Field(min_length=1, max_length=8)]], Field(max_length=5000)]]):
-    """`symbols.json`."""
+    """The content of `symbols.json`: the symbol table, in order."""
 
     model_config = ConfigDict(strict=True, frozen=True)
 
@@ -86,7 +86,7 @@ class SymbolList(RootModel[Annotated[list[Annotated[str, Field(min_length=1, max
 
 @dataclass(eq=False, repr=False)
 class Base:
-    """The pretrained models, and what text and audio processing needs to use them.
+    """The pretrained models, and the settings and symbols of the text and audio processing for them.
 
     state: how the base was trained. hash: SHA-256 of the weights; empty before the base is saved or loaded.
     """
@@ -124,7 +124,7 @@ class Base:
     def phonemizer(self) -> Phonemizer:
         """The phonemizer of the training texts, loaded at the first use.
 
-        Warns where the installed versions differ from those in `state`.
+        Warns if the installed versions differ from those in `state`.
         """
         mismatch = version_mismatch(self.state.get("phonemizer", {}), self.config.phonemizer)
         if mismatch:
@@ -133,7 +133,7 @@ class Base:
 
     @cached_property
     def kinds(self) -> SymbolKinds:
-        """Which symbols are silent and which are vowels, for the aligner."""
+        """For the aligner: which symbols are silent and which are vowels."""
         return self.symbols.kinds()
 
     @property
@@ -142,9 +142,9 @@ class Base:
         return self.kinds.silent
 
     def start_from(self, other: Base) -> None:
-        """Copy the weights of another base's acoustic model; new speakers start at its mean voice.
+        """Copy the weights of another base's acoustic model; new speakers start at the mean voice of that base.
 
-        Raises TtsMetaError where its symbols or layer sizes differ.
+        Raises TtsMetaError if symbols or layer sizes of the bases differ.
         """
         if other.symbols.symbols != self.symbols.symbols:
             raise TtsMetaError(f"{other.folder}: the base has other symbols; start from one with the same phonemizer")
@@ -161,7 +161,7 @@ class Base:
             ) from error
 
     def align(self, mel: Tensor, tokens: Tensor, name: str = "recording") -> tuple[Tensor, Alignment]:
-        """Align `tokens (N,)` with a log-mel `(T, M)`: the tokens with commas at the pauses, and the alignment.
+        """Align `tokens (N,)` with a log-mel `(T, M)`; return the tokens with commas at the pauses, and the alignment.
 
         Raises TtsMetaError as `Aligner.align`.
         """
@@ -173,7 +173,7 @@ class Base:
         return self.symbols.mark_pauses(tokens, durations, self.config.audio.mel.frame_seconds)
 
     def with_lexicon(self, lexicon: Lexicon | str | Path | None) -> Base:
-        """A base with the same models and a lexicon, given or read from a file; None returns this base."""
+        """Return a base with the same models and a lexicon, given or read from a file; None returns this base."""
         if lexicon is None:
             return self
         if not isinstance(lexicon, Lexicon):
@@ -184,7 +184,10 @@ class Base:
         return base
 
     def encode(self, text: str, phonemes: str | None = None) -> Tensor:
-        """Symbols int64 `(N,)` of a text, normalised and phonemised with the lexicon, or of given phonemes."""
+        """Return the symbols, int64 `(N,)`, of a text or of `phonemes`.
+
+        The text is normalised and phonemised with the lexicon. `phonemes` replaces the text.
+        """
         if phonemes is not None:
             return self.symbols.encode(phonemes)
         return self.symbols.encode(self.phonemizer.phonemize(text, self.lexicon), text)
@@ -193,7 +196,7 @@ class Base:
 def save_base(base: Base, folder: str | Path, half: bool = True) -> None:
     """Write a base folder atomically, by default with weights in half precision; sets `base.hash` and `base.folder`.
 
-    Raises TtsMetaError where weights are not finite or a speaker name is not usable.
+    Raises TtsMetaError if weights are not finite or a speaker name is not usable.
     """
     folder = Path(folder)
     stored = {name: (value.half() if half else value).cpu().contiguous() for name, value in _weights(base).items()}
@@ -216,7 +219,7 @@ def save_base(base: Base, folder: str | Path, half: bool = True) -> None:
 def load_base(folder: str | Path | None = None) -> Base:
     """Load a base folder in evaluation mode, in float32 on the CPU; None loads the shipped base.
 
-    Raises TtsMetaError where a file is missing or damaged, the format is another, or the weights are not those that
+    Raises TtsMetaError if a file is missing or damaged, the format is another, or the weights are not those that
     `state.json` names, do not fit `config.json` or are not finite.
     """
     folder = shipped_base() if folder is None else check_path("base", folder)
@@ -245,7 +248,7 @@ def load_base(folder: str | Path | None = None) -> Base:
 
 
 def _load_weights(path: Path, config: BaseConfig, symbols: SymbolTable, speakers: tuple[str, ...]) -> tuple[Base, bool]:
-    """The base with the weights of a file, and whether the file has the decoder's weights in half precision.
+    """Return the base with the weights of a file, and whether the decoder's weights in the file have half precision.
 
     Names and shapes are compared first, so that a faulty configuration cannot allocate more memory than the file needs.
     """
@@ -262,13 +265,13 @@ def _load_weights(path: Path, config: BaseConfig, symbols: SymbolTable, speakers
 
 
 def _weights(base: Base) -> dict[str, Tensor]:
-    """The tensors of both models by their names in `model.safetensors`."""
+    """Return the tensors of both models by their names in `model.safetensors`."""
     weights = {f"aligner.{name}": value for name, value in base.aligner.state_dict().items()}
     return weights | {f"acoustic.{name}": value for name, value in base.acoustic.state_dict().items()}
 
 
 def shipped_base() -> Path:
-    """Folder of the base that is shipped with the package. Raises TtsMetaError where it is missing."""
+    """Return the folder of the base that is shipped with the package. Raises TtsMetaError if the folder is missing."""
     package = Path(__file__).resolve().parents[1]
     for candidate in (package / "_checkpoints" / "base", package.parent / "checkpoints" / "base"):
         if (candidate / "state.json").is_file():

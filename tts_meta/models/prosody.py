@@ -1,9 +1,9 @@
-"""Prosody of each symbol of a sentence, measured from its log-mel: pitch, voicing and energy.
+"""Measurement of the prosody of each symbol from the log-mel of a sentence: pitch, voicing and energy.
 
-The acoustic model takes these three numbers for each symbol as an input, predicts them in synthesis, and accepts given
-values. They are measured from the mel and the durations alone, so every example that has a mel has prosody. Pitch is
+These three numbers are an input of the acoustic model for each symbol. In synthesis, they are predicted or given by the
+caller. They are measured from the mel and the durations alone, so every example with a mel has prosody. Pitch is
 measured by harmonic matching (Goldstein 1973). The harmonics of a fundamental cause a ripple in the lowest mel bands.
-The ripple of each candidate F0 is computed from a synthetic tone; the pitch of a symbol is the candidate whose ripple
+The ripple of each candidate F0 is computed from a synthetic tone. The pitch of a symbol is the candidate whose ripple
 fits best over the frames of the symbol.
 """
 
@@ -28,18 +28,18 @@ _ENERGY_SCALE = 0.5
 _LOWEST_F0, _HIGHEST_F0, _CANDIDATES_PER_OCTAVE = 65.0, 420.0, 12 * 4
 """Candidates: lowest and highest F0 in Hz, and candidates per octave."""
 _RIPPLE_BELOW = 1000.0
-"""Highest frequency of the bands that are used, Hz. Higher bands are wider than the distance between harmonics."""
+"""Highest frequency in Hz of the bands that are used. Higher bands are wider than the distance between harmonics."""
 _SMOOTH = 5
-"""Bands on each side in the moving average that gives the smooth spectrum; the ripple is the rest."""
+"""Number of bands on each side in the moving average. The average is the smooth spectrum; the ripple is the rest."""
 _UNVOICED, _VOICED = 0.3, 0.7
 """Correlations with the best candidate at which voicing is 0 and 1."""
 _PENALTY_DISTANCE, _PENALTY = 0.35, 0.05
-"""A candidate at this distance in ln F0 from the pitch of the sentence loses this much correlation, and more by the
-square of the distance: octave jumps are rare in speech."""
+"""The correlation of a candidate is reduced by `_PENALTY` times the square of (distance in ln F0 from the pitch of the
+sentence / `_PENALTY_DISTANCE`), because octave jumps are rare in speech."""
 
 
 def measure_prosody(mel: Tensor, durations: Tensor, config: MelConfig) -> Tensor:
-    """Prosody `(B, N, CHANNELS)` of log-mels `(B, T, M)` whose symbols last `durations (B, N)` frames.
+    """Return the prosody `(B, N, CHANNELS)` of log-mels `(B, T, M)` whose symbols last `durations (B, N)` frames.
 
     Pitch and energy are relative to the sentence. Symbols without frames and padding have zeros.
     """
@@ -76,7 +76,7 @@ def change_prosody(prosody: Tensor, semitones: float = 0.0, pitch_range: float =
 
 @functools.cache
 def _tones(config: MelConfig) -> tuple[Tensor, Tensor]:
-    """ln F0 of each candidate `(C,)`, and the ripple of a tone with that F0 in the K low bands, `(C, K)`."""
+    """Return ln F0 of each candidate `(C,)`, and the ripple of a tone with that F0 in the K low bands, `(C, K)`."""
     spec = MelSpec(config)
     bands = int((spec.filters.argmax(0) * config.sample_rate / config.n_fft < _RIPPLE_BELOW).sum())
     octaves = math.log2(_HIGHEST_F0 / _LOWEST_F0)
@@ -84,8 +84,8 @@ def _tones(config: MelConfig) -> tuple[Tensor, Tensor]:
     harmonics = torch.arange(1, int(2 * _RIPPLE_BELOW / _LOWEST_F0) + 1)
     audible = (frequencies[:, None] * harmonics < 2 * _RIPPLE_BELOW).float()  # (C, H)
     time = torch.arange(4 * config.n_fft) / config.sample_rate
-    # Phases that spread the energy evenly over each period (Schroeder 1970), so that the ripple is due to the harmonics
-    # and not to single pulses.
+    # These phases spread the energy evenly over each period (Schroeder 1970), so that the ripple is due to the
+    # harmonics and not to single pulses.
     phases = harmonics * (harmonics - 1) * math.pi / len(harmonics)
     angles = 2 * math.pi * frequencies[:, None, None] * harmonics[:, None] * time + phases[:, None]
     waves = torch.einsum("ch,cht->ct", audible, angles.cos())
@@ -93,14 +93,14 @@ def _tones(config: MelConfig) -> tuple[Tensor, Tensor]:
 
 
 def _ripple(low: Tensor) -> Tensor:
-    """The part of log spectra `(..., K)` that is not smooth, with unit norm; near zero for a smooth spectrum."""
+    """Return the part of log spectra `(..., K)` that is not smooth, with unit norm; near zero for a smooth spectrum."""
     ripple = low @ _high_pass(low.shape[-1]).to(low)
     return ripple / ripple.norm(dim=-1, keepdim=True).clamp(min=1e-3)
 
 
 @functools.cache
 def _high_pass(bands: int) -> Tensor:
-    """Matrix `(K, K)` that removes the smooth part and the mean of a log spectrum: `(K,) @ (K, K)`."""
+    """Return the matrix `(K, K)` that removes the smooth part and the mean of a log spectrum: `(K,) @ (K, K)`."""
     window = torch.hann_window(2 * _SMOOTH + 3, periodic=False)[1:-1]
     padded = F.pad(torch.eye(bands).unsqueeze(1), (_SMOOTH, _SMOOTH), mode="replicate")
     rest = torch.eye(bands) - F.conv1d(padded, (window / window.sum())[None, None]).squeeze(1)
@@ -108,7 +108,7 @@ def _high_pass(bands: int) -> Tensor:
 
 
 def _sum_by_symbol(values: Tensor, durations: Tensor) -> Tensor:
-    """Sums of `values (B, T, C)` over the frames of each symbol, `(B, N, C)`."""
+    """Return the sums of `values (B, T, C)` over the frames of each symbol, `(B, N, C)`."""
     running = F.pad(values.cumsum(1), (0, 0, 1, 0))
     ends = durations.cumsum(1)
 
@@ -119,12 +119,12 @@ def _sum_by_symbol(values: Tensor, durations: Tensor) -> Tensor:
 
 
 def _weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
-    """Weighted mean of each row of `(B, N)`, `(B, 1)`; 0 where all weights are 0."""
+    """Return the weighted mean of each row of `(B, N)`, `(B, 1)`; 0 for a row whose weights are all 0."""
     return (values * weights).sum(1, keepdim=True) / weights.sum(1, keepdim=True).clamp(min=1e-9)
 
 
 def _weighted_median(values: Tensor, weights: Tensor) -> Tensor:
-    """Weighted median `(B,)` of each row of `(B, N)`: half of the weight is below it."""
+    """Return the weighted median `(B,)` of each row of `(B, N)`: half of the weight is below the median."""
     ordered, order = values.sort(1)
     running = weights.gather(1, order).cumsum(1)
     index = (running < running[:, -1:] / 2).sum(1, keepdim=True)

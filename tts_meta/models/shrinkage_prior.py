@@ -1,8 +1,9 @@
-"""The learned shrinkage prior of a base or vocoder: one variance σ² per module, stored in `prior.safetensors`.
+"""`ModulePrior`: the learned shrinkage prior of a base or vocoder, one variance σ² per module, and the file of it.
 
-Tensors of the file: `log_variances (M,)`, and `sigma_history (K, M)`, σ after each of K meta-steps, where it is known.
-The header holds the format version, the names of the M modules in the order of the tensors, the SHA-256 of the weights
-that the prior belongs to, how the prior was learned, and the settings with which voices are cloned under it.
+The file `prior.safetensors` contains the tensors `log_variances (M,)` and, if it is known, `sigma_history (K, M)`: σ
+after each of K meta-steps. The header contains the format version, the names of the M modules in the order of the
+tensors, the SHA-256 of the weights that the prior belongs to, how the prior was learned, and the settings for cloning
+with this prior.
 """
 
 from __future__ import annotations
@@ -33,9 +34,10 @@ class ModulePrior:
     """σ² by module name. A module's offset from the meta-parameters has the prior N(0, σ² I).
 
     weights_hash: SHA-256 of the weights that the prior belongs to. origin: the meta-learner and its settings, as plain
-    JSON. sigma_history: σ of each module after each meta-step; empty where it is not known. adapted_modules: the only
-    modules that cloning adapts; empty where cloning chooses them by σ². prior_scale: cloning multiplies every σ² by it.
-    Both are chosen on speakers held out from meta-training. rank: rank of the offsets of matrices; 0 means full rank.
+    JSON. sigma_history: σ of each module after each meta-step; empty if it is not known. adapted_modules: the only
+    modules that cloning adapts; empty if cloning chooses them by σ². prior_scale: factor of every σ² in cloning.
+    adapted_modules and prior_scale are chosen on speakers held out from meta-training. rank: rank of the offsets of
+    matrices; 0 means full rank.
     """
 
     variances: dict[str, float]
@@ -52,12 +54,12 @@ class ModulePrior:
         return {name: variance**0.5 for name, variance in self.variances.items()}
 
     def strongest(self, fraction: float) -> tuple[str, ...]:
-        """`adapted_modules` or, where that is empty, the modules with a σ² of at least `fraction` of the largest."""
+        """Return `adapted_modules` or, if empty, the modules with a σ² of at least `fraction` of the largest σ²."""
         threshold = fraction * max(self.variances.values())
         return self.adapted_modules or tuple(name for name, variance in self.variances.items() if variance >= threshold)
 
     def isotropic(self, sigma: float) -> ModulePrior:
-        """A prior with the same σ for every module and a scale of 1: the baseline for one σ per module."""
+        """Return a prior with the same σ for every module and a scale of 1, the baseline for one σ per module."""
         variances = dict.fromkeys(self.variances, sigma**2)
         return ModulePrior(variances, self.weights_hash, {"learner": "none, one sigma for all"}, rank=self.rank)
 
@@ -82,14 +84,14 @@ class ModulePrior:
             write_tensors(temporary, tensors, header)
 
     def save_to(self, folder: Path, weights_hash: str) -> ModulePrior:
-        """Write the prior into the folder of the weights with that SHA-256, and return the prior as written."""
+        """Write the prior into the folder of the weights with the SHA-256 `weights_hash`; return the written prior."""
         prior = replace(self, weights_hash=weights_hash)
         prior.save(folder / FILE)
         return prior
 
     @classmethod
     def load_from(cls, folder: Path, weights_hash: str) -> ModulePrior | None:
-        """The prior in the folder of the weights with that SHA-256; None where the folder has no prior.
+        """Return the prior in the folder of the weights with the SHA-256 `weights_hash`; None if there is no prior.
 
         Raises TtsMetaError as `load` does, and for a prior that belongs to other weights.
         """
@@ -103,7 +105,7 @@ class ModulePrior:
 
     @classmethod
     def load(cls, path: str | Path) -> ModulePrior:
-        """Read the file. Raises TtsMetaError where it is damaged or not a prior of this format."""
+        """Read the file of a prior. Raises TtsMetaError if the file is damaged or not a prior of this format."""
         file = TensorFile.open(path, _ADVICE)
         header = _read_header(file)
         modules = len(header.modules)
@@ -151,7 +153,7 @@ class PriorHeader(Header):
 
 
 def _read_header(file: TensorFile) -> PriorHeader:
-    """The header of a prior's file. Its values are strings; some hold JSON."""
+    """Return the checked header of a prior's file. The values in the file are strings; some are JSON."""
     if file.metadata.get("kind") != _KIND or file.metadata.get("format") != FORMAT:
         raise TtsMetaError(f"{file.path}: not a prior of format {FORMAT}; {_ADVICE}")
     data: dict[str, Any] = dict(file.metadata)

@@ -1,4 +1,4 @@
-"""`SpeakerEmbedding`: the mean voice, and the offsets of the training speakers from it."""
+"""`SpeakerEmbedding`: a vector for the mean voice, and an offset from the mean voice for each training speaker."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 class SpeakerEmbedding(nn.Module):
     """Speaker embedding `(B, E)`: the mean voice, plus an offset for each training speaker.
 
-    Cloning adapts only `mean`. The offsets serve pretraining and synthesis with the voice of a training speaker.
+    Cloning adapts only `mean`. The offsets are used in pretraining and for synthesis with a training speaker's voice.
     """
 
     def __init__(self, channels: int, n_speakers: int) -> None:
@@ -18,7 +18,7 @@ class SpeakerEmbedding(nn.Module):
         self.offsets = nn.Parameter(nn.init.normal_(torch.empty(n_speakers, channels), std=0.1))
 
     def forward(self, index: Tensor) -> Tensor:
-        """Embeddings `(B, E)` of speakers `index (B,)` int64; -1 is the mean voice."""
+        """Return the embeddings `(B, E)` of speakers `index (B,)` int64; -1 is the mean voice."""
         is_training_speaker = (index >= 0).unsqueeze(1)
         return self.mean + torch.where(is_training_speaker, self.offsets[index.clamp(min=0)], 0.0)
 

@@ -1,8 +1,9 @@
-"""`SpeakerEncoder`: the Resemblyzer speaker encoder, reimplemented, with its weights inside this package.
+"""`SpeakerEncoder`: embeds speech for speaker similarity; a reimplementation of Resemblyzer with its weights.
 
 Resemblyzer (Jemine 2019, Apache-2.0) is the usual open encoder trained with the GE2E loss (Wan et al. 2018,
-arXiv 1710.10467). Its package is not a dependency, because it requires `webrtcvad`, which needs a C compiler and cannot
-be imported with current versions of setuptools. The embeddings here equal those of the package.
+arXiv 1710.10467). The package Resemblyzer is not a dependency, because it requires `webrtcvad`. This package needs a C
+compiler and cannot be imported with current versions of setuptools. The embeddings of this module equal those of
+Resemblyzer.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ MELS, HIDDEN, EMBEDDING = 40, 256, 256
 N_FFT, HOP = 400, 160
 PARTIAL_FRAMES = 160  # 1.6 s
 PARTIALS_PER_SECOND = 1.3
-MIN_COVERAGE = 0.75  # the last partial window is dropped where less of it is speech
+MIN_COVERAGE = 0.75  # the last partial window is dropped if a smaller fraction of it is covered
 
 TARGET_DBFS = -30.0
 VAD_WINDOW = 480  # samples, 30 ms
@@ -59,7 +60,7 @@ class SpeakerEncoder(nn.Module):
     def embed(self, waveform: object, rate: int) -> Embedding:
         """Return the unit embedding (256,) of an utterance (S,) at `rate` Hz: the mean over 1.6 s windows.
 
-        Long pauses are removed first. Raises TtsMetaError where the waveform is unusable or silent.
+        Long pauses are removed first. Raises TtsMetaError if the waveform is unusable or silent.
         """
         samples = trim_long_silences(normalize_volume(at_rate(waveform, rate)))
         starts = partial_starts(len(samples))
@@ -81,7 +82,7 @@ def normalize_volume(samples: Samples) -> Samples:
 def trim_long_silences(samples: Samples) -> Samples:
     """Return the samples (S,) at 16 kHz without pauses over 180 ms, found by WebRTC's voice activity detector.
 
-    Where the detector finds no voice, all samples are returned, so that every sound has an embedding.
+    If the detector finds no voice, all samples are returned, so that every sound has an embedding.
     """
     import webrtcvad
 
@@ -92,7 +93,7 @@ def trim_long_silences(samples: Samples) -> Samples:
     for index in range(windows):
         window = pcm[index * VAD_WINDOW : (index + 1) * VAD_WINDOW]
         voiced[index] = detector.is_speech(window.tobytes(), SPEECH_RATE)
-    # The moving average of Resemblyzer: off-centre, 3 windows back and 4 ahead, with halves rounded to even.
+    # The moving average of Resemblyzer is off-centre, 3 windows back and 4 ahead, with halves rounded to even.
     padded = np.pad(voiced, ((VAD_SMOOTHING - 1) // 2, VAD_SMOOTHING // 2))
     smooth = np.convolve(padded, np.ones(VAD_SMOOTHING), "valid") / VAD_SMOOTHING
     is_speech = np.round(smooth).astype(bool)

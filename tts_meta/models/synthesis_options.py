@@ -1,4 +1,4 @@
-"""`SynthesisOptions`: what a user can change in how a voice speaks."""
+"""`SynthesisOptions`: the options of synthesis, such as speed, pitch and postfilter."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tts_meta.errors import SEEDS, check_number
 
 @dataclass(frozen=True)
 class SynthesisOptions:
-    """Options of synthesis; the defaults leave predictions as they are. Raises UsageError for a value out of range."""
+    """Options of synthesis; the defaults do not change the predictions. Raises UsageError for a value out of range."""
 
     speed: float = 1.0
     """Speaking rate: 2 is twice as fast."""

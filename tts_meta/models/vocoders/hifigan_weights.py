@@ -35,7 +35,7 @@ def load_hifigan(path: str | Path | None = None) -> HifiGanGenerator:
 
     The sizes are read from the `config.json` in the folder of the weights where it describes a HiFi-GAN; otherwise they
     are those of V1, V2 or V3, whichever the weights fit. The generator is in evaluation mode, with float32 weights.
-    Raises TtsMetaError where the file is missing, is not a HiFi-GAN checkpoint, does not fit its config, or contains
+    Raises TtsMetaError if the file is missing, is not a HiFi-GAN checkpoint, does not fit its config, or contains
     values that are not finite.
     """
     if path is None:
@@ -117,7 +117,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _check_archive(path: Path) -> None:
-    """Raise TtsMetaError where a zip archive unpacks to more than its file size; torch writes archives uncompressed."""
+    """Raise TtsMetaError if a zip archive unpacks to more than its file size; torch writes archives uncompressed."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
@@ -132,7 +132,7 @@ def _strip(name: str) -> str:
 
 
 def _read_config(path: Path) -> HifiGanConfig | None:
-    """The config in a file; None where the file does not exist or describes another model."""
+    """The config in a file; None if the file does not exist or describes another model."""
     if not path.is_file():
         return None
     content = read_json(path, "repair it or remove it")

@@ -54,7 +54,7 @@ class SourceFilterState(Header):
 def save_source_filter(generator: SourceFilterGenerator, folder: Path, state: Mapping[str, Any]) -> None:
     """Write a folder atomically, with weights in half precision; `generator.prior` gets the hash of these weights.
 
-    Raises TtsMetaError where weights are not finite.
+    Raises TtsMetaError if weights are not finite.
     """
     config = SourceFilterFile(light=generator.config, mel=generator.mel_config)
     weights = {name: value.half().cpu().contiguous() for name, value in generator.state_dict().items()}
@@ -88,7 +88,7 @@ def is_source_filter(folder: Path) -> bool:
 def load_source_filter(folder: Path) -> SourceFilterGenerator:
     """Read a folder: the generator in evaluation mode, with weights in single precision.
 
-    Raises TtsMetaError where a file is missing or damaged, the format is another, or the weights do not fit
+    Raises TtsMetaError if a file is missing or damaged, the format is another, or the weights do not fit
     `config.json` or are not finite.
     """
     path = folder / "model.safetensors"
@@ -117,7 +117,7 @@ def load_source_filter(folder: Path) -> SourceFilterGenerator:
 
 
 def shipped_vocoder() -> Path | None:
-    """Folder of the vocoder that is shipped with the package, or None where it has none."""
+    """Folder of the vocoder that is shipped with the package, or None if it has none."""
     package = Path(__file__).resolve().parents[2]
     for candidate in (package / "_checkpoints" / "vocoder", package.parent / "checkpoints" / "vocoder"):
         if (candidate / "state.json").is_file():

@@ -97,7 +97,7 @@ def load_vocoder(
 
 
 def check_mels(vocoder: Vocoder, mel: MelConfig) -> None:
-    """Raise TtsMetaError where the mels that a vocoder takes differ from those of a base in any setting."""
+    """Raise TtsMetaError if the mels that a vocoder takes differ from those of a base in any setting."""
     for name, base_value in mel:
         value = getattr(vocoder.mel_config, name)
         if value != base_value:
