@@ -22,8 +22,8 @@ def benchmark(
     """Clone and score speakers that the base was not trained on.
 
     The scores are compared with those of real recordings. A recipe with `learners` compares several methods of
-    cloning, from few and from more sentences, after few and after many steps. Tables, the scores of every sentence, a
-    page to listen to and a TensorBoard log go into the output folder of the recipe. Needs the extra `eval`:
+    cloning, for several numbers of sentences and of steps. The output folder of the recipe gets the tables, the scores
+    of every sentence, a page that plays the audio, and a TensorBoard log. Needs the extra `eval`:
     pip install '.[eval]'.
 
     \b

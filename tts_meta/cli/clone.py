@@ -64,8 +64,8 @@ def clone(
         list[str] | None,
         typer.Option(
             metavar="PATTERN",
-            help="Adapt the modules of these names only, such as 'decoder.*'; `tts-meta inspect base` lists the names. "
-            "Modules of the vocoder adapt only by a pattern that begins with `vocoder.`. Repeatable.",
+            help="Adapt only the modules of these names, such as 'decoder.*'; `tts-meta inspect base` lists the names. "
+            "Modules of the vocoder adapt only if a pattern begins with `vocoder.`. Repeatable.",
             show_default="those that the learned prior selects; all without a prior",
         ),
     ] = None,
@@ -91,8 +91,8 @@ def clone(
         float | None,
         typer.Option(
             metavar="VARIANCE",
-            help="One prior variance σ² for all adapted modules, above 0, instead of the learned ones. Smaller values "
-            "keep the voice closer to the base. The default of --steps is then 200.",
+            help="One prior variance σ² for all adapted modules, above 0, instead of the learned variances. Smaller "
+            "values keep the voice closer to the base; 1 is plain fine-tuning. The default of --steps is then 200.",
             show_default="learned by meta-training",
         ),
     ] = None,
@@ -142,7 +142,7 @@ def clone(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Vocoder of the samples in --log, and the one that --modules adapts: light, hifigan, griffin-lim or a "
+            help="Vocoder of the samples in --log, and vocoder that --modules adapts: light, hifigan, griffin-lim or a "
             "path. Only light vocoders can be adapted.",
             show_default="light",
         ),
@@ -152,9 +152,9 @@ def clone(
 ) -> None:
     """Make a voice file from recordings of one speaker.
 
-    Five to ten sentences are a good start. The base model is adapted to them by gradient descent; a learned prior
-    limits how far each module may move. The command prints the speaker similarity to expect from this much audio, if
-    the base has such a forecast. Clone a voice only if its owner agrees.
+    Five to ten sentences are a good start. Gradient descent adapts the base model to them. A module is one layer's
+    weights or biases. A learned prior limits how far each module may move. The command prints the speaker similarity
+    to expect from this much audio, if the base has such a forecast. Clone a voice only if its owner agrees.
 
     \b
     Examples:

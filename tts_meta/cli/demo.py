@@ -21,9 +21,9 @@ def demo(
 ) -> None:
     """Clone a voice that is installed with the program.
 
-    The demo needs no recordings and no network. The folder then holds the recordings that were cloned, sentences in the
-    average voice of the base model, the same sentences in the cloned voice and in the real one, and `index.html`, a
-    page that plays them.
+    The demo needs no recordings and no network. It synthesises recordings of one speaker, clones the voice of this
+    speaker, and writes `index.html`. This page plays the recordings, and new sentences in the average voice of the base
+    model, in the cloned voice, and by the original speaker.
 
     \b
     Examples:

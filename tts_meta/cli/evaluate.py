@@ -57,10 +57,10 @@ def evaluate(
 ) -> None:
     """Score a voice on real recordings of its speaker.
 
-    The voice speaks the transcripts. The table compares it with the real recordings and with their copy-synthesis
-    (recording to spectrogram to vocoder), and gives each mean with its 95 % confidence interval. Recordings that the
-    voice was cloned from are left out. Similarity is measured to up to five other recordings. Needs the extra `eval`:
-    pip install '.[eval]'.
+    The voice speaks the transcripts. The table compares these sentences with the real recordings and with their
+    copy-synthesis (recording to spectrogram to vocoder). Each mean has a 95 % confidence interval. Recordings that the
+    voice was cloned from are excluded. Similarity is the cosine to the mean speaker embedding of up to five other
+    recordings. Needs the extra `eval`: pip install '.[eval]'.
 
     \b
     Examples:

@@ -67,8 +67,9 @@ def inspect(
     """List the modules of a base, or the content of a voice file.
 
     A module is one layer's weights or biases. For a base, the table shows the size of every module, whether `clone`
-    adapts it, and its learned standard deviation σ: how far its parameters move from the base to a voice. A base that
-    was not meta-trained has no σ. For a voice, the list shows its base, the consent note, the scores and the modules.
+    adapts it, and its learned standard deviation σ: how far its parameters may move from the base to a voice. A base
+    that was not meta-trained has no σ. For a voice, the list shows its base, the consent note, the scores and the
+    modules.
 
     \b
     Examples:

@@ -17,8 +17,8 @@ ExportPrior = Annotated[
     typer.Option(
         "--export-prior",
         metavar="BASE",
-        help="After meta-training, write the learned σ also to the folder of this base, which must be the one that the "
-        "recipe starts from.",
+        help="After meta-training, also write the learned σ to the folder of this base. The recipe must start from the "
+        "same base.",
     ),
 ]
 PriorScale = Annotated[
@@ -27,7 +27,7 @@ PriorScale = Annotated[
         "--prior-scale",
         metavar="FACTOR",
         min=0.0,
-        help="Factor of every σ² in the exported prior.",
+        help="Multiplier of every σ² in the exported prior.",
         show_default="1",
     ),
 ]
@@ -41,16 +41,16 @@ def meta_train(
 ) -> None:
     """Learn which modules of a base differ between voices.
 
-    A module is one layer's weights or biases. Meta-training clones many training speakers and learns, for each module,
-    a standard deviation σ: how far its parameters move from the base to a voice. `tts-meta clone` then adapts only the
-    modules with a large σ. The result, a base with these σ (its prior), goes into the output folder of the recipe.
-    To resume a run that was stopped, run the same command again.
+    A module is one layer's weights or biases. Meta-training clones many speakers. For each module it learns a standard
+    deviation σ: how far the parameters of the module may move from the base to a voice. `tts-meta clone` then adapts
+    only the modules with a large σ. The values of σ are the prior of the base. The output folder of the recipe gets a
+    base with this prior. To resume a run that was stopped, run the same command again.
 
     \b
     Examples:
       tts-meta meta-train recipes/librispeech_mini/meta_train.yaml
       tts-meta meta-train recipes/librispeech_mini/meta_train.yaml --set learner=sigma-imaml
-      tts-meta meta-train recipes/librispeech_mini/meta_train.yaml --export-prior checkpoints/base --prior-scale 2
+      tts-meta meta-train recipes/own_corpus/meta_train.yaml --export-prior runs/mine/pretrain/base
     """
     from tts_meta.config import load_config
     from tts_meta.train.export_prior import export_prior as export

@@ -19,7 +19,8 @@ def pretrain(
     The base model is the text-to-speech model that `tts-meta clone` adapts to a new speaker. Training first learns when
     each sound of a transcript is spoken (the aligner), then how to predict spectrograms from text (the acoustic model).
     Checkpoints, TensorBoard logs and the finished base go into the output folder of the recipe. To resume a run that
-    was stopped, run the same command again. Several processes: start it with torchrun.
+    was stopped, run the same command again. To use several processes, start the command with torchrun: see
+    docs/training.md.
 
     \b
     Examples:

@@ -11,15 +11,15 @@ from tts_meta.cli.app import app
 _WIDTH = 100
 _HEAD = """# Verbs and options
 
-This page is the help of every verb. It is made by a command:
+This page contains the help of every verb. This command writes it:
 
 ```sh
 python -m tts_meta.cli.reference > docs/cli.md
 ```
 
-An option has the same name and meaning in every verb that has it. The exit status is 0 for success, 1 for a failure, 2
-for wrong use, 130 after Ctrl-C and 143 after SIGTERM. An error is one line on stderr. `TTS_META_DEBUG=1` in the
-environment shows the Python traceback instead.
+The exit status is 0 for success, 1 for a failure, 2 for wrong use, 130 after Ctrl-C and 143 after SIGTERM. An error is
+one line on stderr. If the environment variable `TTS_META_DEBUG` is 1, the Python traceback is shown instead.
+[glossary.md](glossary.md) explains the terms.
 """
 
 
