@@ -51,9 +51,13 @@ BAD_AUDIO: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "nearly silent": ("flac", lambda path: write(path, 1e-4 * speech()), "silent throughout"),
     "clipped": ("wav", lambda path: write(path, np.clip(30 * speech(), -1, 1)), "clipped"),
     "clipped, then made quieter": ("wav", lambda path: write(path, np.clip(10 * speech(), -0.5, 0.5)), "clipped"),
-    "a tenth of a second": ("wav", lambda path: write(path, speech(0.1)), "0.1 s of speech in all"),
+    "a tenth of a second": ("wav", lambda path: write(path, speech(0.1)), "0.1 s of speech in total"),
     "shorter than a word": ("wav", lambda path: write(path, speech()[4000:4400]), "too short to hold a word"),
-    "half a second": ("wav", lambda path: write(path, speech(0.5)), "s of speech in all, cloning needs at least 1 s"),
+    "half a second": (
+        "wav",
+        lambda path: write(path, speech(0.5)),
+        "s of speech in total, but cloning needs at least 1 s",
+    ),
     "an hour": ("wav", write_hour_of_silence, "3600 s long, at most 60 s are allowed"),
     "truncated WAV": ("wav", cut_in_half, "truncated"),
     "truncated AIFF": ("aiff", cut_in_half, "truncated"),
@@ -80,7 +84,7 @@ def test_unusable_audio_is_refused(run_cli, tmp_path: Path, base_folder: Path, k
     before = sorted(tmp_path.iterdir())
     result = run_cli("clone", bad, "-o", tmp_path / "new.voice.safetensors", "--base", base_folder, "--steps", 2)
     assert result.failed(1, message)
-    assert "s of speech in all" in message or str(bad) in result.err
+    assert "s of speech in total" in message or str(bad) in result.err
     assert sorted(tmp_path.iterdir()) == before
 
 

@@ -168,7 +168,7 @@ def test_texts_come_from_files_next_to_the_recordings_or_from_arguments(base: Ba
 
 
 def test_the_number_of_texts_must_match_the_recordings(base: Base, recordings: list[Path]) -> None:
-    with pytest.raises(UsageError, match="4 recordings and 1 transcripts; give one for each"):
+    with pytest.raises(UsageError, match="4 recordings but 1 transcripts; give one text for each recording"):
         clone(recordings, transcripts=["abc"], base=base)
     with pytest.raises(TtsMetaError, match="no recordings given"):
         clone([], base=base)

@@ -76,8 +76,8 @@ def test_a_file_name_shared_by_two_recordings_is_not_a_key(folder: Path, tmp_pat
 
 FIRST = "say0.wav"
 WRONG_ARGUMENTS: dict[str, tuple[dict[str, Any], str]] = {
-    "a path alone": ({"audio": FIRST}, "must be a list of recordings; for one, give ['say0.wav']"),
-    "a Path alone": ({"audio": Path(FIRST)}, "must be a list of recordings; for one, give ['say0.wav']"),
+    "a path alone": ({"audio": FIRST}, "must be a list of recordings; for one recording, give ['say0.wav']"),
+    "a Path alone": ({"audio": Path(FIRST)}, "must be a list of recordings; for one recording, give ['say0.wav']"),
     "None": ({"audio": None}, "must be a list of paths of recordings, not NoneType"),
     "a number": ({"audio": 5}, "must be a list of paths of recordings, not int"),
     "bytes": ({"audio": b"say0.wav"}, "must be a list of paths of recordings, not bytes"),
@@ -90,8 +90,11 @@ WRONG_ARGUMENTS: dict[str, tuple[dict[str, Any], str]] = {
     "a text of lines": ({"transcripts": "abc\ndef"}, "there is no file 'abc\\ndef'"),
     "None in texts": ({"transcripts": [None]}, "the transcript of say0.wav must be text, not NoneType"),
     "a number in texts": ({"transcripts": [5]}, "the transcript of say0.wav must be text, not int"),
-    "too few texts": ({"transcripts": []}, "1 recordings and 0 transcripts; give one for each"),
-    "too many texts": ({"transcripts": ["abc", "def"]}, "1 recordings and 2 transcripts; give one for each"),
+    "too few texts": ({"transcripts": []}, "1 recordings but 0 transcripts; give one text for each recording"),
+    "too many texts": (
+        {"transcripts": ["abc", "def"]},
+        "1 recordings but 2 transcripts; give one text for each recording",
+    ),
     "a set": ({"transcripts": {"abc"}}, "transcripts must be a list of texts, not set"),
     "a number for texts": ({"transcripts": 5}, "transcripts must be a list of texts, not int"),
     "a dict without the recording": ({"transcripts": {"b.wav": "abc"}}, "say0.wav: not among the keys of transcripts"),
@@ -166,7 +169,7 @@ def test_the_example_of_wrong_arguments_prints_one_line_each(
     dictionary, text, path, none = capsys.readouterr().out.splitlines()
     assert dictionary.startswith("made ")
     assert text.startswith("UsageError transcripts: there is no file") and "{path: text}" in text
-    assert path == "UsageError audio must be a list of recordings; for one, give ['a.wav']"
+    assert path == "UsageError audio must be a list of recordings; for one recording, give ['a.wav']"
     assert none.startswith("UsageError the transcript of a.wav must be text, not NoneType")
 
 

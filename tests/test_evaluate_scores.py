@@ -191,5 +191,5 @@ def test_a_broken_score_file_names_the_line(tmp_path):
     path.write_text(path.read_text() + '{"id": "x"}\n')
     with pytest.raises(TtsMetaError, match=r"scores\.jsonl, line 2 is not a line of scores"):
         read_scores(path)
-    with pytest.raises(TtsMetaError, match="cannot read the scores"):
+    with pytest.raises(TtsMetaError, match="cannot read scores in"):
         read_scores(tmp_path / "nowhere.jsonl")

@@ -111,7 +111,7 @@ def test_settings_that_a_method_does_not_use_are_refused_before_any_work(
 
 def test_auto_stop_without_a_prior_is_refused_before_any_work(base: Base, tmp_path: Path) -> None:
     recipe = config(tmp_path / "no corpus", tmp_path, learners={"one": {"auto_stop": True}})
-    with pytest.raises(UsageError, match="auto_stop needs a learned prior, and the base has none; give steps"):
+    with pytest.raises(UsageError, match="auto_stop needs a learned prior, but the base has none; give steps"):
         run_few_shot(recipe, base, vocoder(), pytest.fail)
 
 

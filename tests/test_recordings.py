@@ -150,7 +150,7 @@ def test_every_recording_is_read_before_the_first_is_aligned(tmp_path: Path, mon
 def test_silence_at_the_ends_does_not_count_as_speech(tmp_path: Path) -> None:
     samples = np.concatenate([np.zeros(3 * RATE), noise_speech(0, 0.6 * MIN_SECONDS), np.zeros(3 * RATE)])
     soundfile.write(tmp_path / "a.wav", samples, RATE)
-    with pytest.raises(TtsMetaError, match=r"0\.\d s of speech in all, cloning needs at least 1 s"):
+    with pytest.raises(TtsMetaError, match=r"0\.\d s of speech in total, but cloning needs at least 1 s"):
         prepare_recordings([Recording(tmp_path / "a.wav", "abc")], tiny_base(), "them", pytest.fail)
 
 

@@ -1,10 +1,11 @@
-"""Cost of an inner step: by adapted modules, by kind of operation, and for several speakers in one batch.
+"""Measure the time of an inner step: by adapted modules, by kind of operation, and for several speakers in one batch.
 
-python -m recipes.few_shot.cost [--threads N]      a minute; tables on standard output
+Command: python -m recipes.few_shot.cost [--threads N]
 
-Steps have 1,600 frames of random sentences and the size of the shipped base. The script times the gradient alone, and
-the whole step with solver and prior. Several speakers in one batch have different weights, so they are slower than one
-speaker with a batch of this size. The time of the latter gives an upper bound of the gain.
+The command takes a minute and prints tables. The size of the model is that of the shipped base. A step has 1,600 frames
+of random sentences. The script times the gradient alone, and the whole step with solver and prior. For several speakers
+in one batch, the script times one speaker with a batch of this size. Several speakers are slower, because their weights
+differ. The printed speed-up is therefore an upper bound.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from tts_meta.models.low_rank import low_rank
 from tts_meta.models.pretrained import Base, load_base
 
 FRAMES, SENTENCE, SPEAKERS, LOOP = 1600, 400, 8, 4
-"""Frames of a step and of a sentence; speakers in a batch; steps of a loop."""
+"""Frames of a step, frames of a sentence, speakers in a batch, and steps of a loop."""
 ALL_MODULES = "every module, full rank"
 CHOICES: dict[str, tuple[Sequence[str], int]] = {
     ALL_MODULES: (("*",), 0),
@@ -38,11 +39,11 @@ CHOICES: dict[str, tuple[Sequence[str], int]] = {
     "speaker": (("speaker.mean",), 0),
     "durations": (("duration",), 0),
 }
-"""Patterns of the adapted modules (empty: those of `clone`), and the rank."""
+"""Patterns of the adapted modules, and the rank. Without patterns, the modules of `clone` adapt."""
 
 
 def sentences(base: Base, count: int) -> list[Example]:
-    """Random sentences with eight frames per symbol."""
+    """Return `count` random sentences with eight frames per symbol."""
     generator = torch.Generator().manual_seed(0)
     tokens = torch.randint(1, len(base.symbols), (count, SENTENCE // 8), generator=generator)
     mels = torch.randn(count, SENTENCE, base.acoustic.n_mels, generator=generator)
@@ -53,7 +54,10 @@ def sentences(base: Base, count: int) -> list[Example]:
 def steps_of(
     base: Base, patterns: Sequence[str], rank: int, frames: int
 ) -> tuple[Callable[[], Tensor], Callable[[], Tensor]]:
-    """Two functions: the gradient of an inner step of `frames` frames, and the end point of a loop of `LOOP` steps."""
+    """Return two functions: for the gradient of an inner step of `frames` frames, and for a loop of `LOOP` steps.
+
+    The second function returns the end point of the loop.
+    """
     chosen = chosen_modules(base, CloneSettings(tuple(patterns)))
     model, adapted = low_rank(base.acoustic, chosen, rank) if rank else (base.acoustic, chosen)
     domain = Domain(

@@ -1,12 +1,13 @@
 """Fit the similarity forecast that `clone` prints, and measure its reliability.
 
-python -m recipes.few_shot.forecast recipes/few_shot/forecast.yaml [--check recipes/few_shot/ten.yaml]
+Command: python -m recipes.few_shot.forecast recipes/few_shot/forecast.yaml [--check recipes/few_shot/ten.yaml]
 
-The recipe is one of the few-shot benchmark with one method. The command runs it, fits a line to each score over the
-logarithm of the seconds of speech, writes the forecast into the base folder, and prints tables. It writes
-`reliability.png` into the output folder of the recipe. Reliability is the fraction of voices in the predicted range at
-each level, where each speaker is predicted by the line of the others. With `--check`, voices of the speakers in a
-second recipe, by the same method, are predicted too, by the line of all.
+The recipe is a recipe of the few-shot benchmark with one method. The command runs the recipe and fits a line to each
+score over the logarithm of the seconds of speech. The command writes the forecast into the base folder, prints tables,
+and writes `reliability.png` into the output folder of the recipe. Reliability is the fraction of voices inside the
+prediction interval at each level. The voices of a speaker are predicted by the line of the other speakers. With
+`--check`, the same method also makes voices of the speakers in a second recipe. These voices are predicted by the line
+of all speakers in the first recipe.
 """
 
 from __future__ import annotations
@@ -29,8 +30,12 @@ from tts_meta.report.forecast import forecast_table, reliability_table, write_re
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("recipe", type=Path, help="recipe of the few-shot benchmark with one method")
-    parser.add_argument("--check", type=Path, help="recipe with other speakers; its methods are not used")
-    parser.add_argument("--set", dest="changes", action="append", default=[], help="KEY=VALUE of both recipes")
+    parser.add_argument(
+        "--check", type=Path, help="second recipe with other speakers; the methods of this recipe are not used"
+    )
+    parser.add_argument(
+        "--set", dest="changes", action="append", default=[], help="change a setting of both recipes, KEY=VALUE"
+    )
     arguments = parser.parse_args()
     recipe = load_config(arguments.recipe, FewShotBenchmark, arguments.changes)
     base, vocoder = load_base(recipe.base), load_vocoder(recipe.vocoder)

@@ -1,6 +1,8 @@
-"""NLL of the sentences that a voice adapted on, and of unseen sentences: how much it overfits.
+"""Measure overfitting: the NLL of the sentences that a voice adapted on, and of unseen sentences.
 
-python -m recipes.few_shot.overfitting RECIPE.yaml [--set KEY=VALUE]      computes missing voices of the recipe; a table
+Command: python -m recipes.few_shot.overfitting RECIPE.yaml [--set KEY=VALUE]
+
+The command computes missing voices of the recipe and prints a table.
 """
 
 from __future__ import annotations
@@ -26,7 +28,10 @@ from tts_meta.models.vocoders.vocoder import load_vocoder
 
 
 def adaptation_scores(base: Base, trials: Sequence[Trial], recipe: FewShotBenchmark) -> list[Scores]:
-    """NLL of the sentences that the voice of each trial adapted on, with the system name of the trial."""
+    """Return the NLL of the sentences that the voice of each trial adapted on.
+
+    The system name of the scores is that of the trial.
+    """
     rows = list[Scores]()
     for speaker, sentences in recipe.choose(Manifest.load(recipe.manifest)).items():
         of_speaker = [trial for trial in trials if trial.speaker == speaker]
@@ -41,7 +46,11 @@ def adaptation_scores(base: Base, trials: Sequence[Trial], recipe: FewShotBenchm
 
 
 def table(trials: Sequence[Trial], adaptation: Sequence[Scores]) -> str:
-    """By system: mean number of frames that a voice adapted on, NLL of these and of unseen sentences; Markdown."""
+    """Return a Markdown table by system.
+
+    The columns are the mean number of frames that a voice adapted on, the NLL of these frames, and the NLL of
+    unseen sentences.
+    """
     unseen = [row for trial in trials for row in trial.scores]
     seen, other = (
         {summary.group[0]: summary.intervals[NLL.name] for summary in summarise(rows)} for rows in (adaptation, unseen)
@@ -60,7 +69,9 @@ def table(trials: Sequence[Trial], adaptation: Sequence[Scores]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("recipe", type=Path, help="recipe of the few-shot benchmark")
-    parser.add_argument("--set", dest="changes", action="append", default=[], help="KEY=VALUE of the recipe")
+    parser.add_argument(
+        "--set", dest="changes", action="append", default=[], help="change a setting of the recipe, KEY=VALUE"
+    )
     arguments = parser.parse_args()
     recipe = load_config(arguments.recipe, FewShotBenchmark, (*arguments.changes, "cached_results=null"))
     base = load_base(recipe.base)

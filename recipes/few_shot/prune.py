@@ -1,10 +1,11 @@
-"""Prune and remeasure: the scores of voices of fewer modules, chosen by σ, by how far they moved, or at random.
+"""Pruning experiment: score voices in which fewer modules adapt, chosen by σ, by size of change, or at random.
 
-python -m recipes.few_shot.prune recipes/few_shot/prune.yaml [--keep 32 16 8]      hours; a table and `prune.png`
+Command: python -m recipes.few_shot.prune recipes/few_shot/prune.yaml [--keep 32 16 8]
 
-The recipe is one of the few-shot benchmark with one method that adapts every module. The same sentences are then used
-for voices of fewer modules: those of the largest σ, those that moved furthest relative to their weights, and random
-ones.
+The command takes hours. It prints a table and writes `prune.png`. The recipe is a recipe of the few-shot benchmark with
+one method that adapts every module. The command then makes voices in which fewer modules adapt: the modules of the
+largest σ, the modules with the largest change relative to their weights, and random modules. All voices adapt on the
+same sentences.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("recipe", type=Path, help="recipe of the few-shot benchmark with one method")
     parser.add_argument("--keep", type=int, nargs="+", default=(32, 16, 8), help="numbers of modules to keep")
-    parser.add_argument("--set", dest="changes", action="append", default=[], help="KEY=VALUE of the recipe")
+    parser.add_argument(
+        "--set", dest="changes", action="append", default=[], help="change a setting of the recipe, KEY=VALUE"
+    )
     arguments = parser.parse_args()
     recipe = load_config(arguments.recipe, FewShotBenchmark, arguments.changes)
     base, vocoder = load_base(recipe.base), load_vocoder(recipe.vocoder)

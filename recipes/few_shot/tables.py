@@ -1,10 +1,10 @@
 """Rewrite the part of `tables.md` that is made from result files in the repository.
 
-python -m recipes.few_shot.tables      seconds
+Command: python -m recipes.few_shot.tables
 
-The tables of ten sentences come from `ten_trials.jsonl` and `ten_recordings.jsonl`, which are `trials.jsonl` and
-`recordings.jsonl` of a run of `ten.yaml`. The forecast comes from the folder of the shipped base. The rest of
-`tables.md` has no result files and is left unchanged.
+The command takes seconds. The tables of ten sentences come from `ten_trials.jsonl` and `ten_recordings.jsonl`. These
+files are `trials.jsonl` and `recordings.jsonl` of a run of `ten.yaml`. The forecast comes from the folder of the
+shipped base. The rest of `tables.md` has no result files and is left unchanged.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ END = "<!-- End of the generated part -->\n"
 
 
 def ten_sentences() -> str:
-    """The tables of `ten.yaml`."""
+    """Return the tables of `ten.yaml`."""
     trials = [replace(trial, source="this run") for trial in read_trials(FOLDER / "ten_trials.jsonl").values()]
     recordings = read_recordings(FOLDER / "ten_recordings.jsonl")
     rows = [row for speaker in recordings for row in speaker.scores]
@@ -40,7 +40,7 @@ def ten_sentences() -> str:
 
 
 def forecast() -> str:
-    """The table of the forecast that is shipped with the base."""
+    """Return the table of the forecast that is shipped with the base."""
     folder = load_base().folder
     if folder is None:
         raise TtsMetaError("the shipped base has no folder; run the command in a clone of the repository")
@@ -48,7 +48,7 @@ def forecast() -> str:
 
 
 def generated_part() -> str:
-    """Everything between `START` and `END`."""
+    """Return everything between `START` and `END`."""
     return f"""
 ## Ten sentences
 

@@ -1,4 +1,4 @@
-"""The inner loop of the acoustic model: what adapts, under which prior and learning rate, until which step."""
+"""Sets up the inner loop that adapts the acoustic model: modules, data, prior, learning rates, number of steps."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from tts_meta.models.pretrained import Base
 def acoustic_adaptation(
     base: Base, modules: Partition, support: Sequence[Example], held_out: Sequence[Example], settings: CloneSettings
 ) -> Adaptation:
-    """The inner loop over these modules of the base's acoustic model, on the mels of the support sentences.
+    """Return the inner loop that adapts `modules` of the base's acoustic model to the mels of the support sentences.
 
-    Raises UsageError as `acoustic_prior`.
+    held_out: sentences whose loss is measured, but that are not adapted on. Raises UsageError for the reasons of
+    `acoustic_prior`.
     """
     acoustic, rank = base.acoustic, settings.rank_for(base)
     model, adapted = (acoustic, modules) if not rank else low_rank(acoustic, modules, rank)

@@ -20,15 +20,15 @@ from tts_meta.models.partition import Partition
 from tts_meta.models.pretrained import Base
 
 FIXED_MODULES = ("speaker.offsets", "mel_log_scale", "duration_log_scale", "prosody_log_scale")
-"""Modules that never adapt: the offsets of training speakers and the scales of the likelihood."""
+"""Modules that never adapt: the offsets of the training speakers and the scales of the likelihood."""
 
 
 @dataclass(frozen=True)
 class AcousticBatch:
-    """Sentences of a speaker, whose negative log-likelihood is multiplied by `weight`.
+    """A batch of sentences of one speaker.
 
-    cache: activations that do not depend on an adapted module, computed once. dropout_seed: seed of the prenet's
-    dropout in inner steps; None disables dropout.
+    cache: activations that do not depend on an adapted module and are computed once. weight: factor of the negative
+    log-likelihood. dropout_seed: seed of the prenet's dropout in inner steps; None disables dropout.
     """
 
     batch: Batch
@@ -38,15 +38,15 @@ class AcousticBatch:
 
 
 def adaptable_modules(base: Base) -> Partition:
-    """Modules of the acoustic model that cloning can adapt; biases are modules of their own."""
+    """Return the modules of the acoustic model that cloning can adapt. Each bias is a separate module."""
     partition = Partition.by_layer(base.acoustic, separate_biases=True)
     return Partition(tuple(module for module in partition.modules if module.name not in FIXED_MODULES))
 
 
 def acoustic_nll(model: AcousticModel) -> LossFunction:
-    """-log p(mel, durations | text, θ) of an `AcousticBatch`: nats, a sum over frames and symbols.
+    """Return the loss -log p(mel, durations | text, θ) of an `AcousticBatch` in nats, summed over frames and symbols.
 
-    The loss depends on θ and the batch only: dropout is drawn from a generator seeded by the batch.
+    The loss depends only on θ and the batch. The dropout is drawn from a generator whose seed is in the batch.
     """
 
     def loss(call: Callable[..., Any], data: AcousticBatch) -> Tensor:
@@ -65,10 +65,10 @@ def acoustic_nll(model: AcousticModel) -> LossFunction:
 
 
 class AcousticTask:
-    """Aligned sentences of one speaker.
+    """The aligned sentences of one speaker, from which inner steps draw batches.
 
     changing_modules: names of the modules that change in adaptation or in meta-training. Activations that depend on
-    none of them are computed once per sentence.
+    none of these modules are computed once per sentence.
     """
 
     def __init__(self, base: Base, examples: Sequence[Example], changing_modules: Sequence[str]) -> None:
@@ -77,13 +77,15 @@ class AcousticTask:
         self._caches: dict[str, ActivationCache] = {}
 
     def all_sentences(self) -> AcousticBatch:
-        """All sentences, without dropout."""
+        """Return a batch of all sentences, without dropout."""
         return self._gather(self.examples)
 
     def task(self, query: AcousticBatch | None, frames_per_step: int, seed: int, name: str = "") -> Task:
-        """A task with these sentences as support; each inner step draws sentences of `frames_per_step` frames in all.
+        """Return a task whose support set is these sentences.
 
-        The sentences and the dropout of step k depend on `seed` and k only. No global generator is used.
+        frames_per_step: each inner step draws sentences with at most this many frames in total, but at least
+        one sentence. The sentences and the dropout of step k depend only on `seed` and k. The global random
+        generators are not used.
         """
 
         def draw(step: int) -> AcousticBatch:
@@ -92,9 +94,9 @@ class AcousticTask:
         return Task(self.all_sentences(), query, draw, name)
 
     def _draw(self, generator: random.Random, frames: int) -> AcousticBatch:
-        """Sentences in random order, at most `frames` in all but at least one sentence.
+        """Return a batch of random sentences with at most `frames` frames in total, but at least one sentence.
 
-        The weight makes the loss an estimate of the sum over all sentences.
+        The weight of the batch makes its loss an estimate of the sum over all sentences.
         """
         chosen, total = [], 0
         for example in generator.sample(self.examples, len(self.examples)):

@@ -19,11 +19,12 @@ from tts_meta.models.low_rank import LowRankModel, by_parameter_name
 
 @dataclass(frozen=True)
 class CloneProgress:
-    """State after an inner step.
+    """The state of cloning after an inner step.
 
-    loss, held_out: of the support sentences and, at some steps, of the held-out sentences; nats per frame for the
-    acoustic model, spectral distance for the vocoder. model: "acoustic model" or "vocoder". steps: the total, as far
-    as it is known.
+    step: number of steps done. loss: loss of the support sentences in this step. held_out: loss of the held-out
+    sentences, which is measured at some steps only. Both losses are nats per frame for the acoustic model, and a
+    spectral distance for the vocoder. model: "acoustic model" or "vocoder". steps: total number of steps, as far as
+    it is known.
     """
 
     step: int
@@ -43,7 +44,11 @@ class ScoredTask:
 
 @dataclass(frozen=True)
 class AdaptationResult:
-    """deltas: changes of parameters by name, as the voice file holds them. steps: steps done. scores: see `run`."""
+    """The result of an inner loop.
+
+    deltas: changes of the parameters by name, rounded as in the voice file. steps: number of steps done. scores:
+    see `Adaptation.run`.
+    """
 
     deltas: dict[str, Tensor]
     steps: int
@@ -52,7 +57,7 @@ class AdaptationResult:
 
 @dataclass(frozen=True)
 class Adaptation:
-    """An inner loop over the modules of one model, ready to run."""
+    """An inner loop over the modules of one model. `run` starts the loop."""
 
     model: str
     domain: Domain
@@ -62,13 +67,14 @@ class Adaptation:
     prior: ShrinkagePrior
     learning_rate: Callable[[int], StepSize]
     plateau: PlateauStop | None = None
-    """Stopping rule that may end the loop before `steps`."""
+    """Stopping rule that can end the loop before `steps`."""
 
     def run(self, report: Callable[[CloneProgress], None]) -> AdaptationResult:
-        """Run the loop and call `report` after each step.
+        """Run the loop, call `report` after each step, and return the result.
 
-        Scores: the held-out loss before and after (`held_out_before`, `held_out_after`), if sentences are held out, and
-        the reason for an automatic stop (`stopped`).
+        The scores of the result contain the held-out loss before and after the loop (`held_out_before`,
+        `held_out_after`) if sentences are held out. They contain the reason for an automatic stop (`stopped`)
+        if there is one.
         """
         meta, losses = parameter_vector(self.domain.model, self.domain.adapted), list[float]()
 
@@ -99,7 +105,7 @@ class Adaptation:
         return AdaptationResult(deltas, len(losses), scores)
 
     def _round(self, meta: Tensor, displacement: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """Deltas by name, rounded as the voice file holds them, and the parameters `(P,)` of the model with these."""
+        """Return the deltas by name, rounded as in the voice file, and the parameters `(P,)` with these deltas."""
         layout = self.domain.adapted
         if isinstance(self.domain.model, LowRankModel):
             factors = by_parameter_name(layout.unflatten(meta + displacement))
@@ -111,13 +117,13 @@ class Adaptation:
 
     @torch.no_grad()
     def _objective(self, params: Tensor, meta: Tensor) -> float:
-        """The objective of all support sentences without dropout, in nats, for parameters `(1, P)`."""
+        """Return the objective of all support sentences, in nats and without dropout, for parameters `(1, P)`."""
         nll = self.domain.nll(params, torch.zeros(0), [self.support.task.support])
         return float(nll + self.prior.penalty(params - meta))
 
     @torch.no_grad()
     def _held_out_loss(self, params: Tensor) -> dict[str, float]:
-        """The held-out loss for parameters `(1, P)` under `held_out`; empty if no sentence is held out."""
+        """Return `{"held_out": loss}` for parameters `(1, P)`, or an empty dictionary if no sentence is held out."""
         if self.held_out is None:
             return {}
         nll = self.domain.nll(params, torch.zeros(0), [self.held_out.task.at(0)])
@@ -125,15 +131,18 @@ class Adaptation:
 
 
 def constant_lr(learning_rate: StepSize) -> Callable[[int], StepSize]:
-    """The same learning rate in all steps."""
+    """Return a schedule with the same learning rate in all steps."""
     return lambda step: learning_rate
 
 
 def linear_decay(initial_lr: StepSize, steps: int) -> Callable[[int], StepSize]:
-    """Learning rates that fall linearly from `initial_lr` to zero over `steps`."""
+    """Return a schedule that decays linearly from `initial_lr` to zero over `steps` steps."""
     return lambda step: initial_lr * (1 - step / steps)
 
 
 def sigma_lr(prior: ShrinkagePrior, prior_scale: float, fraction: float) -> Tensor:
-    """The learning rate `(P,)` of each parameter: `fraction` of its module's learned σ, before `prior_scale`."""
+    """Return the learning rate `(P,)` of each parameter: `fraction` of the learned σ of its module.
+
+    The learned σ is the σ before its variance is multiplied by `prior_scale`.
+    """
     return fraction * prior.standard_deviation() / prior_scale**0.5

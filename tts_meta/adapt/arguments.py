@@ -29,8 +29,8 @@ def find_recordings(
 ) -> list[Recording]:
     """Pair recordings with their texts, for every form of the arguments that `clone` accepts.
 
-    Raises UsageError for arguments of the wrong type, of different lengths, or without a recording; TtsMetaError as
-    `find_transcripts`.
+    Raises UsageError if an argument has the wrong type, the numbers of recordings and texts differ, or there is no
+    recording. Raises TtsMetaError for the reasons of `find_transcripts`.
     """
     if isinstance(audio, Mapping):
         if transcripts is not None:
@@ -82,7 +82,7 @@ def check_consent(consent: object) -> None:
 
 def _paths(audio: object) -> list[Path]:
     if isinstance(audio, str | os.PathLike):
-        raise UsageError(f"audio must be a list of recordings; for one, give [{str(audio)!r}]")
+        raise UsageError(f"audio must be a list of recordings; for one recording, give [{str(audio)!r}]")
     if audio is None or isinstance(audio, bytes) or not isinstance(audio, Iterable):
         raise UsageError(f"audio must be a list of paths of recordings, not {type(audio).__name__}")
     paths = list(audio)
@@ -92,7 +92,7 @@ def _paths(audio: object) -> list[Path]:
 
 
 def _transcript_file(transcripts: str | os.PathLike[str]) -> Path:
-    """The path of the transcript file. Raises UsageError if there is no such file, for example for a text."""
+    """Return the path of the transcript file. Raises UsageError if there is no such file."""
     try:
         is_file = os.path.isfile(transcripts)
     except ValueError:
@@ -107,12 +107,16 @@ def _in_order(paths: Sequence[Path], transcripts: object) -> list[object]:
         raise UsageError(f"transcripts must be a list of texts, not {type(transcripts).__name__}; {_ADVICE}")
     texts = list(transcripts)
     if len(texts) != len(paths):
-        raise UsageError(f"{len(paths)} recordings and {len(texts)} transcripts; give one for each")
+        raise UsageError(f"{len(paths)} recordings but {len(texts)} transcripts; give one text for each recording")
     return texts
 
 
 def _by_path(paths: Sequence[Path], transcripts: Mapping[Any, object]) -> list[object]:
-    """The text of each recording, by its path, or by its name or stem if no other recording has the same name."""
+    """Return the text of each recording, in the order of `paths`.
+
+    A key of `transcripts` is the path of a recording. The file name or the stem is enough if no other recording has
+    this name.
+    """
     texts_by_path = {Path(key): text for key, text in transcripts.items() if isinstance(key, str | os.PathLike)}
     if len(texts_by_path) < len(transcripts):
         raise UsageError(f"transcripts: each key must be the path of one recording; {_ADVICE}")

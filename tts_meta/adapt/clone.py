@@ -27,14 +27,19 @@ from tts_meta.models.vocoders.vocoder import Vocoder, as_vocoder, load_vocoder
 from tts_meta.text import Lexicon
 
 CLONE_VERSION = 2
-"""Version of the adaptation. Increase it when the same recordings and settings would give another voice.
+"""Version of the adaptation. Increase this version when the same recordings and settings would give another voice.
 
-The benchmark's cache depends on it. 2: no sentence is held out by default, and quantized values round-trip exactly.
+The cache of the benchmark depends on this version. 2: no sentence is held out by default, and quantized values
+round-trip exactly.
 """
 
 
 def chosen_modules(base: Base, settings: CloneSettings, vocoder: Vocoder | None = None) -> Partition:
-    """Modules that cloning with these settings adapts. Raises UsageError for a pattern that matches no module."""
+    """Return the modules that cloning with these settings adapts.
+
+    vocoder: needed only if a pattern selects modules of the vocoder. Raises UsageError if a pattern matches no
+    module or the vocoder cannot adapt. Raises TtsMetaError if the vocoder takes other mels than the base produces.
+    """
     if not settings.modules and base.prior is not None:
         kept = set(base.prior.strongest(NEGLIGIBLE))
         return Partition(tuple(module for module in adaptable_modules(base).modules if module.name in kept))
@@ -59,12 +64,13 @@ def clone_examples(
     consent: str = "",
     vocoder: Vocoder | None = None,
 ) -> Voice:
-    """Adapt the base, and the vocoder if the settings name modules of it, to aligned sentences of one speaker.
+    """Adapt the base to aligned sentences of one speaker and return the voice.
 
-    The last `settings.hold_out` sentences are not adapted on. The deltas have the precision of the voice file: saving
-    and loading the voice changes no bit. vocoder: None is the default vocoder. Raises UsageError if a module pattern
-    matches no module, no sentence is left to adapt on, or the vocoder cannot adapt; TtsMetaError if the vocoder takes
-    other mels than the base produces, or the voice diverges.
+    The vocoder adapts too if the settings name modules of the vocoder. The last `settings.hold_out` sentences are
+    not adapted on. The deltas have the precision of the voice file: saving and loading the voice changes no bit.
+    vocoder: None is the default vocoder. Raises UsageError if a module pattern matches no module, no sentence is
+    left to adapt on, or the vocoder cannot adapt. Raises TtsMetaError if the vocoder takes other mels than the base
+    produces, or the voice diverges.
     """
     settings = settings or CloneSettings()
     check_settings(settings)
@@ -110,14 +116,15 @@ def clone(
     report: Callable[[CloneProgress], None] = lambda progress: None,
     warn: Callable[[str], None] = warnings.warn,
 ) -> Voice:
-    """Clone a voice from recordings.
+    """Clone a voice from recordings and return the voice.
 
     audio: paths, or `{path: text}`. transcripts: a file of transcripts, texts in the order of `audio`, or `{path:
-    text}`; None looks for a `.txt` file next to each recording, then calls `transcribe(path)`. base: a base voice or
-    its folder; None is the shipped one. vocoder: the vocoder to adapt, used only if the settings name modules of it;
-    None is the default vocoder. lexicon: a file of words and their pronunciations (see `Lexicon`), or a loaded one.
-    report: called after each inner step. warn: called with each warning about a recording. Raises UsageError for
-    arguments of the wrong type, TtsMetaError that names the recording for a recording that cannot be used.
+    text}`; None looks for a `.txt` file next to each recording, then calls `transcribe(path)`. base: a base voice
+    or its folder; None is the shipped one. vocoder: the vocoder to adapt, used only if the settings name modules of
+    the vocoder; None is the default vocoder. lexicon: a file of words and their pronunciations, or a loaded
+    `Lexicon`. report: called after each inner step. warn: called with each warning about a recording. Raises
+    UsageError if an argument has the wrong type. Raises TtsMetaError with the path of a recording that cannot be
+    used.
     """
     if settings is not None and not isinstance(settings, CloneSettings):
         raise UsageError(f"settings must be CloneSettings, not {type(settings).__name__}")
@@ -131,7 +138,7 @@ def clone(
 
 
 def _support_scores(base: Base, support: Sequence[Example]) -> dict[str, Any]:
-    """Number and seconds of the sentences adapted on, and fingerprints of their recordings."""
+    """Return the number and seconds of the sentences adapted on, and the fingerprints of their recordings."""
     seconds = sum(len(example.mel) for example in support) * base.config.audio.mel.frame_seconds
     scores: dict[str, Any] = {"sentences": len(support), "seconds": round(seconds, 1)}
     fingerprints = [example.source for example in support if example.source]

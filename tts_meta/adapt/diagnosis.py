@@ -1,9 +1,9 @@
 """Finds faults of a recording: hum, noise, long pauses, and the reason why its transcript does not match.
 
-To find the reason, hypotheses are tried one by one. Each corrects the recording or the transcript: another sample rate,
-pauses shortened, hum removed, the transcript halved or doubled. If the alignment is good after a correction, its fault
-is reported. `docs/audio.md` states how often the reported fault is right, and how often ordinary recordings give a
-warning.
+To find the reason, hypotheses are tried one by one. Each hypothesis corrects the recording or the transcript: another
+sample rate, pauses shortened, hum removed, the transcript halved or doubled. If the alignment is good after a
+correction, the fault of this hypothesis is reported. `docs/audio.md` states how often the reported fault is right, and
+how often ordinary recordings give a warning.
 """
 
 from __future__ import annotations
@@ -33,21 +33,26 @@ _GOOD_DISTANCE = 2.4
 _MIN_IMPROVEMENT = 0.6
 """A hypothesis must reduce the distance by more than this value."""
 _FAST, _SLOW = 17.0, 8.5
-"""Phonemes per second; nearly all correct transcripts lie between."""
+"""Limits of the speaking rate in phonemes per second. Nearly all correct transcripts are between the limits."""
 _CROWDED, _STRETCHED = 0.35, 0.04
-"""Fractions of the phonemes with one frame only, and with more than 0.5 s; 0.2 and 0 in correct transcripts."""
+"""Limits of two fractions of the phonemes: with one frame only, and with more than 0.5 s.
+
+The fractions are 0.2 and 0 in correct transcripts.
+"""
 _LONG_PAUSE, _SHORT_PAUSE = 2.5, 0.3
-"""Seconds: pauses above the first give a warning; `shorten_pauses` cuts pauses to the second."""
+"""Seconds. Pauses longer than `_LONG_PAUSE` give a warning. `shorten_pauses` shortens pauses to `_SHORT_PAUSE`."""
 _PAUSE_DB = 30.0
-"""A pause is this much quieter than the loudest frame."""
+"""A pause is more than this many dB quieter than the loudest frame."""
 _HUM_DB, _SNR_DB = -27.0, 12.0
-"""Hum above the first gives a warning, in dB relative to the speech; so does a signal-to-noise ratio below the
-second."""
+"""Limits of warnings.
+
+Hum above `_HUM_DB`, relative to the speech, gives a warning. A signal-to-noise ratio below `_SNR_DB` gives a warning.
+"""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault of a recording or its transcript. message: for the user: what was measured and what to do."""
+    """A fault of a recording or its transcript. message: text for the user, with what was measured and what to do."""
 
     kind: Literal["hum", "noise", "pause", "transcript_twice", "spoken_twice", "rate", "more", "less", "other"]
     message: str
@@ -55,11 +60,11 @@ class Fault:
 
 @dataclass(frozen=True)
 class AlignmentFit:
-    """How well a transcript matches a recording.
+    """The quality of the match between a transcript and a recording.
 
-    distance: how far the score is below the median score of correct transcripts, in units of the distance from that
-    median to their low quantile. rate: phonemes per second of speech. crowded, stretched: fractions of the phonemes
-    with one frame only, and with more than 0.5 s.
+    distance: (median - score) / (median - low), with the median and a low quantile of the scores of correct
+    transcripts. rate: phonemes per second of speech. crowded: fraction of the phonemes with one frame only.
+    stretched: fraction of the phonemes with more than 0.5 s.
     """
 
     distance: float
@@ -69,7 +74,7 @@ class AlignmentFit:
 
     @property
     def good(self) -> bool:
-        """Whether score and speaking rate are those of a correct transcript."""
+        """Whether the score and the speaking rate are typical of a correct transcript."""
         usual_rate = _SLOW < self.rate < _FAST and self.stretched <= _STRETCHED
         return self.distance < _GOOD_DISTANCE and usual_rate and self.crowded < _CROWDED
 
@@ -80,12 +85,15 @@ class AlignmentFit:
 
 
 def scores_are_known(base: Base) -> bool:
-    """Whether the base stores the aligner scores of correct transcripts; an untrained base does not."""
+    """Return whether the base stores the aligner scores of correct transcripts. An untrained base does not."""
     return float(base.aligner.score_range[0]) > -1e3
 
 
 def measure_fit(base: Base, tokens: Tensor, durations: Tensor, score: float) -> AlignmentFit:
-    """The fit of an alignment with `tokens (N,)`, their `durations (N,)` in frames, and its score."""
+    """Return the fit of an alignment.
+
+    tokens: `(N,)`. durations: `(N,)`, in frames. score: score of the alignment.
+    """
     low, median = base.aligner.score_range.tolist()
     spoken = durations[~base.kinds.silent[tokens]].double()
     seconds = float(spoken.sum()) * base.config.audio.mel.frame_seconds
@@ -99,7 +107,7 @@ def measure_fit(base: Base, tokens: Tensor, durations: Tensor, score: float) -> 
 
 
 def signal_faults(speech: LoadedSpeech, rate: int) -> list[Fault]:
-    """Faults of the audio, independent of the transcript: hum, noise, long pauses."""
+    """Return the faults of the audio that do not depend on the transcript: hum, noise, long pauses. rate: in Hz."""
     samples = speech.original - speech.original.mean()
     levels = levels_db(samples)
     loudness = 10 * np.log10(np.mean(10 ** (levels[levels > levels.max() - _PAUSE_DB] / 10)))
@@ -122,7 +130,10 @@ def signal_faults(speech: LoadedSpeech, rate: int) -> list[Fault]:
 
 
 def diagnose(base: Base, speech: LoadedSpeech, tokens: Tensor, text: str, fit: AlignmentFit) -> Fault | None:
-    """The reason why `tokens (N,)` do not match the recording; None if no hypothesis explains it."""
+    """Return the fault that explains why `tokens (N,)` do not match the recording.
+
+    fit: fit of the alignment without a correction. Returns None if no hypothesis explains the mismatch.
+    """
     explained: list[tuple[float, Fault]] = []
     for fault, samples, corrected_tokens in _hypotheses(base, speech, tokens, text):
         corrected_fit = _alignment_fit(base, samples, corrected_tokens)
@@ -135,7 +146,7 @@ def diagnose(base: Base, speech: LoadedSpeech, tokens: Tensor, text: str, fit: A
             explained.append((corrected_fit.distance + 3 * corrected_fit.crowded, fault))
     if explained:
         return min(explained, key=lambda pair: pair[0])[1]
-    rate = f"{fit.rate:.0f} phonemes per second, usual are 8 to 16"
+    rate = f"{fit.rate:.0f} phonemes per second, the usual rate is 8 to 16"
     if fit.rate > _FAST and fit.crowded > _CROWDED:
         return Fault(
             "more", f"the transcript contains more than is spoken ({rate}); remove the words that are not spoken"
@@ -148,7 +159,7 @@ def diagnose(base: Base, speech: LoadedSpeech, tokens: Tensor, text: str, fit: A
 def _hypotheses(
     base: Base, speech: LoadedSpeech, tokens: Tensor, text: str
 ) -> Iterator[tuple[Fault, Waveform, Tensor]]:
-    """Faults, each with the recording (not yet trimmed) and the tokens after its correction."""
+    """Yield possible faults, each with the recording (not yet trimmed) and the tokens after its correction."""
     rate = base.config.audio.mel.sample_rate
     samples = speech.original - speech.original.mean()
     half = _repeated_half(text)
@@ -174,7 +185,7 @@ def _hypotheses(
 
 
 def _repeated_half(text: str) -> str:
-    """The first half of a text whose second half has the same words; empty for other texts."""
+    """Return the first half of a text if both halves have the same words. Return an empty text otherwise."""
     words = text.split()
     middle = len(words) // 2
     normalized = [word.strip(".,;:!?\"'").lower() for word in words]
@@ -201,7 +212,10 @@ def _encode(base: Base, text: str) -> Tensor | None:
 
 
 def pauses(samples: Waveform, rate: int) -> list[tuple[int, int]]:
-    """First and last sample of each pause of more than 0.3 s inside `samples (S,)`, without silence at the ends."""
+    """Return the first and last sample of each pause of more than 0.3 s inside `samples (S,)`.
+
+    Silence at the ends is not a pause. rate: in Hz.
+    """
     levels = levels_db(samples)
     quiet = np.concatenate([[0], (levels < levels.max() - _PAUSE_DB).astype(np.int8), [0]])
     edges = np.flatnonzero(np.diff(quiet))
@@ -212,7 +226,7 @@ def pauses(samples: Waveform, rate: int) -> list[tuple[int, int]]:
 
 
 def shorten_pauses(samples: Waveform, rate: int) -> Waveform:
-    """`samples (S,)` with every pause inside shortened to 0.3 s."""
+    """Return `samples (S,)`, in which every pause inside is shortened to 0.3 s. rate: in Hz."""
     keep = np.ones(len(samples), bool)
     half = round(_SHORT_PAUSE * rate / 2)
     for begin, end in pauses(samples, rate):

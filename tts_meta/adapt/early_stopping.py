@@ -1,8 +1,8 @@
 """`PlateauStop`: stops the inner loop automatically, without held-out recordings.
 
-The rule watches the objective, which is the negative log-likelihood of all recordings plus the penalty of the prior.
-The learning rate is constant until the objective reaches a plateau. It then decays linearly to zero, which averages out
-the random draws of the steps, and the loop stops.
+The rule uses the objective, which is the negative log-likelihood of all recordings plus the penalty of the prior. The
+learning rate is constant until the objective reaches a plateau. The learning rate then decays linearly to zero, and the
+loop stops. The decay averages out the random draws of the steps.
 """
 
 from __future__ import annotations
@@ -22,25 +22,26 @@ MAX_STEPS = 1500
 
 
 class PlateauStop:
-    """Learning rates of the inner loop, from `initial_lr`, and the step at which it stops.
+    """A rule that sets the learning rates of the inner loop and the step at which the loop stops.
 
-    Call `update` with the objective after every step for which `should_check` is true.
+    initial_lr: learning rate before the decay. max_steps: largest number of steps. Call `update` with the objective
+    after every step for which `should_check` is true.
     """
 
     def __init__(self, initial_lr: StepSize, max_steps: int = MAX_STEPS) -> None:
         self.initial_lr, self.max_steps = initial_lr, max_steps
         self.objectives: list[float] = []
         self.decay_start = self.end = max_steps
-        """Steps done when the learning rate begins to decay, and when it reaches zero."""
+        """Number of steps before the decay of the learning rate, and number of steps at its end."""
         self.reason = ""
-        """One sentence on why the loop stopped."""
+        """The reason why the loop stopped, in one sentence."""
 
     def should_check(self, step: int) -> bool:
-        """Whether the rule needs the objective after `step` steps."""
+        """Return whether the rule needs the objective after `step` steps."""
         return self.decay_start == self.max_steps and step % CHECK_INTERVAL == 0
 
     def update(self, step: int, objective: float) -> None:
-        """Process the objective of all recordings after `step` steps, in nats."""
+        """Update the rule with the objective of all recordings after `step` steps, in nats."""
         self.objectives.append(objective)
         if len(self.objectives) < 2:
             return
@@ -60,11 +61,11 @@ class PlateauStop:
         self.reason = f"{interval}; {decay}" if plateau else f"the maximum number of steps was reached; {interval}"
 
     def learning_rate(self, step: int) -> StepSize:
-        """Learning rate of step `step`, counted from 0."""
+        """Return the learning rate of step `step`. Steps are counted from 0."""
         if step < self.decay_start:
             return self.initial_lr
         return self.initial_lr * max(0.0, 1 - (step - self.decay_start) / max(1, self.end - self.decay_start))
 
     def finished(self, step: int) -> bool:
-        """Whether the loop stops after `step` steps."""
+        """Return whether the loop stops after `step` steps."""
         return step >= self.end

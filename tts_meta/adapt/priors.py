@@ -1,4 +1,4 @@
-"""The prior of the modules that adapt: one variance for all, or the variances that meta-training learned."""
+"""Makes the prior for cloning: one variance for all modules, or the variances that meta-training learned."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from tts_meta.models.shrinkage_prior import ModulePrior
 
 
 def isotropic_prior(layout: ParameterLayout, settings: CloneSettings) -> ShrinkagePrior:
-    """A prior with one variance for all modules; the default of 1 is so wide that it has hardly any effect."""
+    """Return a prior with one variance for all modules.
+
+    The default variance of 1 is so large that the prior has hardly any effect.
+    """
     return ShrinkagePrior.isotropic(layout, 1.0 if settings.variance is None else settings.variance)
 
 
 def learned_prior(prior: ModulePrior, layout: ParameterLayout, prior_scale: float) -> ShrinkagePrior:
-    """The learned variances of the modules of `layout`, times `prior_scale`.
+    """Return a prior with the learned variances of the modules of `layout`, multiplied by `prior_scale`.
 
     Raises UsageError for a module without a learned variance.
     """
@@ -29,10 +32,10 @@ def learned_prior(prior: ModulePrior, layout: ParameterLayout, prior_scale: floa
 
 
 def acoustic_prior(base: Base, layout: ParameterLayout, settings: CloneSettings) -> ShrinkagePrior:
-    """The prior of the acoustic model's modules under these settings.
+    """Return the prior of the acoustic model's modules for these settings.
 
-    Raises UsageError as `CloneSettings.prior_scale_for` and `learned_prior`, and where the learned prior belongs to
-    full-rank changes and the settings ask for low-rank ones, or the reverse.
+    Raises UsageError for the reasons of `CloneSettings.prior_scale_for` and `learned_prior`. Raises UsageError if
+    the learned prior is for full-rank changes and the settings ask for low-rank changes, or the reverse.
     """
     prior_scale = settings.prior_scale_for(base)
     if base.prior is None or not settings.uses_learned_prior(base):

@@ -1,8 +1,8 @@
 """Quantizes matrices to a few bits per number, with one scale per row, for the voice file.
 
-Codes are the midpoints of equal intervals around zero. With three bits they are (k + 1/2) s for k from -4 to 3. For
-each row the scale s with the least squared error is chosen from a few candidates. Quantizing dequantized numbers again
-gives the same bits, because the candidates include every scale at which the row's largest number is a code.
+Quantized numbers are the midpoints of equal intervals around zero. With three bits the midpoints are (k + 1/2) s for k
+from -4 to 3. The scale s of a row is the candidate with the least squared error. Quantizing dequantized numbers again
+gives the same bits, because the candidates include every scale at which the row's largest number is a midpoint.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from torch import Tensor
 MIN_ELEMENTS = 2048
 """Smaller parameters are not quantized, because little would be saved."""
 MATRIX_BITS, FACTOR_BITS = 3, 6
-"""Bits for full-rank changes, and for low-rank factors, whose product has the errors of both."""
+"""Bits per number of full-rank changes, and of low-rank factors. The product of two factors has the errors of both."""
 _RANGES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
 """Candidate ends of the outermost intervals, as fractions of a row's largest number."""
 
 
 def should_quantize(matrix: Tensor) -> bool:
-    """Whether the tensor has at least two dimensions and `MIN_ELEMENTS` numbers."""
+    """Return whether the tensor has at least two dimensions and `MIN_ELEMENTS` numbers."""
     return matrix.ndim > 1 and matrix.numel() >= MIN_ELEMENTS
 
 
 def quantize(matrix: Tensor, bits: int) -> tuple[Tensor, Tensor]:
-    """Quantize numbers `(N, ...)`, K per row.
+    """Quantize a matrix `(N, ...)` with K numbers per row.
 
-    Returns packed codes, uint8 `(ceil(N K bits / 8),)`, and scales in half precision `(N,)`.
+    bits: bits per number. Returns packed codes, uint8 `(ceil(N K bits / 8),)`, and scales in half precision `(N,)`.
     """
     half = 2 ** (bits - 1)
     rows = matrix.reshape(len(matrix), -1).float()
     largest = rows.abs().amax(1)
     least_error, scales = torch.full_like(largest, torch.inf), torch.zeros_like(largest)
     for fraction in (*(1 / (code + 0.5) for code in reversed(range(half))), *(end / half for end in _RANGES)):
-        # In half precision as in the file, and never so small that it would be zero there.
+        # The scale has half precision, as in the file. The minimum prevents a scale of zero.
         scale = (largest * fraction).half().float().clamp(min=2.0**-24)
         error = (_midpoints(_codes(rows, scale, half), scale) - rows).square().sum(1)
         scales, least_error = torch.where(error < least_error, scale, scales), torch.minimum(error, least_error)
@@ -48,17 +48,20 @@ def quantize(matrix: Tensor, bits: int) -> tuple[Tensor, Tensor]:
 
 
 def dequantize(codes: Tensor, scales: Tensor, shape: Sequence[int], bits: int) -> Tensor:
-    """The numbers of `shape`. Raises ValueError if codes or scales do not fit the shape."""
+    """Return the numbers of `shape` from the codes and scales of `quantize`.
+
+    Raises ValueError if codes or scales do not fit the shape.
+    """
     count = math.prod(shape)
     if not shape or min(shape) < 1:
-        raise ValueError("a shape without elements")
+        raise ValueError("the shape has no elements")
     if (
         codes.dtype != torch.uint8
         or not scales.is_floating_point()
         or codes.shape != (-(-count * bits // 8),)
         or scales.shape != (shape[0],)
     ):
-        raise ValueError("codes or scales that do not fit the shape")
+        raise ValueError("codes or scales do not fit the shape")
     code_bits = np.unpackbits(codes.numpy(), count=count * bits, bitorder="little").reshape(-1, bits)
     rows = torch.from_numpy(np.packbits(code_bits, axis=1, bitorder="little")).reshape(shape[0], -1)
     return _midpoints(rows.float() - 2 ** (bits - 1), scales.float()).reshape(tuple(shape))

@@ -24,14 +24,20 @@ from tts_meta.models.aligner import Alignment
 from tts_meta.models.pretrained import Base
 
 RECORDINGS_VERSION = 2
-"""Version of how recordings become examples. Increase it when the same recording would give other features, symbols
-or durations; the benchmark's cache depends on it."""
-MIN_SECONDS = 1.0
-"""Minimum speech in all recordings together."""
-_HIGH_BAND_HZ, _HIGH_BAND_DROP = 5000.0, 5.5
-"""A recording lacks high frequencies if its log-mel above the first is lower than below by more than the second, nats.
+"""Version of the preparation of recordings.
 
-In 100 LibriSpeech sentences the drop is at most 4.5 nats; at a sample rate of 8 kHz it is above 6 nats in all."""
+Increase this version when the same recording would give other features, symbols or durations. The cache of the
+benchmark depends on this version.
+"""
+MIN_SECONDS = 1.0
+"""Minimum duration of the speech in all recordings together, seconds."""
+_HIGH_BAND_HZ, _HIGH_BAND_DROP = 5000.0, 5.5
+"""A frequency in Hz and a drop in nats. Both are for the check of missing high frequencies.
+
+A recording lacks high frequencies if its log-mel is lower above this frequency than below by more than this drop. In
+100 LibriSpeech sentences the drop is at most 4.5 nats. At a sample rate of 8 kHz the drop is above 6 nats in all
+sentences.
+"""
 
 
 @dataclass(frozen=True)
@@ -47,9 +53,10 @@ def find_transcripts(
 ) -> list[Recording]:
     """Pair each recording with its text.
 
-    With a file `transcripts` (see `tts_meta.corpus.read_transcripts`) all texts come from it. Otherwise the text comes
-    from a `.txt` file of the recording's name next to it, else from `transcribe`. Raises TtsMetaError that names a
-    recording without a text, or lines of the file that contradict each other.
+    transcripts: a file with the texts of all recordings (see `tts_meta.corpus.read_transcripts`). Without this
+    file, the text of a recording comes from the `.txt` file with the same name in the same folder. Without a `.txt`
+    file, the text comes from `transcribe(path)`. Raises TtsMetaError with the path of a recording without a text,
+    or with the lines of the file that contradict each other.
     """
     for path in audio:
         check_is_file(path)
@@ -72,7 +79,10 @@ def find_transcripts(
 
 
 def load_recording(path: Path, config: AudioConfig) -> Waveform:
-    """Waveform `(S,)` of one recorded sentence, trimmed and loudness-normalized. Raises as `load_speech`."""
+    """Return the waveform `(S,)` of one recorded sentence, trimmed and loudness-normalized.
+
+    Raises the errors of `load_speech`.
+    """
     return load_speech(path, config).waveform
 
 
@@ -80,11 +90,12 @@ def load_recording(path: Path, config: AudioConfig) -> Waveform:
 def prepare_recordings(
     recordings: Sequence[Recording], base: Base, speaker: str, warn: Callable[[str], None]
 ) -> list[Example]:
-    """Log-mel features, symbols, durations and samples of each recording.
+    """Return an example of each recording: log-mel features, symbols, durations and samples.
 
-    `warn` is called with a line for each fault that may harm the voice: missing high frequencies, hum, noise, a long
-    pause, a transcript that does not match the speech (see `diagnosis`), another speaker. Raises TtsMetaError that
-    names the file if a recording cannot be used, and if all recordings together are too short.
+    speaker: name of the speaker in the examples. warn: called with a line for each fault that may harm the voice.
+    The faults are missing high frequencies, hum, noise, a long pause, a transcript that does not match the speech
+    (see `diagnosis`), and another speaker. Raises TtsMetaError with the path of a recording that cannot be used.
+    Raises TtsMetaError if all recordings together are too short.
     """
     if not recordings:
         raise TtsMetaError("no recordings given; give at least one audio file")
@@ -99,7 +110,9 @@ def prepare_recordings(
         prepared.append((speech, _encode(recording, base), mel.clone(), samples))
     seconds = sum(len(mel) for _, _, mel, _ in prepared) * base.config.audio.mel.frame_seconds
     if seconds < MIN_SECONDS:
-        raise TtsMetaError(f"{seconds:.1f} s of speech in all, cloning needs at least {MIN_SECONDS:.0f} s; record more")
+        raise TtsMetaError(
+            f"{seconds:.1f} s of speech in total, but cloning needs at least {MIN_SECONDS:.0f} s; record more"
+        )
     mels = [mel for _, _, mel, _ in prepared]
     dull = [recording.audio for recording, mel in zip(recordings, mels, strict=True) if _lacks_highs(mel, mel_spec)]
     if dull:
@@ -117,13 +130,13 @@ def prepare_recordings(
         (recording.audio, speech.waveform) for recording, (speech, *_) in zip(recordings, prepared, strict=True)
     ]
     if others := recordings_of_other_speaker(waveforms, base.config.audio.mel.sample_rate):
-        problem = "the speaker seems to be another one than in the other recordings"
+        problem = "the speaker seems to differ from the speaker of the other recordings"
         warn(f"{_first_and_count(others)}: {problem}; give recordings of one speaker only")
     return examples
 
 
 def _faults(base: Base, recording: Recording, speech: LoadedSpeech, tokens: Tensor, alignment: Alignment) -> list[str]:
-    """Messages about one recording: faults of its audio, and of the match between its audio and its transcript."""
+    """Return messages about one recording: faults of the audio, and of the match between audio and transcript."""
     faults = signal_faults(speech, base.config.audio.mel.sample_rate)
     if not scores_are_known(base):
         return [fault.message for fault in faults]
@@ -142,7 +155,7 @@ def _first_and_count(files: Sequence[Path]) -> str:
 
 
 def _lacks_highs(mel: Tensor, mel_spec: MelSpec) -> bool:
-    """Whether the log-mel `mel (T, M)` has almost no energy above 5 kHz, as in a recording at 8 kHz."""
+    """Return whether `mel (T, M)` has almost no energy above 5 kHz, as in a recording at 8 kHz."""
     first_bin = (mel_spec.filters > 0).float().argmax(0)
     config = mel_spec.config
     high = first_bin * config.sample_rate / config.n_fft > _HIGH_BAND_HZ  # (M,)
@@ -160,7 +173,7 @@ def _encode(recording: Recording, base: Base) -> Tensor:
 
 
 def _match(audio: Sequence[Path], transcripts: Path) -> dict[Path, str]:
-    """The text of each recording in the transcript file."""
+    """Return the text of each recording from the transcript file."""
     source = printable_path(transcripts)
     matches = match_transcripts(
         read_transcripts(transcripts), audio, transcripts, [transcripts.parent, Path()], loose=True
@@ -171,7 +184,9 @@ def _match(audio: Sequence[Path], transcripts: Path) -> dict[Path, str]:
             if path in candidates:
                 other = next(candidate for candidate in candidates if candidate != path)
                 problem = f"line {line} of {source} also matches {printable_path(other)}"
-                raise TtsMetaError(f"{printable_path(path)}: {problem}; write the recordings with their folders there")
+                raise TtsMetaError(
+                    f"{printable_path(path)}: {problem}; write the recordings with their folders in that file"
+                )
     if unlisted:
         more = f" and {len(unlisted) - 1} more" if unlisted[1:] else ""
         hint = f"add a line `{unlisted[0].name}|TEXT`"

@@ -1,4 +1,4 @@
-"""Detects recordings of a second speaker: clusters speaker embeddings in two groups and compares the groups."""
+"""Detects recordings of a second speaker: splits the speaker embeddings into two clusters and compares the clusters."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from tts_meta.audio.io import Waveform
 from tts_meta.models.speaker_encoder import SpeakerEncoder
 
 _MIN_SECONDS = 2.0
-"""Shorter recordings are ignored: their embeddings are unreliable."""
+"""Shorter recordings are ignored, because their embeddings are unreliable."""
 SAME_SPEAKER_COSINE = 0.625
-"""Two groups whose embeddings have a mean cosine below this value are of two speakers; see docs/audio.md."""
+"""Two groups of recordings have different speakers if their mean cosine is below this value; see docs/audio.md."""
 
 
 def recordings_of_other_speaker(recordings: Sequence[tuple[Path, Waveform]], rate: int) -> list[Path]:
-    """Paths of the recordings, each a waveform `(S,)`, of another speaker than most; empty if one speaker made all."""
+    """Return the paths of recordings whose speaker is not the speaker of most recordings.
+
+    recordings: paths with waveforms `(S,)`. rate: in Hz. The result is empty if all recordings have one speaker.
+    """
     long = [(path, samples) for path, samples in recordings if len(samples) > _MIN_SECONDS * rate]
     if len(long) < 2:
         return []
@@ -32,12 +35,12 @@ def recordings_of_other_speaker(recordings: Sequence[tuple[Path, Waveform]], rat
 
 
 def mean_cosine(embeddings: NDArray[np.float32], first: Sequence[int], second: Sequence[int]) -> float:
-    """Mean cosine between the unit `embeddings (N, 256)` of two groups of indices."""
+    """Return the mean cosine between the unit `embeddings (N, 256)` of two groups of indices."""
     return float(np.mean(embeddings[list(first)] @ embeddings[list(second)].T))
 
 
 def two_clusters(embeddings: NDArray[np.float32]) -> tuple[list[int], list[int]]:
-    """Indices of the two clusters of `embeddings (N, 256)`, N at least 2, by average linkage."""
+    """Return the indices of the two clusters of `embeddings (N, 256)` by average linkage. N is at least 2."""
     from scipy.cluster.hierarchy import fcluster, linkage
 
     labels = fcluster(linkage(embeddings, "average", "cosine"), 2, "maxclust")

@@ -1,8 +1,8 @@
-"""`SimilarityForecast`: the similarity to expect of a voice, by the seconds of audio that it is adapted on.
+"""`SimilarityForecast`: predicts the similarity of a cloned voice from the seconds of audio that it is adapted on.
 
-The forecast is a linear fit of the score against the logarithm of the seconds. It is estimated on voices of held-out
-speakers, on which the base was not trained. The interval around it comes from the distance of each of these speakers to
-the fit of the other speakers.
+The forecast is a linear fit of the score against the logarithm of the seconds. The fit is estimated on voices of
+held-out speakers, which the base was not trained on. The prediction interval comes from the distance of each of these
+speakers to the fit of the other speakers.
 """
 
 from __future__ import annotations
@@ -33,12 +33,14 @@ FILE = "similarity_forecast.json"
 LEVEL = 0.8
 """Fraction of new speakers whose voices the printed interval should cover."""
 _IRRELEVANT_SETTINGS = ("vocoder_steps", "vocoder_learning_rate", "seed", "hold_out")
-"""Settings that the forecast does not depend on: by default the vocoder does not adapt, and the seconds count only the
-sentences that are adapted on."""
+"""Settings that the forecast does not depend on.
+
+By default the vocoder does not adapt. The seconds count only the sentences that are adapted on.
+"""
 PROTOCOL = 2
-"""Version of how the scores are measured. 2: similarity to sentences that no voice was adapted on."""
+"""Version of the measurement of the scores. 2: similarity to sentences that no voice was adapted on."""
 VERSIONS = f"protocol {PROTOCOL}, clone {CLONE_VERSION}, stopping {STOPPING_VERSION}, recordings {RECORDINGS_VERSION}"
-"""Versions of the code that a forecast depends on, besides base, prior and settings."""
+"""Versions of the code that a forecast depends on, in addition to base, prior and settings."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,10 @@ class PredictionInterval:
 
 @dataclass(frozen=True)
 class ScoreFit:
-    """The fit of one score for T seconds of audio: `intercept + slope * ln T`.
+    """A fit of one score to the seconds T of audio: `intercept + slope * ln T`.
 
-    speaker_rmse: root mean square distance of each speaker's voices from the fit of the other speakers. speakers: their
-    number. real_recordings: the score of real recordings of these speakers.
+    speaker_rmse: root mean square distance of each speaker's voices from the fit of the other speakers. speakers:
+    number of speakers. real_recordings: the score of real recordings of these speakers.
     """
 
     intercept: float
@@ -68,14 +70,17 @@ class ScoreFit:
     def fit(
         cls, seconds: npt.ArrayLike, scores: npt.ArrayLike, speakers: npt.ArrayLike, real_recordings: float = math.nan
     ) -> ScoreFit:
-        """Fit voices with `seconds (N,)`, `scores (N,)` and `speakers (N,)`.
+        """Fit the scores of N voices.
 
-        Raises UsageError for fewer than three speakers.
+        seconds, scores, speakers: `(N,)`. real_recordings: the score of real recordings. Raises UsageError for
+        fewer than three speakers, or for arrays of different lengths.
         """
         x, y, speaker = np.log(np.asarray(seconds, float)), np.asarray(scores, float), np.asarray(speakers)
         names = np.unique(speaker)
         if len(names) < 3 or not len(x) == len(y) == len(speaker):
-            raise UsageError(f"a fit needs voices of three or more speakers, not {len(names)}, each with its seconds")
+            raise UsageError(
+                f"a fit needs voices of three or more speakers, not {len(names)}, and the seconds and score of each"
+            )
         squares = []
         for name in names:
             left_out = speaker == name
@@ -85,8 +90,11 @@ class ScoreFit:
         return cls(float(intercept), float(slope), float(np.sqrt(np.mean(squares))), len(names), real_recordings)
 
     def predict(self, seconds: float, level: float = LEVEL) -> PredictionInterval:
-        """The score of a voice from `seconds` of audio: a t interval with `speakers` - 1 degrees of freedom."""
-        from scipy.special import stdtrit  # takes a quarter of a second, which `speak` need not wait for
+        """Return the predicted score of a voice from `seconds` of audio.
+
+        The interval at `level` is a t interval with `speakers` - 1 degrees of freedom.
+        """
+        from scipy.special import stdtrit  # slow import (0.25 s) that `speak` does not need
 
         mean = self.intercept + self.slope * math.log(seconds)
         half_width = self.speaker_rmse * float(stdtrit(self.speakers - 1, (1 + level) / 2))
@@ -96,7 +104,7 @@ class ScoreFit:
 def cross_validated_coverage(
     seconds: npt.ArrayLike, scores: npt.ArrayLike, speakers: npt.ArrayLike, levels: Sequence[float]
 ) -> list[float]:
-    """Fraction of voices inside the interval that the fit of the other speakers predicts, for each level.
+    """Return the fraction of voices inside the prediction interval of the fit of the other speakers, for each level.
 
     seconds, scores, speakers: `(N,)`. Raises UsageError for fewer than four speakers.
     """
@@ -112,14 +120,17 @@ def cross_validated_coverage(
 def interval_coverage(
     fit: ScoreFit, seconds: npt.ArrayLike, scores: npt.ArrayLike, levels: Sequence[float]
 ) -> list[float]:
-    """Fraction of voices, with `seconds (N,)` and `scores (N,)`, inside the interval of `fit`, for each level."""
+    """Return the fraction of voices inside the prediction interval of `fit`, for each level.
+
+    seconds, scores: `(N,)`.
+    """
     pairs = list(zip(np.asarray(seconds, float).tolist(), np.asarray(scores, float).tolist(), strict=True))
     predictions = [[(fit.predict(length, level), score) for length, score in pairs] for level in levels]
     return [sum(interval.low <= score <= interval.high for interval, score in row) / len(row) for row in predictions]
 
 
 class ScoreFitHeader(Header):
-    """One fit of the file."""
+    """One fit in the forecast file."""
 
     intercept: float
     slope: float
@@ -129,7 +140,7 @@ class ScoreFitHeader(Header):
 
 
 class ForecastHeader(Header):
-    """The content of the file."""
+    """The content of the forecast file."""
 
     base_hash: str = Field(max_length=64)
     prior_hash: str = Field(max_length=64)
@@ -147,11 +158,11 @@ class ForecastHeader(Header):
 
 @dataclass(frozen=True)
 class SimilarityForecast:
-    """Expected scores of the voices of a base, by seconds of audio.
+    """The expected scores of the voices of a base as functions of the seconds of audio.
 
-    base_hash, prior_hash: SHA-256 of the base's weights and of its prior file. min_seconds, max_seconds: the range of
-    the voices that were scored. fits: by score. versions: `VERSIONS` of the code that made the voices; empty in files
-    older than this field.
+    base_hash, prior_hash: SHA-256 of the base's weights and of its prior file. min_seconds, max_seconds: the range
+    of the seconds of audio of the scored voices. fits: a fit for each name of a score. versions: `VERSIONS` of the
+    code that made the voices; empty in files older than this field.
     """
 
     base_hash: str
@@ -163,10 +174,10 @@ class SimilarityForecast:
 
     @classmethod
     def load_for(cls, base: Base, settings: CloneSettings) -> SimilarityForecast | None:
-        """The forecast in the folder of the base, for voices cloned with these settings.
+        """Return the forecast in the folder of the base, for voices cloned with these settings.
 
-        None if there is none, or if it was made with other settings, another prior, or other versions of cloning or
-        scoring. Raises TtsMetaError for a damaged file.
+        Returns None if there is no forecast, or if it was made with other settings, another prior, or other
+        versions of cloning or scoring. Raises TtsMetaError for a damaged file.
         """
         defaults = replace(CloneSettings(), **{name: getattr(settings, name) for name in _IRRELEVANT_SETTINGS})
         if settings != defaults or base.folder is None or base.prior is None or not (base.folder / FILE).is_file():
@@ -190,12 +201,15 @@ class SimilarityForecast:
             temporary.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
 
     def predict(self, seconds: float) -> dict[str, PredictionInterval]:
-        """Each expected score from `seconds` of audio, limited to the range of the scored voices."""
+        """Return the prediction of each score from `seconds` of audio.
+
+        Seconds outside the range of the scored voices are replaced by the nearest limit of the range.
+        """
         limited = min(max(seconds, self.min_seconds), self.max_seconds)
         return {name: fit.predict(limited) for name, fit in self.fits.items()}
 
     def message(self, seconds: float) -> str:
-        """One line for the user: the scores to expect from `seconds` of audio, and from twice as much."""
+        """Return one line for the user: the scores to expect from `seconds` of audio, and from twice as much."""
         twice = self.predict(2 * seconds)
         parts = []
         for name, interval in self.predict(seconds).items():
@@ -209,7 +223,7 @@ class SimilarityForecast:
         return f"expected from {seconds:.0f} s of audio: {', '.join(parts)}; estimated on {speakers} unseen speakers"
 
     def as_dict(self, seconds: float) -> dict[str, Any]:
-        """The same as data: the expected scores from `seconds` of audio, and from twice as much."""
+        """Return the content of `message` as data."""
         return {
             "expected": {name: asdict(interval) for name, interval in self.predict(seconds).items()},
             "expected_twice_audio": {name: asdict(interval) for name, interval in self.predict(2 * seconds).items()},

@@ -1,4 +1,4 @@
-"""The inner loop of the vocoder: what adapts, under which prior and learning rate."""
+"""Sets up the inner loop that adapts the vocoder: modules, data, prior, learning rates, number of steps."""
 
 from __future__ import annotations
 
@@ -21,9 +21,11 @@ def vocoder_adaptation(
     held_out: Sequence[Example],
     settings: CloneSettings,
 ) -> Adaptation:
-    """The inner loop over these modules of the vocoder, on the samples of the support sentences given their mels.
+    """Return the inner loop that adapts `modules` of the vocoder to the support sentences.
 
-    Raises UsageError as `learned_prior` and `VocoderTask`, TtsMetaError as `VocoderTask`.
+    The loop maximises the likelihood of the samples given the mels. held_out: sentences whose loss is measured, but
+    that are not adapted on. Raises UsageError for the reasons of `learned_prior` and `VocoderTask`. Raises
+    TtsMetaError for the reasons of `VocoderTask`.
     """
     model = vocoder.generator
     domain = Domain(model, vocoder_nll(model), ParameterLayout.from_modules(model, generator_modules(modules)))

@@ -1,7 +1,8 @@
 """`VocoderTask`: recordings of one speaker as a meta-learning task, with their likelihood under the vocoder.
 
-The likelihood of a recording is that of its mel given the text, times that of its samples given the mel. The first
-depends on the acoustic model only, the second on the vocoder only, so the two models adapt separately.
+The likelihood of a recording is the product of two likelihoods: of the mel given the text, and of the samples given the
+mel. The first likelihood depends only on the acoustic model, the second only on the vocoder. The two models therefore
+adapt separately.
 """
 
 from __future__ import annotations
@@ -29,17 +30,20 @@ from tts_meta.models.vocoders.vocoder import Vocoder, check_mels
 
 _CROP_FRAMES = 64
 _FEWEST_FRAMES = 8
-"""Fewest frames of a crop without its edges: the longest window of the spectra must fit."""
+"""Minimum number of frames of a crop without its edges. The longest window of the spectra must fit into a crop."""
 _REPULSION = 0.2
-"""Repulsion weight as in the last stage of vocoder training: slightly less noise than in real speech sounds better."""
+"""Weight of the repulsion, as in the last stage of vocoder training.
+
+Slightly less noise than in real speech sounds better.
+"""
 
 
 @dataclass(frozen=True)
 class VocoderTaskBatch:
-    """Crops of a speaker's recordings: mel `(B, T, M)`, its pitch and samples `(B, T * hop)`.
+    """A batch of crops of one speaker's recordings.
 
-    phase `(B,)` and noises `(2, B, T * hop)` are the random inputs of two generated versions of the crops. The loss is
-    multiplied by `weight`.
+    mel: `(B, T, M)`. pitch: pitch of the mels. samples: `(B, T * hop)`. phase `(B,)`, noises `(2, B, T * hop)`:
+    random inputs for two generated versions of the crops. weight: factor of the loss.
     """
 
     mel: Tensor
@@ -51,9 +55,10 @@ class VocoderTaskBatch:
 
 
 def adaptable_vocoder_modules(vocoder: Vocoder) -> Partition:
-    """Modules of a source-filter vocoder that cloning can adapt, with `VOCODER_PREFIX` in front of their names.
+    """Return the modules of a source-filter vocoder that cloning can adapt. Their names begin with `VOCODER_PREFIX`.
 
-    Other vocoders have none. The pitch predictor is excluded, because it is trained on labels and not on spectra.
+    Other vocoders have no such modules. The pitch predictor is excluded, because it is trained on labels and not on
+    spectra.
     """
     if not isinstance(vocoder, SourceFilterVocoder):
         return Partition(())
@@ -62,9 +67,10 @@ def adaptable_vocoder_modules(vocoder: Vocoder) -> Partition:
 
 
 def require_adaptable_vocoder(vocoder: Vocoder | None, base: Base) -> SourceFilterVocoder:
-    """The vocoder, if it can adapt to recordings with the base's mels.
+    """Return the vocoder if it can adapt to recordings with the base's mels.
 
-    Raises UsageError if it has no modules that can adapt, TtsMetaError if it takes other mels than the base produces.
+    Raises UsageError if the vocoder has no modules that can adapt. Raises TtsMetaError if the vocoder takes other
+    mels than the base produces.
     """
     if not isinstance(vocoder, SourceFilterVocoder):
         raise UsageError("only the light vocoder has modules that can adapt; choose it, or leave out vocoder.* modules")
@@ -73,7 +79,7 @@ def require_adaptable_vocoder(vocoder: Vocoder | None, base: Base) -> SourceFilt
 
 
 def generator_modules(partition: Partition) -> list[Module]:
-    """Modules of a vocoder with parameter names as in its generator, without `VOCODER_PREFIX`."""
+    """Return the modules with the parameter names of the vocoder's generator, without `VOCODER_PREFIX`."""
     return [
         Module(
             module.name,
@@ -86,9 +92,10 @@ def generator_modules(partition: Partition) -> list[Module]:
 
 
 def vocoder_nll(generator: SourceFilterGenerator) -> LossFunction:
-    """-log p(audio | mel, θ) of a `VocoderTaskBatch` in nats, up to a constant: a spectral energy distance.
+    """Return the loss -log p(audio | mel, θ) of a `VocoderTaskBatch` in nats, up to a constant.
 
-    It is a generalised likelihood (Bissiri et al. 2016): the distance is taken as the mean nats per sample.
+    The loss is a spectral energy distance, which is taken as the mean nats per sample. This is a generalised
+    likelihood (Bissiri et al. 2016).
     """
     edge = EDGE_FRAMES * generator.mel_config.hop
 
@@ -125,13 +132,14 @@ class VocoderTask:
         """Number of samples in all recordings that are long enough for crops."""
 
     def task(self, crops: int, seed: int) -> Task:
-        """A task with `crops` random crops in each step; the crops of step k depend on `seed` and k only."""
+        """Return a task with `crops` random crops in each step. The crops of step k depend only on `seed` and k."""
         return Task(None, None, lambda step: self.sample(crops, f"{seed}/{step}"))
 
     def sample(self, crops: int, seed: int | str) -> VocoderTaskBatch:
-        """Random crops with their phases and noises, which depend on `seed` only. No global generator is used.
+        """Return a batch of random crops with their phases and noises. The batch depends only on `seed`.
 
-        The weight makes the loss an estimate of the sum over all samples.
+        The global random generators are not used. The weight makes the loss an estimate of the sum over all
+        samples.
         """
         crop_generator = random.Random(seed)
         lengths = [len(example.mel) - self._frames + 1 for example in self._examples]

@@ -1,8 +1,8 @@
-"""`Voice`: the changes of a base model that make a speaker's voice, and its file `NAME.voice.safetensors`.
+"""`Voice`: a speaker's voice as changes of a base model, and its file `NAME.voice.safetensors`.
 
-The file holds the deltas of the adapted parameters: vectors in half precision and matrices quantized to a few bits
-(`quantization.py`). Its header holds the hash of the base, the hash of the vocoder if it adapts too, the modules, the
-steps, the consent note and the scores. Files of the older format 1 hold matrices in half precision.
+The file contains the deltas of the adapted parameters: vectors in half precision and matrices quantized to a few bits
+(`quantization.py`). The header contains the hash of the base, the hash of the vocoder if the vocoder is adapted, the
+modules, the steps, the consent note and the scores. Files of the older format 1 contain matrices in half precision.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from tts_meta.tensors import TensorFile, check_finite, to_float32
 FORMAT, FORMAT_1 = "2", "1"
 SUFFIX = ".voice.safetensors"
 SCALES = ":scales"
-"""Suffix of the name of a quantized matrix, for the scales of its rows."""
+"""Suffix of the tensor that contains the row scales of a quantized matrix."""
 VOCODER_PREFIX = "vocoder."
 """Prefix of the names of the vocoder's modules and parameters."""
 _ADVICE = "clone it again"
@@ -81,10 +81,10 @@ class Voice:
         return one_line(f"Voice(base {self.base_hash[:12]}, {content})")
 
     def save(self, path: str | Path) -> None:
-        """Write the voice file; a failure leaves no partial file.
+        """Write the voice file. A failure leaves no partial file.
 
-        Deltas from `as_stored` or from a voice file are read back without any change. Raises TtsMetaError if a delta is
-        not finite in half precision.
+        Deltas from `as_stored` or from a voice file are read back without any change. Raises TtsMetaError if a
+        delta is not finite in half precision.
         """
         header = {
             "format": FORMAT,
@@ -107,7 +107,7 @@ class Voice:
     @classmethod
     @default_torch_state()
     def load(cls, path: str | Path) -> Voice:
-        """Read a voice file. Raises TtsMetaError if it is missing, damaged, or not a voice."""
+        """Read a voice file. Raises TtsMetaError if the file is missing, damaged, or not a voice."""
         path = check_path("voice", path)
         if not path.is_file():
             raise TtsMetaError(f"{path}: no such voice; make one with `tts-meta clone AUDIO... -o {path}`")
@@ -131,15 +131,18 @@ class Voice:
         )
 
     def adapted_on(self, recording: Path) -> bool:
-        """Whether the voice was adapted on a recording, by its fingerprint; False for voices without fingerprints."""
+        """Return whether the voice was adapted on a recording, according to the fingerprint of the recording.
+
+        Returns False for voices without fingerprints.
+        """
         fingerprints = self.scores.get("recordings")
         return isinstance(fingerprints, list) and fingerprint(recording) in fingerprints
 
     @default_torch_state()
     def apply(self, base: Base, name: str = "the voice") -> AcousticModel:
-        """A copy of the base's acoustic model that speaks in this voice; the base does not change.
+        """Return a copy of the base's acoustic model with the changes of this voice. The base does not change.
 
-        name: of the voice, for messages. Raises TtsMetaError if the voice was made with another base.
+        name: name of the voice in messages. Raises TtsMetaError if the voice was made with another base.
         """
         if self.base_hash != base.hash:
             raise TtsMetaError(
@@ -153,9 +156,9 @@ class Voice:
 
     @default_torch_state()
     def changes(self, base: Base) -> dict[str, Tensor]:
-        """The change of each adapted parameter of the base's acoustic model; low-rank factors are multiplied.
+        """Return the change of each adapted parameter of the base's acoustic model, by name.
 
-        Raises TtsMetaError as `apply` does.
+        Low-rank factors are multiplied. Raises TtsMetaError for the reasons of `apply`.
         """
         before, after = (dict(model.named_parameters()) for model in (base.acoustic, self.apply(base)))
         names = {
@@ -165,10 +168,11 @@ class Voice:
 
     @default_torch_state()
     def apply_vocoder(self, vocoder: Vocoder, name: str = "the voice") -> Vocoder:
-        """A copy of the vocoder with the changes of this voice; the same object if the voice has no vocoder changes.
+        """Return a copy of the vocoder with the changes of this voice.
 
-        For another vocoder than the voice was made with, the copy has no changes and a notice that says so. Raises
-        TtsMetaError if the voice is damaged.
+        If the voice does not change the vocoder, the same object is returned. If the voice was made with
+        another vocoder, the copy has no changes, and the notice of the copy says so. name: name of the voice in
+        messages. Raises TtsMetaError if the voice is damaged.
         """
         deltas = {
             key.removeprefix(VOCODER_PREFIX): delta
@@ -191,15 +195,16 @@ class Voice:
 
 
 def as_stored(deltas: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Deltas by name, float32, with the values that `Voice.load` returns after `Voice.save`.
+    """Return the deltas by name, float32, with the values that `Voice.load` returns after `Voice.save`.
 
-    A second call changes nothing. Raises TtsMetaError that names a delta which is not finite in half precision.
+    A second call changes nothing. Raises TtsMetaError with the name of a delta that is not finite in half
+    precision.
     """
     return _from_stored(*_to_stored(deltas, "the voice"))
 
 
 def _to_stored(deltas: Mapping[str, Tensor], name_in_messages: str) -> tuple[dict[str, Tensor], dict[str, list[int]]]:
-    """The tensors of the file, and the shapes of the quantized ones."""
+    """Return the tensors of the file, and the shapes of the quantized tensors."""
     stored: dict[str, Tensor] = {}
     shapes: dict[str, list[int]] = {}
     for name, delta in deltas.items():
@@ -213,14 +218,14 @@ def _to_stored(deltas: Mapping[str, Tensor], name_in_messages: str) -> tuple[dic
 
 
 def _from_stored(stored: Mapping[str, Tensor], packed: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
-    """Deltas by name. Raises KeyError or ValueError where codes, scales and shapes do not fit."""
+    """Return the deltas by name. Raises KeyError or ValueError if codes, scales and shapes do not fit."""
     deltas = {name: value.float() for name, value in stored.items() if not name.endswith(SCALES)}
     codes = {name: (stored[name], stored[name + SCALES], shape) for name, shape in packed.items()}
     return deltas | {name: dequantize(*parts, _bits(name)) for name, parts in codes.items()}
 
 
 def _bits(name: str) -> int:
-    """Bits per number of the quantized matrix or factor `name`."""
+    """Return the bits per number of the quantized matrix or factor `name`."""
     return FACTOR_BITS if name.endswith((UP, DOWN)) else MATRIX_BITS
 
 
@@ -239,7 +244,7 @@ def _add(model: nn.Module, deltas: Mapping[str, Tensor], problem: str) -> None:
 
 
 def _read_header(file: TensorFile) -> VoiceHeader:
-    """The header of a voice file, whose values are strings, some of them JSON."""
+    """Return the header of a voice file. Its values are strings, and some of these strings are JSON."""
     metadata = file.metadata
     if metadata.get("kind") != "tts_meta voice" or metadata.get("format") not in (FORMAT, FORMAT_1):
         raise TtsMetaError(f"{file.path}: not a voice file of format {FORMAT}; {_ADVICE}")

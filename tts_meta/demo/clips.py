@@ -1,4 +1,4 @@
-"""Sentences in WAV files, and their similarity to the new speaker."""
+"""Writes the sentences of the demo as WAV files and measures their similarity to the new speaker."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ ScoredRow = Sequence[ScoredClip]
 
 
 def write_clip(file: Path, sentence: str, samples: Waveform, rate: int, mel_spec: MelSpec) -> SentenceClip:
-    """Write samples `(S,)` in [-1, 1] as a WAV file."""
+    """Write samples `(S,)` in [-1, 1] at `rate` Hz as a WAV file, and return the clip."""
     write_wav(file, samples, rate)
     waveform = read_audio(file, mel_spec.config.sample_rate)
     with torch.inference_mode():
@@ -54,7 +54,7 @@ def write_clip(file: Path, sentence: str, samples: Waveform, rate: int, mel_spec
 def score_similarity(
     references: Sequence[SentenceClip], spoken: Mapping[str, Sequence[SentenceClip]], rate: int
 ) -> list[ScoredRow]:
-    """Similarity of each sentence of each system to the references; all files are read at `rate` Hz."""
+    """Return the similarity of each sentence of each system to the references. All files are read at `rate` Hz."""
     voice = voice_embedding(SpeakerEncoder.load(), ((read_audio(clip.file, rate), rate) for clip in references))
     scorer = Scorer(["similarity"])
 
@@ -67,5 +67,5 @@ def score_similarity(
 
 
 def mean_similarity(rows: Sequence[ScoredRow]) -> dict[str, float]:
-    """Mean similarity over the new sentences, by system."""
+    """Return the mean similarity over the new sentences, by system."""
     return {system: float(np.mean([row[index].similarity for row in rows])) for index, system in enumerate(SYSTEMS)}

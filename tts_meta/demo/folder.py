@@ -1,4 +1,4 @@
-"""The output folder of the demo: a run can replace the files of an earlier demo, and no others."""
+"""Checks the output folder of the demo: a run can replace the files of an earlier demo, and no others."""
 
 from __future__ import annotations
 
@@ -19,22 +19,27 @@ def check_replaceable(folder: Path) -> None:
     if not folder.exists():
         return
     if not folder.is_dir():
-        raise UsageError(f"{folder}: is a file; choose a folder for the demo with --output")
+        raise UsageError(f"{folder} is a file; choose a folder for the demo with --output")
     if folder.is_mount() or Path.cwd().is_relative_to(folder.resolve()):
-        raise UsageError(f"{folder}: cannot be replaced; choose a folder inside it with --output")
+        raise UsageError(
+            f"{folder} is a mount point or contains the current folder; choose a folder inside it with --output"
+        )
     others = sorted(set(list_files(folder)) - _files_of_earlier_demo(folder))
     if others:
-        raise UsageError(f"{folder}: contains other files, such as {others[0]}; choose another folder with --output")
+        raise UsageError(f"{folder} contains other files, such as {others[0]}; choose another folder with --output")
 
 
 def list_files(folder: Path) -> list[str]:
-    """Files of a folder, sorted, relative to it."""
+    """Return the files of a folder, sorted and relative to the folder."""
     paths = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
     return sorted(path.relative_to(folder).as_posix() for path in paths if path.name not in _IGNORED)
 
 
 def write_results(folder: Path, results: dict[str, Any]) -> None:
-    """Write `results.json`, the last file of a demo. It lists all files, so that a later demo can replace them."""
+    """Write `results.json`, the last file of a demo.
+
+    The file lists all files of the demo, so that a later demo can replace them.
+    """
     files = sorted({*list_files(folder), RESULTS})
     text = json.dumps({"kind": KIND, **results, "files": files}, indent=1, ensure_ascii=False, allow_nan=False)
     (folder / RESULTS).write_text(text + "\n", encoding="utf-8")

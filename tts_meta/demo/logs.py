@@ -1,4 +1,4 @@
-"""The demo's TensorBoard log: settings, similarities, and the clips of the listening page."""
+"""Writes the TensorBoard log of the demo: settings, similarities, and the clips of the listening page."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tts_meta.report.log import AUDIO, FIGURE, MEL, TEXT
 from tts_meta.report.run_info import RunInfo, markdown_table, settings_of
 
 _NAMES = {REAL: "1_real", BASE: "2_base", CLONE: "3_clone"}
-"""Names of the systems in the log; they sort in the order of the page."""
+"""Names of the systems in the log. Sorted by name, the systems have the order of the page."""
 
 
 def log_result(log: Log, result: DemoResult, settings: CloneSettings, config: MelConfig, command: str) -> None:
-    """Log the settings, the similarities, audio and mels of the new sentences, and the recordings.
+    """Log the settings, the similarities, the audio and mels of the new sentences, and the recordings.
 
     Clones are logged at the last step of their inner loop, everything else at step 0.
     """

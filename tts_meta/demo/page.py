@@ -1,4 +1,4 @@
-"""The listening page of the demo."""
+"""Writes the listening page of the demo."""
 
 from __future__ import annotations
 

@@ -42,13 +42,14 @@ def run(
     console: Console,
     command: str = "",
 ) -> Path:
-    """Clone a speaker that the base was not trained on and write a page that compares the voices; return its path.
+    """Clone a speaker that the base was not trained on, write a page that compares the voices, and return its path.
 
-    The folder `out` gets `recordings/`, `references/`, `real/`, `base/` and `clone/` with WAV files, a `.txt` file for
-    each recording, `demo.voice.safetensors`, `index.html`, `logs/` for TensorBoard and `results.json`. It replaces an
-    earlier demo only after everything is done. steps: inner steps; None uses the default of `clone`. base, vocoder: as
-    in `speak`, or loaded ones. open_page: open the page in a web browser. command: the command line, for the log.
-    Nothing is downloaded. Raises UsageError if `out` contains anything but an earlier demo.
+    The folder `out` gets `recordings/`, `references/`, `real/`, `base/` and `clone/` with WAV files, a `.txt` file
+    for each recording, `demo.voice.safetensors`, `index.html`, `logs/` for TensorBoard and `results.json`. An
+    earlier demo is replaced only after the new demo is complete. steps: inner steps; None uses the default of
+    `clone`. base, vocoder: as in `speak`, or loaded ones. open_page: open the page in a web browser. command: the
+    command line, for the log. Nothing is downloaded. Raises UsageError if `out` contains anything but an earlier
+    demo.
     """
     out = Path(out)
     check_replaceable(out)
@@ -63,7 +64,7 @@ def run(
     settings = CloneSettings(seed=seed) if steps is None else CloneSettings(seed=seed, steps=steps)
     config = loaded.config.audio.mel
 
-    # Resolved, so that a link stays and the folder it points to is replaced.
+    # `resolve` follows a link, so that the link stays and its target folder is replaced.
     with atomic_folder(out.resolve()) as folder:
         with TensorBoardLog(folder / LOGS, config) as log:
             result = demo.run(folder, loaded, vocoder, settings, log)
@@ -71,7 +72,7 @@ def run(
                 log_result(log, result, settings, config, command)
                 write_page(folder / PAGE, result, config)
         write_results(folder, result.as_dict(folder, demo.seconds))
-        check_replaceable(out)  # again, because files added since the first check would be lost
+        check_replaceable(out)  # second check: files that were added after the first check would be lost
 
     stages = ", ".join(f"{name} {value:.1f}" for name, value in demo.seconds.items())
     demo.print(f"Seconds: {stages}; {sum(demo.seconds.values()):.0f} in total.")
@@ -196,13 +197,16 @@ def _write_speeches(folder: Path, speeches: Sequence[Speech], mel_spec: MelSpec)
 
 
 def _real_time_factor(speeches: Sequence[Speech]) -> float:
-    """Seconds of computation per second of speech, including the first sentence, which warms up."""
+    """Return the seconds of computation per second of speech. The first sentence, which warms up, is included."""
     return sum(sum(speech.timings.values()) for speech in speeches) / sum(speech.seconds for speech in speeches)
 
 
 @contextmanager
 def _progress_bar(console: Console) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar if the output is a terminal; it is removed when cloning is done."""
+    """Show a progress bar if the output is a terminal, and yield the function that updates the bar.
+
+    The bar is removed when cloning is done.
+    """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

@@ -1,4 +1,4 @@
-"""The new speaker of the demo: the neural voice of hibari-tts, on which no base was trained."""
+"""The new speaker of the demo: the neural voice of hibari-tts, which no base was trained on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NEW = (
     "Could you put the blue umbrella back behind the door?",
     "A gentle wind moved over the lake while the children gathered shells and smooth stones.",
 )
-"""Sentences that the clone speaks; they are not among its recordings."""
+"""Sentences that the clone speaks. The recordings contain none of these sentences."""
 
 REFERENCE = (
     "The village clock struck nine as the last guests walked slowly home.",
@@ -28,21 +28,24 @@ REFERENCE = (
     "Early in the spring they paint the fence and sharpen every tool.",
     "Is the shop on the corner still open on Thursday afternoons?",
 )
-"""Sentences of the speaker to which similarity is measured; they are neither cloned from nor synthesised."""
+"""Sentences of the speaker that similarity is measured to.
+
+The clone neither adapts on these sentences nor speaks them.
+"""
 
 
 class HibariSpeaker:
-    """Speaks sentences at 24,000 Hz. The same seed gives the same samples."""
+    """A speaker of sentences at 24,000 Hz. The same seed gives the same samples."""
 
     name = "heart, the neural voice of hibari-tts"
 
     def __init__(self) -> None:
         from hibari import Hibari
 
-        # The only voice inside the package; others would be downloaded.
+        # This voice is the only one inside the package. Other voices would be downloaded.
         self._speaker = Hibari("heart")
         self.rate = int(self._speaker.sample_rate)
 
     def speak(self, sentence: str, seed: int) -> Waveform:
-        """Samples `(S,)` in [-1, 1] at `rate`; `seed` draws the noise in the voice."""
+        """Return samples `(S,)` in [-1, 1] at `rate` Hz. `seed` is the seed of the noise in the voice."""
         return self._speaker(sentence, seed=seed)

@@ -19,9 +19,9 @@ LABELS = {REAL: "real speaker", BASE: "base, not adapted", CLONE: "clone"}
 
 @dataclass(frozen=True, eq=False)
 class DemoResult:
-    """Everything that the demo shows.
+    """All results that the demo shows.
 
-    real_time_factor: seconds of computation per second of speech. notice: of the vocoder.
+    real_time_factor: seconds of computation per second of speech. notice: the notice of the vocoder, or None.
     """
 
     speaker: str
@@ -36,7 +36,7 @@ class DemoResult:
     seed: int
 
     def as_dict(self, folder: Path, seconds: dict[str, float]) -> dict[str, Any]:
-        """The results as data. File names are relative to `folder`; `seconds` are those of each stage."""
+        """Return the results as data. File names are relative to `folder`. seconds: duration of each stage."""
 
         def name(clip: SentenceClip) -> str:
             return clip.file.relative_to(folder).as_posix()
@@ -76,14 +76,14 @@ class DemoResult:
         }
 
     def similarity_lines(self) -> list[str]:
-        """Mean similarity of the base, the clone and the real speaker."""
+        """Return printed lines with the mean similarity of the base, the clone and the real speaker."""
         mean = mean_similarity(self.rows)
         heading = f"Similarity to the new speaker, mean of {len(self.rows)} sentences (cosine, 1 is the same voice):"
         return [heading, *(f"  {LABELS[system]:<20}{mean[system]:.3f}" for system in (BASE, CLONE, REAL))]
 
 
 def cloned_lines(voice: Voice, file: Path, size: int) -> list[str]:
-    """A summary of the cloning."""
+    """Return printed lines that summarise the cloning. size: bytes of the voice file."""
     lines = [
         f"Cloned the voice: {voice.steps} steps on {voice.scores['sentences']} sentences, {len(voice.modules)} modules "
         f"adapted; {file} has {size / 1e6:.1f} MB."
@@ -95,7 +95,10 @@ def cloned_lines(voice: Voice, file: Path, size: int) -> list[str]:
 
 
 def next_lines(out: Path, base: Path | None) -> list[str]:
-    """What to open and which commands to try next; `base` is a folder if it is not the shipped one."""
+    """Return printed lines: what to open, and which commands to try next.
+
+    base: folder of the base; None is the shipped base.
+    """
     voice, logs = shlex.quote(str(out / VOICE_FILE)), shlex.quote(str(out / LOGS))
     base_option = f" --base {shlex.quote(str(base))}" if base is not None else ""
     return [

@@ -1,4 +1,4 @@
-"""Scoring speech: speaker similarity, word error rate, naturalness, distance to a recording, confidence intervals."""
+"""Scores speech: speaker similarity, word error rate, naturalness, distance to a recording, confidence intervals."""
 
 from tts_meta.evaluate.confidence import Interval, mean_interval, paired_difference
 from tts_meta.evaluate.metric import Measure, Metric, Sample, Settings

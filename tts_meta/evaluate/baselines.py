@@ -1,7 +1,7 @@
 """Baselines without gradients: the nearest training speaker, and a speaker vector regressed from an embedding.
 
-Both use only the mean speaker embedding of the recordings and the speaker offsets of the base. The metric of similarity
-uses the same speaker encoder, which favours both.
+Both baselines use only the mean speaker embedding of the recordings and the speaker offsets of the base. The similarity
+metric uses the same speaker encoder, which favours both baselines.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tts_meta.models.pretrained import Base
 from tts_meta.models.speaker_encoder import Embedding, SpeakerEncoder
 
 NEAREST_VERSION = ZERO_SHOT_VERSION = 1
-"""Versions of the two methods. Increase one when the same recordings would give another voice."""
+"""Versions of the two methods. Increase the version of a method when the same recordings would give another voice."""
 _RECORDINGS = 10
 """Number of recordings in the mean embedding of each training speaker."""
 _SHRINKAGE = 0.1
@@ -40,7 +40,10 @@ class TrainingSpeakerVoices:
 
     @classmethod
     def of(cls, base: Base, manifest: Manifest) -> TrainingSpeakerVoices:
-        """Embed recordings of the training speakers. Raises TtsMetaError if the manifest has none of them."""
+        """Embed recordings of the training speakers and return the voices.
+
+        Raises TtsMetaError if the manifest has no recording of a training speaker.
+        """
         encoder = SpeakerEncoder.load()
         names = tuple(name for name in base.speakers if name in manifest.speakers)
         if not names:
@@ -55,13 +58,19 @@ class TrainingSpeakerVoices:
         return cls(base, names, np.stack(embeddings), encoder)
 
     def nearest(self, recordings: Sequence[Utterance]) -> Voice:
-        """The training speaker whose embedding has the largest cosine to that of the recordings."""
+        """Return the voice of the nearest training speaker.
+
+        The embedding of this speaker has the largest cosine to the embedding of the recordings.
+        """
         target = _embedding(self.encoder, self.base, recordings)
         name = self.names[int(np.argmax([cosine(target, embedding) for embedding in self.embeddings]))]
         return self._voice(self._offsets()[self.names.index(name)], {"nearest": name})
 
     def zero_shot(self, recordings: Sequence[Utterance]) -> Voice:
-        """The offset that a ridge regression over the training speakers predicts from the embedding."""
+        """Return the voice with the speaker offset that a ridge regression predicts from the mean embedding.
+
+        The mean embedding is that of the recordings. The regression is fitted to the training speakers.
+        """
         target = _embedding(self.encoder, self.base, recordings)
         centre, offsets = self.embeddings.mean(0), self._offsets()
         inputs, targets = self.embeddings - centre, offsets - offsets.mean(0)
@@ -71,7 +80,7 @@ class TrainingSpeakerVoices:
         return self._voice(offsets.mean(0) + weights @ targets, {})
 
     def _offsets(self) -> npt.NDArray[np.float32]:
-        """`(S, E)`, relative to the mean voice."""
+        """Return the speaker offsets `(S, E)` relative to the mean voice."""
         indices = [self.base.speakers.index(name) for name in self.names]
         return self.base.acoustic.speaker.offsets.detach()[indices].numpy()
 
@@ -82,4 +91,4 @@ class TrainingSpeakerVoices:
 
 def _embedding(encoder: SpeakerEncoder, base: Base, recordings: Sequence[Utterance]) -> Embedding:
     rate = base.config.audio.mel.sample_rate
-    return voice_embedding(encoder, [(read_audio(one.audio, rate), rate) for one in recordings])
+    return voice_embedding(encoder, [(read_audio(recording.audio, rate), rate) for recording in recordings])

@@ -16,7 +16,7 @@ from tts_meta.evaluate.scores import Scorer
 from tts_meta.evaluate.voice import REFERENCES
 
 MIN_SECONDS = 2.0
-"""Shorter recordings are neither adapted on nor scored."""
+"""Minimum duration in seconds. Shorter recordings are neither adapted on nor scored."""
 
 
 class BenchmarkConfig(Section):
@@ -27,7 +27,7 @@ class BenchmarkConfig(Section):
     split: str | tuple[str, ...] = "eval"
     """Split, or splits, whose speakers are cloned; the base must not be trained on any of them."""
     speakers: tuple[str, ...] = ()
-    """Only these speakers; all speakers of the split if empty."""
+    """Speakers of the split that are used; all speakers of the split if empty."""
     output: Path
     """Folder of the results: `scores.jsonl`, `table.md`, `index.html` and a log for TensorBoard."""
     cache: Path | None = None
@@ -35,17 +35,17 @@ class BenchmarkConfig(Section):
     base: Path | None = None
     """Base folder; the shipped base by default."""
     vocoder: str | None = None
-    """As `speak --vocoder`."""
+    """Same as `speak --vocoder`."""
     score_on: int = Field(default=10, gt=0)
     """Number of sentences that each voice speaks and that are scored."""
     longest: float = 12.0
-    """Longer recordings are neither adapted on nor scored, seconds."""
+    """Maximum duration in seconds. Longer recordings are neither adapted on nor scored."""
     metrics: tuple[str, ...] = ("similarity", "wer", "distillmos")
     """Names in `tts_meta.evaluate.METRICS`."""
     whisper: str = ""
     """Whisper model: a name or a folder; if empty, `find_whisper` searches for Whisper base."""
     seed: int = 0
-    """Seed of the choice of sentences and of the inner loop."""
+    """Seed for the choice of sentences and for the inner loop."""
 
     @property
     def cache_folder(self) -> Path:
@@ -53,18 +53,18 @@ class BenchmarkConfig(Section):
         return self.cache or self.output / "cache"
 
     def scorer(self) -> Scorer:
-        """The scorer with all models loaded. Raises as `Scorer` does."""
+        """Return the scorer with all models loaded. Raises the errors of `Scorer`."""
         scorer = Scorer(self.metrics, Settings(whisper=self.whisper or None))
         scorer.load()
         return scorer
 
     def utterances(self, manifest: Manifest) -> Manifest:
-        """The part of the manifest that the split and the speakers of the recipe select."""
+        """Return the part of the manifest that the split and the speakers of the recipe select."""
         selected = manifest.of_split(*([self.split] if isinstance(self.split, str) else self.split))
         return selected.of_speakers(self.speakers) if self.speakers else selected
 
     def usable(self, manifest: Manifest) -> list[Utterance]:
-        """Utterances that are neither too short nor too long."""
+        """Return the utterances that are neither too short nor too long."""
         return [utterance for utterance in manifest if MIN_SECONDS <= utterance.seconds <= self.longest]
 
     @property
@@ -77,8 +77,8 @@ class BenchmarkConfig(Section):
 class SentenceSplit:
     """Disjoint sets of sentences of one speaker.
 
-    adapt_on: to clone from. score_on: to speak and score. references: to measure similarity to, the same in every
-    benchmark of this speaker.
+    adapt_on: sentences to clone from. score_on: sentences to speak and score. references: sentences to measure
+    similarity to. The references of a speaker are the same in every benchmark.
     """
 
     adapt_on: list[Utterance]
@@ -87,7 +87,10 @@ class SentenceSplit:
 
 
 def choose_sentences(manifest: Manifest, config: BenchmarkConfig, adapt_on: int) -> dict[str, SentenceSplit]:
-    """Sentences by speaker, drawn with the seed of the recipe. Raises TtsMetaError if a speaker has too few."""
+    """Return the sentences of each speaker, drawn with the seed of the recipe.
+
+    adapt_on: number of sentences to clone from. Raises TtsMetaError if a speaker has too few sentences.
+    """
     selected = config.utterances(manifest)
     needed = adapt_on + config.score_on
     result = {}
@@ -98,7 +101,7 @@ def choose_sentences(manifest: Manifest, config: BenchmarkConfig, adapt_on: int)
         if len(usable) < needed:
             raise TtsMetaError(
                 f"{speaker} has {len(usable)} sentences of {config.usable_lengths} apart from the {len(references)} "
-                f"references for similarity, and {needed} are needed; lower adapt_on, sentences or score_on"
+                f"references for similarity, but {needed} are needed; lower adapt_on, sentences or score_on"
             )
         drawn = random.Random(f"{config.seed}/{speaker}").sample(usable, needed)
         result[speaker] = SentenceSplit(drawn[:adapt_on], drawn[adapt_on:], references)
@@ -106,10 +109,10 @@ def choose_sentences(manifest: Manifest, config: BenchmarkConfig, adapt_on: int)
 
 
 def choose_references(manifest: Manifest, speaker: str) -> list[Utterance]:
-    """`REFERENCES` sentences of a speaker, or fewer if there are not enough, drawn from the longest third.
+    """Return `REFERENCES` sentences of a speaker, drawn from the longest third, or fewer if there are not enough.
 
-    They depend only on the manifest and the speaker, so that all recipes measure similarity to the same sentences. Long
-    sentences give a more exact embedding, and the short ones remain for adaptation and scoring.
+    The choice depends only on the manifest and the speaker, so that all recipes measure similarity to the same
+    sentences. Long sentences give more exact embeddings. The short sentences remain for adaptation and scoring.
     """
     usable = [utterance for utterance in manifest if utterance.speaker == speaker and utterance.seconds >= MIN_SECONDS]
     usable.sort(key=lambda utterance: (-utterance.seconds, utterance.id))

@@ -1,8 +1,8 @@
 """The cloning benchmark: clones of speakers that the base was not trained on, or the voices of its training speakers.
 
-Clones: for each scored sentence there are the real recording, its copy-synthesis, the mean voice of the base, and the
-clone. Training speakers (`training_speakers`): each speaks sentences of other speakers, whose recordings and
-copy-synthesis are scored too.
+With clones, each scored sentence has four versions: the real recording, its copy-synthesis, the mean voice of the base,
+and the clone. With `training_speakers`, each training speaker speaks sentences of other speakers. The recordings of
+these sentences and their copy-synthesis are scored too.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class CloningBenchmark(BenchmarkConfig):
     texts: dict[str, str] = Field(default_factory=dict)
     """Texts by name that each of the `training_speakers` speaks instead of sentences of the manifest."""
     postfilter: float = 1.0
-    """As `speak --postfilter`."""
+    """Same as `speak --postfilter`."""
     prenet_dropout: float = 0.0
-    """As `speak --prenet-dropout`."""
+    """Same as `speak --prenet-dropout`."""
     adapt_on: int = Field(default=10, gt=0)
     """Number of sentences to clone from."""
     modules: tuple[str, ...] = ()
@@ -46,11 +46,11 @@ class CloningBenchmark(BenchmarkConfig):
     steps: int | None = None
     """Inner steps; the default of `clone` if not given."""
     learning_rate: float | None = None
-    """Step size; the default of `clone` if not given."""
+    """Learning rate; the default of `clone` if not given."""
     vocoder_steps: int | None = None
-    """Inner steps of the modules of the vocoder, if `modules` selects any; the default of `clone` if not given."""
+    """Inner steps of the modules of the vocoder if `modules` selects any; the default of `clone` if not given."""
     vocoder_learning_rate: float | None = None
-    """Step size of these modules; the default of `clone` if not given."""
+    """Learning rate of the modules of the vocoder; the default of `clone` if not given."""
     variance: float | None = None
     """Prior variance; the default of `clone` if not given."""
 
@@ -60,7 +60,10 @@ class CloningBenchmark(BenchmarkConfig):
         return SynthesisOptions(postfilter=self.postfilter, prenet_dropout=self.prenet_dropout)
 
     def training_speaker_names(self, base: Base) -> list[str]:
-        """The training speakers of the base that speak. Raises TtsMetaError if the base does not have them."""
+        """Return the names of the training speakers that speak.
+
+        Raises TtsMetaError if the base does not have these speakers.
+        """
         chosen, available = self.training_speakers, base.speakers
         if not isinstance(chosen, int):
             missing = [name for name in chosen if name not in available]
@@ -74,7 +77,7 @@ class CloningBenchmark(BenchmarkConfig):
         return [available[index * len(available) // chosen] for index in range(chosen)]
 
     def clone_settings(self) -> CloneSettings:
-        """Settings of the inner loop."""
+        """Return the settings of the inner loop."""
         names = ("modules", "steps", "learning_rate", "vocoder_steps", "vocoder_learning_rate", "variance", "seed")
         given = {name: getattr(self, name) for name in names if getattr(self, name) not in ((), None)}
         return CloneSettings(**given)
@@ -83,7 +86,11 @@ class CloningBenchmark(BenchmarkConfig):
 def align_utterances(
     utterances: Sequence[Utterance], base: Base, speaker: str, report: Callable[[str], None]
 ) -> list[Example]:
-    """Their examples, from the transcripts of the manifest. Raises TtsMetaError naming a recording that is unusable."""
+    """Return the examples of utterances, with the transcripts of the manifest.
+
+    speaker: name of the speaker in the examples. report: called with each warning. Raises TtsMetaError with the
+    path of a recording that cannot be used.
+    """
     recordings = [Recording(utterance.audio, utterance.text) for utterance in utterances]
     return prepare_recordings(recordings, base, speaker, report)
 
@@ -92,7 +99,8 @@ def align_utterances(
 def run_cloning(config: CloningBenchmark, base: Base, vocoder: Vocoder, report: Callable[[str], None]) -> list[Spoken]:
     """Clone every speaker of the recipe, and score every sentence by every system.
 
-    Raises UsageError for `texts` without `training_speakers`, TtsMetaError as cloning and scoring do.
+    Raises UsageError for `texts` without `training_speakers`. Raises TtsMetaError for the reasons of cloning and
+    scoring.
     """
     check_mels(vocoder, base.config.audio.mel)
     scorer = config.scorer()
@@ -124,7 +132,7 @@ def run_cloning(config: CloningBenchmark, base: Base, vocoder: Vocoder, report: 
 def _run_training_speakers(
     config: CloningBenchmark, base: Base, vocoder: Vocoder, scorer: Scorer, report: Callable[[str], None]
 ) -> list[Spoken]:
-    """Recordings and copy-synthesis of sentences, and the same sentences by training speakers.
+    """Score sentences by training speakers, and the recordings of these sentences with their copy-synthesis.
 
     If the recipe has `texts`, each training speaker speaks all of them, and there are no recordings.
     """
@@ -138,7 +146,7 @@ def _run_training_speakers(
         report(f"{len(spoken) // 2} recordings scored")
     for name, to_speak in zip(speakers, sentences, strict=True):
         references = [utterance for utterance in config.usable(manifest) if utterance.speaker == name]
-        # From all sessions of a speaker: two sessions may differ more than two speakers do.
+        # The references are from all sessions, because two sessions of a speaker may differ more than two speakers.
         references = references[:: max(1, len(references) // REFERENCES)][:REFERENCES]
         index = base.speakers.index(name)
         spoken += score_training_speaker(
@@ -151,15 +159,15 @@ def _run_training_speakers(
 def _sentences_of_others(
     config: CloningBenchmark, count: int, manifest: Manifest, base: Base, vocoder: Vocoder, scorer: Scorer
 ) -> tuple[list[list[Utterance]], list[Spoken]]:
-    """`count` lists of sentences that no training speaker read, and their recordings and copy-synthesis with scores.
+    """Return `count` lists of sentences that no training speaker read, and their scored recordings and copy-synthesis.
 
-    Raises TtsMetaError if there are too few.
+    Raises TtsMetaError if there are too few sentences.
     """
     usable = [u for u in config.usable(config.utterances(manifest)) if u.speaker not in base.speakers]
     needed = count * config.score_on
     if len(usable) < needed:
         raise TtsMetaError(
-            f"there are {len(usable)} sentences of {config.usable_lengths} to speak, and {needed} are needed; lower "
+            f"there are {len(usable)} sentences of {config.usable_lengths} to speak, but {needed} are needed; lower "
             "training_speakers or score_on"
         )
     drawn = random.Random(config.seed).sample(usable, needed)

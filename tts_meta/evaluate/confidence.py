@@ -1,8 +1,9 @@
 """Confidence intervals of means: a bootstrap over speakers and over the sentences of each speaker.
 
 Sentences of one speaker are similar. A bootstrap over sentences alone therefore gives intervals that are too narrow for
-a claim about new speakers. Here each draw takes as many speakers as there are, with replacement, then as many sentences
-of each, with replacement (Davison and Hinkley 1997, section 3.8). With one speaker, the interval is for that speaker.
+a claim about new speakers. Each draw of this bootstrap takes as many speakers as there are, with replacement. For each
+drawn speaker it takes as many sentences as the speaker has, with replacement (Davison and Hinkley 1997, section 3.8).
+With one speaker, the interval is for that speaker.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Interval:
     """Number of values in the mean."""
 
     def shown(self, digits: int, signed: bool = False) -> str:
-        """The mean and the interval in brackets, as in tables."""
+        """Return the mean and the interval in brackets, as in tables. signed: with a plus sign for positive numbers."""
         form = f"{'+' if signed else ''}.{digits}f"
         return f"{self.mean:{form}} [{self.low:{form}}, {self.high:{form}}]"
 
@@ -41,10 +42,10 @@ def mean_interval(
     level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """Return the mean of values (N,), weighted, with its bootstrap interval at `level`.
+    """Return the weighted mean of values (N,), with its bootstrap interval at `level`.
 
-    `speakers` (N,) are the speakers of the sentences; `weights` (N,) default to 1. Raises UsageError if there are no
-    values or the lengths differ.
+    speakers: speakers (N,) of the sentences. weights: (N,), 1 by default. Raises UsageError if there are no values
+    or the lengths differ.
     """
     value = np.asarray(values, float)
     weight = np.ones_like(value) if weights is None else np.asarray(weights, float)
@@ -74,10 +75,10 @@ def paired_difference(
     level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """Return the mean of `first - second`, both (N,) on the same sentences, with its interval.
+    """Return the mean of `first - second` with its interval. Both are scores (N,) of the same sentences.
 
-    Pairing removes the difficulty of each sentence and speaker: two systems differ if this interval does not contain 0,
-    even if their two intervals overlap. Raises UsageError if the shapes differ.
+    Pairing removes the difficulty of each sentence and speaker. Two systems differ if this interval does not
+    contain 0, even if their two intervals overlap. Raises UsageError if the shapes differ.
     """
     a, b = np.asarray(first, float), np.asarray(second, float)
     if a.shape != b.shape:

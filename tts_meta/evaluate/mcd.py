@@ -27,9 +27,9 @@ Floats = npt.NDArray[np.floating]
 
 HOP, N_FFT, BANDS, CEPSTRA = 160, 512, 40, 13
 PITCH_FRAME, PITCH_LOW, PITCH_HIGH = 1024, 60.0, 500.0
-FLOOR_DB = 80.0  # below the loudest band of the utterance; there is only noise further down
+FLOOR_DB = 80.0  # relative to the loudest band of the utterance; lower levels contain only noise
 TRIM_DB = 40.0
-_CACHED_RECORDINGS = 20  # recordings whose frames the metric keeps
+_CACHED_RECORDINGS = 20  # number of recordings whose features the metric keeps
 DB_PER_CEPSTRUM = 10 / np.log(10) * np.sqrt(2)
 
 
@@ -43,7 +43,7 @@ class Track:
 
 @dataclass(frozen=True)
 class Distances:
-    """The three distances; `f0_rmse` is None if no aligned frame is voiced in both."""
+    """The three distances. `f0_rmse` is None if no aligned frame pair is voiced in both."""
 
     mcd: float
     f0_rmse: float | None
@@ -56,14 +56,14 @@ def distances(waveform: object, rate: int, reference: object, reference_rate: in
 
 
 def distances_of(track: Track, real: Track) -> Distances:
-    """Return the distances of one utterance to another of the same words."""
+    """Return the distances between the features of two utterances of the same words."""
     rows, columns = align(track.cepstra, real.cepstra)
     f0_rmse, voicing_error = pitch_distances(track.pitch[rows], real.pitch[columns])
     return Distances(mel_cepstral_distortion(track.cepstra[rows], real.cepstra[columns]), f0_rmse, voicing_error)
 
 
 def analyse(waveform: object, rate: int) -> Track:
-    """Return the features of an utterance (S,)."""
+    """Return the features of an utterance (S,) at `rate` Hz."""
     import librosa
 
     samples, _ = librosa.effects.trim(at_rate(waveform, rate), top_db=TRIM_DB, frame_length=PITCH_FRAME, hop_length=HOP)
@@ -108,7 +108,9 @@ def pitch_distances(first: Floats, second: Floats) -> tuple[float | None, float]
 
 
 def _load(settings: Settings) -> MetricFunction:
-    tracks: dict[tuple[int, bytes], Track] = {}  # of the last recordings, since several voices speak each sentence
+    tracks: dict[
+        tuple[int, bytes], Track
+    ] = {}  # features of the last recordings, because several voices speak each sentence
 
     def score(sample: Sample) -> dict[str, Measure]:
         assert sample.reference is not None

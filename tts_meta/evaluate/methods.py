@@ -1,4 +1,4 @@
-"""`MethodConfig`: how the few-shot benchmark makes a voice, which settings a method uses, and its code version."""
+"""`MethodConfig`: the settings and the code version of one method of the few-shot benchmark."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ class MethodConfig(Section):
     modules: tuple[str, ...] = ()
     """Patterns of the modules to adapt."""
     learning_rate: float | None = None
-    """Step size of Adam."""
+    """Learning rate of Adam."""
     variance: float | None = None
     """Prior variance of every module."""
     prior_scale: float | None = Field(default=None, gt=0)
     """Multiplier of the learned prior variances."""
     isotropic: float | None = Field(default=None, gt=0)
-    """One σ for every module of the learned prior, instead of the learned ones."""
+    """One σ for every module of the learned prior, instead of the learned σ of each module."""
     rank: int | None = Field(default=None, ge=0)
     """Rank of the deltas of matrices; 8 by default for LoRA."""
     sentences: tuple[int, ...] = ()
-    """Numbers of sentences; those of the benchmark if empty."""
+    """Numbers of sentences to adapt on; those of the benchmark if empty."""
     steps: tuple[int, ...] = ()
     """Numbers of inner steps; those of the benchmark if empty."""
     auto_stop: bool = False
@@ -63,7 +63,7 @@ class MethodConfig(Section):
     def check(self, name: str, base: Base, vocoder: Vocoder) -> None:
         """Raise UsageError for settings that this method would ignore or that contradict each other.
 
-        name: the name of this entry, for the message. base: the result of `with_prior`.
+        name: name of this entry, for the message. base: the result of `with_prior`.
         """
         ignored = [
             key for key in sorted(self.model_fields_set - _USED[self.method]) if getattr(self, key) not in _UNSET
@@ -87,7 +87,7 @@ class MethodConfig(Section):
                     f"learner '{name}': with {key}, no loop stops automatically; leave out {key} or auto_stop"
                 )
         if base.prior is None:
-            raise UsageError(f"learner '{name}': auto_stop needs a learned prior, and the base has none; give steps")
+            raise UsageError(f"learner '{name}': auto_stop needs a learned prior, but the base has none; give steps")
         if self.modules and all(pattern.startswith(VOCODER_PREFIX) for pattern in self.modules):
             raise UsageError(
                 f"learner '{name}': the loop of the vocoder does not stop automatically; leave out auto_stop"
@@ -99,14 +99,15 @@ class MethodConfig(Section):
         return self.method == "clone" and (self.variance is None or not self.modules)
 
     def with_prior(self, base: Base) -> Base:
-        """The base with the prior that these settings select.
+        """Return the base with the prior that these settings select.
 
-        Raises UsageError for settings that contradict each other, TtsMetaError for a file that is not a prior.
+        Raises UsageError for settings that contradict each other. Raises TtsMetaError for a file that is not a
+        prior.
         """
         if self.prior is not None:
             if self.variance is not None:
                 raise UsageError(
-                    "variance replaces the learned prior, and prior is the file of one; leave out one of them"
+                    "variance replaces the learned prior, but prior names a learned prior; leave out one of them"
                 )
             base = replace(base, prior=ModulePrior.load(self.prior))
         if self.isotropic is None:
@@ -114,11 +115,14 @@ class MethodConfig(Section):
         if self.variance is not None or self.prior_scale is not None:
             raise UsageError("isotropic sets the prior variance; leave out variance and prior_scale")
         if base.prior is None:
-            raise UsageError("isotropic replaces the learned σ, and the base has no learned prior; give a variance")
+            raise UsageError("isotropic replaces the learned σ, but the base has no learned prior; give a variance")
         return replace(base, prior=base.prior.isotropic(self.isotropic))
 
     def version(self, steps: int | None) -> list[float]:
-        """Versions and constants of the code that a voice after `steps` steps depends on; part of its cache key."""
+        """Return the versions and constants of the code that makes a voice after `steps` steps.
+
+        They are part of the cache key of the voice.
+        """
         if self.method == "nearest":
             return [NEAREST_VERSION]
         if self.method == "zero-shot":

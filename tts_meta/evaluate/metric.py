@@ -1,4 +1,4 @@
-"""`Metric`: what a metric needs, what it returns, and the columns of its scores."""
+"""`Metric`: the interface of a metric, with its input, its result and its table columns."""
 
 from __future__ import annotations
 
@@ -19,20 +19,23 @@ class Sample:
     waveform: Samples
     """Samples (S,)."""
     rate: int
-    """Hz."""
+    """Sample rate in Hz."""
     text: str | None = None
-    """The text that was to be spoken."""
+    """The text that should be spoken."""
     voice: Embedding | None = None
     """Mean embedding (256,) of real sentences of the speaker."""
     reference: Samples | None = None
     """The real recording (S,) of the same sentence."""
     reference_rate: int | None = None
-    """Hz."""
+    """Sample rate in Hz."""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A value and its weight in a mean. The weight is for rates: a word error rate has the weight of its word count."""
+    """A value and its weight in a mean.
+
+    The weight is for rates. For example, the weight of a word error rate is the number of words.
+    """
 
     value: float
     weight: float = 1.0
@@ -70,8 +73,8 @@ MetricFunction = Callable[[Sample], Mapping[str, Measure | str]]
 class Metric:
     """A metric: `load` builds its models once and returns the function that scores a sample.
 
-    The function returns a Measure for each of `columns` and leaves out a column that it cannot compute. It may add
-    notes as strings. It is called only with samples that have everything in `needs`.
+    The function returns a Measure for each of `columns` and leaves out a column that it cannot compute. The
+    function may add notes as strings. The function is called only with samples that have everything in `needs`.
     """
 
     columns: tuple[Column, ...]
@@ -80,10 +83,13 @@ class Metric:
     packages: tuple[str, ...] = ()
     """Modules of the extra `eval` that the metric imports."""
     version: int = 1
-    """Increase it when the same sample would get other scores; keys of score caches contain it."""
+    """Increase this version when the same sample would get other scores. Keys of score caches contain the version."""
     model: Callable[[Settings], str] = lambda settings: ""
-    """Identity of the model if the settings choose among several: the same text for the same weights."""
+    """Function that returns the identity of the model if the settings choose among several.
+
+    The same weights have the same identity.
+    """
 
     def identity(self, settings: Settings) -> str:
-        """What a score depends on apart from the sample; keys of score caches contain it."""
+        """Return a text of everything that a score depends on, except the sample. Keys of score caches contain it."""
         return f"{self.version} {self.model(settings)} {settings.device} {settings.language}"

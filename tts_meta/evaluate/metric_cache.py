@@ -1,4 +1,4 @@
-"""A folder that keeps the result of each metric for each sample, so that no sample is scored twice."""
+"""Caches the result of each metric for each sample in a folder, so that no sample is scored twice."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ MetricResult = Mapping[str, Measure | str]
 
 
 def result_path(cache: Path, name: str, metric: Metric, settings: Settings, sample: Sample) -> Path:
-    """The file for the result of the metric `name`: the same for the same metric, model, audio and needs."""
+    """Return the file for the result of the metric `name`.
+
+    The same metric, model, audio and needs have the same file.
+    """
     key = hashlib.sha256(f"{name} {metric.identity(settings)} {sample.rate} {sample.waveform.dtype}".encode())
     key.update(np.ascontiguousarray(sample.waveform).tobytes())
     for need in metric.needs:
@@ -38,7 +41,7 @@ def write_result(path: Path, result: MetricResult) -> None:
 
 
 def read_result(path: Path) -> MetricResult | None:
-    """Read the file; None if it does not exist or was not written by `write_result`."""
+    """Read the file. Returns None if it does not exist or was not written by `write_result`."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         return {

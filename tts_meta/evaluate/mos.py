@@ -1,8 +1,8 @@
-"""Predicted naturalness: DistillMOS and DNSMOS, two networks trained on ratings of listeners. They need no reference.
+"""Predicted naturalness without a reference: DistillMOS and DNSMOS, two networks trained on ratings of listeners.
 
 DistillMOS (Stahl and Gamper 2025, arXiv 2502.05356) separates classic synthesis, neural synthesis and real speech.
-DNSMOS (Reddy et al. 2022, arXiv 2110.01763) was made for noise suppression and hardly reacts to over-smoothing.
-Both predict a mean opinion score (MOS) from 1 to 5 at 16 kHz.
+DNSMOS (Reddy et al. 2022, arXiv 2110.01763) was made for noise suppression and hardly reacts to over-smoothing. Both
+networks predict a mean opinion score (MOS) from 1 to 5 at 16 kHz.
 """
 
 from __future__ import annotations

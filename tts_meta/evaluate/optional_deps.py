@@ -1,4 +1,4 @@
-"""Importing the packages of the extra `eval`, and suppressing their output."""
+"""Imports the packages of the extra `eval` and suppresses their output."""
 
 from __future__ import annotations
 
@@ -19,12 +19,15 @@ def require(*modules: str) -> None:
     if missing:
         extra = (
             "pesq" if missing == ["pesq"] else "eval"
-        )  # PESQ has its own extra, since installing it takes a C compiler
+        )  # PESQ has its own extra, because its installation needs a C compiler
         raise TtsMetaError(f"scoring needs {' and '.join(missing)}; install it with: pip install '.[{extra}]'")
 
 
 def load_extra(module: str) -> ModuleType:
-    """Import a module of the extra `eval` without its banners and warnings, or raise TtsMetaError as `require` does."""
+    """Import a module of the extra `eval` without its banners and warnings.
+
+    Raises TtsMetaError for the reasons of `require`.
+    """
     require(module.partition(".")[0])
     with quiet():
         return importlib.import_module(module)
@@ -32,7 +35,7 @@ def load_extra(module: str) -> ModuleType:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Suppress what third-party code prints and warns. Wrap only a load or one call."""
+    """Suppress the output and the warnings of third-party code. Wrap only a load or one call."""
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -1,8 +1,9 @@
 """PESQ and STOI: distance of a copy-synthesis to its recording, as papers on vocoders report it.
 
-Wideband PESQ (ITU-T P.862.2), from 1 to 4.64: a perceptual model that compares loudness over time. STOI (Taal et al.
-2011), up to 1: correlation of band envelopes, for intelligibility. Both at 16 kHz. They apply to copy-synthesis only,
-which has the timing of the recording. Synthesised speech has another length and gets no score.
+PESQ is wideband PESQ (ITU-T P.862.2), from 1 to 4.64: a perceptual model that compares loudness over time. STOI (Taal
+et al. 2011), up to 1, is a correlation of band envelopes that measures intelligibility. Both metrics use audio at 16
+kHz. Both metrics apply only to copy-synthesis, which has the timing of the recording. Synthesised speech has another
+length and gets no score.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ _SAME_LENGTH = 0.05
 
 
 def _pair(sample: Sample) -> tuple[Samples, Samples] | None:
-    """The recording and its copy-synthesis, cut to the same length; None if the lengths differ too much."""
+    """Return the recording and its copy-synthesis, cut to the same length.
+
+    Returns None if the lengths differ by more than `_SAME_LENGTH`.
+    """
     assert sample.reference is not None
     copy, real = (
         at_rate(waveform, rate)

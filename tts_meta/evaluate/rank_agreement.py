@@ -13,11 +13,11 @@ from tts_meta.evaluate.confidence import Interval
 
 @dataclass(frozen=True)
 class Agreement:
-    """Comparison of the σ of two runs for the same modules.
+    """A comparison of the σ of two runs for the same modules.
 
-    correlation: Spearman's rank correlation over modules, with Fisher's interval. common: number of modules that are
-    among the `largest` of both runs. expected: this number for random orders. factor: median over modules of the ratio
-    of the larger to the smaller of the two σ.
+    correlation: Spearman's rank correlation over modules, with Fisher's interval. common: number of modules that
+    are among the `largest` modules of both runs. expected: expected value of `common` for random orders. factor:
+    median over modules of the ratio of the larger to the smaller of the two σ.
     """
 
     correlation: Interval
@@ -28,15 +28,16 @@ class Agreement:
 
 
 def agreement(one: Mapping[str, float], other: Mapping[str, float], largest: int) -> Agreement:
-    """Compare σ by module name.
+    """Compare the σ of two runs. one, other: σ by module name.
 
-    Raises UsageError if the modules differ, if there are fewer than three, and if `largest` is not 1 to their number.
+    Raises UsageError if the modules differ, if there are fewer than three modules, or if `largest` is not between 1
+    and the number of modules.
     """
-    from scipy.stats import pearsonr, rankdata  # imported here because it takes a second
+    from scipy.stats import pearsonr, rankdata  # slow import (1 s)
 
     if len(one) < 3 or one.keys() != other.keys():
         unshared = sorted(one.keys() ^ other.keys())
-        reason = f"only one run has '{unshared[0]}'" if unshared else "there are fewer than three"
+        reason = f"only one run has '{unshared[0]}'" if unshared else "there are fewer than three modules"
         raise UsageError(f"the σ of two runs can be compared only for the same three or more modules; {reason}")
     if not 0 < largest <= len(one):
         raise UsageError(f"largest is {largest}; give a number from 1 to {len(one)}, the number of modules")

@@ -1,4 +1,4 @@
-"""Reading and writing scores as JSON lines."""
+"""Reads and writes scores as JSON lines."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def write_scores(path: str | Path, scores: Iterable[Scores]) -> None:
 
 
 def read_scores(path: str | Path) -> list[Scores]:
-    """Read the file that `write_scores` wrote. Raises TtsMetaError naming the file and line."""
+    """Read the file that `write_scores` wrote. Raises TtsMetaError with the file and line."""
     return read_lines(path, scores_from_record, "scores", "a line of scores; write the file with write_scores")
 
 
 def scores_to_record(row: Scores) -> dict[str, Any]:
-    """The scores of an utterance as a JSON object."""
+    """Return the scores of an utterance as a JSON object."""
     record: dict[str, Any] = {"id": row.id, "speaker": row.speaker, "system": row.system}
     record["scores"] = {name: measure.value for name, measure in row.measures.items()}
     weights = {name: measure.weight for name, measure in row.measures.items() if measure.weight != 1}
@@ -34,7 +34,10 @@ def scores_to_record(row: Scores) -> dict[str, Any]:
 
 
 def scores_from_record(record: Mapping[str, Any]) -> Scores:
-    """The inverse of `scores_to_record`. Raises KeyError, TypeError or AttributeError for any other object."""
+    """Return the scores of a JSON object from `scores_to_record`.
+
+    Raises KeyError, TypeError or AttributeError for any other object.
+    """
     weights = record.get("weights", {})
     measures = {name: Measure(value, weights.get(name, 1.0)) for name, value in record["scores"].items()}
     return Scores(record["id"], record["speaker"], record["system"], measures, record.get("notes", {}))
@@ -50,8 +53,8 @@ def write_lines(path: str | Path, records: Iterable[Mapping[str, Any]]) -> None:
 def read_lines(path: str | Path, parse: Callable[[Any], Line], content_name: str, line_name: str) -> list[Line]:
     """Read the file that `write_lines` wrote, and parse each record.
 
-    content_name, line_name: what an error message calls the content and one line of it. Raises TtsMetaError naming the
-    file and line.
+    content_name: name of the content in an error message. line_name: name of one line in an error message. Raises
+    TtsMetaError with the file and line.
     """
     try:
         content = Path(path).read_text(encoding="utf-8")
@@ -60,7 +63,7 @@ def read_lines(path: str | Path, parse: Callable[[Any], Line], content_name: str
             f"cannot read {content_name} in {path}: {getattr(error, 'strerror', None) or error}"
         ) from error
     rows: list[Line] = []
-    # Not splitlines(): it also splits at U+2028 and other separators, which a JSON string may contain.
+    # `splitlines` is not used: it also splits at U+2028 and other separators, which a JSON string may contain.
     for number, line in enumerate(content.removesuffix("\n").split("\n") if content else (), 1):
         try:
             rows.append(parse(json.loads(line)))

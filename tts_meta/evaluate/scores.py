@@ -29,7 +29,10 @@ METRICS: dict[str, Metric] = {
     "variance": variance.METRIC,
 }
 NLL = Column("nll", "NLL per frame (nats)", 1, "lower")
-"""-log p(recording | text, voice) under teacher forcing. It needs the acoustic model, so no metric returns it."""
+"""-log p(recording | text, voice) under teacher forcing.
+
+No metric returns this score, because it needs the acoustic model.
+"""
 
 
 def columns() -> dict[str, Column]:
@@ -42,7 +45,7 @@ class Scores:
     """The scores of one utterance: `scores["cer"]` is a number, `scores.get("mcd")` a number or None."""
 
     id: str
-    """The sentence: the same for every system that speaks it."""
+    """Id of the sentence. It is the same for every system that speaks the sentence."""
     speaker: str
     system: str
     """The source of the audio: a recording, a vocoder or a method."""
@@ -61,12 +64,13 @@ class Scores:
 
 
 class Scorer:
-    """Scores waveforms by the chosen metrics; each model is loaded at its first use and kept."""
+    """A scorer of waveforms by the chosen metrics. Each model is loaded at its first use and kept."""
 
     def __init__(self, metrics: Sequence[str] | None = None, settings: Settings | None = None) -> None:
-        """Choose metrics by name, all by default.
+        """Choose metrics by name. All metrics are chosen by default.
 
-        Raises UsageError for an unknown name, TtsMetaError if a package of the extra `eval` is not installed.
+        Raises UsageError for an unknown name. Raises TtsMetaError if a package of the extra `eval` is not
+        installed.
         """
         names = list(METRICS) if metrics is None else list(dict.fromkeys(metrics))
         for name in names:
@@ -98,12 +102,12 @@ class Scorer:
         reference_rate: int | None = None,
         cache: Path | None = None,
     ) -> Scores:
-        """Score samples (S,) at `rate` Hz by every chosen metric whose needs are given; the others are left out.
+        """Score samples (S,) at `rate` Hz by every chosen metric whose needs are given. The other metrics are left out.
 
-        text: what was to be spoken. voice: the embedding (256,) from `voice_embedding`. reference: the real recording
-        (S,) of the sentence, at `reference_rate` (default `rate`). cache: a folder that keeps the result of each
-        metric; a result for the same input is read from it. Raises TtsMetaError naming the utterance for an empty or
-        non-finite waveform. Silence gets scores, bad ones.
+        text: the text that should be spoken. voice: the embedding (256,) from `voice_embedding`. reference: the
+        real recording (S,) of the sentence, at `reference_rate` (default `rate`). cache: a folder that keeps
+        the result of each metric; a result for the same input is read from it. Silence gets bad scores and no
+        error. Raises TtsMetaError with the id of the utterance for an empty or non-finite waveform.
         """
         try:
             sample = Sample(

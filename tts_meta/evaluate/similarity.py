@@ -13,7 +13,7 @@ from tts_meta.evaluate.metric import Column, Measure, Metric, MetricFunction, Sa
 from tts_meta.models.speaker_encoder import Embedding, SpeakerEncoder
 
 _DRAWS = 1000
-"""Bootstrap samples of an interval of the equal error rate."""
+"""Number of bootstrap samples for an interval of the equal error rate."""
 
 
 def voice_embedding(encoder: SpeakerEncoder, recordings: Iterable[tuple[object, int]]) -> Embedding:
@@ -26,7 +26,7 @@ def voice_embedding(encoder: SpeakerEncoder, recordings: Iterable[tuple[object, 
 
 
 def mean_embedding(embeddings: Sequence[Embedding]) -> Embedding:
-    """Return the unit vector (256,) along the mean of unit vectors."""
+    """Return the unit vector (256,) along the mean of unit vectors. Raises UsageError if there are none."""
     if not embeddings:
         raise UsageError("a mean embedding needs at least one recording; give some")
     mean = np.mean(embeddings, axis=0)
@@ -55,12 +55,12 @@ def equal_error_rate(same: npt.ArrayLike, other: npt.ArrayLike) -> float:
 
     same: scores of true claims. other: scores of false claims. Between two thresholds the rates are interpolated
     linearly. 0 is perfect verification, 0.5 is chance. A cloned voice is good if the rate of its utterances is not
-    higher than that of real ones. Raises UsageError if one of the two is empty.
+    higher than the rate of real utterances. Raises UsageError if `same` or `other` is empty.
     """
     true, false = np.sort(np.asarray(same, float)), np.sort(np.asarray(other, float))
     if not true.size or not false.size:
         raise UsageError("an equal error rate needs scores of true and false claims; give at least two speakers")
-    # One threshold just below each score, in increasing order, and one above all scores.
+    # There is one threshold just below each score, in increasing order, and one threshold above all scores.
     thresholds = np.append(np.unique(np.concatenate([true, false])), np.inf)
     rejected = np.searchsorted(true, thresholds, "left") / true.size
     accepted = 1 - np.searchsorted(false, thresholds, "left") / false.size
@@ -77,7 +77,7 @@ def error_rate_interval(
 ) -> Interval:
     """Return the equal error rate of utterances, each compared with every voice, with its 95 % bootstrap interval.
 
-    The bootstrap is that of `mean_interval`: it draws speakers, then utterances of each speaker.
+    The bootstrap is the one of `mean_interval`: it draws speakers, then utterances of each speaker.
     """
     speaker_of_row = np.asarray(speakers)
     claims = np.array([[cosine(embedding, voice) for voice in voices.values()] for embedding in embeddings])

@@ -25,9 +25,9 @@ class Summary:
 def summarise(
     scores: Iterable[Scores], by: Sequence[Literal["system", "speaker", "id"]] = ("system",), seed: int = 0
 ) -> list[Summary]:
-    """Return means and 95 % intervals by system (or by other fields), groups in order of appearance.
+    """Return means and 95 % intervals by system, or by other fields. Groups are in order of appearance.
 
-    Rates are weighted: the word error rate of a group is its number of edits over its number of words.
+    Rates are weighted: the word error rate of a group is its number of edits divided by its number of words.
     """
     groups: dict[tuple[str, ...], list[Scores]] = {}
     for row in scores:
@@ -55,7 +55,7 @@ def _intervals(rows: Sequence[Scores], seed: int) -> dict[str, Interval]:
 def compare(scores: Iterable[Scores], name: str, system: str, baseline: str, seed: int = 0) -> Interval:
     """Return the mean of `system - baseline` in score `name` over the utterances that both have, with its interval.
 
-    Raises UsageError if they have no utterance in common.
+    Raises UsageError if the two systems have no utterance in common.
     """
     rows = {(row.system, row.speaker, row.id): row for row in scores if name in row.measures}
     pairs = [
@@ -75,7 +75,7 @@ def compare(scores: Iterable[Scores], name: str, system: str, baseline: str, see
 
 
 def used_columns(rows: Iterable[Scores]) -> list[Column]:
-    """The columns in which at least one utterance has a score, in their order."""
+    """Return the columns in which at least one utterance has a score, in the order of a table."""
     names = {name for row in rows for name in row.measures}
     return [column for column in columns().values() if column.name in names]
 

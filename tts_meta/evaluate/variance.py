@@ -1,4 +1,4 @@
-"""Spectral variance relative to the real recording. Over-smooth spectra lower both ratios below 1.
+"""Spectral variance and detail relative to the real recording. Over-smooth spectra lower both ratios below 1.
 
 The log-mels are those of the acoustic model (80 bands, 22.05 kHz), in the frames at most 40 dB below the loudest one.
 Let x be the log-mel minus its mean over these frames:
@@ -6,7 +6,7 @@ Let x be the log-mel minus its mean over these frames:
     variance  = sum of x² over bands and frames, divided by the number of frames
     detail    = the same for x without its mel-cepstra c_0 to c_12, that is without formants and tilt
 
-Each score is the figure of the spoken sentence divided by that of the real recording.
+Each score is the figure of the spoken sentence divided by the figure of the real recording.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def log_mel_variance(log_mel: Floats) -> tuple[float, float]:
     """Return variance and detail of a log-mel (T, M), nats² summed over bands."""
     level = np.logaddexp.reduce(log_mel, axis=1)
     audible = log_mel[level > level.max() - FLOOR_DB * np.log(10) / 20]
-    # Orthonormal: the variances of the cepstra add up to those of the bands.
+    # The DCT is orthonormal, so the variances of the cepstra add up to those of the bands.
     variances = np.asarray(dct(audible, axis=1, norm="ortho")).var(0)
     return float(variances.sum()), float(variances[CEPSTRA:].sum())
 

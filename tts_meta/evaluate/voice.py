@@ -1,4 +1,4 @@
-"""Scoring voices of one speaker, together with the real recordings of the sentences and their copy-synthesis."""
+"""Scores voices of one speaker, together with the real recordings of the sentences and their copy-synthesis."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ from tts_meta.synth import speak_text
 
 REAL, COPY, TRAINING = "real recording", "copy-synthesis", "synthesised, training speakers"
 REFERENCES = 5
-"""Number of real sentences in the mean embedding that similarity is measured to. None is adapted on or scored."""
+"""Number of real sentences in the mean embedding that similarity is measured to.
+
+These are neither adapted on nor scored.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,10 +56,11 @@ def score_voices(
 ) -> list[Spoken]:
     """Score the recordings of one speaker's utterances, their copy-synthesis, and the same sentences in each voice.
 
-    voices: acoustic model and vocoder by name. vocoder: makes the copy-synthesis. references: recordings that no voice
-    was adapted on and that are not scored; similarity is measured to their mean embedding, and left out if there are
-    none. cache: see `Scorer.score`. report: called with the number of scored sentences and of all sentences. Raises
-    UsageError naming a reference that is also scored, TtsMetaError naming a recording that cannot be used.
+    voices: acoustic model and vocoder by name. vocoder: makes the copy-synthesis. references: recordings that no
+    voice was adapted on and that are not scored. Similarity is measured to the mean embedding of the references.
+    Without references, similarity is left out. cache: see `Scorer.score`. report: called with the number of scored
+    sentences and the number of all sentences. Raises UsageError with the path of a reference that is also scored.
+    Raises TtsMetaError with the path of a recording that cannot be used.
     """
     check_disjoint(references, utterances)
     check_mels(vocoder, base.config.audio.mel)
@@ -93,9 +97,10 @@ def score_voices(
 
 
 def split_references(utterances: Sequence[Utterance], count: int) -> tuple[list[Utterance], list[Utterance]]:
-    """The first `count` sentences, which are scored, and up to `REFERENCES` others, which similarity is measured to.
+    """Return the first `count` sentences, to score, and up to `REFERENCES` others, to measure similarity to.
 
-    If there are too few for both, at most half are references. A single sentence is scored without similarity.
+    If there are too few sentences for both, at most half are references. A single sentence is scored without
+    similarity.
     """
     references = min(REFERENCES, max(len(utterances) - count, len(utterances) // 2))
     scored = min(count, len(utterances) - references)
@@ -103,7 +108,10 @@ def split_references(utterances: Sequence[Utterance], count: int) -> tuple[list[
 
 
 def check_disjoint(references: Sequence[Utterance], others: Sequence[Utterance]) -> None:
-    """Raise UsageError naming a recording that is in both lists: it would distort the similarity."""
+    """Raise UsageError with the path of a recording that is in both lists.
+
+    Such a recording would distort the similarity.
+    """
     scored = {utterance.audio for utterance in others}
     for reference in references:
         if reference.audio in scored:
@@ -122,8 +130,8 @@ def score_training_speaker(
 ) -> list[Spoken]:
     """Score sentences of other speakers in the voice of the training speaker with index `speaker`.
 
-    Similarity is measured to the mean of the `references`, recordings of the training speaker. There is no recording of
-    the sentences by this speaker, so metrics that need one are left out.
+    references: recordings of the training speaker. Similarity is measured to their mean embedding. There is no
+    recording of the sentences by this speaker, so metrics that need one are left out.
     """
     embeddings = _embeddings(base, scorer, references)
     voice = mean_embedding(embeddings) if embeddings else None
@@ -151,7 +159,7 @@ def _load(base: Base, utterance: Utterance) -> Waveform:
 
 
 def _embeddings(base: Base, scorer: Scorer, utterances: Sequence[Utterance]) -> list[Embedding]:
-    """The embedding of each recording; empty if similarity is not among the metrics."""
+    """Return the embedding of each recording. The result is empty if similarity is not among the metrics."""
     if "similarity" not in scorer.metrics:
         return []
     encoder = SpeakerEncoder.load(scorer.settings.device)

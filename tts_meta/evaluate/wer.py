@@ -1,4 +1,4 @@
-"""Word and character error rates of what Whisper transcribes."""
+"""Word and character error rates between a text and Whisper's transcript of its audio."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from tts_meta.evaluate.whisper import Transcriber, whisper_identity
 
 @dataclass(frozen=True)
 class ErrorCount:
-    """Edits between a text and its transcript, and the number of units (words or characters) of the text."""
+    """The number of edits between a text and its transcript, and the number of units of the text.
+
+    A unit is a word or a character.
+    """
 
     edits: int
     units: int
@@ -37,7 +40,10 @@ def character_errors(text: str, transcript: str, language: str = "en") -> ErrorC
 
 
 def _error_count(counts: object) -> ErrorCount:
-    """Of jiwer's output, which counts hits and the three kinds of edits of the cheapest alignment."""
+    """Return the error count from the output of jiwer.
+
+    The output contains the hits and the three kinds of edits of the cheapest alignment.
+    """
     hits, substitutions, deletions, insertions = (
         getattr(counts, name) for name in ("hits", "substitutions", "deletions", "insertions")
     )
@@ -45,9 +51,10 @@ def _error_count(counts: object) -> ErrorCount:
 
 
 def normalise(text: str, language: str = "en") -> str:
-    """Return the text as Whisper's authors compare texts: lower case, no punctuation, numbers and spelling unified.
+    """Return the text in the form that Whisper's authors use to compare texts.
 
-    Source: appendix C of Radford et al. 2022 (arXiv 2212.04356). Languages other than English get their basic form.
+    This form has lower case, no punctuation, and unified numbers and spelling. Source: appendix C of Radford et al.
+    2022 (arXiv 2212.04356). Languages other than English get their basic form.
     """
     return " ".join(_normaliser(language)(text).split())
 
@@ -57,7 +64,7 @@ def _normaliser(language: str) -> Callable[[str], str]:
     if language != "en":
         return load_extra("whisper_normalizer.basic").BasicTextNormalizer()
     normaliser = load_extra("whisper_normalizer.english").EnglishTextNormalizer()
-    # Whisper's normaliser does not have these rules of the package. Without them, rates compare with published ones.
+    # Whisper's own normaliser does not have these rules. They are removed for comparison with published error rates.
     for word in ("kinda", "sorta", "dunno", "cause"):
         normaliser.replacers.pop(rf"\b{word}\b", None)
     return normaliser

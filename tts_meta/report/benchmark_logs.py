@@ -1,4 +1,4 @@
-"""Audio, mels and texts of a benchmark in its TensorBoard log."""
+"""Writes audio, mels and texts of a benchmark to its TensorBoard log."""
 
 from __future__ import annotations
 
@@ -18,17 +18,20 @@ from tts_meta.report.log import AUDIO, MEL, TEXT, Log
 from tts_meta.report.run_info import markdown_table
 
 MeanVoice = Callable[[str], tuple[Waveform, int]]
-"""Speaks a text in the mean voice of the base: samples `(S,)` and their rate."""
+"""Function that speaks a text in the mean voice of the base and returns samples `(S,)` and their rate in Hz."""
 
 _NAMES = {REAL: "1_real", COPY: "2_copy_synthesis", MEAN: "3_base", TRAINING: "3_training_speaker", CLONE: "4_clone"}
-"""Names of systems in the log; they sort in the order of listening."""
+"""Names of systems in the log. Sorted by name, the systems have the order of listening."""
 _SPEAKERS, _SENTENCES = 8, 2
-"""Number of speakers, and of sentences of each, in the log; the listening page has all speakers."""
+"""Number of speakers in the log, and number of sentences of each speaker. The listening page has all speakers."""
 
 
 @dataclass(frozen=True, eq=False)
 class LoggedSound:
-    """A sentence of a speaker, numbered from 1, by one system. step: inner steps of the voice."""
+    """A sentence of a speaker by one system.
+
+    number: number of the sentence, from 1. samples: `(S,)` at `rate` Hz. step: inner steps of the voice.
+    """
 
     speaker: str
     number: int
@@ -40,7 +43,7 @@ class LoggedSound:
 
 
 def cloning_sounds(spoken: Sequence[Spoken]) -> Iterator[LoggedSound]:
-    """The first sentences of the first speakers by every system."""
+    """Yield the first sentences of the first speakers by every system."""
     for speaker in _first_speakers(spoken):
         clips = [clip for clip in spoken if clip.utterance.speaker == speaker]
         sentences = list(dict.fromkeys(clip.utterance.id for clip in clips))
@@ -51,10 +54,11 @@ def cloning_sounds(spoken: Sequence[Spoken]) -> Iterator[LoggedSound]:
 
 
 def few_shot_sounds(results: FewShotResults, mean_voice: MeanVoice | None, rate: int) -> Iterator[LoggedSound]:
-    """The first sentence of the first speakers: recording, copy-synthesis, base, and each method from most sentences.
+    """Yield the first sentence of the first speakers by every system.
 
-    The audio of a method, at `rate` Hz, has one name and is ordered by inner steps. A voice whose loop stopped
-    automatically has its own name.
+    The systems are the recording, its copy-synthesis, the base, and each method from the most sentences. The audio
+    of a method, at `rate` Hz, has one name and is ordered by inner steps. A voice whose loop stopped automatically
+    has its own name.
     """
     for speaker in list(results.voices)[:_SPEAKERS]:
         clips = [clip for clip in results.spoken if clip.utterance.speaker == speaker]
@@ -84,7 +88,7 @@ def log_sounds(log: Log, sounds: Iterator[LoggedSound], config: MelConfig) -> No
 
 
 def _trials_with_audio(trials: Sequence[Trial], speaker: str) -> list[Trial]:
-    """Trials of a speaker that have audio, by steps; of each method those from the most sentences."""
+    """Return the trials of a speaker that have audio, by steps; only those from the most sentences of each method."""
     of_speaker = [trial for trial in trials if trial.speaker == speaker and trial.has_audio]
     most: dict[str, int] = {}
     for trial in of_speaker:
@@ -99,7 +103,10 @@ def _name(system: str) -> str:
 
 
 def _first_speakers(spoken: Sequence[Spoken]) -> list[str]:
-    """The first speakers of each system. Training speakers differ from the readers of their sentences."""
+    """Return the first speakers of each system.
+
+    The systems may have different speakers: training speakers speak sentences that others read.
+    """
     speakers: dict[str, list[str]] = {}
     for clip in spoken:
         speakers.setdefault(clip.system, []).append(clip.utterance.speaker)

@@ -1,4 +1,4 @@
-"""A cloned voice in a log: recordings, and their texts spoken by the mean voice of the base and by the clone."""
+"""Logs a cloned voice: recordings, and their texts spoken by the mean voice of the base and by the clone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tts_meta.report.run_info import markdown_table
 from tts_meta.synth import speak_text
 
 _RECORDINGS = 3
-"""Number of recordings, the last ones, whose texts both voices speak."""
+"""Number of recordings at the end of the list whose texts both voices speak."""
 
 
 def log_voice(log: Log, base: Base, voice: Voice, recordings: Sequence[Recording], vocoder: Vocoder) -> None:

@@ -1,4 +1,4 @@
-"""Results of the cloning benchmark in one folder: `scores.jsonl`, `table.md`, a listening page, and a log."""
+"""Writes the results of the cloning benchmark to a folder: `scores.jsonl`, `table.md`, a listening page, and a log."""
 
 from __future__ import annotations
 

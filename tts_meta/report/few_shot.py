@@ -1,4 +1,4 @@
-"""Results of the few-shot benchmark in one folder: scores, tables, curves, a listening page, and a TensorBoard log."""
+"""Writes the results of the few-shot benchmark to a folder: scores, tables, curves, listening page, TensorBoard log."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ def write_few_shot_report(
     info: RunInfo | None = None,
     mean_voice: MeanVoice | None = None,
 ) -> str:
-    """Write all files and return the tables as Markdown. info, mean_voice: used only in the log."""
+    """Write all files to `folder` and return the tables as Markdown.
+
+    info, mean_voice: used only in the log.
+    """
     rows, trials = results.scores(), results.trials
     write_scores(folder / "scores.jsonl", rows)
     write_trials(folder / "trials.jsonl", trials)
@@ -80,7 +83,7 @@ def write_few_shot_report(
 def _overview_rows(
     trials: Sequence[Trial], rows: Sequence[Scores], shown: Sequence[Column]
 ) -> list[tuple[str | float | None, ...]]:
-    """The mean of each column for each system."""
+    """Return the mean of each column for each system."""
     by_system: dict[str, list[Trial]] = {}
     for trial in trials:
         by_system.setdefault(trial.system, []).append(trial)
@@ -94,9 +97,9 @@ def _overview_rows(
 
 
 def _panels(trials: Sequence[Trial], rows: Sequence[Scores]) -> list[Panel]:
-    """One row of panels per score, one column per number of sentences.
+    """Return the panels of the curves, with a row for each score and a column for each number of sentences.
 
-    Each method has a curve over its steps, and a horizontal line where its loop stopped automatically.
+    Each method has a curve over its steps. A method whose loop stopped automatically has a horizontal line.
     """
     means = {summary.group[0]: summary.intervals for summary in summarise(rows)}
     systems = {(trial.learner, trial.sentences, trial.steps): trial.system for trial in trials}
@@ -126,7 +129,7 @@ def _panels(trials: Sequence[Trial], rows: Sequence[Scores]) -> list[Panel]:
 
 
 def _clips(results: FewShotResults, speaker: str, shown: Sequence[Column]) -> list[tuple[str, list[Clip]]]:
-    """The text of each shown sentence, with its recording and one clip per method."""
+    """Return the text of each shown sentence, with its recording and one clip per method."""
     real = [
         sentence for sentence in results.spoken if sentence.utterance.speaker == speaker and sentence.system == REAL
     ]
@@ -144,7 +147,7 @@ def _clips(results: FewShotResults, speaker: str, shown: Sequence[Column]) -> li
 
 
 def _ordered(trials: Sequence[Trial], speaker: str) -> list[Trial]:
-    """Trials of one speaker that have audio, by sentences and then by steps."""
+    """Return the trials of one speaker that have audio, by sentences and then by steps."""
     return sorted(
         (trial for trial in trials if trial.speaker == speaker and trial.has_audio),
         key=lambda trial: (trial.sentences, trial.steps_order),
@@ -158,7 +161,7 @@ def _rounded(scores: Scores, shown: Sequence[Column]) -> dict[str, float]:
 
 
 def _log_scores(log: Log, results: FewShotResults, rows: Sequence[Scores], shown: Sequence[Column]) -> None:
-    """Log scores against steps, one tag per score, method and number of sentences."""
+    """Log scores against steps, with one tag per score, method and number of sentences."""
     means = {summary.group[0]: summary.intervals for summary in summarise(rows)}
     for trial in {trial.system: trial for trial in results.trials}.values():
         for column in shown:

@@ -1,6 +1,7 @@
-"""Tables of the few-shot benchmark for each number of sentences: scores and costs, and differences between trials.
+"""Makes the tables of the few-shot benchmark: scores and costs, and differences between trials.
 
-The best step of a method, for one score and one number of sentences, is the step with the best mean over all speakers.
+There are tables for each number of sentences. The best step of a method, for one score and one number of sentences, is
+the step with the best mean over all speakers.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from tts_meta.evaluate.summary import compare, markdown_rows, summarise, used_co
 from tts_meta.evaluate.voice import COPY, REAL
 
 _MANY = 10
-"""Steps are many if they are at least the largest number of steps divided by this."""
+"""A number of steps counts as many if it is at least the largest number of steps divided by this value."""
 _ERROR_RATE = Column("eer", "EER", 3, "lower")
-"""Of a system, not of a sentence."""
+"""Column of the equal error rate, which is a score of a system and not of a sentence."""
 _MARKS = {"cache": "†", "cached_results": "‡"}
 _NOTES = {
     "cache": "read from the cache folder of an earlier run with the same code versions",
@@ -26,7 +27,10 @@ _NOTES = {
 
 
 def few_shot_tables(trials: Sequence[Trial], rows: Sequence[Scores], rates: Mapping[str, Interval]) -> str:
-    """All tables as Markdown. rows: scores of recordings, copy-synthesis and trials. rates: EER by system, if any."""
+    """Return all tables as Markdown.
+
+    rows: scores of recordings, copy-synthesis and trials. rates: EER by system, if any.
+    """
     sentences, speakers = len({(row.speaker, row.id) for row in rows}), len({row.speaker for row in rows})
     tables = _Tables(trials, rows, rates)
     scored = f"{counted(sentences, 'unseen sentence')} of {counted(speakers, 'speaker')}"
@@ -38,13 +42,16 @@ def few_shot_tables(trials: Sequence[Trial], rows: Sequence[Scores], rates: Mapp
 
 
 def source_marks(trials: Sequence[Trial]) -> str:
-    """A space and one mark for each source other than this run; empty if this run computed all trials."""
+    """Return a space and one mark for each source other than this run.
+
+    The result is empty if this run computed all trials.
+    """
     marks = "".join(mark for source, mark in _MARKS.items() if any(trial.source == source for trial in trials))
     return f" {marks}" if marks else ""
 
 
 def source_notes(trials: Sequence[Trial]) -> list[str]:
-    """A line for each mark: its meaning, and the number of trials that have it."""
+    """Return a line for each mark, with its meaning and the number of trials that have it."""
     counts = {source: sum(trial.source == source for trial in trials) for source in _MARKS}
     return [
         f"{_MARKS[source]} {_NOTES[source]} ({count} of {len(trials)} trials), not computed in this run.\n"
@@ -62,13 +69,16 @@ class _Tables:
         self.means = {summary.group[0]: summary.intervals for summary in summarise(rows)}
         self.first = trials[0].learner
         self.groups: dict[tuple[str, int], dict[int | None, list[Trial]]] = {}
-        """By method and number of sentences: the trials of all speakers by steps."""
+        """The trials of all speakers by steps, for each method and number of sentences."""
         order = list(dict.fromkeys(trial.learner for trial in trials))
         for trial in sorted(trials, key=lambda trial: (order.index(trial.learner), trial.steps_order)):
             self.groups.setdefault((trial.learner, trial.sentences), {}).setdefault(trial.steps, []).append(trial)
 
     def scores(self, count: int) -> str:
-        """Scores and costs of every system from `count` sentences, with recordings and copy-synthesis first."""
+        """Return the table of scores and costs of every system from `count` sentences.
+
+        The recordings and their copy-synthesis come first.
+        """
         rate_title = [_ERROR_RATE.title] if self.rates else []
         headings = [*self.titles, *rate_title, "Parameters", "KiB", "CPU seconds"]
         lines = [[system, *self._means(system), "", "", ""] for system in (REAL, COPY) if system in self.means]
@@ -81,7 +91,10 @@ class _Tables:
         return markdown_rows(["System", *headings], lines)
 
     def steps(self, count: int) -> str:
-        """Many steps minus the best step of the same method; empty if no method has two numbers of steps."""
+        """Return the table of many steps minus the best step of the same method.
+
+        The result is empty if no method has two numbers of steps.
+        """
         lines = []
         for learner, by_steps in self._of(count):
             most = max((steps for steps in by_steps if steps is not None), default=0)
@@ -93,7 +106,10 @@ class _Tables:
         return markdown_rows(["Many steps minus the best step", *self.titles], lines) if lines else ""
 
     def methods(self, count: int) -> str:
-        """Best step of each method minus that of the first method; empty without a first or any other method."""
+        """Return the table of the best step of each method minus the best step of the first method.
+
+        The result is empty if the first method or any other method is missing.
+        """
         groups = dict(self._of(count))
         first = groups.pop(self.first, None)
         if first is None or not groups:
@@ -115,7 +131,7 @@ class _Tables:
         return [*cells, self.rates[system].shown(_ERROR_RATE.digits) if system in self.rates else ""]
 
     def _best(self, by_steps: Mapping[int | None, list[Trial]], column: Column) -> str:
-        """The system whose number of steps has the best mean; the first of equal ones."""
+        """Return the system whose number of steps has the best mean; the first of equal ones."""
         sign = 1 if column.better == "lower" else -1
         systems = [trials[0].system for trials in by_steps.values()]
         return min(systems, key=lambda system: sign * self.means[system][column.name].mean)
@@ -127,5 +143,5 @@ class _Tables:
 
 
 def _label(learner: str, trial: Trial, by_steps: Mapping[int | None, list[Trial]]) -> str:
-    """The method with its number of steps; the method alone if it takes no steps."""
+    """Return the method with its number of steps, or the method alone if it takes no steps."""
     return learner if list(by_steps) == [0] else f"{learner}, {trial.steps_label}"

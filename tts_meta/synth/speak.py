@@ -24,15 +24,24 @@ from tts_meta.text import Utterance, phoneme_utterances, utterances
 from tts_meta.text.normalize import omitted_emoji
 
 SPEECH_VERSION = 2
-"""Version of synthesis, including text processing and vocoders. Increase it when the same voice and text would give
-other audio; the benchmark's cache depends on it."""
+"""Version of synthesis, including text processing and vocoders.
+
+Increase this version when the same voice and text would give other audio. The cache of the benchmark depends on this
+version.
+"""
 _FIRST_CHUNK, _CHUNK = 64, 256
-"""Mel frames per call of a streaming vocoder; the first call gets few, so that playback can begin soon."""
+"""Mel frames in the first call and in later calls of a streaming vocoder.
+
+The first call has few frames, so that playback can begin soon.
+"""
 _BATCH_SIZE, _MIN_BATCH_SIZE = 8, 4
-"""Sentences that are predicted in one batch; fewer than the second are faster one by one."""
+"""Largest and smallest number of sentences in a batch. Fewer sentences are predicted faster one by one."""
 
 speaking = threading.RLock()
-"""Held while a thread speaks: the decoder sets torch's number of threads, and phonemizers are not thread-safe."""
+"""The lock of the thread that speaks.
+
+The decoder sets torch's number of threads, and phonemizers are not thread-safe.
+"""
 
 
 @dataclass(frozen=True, repr=False)
@@ -51,8 +60,8 @@ class Speech:
     def save(self, path: str | Path) -> None:
         """Write the audio in the format of the suffix: `.wav`, `.flac`, `.ogg`, `.mp3` or `.opus`.
 
-        A failure leaves no partial file. Raises UsageError for another suffix, TtsMetaError if the file cannot be
-        written or a sample is not finite.
+        A failure leaves no partial file. Raises UsageError for another suffix. Raises TtsMetaError if the file
+        cannot be written or a sample is not finite.
         """
         write_audio(path, self.samples, self.rate)
 
@@ -78,11 +87,11 @@ def speak_text(
 ) -> Speech:
     """Speak a text of any length, which is split into sentences.
 
-    Long sentences are spoken in parts, so that memory does not grow with their length. `<break time="500ms"/>` in the
-    text is silence. phonemes: the text consists of phonemes. speaker: index of a training speaker of the base; -1 is
-    the voice of `model`. report: called with the number of sentences done and the total. Threads that speak at the same
-    time take turns. Raises TtsMetaError if the text contains nothing to speak, the vocoder takes other mels than the
-    base produces, or the prediction is not audio, for example with damaged weights.
+    Long sentences are spoken in parts, so that memory does not grow with their length. `<break time="500ms"/>` in
+    the text is silence. phonemes: the text consists of phonemes. speaker: index of a training speaker of the base;
+    -1 is the voice of `model`. report: called with the number of sentences done and the total. If several threads
+    speak at the same time, they take turns. Raises TtsMetaError if the text contains nothing to speak, the vocoder
+    takes other mels than the base produces, or the prediction is not audio, for example with damaged weights.
     """
     with speaking, default_torch_state(), torch.inference_mode():
         limit_primitive_cache()
@@ -125,7 +134,7 @@ def _speak_text(
 
 
 def notice_of(vocoder: Vocoder, text: str, phonemes: bool = False) -> str | None:
-    """One line for the user if a fallback vocoder is used or characters are not spoken; None otherwise."""
+    """Return one line for the user if a fallback vocoder is used or characters are not spoken, and None otherwise."""
     notices = [vocoder.notice, None if phonemes else omitted_emoji(text)]
     return "; ".join(notice for notice in notices if notice) or None
 
@@ -142,10 +151,10 @@ def stream_text(
 ) -> Iterator[Waveform]:
     """Yield the samples of `speak_text` in parts `(S,)` as soon as they are computed.
 
-    With the light vocoder, a part is a chunk of frames, less than a second at first, while the rest of a long sentence
-    is not yet predicted. With other vocoders, a part is a sentence. Arguments and errors are those of `speak_text`, but
-    a sentence that cannot be read raises its error when it is reached. Between two parts the caller's torch settings
-    are restored.
+    With the light vocoder, a part is a chunk of frames. The first chunk of a sentence is shorter than a second and
+    is ready before the rest of a long sentence is predicted. With other vocoders, a part is a sentence. Arguments
+    and errors are those of `speak_text`. A sentence that cannot be read raises its error when this sentence is
+    reached. The caller's torch settings are restored between two parts.
     """
     _check_arguments(base, vocoder, text, speaker, options)
     return _one_thread_at_a_time(
@@ -154,7 +163,7 @@ def stream_text(
 
 
 def _one_thread_at_a_time(parts: Iterator[Waveform]) -> Iterator[Waveform]:
-    """The same parts; no other thread speaks while a part is computed."""
+    """Yield the same parts. No other thread speaks while a part is computed."""
     while True:
         with speaking:
             try:
@@ -194,7 +203,7 @@ def _stream_text(
 def _predict(
     model: AcousticModel, sentences: Sequence[torch.Tensor], speaker: int, options: SynthesisOptions
 ) -> list[torch.Tensor]:
-    """Log-mels `(T, M)` of sentences `(N,)`; sentences of similar length form a batch where that is faster."""
+    """Return the log-mels `(T, M)` of sentences `(N,)`. Sentences of similar length form a batch if this is faster."""
     if len(sentences) < _MIN_BATCH_SIZE or options.prenet_dropout:
         return [
             model.generate(tokens, speaker, options=_options_of_sentence(options, number))
@@ -210,7 +219,7 @@ def _predict(
 
 
 def _chunks(mels: Iterator[torch.Tensor]) -> Iterator[torch.Tensor]:
-    """The same frames in chunks `(T, M)`; the first chunk is small."""
+    """Yield the same frames in chunks `(T, M)`. The first chunk is small."""
     size = _FIRST_CHUNK
     for mel in mels:
         while len(mel):
@@ -237,7 +246,7 @@ def _check_arguments(base: Base, vocoder: Vocoder, text: object, speaker: int, o
 
 
 def _checked_samples(samples: torch.Tensor) -> Waveform:
-    """Samples `(S,)` of a vocoder. Raises TtsMetaError if they are not finite or saturated."""
+    """Return the samples `(S,)` of a vocoder. Raises TtsMetaError if they are not finite or saturated."""
     waveform = samples.float().cpu().numpy()
     if not np.isfinite(waveform).all() or is_saturated(waveform):
         raise TtsMetaError(
@@ -247,7 +256,7 @@ def _checked_samples(samples: torch.Tensor) -> Waveform:
 
 
 def _options_of_sentence(options: SynthesisOptions, number: int) -> SynthesisOptions:
-    """Options with another seed for each sentence, so that the dropout differs."""
+    """Return options with another seed for each sentence, so that the dropout differs."""
     return dataclasses.replace(options, seed=options.seed + number)
 
 
@@ -264,7 +273,10 @@ def _silence(seconds: float, rate: int) -> Waveform:
 
 
 def _concatenate(parts: list[Waveform]) -> Waveform:
-    """The parts in one array; each part is released once it is copied, so that memory holds the audio only once."""
+    """Return the parts in one array, and empty the list `parts`.
+
+    Each part is released after it is copied, so that memory holds the audio only once.
+    """
     samples = np.empty(sum(map(len, parts)), np.float32)
     position = 0
     parts.reverse()

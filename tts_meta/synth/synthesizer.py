@@ -27,12 +27,13 @@ T = TypeVar("T")
 
 
 class Synthesizer:
-    """Speaks many texts in a voice with models that are loaded once.
+    """A synthesizer that speaks many texts in a voice, with models that are loaded once.
 
-    voice: a voice, a voice file, or `"base"`, the mean voice of the base. base: a base voice or its folder; None is the
-    shipped one. vocoder: a vocoder, or an argument of `load_vocoder`. Several threads can use one object: they take
-    turns, and a text is spoken in the voice that is set when its turn begins. Raises TtsMetaError if a file cannot be
-    used, the voice was made with another base, or the vocoder takes other mels than the base produces.
+    voice: a voice, a voice file, or `"base"`, the mean voice of the base. base: a base voice or its folder; None is
+    the shipped one. vocoder: a vocoder, or an argument of `load_vocoder`. Several threads can use one object. The
+    threads take turns, and a text is spoken in the voice that is set when its turn begins. Raises TtsMetaError if a
+    file cannot be used, the voice was made with another base, or the vocoder takes other mels than the base
+    produces.
     """
 
     def __init__(
@@ -75,11 +76,11 @@ class Synthesizer:
         lexicon: Lexicon | str | Path | None = None,
         report: Callable[[int, int], None] = lambda done, total: None,
     ) -> Speech:
-        """Speak a text of any length, as `speak_text`.
+        """Speak a text of any length, as `speak_text` does.
 
-        speaker: name of a training speaker of the base, instead of the voice. lexicon: a file of words and their
-        pronunciations, or a loaded one (see `Lexicon`). Raises UsageError for an unknown speaker, TtsMetaError as
-        `speak_text`.
+        speaker: name of a training speaker of the base, instead of the voice. lexicon: a file of words and
+        their pronunciations, or a loaded `Lexicon`. Raises UsageError for an unknown speaker. Raises
+        TtsMetaError for the reasons of `speak_text`.
         """
         with speaking:
             index, model = self._speaker_and_model(speaker)
@@ -138,7 +139,7 @@ def speak(
         )
         if _is_path(voice) and voice != "base":
             path = Path(voice)
-            # The cached object holds the models of its key, so no other object can have their ids meanwhile.
+            # The cached synthesizer refers to the base and the vocoder, so their ids stay unique while it is cached.
             key = (*_content_key(path), id(loaded), id(loaded_vocoder))
             synthesizer = _synthesizers.get(key, lambda: Synthesizer(path, base=loaded, vocoder=loaded_vocoder))
         else:
@@ -147,23 +148,23 @@ def speak(
 
 
 def training_speaker(name: str, base: Base) -> int:
-    """The index of a training speaker. Raises UsageError if the base has no speaker of this name."""
+    """Return the index of a training speaker. Raises UsageError if the base has no speaker of this name."""
     if name not in base.speakers:
         close = difflib.get_close_matches(str(name), base.speakers, n=3) or base.speakers[:5]
         count = len(base.speakers)
-        raise UsageError(f"the base has no speaker '{name}'; it has {count}, such as {', '.join(close)}")
+        raise UsageError(f"the base has no speaker '{name}'; it has {count} speakers, such as {', '.join(close)}")
     return base.speakers.index(name)
 
 
 class _Cache:
-    """The most recently used objects, by key."""
+    """A cache of the most recently used objects."""
 
     def __init__(self, max_size: int) -> None:
         self.max_size = max_size
         self._objects: OrderedDict[Hashable, object] = OrderedDict()
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        """The object of this key; `make` is called if there is none."""
+        """Return the object of this key. `make` is called if there is no such object."""
         if key not in self._objects:
             self._objects[key] = make()
             while len(self._objects) > self.max_size:
@@ -187,7 +188,7 @@ def _cached_vocoder(name: str | Path | None, mel: MelConfig) -> Vocoder:
 
 
 def _content_key(path: Path) -> tuple[Hashable, ...]:
-    """A key that changes when a file, or a file in a folder, is replaced or changed."""
+    """Return a key that changes when a file, or a file in a folder, is replaced or changed."""
     try:
         key: list[Hashable] = [os.path.realpath(path)]
         for file in sorted(path.iterdir()) if path.is_dir() else [path]:

@@ -1,7 +1,7 @@
-"""The few-shot benchmark: several methods, each from several numbers of sentences, after several numbers of steps.
+"""Runs the few-shot benchmark: compares methods for several numbers of sentences and of inner steps.
 
 A trial is the voice of one speaker by one method, from a number of sentences, after a number of inner steps. All voices
-of a speaker speak the same unseen sentences (`trials.py`, `run_trial.py`).
+of a speaker speak the same unseen sentences. `trials.py` defines a trial, `run_trial.py` computes it.
 """
 
 from __future__ import annotations
@@ -39,20 +39,21 @@ class FewShotBenchmark(BenchmarkConfig):
     learners: dict[str, MethodConfig] = Field(min_length=1)
     """Methods by name. The table of differences compares the others with the first."""
     sentences: tuple[int, ...] = Field(default=(1, 5, 10, 20), min_length=1)
-    """Numbers of sentences to adapt on; a smaller number takes the first of the same sentences."""
+    """Numbers of sentences to adapt on. A smaller number takes the first of the same sentences."""
     support_pool: int | None = Field(default=None, gt=0)
     """Number of sentences that are reserved for adaptation and never scored; the largest of `sentences` by default."""
     steps: tuple[int, ...] = Field(default=(0, 10, 100, 1000), min_length=1)
-    """Numbers of inner steps; each has its own inner loop."""
+    """Numbers of inner steps. Each number has its own inner loop."""
     frames_per_step: int = Field(default=1600, gt=0)
-    """Frames of an inner step; a step has at least one sentence."""
+    """Largest number of mel frames of an inner step. A step has at least one sentence."""
     cached_results: Path | None = None
-    """`trials.jsonl` of another run, possibly on another machine; its trials are not computed again."""
+    """File `trials.jsonl` of another run, possibly on another machine. The trials in it are not computed again."""
 
     def choose(self, manifest: Manifest) -> dict[str, SentenceSplit]:
-        """Sentences to adapt on, to score, and to measure similarity to, by speaker.
+        """Return the sentences of each speaker: to adapt on, to score, and to measure similarity to.
 
-        Raises UsageError for a number below 1 or above `support_pool`, TtsMetaError as `choose_sentences` does.
+        Raises UsageError for a number of sentences below 1 or above `support_pool`. Raises TtsMetaError for the
+        reasons of `choose_sentences`.
         """
         counts = {*self.sentences, *(count for method in self.learners.values() for count in method.sentences)}
         if min(counts) < 1:
@@ -75,11 +76,11 @@ class FewShotResults:
     spoken_embeddings: list[Embedding]
 
     def scores(self) -> list[Scores]:
-        """Scores of the recordings, the copy-synthesis and all voices."""
+        """Return the scores of the recordings, the copy-synthesis and all voices."""
         return [sentence.scores for sentence in self.spoken] + [row for trial in self.trials for row in trial.scores]
 
     def recordings(self) -> list[SpeakerRecordings]:
-        """The recordings and copy-synthesis by speaker, without audio."""
+        """Return the recordings and copy-synthesis of each speaker, without audio."""
         spoken = list(zip(self.spoken, self.spoken_embeddings, strict=True))
         recordings = []
         for speaker, voice in self.voices.items():
@@ -89,7 +90,7 @@ class FewShotResults:
         return recordings
 
     def error_rates(self) -> dict[str, Interval]:
-        """The equal error rate of speaker verification for each system; empty for a single speaker."""
+        """Return the equal error rate of speaker verification for each system; empty for a single speaker."""
         return error_rates(
             [sentence.scores for sentence in self.spoken], self.spoken_embeddings, self.trials, self.voices
         )
@@ -98,9 +99,10 @@ class FewShotResults:
 def error_rates(
     rows: Sequence[Scores], embeddings: Sequence[Embedding], trials: Sequence[Trial], voices: Mapping[str, Embedding]
 ) -> dict[str, Interval]:
-    """The equal error rate of speaker verification for each system; empty for a single speaker.
+    """Return the equal error rate of speaker verification for each system; empty for a single speaker.
 
-    rows, embeddings: of the recordings and the copy-synthesis. voices: mean embedding of each speaker's recordings.
+    rows, embeddings: scores and embeddings of the recordings and the copy-synthesis. voices: mean embedding of each
+    speaker's recordings.
     """
     if len(voices) < 2:
         return {}
@@ -118,10 +120,11 @@ def error_rates(
 def run_few_shot(
     config: FewShotBenchmark, base: Base, vocoder: Vocoder, report: Callable[[str], None]
 ) -> FewShotResults:
-    """Compute the trials that are missing, and read all.
+    """Compute the missing trials, read the other trials, and return the results.
 
-    Raises UsageError before any work for impossible numbers of sentences or steps and for settings that a method does
-    not use, TtsMetaError as cloning and `read_trials` do.
+    report: called with a line for each trial. Raises UsageError before any work for impossible numbers of sentences
+    or steps, and for settings that a method does not use. Raises TtsMetaError for the reasons of cloning and
+    `read_trials`.
     """
     steps = {name: _steps(method, config) for name, method in config.learners.items()}
     if any(count is not None and count < 0 for counts in steps.values() for count in counts):
@@ -154,7 +157,10 @@ def run_few_shot(
 
 
 def _bases(config: FewShotBenchmark, base: Base, vocoder: Vocoder) -> dict[str, Base]:
-    """The base of each method, with its prior. Raises UsageError for settings that do not fit the base or vocoder."""
+    """Return the base of each method, with its prior.
+
+    Raises UsageError for settings that do not fit the base or the vocoder.
+    """
     loaded = {path: load_base(path) for path in {method.base for method in config.learners.values()} if path}
     bases = {
         name: method.with_prior(loaded[method.base] if method.base else base)
@@ -194,7 +200,7 @@ def _speaker_data(
 
 
 def _steps(method: MethodConfig, config: FewShotBenchmark) -> tuple[int | None, ...]:
-    """Numbers of steps of a method; None for a loop that stops automatically."""
+    """Return the numbers of steps of a method. None is a loop that stops automatically."""
     if not method.steps_matter:
         return (0,)
     return (*method.steps, None) if method.auto_stop else method.steps or config.steps

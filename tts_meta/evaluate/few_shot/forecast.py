@@ -1,4 +1,4 @@
-"""Estimating the similarity forecast of `clone` from the trials of the few-shot benchmark, and its reliability."""
+"""Fits the similarity forecast of `clone` to trials of the few-shot benchmark, and measures its reliability."""
 
 from __future__ import annotations
 
@@ -18,14 +18,22 @@ from tts_meta.models.pretrained import Base
 from tts_meta.models.shrinkage_prior import FILE as PRIOR_FILE
 
 SCORES = ("similarity",)
-"""Forecast scores. DistillMOS depends more on the recordings than on their length. Five sentences are few for CER."""
+"""Names of the forecast scores.
+
+DistillMOS is left out, because it depends more on the recordings than on their length. CER is left out, because five
+sentences are too few for it.
+"""
 LEVELS = (0.2, 0.4, 0.6, 0.8, 0.9)
-"""Levels of the predicted range at which the reliability is measured."""
+"""Levels of the prediction interval at which the reliability is measured."""
 
 
 @dataclass(frozen=True)
 class ForecastData:
-    """N voices: seconds that each was adapted on, its speaker, and its scores by name."""
+    """The data of N voices for the fit.
+
+    seconds: seconds of audio that each voice was adapted on. speakers: speaker of each voice. scores: scores of the
+    voices by name of the score.
+    """
 
     seconds: list[float]
     speakers: list[str]
@@ -33,14 +41,20 @@ class ForecastData:
 
     @classmethod
     def from_trials(cls, trials: Sequence[Trial]) -> ForecastData:
-        """The score of a voice is the mean over its scored sentences. The voice files must be on this machine."""
+        """Return the data of trials. The score of a voice is the mean over its scored sentences.
+
+        The voice files must be on this machine.
+        """
         seconds = [float(Voice.load(trial.voice_file).scores["seconds"]) for trial in trials]
         means = {name: [float(np.mean([row[name] for row in trial.scores])) for trial in trials] for name in SCORES}
         return cls(seconds, [trial.speaker for trial in trials], means)
 
 
 def fit_forecast(data: ForecastData, results: FewShotResults, base: Base) -> SimilarityForecast:
-    """Fit each score. Raises TtsMetaError if the base is not a folder with a learned prior."""
+    """Fit each score and return the forecast.
+
+    Raises TtsMetaError if the base is not a folder with a learned prior.
+    """
     if base.folder is None or base.prior is None:
         raise TtsMetaError("a forecast needs a base folder with a learned prior; make one with tts-meta meta-train")
     real = [sentence.scores for sentence in results.spoken if sentence.system == REAL]
@@ -55,9 +69,10 @@ def fit_forecast(data: ForecastData, results: FewShotResults, base: Base) -> Sim
 def reliability(
     data: ForecastData, forecast: SimilarityForecast, other_speakers: ForecastData | None
 ) -> dict[str, dict[str, list[float]]]:
-    """By score and group of speakers, the fraction of voices in the predicted range at each of `LEVELS`.
+    """Return the fraction of voices inside the prediction interval at each of `LEVELS`, by score and group of speakers.
 
-    Each speaker of the data is predicted by the fit of the others, `other_speakers` by the fit of all.
+    The voices of a speaker in `data` are predicted by the fit of the other speakers. The voices of `other_speakers`
+    are predicted by the fit of all speakers in `data`.
     """
     fractions: dict[str, dict[str, list[float]]] = {}
     for name, fit in forecast.fits.items():

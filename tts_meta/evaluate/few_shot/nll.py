@@ -1,4 +1,4 @@
-"""Negative log-likelihood of sentences under a voice."""
+"""Measures the negative log-likelihood of sentences under a voice."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from tts_meta.models.pretrained import Base
 
 @torch.no_grad()
 def nll_per_frame(base: Base, model: AcousticModel, examples: Sequence[Example]) -> list[Measure]:
-    """The negative log-likelihood of each sentence in nats per frame, weighted by its number of frames."""
+    """Return the negative log-likelihood of each sentence in nats per frame.
+
+    The weight of a sentence is its number of frames.
+    """
     nll, measures = acoustic_nll(model), []
     for example in examples:
         sentence = AcousticTask(base, [example], adaptable_modules(base).names)

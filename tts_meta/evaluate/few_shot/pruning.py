@@ -1,4 +1,4 @@
-"""Prune and remeasure: voices of fewer modules, chosen by σ, by how far they moved, or at random."""
+"""Pruning experiment: scores voices in which fewer modules adapt, chosen by σ, by size of change, or at random."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from tts_meta.models.pretrained import Base
 from tts_meta.models.vocoders.vocoder import Vocoder
 
 RelativeChanges = Callable[[Sequence[Voice]], Mapping[str, float]]
-"""From voices to the size of each module's change relative to its weights; modules that did not change are absent."""
+"""Function that returns the size of each module's change in voices, relative to the weights of the module.
+
+Modules that did not change are absent.
+"""
 
 
 def module_orders(base: Base, changes: Mapping[str, float], seed: int) -> dict[str, list[str]]:
-    """Names of all modules by σ, by change, and at random; those to keep come first.
+    """Return the names of all modules in three orders: by σ, by size of change, and random.
 
-    Raises TtsMetaError if the base has no learned prior.
+    The modules to keep come first. Raises TtsMetaError if the base has no learned prior.
     """
     if base.prior is None:
         raise TtsMetaError(f"{base.folder} has no learned prior to order modules by; make one with tts-meta meta-train")
@@ -38,9 +41,10 @@ def prune(
     relative_changes: RelativeChanges,
     report: Callable[[str], None],
 ) -> FewShotResults:
-    """Run the first method of the recipe with all its modules, then with the first `keep` modules of each order.
+    """Run the first method of the recipe with all its modules, then with fewer modules, and return the results.
 
-    The added methods are named `ORDER: COUNT`. Raises as `module_orders` and `run_few_shot` do.
+    keep: numbers of modules. For each number and each order of `module_orders`, a method adapts the first modules
+    only. These methods are named `ORDER: COUNT`. Raises the errors of `module_orders` and `run_few_shot`.
     """
     name, method = next(iter(recipe.learners.items()))
     all_modules = run_few_shot(recipe.model_copy(update={"learners": {name: method}}), base, vocoder, report).trials

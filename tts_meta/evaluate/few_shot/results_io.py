@@ -1,4 +1,4 @@
-"""`trials.jsonl` and `recordings.jsonl`: results as lines of a file, for other machines and for tables."""
+"""Writes and reads `trials.jsonl` and `recordings.jsonl`, the result files of the few-shot benchmark."""
 
 from __future__ import annotations
 
@@ -24,14 +24,20 @@ def write_trials(path: str | Path, trials: Sequence[Trial]) -> None:
 
 
 def read_trials(path: str | Path) -> dict[str, Trial]:
-    """Read the file that `write_trials` wrote, by key, without voice files and audio. Raises TtsMetaError."""
+    """Read the file that `write_trials` wrote, and return the trials by key, without voice files and audio.
+
+    Raises TtsMetaError with the file and line.
+    """
     trials = read_lines(path, _from_record, "trials", "a trial; write the file with tts-meta benchmark")
     return {trial.key: trial for trial in trials}
 
 
 @dataclass(frozen=True, eq=False)
 class SpeakerRecordings:
-    """Scores and embeddings of one speaker's recordings and copy-synthesis. voice: embedding of the references."""
+    """The scores and embeddings of one speaker's recordings and copy-synthesis.
+
+    voice: mean embedding of the references.
+    """
 
     speaker: str
     voice: Embedding
@@ -56,7 +62,7 @@ def write_recordings(path: str | Path, recordings: Sequence[SpeakerRecordings]) 
 
 
 def read_recordings(path: str | Path) -> list[SpeakerRecordings]:
-    """Read the file that `write_recordings` wrote. Raises TtsMetaError naming the file and line."""
+    """Read the file that `write_recordings` wrote. Raises TtsMetaError with the file and line."""
 
     def parse(record: Mapping[str, Any]) -> SpeakerRecordings:
         return SpeakerRecordings(
@@ -70,12 +76,12 @@ def read_recordings(path: str | Path) -> list[SpeakerRecordings]:
 
 
 def pack_embedding(embedding: Embedding) -> str:
-    """The embedding `(256,)` in half precision as base64 text."""
+    """Return the embedding `(256,)` in half precision as base64 text."""
     return base64.b64encode(embedding.astype("<f2").tobytes()).decode("ascii")
 
 
 def unpack_embedding(text: str) -> Embedding:
-    """The inverse of `pack_embedding`. Raises ValueError for any other text."""
+    """Return the embedding of a text from `pack_embedding`. Raises ValueError for any other text."""
     return np.frombuffer(base64.b64decode(text, validate=True), "<f2").astype(np.float32)
 
 
@@ -97,6 +103,9 @@ def _from_record(record: Mapping[str, Any]) -> Trial:
 
 
 def _folder(key: str) -> Path:
-    """A relative folder whose trial would have this key. Raises ValueError for a key of another form."""
+    """Return a relative folder whose trial has this key.
+
+    Raises ValueError for a key of another form.
+    """
     voice, scoring = key.split("/")
     return Path(voice, scoring)

@@ -1,9 +1,10 @@
-"""Running one trial of the few-shot benchmark: make the voice, score it, and keep both in the cache folder.
+"""Runs one trial of the few-shot benchmark: makes the voice, scores it, and keeps both in the cache folder.
 
-The folder of a voice is named by the key of what the voice is made of. It contains `voice.safetensors`, and `made.json`
-with its costs. Each subfolder is named by the key of how the voice is scored. It contains `scores.jsonl`, an audio file
-of each scored sentence, and `trial.json`. A run computes only what is missing: a voice is made once, whatever it speaks
-and whichever metrics score it.
+The name of the folder of a voice is a hash of everything that the voice depends on (`voice_key`). The folder contains
+`voice.safetensors`, and `made.json` with the costs of the voice. The folder has a subfolder for each way to score the
+voice. The name of a subfolder is a hash of everything that the scores depend on (`scoring_key`). The subfolder contains
+`scores.jsonl`, an audio file of each scored sentence, and `trial.json`. A run computes only what is missing. A voice is
+made only once, even if it speaks other sentences or is scored by other metrics.
 """
 
 from __future__ import annotations
@@ -32,13 +33,16 @@ from tts_meta.files import atomic_file
 from tts_meta.models.pretrained import Base
 
 _COSTS_FILE = "made.json"
-"""File in the folder of a voice; it is written last."""
+"""File in the folder of a voice. This file is written last."""
 
 
 def run_trial(
     name: str, method: MethodConfig, base: Base, data: SpeakerData, sentences: int, steps: int | None
 ) -> Trial:
-    """The trial: read from the cache folder or from `cached_results`, or else computed. Raises as cloning does."""
+    """Return the trial from the cache folder or from `cached_results`, or else compute it.
+
+    Raises the errors of cloning.
+    """
     voice_folder = data.folder / "voices" / voice_key(method, base, data, sentences, steps)
     folder = voice_folder / scoring_key(data)
     if not (folder / TRIAL_FILE).exists():
@@ -71,11 +75,11 @@ def run_trial(
 def _make_voice(
     method: MethodConfig, base: Base, data: SpeakerData, sentences: int, steps: int | None, folder: Path
 ) -> None:
-    """Write the voice and its costs into the folder."""
+    """Make the voice, and write it with its costs into the folder."""
     path = folder / VOICE_FILE
     examples = data.align(base, data.adapt_on[:sentences]) if method.steps_matter else []
     if not method.steps_matter and data.training_speakers is not None:
-        data.training_speakers()  # load them before the time is measured
+        data.training_speakers()  # the voices are loaded before the time is measured
     start = time.process_time()
     voice = _adapt(method, base, data, examples, sentences, steps)
     seconds = time.process_time() - start
@@ -84,7 +88,7 @@ def _make_voice(
     voice.save(path)
     parameters = sum(delta.numel() for delta in voice.deltas.values())
     costs = {"done": voice.steps, "parameters": parameters, "bytes": path.stat().st_size, "cpu_seconds": seconds}
-    if method.steps_matter and not voice.steps:  # the mean voice of the base, which needs no file
+    if method.steps_matter and not voice.steps:  # this is the mean voice of the base, which needs no file
         costs |= {"parameters": 0, "bytes": 0}
     with atomic_file(folder / _COSTS_FILE) as temporary:
         temporary.write_text(json.dumps(costs), encoding="utf-8")

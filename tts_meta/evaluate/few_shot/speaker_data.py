@@ -1,4 +1,4 @@
-"""`SpeakerData`: what all trials of one speaker share."""
+"""`SpeakerData`: the recordings, models and settings that all trials of one speaker share."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ from tts_meta.models.vocoders.vocoder import Vocoder
 
 @dataclass(frozen=True)
 class SpeakerData:
-    """Recordings of one speaker to adapt on and to score, and what scores them.
+    """The recordings of one speaker, to adapt on and to score, with the models that score them.
 
-    references: recordings that similarity is measured to, neither adapted on nor scored. training_speakers: loads the
-    voices of the training speakers for methods that need them. cached_results: trials by key that are not computed
-    again. computed: folders of the voices and trials that this run has computed.
+    references: recordings that similarity is measured to; they are neither adapted on nor scored.
+    training_speakers: function that loads the voices of the training speakers, for methods that need them.
+    cached_results: trials by key that are not computed again. computed: folders of the voices and trials that this
+    run has computed.
     """
 
     speaker: str
@@ -55,9 +56,9 @@ class SpeakerData:
         )
 
     def embed(self, spoken: Sequence[Spoken]) -> list[Embedding]:
-        """The speaker embedding of each sentence."""
+        """Return the speaker embedding `(256,)` of each sentence."""
         return [self.encoder.embed(sentence.samples, sentence.rate) for sentence in spoken]
 
     def align(self, base: Base, utterances: Sequence[Utterance]) -> list[Example]:
-        """Examples of the utterances. Raises TtsMetaError naming a recording that is unusable."""
+        """Return examples of the utterances. Raises TtsMetaError with the path of a recording that cannot be used."""
         return align_utterances(utterances, base, self.speaker, self.report)

@@ -1,4 +1,4 @@
-"""Keys of voices and of their scores, from which the cache folder and `cached_results` find them.
+"""Computes the keys of voices and of their scores. The cache folder and `cached_results` use these keys.
 
 The keys contain the versions of the code that makes and scores a voice, so results of older code are not reused.
 """
@@ -19,7 +19,7 @@ from tts_meta.models.pretrained import Base
 from tts_meta.synth.speak import SPEECH_VERSION
 
 SCORING_VERSION = 3
-"""Version of how the sentences of a voice are scored. Increase it when the same voice would get other scores.
+"""Version of the scoring of a voice. Increase this version when the same voice would get other scores.
 
 2: similarity is measured to sentences that no voice was adapted on. 3: the likelihood has the key `nll`.
 """
@@ -28,9 +28,12 @@ _SEPARATE = {"base", "prior", "isotropic", "prior_scale", "sentences", "steps", 
 
 
 def voice_key(method: MethodConfig, base: Base, data: SpeakerData, sentences: int, steps: int | None) -> str:
-    """SHA-256 of what a voice is made of: base and prior, recordings and texts, settings, code versions."""
+    """Return the SHA-256 of everything that a voice depends on.
+
+    The hash covers base and prior, vocoder, recordings and texts, settings, and code versions.
+    """
     settings = method.model_dump(mode="json", exclude=_SEPARATE)
-    if method.method == "clone" and steps == 0:  # the mean voice of the base, whatever the settings
+    if method.method == "clone" and steps == 0:  # every setting gives the mean voice of the base
         settings = {"modules": settings["modules"]}
     prior, learned = {}, base.prior if method.uses_prior else None
     if learned is not None:
@@ -43,7 +46,10 @@ def voice_key(method: MethodConfig, base: Base, data: SpeakerData, sentences: in
 
 
 def scoring_key(data: SpeakerData) -> str:
-    """16 hexadecimal digits for the scored sentences, the references, the metrics and the synthesis code."""
+    """Return 16 hexadecimal digits: a hash of everything that the scores of a voice depend on.
+
+    The hash covers the scored sentences, the references, the metrics, the vocoder, and the code versions.
+    """
     scorer = data.scorer
     metrics = sorted((name, metric.identity(scorer.settings)) for name, metric in scorer.metrics.items())
     parts = [SCORING_VERSION, SPEECH_VERSION, RECORDINGS_VERSION, metrics, *_vocoder_identity(data)]
@@ -51,7 +57,7 @@ def scoring_key(data: SpeakerData) -> str:
 
 
 def clone_settings(method: MethodConfig, data: SpeakerData, steps: int | None) -> CloneSettings:
-    """The settings of the inner loop."""
+    """Return the settings of the inner loop."""
     return CloneSettings(
         method.modules,
         steps,
@@ -65,7 +71,7 @@ def clone_settings(method: MethodConfig, data: SpeakerData, steps: int | None) -
 
 
 def _vocoder_identity(data: SpeakerData) -> tuple[str, str]:
-    """The name of the vocoder, and the hash of its weights if the generator has one."""
+    """Return the name of the vocoder, and the hash of its weights if the generator has one."""
     return data.vocoder.name, getattr(data.vocoder.generator, "hash", "")
 
 

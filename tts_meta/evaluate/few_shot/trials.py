@@ -13,19 +13,20 @@ from tts_meta.evaluate.scores import Scores
 
 VOICE_FILE = "voice.safetensors"
 TRIAL_FILE = "trial.json"
-"""File in the folder of a trial; it is written last."""
+"""File in the folder of a trial. This file is written last."""
 Source = Literal["this run", "cache", "cached_results"]
 """Whether a trial was computed in this run, read from the cache folder, or read from the file `cached_results`."""
 
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """One voice of the benchmark. `folder` is where this machine keeps its audio, if it does.
+    """One voice of the benchmark with its costs and scores.
 
-    steps: requested steps, None where the loop stopped automatically. steps_done: steps that the loop took. parameters:
-    how many parameters the voice changes. bytes: size of the voice file. cpu_seconds: processor time of all threads
-    during adaptation. scores: of each scored sentence, with NLL per frame. embeddings: of each spoken sentence,
-    `(U, 256)`.
+    steps: requested steps; None if the loop stopped automatically. steps_done: steps that the loop took. folder:
+    folder of the audio on this machine; it exists only if this machine has the audio. parameters: number of
+    parameters that the voice changes. bytes: size of the voice file. cpu_seconds: processor time of all threads
+    during adaptation. scores: scores of each scored sentence, with NLL per frame. embeddings: embedding of each
+    spoken sentence, `(U, 256)`.
     """
 
     learner: str
@@ -48,17 +49,17 @@ class Trial:
 
     @property
     def steps_label(self) -> str:
-        """The number of steps, or that the loop stopped automatically."""
+        """The number of steps as text, or `stopped automatically`."""
         return "stopped automatically" if self.steps is None else counted(self.steps, "step")
 
     @property
     def steps_order(self) -> tuple[bool, int]:
-        """Sort key of the trials of one method: by steps; where the loop stopped automatically, last."""
+        """The sort key of the trials of one method: by steps, with automatic stops last."""
         return self.steps is None, self.steps or 0
 
     @property
     def key(self) -> str:
-        """Hash of what the voice is made of, and hash of how it is scored, separated by a slash."""
+        """The hash of the voice and the hash of its scoring, separated by a slash."""
         return key_of_folder(self.folder)
 
     @property
@@ -68,24 +69,27 @@ class Trial:
 
     @property
     def voice_file(self) -> Path:
-        """The voice file."""
+        """The path of the voice file."""
         return self.folder.parent / VOICE_FILE
 
     def audio_file(self, index: int) -> Path:
-        """The audio file of the scored sentence `index`."""
+        """Return the path of the audio file of the scored sentence `index`."""
         return self.folder / f"{index}.flac"
 
     def renamed(self, learner: str, sentences: int, steps: int | None) -> Trial:
-        """The same trial under the name and settings of another recipe, in its scores too."""
+        """Return the same trial under the name and settings of another recipe.
+
+        The system names of the scores change too.
+        """
         trial = replace(self, learner=learner, sentences=sentences, steps=steps)
         return replace(trial, scores=tuple(replace(row, system=trial.system) for row in trial.scores))
 
 
 def counted(number: int, noun: str) -> str:
-    """`1 step`, `10 steps`."""
+    """Return the number with its noun, such as `1 step` or `10 steps`."""
     return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def key_of_folder(folder: Path) -> str:
-    """The key of the trial in this folder."""
+    """Return the key of the trial in this folder."""
     return f"{folder.parent.name}/{folder.name}"
