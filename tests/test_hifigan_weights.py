@@ -46,7 +46,7 @@ def test_half_precision_safetensors_and_training_prefixes_load_as_float32(tmp_pa
 def test_a_config_in_the_folder_of_the_weights_gives_unpublished_sizes(tmp_path: Path) -> None:
     source = HifiGanGenerator(TINY_HIFIGAN)
     torch.save(source.state_dict(), tmp_path / "light.pt")
-    assert "neither HiFi-GAN V1, V2 nor V3" in error_line(lambda: load_hifigan(tmp_path / "light.pt"))
+    assert "is not HiFi-GAN V1, V2 or V3" in error_line(lambda: load_hifigan(tmp_path / "light.pt"))
     public = TINY_HIFIGAN.model_dump() | {"resblock": 1, "segment_size": 8192, "fmax_for_loss": None}
     (tmp_path / "config.json").write_text(json.dumps(public))
     generator = load_hifigan(tmp_path / "light.pt")
@@ -55,7 +55,7 @@ def test_a_config_in_the_folder_of_the_weights_gives_unpublished_sizes(tmp_path:
     assert torch.equal(generator(mels), source.eval()(mels))
     # The config of another model in the same folder is ignored.
     (tmp_path / "config.json").write_text(json.dumps({"n_layers": 3}))
-    assert "neither" in error_line(lambda: load_hifigan(tmp_path / "light.pt"))
+    assert "is not HiFi-GAN V1, V2 or V3" in error_line(lambda: load_hifigan(tmp_path / "light.pt"))
 
 
 def _v2() -> dict[str, Tensor]:
@@ -73,10 +73,13 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "a tensor": (lambda path: torch.save(torch.zeros(3), path), "no HiFi-GAN generator"),
     "another model": (lambda path: torch.save({"lstm.weight": torch.zeros(3)}, path), "conv_pre is missing"),
     "shape": (lambda path: torch.save(_v2() | {"ups.1.bias": torch.zeros(7)}, path), "ups.1.bias is 7"),
-    "unknown": (lambda path: torch.save(_v2() | {"extra": torch.zeros(7)}, path), "holds the tensor extra"),
+    "unknown": (
+        lambda path: torch.save(_v2() | {"extra": torch.zeros(7)}, path),
+        "the tensor extra is not in the HiFi-GAN config",
+    ),
     "not finite": (lambda path: torch.save(_v2() | {"conv_post.bias": torch.tensor([torch.nan])}, path), "not finite"),
     "half a pair": (lambda path: torch.save({"conv_pre.weight_g": torch.ones(1, 1, 1)}, path), "incomplete"),
-    "a gap": (lambda path: torch.save({k: v for k, v in _v2().items() if k != "ups.3.weight"}, path), "lacks"),
+    "a gap": (lambda path: torch.save({k: v for k, v in _v2().items() if k != "ups.3.weight"}, path), "is missing"),
 }
 
 
@@ -102,7 +105,7 @@ def test_truncated_weights_and_broken_configs_are_one_line_errors(tmp_path: Path
         ({"upsample_rates": [8, 8]}, "same number"),
         ({"resblock": "3"}, "resblock"),
         ({"upsample_kernel_sizes": [15, 16, 4, 4]}, "does not fit the rate 8"),
-        ({"num_mels": 64}, "conv_pre.weight is 128x80x7, its HiFi-GAN config says 128x64x7"),
+        ({"num_mels": 64}, "conv_pre.weight is 128x80x7, but 128x64x7 in the HiFi-GAN config"),
     ]:
         (tmp_path / "config.json").write_text(json.dumps(config | change))
         assert expected in error_line(lambda: load_hifigan(path))
@@ -119,7 +122,7 @@ def test_hostile_checkpoints_are_refused_before_memory_is_allocated(tmp_path: Pa
 
     recursive: dict[str, object] = {}
     recursive["generator"] = recursive
-    assert "holds no HiFi-GAN generator" in fault(recursive)
+    assert "has no HiFi-GAN generator" in fault(recursive)
     one = torch.zeros(1)
     terabytes = {"a.weight_g": one.expand(10**6, 1, 1), "a.weight_v": one.expand(10**6, 10**3, 10**3)}
     assert "is not a dense array of real numbers" in fault(terabytes)
@@ -143,7 +146,7 @@ def test_hostile_checkpoints_are_refused_before_memory_is_allocated(tmp_path: Pa
         ({"upsample_initial_channel": 2**40}, "upsample_initial_channel: Input should be less than or equal to 8192"),
         ({"num_mels": float("nan")}, "NaN is not a finite number"),
         ({"upsample_rates": None}, "upsample_rates: Input should be a valid tuple"),
-        ({"n_fft": 2}, "its mel settings are not valid: n_fft: Input should be greater than or equal to 16"),
+        ({"n_fft": 2}, "the mel settings are not valid: n_fft: Input should be greater than or equal to 16"),
         ({"n_fft": 16, "upsample_rates": [8, 8], "upsample_kernel_sizes": [8, 8]}, "hop is 64, longer than the window"),
         ({"fmin": 9000.0}, "f_max must lie above f_min"),
         ({"fmax": 1e9}, "f_max must lie above f_min and at most at half of sample_rate"),

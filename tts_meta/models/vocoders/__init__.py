@@ -1,1 +1,1 @@
-"""Vocoders: mel spectrogram to waveform, with one interface, the protocol `Vocoder`."""
+"""Vocoders, which convert a mel spectrogram to a waveform. All implement one interface, the protocol `Vocoder`."""

@@ -1,4 +1,4 @@
-"""`ConvNext`: the ConvNeXt stack over time that pitch predictor and generator of the source-filter vocoder share."""
+"""`ConvNext`: a stack of ConvNeXt blocks over time, used in the pitch predictor and the source-filter generator."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ConvNextBlock(nn.Module):
 
 
 class ConvNext(nn.Module):
-    """`(B, T, I)` to `(B, T, O)`: a convolution, ConvNeXt blocks, and a linear layer."""
+    """A convolution, ConvNeXt blocks, and a linear layer: `(B, T, I)` to `(B, T, O)`."""
 
     def __init__(self, inputs: int, outputs: int, channels: int, layers: int, kernel: int, expansion: int) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class ConvNext(nn.Module):
         self.blocks = nn.ModuleList(ConvNextBlock(channels, kernel, expansion) for _ in range(layers))
         self.output = nn.Linear(channels, outputs)
         self.receptive_radius = (kernel // 2) * (1 + layers)
-        """Frames on each side of a frame that its output depends on."""
+        """Number of frames on each side of a frame that the frame's output depends on."""
 
     def forward(self, x: Tensor) -> Tensor:
         hidden = self.norm(self.input(x.transpose(1, 2)).transpose(1, 2))

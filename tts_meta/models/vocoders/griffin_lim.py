@@ -1,4 +1,4 @@
-"""`GriffinLim` (Griffin and Lim 1984; fast version: Perraudin et al. 2013): the fallback vocoder, without weights."""
+"""`GriffinLim`: the fallback vocoder, without weights (Griffin and Lim 1984; fast version: Perraudin et al. 2013)."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _TINY = 1e-10
 class GriffinLim:
     """Vocoder that inverts the mel filterbank and then estimates phases; see `Vocoder` for the contract.
 
-    Linear magnitudes are the non-negative least-squares solution of filterbank @ magnitude = mel, by multiplicative
-    updates (Lee and Seung 2001) from the pseudo-inverse. Phases start at random from `seed`, so the same mel gives the
-    same samples. The computation runs on the CPU for mels on any device.
+    Linear magnitudes are the non-negative least-squares solution of filterbank @ magnitude = mel. Multiplicative
+    updates (Lee and Seung 2001) compute it from the pseudo-inverse. Initial phases are random with `seed`, so the same
+    mel gives the same samples. The computation runs on the CPU for mels on any device.
     """
 
     name = "griffin-lim"
@@ -50,9 +50,9 @@ class GriffinLim:
         batch, frames, _ = mel.shape
         if not batch * frames:
             return mel.new_zeros(batch, frames * self.hop, dtype=torch.float32)
-        # Frame t of the mel is centred half a hop after sample t * hop, and frame t of `griffinlim` on sample t * hop.
-        # One more frame at each end, and half a hop removed from the result, align the two.
-        # Torch's STFT needs more samples than half a window, so the shortest mels get more frames at the end.
+        # Frame t of the mel is centred half a hop after sample t * hop; frame t of `griffinlim` is centred on sample
+        # t * hop. One more frame is therefore added at each end, and half a hop is removed from the result.
+        # torch's STFT needs more samples than half a window, so the shortest mels get more frames at the end.
         extra = max(0, self.mel_config.n_fft // (2 * self.hop) - frames)
         magnitude = F.pad(self.linear(mel.float().cpu()), (1, 1 + extra), mode="replicate")
         with torch.random.fork_rng(devices=[]):
@@ -73,7 +73,7 @@ class GriffinLim:
         return samples[:, start : start + frames * self.hop].clamp(-1.0, 1.0).to(mel.device)
 
     def linear(self, mel: Tensor, updates: int = 30) -> Tensor:
-        """Linear magnitudes `(B, bins, T)` of log-mels `(B, T, M)`."""
+        """Return linear magnitudes `(B, bins, T)` of log-mels `(B, T, M)`."""
         target = mel.transpose(1, 2).exp()
         magnitude = (self.inverse @ target).clamp_min(_TINY)
         transposed = self.filterbank.T

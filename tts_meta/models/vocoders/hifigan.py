@@ -1,8 +1,8 @@
-"""`HifiGan` (Kong, Kim and Bae 2020, arXiv 2010.05646): the generator, and the vocoder that runs it.
+"""`HifiGan`: the HiFi-GAN generator, and the vocoder that runs it (Kong, Kim and Bae 2020, arXiv 2010.05646).
 
-Parameters have the names of the public checkpoints (`conv_pre`, `ups.0`, `resblocks.0.convs1.0`, `conv_post`), one
-prefix per layer, so that a partition has one module per layer. Weight normalisation only helps training from scratch;
-`hifigan_weights` folds it into the weights.
+Parameters have the names of the public checkpoints (`conv_pre`, `ups.0`, `resblocks.0.convs1.0`, `conv_post`). Each
+layer has its own prefix, so a partition has one module per layer. Weight normalisation only helps training from
+scratch; `hifigan_weights` folds it into the weights.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _Sizes = Annotated[tuple[Annotated[int, Field(gt=0, le=1024)], ...], Field(max_l
 
 
 class HifiGanConfig(BaseModel):
-    """Sizes of a generator, with the keys of the public `config.json`; keys that only training needs are ignored.
+    """Sizes of a generator, with the keys of the public `config.json`; keys for training are ignored.
 
     The product of `upsample_rates` is the hop in samples. Each stage halves the channels and averages the residual
     blocks, one for each entry of `resblock_kernel_sizes`.
@@ -38,7 +38,7 @@ class HifiGanConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    # Some published files have the number instead of the string.
+    # Some published files contain the number 1 or 2 instead of the string.
     resblock: Annotated[Literal["1", "2"], BeforeValidator(str)] = "1"
     upsample_rates: _Sizes = (8, 8, 2, 2)
     upsample_kernel_sizes: _Sizes = (16, 16, 4, 4)
@@ -73,7 +73,7 @@ class HifiGanConfig(BaseModel):
         try:
             _ = self.mel_config
         except ValidationError as error:
-            raise ValueError(f"its mel settings are not valid: {first_fault(error, MelConfig)}") from None
+            raise ValueError(f"the mel settings are not valid: {first_fault(error, MelConfig)}") from None
         return self
 
     @property
@@ -83,7 +83,7 @@ class HifiGanConfig(BaseModel):
 
     @property
     def mel_config(self) -> MelConfig:
-        """The mels that it was trained on; `fmax` null means half the sampling rate, as in librosa."""
+        """Settings of the mels that the generator was trained on. `fmax` null means half the sampling rate."""
         return MelConfig(
             sample_rate=self.sampling_rate,
             n_fft=self.n_fft,
@@ -107,7 +107,7 @@ V3 = HifiGanConfig(
 
 
 class Conv(nn.Conv1d):
-    """A length-preserving convolution of `(B, C, T)`, or of `(B, C, 1, T)`, which has a channels-last layout."""
+    """A convolution that preserves the length of `(B, C, T)`, or of `(B, C, 1, T)` in channels-last layout."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, dilation: int = 1) -> None:
         super().__init__(inputs, outputs, kernel, dilation=dilation, padding=(kernel - 1) * dilation // 2)
@@ -120,7 +120,7 @@ class Conv(nn.Conv1d):
 
 
 class Upsample(nn.ConvTranspose1d):
-    """A transposed convolution that multiplies the length by `rate`; shapes of the input as in `Conv`."""
+    """A transposed convolution that multiplies the length by `rate`; the input has the same shapes as in `Conv`."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, rate: int) -> None:
         super().__init__(inputs, outputs, kernel, rate, padding=(kernel - rate) // 2)
@@ -163,7 +163,7 @@ class ResBlock2(nn.Module):
 
 
 def _activate(x: Tensor, layer: nn.Module) -> Tensor:
-    """Leaky ReLU in the dtype of the layer's weights; the residual stream can have a higher precision."""
+    """Apply a leaky ReLU in the dtype of the layer's weights; the residual stream can have a higher precision."""
     weight: Tensor = layer.weight  # pyright: ignore[reportAssignmentType]
     return F.leaky_relu(x.to(weight.dtype), SLOPE)
 
@@ -190,7 +190,7 @@ class HifiGanGenerator(nn.Module):
         return self.generate(mel.transpose(1, 2)).squeeze(1)
 
     def generate(self, x: Tensor) -> Tensor:
-        """As `forward`, from channels-first mels: `(B, M, T)` to `(B, 1, S)`, or `(B, M, 1, T)` to `(B, 1, 1, S)`."""
+        """Return samples for channels-first mels: `(B, 1, S)` for `(B, M, T)`, or `(B, 1, 1, S)` for `(B, M, 1, T)`."""
         x = self.conv_pre(x)
         for stage, up in enumerate(self.ups):
             x = up(F.leaky_relu(x, SLOPE))
@@ -202,13 +202,13 @@ class HifiGanGenerator(nn.Module):
         return torch.tanh(self.conv_post(F.leaky_relu(x, LAST_SLOPE)))
 
     def stage(self, index: int) -> nn.ModuleList:
-        """The parallel residual blocks after `ups[index]`."""
+        """Return the parallel residual blocks after `ups[index]`."""
         count = len(self.config.resblock_kernel_sizes)
         return self.resblocks[index * count : (index + 1) * count]
 
     @property
     def receptive_radius(self) -> int:
-        """Frames on each side of a frame that its samples depend on; at most two more than necessary."""
+        """Number of frames on each side of a frame that the frame's samples depend on, or up to two more."""
         frames, rate = 3.0, 1  # conv_pre
         for stage, up in enumerate(self.config.upsample_rates):
             frames += self.config.upsample_kernel_sizes[stage] / (rate * up)
@@ -220,10 +220,10 @@ class HifiGanGenerator(nn.Module):
 class HifiGan:
     """Vocoder that runs a copy of a generator, without gradients; see `Vocoder` for the contract.
 
-    Long mels are computed in chunks of `chunk_frames` frames, with the context that makes the result the same, so that
-    memory is bounded. `precision="bfloat16"` runs the residual blocks of all stages except the last in bfloat16. This
-    is about twice as fast on a CPU with AVX512-BF16 or AMX and slower on others; the error is 30 to 45 dB below the
-    signal.
+    Long mels are computed in chunks of `chunk_frames` frames, so that memory is bounded. Each chunk includes as much
+    context as its samples depend on, so the result does not depend on the chunks. `precision="bfloat16"` runs the
+    residual blocks of all stages except the last in bfloat16. This is about twice as fast on a CPU with AVX512-BF16 or
+    AMX and slower on others. The error of bfloat16 is 30 to 45 dB below the signal.
     """
 
     notice: str | None = None
@@ -244,8 +244,8 @@ class HifiGan:
         self.chunk_frames = chunk_frames
         self.generator = copy.deepcopy(generator).eval().requires_grad_(False)
         if precision == "bfloat16":
-            # The other layers stay in float32, since bfloat16 saves little time there. With all layers in bfloat16 the
-            # error is 7 to 28 dB below the signal instead of 30 to 45, and the last stage alone adds four times the
+            # The other layers stay in float32, because bfloat16 saves little time there. With all layers in bfloat16,
+            # the error is 7 to 28 dB below the signal instead of 30 to 45 dB. The last stage alone adds four times the
             # error in the log-mel.
             for stage in range(len(self.generator.ups) - 1):
                 self.generator.stage(stage).to(torch.bfloat16)
@@ -273,5 +273,5 @@ class HifiGan:
     def _generate(self, mel: Tensor) -> Tensor:
         if mel.device.type != "cpu":
             return self.generator(mel)
-        # (B, T, M) in memory is (B, M, 1, T) in channels-last layout: a view.
+        # (B, T, M) in memory is (B, M, 1, T) in channels-last layout, so this is a view.
         return self.generator.generate(mel.transpose(1, 2).unsqueeze(2)).flatten(1)

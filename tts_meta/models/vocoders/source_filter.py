@@ -2,7 +2,7 @@
 
 Data flow: mel frames -> `PitchPredictor` (F0 and voicing per frame) -> `Excitation` (a pulse train at F0, and the phase
 of each sample). Mel and pitch -> ConvNeXt blocks at the frame rate -> `Filters` -> inverse STFT. Pulses and noise have
-flat spectra, so the filters alone shape the spectrum X of the output:
+flat spectra, so only the filters determine the spectral envelope of the output. The spectrum X of the output is
 
     X = H P + A (Z + C Z_cos + S Z_sin)
 
@@ -10,9 +10,10 @@ P and Z are the STFTs of the pulses and of white noise. Z_cos and Z_sin are the 
 the sine of the pulses' phase, because breath noise is louder in one part of each period. The filters are H (complex), A
 (real and positive), and C and S (in (-1, 1)).
 
-The networks run once per frame, 86 times a second, as in Vocos (Siuzdak 2023, arXiv 2306.00814). Phases from a pulse
-train are from Wang, Takaki and Yamagishi 2019 (arXiv 1904.12088); HiFTNet (Li et al. 2023, arXiv 2309.09493) uses them
-in an inverse-STFT generator. The network therefore does not need a discriminator to learn periodicity.
+The networks run once per frame, 86 times a second, as in Vocos (Siuzdak 2023, arXiv 2306.00814). The method to take
+phases from a pulse train is from Wang, Takaki and Yamagishi 2019 (arXiv 1904.12088). HiFTNet (Li et al. 2023,
+arXiv 2309.09493) uses such phases in an inverse-STFT generator. With these phases, the network does not need a
+discriminator to learn periodicity.
 """
 
 from __future__ import annotations
@@ -33,17 +34,17 @@ from tts_meta.models.vocoders.convnext import ConvNext
 from tts_meta.models.vocoders.pitch_predictor import Pitch, PitchConfig, PitchPredictor, normalise_mel
 
 EDGE_FRAMES = 4
-"""Frames at each end of a crop that losses ignore, because the crop lacks the frames that they depend on."""
+"""Number of frames at each end of a crop that losses ignore, because these frames depend on frames outside the crop."""
 _LOG_F0_MEAN = 5.0
 """Mean ln F0 of voices: 148 Hz."""
 _HARMONIC_LOG_GAIN, _NOISE_LOG_GAIN = -3.0, -4.0
-"""Natural logarithms of the gains where the network's output is zero."""
+"""Natural logarithms of the gains for a network output of zero."""
 _MAX_LOG_GAIN = 8.0
-"""Largest natural logarithm of a gain, so that no weights cause an overflow."""
+"""Largest natural logarithm of a gain. The limit prevents an overflow for any weights."""
 
 
 class SourceFilterConfig(Section):
-    """The light vocoder (`models/vocoders/source_filter.py`)."""
+    """Settings of the light vocoder (`models/vocoders/source_filter.py`)."""
 
     channels: Width = 384
     """Width of the blocks."""
@@ -54,15 +55,15 @@ class SourceFilterConfig(Section):
     expansion: int = Field(default=3, gt=0, le=64)
     """Width inside a block, as a multiple of `channels`."""
     window: Annotated[int, Field(ge=4, le=65536), AfterValidator(even)] = 512
-    """Window of the STFT in which sources are filtered, in samples."""
+    """Length in samples of the window of the STFT."""
     subframes: int = Field(default=2, gt=0, le=64)
-    """Number of filters per mel frame; the STFT has a hop of hop / subframes samples."""
+    """Number of filters per mel frame. The hop of the STFT is the hop of the mel divided by `subframes`."""
     pitch: PitchConfig = PitchConfig()
 
 
 @dataclass(frozen=True)
 class Excitation:
-    """Sources, `(B, S)` each: pulses of unit power at F0, and cosine and sine of their phase, scaled by voicing."""
+    """Sources `(B, S)`, scaled by voicing: pulses of unit power at F0, cosine and sine of the pulses' phase."""
 
     pulses: Tensor
     cosine: Tensor
@@ -80,7 +81,10 @@ class Filters:
 
 
 class SourceFilterGenerator(nn.Module):
-    """Log-mels to samples. Frame t gives the `hop` samples from t * hop on; its pitch is that of their middle."""
+    """Generates samples from log-mels.
+
+    Frame t gives the `hop` samples from t * hop on. The pitch of frame t is the pitch at the middle of these samples.
+    """
 
     window: Tensor
 
@@ -90,9 +94,9 @@ class SourceFilterGenerator(nn.Module):
         self.hash = ""
         """SHA-256 of the file of the weights; empty for weights that were not read from a file."""
         self.prior: ModulePrior | None = None
-        """Meta-learned σ² of its modules, or None."""
+        """Meta-learned σ² of the generator's modules, or None."""
         self.state: dict[str, Any] = {}
-        """How it was trained."""
+        """How the generator was trained."""
         self.hop = mel.hop // config.subframes
         self.bins = config.window // 2 + 1
         self.pitch = PitchPredictor(config.pitch, mel)
@@ -102,12 +106,12 @@ class SourceFilterGenerator(nn.Module):
 
     @property
     def receptive_radius(self) -> int:
-        """Frames on each side of a frame that its samples depend on."""
+        """Number of frames on each side of a frame that the frame's samples depend on."""
         networks = self.pitch.net.receptive_radius + self.net.receptive_radius
         return networks + 1 + -(-self.config.window // self.mel_config.hop)
 
     def filters(self, mel: Tensor, pitch: Pitch) -> Filters:
-        """The filters for log-mels `(B, T, M)` and their pitch."""
+        """Return the filters for log-mels `(B, T, M)` and their pitch."""
         pitch_inputs = torch.stack([pitch.log_f0 - _LOG_F0_MEAN, pitch.voiced], -1)
         outputs = self.net(torch.cat([normalise_mel(mel), pitch_inputs], -1)).float()
         batch, frames, _ = outputs.shape
@@ -118,10 +122,10 @@ class SourceFilterGenerator(nn.Module):
         return Filters(torch.polar(gain, 3.0 * phase), noise_gain, cosine.tanh(), sine.tanh())
 
     def excitation(self, pitch: Pitch, phase: Tensor, phase_frame: int = 0) -> tuple[Excitation, Tensor]:
-        """The sources for a pitch with `phase (B,)`, in periods, at the start of frame `phase_frame`.
+        """Return the sources for a pitch, and the phase at the end of each sample, `(B, S)`, in periods.
 
-        Also returns the phase at the end of each sample, `(B, S)`, in periods. The pulses are the sum of all harmonics
-        below half the sampling rate, in closed form (Dirichlet kernel).
+        phase: `(B,)`, in periods, at the start of frame `phase_frame`. The pulses are the sum of all harmonics below
+        half the sampling rate, in closed form (Dirichlet kernel).
         """
         rate, hop = self.mel_config.sample_rate, self.mel_config.hop
         f0 = _to_samples(pitch.log_f0, hop).exp()
@@ -141,19 +145,19 @@ class SourceFilterGenerator(nn.Module):
         return Excitation(pulses, voiced * torch.cos(2 * half_angle), voiced * torch.sin(2 * half_angle)), ends
 
     def harmonic_spectrum(self, filters: Filters, excitation: Excitation) -> Tensor:
-        """H P: the STFT of the voiced part."""
+        """Return H P, the STFT of the voiced part."""
         return filters.harmonic * self.stft(excitation.pulses)
 
     def noise_spectrum(self, filters: Filters, excitation: Excitation, noise: Tensor) -> Tensor:
-        """A (Z + C Z_cos + S Z_sin): the STFT of the noise part, from white noise `(B, S)`."""
+        """Return A (Z + C Z_cos + S Z_sin), the STFT of the noise part, for white noise `(B, S)`."""
         periodic = filters.cosine * self.stft(noise * excitation.cosine)
         periodic = periodic + filters.sine * self.stft(noise * excitation.sine)
         return filters.noise * (self.stft(noise) + periodic)
 
     def forward(self, mel: Tensor, pitch: Pitch, phase: Tensor, noises: Tensor) -> Tensor:
-        """K renditions `(K, B, S)` of log-mels `(B, T, M)`, which differ only in the white noise `(K, B, S)`.
+        """Return K renditions `(K, B, S)` of log-mels `(B, T, M)`, which differ only in the noise.
 
-        phase: at the start `(B,)`, in periods.
+        phase: `(B,)`, in periods, at the start of frame 0. noises: white noise `(K, B, S)`.
         """
         filters, (excitation, _) = self.filters(mel, pitch), self.excitation(pitch, phase)
         harmonic = self.harmonic_spectrum(filters, excitation)
@@ -161,7 +165,7 @@ class SourceFilterGenerator(nn.Module):
         return torch.stack(renditions)
 
     def stft(self, samples: Tensor) -> Tensor:
-        """Short-time Fourier transform `(B, T * subframes, bins)` of `(B, S)`, windows centred on the subframes."""
+        """Return the STFT `(B, T * subframes, bins)` of `(B, S)`, with windows centred on the subframes."""
         pad = (self.config.window - self.hop) // 2
         padded = F.pad(samples, (pad, pad))
         spectrum = torch.stft(
@@ -170,7 +174,7 @@ class SourceFilterGenerator(nn.Module):
         return spectrum.transpose(1, 2)
 
     def istft(self, spectrum: Tensor) -> Tensor:
-        """The signal `(B, S)` nearest to a spectrum `(B, T * subframes, bins)`: windowed overlap-add."""
+        """Return the signal `(B, S)` closest to a spectrum `(B, T * subframes, bins)`, by windowed overlap-add."""
         size, hop, frames = self.config.window, self.hop, spectrum.shape[1]
         windows = (torch.fft.irfft(spectrum, size) * self.window).transpose(1, 2)
         power = self.window.square()[None, :, None].expand(1, -1, frames)
@@ -181,5 +185,5 @@ class SourceFilterGenerator(nn.Module):
 
 
 def _to_samples(values: Tensor, hop: int) -> Tensor:
-    """Values of frames `(B, T)`, taken at their middles, interpolated linearly to samples `(B, T * hop)`."""
+    """Interpolate values at the middles of frames `(B, T)` linearly to samples `(B, T * hop)`."""
     return F.interpolate(values[:, None], scale_factor=hop, mode="linear", align_corners=False)[:, 0]

@@ -22,10 +22,11 @@ _SEED = 20
 
 @dataclass(frozen=True)
 class _StreamState:
-    """State between two chunks: mel frames from frame `first` on, `(B, T, M)`, and the final pitch of some of them.
+    """State between two chunks.
 
-    phase: of the pulses `(B,)`, in periods, at the start of frame `first + 1`, or of frame 0 where `first` is 0.
-    pitch: only of frames whose pitch no later frame can change, so that errors do not add up in the phase.
+    mel: mel frames from frame `first` on, `(B, T, M)`. pitch: pitch of the first of these frames; later frames cannot
+    change it, so errors do not add up in the phase. phase: phase of the pulses `(B,)`, in periods, at the start of
+    frame `first + 1`, or of frame 0 if `first` is 0.
     """
 
     first: int
@@ -42,8 +43,9 @@ class _StreamState:
 class SourceFilterVocoder:
     """Vocoder that runs a copy of a generator, without gradients; see `Vocoder` for the contract.
 
-    Long mels are computed in chunks of `chunk_frames` frames, with the context that makes the result the same. The
-    noise of a frame is seeded by the frame's number, so chunks of any size and a stream give the same samples.
+    Long mels are computed in chunks of `chunk_frames` frames. Each chunk includes the context that its samples depend
+    on, and the noise of a frame is seeded by the frame's number. Chunks of any size and a stream therefore give the
+    same samples.
     """
 
     notice: str | None = None
@@ -59,7 +61,7 @@ class SourceFilterVocoder:
     @default_torch_state()
     @torch.no_grad()
     def __call__(self, mel: Tensor) -> Tensor:
-        """Samples `(B, T * hop)` of log-mels `(B, T, M)`. Raises TtsMetaError for another shape, or NaN samples."""
+        """Return samples `(B, T * hop)` of log-mels `(B, T, M)`. Raises TtsMetaError for another shape or NaN."""
         bands = self.generator.mel_config.n_mels
         if mel.dim() != 3 or mel.shape[2] != bands:
             raise TtsMetaError(f"vocoder '{self.name}' takes mels (B, T, {bands}), not {tuple(mel.shape)}")
@@ -70,15 +72,15 @@ class SourceFilterVocoder:
 
     @torch.no_grad()
     def stream(self, mels: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Yield samples `(S,)` of frames `(T, M)` as they arrive, behind by the frames that a sample depends on.
+        """Yield samples `(S,)` as frames `(T, M)` arrive. The delay is the number of frames that a sample depends on.
 
-        Concatenated, the parts equal the samples of the whole mel.
+        The concatenated parts equal the samples of the whole mel.
         """
         for samples in self._render(mel[None].to(self.generator.window) for mel in mels):
             yield samples[0]
 
     def _render(self, mels: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Yield samples `(B, S)` of frames `(B, T, M)`; the last `receptive_radius` frames follow at the end."""
+        """Yield samples `(B, S)` of frames `(B, T, M)`; those of the last `receptive_radius` frames come at the end."""
         state: _StreamState | None = None
         done = 0
         for mel in mels:
@@ -95,7 +97,7 @@ class SourceFilterVocoder:
             yield self._render_chunk(state, done, state.end)[0]
 
     def _render_chunk(self, state: _StreamState, start: int, end: int) -> tuple[Tensor, _StreamState]:
-        """Samples of the frames `start` to `end`, and the state for the next chunk."""
+        """Return samples of the frames from `start` up to `end`, and the state for the next chunk."""
         generator, hop, first = self.generator, self.hop, state.first
         final, predicted = state.pitch.log_f0.shape[1], generator.pitch(state.mel)
         pitch = Pitch(
@@ -117,7 +119,7 @@ class SourceFilterVocoder:
         return samples, _StreamState(next_first, state.mel[:, next_first - first :], final_pitch, phase)
 
     def _noise(self, first: int, frames: int) -> Tensor:
-        """White noise `(1, frames * hop)` of the frames from number `first` on, each with its own seed."""
+        """Return white noise `(1, frames * hop)` for the frames from number `first` on; each frame has its own seed."""
         noises = [
             torch.randn(self.hop, generator=torch.Generator().manual_seed(_SEED + frame))
             for frame in range(first, first + frames)

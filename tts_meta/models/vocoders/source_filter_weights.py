@@ -1,9 +1,9 @@
-"""The folder of a light vocoder: write it, recognise it, read it, and find the shipped one.
+"""Functions that write, recognise and read the folder of a light vocoder, and find the shipped folder.
 
 model.safetensors   weights in half precision
-config.json         `SourceFilterFile`: sizes of the networks, and the mels that they read
+config.json         `SourceFilterFile`: sizes of the networks, and settings of their input mels
 state.json          format version, how the vocoder was trained, SHA-256 of the weights
-prior.safetensors   where the vocoder was meta-trained: σ² of each module (`shrinkage_prior.py`)
+prior.safetensors   only for a meta-trained vocoder: σ² of each module (`shrinkage_prior.py`)
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _ADVICE = "copy it again"
 
 
 class SourceFilterFile(Section):
-    """`config.json` of a light vocoder."""
+    """The content of `config.json` of a light vocoder."""
 
     light: SourceFilterConfig
     mel: MelConfig
@@ -45,14 +45,14 @@ class SourceFilterFile(Section):
 
 
 class SourceFilterState(Header):
-    """`state.json` of a light vocoder. Other keys record how it was trained."""
+    """The content of `state.json` of a light vocoder. Other keys describe how the vocoder was trained."""
 
     format: int
     sha256: Digest
 
 
 def save_source_filter(generator: SourceFilterGenerator, folder: Path, state: Mapping[str, Any]) -> None:
-    """Write a folder atomically, with weights in half precision; `generator.prior` gets the hash of these weights.
+    """Write a folder atomically, with weights in half precision, and set the hash of `generator.prior` to theirs.
 
     Raises TtsMetaError if weights are not finite.
     """
@@ -71,9 +71,10 @@ def save_source_filter(generator: SourceFilterGenerator, folder: Path, state: Ma
 
 
 def is_source_filter(folder: Path) -> bool:
-    """Whether a folder holds a light vocoder: its `config.json` has the key `light`.
+    """Return whether a folder contains a light vocoder: the key `light` is in `config.json`.
 
-    A folder with a damaged `config.json` counts as one where it has a `state.json`, which HiFi-GAN folders do not have.
+    A folder with a damaged `config.json` counts as a light vocoder if it has a `state.json`, because HiFi-GAN folders
+    have no `state.json`.
     """
     path = folder / "config.json"
     if not path.is_file():
@@ -86,9 +87,9 @@ def is_source_filter(folder: Path) -> bool:
 
 
 def load_source_filter(folder: Path) -> SourceFilterGenerator:
-    """Read a folder: the generator in evaluation mode, with weights in single precision.
+    """Return the generator of a folder in evaluation mode, with weights in float32.
 
-    Raises TtsMetaError if a file is missing or damaged, the format is another, or the weights do not fit
+    Raises TtsMetaError if a file is missing or damaged, the format version is unknown, or the weights do not fit
     `config.json` or are not finite.
     """
     path = folder / "model.safetensors"
@@ -117,7 +118,7 @@ def load_source_filter(folder: Path) -> SourceFilterGenerator:
 
 
 def shipped_vocoder() -> Path | None:
-    """Folder of the vocoder that is shipped with the package, or None if it has none."""
+    """Return the folder of the vocoder that is shipped with the package, or None if no vocoder is shipped."""
     package = Path(__file__).resolve().parents[2]
     for candidate in (package / "_checkpoints" / "vocoder", package.parent / "checkpoints" / "vocoder"):
         if (candidate / "state.json").is_file():

