@@ -26,7 +26,7 @@ def full_disk(size: int) -> Iterator[None]:
 
 @contextmanager
 def interrupted(updates: int) -> Iterator[None]:
-    """Interrupt the training inside the block after so many updates of the weights."""
+    """Interrupt the training inside the block after a given number of updates of the weights."""
     update, calls = AveragedModel.update_parameters, []
 
     def interrupt(average: AveragedModel, model: nn.Module) -> None:

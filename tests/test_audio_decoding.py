@@ -61,7 +61,7 @@ def test_every_truncated_container_is_refused(tmp_path: Path, container: str, fr
 
 @pytest.mark.parametrize(("subtype", "missing"), [("IMA_ADPCM", 60), ("MS_ADPCM", 60), ("GSM610", 40)])
 def test_a_truncated_block_of_a_codec_is_refused(tmp_path: Path, subtype: str, missing: int) -> None:
-    """Part of a block decodes to noise. So few bytes are missing that the length might include the header."""
+    """Part of a block decodes to noise. A header has as many bytes as are missing, so the length might include it."""
     content = io.BytesIO()
     soundfile.write(content, speech_like(), RATE, format="WAV", subtype=subtype)
     assert error_of(tmp_path, content.getvalue()[:-missing]).startswith("truncated")

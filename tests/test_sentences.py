@@ -20,9 +20,9 @@ SENTENCES = [
     ("Dr. No lives on St. James St. It is nice.", 2),
     ('"Is it so?" she asked. "Yes!" he cried. They left.', 3),
     ("It costs 3.50 today. Version 2.0.1 is out. Really?", 3),
-    ('"The first paragraph has no closing quote. It goes on.', 2),
+    ('"The first paragraph has no closing quote. It continues.', 2),
     ("He has a Ph.D. in physics. She has none.", 2),
-    ("Is this the end?No.It goes on.", 3),
+    ("Is this the end?No.It continues.", 3),
 ]
 
 
