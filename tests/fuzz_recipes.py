@@ -35,7 +35,7 @@ def open_run(content: bytes) -> None:
 RECIPES: dict[type[Any], Path] = {
     PretrainConfig: ROOT / "recipes/librispeech_mini/pretrain.yaml",
     VocoderTrainConfig: ROOT / "recipes/librispeech_mini/vocoder.yaml",
-    FewShotBenchmark: ROOT / "recipes/few_shot/sides.yaml",
+    FewShotBenchmark: ROOT / "recipes/few_shot/decoder_side.yaml",
 }
 PIECES = ["- ", "[", "{", "}", "? ", "&a ", "*a", "<<: *a", "!!set ", "!!timestamp ", "2024-99-99", "9" * 5000, ".nan"]
 PIECES += ["a: 1\na: 2\n", "\t", "|\n", "%YAML 9\n", "---\n", "...\n", "0x", "1e999", "!!python/name:os.system "]

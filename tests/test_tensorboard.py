@@ -194,7 +194,7 @@ def test_every_picture_shows_and_every_sound_has_its_mel(board: Board, run: str)
             picture.load()
             assert picture.format == "PNG", (tag, step)
             if tag.startswith("mel/"):
-                assert 240 < picture.width <= 460 and picture.height == 240 + 56, (tag, picture.size)
+                assert 240 < picture.width <= 400 + 70 and picture.height == 240 + 56, (tag, picture.size)
             else:
                 assert picture.width > 400 and picture.height > 80, (tag, picture.size)
 
