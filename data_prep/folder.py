@@ -32,20 +32,22 @@ def read(corpus_dir: Path, transcripts: Path | None = None) -> Iterator[Recordin
     texts = [path for path in files if path.suffix.lower() == ".txt"]
     lists = find_lists(corpus_dir, files, audio) if transcripts is None else [transcripts]
     for path in lists:
-        home = path.parent if path.parent.is_relative_to(corpus_dir) and transcripts is None else corpus_dir
-        yield from _read_list(path, [file for file in audio if file.is_relative_to(home)], home, corpus_dir)
-        audio = [file for file in audio if not file.is_relative_to(home)]
+        list_folder = path.parent if path.parent.is_relative_to(corpus_dir) and transcripts is None else corpus_dir
+        yield from _read_list(
+            path, [file for file in audio if file.is_relative_to(list_folder)], list_folder, corpus_dir
+        )
+        audio = [file for file in audio if not file.is_relative_to(list_folder)]
     if lists:
         stems = {path.parent / name_stem(path.name) for path in audio}
         texts = [path for path in texts if path.with_suffix("") in stems]
     yield from _read_text_files(audio, texts, corpus_dir)
 
 
-def _read_list(source: Path, audio: list[Path], home: Path, corpus_dir: Path) -> Iterator[Recording]:
-    """Yield the recordings below `home`, and recordings elsewhere that the list names by their path."""
+def _read_list(source: Path, audio: list[Path], list_folder: Path, corpus_dir: Path) -> Iterator[Recording]:
+    """Yield the recordings below `list_folder`, and recordings elsewhere that the list names by their path."""
     entries = read_transcripts(source)
     audio = list(dict.fromkeys([*audio, *(path for entry in entries if (path := _named_file(source, entry)))]))
-    matches = match_transcripts(entries, audio, source, [source.parent, home])
+    matches = match_transcripts(entries, audio, source, [source.parent, list_folder])
     file_of = {entry.line: path for path, entry in matches.entry_of.items()}
     for entry in entries:
         path, fault = file_of.get(entry.line), None
@@ -57,7 +59,7 @@ def _read_list(source: Path, audio: list[Path], home: Path, corpus_dir: Path) ->
         elif entry.speaker == "":
             fault = f"empty speaker: line {entry.line} of {source.name}"
         speaker = entry.speaker or _speaker(path, corpus_dir)
-        identity = entry.id or _identity(entry, path, home, corpus_dir)
+        identity = entry.id or _identity(entry, path, list_folder, corpus_dir)
         yield Recording(identity, speaker, path, entry.text, entry.gender, entry.language, fault=fault)
     used = {_stem(path): path for path in matches.entry_of}
     for path in sorted(set(audio) - matches.entry_of.keys()):
@@ -104,7 +106,7 @@ def _named_file(source: Path, entry: Transcript) -> Path | None:
     return Path(path) if path.lower().endswith(AUDIO_SUFFIXES) and os.path.isfile(path) else None
 
 
-def _identity(entry: Transcript, path: Path | None, home: Path, corpus_dir: Path) -> str:
+def _identity(entry: Transcript, path: Path | None, list_folder: Path, corpus_dir: Path) -> str:
     """Return the id of an entry: its name without suffix, or its recording's path if the name leaves the folder."""
     name = to_nfc(name_stem(entry.name.replace("\\", "/")))
     parts = [part for part in name.split("/") if part not in ("", ".")]
@@ -112,7 +114,7 @@ def _identity(entry: Transcript, path: Path | None, home: Path, corpus_dir: Path
         if path is not None and path.is_relative_to(corpus_dir):
             return relative_id(path, corpus_dir)
         parts = parts[-1:]
-    return to_nfc("/".join([*home.relative_to(corpus_dir).parts, *parts]))
+    return to_nfc("/".join([*list_folder.relative_to(corpus_dir).parts, *parts]))
 
 
 def _speaker(path: Path | None, corpus_dir: Path) -> str:

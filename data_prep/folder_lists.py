@@ -11,7 +11,7 @@ from tts_meta.errors import TtsMetaError, UsageError
 METADATA = "metadata.csv"
 _NAMES = ("metadata", "transcripts", "transcript", "transcriptions", "filelist")
 _TABLES = (".csv", ".tsv", ".psv", ".list", ".jsonl", ".ndjson")
-_OF_PREPARE = ("manifest.jsonl", "dropped.jsonl")
+_PREPARE_OUTPUTS = ("manifest.jsonl", "dropped.jsonl")
 
 
 def find_lists(corpus_dir: Path, files: Sequence[Path], audio: Sequence[Path]) -> list[Path]:
@@ -21,7 +21,7 @@ def find_lists(corpus_dir: Path, files: Sequence[Path], audio: Sequence[Path]) -
     names at least one of the recordings `audio`. Raises TtsMetaError if the only list cannot be read. Raises UsageError
     if there are several lists and none is `metadata.csv`.
     """
-    top_level = [path for path in files if path.parent == corpus_dir and path.name not in _OF_PREPARE]
+    top_level = [path for path in files if path.parent == corpus_dir and path.name not in _PREPARE_OUTPUTS]
     if corpus_dir / METADATA in top_level:
         return [corpus_dir / METADATA]
     stems = {name_stem(path.name) for path in audio if path.parent == corpus_dir}

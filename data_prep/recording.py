@@ -1,4 +1,4 @@
-"""Recordings as a corpus reader yields them, and their conversion to utterances of a manifest."""
+"""`Recording`, one entry of a corpus from a reader, and `to_utterance`, which checks it for the manifest."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ def test_a_voice_with_a_factor_that_has_no_match_is_refused_by_name(base: Base, 
     ):
         with pytest.raises(
             TtsMetaError,
-            match=r"not fit the base: the factors? .*(matching factor '.*'|not multiply to the delta's shape); clone it",
+            match=r"not fit the base: the factors? .*(matching factor '.+|not multiply to the delta's shape); clone it",
         ):
             replace(voice, deltas=deltas).apply(base, "ann")
 

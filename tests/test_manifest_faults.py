@@ -19,7 +19,7 @@ from tts_meta.errors import TtsMetaError, UsageError
     ("line", "fault"),
     [
         (record(colour="red"), "unknown key 'colour'"),
-        (record(text="absent"), "no 'text'"),
+        (record(text="absent"), "the key 'text' is missing"),
         (record(seconds="1.5"), "'seconds' must be a number"),
         (record(seconds=True), "'seconds' must be a number"),
         (record(seconds=10**400), "'seconds' must be a number"),

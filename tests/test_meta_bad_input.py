@@ -126,7 +126,7 @@ def test_a_role_or_module_that_is_missing_is_named(name: str, arguments: dict[st
         (lambda call, data: (call(data[0]) - data[1]).square(), r"it returned (6, 1)"),
         (lambda call, data: call(data[0]).sum(0), r"it returned (1,)"),
         (lambda call, data: call(data[0]).ndim / 2, "it returned float"),
-        (lambda call, data: FIXED(data[0]).square().sum(), "the loss must call the model by its first argument"),
+        (lambda call, data: FIXED(data[0]).square().sum(), "the loss must call its first argument"),
     ],
     ids=["one loss per point", "one axis", "float", "loss of another model"],
 )

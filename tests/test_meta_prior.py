@@ -160,7 +160,7 @@ def test_a_variance_that_is_not_positive_is_refused_with_the_name_of_its_module(
 
 
 def test_there_must_be_one_variance_per_module() -> None:
-    with pytest.raises(TtsMetaError, match=r"3 modules need log variances of shape \(3,\), not \(2,\)"):
+    with pytest.raises(TtsMetaError, match=r"the log variances of 3 modules must have the shape \(3,\), not \(2,\)"):
         ShrinkagePrior(LAYOUT, torch.zeros(2))
 
 

@@ -6,8 +6,8 @@
 
 `Synthesizer` keeps a voice loaded for many texts.
 
-Letters in the tensor shapes of docstrings: B batch, N symbols of a sentence, T mel frames, M mel bands, S samples,
-V symbols of the table, D hidden channels, E channels of the speaker embedding, R frames that a decoder step emits.
+Docstrings use these letters in tensor shapes: B batch, N symbols of a sentence, T mel frames, M mel bands, S samples,
+V symbols of the table, D hidden channels, E channels of the speaker embedding, R frames that a decoder step predicts.
 """
 
 from __future__ import annotations

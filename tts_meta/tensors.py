@@ -58,7 +58,7 @@ class TensorFile:
                     raise ParseError("the file is truncated or not a safetensors file")
                 data = parse_json(file.read(size), multiline=True)
             if not isinstance(data, dict):
-                raise ParseError("its header is not a mapping")
+                raise ParseError("not a mapping")
             metadata = _METADATA_TYPE.validate_python(data.pop(_METADATA, None) or {}, strict=True)
             if len(data) > _MAX_TENSORS:
                 raise ParseError(f"more than {_MAX_TENSORS} tensors")

@@ -1,4 +1,4 @@
-"""Search for the recording that each entry of a transcript list names."""
+"""`match_transcripts`: finds the recording that each entry of a transcript list names."""
 
 from __future__ import annotations
 

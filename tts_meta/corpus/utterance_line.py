@@ -76,7 +76,7 @@ def _check_values(record: dict[str, Any]) -> None:
             raise _Fault(f"unknown key {key[:40]!a}; the keys are: {', '.join(KEYS)}")
     for key in _REQUIRED:
         if key not in record:
-            raise _Fault(f"no {key!r}")
+            raise _Fault(f"the key {key!r} is missing")
     for key, value in record.items():
         if key == "seconds":
             # A bool is an int in Python. A huge int would overflow as a float.

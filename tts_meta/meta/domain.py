@@ -99,7 +99,9 @@ class Domain:
 
         value = self.loss(call, data)
         if not called:  # the gradient would be zero, or that of the model's own weights
-            raise UsageError("the loss must call the model by its first argument, which has the task's parameters")
+            raise UsageError(
+                "the loss must call its first argument, which is the model with the parameters of the task"
+            )
         if not isinstance(value, Tensor) or value.ndim != 0:
             returned = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
             raise UsageError(f"the loss must return a scalar tensor, the sum over the data; it returned {returned}")

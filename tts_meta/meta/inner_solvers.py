@@ -1,4 +1,4 @@
-"""`Adam` and `GradientDescent`: one inner step of each, with the prior as a proximal step.
+"""`Adam` and `GradientDescent`: solvers that compute one inner step and apply the prior as a proximal step.
 
 A solver has the methods `init` and `step`; `run_inner_loop` contains the loop. A step updates δ = θ - φ by the gradient
 of the likelihood, and then by a proximal step for the prior. The proximal step is stable for any σ²; gradient descent

@@ -1,4 +1,4 @@
-"""`MetaGradientEstimator`: the interface that computes the gradient of the meta-parameters from adapted tasks.
+"""`MetaGradientEstimator`: the interface of methods that compute the gradient of the meta-parameters from tasks.
 
 An estimator returns the sum over its tasks of d ℓ_val(θ̂_t) / dΦ, or of the quantity that replaces this derivative. The
 meta-parameters are Φ = (φ, ψ, s, η): the initial values of the adapted parameters, the parameters that all tasks share,

@@ -60,9 +60,13 @@ class ParameterLayout:
                 raise TtsMetaError(f"module '{module.name}' has no parameters; leave it out of the partition")
             for name in module.parameters:
                 if name not in shapes:
-                    raise TtsMetaError(f"parameter '{name}' of module '{module.name}' is not in the model")
+                    raise TtsMetaError(
+                        f"parameter '{name}' of module '{module.name}' is not in the model; correct the partition"
+                    )
                 if name in owners:
-                    raise TtsMetaError(f"parameter '{name}' is in two modules, '{owners[name]}' and '{module.name}'")
+                    raise TtsMetaError(
+                        f"parameter '{name}' is in two modules, '{owners[name]}' and '{module.name}'; keep it in one"
+                    )
                 owners[name] = module.name
         return cls(
             tuple(module.name for module in chosen),

@@ -1,4 +1,6 @@
-"""`ShrinkagePrior`: θ_m ~ N(φ_m, σ²_m I) for the parameters of each module m (Chen et al. 2020, equation 4).
+"""`ShrinkagePrior`: the Gaussian prior of the adapted parameters, with one variance for each module.
+
+For the parameters of each module m, θ_m ~ N(φ_m, σ²_m I) (Chen et al. 2020, equation 4).
 
 Solvers store the displacement δ = θ - φ, not θ. If σ is very small, δ is far below the rounding error of φ. The
 gradient of σ needs ε = δ/σ, which could then not be computed from θ.
@@ -35,7 +37,7 @@ class ShrinkagePrior:
     def __post_init__(self) -> None:
         count, shape = len(self.layout.modules), tuple(self.log_variances.shape)
         if shape != (count,):
-            raise TtsMetaError(f"{count} modules need log variances of shape ({count},), not {shape}")
+            raise TtsMetaError(f"the log variances of {count} modules must have the shape ({count},), not {shape}")
         not_positive = self.log_variances.isnan() | (self.log_variances == -math.inf)
         if not_positive.any():
             module = self.layout.modules[int(not_positive.nonzero()[0, 0])]

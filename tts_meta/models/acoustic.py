@@ -159,22 +159,22 @@ class AcousticModel(nn.Module):
         context, lengths = self._plan([tokens], speaker, options)
         frames, radius = int(lengths), self.postnet.receptive_radius
         steps = self.decoder.generate(context, options.prenet_dropout, torch.Generator().manual_seed(options.seed))
-        before, yielded, due, mean = context.new_zeros(1, 0, self.n_mels), 0, self.postfilter.mean_frames, None
+        before, yielded, next_end, mean = context.new_zeros(1, 0, self.n_mels), 0, self.postfilter.mean_frames, None
         groups: list[Tensor] = []
         for step, group in enumerate(steps, start=1):
             groups.append(group)
             generated = min(frames, step * self.reduction)
-            if generated < min(frames, due + radius):
+            if generated < min(frames, next_end + radius):
                 continue
             before = torch.cat([before, *groups], 1)
             groups.clear()
-            # `before` starts `radius` frames before the frames that are due, or at the start of the sentence.
+            # `before` starts `radius` frames before the next frames to yield, or at the start of the sentence.
             first, end = max(0, yielded - radius), frames if generated == frames else generated - radius
             after = before + self.postnet(before, length_mask(lengths - first, before.shape[1]))
             mel = self._to_log_mel(after)[0, yielded - first : end - first]
             mean = self.postfilter.mean(mel) if mean is None else mean
             yield check_frames(self.postfilter.sharpen(mel, mean, options.postfilter))
-            before, yielded, due = before[:, max(0, end - radius) - first :], end, end + chunk
+            before, yielded, next_end = before[:, max(0, end - radius) - first :], end, end + chunk
 
     def _add_speaker(self, hidden: Tensor, speaker: Tensor) -> Tensor:
         return hidden + self.speaker_projection(self.speaker(speaker)).unsqueeze(1)

@@ -57,7 +57,9 @@ class Partition:
             for name in sizes:
                 if any(fnmatchcase(name, pattern) for pattern in module_patterns):
                     if name in owners:
-                        raise TtsMetaError(f"parameter '{name}' is in two modules, '{owners[name]}' and '{module}'")
+                        raise TtsMetaError(
+                            f"parameter '{name}' is in two modules, '{owners[name]}' and '{module}'; keep it in one"
+                        )
                     owners[name] = module
         missing = [name for name in sizes if name not in owners]
         if missing:
@@ -66,7 +68,7 @@ class Partition:
         for module in patterns:
             members = tuple(name for name in sizes if owners[name] == module)
             if not members:
-                raise TtsMetaError(f"module '{module}' of the partition matches no parameter")
+                raise TtsMetaError(f"module '{module}' of the partition matches no parameter; correct its patterns")
             modules.append(Module(module, _kind(model, members), members, sum(sizes[name] for name in members)))
         return cls(tuple(modules))
 

@@ -27,7 +27,7 @@ def check_durations(log_durations: Tensor, mask: Tensor, frame_seconds: float) -
     if not bool(((longest <= MAX_SYMBOL_SECONDS) & (total <= limits)).all()):
         raise TtsMetaError(
             f"a sentence of {int(mask.sum(1).max())} symbols would last {float(total.max()):.3g} s, one symbol "
-            f"{float(longest.max()):.3g} s: {_ADVICE}"
+            f"{float(longest.max()):.3g} s; {_ADVICE}"
         )
 
 
@@ -35,5 +35,5 @@ def check_frames(mel: Tensor) -> Tensor:
     """Return log-mels `(..., T, M)` unchanged. Raises TtsMetaError if a value is not finite or is out of range."""
     # Comparisons with NaN are false.
     if mel.numel() and not bool(((mel <= MAX_LOG_MEL) & (mel >= MIN_LOG_MEL)).all()):
-        raise TtsMetaError(f"the predicted spectrum is not that of a sound (not finite or out of range): {_ADVICE}")
+        raise TtsMetaError(f"the predicted spectrum is not that of a sound (not finite or out of range); {_ADVICE}")
     return mel

@@ -1,4 +1,4 @@
-"""`ModulePrior`: the learned shrinkage prior of a base or vocoder, one variance σ² per module, and the file of it.
+"""`ModulePrior`: the learned shrinkage prior of a base or vocoder, one variance σ² per module, stored in a file.
 
 The file `prior.safetensors` contains the tensors `log_variances (M,)` and, if it is known, `sigma_history (K, M)`: σ
 after each of K meta-steps. The header contains the format version, the names of the M modules in the order of the

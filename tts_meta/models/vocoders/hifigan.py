@@ -61,13 +61,18 @@ class HifiGanConfig(BaseModel):
             )
         for rate, kernel in zip(self.upsample_rates, self.upsample_kernel_sizes, strict=True):
             if kernel < rate or (kernel - rate) % 2:
-                raise ValueError(f"an upsampling kernel of {kernel} does not fit the rate {rate}")
+                raise ValueError(
+                    f"an upsampling kernel of {kernel} does not fit the rate {rate}; kernel - rate must be 0, 2, 4, ..."
+                )
         if not all(self.resblock_dilation_sizes):
             raise ValueError("each entry of resblock_dilation_sizes needs at least one dilation")
         if any(kernel % 2 == 0 for kernel in self.resblock_kernel_sizes):
             raise ValueError("resblock_kernel_sizes must be odd")
         if self.upsample_initial_channel % 2 ** len(self.upsample_rates):
-            raise ValueError("upsample_initial_channel must halve evenly at each upsampling stage")
+            stages = len(self.upsample_rates)
+            raise ValueError(
+                f"upsample_initial_channel must be divisible by {2**stages}, because {stages} stages halve it"
+            )
         if self.hop > 65536:
             raise ValueError(f"upsample_rates multiply to a hop of {self.hop} samples, more than 65536")
         try:
@@ -236,7 +241,7 @@ class HifiGan:
         chunk_frames: int = 1024,
     ) -> None:
         if precision not in ("float32", "bfloat16"):
-            raise UsageError(f"unknown vocoder precision '{precision}': use float32 or bfloat16")
+            raise UsageError(f"unknown vocoder precision '{precision}'; use float32 or bfloat16")
         self.name = name
         self.mel_config = generator.config.mel_config
         self.sample_rate = generator.config.sampling_rate

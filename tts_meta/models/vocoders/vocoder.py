@@ -1,4 +1,4 @@
-"""The protocol `Vocoder`, and `load_vocoder`, which returns a vocoder by name or path."""
+"""`Vocoder`, the interface of all vocoders, and `load_vocoder`, which returns the vocoder of a name or path."""
 
 from __future__ import annotations
 
