@@ -99,8 +99,8 @@ def test_a_text_with_a_repeated_half_is_recognised(text: str, half: str) -> None
 
 
 def test_an_alignment_with_a_usual_speaking_rate_is_not_odd() -> None:
-    assert not AlignmentFit(0.1, 12.0, 0.1, 0.0).odd and AlignmentFit(0.1, 12.0, 0.1, 0.0).good
-    assert AlignmentFit(0.8, 24.0, 0.6, 0.0).odd and AlignmentFit(3.0, 6.0, 0.1, 0.1).odd
+    assert not AlignmentFit(0.1, 12.0, 0.1, 0.0).implausible_rate and AlignmentFit(0.1, 12.0, 0.1, 0.0).good
+    assert AlignmentFit(0.8, 24.0, 0.6, 0.0).implausible_rate and AlignmentFit(3.0, 6.0, 0.1, 0.1).implausible_rate
     assert not AlignmentFit(0.8, 24.0, 0.6, 0.0).good
 
 

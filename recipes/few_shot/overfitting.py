@@ -34,10 +34,10 @@ def adaptation_scores(base: Base, trials: Sequence[Trial], recipe: FewShotBenchm
     """
     rows = list[Scores]()
     for speaker, sentences in recipe.choose(Manifest.load(recipe.manifest)).items():
-        of_speaker = [trial for trial in trials if trial.speaker == speaker]
-        most = max(trial.sentences for trial in of_speaker)
+        speaker_trials = [trial for trial in trials if trial.speaker == speaker]
+        most = max(trial.sentences for trial in speaker_trials)
         examples = align_utterances(sentences.adapt_on[:most], base, speaker, lambda line: None)
-        for trial in of_speaker:
+        for trial in speaker_trials:
             voice = Voice.load(trial.voice_file)
             nll = nll_per_frame(base, voice.apply(base), examples[: trial.sentences])
             pairs = zip(sentences.adapt_on[: trial.sentences], nll, strict=True)

@@ -2,7 +2,7 @@
 
 Command: python -m recipes.few_shot.prune recipes/few_shot/prune.yaml [--keep 32 16 8]
 
-The command takes hours. It prints a table and writes `prune.png`. The recipe is a recipe of the few-shot benchmark with
+The command takes hours, prints a table and writes `prune.png`. The recipe is a recipe of the few-shot benchmark with
 one method that adapts every module. The command then makes voices in which fewer modules adapt: the modules of the
 largest σ, the modules with the largest change relative to their weights, and random modules. All voices adapt on the
 same sentences.

@@ -21,8 +21,8 @@ def acoustic_adaptation(
 ) -> Adaptation:
     """Return the inner loop that adapts `modules` of the base's acoustic model to the mels of the support sentences.
 
-    held_out: sentences whose loss is measured, but that are not adapted on. Raises UsageError for the reasons of
-    `acoustic_prior`.
+    held_out: sentences whose loss is measured, but that are not adapted on. Raises UsageError for the same reasons
+    as `acoustic_prior`.
     """
     acoustic, rank = base.acoustic, settings.rank_for(base)
     model, adapted = (acoustic, modules) if not rank else low_rank(acoustic, modules, rank)

@@ -72,9 +72,9 @@ class Adaptation:
     def run(self, report: Callable[[CloneProgress], None]) -> AdaptationResult:
         """Run the loop, call `report` after each step, and return the result.
 
-        The scores of the result contain the held-out loss before and after the loop (`held_out_before`,
-        `held_out_after`) if sentences are held out. They contain the reason for an automatic stop (`stopped`)
-        if there is one.
+        If sentences are held out, the scores of the result contain the held-out loss before and after the loop
+        (`held_out_before`, `held_out_after`). If the loop can stop automatically, the scores contain the reason
+        for the stop (`stopped`).
         """
         meta, losses = parameter_vector(self.domain.model, self.domain.adapted), list[float]()
 
@@ -95,10 +95,10 @@ class Adaptation:
 
         scores: dict[str, Any] = {f"{name}_before": loss for name, loss in self._held_out_loss(meta[None]).items()}
         finished = plateau.finished if plateau is not None else lambda done: False
-        kept, _ = run_inner_loop(
+        displacements, _ = run_inner_loop(
             nll, meta, self.prior, Adam(), self.learning_rate, self.steps, observe=observe, should_stop=finished
         )
-        deltas, params = self._round(meta, kept[-1][0])
+        deltas, params = self._round(meta, displacements[-1][0])
         scores |= {f"{name}_after": loss for name, loss in self._held_out_loss(params[None]).items()}
         if plateau is not None:
             scores["stopped"] = plateau.reason

@@ -30,7 +30,7 @@ def find_recordings(
     """Pair recordings with their texts, for every form of the arguments that `clone` accepts.
 
     Raises UsageError if an argument has the wrong type, the numbers of recordings and texts differ, or there is no
-    recording. Raises TtsMetaError for the reasons of `find_transcripts`.
+    recording. Raises TtsMetaError for the same reasons as `find_transcripts`.
     """
     if isinstance(audio, Mapping):
         if transcripts is not None:

@@ -85,8 +85,8 @@ def clone_examples(
         )
     support, held_out = examples[:count], examples[count:]
     scores = _support_scores(base, support)
-    acoustic_modules = Partition(tuple(module for module in chosen.modules if not _of_vocoder(module.name)))
-    vocoder_modules = Partition(tuple(module for module in chosen.modules if _of_vocoder(module.name)))
+    acoustic_modules = Partition(tuple(module for module in chosen.modules if not _is_vocoder_module(module.name)))
+    vocoder_modules = Partition(tuple(module for module in chosen.modules if _is_vocoder_module(module.name)))
     deltas, steps, vocoder_hash = dict[str, Tensor](), 0, ""
     if acoustic_modules.modules:
         result = acoustic_adaptation(base, acoustic_modules, support, held_out, settings).run(report)
@@ -145,5 +145,5 @@ def _support_scores(base: Base, support: Sequence[Example]) -> dict[str, Any]:
     return scores | ({"recordings": fingerprints} if fingerprints else {})
 
 
-def _of_vocoder(module: str) -> bool:
+def _is_vocoder_module(module: str) -> bool:
     return module.startswith(VOCODER_PREFIX)

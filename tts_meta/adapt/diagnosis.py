@@ -79,7 +79,7 @@ class AlignmentFit:
         return self.distance < _GOOD_DISTANCE and usual_rate and self.crowded < _CROWDED
 
     @property
-    def odd(self) -> bool:
+    def implausible_rate(self) -> bool:
         """Whether the speaking rate alone shows that the transcript is too long or too short."""
         return (self.rate > _FAST and self.crowded > _CROWDED) or (self.rate < _SLOW and self.stretched > _STRETCHED)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from tts_meta.meta.inner_solvers import StepSize
 
 STOPPING_VERSION = 1
-"""Version of the stopping rule. Increase it when the same objectives would stop the loop at another step."""
+"""Version of the stopping rule. Increase this version when the same objectives would stop the loop at another step."""
 CHECK_INTERVAL = 25
 """Steps between two evaluations of the objective."""
 _MIN_REDUCTION = 0.02

@@ -34,8 +34,8 @@ def learned_prior(prior: ModulePrior, layout: ParameterLayout, prior_scale: floa
 def acoustic_prior(base: Base, layout: ParameterLayout, settings: CloneSettings) -> ShrinkagePrior:
     """Return the prior of the acoustic model's modules for these settings.
 
-    Raises UsageError for the reasons of `CloneSettings.prior_scale_for` and `learned_prior`. Raises UsageError if
-    the learned prior is for full-rank changes and the settings ask for low-rank changes, or the reverse.
+    Raises UsageError for the same reasons as `CloneSettings.prior_scale_for` and `learned_prior`. Raises UsageError
+    if the learned prior is for full-rank changes and the settings ask for low-rank changes, or the reverse.
     """
     prior_scale = settings.prior_scale_for(base)
     if base.prior is None or not settings.uses_learned_prior(base):

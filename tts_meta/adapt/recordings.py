@@ -32,7 +32,7 @@ benchmark depends on this version.
 MIN_SECONDS = 1.0
 """Minimum duration of the speech in all recordings together, seconds."""
 _HIGH_BAND_HZ, _HIGH_BAND_DROP = 5000.0, 5.5
-"""A frequency in Hz and a drop in nats. Both are for the check of missing high frequencies.
+"""Limits for the check of missing high frequencies: a frequency in Hz and a drop in nats.
 
 A recording lacks high frequencies if its log-mel is lower above this frequency than below by more than this drop. In
 100 LibriSpeech sentences the drop is at most 4.5 nats. At a sample rate of 8 kHz the drop is above 6 nats in all
@@ -114,10 +114,14 @@ def prepare_recordings(
             f"{seconds:.1f} s of speech in total, but cloning needs at least {MIN_SECONDS:.0f} s; record more"
         )
     mels = [mel for _, _, mel, _ in prepared]
-    dull = [recording.audio for recording, mel in zip(recordings, mels, strict=True) if _lacks_highs(mel, mel_spec)]
-    if dull:
+    without_highs = [
+        recording.audio
+        for recording, mel in zip(recordings, mels, strict=True)
+        if _lacks_high_frequencies(mel, mel_spec)
+    ]
+    if without_highs:
         problem = "no audio above 4 kHz, as in telephone or 8 kHz recordings, so the voice will sound dull"
-        warn(f"{_first_and_count(dull)}: {problem}; record at 16 kHz or more")
+        warn(f"{_first_and_count(without_highs)}: {problem}; record at 16 kHz or more")
 
     examples = []
     for recording, (speech, tokens, mel, samples) in zip(recordings, prepared, strict=True):
@@ -141,9 +145,9 @@ def _faults(base: Base, recording: Recording, speech: LoadedSpeech, tokens: Tens
     if not scores_are_known(base):
         return [fault.message for fault in faults]
     fit = measure_fit(base, tokens, alignment.durations, alignment.score)
-    if not base.aligner.matches(alignment.score) or fit.odd:
+    if not base.aligner.matches(alignment.score) or fit.implausible_rate:
         cause = diagnose(base, speech, tokens, recording.text, fit)
-        if cause is None and not fit.odd:
+        if cause is None and not fit.implausible_rate:
             cause = Fault("other", f'the speech does not seem to match the transcript "{recording.text}"; correct it')
         if cause is not None and all(fault.kind != cause.kind for fault in faults):
             faults.append(cause)
@@ -154,7 +158,7 @@ def _first_and_count(files: Sequence[Path]) -> str:
     return f"{files[0]} and {len(files) - 1} more" if files[1:] else str(files[0])
 
 
-def _lacks_highs(mel: Tensor, mel_spec: MelSpec) -> bool:
+def _lacks_high_frequencies(mel: Tensor, mel_spec: MelSpec) -> bool:
     """Return whether `mel (T, M)` has almost no energy above 5 kHz, as in a recording at 8 kHz."""
     first_bin = (mel_spec.filters > 0).float().argmax(0)
     config = mel_spec.config

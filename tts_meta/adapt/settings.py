@@ -21,8 +21,8 @@ NO_PRIOR_STEPS = 200
 VOCODER_LR = 3e-5
 """Initial learning rate of Adam for the vocoder, without a learned prior.
 
-This rate is lower than the rate of the acoustic model, because the gradient of the vocoder depends more on the random
-crops and noise than on the speaker.
+The value is lower than `NO_PRIOR_LR`, because the gradient of the vocoder depends more on the random crops and noise
+than on the speaker.
 """
 SIGMA_LR = 0.1
 """Initial learning rate of Adam with a learned prior, in units of each module's σ. The learning rate decays to zero.

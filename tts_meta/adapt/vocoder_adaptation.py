@@ -24,8 +24,8 @@ def vocoder_adaptation(
     """Return the inner loop that adapts `modules` of the vocoder to the support sentences.
 
     The loop maximises the likelihood of the samples given the mels. held_out: sentences whose loss is measured, but
-    that are not adapted on. Raises UsageError for the reasons of `learned_prior` and `VocoderTask`. Raises
-    TtsMetaError for the reasons of `VocoderTask`.
+    that are not adapted on. Raises UsageError for the same reasons as `learned_prior` and `VocoderTask`. Raises
+    TtsMetaError for the same reasons as `VocoderTask`.
     """
     model = vocoder.generator
     domain = Domain(model, vocoder_nll(model), ParameterLayout.from_modules(model, generator_modules(modules)))

@@ -55,10 +55,10 @@ class VocoderTaskBatch:
 
 
 def adaptable_vocoder_modules(vocoder: Vocoder) -> Partition:
-    """Return the modules of a source-filter vocoder that cloning can adapt. Their names begin with `VOCODER_PREFIX`.
+    """Return the modules of a source-filter vocoder that cloning can adapt.
 
-    Other vocoders have no such modules. The pitch predictor is excluded, because it is trained on labels and not on
-    spectra.
+    The names of the modules begin with `VOCODER_PREFIX`. Other vocoders have no such modules. The pitch predictor
+    is excluded, because it is trained on labels and not on spectra.
     """
     if not isinstance(vocoder, SourceFilterVocoder):
         return Partition(())
@@ -94,8 +94,8 @@ def generator_modules(partition: Partition) -> list[Module]:
 def vocoder_nll(generator: SourceFilterGenerator) -> LossFunction:
     """Return the loss -log p(audio | mel, θ) of a `VocoderTaskBatch` in nats, up to a constant.
 
-    The loss is a spectral energy distance, which is taken as the mean nats per sample. This is a generalised
-    likelihood (Bissiri et al. 2016).
+    The loss is a spectral energy distance, which is taken as the mean nats per sample. The resulting likelihood is
+    a generalised likelihood (Bissiri et al. 2016).
     """
     edge = EDGE_FRAMES * generator.mel_config.hop
 

@@ -158,7 +158,7 @@ class Voice:
     def changes(self, base: Base) -> dict[str, Tensor]:
         """Return the change of each adapted parameter of the base's acoustic model, by name.
 
-        Low-rank factors are multiplied. Raises TtsMetaError for the reasons of `apply`.
+        Low-rank factors are multiplied. Raises TtsMetaError for the same reasons as `apply`.
         """
         before, after = (dict(model.named_parameters()) for model in (base.acoustic, self.apply(base)))
         names = {
@@ -244,7 +244,10 @@ def _add(model: nn.Module, deltas: Mapping[str, Tensor], problem: str) -> None:
 
 
 def _read_header(file: TensorFile) -> VoiceHeader:
-    """Return the header of a voice file. Its values are strings, and some of these strings are JSON."""
+    """Return the header of a voice file.
+
+    The values of the header are strings. Some of these strings are JSON.
+    """
     metadata = file.metadata
     if metadata.get("kind") != "tts_meta voice" or metadata.get("format") not in (FORMAT, FORMAT_1):
         raise TtsMetaError(f"{file.path}: not a voice file of format {FORMAT}; {_ADVICE}")

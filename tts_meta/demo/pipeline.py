@@ -85,7 +85,7 @@ def run(
 
 
 class _Demo:
-    """A run of the demo. It prints its progress and measures the seconds of each stage."""
+    """A run of the demo that prints its progress and measures the seconds of each stage."""
 
     def __init__(self, out: Path, console: Console, seed: int) -> None:
         self.out = out

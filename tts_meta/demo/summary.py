@@ -1,4 +1,4 @@
-"""Results of the demo, as data for `results.json` and as printed lines."""
+"""Formats the results of the demo: as data for `results.json`, and as printed lines."""
 
 from __future__ import annotations
 

@@ -67,9 +67,9 @@ class TrainingSpeakerVoices:
         return self._voice(self._offsets()[self.names.index(name)], {"nearest": name})
 
     def zero_shot(self, recordings: Sequence[Utterance]) -> Voice:
-        """Return the voice with the speaker offset that a ridge regression predicts from the mean embedding.
+        """Return the voice that a ridge regression predicts from the mean embedding of the recordings.
 
-        The mean embedding is that of the recordings. The regression is fitted to the training speakers.
+        The regression predicts the speaker offset of the voice. It is fitted to the training speakers.
         """
         target = _embedding(self.encoder, self.base, recordings)
         centre, offsets = self.embeddings.mean(0), self._offsets()

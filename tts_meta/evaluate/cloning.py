@@ -99,8 +99,8 @@ def align_utterances(
 def run_cloning(config: CloningBenchmark, base: Base, vocoder: Vocoder, report: Callable[[str], None]) -> list[Spoken]:
     """Clone every speaker of the recipe, and score every sentence by every system.
 
-    Raises UsageError for `texts` without `training_speakers`. Raises TtsMetaError for the reasons of cloning and
-    scoring.
+    Raises UsageError for `texts` without `training_speakers`. Raises TtsMetaError for the same reasons as cloning
+    and scoring.
     """
     check_mels(vocoder, base.config.audio.mel)
     scorer = config.scorer()

@@ -75,10 +75,11 @@ def paired_difference(
     level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """Return the mean of `first - second` with its interval. Both are scores (N,) of the same sentences.
+    """Return the mean difference of two scores of the same sentences, with its interval.
 
-    Pairing removes the difficulty of each sentence and speaker. Two systems differ if this interval does not
-    contain 0, even if their two intervals overlap. Raises UsageError if the shapes differ.
+    first, second: scores (N,); the difference is `first - second`. Pairing removes the difficulty of each sentence
+    and speaker. Two systems differ if this interval does not contain 0, even if their two intervals overlap. Raises
+    UsageError if the shapes differ.
     """
     a, b = np.asarray(first, float), np.asarray(second, float)
     if a.shape != b.shape:

@@ -1,16 +1,16 @@
 """Distance to the real recording of the same sentence: mel-cepstral distortion (MCD), F0 error and voicing error.
 
 Both waveforms are resampled to 16 kHz, trimmed of silence at both ends, and aligned by dynamic time warping (DTW) of
-their mel-cepstra, 10 ms per frame. All three figures are means over the aligned frame pairs (i, j):
+their mel-cepstra, with 10 ms per frame. All three figures are means over the aligned frame pairs (i, j):
 
     MCD      = 10/ln(10) * sqrt(2 * sum_{d=1..13} (c_id - c_jd)^2)                        in dB
     F0 RMSE  = sqrt(mean over pairs voiced in both of (1200 * log2(f_i / f_j))^2)         in cents
     voicing  = fraction of the pairs in which exactly one frame is voiced
 
-with cepstra such that ln|X(m)| = c_0 + sum_d c_d cos(pi d (m + 1/2) / M) over the M = 40 mel bands. The MCD (Kubichek
-1993) is thus the root mean square difference in dB of the smooth spectra over a mel scale, without loudness (c_0).
-pYIN (Mauch and Dixon 2014) gives F0 and voicing. Compare these figures only with figures of this module: published
-ones depend on the number of bands, the frame length, the alignment and the trimming.
+The cepstra are defined by ln|X(m)| = c_0 + sum_d c_d cos(pi d (m + 1/2) / M) over the M = 40 mel bands. The MCD
+(Kubichek 1993) is thus the root mean square difference in dB of the smooth spectra over a mel scale, without loudness
+(c_0). pYIN (Mauch and Dixon 2014) gives F0 and voicing. Compare these figures only with figures of this module.
+Published figures depend on the number of bands, the frame length, the alignment and the trimming.
 """
 
 from __future__ import annotations
@@ -108,9 +108,8 @@ def pitch_distances(first: Floats, second: Floats) -> tuple[float | None, float]
 
 
 def _load(settings: Settings) -> MetricFunction:
-    tracks: dict[
-        tuple[int, bytes], Track
-    ] = {}  # features of the last recordings, because several voices speak each sentence
+    # Features of the last recordings. They are kept because several voices speak each sentence.
+    tracks: dict[tuple[int, bytes], Track] = {}
 
     def score(sample: Sample) -> dict[str, Measure]:
         assert sample.reference is not None

@@ -121,7 +121,7 @@ class MethodConfig(Section):
     def version(self, steps: int | None) -> list[float]:
         """Return the versions and constants of the code that makes a voice after `steps` steps.
 
-        They are part of the cache key of the voice.
+        The cache key of the voice contains the returned numbers.
         """
         if self.method == "nearest":
             return [NEAREST_VERSION]

@@ -91,5 +91,8 @@ class Metric:
     """
 
     def identity(self, settings: Settings) -> str:
-        """Return a text of everything that a score depends on, except the sample. Keys of score caches contain it."""
+        """Return a text of everything that a score depends on, except the sample.
+
+        Keys of score caches contain the text.
+        """
         return f"{self.version} {self.model(settings)} {settings.device} {settings.language}"

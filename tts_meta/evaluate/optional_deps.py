@@ -17,16 +17,15 @@ def require(*modules: str) -> None:
     """Raise TtsMetaError if one of the modules of the extra `eval` is not installed. Imports nothing."""
     missing = [name for name in modules if importlib.util.find_spec(name) is None]
     if missing:
-        extra = (
-            "pesq" if missing == ["pesq"] else "eval"
-        )  # PESQ has its own extra, because its installation needs a C compiler
+        # PESQ has its own extra, because its installation needs a C compiler.
+        extra = "pesq" if missing == ["pesq"] else "eval"
         raise TtsMetaError(f"scoring needs {' and '.join(missing)}; install it with: pip install '.[{extra}]'")
 
 
 def load_extra(module: str) -> ModuleType:
     """Import a module of the extra `eval` without its banners and warnings.
 
-    Raises TtsMetaError for the reasons of `require`.
+    Raises TtsMetaError for the same reasons as `require`.
     """
     require(module.partition(".")[0])
     with quiet():

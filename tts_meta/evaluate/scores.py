@@ -45,7 +45,7 @@ class Scores:
     """The scores of one utterance: `scores["cer"]` is a number, `scores.get("mcd")` a number or None."""
 
     id: str
-    """Id of the sentence. It is the same for every system that speaks the sentence."""
+    """Id of the sentence. Every system that speaks the sentence has the same id."""
     speaker: str
     system: str
     """The source of the audio: a recording, a vocoder or a method."""

@@ -27,7 +27,7 @@ REAL, COPY, TRAINING = "real recording", "copy-synthesis", "synthesised, trainin
 REFERENCES = 5
 """Number of real sentences in the mean embedding that similarity is measured to.
 
-These are neither adapted on nor scored.
+These sentences are neither adapted on nor scored.
 """
 
 

@@ -111,7 +111,7 @@ def whisper_identity(model: str | Path | None = None) -> str:
 
 @cache
 def _weights_hash(path: Path, modified: int) -> str:
-    """Return the SHA-256 of the file. It is computed once per process and modification time in ns."""
+    """Return the SHA-256 of the file, which is computed once per process and modification time in ns."""
     return sha256_file(path)
 
 

@@ -89,12 +89,13 @@ def log_sounds(log: Log, sounds: Iterator[LoggedSound], config: MelConfig) -> No
 
 def _trials_with_audio(trials: Sequence[Trial], speaker: str) -> list[Trial]:
     """Return the trials of a speaker that have audio, by steps; only those from the most sentences of each method."""
-    of_speaker = [trial for trial in trials if trial.speaker == speaker and trial.has_audio]
+    speaker_trials = [trial for trial in trials if trial.speaker == speaker and trial.has_audio]
     most: dict[str, int] = {}
-    for trial in of_speaker:
+    for trial in speaker_trials:
         most[trial.learner] = max(trial.sentences, most.get(trial.learner, 0))
     return sorted(
-        (trial for trial in of_speaker if trial.sentences == most[trial.learner]), key=lambda trial: trial.steps_order
+        (trial for trial in speaker_trials if trial.sentences == most[trial.learner]),
+        key=lambda trial: trial.steps_order,
     )
 
 

@@ -44,9 +44,9 @@ def write_cloning_report(
     )
     for speaker in dict.fromkeys(clip.utterance.speaker for clip in spoken):
         section = page.section(f"Speaker {speaker}")
-        of_speaker = [clip for clip in spoken if clip.utterance.speaker == speaker]
-        for identifier in list(dict.fromkeys(clip.utterance.id for clip in of_speaker))[:_PAGE_SENTENCES]:
-            sentence = [clip for clip in of_speaker if clip.utterance.id == identifier]
+        speaker_clips = [clip for clip in spoken if clip.utterance.speaker == speaker]
+        for identifier in list(dict.fromkeys(clip.utterance.id for clip in speaker_clips))[:_PAGE_SENTENCES]:
+            sentence = [clip for clip in speaker_clips if clip.utterance.id == identifier]
             section.row(sentence[0].utterance.text, [_clip(clip, shown) for clip in sentence])
     page.write(folder / "index.html")
     with TensorBoardLog(folder / "logs", config, replace=True) as log:

@@ -82,7 +82,7 @@ class _Tables:
         rate_title = [_ERROR_RATE.title] if self.rates else []
         headings = [*self.titles, *rate_title, "Parameters", "KiB", "CPU seconds"]
         lines = [[system, *self._means(system), "", "", ""] for system in (REAL, COPY) if system in self.means]
-        for learner, by_steps in self._of(count):
+        for learner, by_steps in self._groups(count):
             for trials in by_steps.values():
                 seconds = sum(trial.cpu_seconds for trial in trials) / len(trials)
                 costs = [f"{trials[0].parameters:,}", f"{trials[0].bytes / 1024:,.0f}", f"{seconds:.1f}"]
@@ -96,7 +96,7 @@ class _Tables:
         The result is empty if no method has two numbers of steps.
         """
         lines = []
-        for learner, by_steps in self._of(count):
+        for learner, by_steps in self._groups(count):
             most = max((steps for steps in by_steps if steps is not None), default=0)
             best = [(column, self._best(by_steps, column)) for column in self.columns]
             for steps, trials in by_steps.items():
@@ -110,7 +110,7 @@ class _Tables:
 
         The result is empty if the first method or any other method is missing.
         """
-        groups = dict(self._of(count))
+        groups = dict(self._groups(count))
         first = groups.pop(self.first, None)
         if first is None or not groups:
             return ""
@@ -120,7 +120,7 @@ class _Tables:
         ]
         return markdown_rows([f"Best step minus the best step of {self.first}", *self.titles], lines)
 
-    def _of(self, count: int) -> list[tuple[str, dict[int | None, list[Trial]]]]:
+    def _groups(self, count: int) -> list[tuple[str, dict[int | None, list[Trial]]]]:
         return [(learner, by_steps) for (learner, sentences), by_steps in self.groups.items() if sentences == count]
 
     def _means(self, system: str) -> list[str]:

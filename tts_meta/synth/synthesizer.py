@@ -80,7 +80,7 @@ class Synthesizer:
 
         speaker: name of a training speaker of the base, instead of the voice. lexicon: a file of words and
         their pronunciations, or a loaded `Lexicon`. Raises UsageError for an unknown speaker. Raises
-        TtsMetaError for the reasons of `speak_text`.
+        TtsMetaError for the same reasons as `speak_text`.
         """
         with speaking:
             index, model = self._speaker_and_model(speaker)

@@ -1,7 +1,7 @@
 """Cloning with low-rank adapters (LoRA, Hu et al. 2022), a baseline for cloning with the shrinkage prior.
 
-The adapters are those of the package `peft` (extra `lora`), which supports linear, convolutional and embedding layers
-but no recurrent ones. Biases adapt too. Likelihood, batches and optimiser are those of `clone`.
+The adapters are those of the package `peft` (extra `lora`). The package supports linear, convolutional and embedding
+layers, but no recurrent layers. Biases adapt too. Likelihood, batches and optimiser are those of `clone`.
 """
 
 from __future__ import annotations
@@ -25,29 +25,30 @@ from tts_meta.models.partition import Module
 from tts_meta.models.pretrained import Base
 
 LORA_VERSION = 2
-"""Version of the LoRA adaptation. Increase it when the same recordings and settings would give another voice.
+"""Version of the LoRA adaptation. Increase this version when the same recordings and settings would give another voice.
 
-2: the voice holds the adapters, with as many bits per number as the low-rank factors of `clone`.
+2: the voice file contains the adapters, with as many bits per number as the low-rank factors of `clone`.
 """
 LEARNING_RATE = 1e-3
 """Default learning rate of Adam."""
 _WRAPPED = "base_layer."
-"""Part that `peft` inserts into the names of a wrapped layer's original parameters."""
+"""String that `peft` inserts into the names of a wrapped layer's original parameters."""
 
 
 def clone_lora(base: Base, examples: Sequence[Example], rank: int, settings: CloneSettings) -> Voice:
-    """Adapt adapters of `rank`, and biases, to aligned sentences of one speaker.
+    """Train LoRA adapters of `rank`, and biases, on aligned sentences of one speaker, and return the voice.
 
-    The voice holds the two factors of each adapter with the precision of the voice file. The settings `modules` (empty:
-    all), `steps`, `learning_rate`, `frames_per_step` and `seed` are used, the others ignored. Raises UsageError if
-    `peft` supports none of the chosen modules, TtsMetaError if `peft` is not installed or the voice diverges.
+    The voice contains the two factors of each adapter with the precision of the voice file. The settings `modules`
+    (empty: all), `steps`, `learning_rate`, `frames_per_step` and `seed` are used. The other settings are ignored.
+    Raises UsageError if `peft` supports none of the chosen modules. Raises TtsMetaError if `peft` is not installed
+    or the voice diverges.
     """
     chosen = adaptable_modules(base).select(settings.modules or ("*",))
     model = copy.deepcopy(base.acoustic)
     layers = _layers(model, chosen.parameters())
     if not layers:
         raise UsageError(
-            "LoRA adapts linear, convolutional and embedding layers, and none of the chosen modules is one; "
+            "LoRA adapts linear, convolutional and embedding layers, but the chosen modules contain none of them; "
             "choose other modules"
         )
     with torch.random.fork_rng(devices=[]):
@@ -66,7 +67,7 @@ def clone_lora(base: Base, examples: Sequence[Example], rank: int, settings: Clo
     learning_rate = settings.learning_rate or LEARNING_RATE
     steps = NO_PRIOR_STEPS if settings.steps is None else settings.steps
     meta, prior = parameter_vector(model, domain.adapted), ShrinkagePrior.isotropic(domain.adapted, torch.inf)
-    kept, _ = run_inner_loop(
+    displacements, _ = run_inner_loop(
         lambda params, step: domain.nll(params, torch.zeros(0), [task.at(step)]),
         meta,
         prior,
@@ -74,7 +75,7 @@ def clone_lora(base: Base, examples: Sequence[Example], rank: int, settings: Clo
         lambda step: learning_rate,
         steps,
     )
-    learned = domain.adapted.unflatten((meta + kept[-1])[0])
+    learned = domain.adapted.unflatten((meta + displacements[-1])[0])
     with torch.no_grad():
         for name, value in learned.items():
             model.get_parameter(name).copy_(value)
@@ -89,7 +90,7 @@ def clone_lora(base: Base, examples: Sequence[Example], rank: int, settings: Clo
 
 
 def _layers(model: nn.Module, parameters: Sequence[str]) -> list[str]:
-    """Names of the layers that `peft` supports and whose matrices are among the parameters."""
+    """Return the names of the layers that `peft` supports and whose matrices are among the parameters."""
     kinds = (nn.Linear, nn.Conv1d, nn.Embedding)
     names = [name.removesuffix(".weight") for name in parameters if name.endswith(".weight")]
     return [name for name in names if isinstance(model.get_submodule(name), kinds)]
@@ -100,12 +101,12 @@ def _inject(model: nn.Module, layers: Sequence[str], rank: int) -> None:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError as error:
         raise TtsMetaError("LoRA needs the package peft; install it with: pip install '.[lora]'") from error
-    # The adapter's output is scaled by lora_alpha / rank, here by one.
+    # The adapter's output is scaled by lora_alpha / rank, which is 1 here.
     inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=rank, target_modules=list(layers)), model)
 
 
 def _factors(layer: Any) -> tuple[Tensor, Tensor]:
-    """The factors `(rows, rank)` and `(rank, columns)` of the change of a layer's matrix."""
+    """Return the factors `(rows, rank)` and `(rank, columns)` of the change of a layer's matrix."""
     if "default" in layer.lora_embedding_A:
         return layer.lora_embedding_A["default"].detach().T, layer.lora_embedding_B["default"].detach().T
     down, up = (side["default"].weight.detach() for side in (layer.lora_A, layer.lora_B))

@@ -53,7 +53,7 @@ class FewShotBenchmark(BenchmarkConfig):
         """Return the sentences of each speaker: to adapt on, to score, and to measure similarity to.
 
         Raises UsageError for a number of sentences below 1 or above `support_pool`. Raises TtsMetaError for the
-        reasons of `choose_sentences`.
+        same reasons as `choose_sentences`.
         """
         counts = {*self.sentences, *(count for method in self.learners.values() for count in method.sentences)}
         if min(counts) < 1:
@@ -84,8 +84,10 @@ class FewShotResults:
         spoken = list(zip(self.spoken, self.spoken_embeddings, strict=True))
         recordings = []
         for speaker, voice in self.voices.items():
-            of_speaker = [(clip.scores, embedding) for clip, embedding in spoken if clip.utterance.speaker == speaker]
-            scores, embeddings = zip(*of_speaker, strict=True)
+            speaker_clips = [
+                (clip.scores, embedding) for clip, embedding in spoken if clip.utterance.speaker == speaker
+            ]
+            scores, embeddings = zip(*speaker_clips, strict=True)
             recordings.append(SpeakerRecordings(speaker, voice, scores, embeddings))
         return recordings
 
@@ -110,9 +112,9 @@ def error_rates(
     claims += [(trial.system, trial.speaker, embedding) for trial in trials for embedding in trial.embeddings]
     rates = {}
     for system in dict.fromkeys(system for system, *_ in claims):
-        of_system = [(speaker, embedding) for name, speaker, embedding in claims if name == system]
-        speakers = [speaker for speaker, _ in of_system]
-        rates[system] = error_rate_interval([embedding for _, embedding in of_system], speakers, voices)
+        system_claims = [(speaker, embedding) for name, speaker, embedding in claims if name == system]
+        speakers = [speaker for speaker, _ in system_claims]
+        rates[system] = error_rate_interval([embedding for _, embedding in system_claims], speakers, voices)
     return rates
 
 
@@ -123,7 +125,7 @@ def run_few_shot(
     """Compute the missing trials, read the other trials, and return the results.
 
     report: called with a line for each trial. Raises UsageError before any work for impossible numbers of sentences
-    or steps, and for settings that a method does not use. Raises TtsMetaError for the reasons of cloning and
+    or steps, and for settings that a method does not use. Raises TtsMetaError for the same reasons as cloning and
     `read_trials`.
     """
     steps = {name: _steps(method, config) for name, method in config.learners.items()}

@@ -1,4 +1,4 @@
-"""Writes and reads `trials.jsonl` and `recordings.jsonl`, the result files of the few-shot benchmark."""
+"""Reads and writes `trials.jsonl` and `recordings.jsonl`, the result files of the few-shot benchmark."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Computes the keys of voices and of their scores. The cache folder and `cached_results` use these keys.
+"""Computes the cache keys of voices and of their scores in the few-shot benchmark.
 
-The keys contain the versions of the code that makes and scores a voice, so results of older code are not reused.
+The cache folder and `cached_results` use these keys. The keys contain the versions of the code that makes and scores a
+voice, so results of older code are not reused.
 """
 
 from __future__ import annotations
@@ -37,9 +38,9 @@ def voice_key(method: MethodConfig, base: Base, data: SpeakerData, sentences: in
         settings = {"modules": settings["modules"]}
     prior, learned = {}, base.prior if method.uses_prior else None
     if learned is not None:
-        kept = () if method.modules else chosen_modules(base, CloneSettings()).names
+        modules = () if method.modules else chosen_modules(base, CloneSettings()).names
         prior_scale = clone_settings(method, data, steps).prior_scale_for(base)
-        prior = [learned.variances, kept, prior_scale, learned.rank]
+        prior = [learned.variances, modules, prior_scale, learned.rank]
     parts = [method.version(steps), base.hash, prior, *_vocoder_identity(data), settings, steps, data.seed]
     parts.append(data.frames_per_step)
     return _hash([*parts, _contents(data.adapt_on[:sentences])])

@@ -23,10 +23,10 @@ class Trial:
     """One voice of the benchmark with its costs and scores.
 
     steps: requested steps; None if the loop stopped automatically. steps_done: steps that the loop took. folder:
-    folder of the audio on this machine; it exists only if this machine has the audio. parameters: number of
-    parameters that the voice changes. bytes: size of the voice file. cpu_seconds: processor time of all threads
-    during adaptation. scores: scores of each scored sentence, with NLL per frame. embeddings: embedding of each
-    spoken sentence, `(U, 256)`.
+    folder of the audio; it exists only on a machine that has the audio. parameters: number of parameters that the
+    voice changes. bytes: size of the voice file. cpu_seconds: processor time of all threads during adaptation.
+    scores: scores of each scored sentence, with NLL per frame. embeddings: embedding of each spoken sentence, `(U,
+    256)`.
     """
 
     learner: str
