@@ -61,7 +61,7 @@ def _program(
 
     A base model, trained on many speakers, is installed with the program. `clone` adapts it to recordings of one
     speaker and writes a voice file of kilobytes to a few megabytes. `speak` reads text aloud in that voice. The other
-    commands inspect and score voices, and train base models. Each command explains itself: tts-meta COMMAND --help.
+    commands inspect and score voices, and train base models. Help of a command: tts-meta COMMAND --help.
 
     \b
     Examples:
