@@ -11,9 +11,11 @@ import torch
 from commands import Result, run, write_base
 from helpers import tiny_base, tone_corpus
 from hypothesis import settings
+from meta_train_runs import meta_recipe, write_meta_corpus
 
 from tts_meta.models.pretrained import Base, save_base
 from tts_meta.text import HibariPhonemizer, SymbolTable
+from tts_meta.train.meta_train import meta_train
 
 # The recipes are not installed. They come last on the path, so that the tests import the installed package.
 sys.path.append(str(Path(__file__).resolve().parents[1]))
@@ -55,6 +57,20 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def long_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a manifest of two speakers with nine recordings each, of at least two seconds."""
     return tone_corpus(tmp_path_factory.mktemp("long"), utterances=18, words=8).parent
+
+
+@pytest.fixture(scope="session")
+def meta_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a manifest of two speakers, a base, a vocoder and, after the first run, the features."""
+    return write_meta_corpus(tmp_path_factory.mktemp("meta_corpus"))
+
+
+@pytest.fixture(scope="session")
+def meta_run(meta_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a completed meta-training run on `meta_corpus`."""
+    output = tmp_path_factory.mktemp("meta_run") / "run"
+    assert meta_train(meta_recipe(meta_corpus, output)) == output / "base"
+    return output
 
 
 @pytest.fixture
