@@ -1,10 +1,11 @@
-"""A run's utterances on disk: the same examples, read when asked for, in memory that does not grow with the corpus."""
+"""The feature store: utterances on disk, read on demand, with memory that does not grow with the corpus."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ SILENT = tiny_base().silent
 
 
 def utterance(number: int) -> Example:
-    """A sentence of random durations; each pause long enough to cut at."""
+    """Return a sentence with random durations and pauses that are long enough for segmentation."""
     example = random_example(tiny_base(), tone_sentence(number, words=5), number, ("ann", "ben")[number % 2])
     durations = torch.where(SILENT[example.tokens], 6, example.durations)
     generator = torch.Generator().manual_seed(number)
@@ -52,17 +53,17 @@ def durations(store: FeatureStore, examples: list[Example]) -> Durations:
     return Durations.of(store, enumerate(example.durations for example in examples))
 
 
-def assert_same(found: Example, expected: Example) -> None:
-    assert (found.id, found.speaker) == (expected.id, expected.speaker)
-    assert torch.equal(found.tokens, expected.tokens) and found.tokens.dtype == torch.int64
-    assert torch.equal(found.durations, expected.durations) and found.durations.dtype == torch.int64
-    assert torch.equal(found.mel, expected.mel.half().float()) and found.mel.dtype == torch.float32
+def assert_same(actual: Example, expected: Example) -> None:
+    assert (actual.id, actual.speaker) == (expected.id, expected.speaker)
+    assert torch.equal(actual.tokens, expected.tokens) and actual.tokens.dtype == torch.int64
+    assert torch.equal(actual.durations, expected.durations) and actual.durations.dtype == torch.int64
+    assert torch.equal(actual.mel, expected.mel.half().float()) and actual.mel.dtype == torch.float32
 
 
-def test_a_store_gives_back_what_was_written_in_half_precision(store: FeatureStore, examples: list[Example]) -> None:
+def test_a_store_returns_the_written_utterances_in_half_precision(store: FeatureStore, examples: list[Example]) -> None:
     assert len(store) == len(examples) and store.ids == [example.id for example in examples]
-    for found, expected in zip(store, examples, strict=True):
-        assert_same(found, replace(expected, durations=torch.zeros_like(expected.durations)))
+    for actual, expected in zip(store, examples, strict=True):
+        assert_same(actual, replace(expected, durations=torch.zeros_like(expected.durations)))
     assert store.frames.tolist() == [len(example.mel) for example in examples]
     assert store.symbols.tolist() == [len(example.tokens) for example in examples]
     assert torch.equal(store[-1].mel, store[len(store) - 1].mel) and len(store[2:5]) == 3
@@ -70,49 +71,53 @@ def test_a_store_gives_back_what_was_written_in_half_precision(store: FeatureSto
         store[len(store)]
 
 
-def test_pieces_of_a_store_are_those_cut_from_the_examples(
+def test_segments_of_a_store_equal_the_segments_of_its_examples(
     store: FeatureStore, durations: Durations, examples: list[Example]
 ) -> None:
     segments = Segments.cut(store, durations, SILENT, shortest=20, pause=4)
     expected = [segment for example in examples for segment in segment_example(example, SILENT, shortest=20, pause=4)]
     assert len(segments) == len(expected) > 2 * len(examples)
-    for found, segment in zip(segments, expected, strict=True):
-        assert_same(found, segment)
+    for actual, segment in zip(segments, expected, strict=True):
+        assert_same(actual, segment)
     assert segments.frames.tolist() == [len(segment.mel) for segment in expected]
     assert segments.symbols.tolist() == [len(segment.tokens) for segment in expected]
     short = segments.select(segments.frames < 40)
     assert [segment.id for segment in short] == [segment.id for segment in expected if len(segment.mel) < 40]
 
 
-def test_utterances_without_durations_have_no_pieces(store: FeatureStore, examples: list[Example]) -> None:
-    some = Durations.of(store, [(1, examples[1].durations), (2, None), (4, examples[4].durations)])
-    assert np.flatnonzero(some.known).tolist() == [1, 4]
-    assert {segment.id.partition("/")[0] for segment in Segments.cut(store, some, SILENT, 20, 4)} == {"ben-1", "ann-4"}
-    for found, number in zip(Segments.uncut(store, some, [1, 4]), [1, 4], strict=True):
-        assert_same(found, examples[number])
+def test_utterances_without_durations_have_no_segments(store: FeatureStore, examples: list[Example]) -> None:
+    partial = Durations.of(store, [(1, examples[1].durations), (2, None), (4, examples[4].durations)])
+    assert np.flatnonzero(partial.known).tolist() == [1, 4]
+    assert {segment.id.partition("/")[0] for segment in Segments.cut(store, partial, SILENT, 20, 4)} == {
+        "ben-1",
+        "ann-4",
+    }
+    for actual, number in zip(Segments.uncut(store, partial, [1, 4]), [1, 4], strict=True):
+        assert_same(actual, examples[number])
     assert len(Segments.cut(store, Durations.of(store, []), SILENT, 20, 4)) == 0
 
 
-def test_durations_are_kept_in_a_file(store: FeatureStore, durations: Durations, tmp_path: Path) -> None:
+def test_durations_are_saved_and_loaded(store: FeatureStore, durations: Durations, tmp_path: Path) -> None:
     durations.save(tmp_path / "durations.safetensors")
     loaded = Durations.load(tmp_path / "durations.safetensors", store)
     assert np.array_equal(loaded.frames, durations.frames) and np.array_equal(loaded.known, durations.known)
 
 
-def test_batches_of_a_store_are_those_of_its_examples_in_any_number_of_threads(
+def test_batches_of_a_store_equal_the_batches_of_its_examples_with_any_number_of_threads(
     store: FeatureStore, durations: Durations
 ) -> None:
     segments = Segments.cut(store, durations, SILENT, shortest=20, pause=4)
     sources = ((segments, 3), (list(segments), 1))
     streams = [BatchStream(source, {"ann": 0, "ben": 1}, 200, 3, 4, threads) for source, threads in sources]
-    for _, (one, two) in zip(range(40), zip(*(s.batches(0, 0) for s in streams), strict=True), strict=False):
-        assert one[:2] == two[:2] and one[2] is not None and two[2] is not None
-        assert one[2].ids == two[2].ids and torch.equal(one[2].mel, two[2].mel)
-        assert int(one[2].all_frames) == int(two[2].all_frames) == int(one[2].mel_lengths.sum())
-        assert int(one[2].all_symbols) == int(one[2].token_lengths.sum())
+    pairs = zip(*(stream.batches(0, 0) for stream in streams), strict=True)
+    for (*position, stored), (*expected_position, expected) in islice(pairs, 40):
+        assert position == expected_position and stored is not None and expected is not None
+        assert stored.ids == expected.ids and torch.equal(stored.mel, expected.mel)
+        assert int(stored.all_frames) == int(expected.all_frames) == int(stored.mel_lengths.sum())
+        assert int(stored.all_symbols) == int(stored.token_lengths.sum())
 
 
-def test_a_corpus_of_nothing_and_a_damaged_store_are_one_line(folder: Path, examples: list[Example]) -> None:
+def test_an_empty_corpus_and_a_damaged_store_are_refused_in_one_line(folder: Path, examples: list[Example]) -> None:
     with pytest.raises(TtsMetaError, match="no utterance is left to train on"):
         write_features(folder.parent / "empty", [])
     assert not (folder.parent / "empty").exists()
@@ -128,7 +133,7 @@ def test_a_corpus_of_nothing_and_a_damaged_store_are_one_line(folder: Path, exam
         FeatureStore(folder.parent / "none")
 
 
-def test_a_full_disk_leaves_no_store(tmp_path: Path, examples: list[Example]) -> None:
+def test_a_full_disk_leaves_no_files(tmp_path: Path, examples: list[Example]) -> None:
     with pytest.raises(TtsMetaError, match=r"cannot write .*no file was changed"), full_disk(5000):
         write_features(tmp_path / "features", examples)
     assert list(tmp_path.iterdir()) == []
@@ -152,11 +157,11 @@ def examples():
     for n in range(utterances):
         yield Example(f"utterance-{n}", "ann", tokens, durations, torch.full((800, 80), float(n % 100)))
 
-def held():
-    "Bytes that this process holds and the system cannot take back, those of mapped files left out."
-    return 1024 * int(next(l for l in open("/proc/self/status") if l.startswith("RssAnon")).split()[1])
+def resident_bytes():
+    "Return the resident memory of this process without mapped files, which the system can reclaim."
+    return 1024 * int(next(line for line in open("/proc/self/status") if line.startswith("RssAnon")).split()[1])
 
-before = held()
+before = resident_bytes()
 write_features(folder, examples())
 store = FeatureStore(folder)
 aligned = Durations.of(store, ((n, durations) for n in range(utterances)))
@@ -168,18 +173,18 @@ batches = stream.batches(0, 0)
 while next(batches)[0] == 0:
     pass
 batches.close()
-print(held() - before)
+print(resident_bytes() - before)
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_what_a_process_holds_hardly_grows_with_the_corpus(tmp_path: Path) -> None:
-    """Every utterance more is 250 KB of frames; what it costs is an id and a few numbers."""
+def test_the_memory_of_a_process_hardly_grows_with_the_corpus(tmp_path: Path) -> None:
+    """The frames of an utterance take 250 KB. In memory an utterance takes an id and a few numbers."""
 
-    def held(utterances: int) -> int:
+    def memory(utterances: int) -> int:
         command = [sys.executable, "-c", MEMORY, str(tmp_path / str(utterances)), str(utterances)]
         return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
-    few, many = held(100), held(1600)
+    few, many = memory(100), memory(1600)
     frames = 1500 * 800 * 80 * 4
     assert many - few < 0.03 * frames, (few, many)

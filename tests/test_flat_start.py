@@ -1,3 +1,5 @@
+"""The flat start: durations estimated from spectra and transcripts alone."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -15,78 +17,82 @@ TABLE = SymbolTable.from_alphabet(list("abcdefgh"))
 
 
 def spectra() -> torch.Tensor:
-    """One smooth spectrum a symbol `(V, 80)`; pauses quiet and alike."""
+    """Return one smooth spectrum per symbol `(V, 80)`. All pauses have the same quiet spectrum."""
     generator = torch.Generator().manual_seed(0)
     angles = torch.arange(1, 9)[:, None] * (torch.arange(80) + 0.5) * np.pi / 80
-    drawn = -4 + torch.randn(len(TABLE), 8, generator=generator) @ angles.cos()
-    drawn[TABLE.kinds().silent] = -10.0
-    return drawn
+    log_spectra = -4 + torch.randn(len(TABLE), 8, generator=generator) @ angles.cos()
+    log_spectra[TABLE.kinds().silent] = -10.0
+    return log_spectra
 
 
-def spoken(text: str, seed: int) -> Example:
-    """A sentence whose every frame is its symbol's spectrum and noise; `durations` are the truth."""
+def noisy_example(text: str, seed: int) -> Example:
+    """Return a sentence whose frames are the spectra of the symbols plus noise; `durations` are the true durations."""
     generator = torch.Generator().manual_seed(seed)
     tokens = TABLE.encode(text)
     durations = torch.randint(4, 14, (len(tokens),), generator=generator)
     pauses = TABLE.kinds().silent[tokens]
     pauses[0] = pauses[-1] = False
-    unmade = pauses & (torch.rand(len(tokens), generator=generator) < 0.5)
-    durations[unmade] = 0
+    skipped = pauses & (torch.rand(len(tokens), generator=generator) < 0.5)
+    durations[skipped] = 0
     mel = spectra()[tokens.repeat_interleave(durations)]
     return Example(str(seed), "ann", tokens, durations, mel + 0.3 * torch.randn(mel.shape, generator=generator))
 
 
 @pytest.fixture(scope="module")
 def corpus() -> list[Example]:
-    return [spoken(tone_sentence(seed, words=4), seed) for seed in range(80)]
+    return [noisy_example(tone_sentence(seed, words=4), seed) for seed in range(80)]
 
 
 @pytest.fixture(scope="module")
-def found(corpus: list[Example]) -> list[torch.Tensor | None]:
+def estimated(corpus: list[Example]) -> list[torch.Tensor | None]:
     unknown = [replace(example, durations=torch.zeros_like(example.tokens)) for example in corpus]
     return flat_start_durations(unknown, TABLE.kinds())
 
 
-def mean_error(found: list[torch.Tensor | None], corpus: list[Example]) -> float:
-    errors = [(f - e.durations).abs() for f, e in zip(found, corpus, strict=True) if f is not None]
-    return float(torch.cat(errors).float().mean())
+def frame_errors(estimated: list[torch.Tensor | None], corpus: list[Example]) -> torch.Tensor:
+    """Return the absolute errors of all estimated durations, in frames."""
+    pairs = zip(estimated, corpus, strict=True)
+    errors = [(durations - example.durations).abs() for durations, example in pairs if durations is not None]
+    return torch.cat(errors).float()
 
 
-def test_durations_of_symbols_with_spectra_of_their_own_are_recovered_to_a_few_frames(
-    corpus: list[Example], found: list[torch.Tensor | None]
+def test_durations_of_symbols_with_distinct_spectra_are_recovered_to_a_few_frames(
+    corpus: list[Example], estimated: list[torch.Tensor | None]
 ) -> None:
-    errors = torch.cat([(f - e.durations).abs() for f, e in zip(found, corpus, strict=True) if f is not None])
-    assert mean_error(found, corpus) < 0.75 and (errors <= 3).float().mean() > 0.97
-    once = flat_start_durations(corpus, TABLE.kinds(), iterations=0)
-    assert mean_error(found, corpus) < 0.6 * mean_error(once, corpus), "estimating anew helps"
+    errors = frame_errors(estimated, corpus)
+    assert errors.mean() < 0.75 and (errors <= 3).float().mean() > 0.97
+    initial = frame_errors(flat_start_durations(corpus, TABLE.kinds(), iterations=0), corpus)
+    assert errors.mean() < 0.6 * initial.mean(), "iterations lower the error"
 
 
-def test_durations_cover_every_frame_and_every_phone(corpus: list[Example], found: list[torch.Tensor | None]) -> None:
-    for example, durations in zip(corpus, found, strict=True):
+def test_durations_sum_to_the_number_of_frames_and_every_phone_has_a_frame(
+    corpus: list[Example], estimated: list[torch.Tensor | None]
+) -> None:
+    for example, durations in zip(corpus, estimated, strict=True):
         assert durations is not None and int(durations.sum()) == len(example.mel)
         assert (durations[~TABLE.kinds().silent[example.tokens]] >= 1).all()
 
 
-def test_pauses_that_are_not_made_are_told_from_those_that_are(
-    corpus: list[Example], found: list[torch.Tensor | None]
+def test_skipped_pauses_get_no_frames_and_spoken_pauses_get_frames(
+    corpus: list[Example], estimated: list[torch.Tensor | None]
 ) -> None:
-    right = []
-    for example, durations in zip(corpus, found, strict=True):
+    correct = []
+    for example, durations in zip(corpus, estimated, strict=True):
         assert durations is not None
         inner = TABLE.kinds().silent[example.tokens]
         inner[0] = inner[-1] = False
-        right.append((durations[inner] > 0) == (example.durations[inner] > 0))
-    assert torch.cat(right).float().mean() > 0.95
+        correct.append((durations[inner] > 0) == (example.durations[inner] > 0))
+    assert torch.cat(correct).float().mean() > 0.95
 
 
-def test_the_same_corpus_gives_the_same_durations(corpus: list[Example], found: list[torch.Tensor | None]) -> None:
+def test_the_same_corpus_gives_the_same_durations(corpus: list[Example], estimated: list[torch.Tensor | None]) -> None:
     again = flat_start_durations(corpus, TABLE.kinds())
-    assert all(a is not None and b is not None and torch.equal(a, b) for a, b in zip(again, found, strict=True))
+    assert all(a is not None and b is not None and torch.equal(a, b) for a, b in zip(again, estimated, strict=True))
 
 
 def test_a_recording_too_short_for_its_transcript_has_no_durations(corpus: list[Example]) -> None:
     short = replace(corpus[0], mel=corpus[0].mel[:10])
-    found = flat_start_durations([short, *corpus[1:6]], TABLE.kinds(), iterations=1)
-    assert found[0] is None and all(durations is not None for durations in found[1:])
+    estimated = flat_start_durations([short, *corpus[1:6]], TABLE.kinds(), iterations=1)
+    assert estimated[0] is None and all(durations is not None for durations in estimated[1:])
     assert flat_start_durations([short], TABLE.kinds()) == [None]
     assert flat_start_durations([], TABLE.kinds()) == []

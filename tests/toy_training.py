@@ -15,14 +15,10 @@ from tts_meta.corpus import Batch
 from tts_meta.report.log import Log
 from tts_meta.train.datasets import BatchStream
 from tts_meta.train.loop import fit
-from tts_meta.train.optimiser import (
-    OptimiserConfig,
-)
+from tts_meta.train.optimiser import OptimiserConfig
 from tts_meta.train.training_config import FitSettings
 
 OPTIMISER = OptimiserConfig(steps=10, warmup=3, frames_per_batch=120, learning_rate=1e-2)
-
-
 SETTINGS = FitSettings(
     optimiser=OPTIMISER,
     ema_decay=0.9,
@@ -36,7 +32,7 @@ SETTINGS = FitSettings(
 
 
 class Toy(nn.Module):
-    """Anything with dropout, a matrix, a vector and a counter."""
+    """A model with dropout, a matrix, a vector and a counter."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,7 +67,7 @@ def toy_loss(model: Toy) -> Callable[[Batch, int], tuple[Tensor, dict[str, Tenso
 
 
 def train(folder: Path, settings: FitSettings = SETTINGS, sample: Callable[[Log, int], None] | None = None) -> Toy:
-    """Run or go on with a run in `folder`; the random state is that of a new process."""
+    """Start or resume a run in `folder` with the random state of a new process."""
     model = toy()
     torch.manual_seed(1)
     fit("toy", model, toy_loss(model), stream(), settings, folder, MelConfig(), sample or (lambda log, step: None))
