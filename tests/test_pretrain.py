@@ -1,3 +1,5 @@
+"""Pretraining: the files of a run, resumption, logs, and the start from another base."""
+
 from __future__ import annotations
 
 import importlib
@@ -49,7 +51,7 @@ FILES = {
 
 @pytest.fixture(scope="module")
 def finished(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run that nothing stopped."""
+    """The folder of a completed run."""
     output = tmp_path_factory.mktemp("finished") / "run"
     assert pretrain(recipe(corpus, output)) == output / "base"
     return output
@@ -59,13 +61,13 @@ def weights(output: Path) -> bytes:
     return (output / "base" / "model.safetensors").read_bytes()
 
 
-def test_a_finished_run_leaves_exactly_these_files(finished: Path) -> None:
-    found = {str(path.relative_to(finished)) for path in finished.rglob("*") if path.is_file()}
-    assert {name.partition(".out.tfevents")[0] if "tfevents" in name else name for name in found} == FILES
-    assert len(found) == len(FILES)
+def test_a_completed_run_writes_exactly_these_files(finished: Path) -> None:
+    files = {str(path.relative_to(finished)) for path in finished.rglob("*") if path.is_file()}
+    assert {name.partition(".out.tfevents")[0] if "tfevents" in name else name for name in files} == FILES
+    assert len(files) == len(FILES)
 
 
-def test_the_base_of_a_run_loads_and_says_what_it_was_trained_on(corpus: Path, finished: Path) -> None:
+def test_the_base_of_a_run_loads_and_records_the_training_data(corpus: Path, finished: Path) -> None:
     base = load_base(finished / "base")
     assert base.speakers == ("ann", "ben") and base.config == tiny_config()
     assert base.state["steps"] == 12 and base.state["corpus"] == str(corpus / "manifest.jsonl")
@@ -80,7 +82,7 @@ def test_the_base_of_a_run_loads_and_says_what_it_was_trained_on(corpus: Path, f
     assert all(0 < value < 9 for name in ("mel_variance", "mel_detail") for value in base.state[name])
 
 
-def test_the_configuration_of_a_run_stands_resolved_in_its_folder(corpus: Path, finished: Path) -> None:
+def test_the_run_folder_holds_the_resolved_configuration(corpus: Path, finished: Path) -> None:
     stored = parse_config(json.loads((finished / "config.json").read_text()), PretrainConfig, "config.json")
     assert stored == recipe(corpus, finished)
 
@@ -95,10 +97,10 @@ def test_a_base_records_the_versions_of_its_phonemizer(
 
 
 @pytest.mark.parametrize("updates", [2, 7, 11, 17])
-def test_a_run_that_died_and_went_on_has_the_same_weights_bit_for_bit(
+def test_an_interrupted_run_resumes_to_the_same_weights_bit_for_bit(
     corpus: Path, finished: Path, tmp_path: Path, updates: int
 ) -> None:
-    """It dies in the first and second stage of the aligner, and before and after a checkpoint of the acoustic model."""
+    """Interrupted in both stages of the aligner, and before and after a checkpoint of the acoustic model."""
     with interrupted(updates):
         pretrain(recipe(corpus, tmp_path / "run"))
     assert not (tmp_path / "run" / "base").exists()
@@ -106,7 +108,7 @@ def test_a_run_that_died_and_went_on_has_the_same_weights_bit_for_bit(
     assert weights(tmp_path / "run") == weights(finished)
 
 
-def test_a_run_killed_while_it_writes_a_checkpoint_goes_on_to_the_same_weights(
+def test_a_run_killed_during_the_writing_of_a_checkpoint_resumes_to_the_same_weights(
     corpus: Path, finished: Path, tmp_path: Path
 ) -> None:
     recipe_file = tmp_path / "recipe.json"
@@ -119,47 +121,47 @@ from tts_meta.config import load_config
 from tts_meta.train.pretrain import PretrainConfig
 from tts_meta.train import checkpoints, pretrain
 write, written = checkpoints.write_tensors, []
-def killed(path, *tensors):
+def kill_at_sixth(path, *tensors):
     write(path, *tensors)
     written.append(path)
     if len(written) == 6:
         os.kill(os.getpid(), signal.SIGKILL)
-checkpoints.write_tensors = killed
+checkpoints.write_tensors = kill_at_sixth
 pretrain(load_config({str(recipe_file)!r}, PretrainConfig))
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).resolve().parents[1], capture_output=True)
-    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
-    kept = json.loads((tmp_path / "run" / "acoustic" / "training" / "state.json").read_text())
-    assert kept["step"] == 4, "the checkpoint before the one it died at"
+    result = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).resolve().parents[1], capture_output=True)
+    assert result.returncode == -signal.SIGKILL, result.stderr.decode()
+    state = json.loads((tmp_path / "run" / "acoustic" / "training" / "state.json").read_text())
+    assert state["step"] == 4, "the last complete checkpoint"
     pretrain(recipe(corpus, tmp_path / "run"))
     assert weights(tmp_path / "run") == weights(finished)
 
 
-def test_a_run_out_of_time_says_so_and_goes_on_when_called_again(corpus: Path, finished: Path, tmp_path: Path) -> None:
+def test_a_run_out_of_time_ends_with_a_message_and_resumes(corpus: Path, finished: Path, tmp_path: Path) -> None:
     with pytest.raises(TtsMetaError, match="the time is up in the training of the aligner; run the same command again"):
         pretrain(recipe(corpus, tmp_path / "run", max_hours=1e-9))
     pretrain(recipe(corpus, tmp_path / "run"))
     assert weights(tmp_path / "run") == weights(finished)
 
 
-def test_the_voice_so_far_can_be_heard_when_the_time_is_up(corpus: Path, finished: Path, tmp_path: Path) -> None:
+def test_a_run_out_of_time_writes_the_base_of_the_last_checkpoint(corpus: Path, finished: Path, tmp_path: Path) -> None:
     with interrupted(updates=5 + 5 + 6):
         pretrain(recipe(corpus, tmp_path / "run"))
     with pytest.raises(TtsMetaError, match=r"the time is up; .*base holds the base so far"):
         pretrain(recipe(corpus, tmp_path / "run", max_hours=1e-9))
-    so_far = load_base(tmp_path / "run" / "base")
-    assert so_far.state["steps"] == 4, "those of the last checkpoint"
-    assert len(so_far.acoustic.generate(so_far.encode("abc"))) > 0
+    partial = load_base(tmp_path / "run" / "base")
+    assert partial.state["steps"] == 4, "the steps of the last checkpoint"
+    assert len(partial.acoustic.generate(partial.encode("abc"))) > 0
     pretrain(recipe(corpus, tmp_path / "run"))
     assert weights(tmp_path / "run") == weights(finished)
 
 
-def test_a_finished_run_called_again_computes_nothing_and_keeps_its_voice(
+def test_a_completed_run_computes_nothing_when_it_is_started_again(
     corpus: Path, finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = weights(finished)
 
-    def never(*given: object) -> None:
+    def never(*args: object) -> None:
         raise AssertionError("computed again")
 
     monkeypatch.setattr(FeatureCache, "compute", never)
@@ -190,7 +192,7 @@ def test_other_utterances_are_refused_in_the_same_folder(corpus: Path, tmp_path:
         pretrain(settings)
 
 
-def test_a_run_goes_on_without_its_recordings(corpus: Path, finished: Path, tmp_path: Path) -> None:
+def test_a_run_resumes_without_the_recordings(corpus: Path, finished: Path, tmp_path: Path) -> None:
     copy = tmp_path / "corpus"
     shutil.copytree(corpus, copy)
     with interrupted(updates=3):
@@ -201,12 +203,12 @@ def test_a_run_goes_on_without_its_recordings(corpus: Path, finished: Path, tmp_
     assert weights(tmp_path / "run") == weights(finished)
 
 
-def test_another_seed_trains_another_voice(corpus: Path, finished: Path, tmp_path: Path) -> None:
+def test_another_seed_gives_other_weights(corpus: Path, finished: Path, tmp_path: Path) -> None:
     pretrain(recipe(corpus, tmp_path / "run", seed=5))
     assert weights(tmp_path / "run") != weights(finished)
 
 
-def test_pictures_sounds_and_validation_of_fixed_sentences_are_logged_in_bfloat16_too(
+def test_images_audio_and_validation_losses_are_logged_in_bfloat16(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load = Mock(return_value=GriffinLim(iterations=1))
@@ -224,23 +226,25 @@ def test_pictures_sounds_and_validation_of_fixed_sentences_are_logged_in_bfloat1
     events = EventAccumulator(str(tmp_path / "run" / "acoustic"))
     events.Reload()
     tags = events.Tags()
-    both = {"sentence_1/1_mean_voice", "sentence_1/2_speaker_ann"}
-    both |= {"validation/2_real_through_vocoder", "validation/3_teacher_forced"}
-    assert set(tags["audio"]) == {f"audio/{name}" for name in both} | {"audio/validation/1_real"}
-    assert set(tags["images"]) == {f"mel/{name}" for name in both} | {"figure/alignment"}
+    names = {"sentence_1/1_mean_voice", "sentence_1/2_speaker_ann"}
+    names |= {"validation/2_real_through_vocoder", "validation/3_teacher_forced"}
+    assert set(tags["audio"]) == {f"audio/{name}" for name in names} | {"audio/validation/1_real"}
+    assert set(tags["images"]) == {f"mel/{name}" for name in names} | {"figure/alignment"}
     assert {"validation/mel_nll", "validation/duration_nll", "validation/mel_l1"} <= set(tags["scalars"])
     assert {"acoustic/loss", "acoustic/mel_l1", "acoustic/seconds_of_speech_per_second"} <= set(tags["scalars"])
     assert all(torch.isfinite(v).all() for v in load_base(tmp_path / "run" / "base").acoustic.state_dict().values())
 
 
-def test_a_run_that_starts_from_a_base_goes_on_from_its_voice(corpus: Path, finished: Path, tmp_path: Path) -> None:
-    begun = recipe(corpus, tmp_path / "run").model_copy(update={"init_from": finished / "base"})
-    slow = begun.acoustic.model_copy(update={"steps": 1, "learning_rate": 1e-9, "warmup": 0})
-    again = load_base(pretrain(begun.model_copy(update={"acoustic": slow})))
-    first = load_base(finished / "base")
-    for name, value in first.acoustic.state_dict().items():
+def test_a_run_with_init_from_starts_with_the_weights_of_that_base(
+    corpus: Path, finished: Path, tmp_path: Path
+) -> None:
+    config = recipe(corpus, tmp_path / "run").model_copy(update={"init_from": finished / "base"})
+    slow = config.acoustic.model_copy(update={"steps": 1, "learning_rate": 1e-9, "warmup": 0})
+    result = load_base(pretrain(config.model_copy(update={"acoustic": slow})))
+    initial = load_base(finished / "base")
+    for name, value in initial.acoustic.state_dict().items():
         torch.testing.assert_close(
-            again.acoustic.state_dict()[name],
+            result.acoustic.state_dict()[name],
             value,
             atol=1e-3,
             rtol=5e-3,
@@ -248,12 +252,12 @@ def test_a_run_that_starts_from_a_base_goes_on_from_its_voice(corpus: Path, fini
         )
 
 
-def test_a_run_begun_from_a_base_is_finished_without_it(corpus: Path, finished: Path, tmp_path: Path) -> None:
-    start = tmp_path / "start"
-    shutil.copytree(finished / "base", start)
-    begun = recipe(corpus, tmp_path / "run").model_copy(update={"init_from": start})
-    folder = pretrain(begun)
-    weights = load_base(folder).hash
-    shutil.rmtree(start)
+def test_a_run_with_init_from_resumes_without_that_base(corpus: Path, finished: Path, tmp_path: Path) -> None:
+    initial = tmp_path / "initial"
+    shutil.copytree(finished / "base", initial)
+    config = recipe(corpus, tmp_path / "run").model_copy(update={"init_from": initial})
+    folder = pretrain(config)
+    expected = load_base(folder).hash
+    shutil.rmtree(initial)
     shutil.rmtree(folder)
-    assert load_base(pretrain(begun)).hash == weights
+    assert load_base(pretrain(config)).hash == expected

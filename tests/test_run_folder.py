@@ -1,4 +1,4 @@
-"""A folder of a run: who may claim it, what may change when a run goes on, and what damage is found."""
+"""The folder of a run: the lock, the stored configuration, settings that may change on resumption, and damage."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tts_meta.errors import TtsMetaError
 from tts_meta.train import pretrain
 from tts_meta.train.run_dir import open_run_dir
 
-HELD = """
+HOLD_FOLDER = """
 import sys
 from pathlib import Path
 from tts_meta.audio.mel import MelConfig
@@ -39,7 +39,7 @@ with open_run_dir(Path(sys.argv[1]), MelConfig()):
 
 @pytest.fixture(scope="module")
 def finished(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run that nothing stopped."""
+    """The folder of a completed run."""
     output = tmp_path_factory.mktemp("finished") / "run"
     pretrain(recipe(corpus, output))
     return output
@@ -49,44 +49,44 @@ def weights(output: Path) -> bytes:
     return (output / "base" / "model.safetensors").read_bytes()
 
 
-def claim(folder: Path, config: MelConfig | None = None) -> None:
+def open_and_close(folder: Path, config: MelConfig | None = None) -> None:
     with open_run_dir(folder, config or MelConfig()):
         pass
 
 
-def test_a_second_run_is_refused_until_the_first_is_gone_even_by_a_kill(tmp_path: Path) -> None:
+def test_a_second_run_is_refused_until_the_process_of_the_first_run_ends(tmp_path: Path) -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", HELD, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOLD_FOLDER, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as holder:
         assert holder.stdout is not None and holder.stdout.readline() == "held\n"
-        line = error_line(lambda: claim(tmp_path))
+        line = error_line(lambda: open_and_close(tmp_path))
         assert line == f"{tmp_path}: another run is training in this folder; " + (
             "wait until it ends or choose another output folder"
         )
         os.kill(holder.pid, signal.SIGKILL)
         holder.wait()
-        claim(tmp_path)
+        open_and_close(tmp_path)
 
 
-def test_a_folder_is_free_after_the_block_and_after_an_error_in_it(tmp_path: Path) -> None:
+def test_a_folder_can_be_opened_after_a_run_and_after_a_run_with_an_error(tmp_path: Path) -> None:
     with open_run_dir(tmp_path, MelConfig()):
-        assert "another run" in error_line(lambda: claim(tmp_path))
+        assert "another run" in error_line(lambda: open_and_close(tmp_path))
     with pytest.raises(ValueError, match="x"), open_run_dir(tmp_path, MelConfig()):
         raise ValueError("x")
-    claim(tmp_path)
+    open_and_close(tmp_path)
 
 
-def test_a_configuration_without_work_is_replaced(tmp_path: Path) -> None:
-    claim(tmp_path, MelConfig(hop=128))
+def test_the_configuration_of_a_folder_without_results_is_replaced(tmp_path: Path) -> None:
+    open_and_close(tmp_path, MelConfig(hop=128))
     (tmp_path / "events.out.tfevents.1").touch()
-    claim(tmp_path, MelConfig(hop=64))
+    open_and_close(tmp_path, MelConfig(hop=64))
     assert json.loads((tmp_path / "config.json").read_text())["hop"] == 64
-    (tmp_path / ".training.old").mkdir()  # what a run leaves that is killed between two renames
-    assert "(hop: 64, now 128)" in error_line(lambda: claim(tmp_path, MelConfig(hop=128)))
+    (tmp_path / ".training.old").mkdir()  # remains if a run is killed between two renames
+    assert "(hop: 64, now 128)" in error_line(lambda: open_and_close(tmp_path, MelConfig(hop=128)))
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"{", "config.json: not JSON"),
         (b"\xff\xfe", "config.json: not JSON"),
@@ -96,28 +96,28 @@ def test_a_configuration_without_work_is_replaced(tmp_path: Path) -> None:
         (b"[]", "another configuration"),
     ],
 )
-def test_a_damaged_configuration_is_one_line(tmp_path: Path, content: bytes, said: str) -> None:
+def test_a_damaged_configuration_is_named_in_one_line(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "work").touch()
     (tmp_path / "config.json").write_bytes(content)
-    assert said in error_line(lambda: claim(tmp_path))
+    assert message in error_line(lambda: open_and_close(tmp_path))
     assert (tmp_path / "config.json").read_bytes() == content
 
 
-def test_a_setting_that_an_older_version_did_not_write_has_its_default(tmp_path: Path) -> None:
+def test_a_setting_missing_in_the_stored_configuration_has_the_default_value(tmp_path: Path) -> None:
     (tmp_path / "work").touch()
     (tmp_path / "config.json").write_text('{"hop": 256}')
-    claim(tmp_path)
+    open_and_close(tmp_path)
     assert json.loads((tmp_path / "config.json").read_text()) == MelConfig().model_dump()
 
 
-def test_an_output_that_is_a_file_is_one_line(tmp_path: Path) -> None:
+def test_an_output_that_is_a_file_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for output in (tmp_path / "file", tmp_path / "file" / "run"):
-        assert "cannot write in" in error_line(lambda output=output: claim(output))
+        assert "cannot write in" in error_line(lambda output=output: open_and_close(output))
 
 
-def test_a_mistyped_split_leaves_nothing_that_blocks_the_next_run(run_cli, tmp_path: Path, monkeypatch) -> None:
-    """The recipe of the case, on recordings of tones; the mistyped split is refused, and the next command trains."""
+def test_a_mistyped_split_does_not_block_the_next_run(run_cli, tmp_path: Path, monkeypatch) -> None:
+    """The recipe of the case `pretrain_claims_folder`, with recordings of tones."""
     recipe_file = case_folder("pretrain_claims_folder") / "pre.yaml"
     monkeypatch.chdir(tmp_path)
     (tmp_path / "m").mkdir()
@@ -129,7 +129,7 @@ def test_a_mistyped_split_leaves_nothing_that_blocks_the_next_run(run_cli, tmp_p
     assert (tmp_path / "run_one" / "base" / "state.json").is_file()
 
 
-def test_nothing_is_claimed_before_the_manifest_was_read(corpus: Path, tmp_path: Path) -> None:
+def test_no_run_folder_is_created_before_the_manifest_is_read(corpus: Path, tmp_path: Path) -> None:
     mistyped = recipe(corpus, tmp_path / "run", splits=["trian"])
     assert "trian" in error_line(lambda: pretrain(mistyped))
     assert not (tmp_path / "run").exists()
@@ -138,7 +138,7 @@ def test_nothing_is_claimed_before_the_manifest_was_read(corpus: Path, tmp_path:
     assert not (tmp_path / "run").exists()
 
 
-def test_settings_that_do_not_change_the_weights_may_change_in_a_run(
+def test_settings_that_do_not_change_the_weights_may_change_on_resumption(
     corpus: Path, finished: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "run"
@@ -178,13 +178,13 @@ DAMAGES: dict[str, Callable[[bytes], bytes | None]] = {
 
 
 @pytest.mark.parametrize("name", DAMAGED)
-def test_a_damaged_run_is_one_line_or_goes_on_to_the_same_weights(
+def test_a_run_with_a_damaged_file_is_refused_in_one_line_or_resumes_to_the_same_weights(
     corpus: Path, finished: Path, tmp_path: Path, name: str
 ) -> None:
     shutil.copytree(finished, tmp_path / "run")
     path = tmp_path / "run" / name
     content = path.read_bytes()
-    for how, damage in DAMAGES.items():
+    for kind, damage in DAMAGES.items():
         shutil.rmtree(tmp_path / "run" / "base", ignore_errors=True)
         damaged = damage(content)
         path.unlink(missing_ok=True)
@@ -194,15 +194,15 @@ def test_a_damaged_run_is_one_line_or_goes_on_to_the_same_weights(
             pretrain(recipe(corpus, tmp_path / "run"))
         except TtsMetaError as error:
             line = str(error)
-            assert line.isprintable() and str(tmp_path / "run") in line and len(line) < 500, (how, line)
+            assert line.isprintable() and str(tmp_path / "run") in line and len(line) < 500, (kind, line)
             assert not (tmp_path / "run" / "base").exists()
         else:
-            assert weights(tmp_path / "run") == weights(finished), how
+            assert weights(tmp_path / "run") == weights(finished), kind
         path.write_bytes(content)
 
 
 @pytest.mark.parametrize(
-    ("name", "changes", "said"),
+    ("name", "changes", "message"),
     [
         ("features/names.json", {"bands": 40}, "its length is not that of its utterances"),
         ("features/names.json", {"speakers": []}, "the numbers of utterances, ends and speakers differ"),
@@ -220,8 +220,8 @@ def test_a_damaged_run_is_one_line_or_goes_on_to_the_same_weights(
         ("aligner.safetensors", {"log_prior": np.nan}, "log_prior contains values that are not finite"),
     ],
 )
-def test_files_of_a_run_with_other_shapes_and_values(
-    corpus: Path, finished: Path, tmp_path: Path, name: str, changes: Any, said: str
+def test_files_with_wrong_shapes_or_values_are_refused_in_one_line(
+    corpus: Path, finished: Path, tmp_path: Path, name: str, changes: Any, message: str
 ) -> None:
     shutil.copytree(finished, tmp_path / "run")
     path = tmp_path / "run" / name
@@ -238,4 +238,4 @@ def test_files_of_a_run_with_other_shapes_and_values(
             tensors[key] = value if isinstance(value, torch.Tensor) else torch.full_like(tensors[key], value)
         save_file(tensors, path)
     line = error_line(lambda: pretrain(recipe(corpus, tmp_path / "run")))
-    assert said in line and str(path.parent) in line and "delete" in line
+    assert message in line and str(path.parent) in line and "delete" in line

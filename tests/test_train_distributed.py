@@ -1,4 +1,4 @@
-"""Two processes train as one: the same gradients, the same voice."""
+"""Training in two processes: the gradients and the weights of one process."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ BATCHES = 4
 
 
 def stream(multiple_of: int) -> BatchStream:
-    """Batches of sentences of unlike lengths; the longest sentence is alone in its own."""
+    """Batches of sentences of different lengths. The batch of the longest sentence holds no other sentence."""
     base = tiny_base()
     sentences = [tone_sentence(number, words=1 + number % 4) for number in range(11)]
     sentences.append(tone_sentence(99, words=25))
@@ -62,9 +62,9 @@ def models() -> dict[str, tuple[nn.Module, Callable[[Batch, int], tuple[Tensor, 
 
 
 def gradients(name: str) -> list[dict[str, Tensor]]:
-    """Of every batch: the gradient, the loss, and how many sentences this process had."""
+    """Return for every batch: the gradients, the loss, and the number of sentences of this and of all processes."""
     model, loss, batches = models()[name]
-    found = []
+    results = []
     for _, (_, _, batch) in zip(range(BATCHES), batches.batches(0, 0), strict=False):
         model.zero_grad()
         value = torch.zeros(())
@@ -74,63 +74,63 @@ def gradients(name: str) -> list[dict[str, Tensor]]:
         all_reduce_gradients(model.parameters())
         grads = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
         rows = torch.tensor(0 if batch is None else len(batch))
-        found.append(grads | {"loss": all_reduce_sum(value), "own": rows, "rows": all_reduce_sum(rows)})
-    return found
+        results.append(grads | {"loss": all_reduce_sum(value), "local_rows": rows, "rows": all_reduce_sum(rows)})
+    return results
 
 
-def everything() -> dict[str, Any]:
-    """What the tests look at, in one of the processes."""
-    found: dict[str, Any] = {name: gradients(name) for name in models()}
+def process_results() -> dict[str, Any]:
+    """Return what the tests compare, computed in one of the processes."""
+    results: dict[str, Any] = {name: gradients(name) for name in models()}
     barrier()
     votes = [all_agree(True), all_agree(is_first()), all_agree(False)]
-    claims = [claim(Path(os.environ["RUN_FOLDERS"]) / name) for name in ("taken", "free")]
-    return found | {"place": rank_and_world(), "first": is_first(), "votes": votes, "claims": claims}
+    opened = [open_or_message(Path(os.environ["RUN_FOLDERS"]) / name) for name in ("used", "new")]
+    return results | {"rank": rank_and_world(), "first": is_first(), "votes": votes, "opened": opened}
 
 
-def claim(folder: Path) -> str:
-    """What is said where this run claims a folder."""
+def open_or_message(folder: Path) -> str:
+    """Open a run folder; return "opened" or the message of the error."""
     try:
         with open_run_dir(folder, MelConfig()):
-            return "claimed"
+            return "opened"
     except TtsMetaError as error:
         return str(error)
 
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """What each of two processes found."""
+    """The results of each of two processes."""
     folders = tmp_path_factory.mktemp("folders")
-    with open_run_dir(folders / "taken", MelConfig(hop=128)):
-        (folders / "taken" / "work").touch()
+    with open_run_dir(folders / "used", MelConfig(hop=128)):
+        (folders / "used" / "work").touch()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RUN_FOLDERS", str(folders))
-        return in_two_processes(everything, tmp_path_factory.mktemp("processes"))
+        return in_two_processes(process_results, tmp_path_factory.mktemp("processes"))
 
 
-def test_processes_of_one_run_share_a_folder_and_all_are_refused_together(both: list[dict[str, Any]]) -> None:
-    (first, free), (second, free_too) = (found["claims"] for found in both)
-    assert "another configuration (hop: 128, now 256)" in first and "the first process says why" in second
-    assert free == free_too == "claimed"
+def test_processes_of_one_run_open_the_same_folder_or_are_all_refused(both: list[dict[str, Any]]) -> None:
+    (first, first_new), (second, second_new) = (results["opened"] for results in both)
+    assert "another configuration (hop: 128, now 256)" in first and "see the message of the first process" in second
+    assert first_new == second_new == "opened"
 
 
 @pytest.mark.parametrize("name", ["acoustic", "aligner"])
-def test_two_processes_find_the_gradient_of_one_on_the_whole_batch(name: str, both: list[dict[str, Any]]) -> None:
-    alone = gradients(name)
-    for one, first, second in zip(alone, both[0][name], both[1][name], strict=True):
-        assert one.keys() == first.keys()
-        norm = torch.cat([value.flatten() for key, value in one.items() if key not in ("own", "rows")]).norm()
-        for key in one.keys() - {"own"}:
-            assert torch.equal(first[key], second[key])  # bit for bit, or they would drift apart
-            torch.testing.assert_close(first[key], one[key], rtol=1e-5, atol=1e-6 * float(norm))
-        assert int(first["own"] + second["own"]) == int(one["own"])
+def test_two_processes_compute_the_gradient_of_one_process(name: str, both: list[dict[str, Any]]) -> None:
+    for single, first, second in zip(gradients(name), both[0][name], both[1][name], strict=True):
+        assert single.keys() == first.keys()
+        norm = torch.cat([value.flatten() for key, value in single.items() if key not in ("local_rows", "rows")]).norm()
+        for key in single.keys() - {"local_rows"}:
+            assert torch.equal(first[key], second[key])  # equal bit for bit, so that the weights stay equal
+            torch.testing.assert_close(first[key], single[key], rtol=1e-5, atol=1e-6 * float(norm))
+        assert int(first["local_rows"] + second["local_rows"]) == int(single["local_rows"])
     shares = [
-        (int(first["own"]), int(second["own"])) for first, second in zip(both[0][name], both[1][name], strict=True)
+        (int(first["local_rows"]), int(second["local_rows"]))
+        for first, second in zip(both[0][name], both[1][name], strict=True)
     ]
-    assert (1, 0) in shares, "a batch of which the second process has nothing"
+    assert (1, 0) in shares, "one batch has a single sentence, so the second process has none"
     assert all(first - second in (0, 1) for first, second in shares)
 
 
-def test_the_loss_of_the_aligner_is_the_mean_cross_entropy_of_the_frames_symbols() -> None:
+def test_the_aligner_loss_is_the_mean_cross_entropy_of_the_symbols_of_frames() -> None:
     base = tiny_base()
     batch = next(batch for _, _, batch in stream(1).batches(0, 0) if batch is not None and len(batch) > 1)
     log_probs = base.aligner(batch.mel, batch.mel_lengths)
@@ -140,14 +140,14 @@ def test_the_loss_of_the_aligner_is_the_mean_cross_entropy_of_the_frames_symbols
     torch.testing.assert_close(aligner_loss(base.aligner, batch), expected)
 
 
-def test_processes_know_their_place_and_go_on_only_where_all_agree(both: list[dict[str, Any]]) -> None:
-    assert [found["place"] for found in both] == [(0, 2), (1, 2)]
-    assert [found["first"] for found in both] == [True, False]
-    assert [found["votes"] for found in both] == [[True, False, False]] * 2
+def test_each_process_knows_its_rank_and_all_agree_is_the_minimum_of_the_votes(both: list[dict[str, Any]]) -> None:
+    assert [results["rank"] for results in both] == [(0, 2), (1, 2)]
+    assert [results["first"] for results in both] == [True, False]
+    assert [results["votes"] for results in both] == [[True, False, False]] * 2
     assert rank_and_world() == (0, 1) and is_first() and all_agree(True) and not all_agree(False)
 
 
-def test_processes_that_would_share_one_gpu_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_processes_on_one_gpu_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     with (
         pytest.raises(UsageError, match="each process uses its own GPU; use --device cuda"),
@@ -157,7 +157,7 @@ def test_processes_that_would_share_one_gpu_are_refused(monkeypatch: pytest.Monk
 
 
 def recipe(folder: Path, output: Path, **changes: object) -> PretrainConfig:
-    """Pretraining without dropout, which each process draws for itself."""
+    """Return a pretraining recipe without dropout, because each process draws other dropout masks."""
     config = tiny_config().model_dump()
     acoustic = config["acoustic"]
     for part, name in (("encoder", ""), ("duration", ""), ("prosody", ""), ("decoder", "prenet_")):
@@ -166,7 +166,7 @@ def recipe(folder: Path, output: Path, **changes: object) -> PretrainConfig:
 
 
 def pretrain_in_two(config: PretrainConfig, folder: Path, updates: int = 1000) -> subprocess.CompletedProcess[str]:
-    """Run under torchrun; both processes die at the update after so many."""
+    """Pretrain under torchrun. Both processes fail after `updates` updates of the weights."""
     (folder / "recipe.json").write_text(dump_config(config))
     code = f"""from pathlib import Path
 import helpers
@@ -174,65 +174,67 @@ from tts_meta.config import load_config
 from tts_meta.train.pretrain import PretrainConfig
 from tts_meta.train import pretrain
 from torch.optim.swa_utils import AveragedModel
-update, left = AveragedModel.update_parameters, [None] * {updates}
-def dies(*given):
-    left.pop()
-    update(*given)
-AveragedModel.update_parameters = dies
+update, remaining = AveragedModel.update_parameters, [None] * {updates}
+def fail_at_last(*args):
+    remaining.pop()
+    update(*args)
+AveragedModel.update_parameters = fail_at_last
 pretrain(load_config({str(folder / "recipe.json")!r}, PretrainConfig))
 threads = [comm.read_text() for comm in Path("/proc/self/task").glob("*/comm")]
-assert not [name for name in threads if "gloo" in name], "a thread that outlives the interpreter aborts"
+assert not [name for name in threads if "gloo" in name], "threads of gloo abort if they run when the interpreter ends"
 """
     return under_torchrun(code, folder)
 
 
 @pytest.fixture(scope="module")
-def alone(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def single_run(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run in one process."""
-    output = tmp_path_factory.mktemp("alone") / "run"
+    output = tmp_path_factory.mktemp("single") / "run"
     pretrain(recipe(corpus, output))
     return output
 
 
-def assert_same_run(found: Path, alone: Path) -> None:
-    """Both took the same steps: the weights differ by far less than they moved.
+def assert_same_run(run: Path, single_run: Path) -> None:
+    """Assert that both runs took the same steps: the weights differ by far less than training moved them.
 
-    The gradient of an L1 loss jumps at its kinks, so that rounding grows: from two initializations the acoustic model's
-    weights ended .0008 and .006 of the way apart. Without the sum over processes the aligner's end .28 and .44 apart.
+    The gradient of an L1 loss is discontinuous at its kinks, so rounding errors grow. With two initializations the
+    weights of the acoustic model differ by .0008 and .006 of the distance that training moved them. Without the sum of
+    gradients over processes the weights of the aligner differ by .28 and .44 of that distance.
     """
     torch.manual_seed(0)
-    base = Base.create(recipe(alone, alone).base, SymbolTable.from_alphabet(list(LETTERS)), ("ann", "ben"))
+    base = Base.create(recipe(single_run, single_run).base, SymbolTable.from_alphabet(list(LETTERS)), ("ann", "ben"))
     for stage, model in (("aligner_first", base.aligner), ("aligner", base.aligner), ("acoustic", base.acoustic)):
-        one, two = (json.loads((run / stage / "training" / "state.json").read_text()) for run in (alone, found))
-        for state in (one, two):
-            del state["sha256"]  # of the weights, which differ by rounding
-        assert one == two
-        one, two = (load_file(run / stage / "training" / "tensors.safetensors") for run in (alone, found))
+        checkpoints = [folder / stage / "training" for folder in (single_run, run)]
+        states = [json.loads((checkpoint / "state.json").read_text()) for checkpoint in checkpoints]
+        for state in states:
+            del state["sha256"]  # a hash of the weights, which differ by rounding
+        assert states[0] == states[1]
+        tensors = [load_file(checkpoint / "tensors.safetensors") for checkpoint in checkpoints]
         start = torch.cat([p.detach().flatten() for p in model.parameters()])
-        end, other = (torch.cat([t[f"model.{n}"].flatten() for n, _ in model.named_parameters()]) for t in (one, two))
-        most = 0.02 if stage == "acoustic" else 0.005
-        assert (end - start).norm() > 0.5 and (other - end).norm() < most * (end - start).norm()
+        end, other = (torch.cat([t[f"model.{n}"].flatten() for n, _ in model.named_parameters()]) for t in tensors)
+        max_ratio = 0.02 if stage == "acoustic" else 0.005
+        assert (end - start).norm() > 0.5 and (other - end).norm() < max_ratio * (end - start).norm()
 
 
-def test_two_processes_train_the_voice_of_one_and_only_the_first_speaks(
-    corpus: Path, alone: Path, tmp_path: Path
+def test_two_processes_train_the_weights_of_one_process_and_only_the_first_prints(
+    corpus: Path, single_run: Path, tmp_path: Path
 ) -> None:
-    done = pretrain_in_two(recipe(corpus, tmp_path / "run"), tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert_same_run(tmp_path / "run", alone)
-    assert done.stderr.count("acoustic 12/12") == 1 and done.stderr.count("utterances aligned") == 1
+    result = pretrain_in_two(recipe(corpus, tmp_path / "run"), tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert_same_run(tmp_path / "run", single_run)
+    assert result.stderr.count("acoustic 12/12") == 1 and result.stderr.count("utterances aligned") == 1
     assert len(list((tmp_path / "run" / "acoustic").glob("events*"))) == 1
-    files = [{str(path.relative_to(run)) for path in run.rglob("*")} for run in (alone, tmp_path / "run")]
+    files = [{str(path.relative_to(run)) for path in run.rglob("*")} for run in (single_run, tmp_path / "run")]
     assert {name for name in files[0] ^ files[1] if "tfevents" not in name} == set()
 
 
-def test_another_number_of_processes_goes_on_with_a_run(corpus: Path, alone: Path, tmp_path: Path) -> None:
-    """One process dies while it trains the aligner, two that go on die in the acoustic model, one ends it."""
+def test_a_run_resumes_with_another_number_of_processes(corpus: Path, single_run: Path, tmp_path: Path) -> None:
+    """One process fails in the aligner stage, two processes resume and fail in the acoustic stage, one completes."""
     config = recipe(corpus, tmp_path / "run")
     with interrupted(updates=8):
         pretrain(config)
-    died = pretrain_in_two(config, tmp_path, updates=5 + 6)
-    assert died.returncode != 0 and "pop from empty list" in died.stderr
+    failed = pretrain_in_two(config, tmp_path, updates=5 + 6)
+    assert failed.returncode != 0 and "pop from empty list" in failed.stderr
     assert json.loads((tmp_path / "run" / "acoustic" / "training" / "state.json").read_text())["step"] == 4
     pretrain(config)
-    assert_same_run(tmp_path / "run", alone)
+    assert_same_run(tmp_path / "run", single_run)

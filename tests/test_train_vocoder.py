@@ -1,4 +1,4 @@
-"""Training of the light vocoder: what it is trained on, what it minimises, and that a stopped run goes on."""
+"""Training of the source-filter vocoder: its stages, its data, resumption, and damaged files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
-from tts_meta.audio.mel import MelConfig
+from tts_meta.audio.mel import MelConfig, MelSpec
 from tts_meta.config import dump_config, parse_config
 from tts_meta.errors import TtsMetaError
 from tts_meta.models.pretrained import Base, load_base, save_base
@@ -48,12 +48,11 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def recipe(corpus: Path, output: Path, **changes: object) -> VocoderTrainConfig:
     stage = {"steps": 4, "frames_per_batch": 3 * FRAMES, "learning_rate": 1e-3, "warmup": 2}
-    light = tiny_source_filter().config
     data = {
         "manifest": corpus / "manifest.jsonl",
         "output": output,
         "base": corpus / "base",
-        "vocoder": light,
+        "vocoder": tiny_source_filter().config,
         "discriminator": {"windows": [512, 128], "channels": 4},
         **{name: stage for name in ("pitch", "spectral", "adversarial", "finetune")},
         "crop_frames": FRAMES,
@@ -69,114 +68,113 @@ def recipe(corpus: Path, output: Path, **changes: object) -> VocoderTrainConfig:
 
 @pytest.fixture(scope="module")
 def finished(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run that nothing stopped."""
+    """The folder of a completed run."""
     output = tmp_path_factory.mktemp("finished") / "run"
     assert train_vocoder(recipe(corpus, output)) == output / "vocoder"
     return output
 
 
-def stream(run: Path, frames: int = FRAMES, **given: object) -> CropStream:
+def stream(run: Path, frames: int = FRAMES, **options: object) -> CropStream:
     store = FeatureStore(run / "features")
     data = VocoderData(run / "audio", store, MelConfig().hop)
     mels = np.fromfile(run / "features" / "mel.float16", np.float16).reshape(-1, 80)
     numbers = np.arange(len(store))
-    return CropStream(store, data, mels, np.load(run / "pitch.npy"), numbers, frames, 4 * frames, 0, **given)  # pyright: ignore[reportArgumentType]
+    return CropStream(store, data, mels, np.load(run / "pitch.npy"), numbers, frames, 4 * frames, 0, **options)  # pyright: ignore[reportArgumentType]
 
 
 def weights(run: Path) -> bytes:
     return (run / "vocoder" / "model.safetensors").read_bytes()
 
 
-def test_a_run_leaves_a_vocoder_of_each_stage(finished: Path) -> None:
+def test_every_stage_writes_a_vocoder(finished: Path) -> None:
     for folder in ("spectral/vocoder", "adversarial/vocoder", "finetune/vocoder", "vocoder"):
         load_source_filter(finished / folder)
     assert weights(finished) == (finished / "finetune" / "vocoder" / "model.safetensors").read_bytes()
     assert weights(finished) != (finished / "spectral" / "vocoder" / "model.safetensors").read_bytes()
     state = json.loads((finished / "vocoder" / "state.json").read_text())
     assert state["utterances"] == 8 and state["steps"]["adversarial"] == 4
-    heard = EventAccumulator(str(finished / "adversarial")).Reload()
-    assert {"audio/0/1_real", "audio/0/2_vocoder"} <= set(heard.Tags()["audio"])
-    logged = ("energy_distance", "adversarial", "discriminator")
-    assert {f"adversarial/{name}" for name in logged} <= set(heard.Tags()["scalars"])
+    events = EventAccumulator(str(finished / "adversarial")).Reload()
+    assert {"audio/0/1_real", "audio/0/2_vocoder"} <= set(events.Tags()["audio"])
+    losses = ("energy_distance", "adversarial", "discriminator")
+    assert {f"adversarial/{name}" for name in losses} <= set(events.Tags()["scalars"])
 
 
 @pytest.mark.parametrize("updates", [3, 6, 11, 15])
-def test_a_run_that_died_and_went_on_has_the_same_weights_bit_for_bit(
+def test_an_interrupted_run_resumes_to_the_same_weights_bit_for_bit(
     corpus: Path, finished: Path, tmp_path: Path, updates: int
 ) -> None:
-    """It dies in each of its four stages."""
+    """The run is interrupted in each of its four stages."""
     with interrupted(updates):
         train_vocoder(recipe(corpus, tmp_path / "run"))
     train_vocoder(recipe(corpus, tmp_path / "run"))
     assert weights(tmp_path / "run") == weights(finished)
 
 
-def test_when_the_time_is_up_the_vocoder_so_far_is_there(corpus: Path, tmp_path: Path) -> None:
+def test_a_run_out_of_time_resumes_and_writes_a_vocoder(corpus: Path, tmp_path: Path) -> None:
     config = recipe(corpus, tmp_path / "run", max_hours=1e-9)
     assert "run the same command again" in error_line(lambda: train_vocoder(config))
     train_vocoder(config.model_copy(update={"max_hours": 0.0, "threads": 1}))
     assert (tmp_path / "run" / "vocoder" / "state.json").exists()
 
 
-def test_a_run_that_starts_from_a_vocoder_keeps_its_pitch_and_moves_the_rest(
+def test_a_run_with_init_from_keeps_the_pitch_predictor_and_trains_the_network(
     corpus: Path, finished: Path, tmp_path: Path
 ) -> None:
-    nothing = {"steps": 0, "learning_rate": 1e-3}
-    config = recipe(corpus, tmp_path / "run", init_from=finished / "vocoder", spectral=nothing, adversarial=nothing)
+    skipped = {"steps": 0, "learning_rate": 1e-3}
+    config = recipe(corpus, tmp_path / "run", init_from=finished / "vocoder", spectral=skipped, adversarial=skipped)
     train_vocoder(config)
     assert not (tmp_path / "run" / "pitch").exists()
     before, after = (load_source_filter(run / "vocoder").state_dict() for run in (finished, tmp_path / "run"))
-    moved = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
-    assert moved == {"net"}
+    changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"net"}
     assert json.loads((tmp_path / "run/vocoder/state.json").read_text())["init_from"] == str(finished / "vocoder")
     wider = recipe(corpus, tmp_path / "wider", init_from=finished / "vocoder", vocoder=SourceFilterConfig())
     assert "of other sizes" in error_line(lambda: train_vocoder(wider))
 
 
-def test_generator_and_discriminator_are_clipped_apart(
+def test_gradients_of_the_generator_and_the_discriminator_are_clipped_separately(
     corpus: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[set[str]] = []
+    clipped: list[set[str]] = []
 
-    def spy(modules: Iterable[nn.Module], largest: float) -> torch.Tensor:
-        parts = list(modules)
-        seen.append({type(part).__name__ for part in parts})
-        return clip_gradients(parts, largest)
+    def record(modules: Iterable[nn.Module], max_norm: float) -> torch.Tensor:
+        modules = list(modules)
+        clipped.append({type(module).__name__ for module in modules})
+        return clip_gradients(modules, max_norm)
 
-    monkeypatch.setattr("tts_meta.train.loop.clip_gradients", spy)
-    nothing, one = {"steps": 0, "learning_rate": 1e-3}, {"steps": 1, "learning_rate": 1e-3, "frames_per_batch": 64}
-    stages = {"spectral": nothing, "adversarial": one, "finetune": nothing}
+    monkeypatch.setattr("tts_meta.train.loop.clip_gradients", record)
+    skipped, single = {"steps": 0, "learning_rate": 1e-3}, {"steps": 1, "learning_rate": 1e-3, "frames_per_batch": 64}
+    stages = {"spectral": skipped, "adversarial": single, "finetune": skipped}
     train_vocoder(recipe(corpus, tmp_path / "run", init_from=finished / "vocoder", **stages))
-    assert seen == [{"ConvNext", "Discriminator"}]
+    assert clipped == [{"ConvNext", "Discriminator"}]
 
 
-def test_two_processes_train_one_vocoder(corpus: Path, finished: Path, tmp_path: Path) -> None:
-    """They draw other noise than one alone does: the same steps, not the same weights."""
+def test_two_processes_take_the_steps_of_one_process(corpus: Path, finished: Path, tmp_path: Path) -> None:
+    """The weights differ, because two processes draw other noise than one process."""
     (tmp_path / "recipe.json").write_text(dump_config(recipe(corpus, tmp_path / "run")))
     code = f"""
 import helpers
 from tts_meta.config import load_config
-from tts_meta.train.vocoder import VocoderTrainConfig
-from tts_meta.train.vocoder import train_vocoder
+from tts_meta.train.vocoder import VocoderTrainConfig, train_vocoder
 train_vocoder(load_config({str(tmp_path / "recipe.json")!r}, VocoderTrainConfig))
 """
-    done = under_torchrun(code, tmp_path)
-    assert done.returncode == 0, done.stderr
+    result = under_torchrun(code, tmp_path)
+    assert result.returncode == 0, result.stderr
     for stage in ("pitch", "spectral", "adversarial", "finetune"):
-        one, two = (
+        single, double = (
             json.loads((run / stage / "training/state.json").read_text()) for run in (finished, tmp_path / "run")
         )
-        assert {**one, "sha256": two["sha256"]} == two
-    light = SourceFilterVocoder(load_source_filter(tmp_path / "run" / "vocoder"))
-    assert torch.isfinite(light(torch.full((1, 20, 80), -5.0))).all()
+        assert {**single, "sha256": double["sha256"]} == double
+    vocoder = SourceFilterVocoder(load_source_filter(tmp_path / "run" / "vocoder"))
+    assert torch.isfinite(vocoder(torch.full((1, 20, 80), -5.0))).all()
 
 
-def test_the_mean_voice_stands_in_for_speakers_the_base_does_not_know(corpus: Path, finished: Path) -> None:
+def test_mels_of_speakers_unknown_to_the_base_are_predicted_with_the_mean_voice(corpus: Path, finished: Path) -> None:
     store, base = FeatureStore(finished / "features"), load_base(corpus / "base")
     segments = segment_utterances(store, Durations.load(finished / "durations.safetensors", store), base, 0.6, 0.3)
 
-    def predicted(one: Base) -> NDArray[np.float16]:
-        return predict_mels(one, store, segments, "cpu", Console(quiet=True))
+    def predicted(base: Base) -> NDArray[np.float16]:
+        return predict_mels(base, store, segments, "cpu", Console(quiet=True))
 
     known, unknown, mean = predicted(base), predicted(replace(base, speakers=("x", "y"))), load_base(corpus / "base")
     assert np.array_equal(known, np.fromfile(finished / "predicted.float16", np.float16).reshape(-1, 80))
@@ -190,7 +188,7 @@ def test_a_folder_of_another_run_is_refused(corpus: Path, finished: Path) -> Non
     assert "another configuration" in error_line(lambda: train_vocoder(recipe(corpus, finished, seed=1)))
 
 
-def test_damaged_sound_is_one_line(corpus: Path, tmp_path: Path) -> None:
+def test_damaged_audio_is_one_line(corpus: Path, tmp_path: Path) -> None:
     config = recipe(corpus, tmp_path / "run", max_hours=1e-9)
     error_line(lambda: train_vocoder(config))
     (tmp_path / "run" / "audio" / "samples.int16").write_bytes(b"1234")
@@ -210,64 +208,60 @@ def test_damaged_sound_is_one_line(corpus: Path, tmp_path: Path) -> None:
         "finetune/training/state.json",
     ],
 )
-def test_damaged_files_of_a_run_are_one_line_that_names_them(
-    corpus: Path, finished: Path, tmp_path: Path, name: str
-) -> None:
+def test_a_damaged_file_of_a_run_is_named_in_one_line(corpus: Path, finished: Path, tmp_path: Path, name: str) -> None:
     run = tmp_path / "run"
     shutil.copytree(finished, run)
-    whole = (run / name).read_bytes()
+    original = (run / name).read_bytes()
     if name.startswith("finetune/training"):
         (run / "finetune" / "weights.safetensors").unlink()
-    for content in (b"", whole[: len(whole) // 2], b"null"):
+    for content in (b"", original[: len(original) // 2], b"null"):
         (run / name).write_bytes(content)
         line = error_line(lambda: train_vocoder(recipe(corpus, run)))
         assert line.startswith(str(run)) and "delete" in line
 
 
-def test_utterances_shorter_than_a_crop_cannot_be_trained_on(finished: Path) -> None:
+def test_utterances_that_are_all_shorter_than_a_crop_are_refused(finished: Path) -> None:
     assert "smaller crop_frames" in error_line(lambda: stream(finished, frames=100_000), TtsMetaError)
 
 
-def test_crops_hold_the_sound_of_their_mels(finished: Path) -> None:
-    from tts_meta.audio import MelSpec
-
+def test_the_samples_of_a_crop_have_the_mel_of_the_crop(finished: Path) -> None:
     _, _, crops = next(stream(finished).batches(0, 0))
     assert crops is not None
     crops = crops.to("cpu")
     assert crops.mel.shape == (4, FRAMES, 80) and crops.samples.shape == (4, FRAMES * 256)
-    again = MelSpec(MelConfig())(crops.samples)
+    mel = MelSpec(MelConfig())(crops.samples)
     inner = slice(3, -3)
     loud = crops.mel[:, inner] > -6
-    assert float((again[:, inner] - crops.mel[:, inner])[loud].abs().mean()) < 0.02
+    assert float((mel[:, inner] - crops.mel[:, inner])[loud].abs().mean()) < 0.02
 
 
-def test_a_stream_goes_on_from_any_place(finished: Path) -> None:
-    whole = [batch for *_, batch in islice(stream(finished).batches(0, 0), 9)]
+def test_a_stream_resumes_from_any_position(finished: Path) -> None:
+    batches = [batch for *_, batch in islice(stream(finished).batches(0, 0), 9)]
     epoch, position, _ = list(islice(stream(finished).batches(0, 0), 5))[-1]
-    rest = [batch for *_, batch in islice(stream(finished, threads=3).batches(epoch, position), 4)]
-    for one, other in zip(whole[5:], rest, strict=True):
-        assert one is not None and other is not None and torch.equal(one.samples, other.samples)
-    assert whole[0] is not None and whole[1] is not None
-    assert not torch.equal(whole[0].samples, whole[1].samples)
+    resumed = [batch for *_, batch in islice(stream(finished, threads=3).batches(epoch, position), 4)]
+    for expected, actual in zip(batches[5:], resumed, strict=True):
+        assert expected is not None and actual is not None and torch.equal(expected.samples, actual.samples)
+    assert batches[0] is not None and batches[1] is not None
+    assert not torch.equal(batches[0].samples, batches[1].samples)
 
 
-def test_other_mels_come_in_their_part_and_only_where_they_are(finished: Path) -> None:
+def test_the_given_fraction_of_crops_has_predicted_mels_if_the_utterance_has_them(finished: Path) -> None:
     store = FeatureStore(finished / "features")
     silent = np.zeros((int(store.frames.sum()), 80), np.float16)
     known = np.zeros(len(store), bool)
-    for has, part, expected in ((True, 1.0, 1.0), (True, 0.5, 0.5), (False, 1.0, 0.0)):
-        known[:] = has
-        drawn = islice(stream(finished, predicted=PredictedMels(known, silent, part)).batches(0, 0), 40)
-        taken = torch.cat([(batch.mel == 0).flatten(1).all(1) for *_, batch in drawn if batch is not None])
-        assert abs(float(taken.float().mean()) - expected) < 0.15
+    for predicted, fraction, expected in ((True, 1.0, 1.0), (True, 0.5, 0.5), (False, 1.0, 0.0)):
+        known[:] = predicted
+        crops = islice(stream(finished, predicted=PredictedMels(known, silent, fraction)).batches(0, 0), 40)
+        silent_crops = torch.cat([(batch.mel == 0).flatten(1).all(1) for *_, batch in crops if batch is not None])
+        assert abs(float(silent_crops.float().mean()) - expected) < 0.15
 
 
-def test_processes_share_a_batch(finished: Path) -> None:
-    whole, *parts = (stream(finished) for _ in range(4))
-    for rank, part in enumerate(parts):
-        part._rank_and_world = (rank, 3)
-    (_, _, batch), *own = (next(one.batches(0, 0)) for one in (whole, *parts))
-    own = [crops for *_, crops in own]
-    assert batch is not None and float(batch.share) == 1 and [len(c.mel) for c in own if c] == [2, 1, 1]
-    assert sum(float(c.share) for c in own if c) == pytest.approx(1)
-    assert torch.equal(torch.cat([c.samples for c in own if c])[[0, 2, 3, 1]], batch.samples)
+def test_processes_split_a_batch_into_shares_that_sum_to_one(finished: Path) -> None:
+    single, *streams = (stream(finished) for _ in range(4))
+    for rank, process_stream in enumerate(streams):
+        process_stream._rank_and_world = (rank, 3)
+    _, _, batch = next(single.batches(0, 0))
+    shares = [crops for *_, crops in (next(process_stream.batches(0, 0)) for process_stream in streams) if crops]
+    assert batch is not None and float(batch.share) == 1 and [len(crops.mel) for crops in shares] == [2, 1, 1]
+    assert sum(float(crops.share) for crops in shares) == pytest.approx(1)
+    assert torch.equal(torch.cat([crops.samples for crops in shares])[[0, 2, 3, 1]], batch.samples)
