@@ -1,4 +1,4 @@
-"""Tests in two processes that know of each other, as `torchrun` starts them."""
+"""Run a function or a program in two processes of one process group."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.distributed.nn  # before there is a group, as in `tts_meta.train.distributed.processes`
+import torch.distributed.nn  # import before the group exists, as `tts_meta.train.distributed.process_group` does
 from torch.multiprocessing.spawn import spawn
 
 
 def in_two_processes(work: Callable[[], dict[str, Any]], folder: Path) -> list[dict[str, Any]]:
-    """What `work`, a function of a module, returns in each of two processes, which meet in `folder`."""
+    """Return the results of `work`, a function at module level, in two processes that exchange files in `folder`."""
     spawn(_run, (work, str(folder)), nprocs=2)
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 
 
 def under_torchrun(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a program in two processes of one thread; the modules of the tests are at hand. It is kept in `folder`."""
+    """Run a program in two processes of one thread each. It is written to `folder` and can import the test modules."""
     worker = folder / "worker.py"
     worker.write_text(f"import sys\nsys.path.append({str(Path(__file__).parent)!r})\n{code}")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(worker)]
