@@ -1,7 +1,7 @@
 """Reader of LibriSpeech (Panayotov et al. 2015): `[SUBSET/]SPEAKER/CHAPTER/SPEAKER-CHAPTER-NUMBER.flac`.
 
-The texts of a chapter are lines `ID TEXT` of the file `SPEAKER-CHAPTER.trans.txt` in the chapter's folder. They are in
-capitals and without punctuation. The subset, such as `train-clean-100`, is the split.
+The texts of a chapter are lines `ID TEXT` of the file `SPEAKER-CHAPTER.trans.txt` in the chapter's folder. The texts
+are in capitals and without punctuation. The subset, such as `train-clean-100`, is the split.
 """
 
 from __future__ import annotations

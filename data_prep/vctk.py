@@ -1,8 +1,8 @@
 """Reader of VCTK (Yamagishi et al. 2019), versions 0.80 and 0.92, with recordings and texts in separate folders.
 
 A recording is `wav48_silence_trimmed/SPEAKER/SPEAKER_001_mic1.flac` in version 0.92 and `wav48/SPEAKER/SPEAKER_001.wav`
-in version 0.80. Its text is `txt/SPEAKER/SPEAKER_001.txt`. The recording of the second microphone is read only if that
-of the first is missing.
+in version 0.80. The text of this recording is `txt/SPEAKER/SPEAKER_001.txt`. The recording of the second microphone is
+read only if that of the first is missing.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Both parsers refuse repeated keys, deep nesting, numbers that are not finite or do not fit 64 bits, and characters that
 control a terminal. The YAML parser reads the subset that recipes need: mappings, lists, strings, numbers, true, false
-and null. It limits the number of values, so that repeated anchors cannot make the data huge.
+and null. The YAML parser limits the number of values, so that repeated anchors cannot make the data very large.
 """
 
 from __future__ import annotations

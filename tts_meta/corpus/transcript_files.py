@@ -42,7 +42,7 @@ def match_transcripts(
 ) -> Matches:
     """Find the recording that each entry names, among `audio`.
 
-    A name is a path below one of the `folders`, or the end of a recording's path. Its suffix may differ or be absent.
+    A name is a path below one of the `folders`, or the end of a recording's path. The suffix may differ or be absent.
     Upper and lower case and Unicode normalisation forms (NFC, NFD) are equivalent; an exact match has priority.
     An absolute path of another machine matches by the longest end of the path that is unambiguous among all entries and
     recordings. With `loose`, relative paths match in the same way. `source` is the path of the list, for messages.

@@ -1,7 +1,7 @@
 """Meta-learning with shrinkage for any model, likelihood and partition, without any code about speech.
 
 Docstrings use these letters in shapes: T tasks, P adapted parameters, Q parameters that all tasks share, M modules that
-adapt. They use these symbols: φ initial values of the adapted parameters, ψ shared parameters, θ adapted parameters of
+adapt. The symbols are φ initial values of the adapted parameters, ψ shared parameters, θ adapted parameters of
 a task, δ = θ - φ, σ²_m prior variance of module m, η inner step size, ℓ negative log-likelihood, Φ all meta-parameters.
 θ̂ is θ after the inner steps. ε = δ/σ.
 """

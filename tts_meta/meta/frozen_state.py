@@ -14,8 +14,8 @@ class FrozenState(nn.Module):
 
     Each call gets a copy of every buffer, which is then discarded. In training mode, BatchNorm and InstanceNorm use the
     statistics of the batch, and their running statistics are not updated. The likelihood is therefore a function of
-    parameters and data alone, and the order of tasks does not matter. The copies are buffers of this module. They move
-    to another device with this module and are part of its state dict.
+    parameters and data alone, and the order of tasks does not matter. The copies are buffers of this module. The
+    copies move to another device with this module and are part of its state dict.
     """
 
     def __init__(self, model: nn.Module, trained: Collection[str]) -> None:

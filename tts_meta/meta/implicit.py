@@ -59,7 +59,7 @@ class Implicit:
         else:
             solution = self.linear(lambda u: torch.addcmul(u, sigma, hessian.product(sigma * u)), sigma * g)
             v, u = sigma * solution.value, solution.value
-        # g - Hv is u/σ plus residual/σ. It is accurate only if the residual is smaller than the right-hand side.
+        # g - Hv is u/σ plus residual/σ. The sum is accurate only if the residual is smaller than the right-hand side.
         unsolved = solution.residual[:, None] > 1
         h_v, h_shared = hessian.product_with_mixed(torch.where(unsolved, 0.0, v))
         by_task = torch.where(unsolved, u / sigma, g - h_v)

@@ -111,7 +111,7 @@ class ConjugateGradient:
 
 @dataclass(frozen=True)
 class Neumann:
-    """Neumann series x = η Σ_k (I - η A)^k b (Lorraine, Vicol, Duvenaud 2020). It converges if η < 2/λ_max.
+    """Neumann series x = η Σ_k (I - η A)^k b (Lorraine, Vicol, Duvenaud 2020). The series converges if η < 2/λ_max.
 
     A row whose residual grows keeps the solution with the smallest residual.
     """

@@ -26,8 +26,8 @@ class Task:
     """A function from inner step k to the data of this step, if a step uses only part of the support.
 
     The loss of the part must estimate the loss of the whole support. `draw` must be a function of k alone, because it
-    is called in any order and more than once. It may use the global generators of torch, NumPy and Python, which are
-    seeded before each call.
+    is called in any order and more than once. `draw` may use the global generators of torch, NumPy and Python, which
+    are seeded before each call.
     """
     name: str = ""
 

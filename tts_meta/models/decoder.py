@@ -60,7 +60,7 @@ class Decoder(nn.Module):
         """
         batch, steps = context.shape[:2]
         last = true_frames.reshape(batch, steps, self.reduction, self.n_mels)[:, :-1, -1]
-        previous = F.pad(last, (0, 0, 1, 0))  # (B, steps, M): the first step sees zeros
+        previous = F.pad(last, (0, 0, 1, 0))  # (B, steps, M); the first step reads zeros
         dropout = self.dropout if self.training else 0.0
         hidden = torch.cat([self._prenet(previous, dropout, generator), context], -1)
         for number, lstm in enumerate(self.lstms):

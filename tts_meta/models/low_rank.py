@@ -124,7 +124,7 @@ def expand_factors(deltas: Mapping[str, Tensor], shapes: Mapping[str, Sequence[i
 def has_full_delta(value: Tensor, rank: int) -> bool:
     """Return whether the delta of a parameter has full shape.
 
-    It has full shape for a vector, and for a matrix that is not larger than its two factors.
+    Vectors, and matrices that are not larger than their two factors, have deltas of full shape.
     """
     rows, columns = _matrix_shape(value)
     return value.ndim == 1 or rows * columns <= rank * (rows + columns)

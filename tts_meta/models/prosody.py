@@ -1,7 +1,7 @@
 """Measurement of the prosody of each symbol from the log-mel of a sentence: pitch, voicing and energy.
 
 These three numbers are an input of the acoustic model for each symbol. In synthesis, they are predicted or given by the
-caller. They are measured from the mel and the durations alone, so every example with a mel has prosody. Pitch is
+caller. Prosody is measured from the mel and the durations alone, so every example with a mel has prosody. Pitch is
 measured by harmonic matching (Goldstein 1973). The harmonics of a fundamental cause a ripple in the lowest mel bands.
 The ripple of each candidate F0 is computed from a synthetic tone. The pitch of a symbol is the candidate whose ripple
 fits best over the frames of the symbol.
