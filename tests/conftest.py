@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from commands import Result, run, write_base
-from helpers import tiny_base, tone_corpus
+from helpers import random_voice, tiny_base, tone_corpus
 from hypothesis import settings
 from meta_train_runs import meta_recipe, write_meta_corpus
 
@@ -43,6 +43,15 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
 def base_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a tiny random base, for tests of the command line."""
     return write_base(tmp_path_factory.mktemp("base") / "base")
+
+
+@pytest.fixture
+def voice_files(base: Base, tmp_path: Path) -> list[Path]:
+    """Files of two voices of the base."""
+    paths = [tmp_path / f"{name}.voice.safetensors" for name in "ab"]
+    for number, path in enumerate(paths):
+        random_voice(base, number).save(path)
+    return paths
 
 
 @pytest.fixture(scope="module")

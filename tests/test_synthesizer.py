@@ -14,7 +14,7 @@ import soundfile
 import torch
 from cases import case_folder
 from faults import error_line
-from helpers import batch_of, random_example, random_voice, tiny_source_filter
+from helpers import batch_of, random_example, tiny_source_filter
 
 from tts_meta import SynthesisOptions, Synthesizer, TtsMetaError, UsageError, Voice, speak
 from tts_meta.corpus import Manifest
@@ -23,15 +23,6 @@ from tts_meta.models.vocoders.griffin_lim import GriffinLim
 from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
 
 TEXT = "Abc de. Fgh head."
-
-
-@pytest.fixture
-def voice_files(base: Base, tmp_path: Path) -> list[Path]:
-    """Files of two voices of the base."""
-    paths = [tmp_path / f"{name}.voice.safetensors" for name in "ab"]
-    for number, path in enumerate(paths):
-        random_voice(base, number).save(path)
-    return paths
 
 
 def test_a_synthesizer_gives_the_samples_of_speak(base: Base, voice_files: list[Path]) -> None:

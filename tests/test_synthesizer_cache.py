@@ -13,7 +13,7 @@ import pytest
 from cases import case_folder
 from commands import write_base
 from faults import error_line
-from helpers import random_voice, tiny_base
+from helpers import tiny_base
 
 from tts_meta import Voice, speak
 from tts_meta.models.pretrained import Base, save_base
@@ -21,15 +21,6 @@ from tts_meta.models.vocoders.griffin_lim import GriffinLim
 from tts_meta.synth import synthesizer
 
 TEXT = "Abc de. Fgh head."
-
-
-@pytest.fixture
-def voice_files(base: Base, tmp_path: Path) -> list[Path]:
-    """Files of two voices of the base."""
-    paths = [tmp_path / f"{name}.voice.safetensors" for name in "ab"]
-    for number, path in enumerate(paths):
-        random_voice(base, number).save(path)
-    return paths
 
 
 @pytest.fixture
