@@ -7,6 +7,7 @@ import random
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from tts_meta.models.pretrained import Base, BaseConfig
 from tts_meta.models.vocoders.hifigan import HifiGanConfig
 from tts_meta.models.vocoders.pitch_predictor import PitchConfig
 from tts_meta.models.vocoders.source_filter import SourceFilterConfig, SourceFilterGenerator
-from tts_meta.text import Lexicon, SymbolTable
+from tts_meta.text import HibariPhonemizer, Lexicon, SymbolTable
 from tts_meta.text.normalize import Sentence
 from tts_meta.text.phonemizer import PHONEMIZERS
 from tts_meta.train.pretrain import PretrainConfig
@@ -113,6 +114,24 @@ def random_example(base: Base, phonemes: str, seed: int, speaker: str = "ann") -
     durations[1] += 2
     mel = -5 + 2 * torch.randn(int(durations.sum()), base.acoustic.n_mels, generator=generator)
     return Example(f"{speaker}-{seed}", speaker, tokens, durations, mel)
+
+
+def tiny_english_base() -> Base:
+    """A tiny base that reads English, with log-mels and durations of a plausible size."""
+    small = tiny_base()
+    symbols = SymbolTable.from_alphabet(HibariPhonemizer().alphabet())
+    base = Base.create(tiny_config(phonemizer="hibari"), symbols, small.speakers)
+    for name in ("mel_mean", "mel_scale"):
+        getattr(base.acoustic, name).copy_(getattr(small.acoustic, name))
+    base.acoustic.duration.output.bias.data.fill_(1.6)
+    return base
+
+
+def similar_examples(base: Base) -> list[Example]:
+    """Five sentences of a new speaker with similar frames, so that adaptation can lower the loss."""
+    examples = [random_example(base, tone_sentence(seed, words=4), seed, "new") for seed in range(5)]
+    shape = torch.linspace(-2, 2, 80)
+    return [replace(example, mel=-5 + shape + 0.2 * (example.mel + 5)) for example in examples]
 
 
 def batch_of(base: Base, *examples: Example) -> Batch:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from commands import write_recordings
-from helpers import random_example, same_weights, tone_sentence
+from helpers import same_weights, similar_examples
 
 from tts_meta.adapt import CloneProgress, CloneSettings, Voice, adaptable_modules, clone, clone_examples
 from tts_meta.corpus import Example, collate
@@ -25,10 +25,7 @@ FEW = CloneSettings(steps=30, learning_rate=3e-3)
 
 @pytest.fixture(scope="module")
 def examples(base: Base) -> list[Example]:
-    """Five sentences with similar frames, so that adaptation can lower the loss."""
-    made = [random_example(base, tone_sentence(seed, words=4), seed, "new") for seed in range(5)]
-    shape = torch.linspace(-2, 2, 80)
-    return [replace(example, mel=-5 + shape + 0.2 * (example.mel + 5)) for example in made]
+    return similar_examples(base)
 
 
 @pytest.fixture

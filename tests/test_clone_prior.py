@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import random_example, tone_sentence
+from helpers import similar_examples
 
 from tts_meta.adapt import CloneProgress, CloneSettings, clone_examples
 from tts_meta.adapt.early_stopping import MAX_STEPS
@@ -24,10 +24,7 @@ FEW = CloneSettings(steps=30, learning_rate=3e-3)
 
 @pytest.fixture(scope="module")
 def examples(base: Base) -> list[Example]:
-    """Five sentences with similar frames, so that adaptation can lower the loss."""
-    made = [random_example(base, tone_sentence(seed, words=4), seed, "new") for seed in range(5)]
-    shape = torch.linspace(-2, 2, 80)
-    return [replace(example, mel=-5 + shape + 0.2 * (example.mel + 5)) for example in made]
+    return similar_examples(base)
 
 
 def test_a_smaller_prior_variance_gives_smaller_deltas(base: Base, examples: list[Example]) -> None:

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 import soundfile
-from helpers import RATE, tiny_base, tiny_config, tone_speech
+from helpers import RATE, tiny_english_base, tone_speech
 
 from tts_meta.audio import write_wav
-from tts_meta.models.pretrained import Base, save_base
-from tts_meta.text import HibariPhonemizer, SymbolTable
+from tts_meta.models.pretrained import save_base
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "python-api.md"
 OUTPUTS = {"out.wav": "WAV", "out.flac": "FLAC", "out.OGG": "OGG", "out.mp3": "MP3", "out.opus": "OGG"}
@@ -22,13 +21,7 @@ OUTPUTS = {"out.wav": "WAV", "out.flac": "FLAC", "out.OGG": "OGG", "out.mp3": "M
 @pytest.fixture
 def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A tiny base that reads English, where the shipped one is looked for."""
-    small = tiny_base()
-    symbols = SymbolTable.from_alphabet(HibariPhonemizer().alphabet())
-    base = Base.create(tiny_config(phonemizer="hibari"), symbols, small.speakers)
-    for name in ("mel_mean", "mel_scale"):
-        getattr(base.acoustic, name).copy_(getattr(small.acoustic, name))
-    base.acoustic.duration.output.bias.data.fill_(1.6)
-    save_base(base, tmp_path / "base")
+    save_base(tiny_english_base(), tmp_path / "base")
     for module in ("models.pretrained", "synth.synthesizer"):
         monkeypatch.setattr(f"tts_meta.{module}.shipped_base", lambda: tmp_path / "base")
     monkeypatch.setattr(importlib.import_module("tts_meta.adapt.acoustic_adaptation"), "NO_PRIOR_STEPS", 5)

@@ -19,15 +19,14 @@ from pathlib import Path
 import pytest
 from commands import run
 from documentation import PAGES, ROOT, Block, anchors, blocks, commands, links, name_of, prose
-from helpers import RATE, tiny_base, tiny_config, tone_sentence, tone_speech
+from helpers import RATE, tiny_config, tiny_english_base, tone_sentence, tone_speech
 
 from tts_meta.audio import write_wav
 from tts_meta.cli.reference import cli_reference
 from tts_meta.corpus import Manifest
 from tts_meta.errors import TtsMetaError
 from tts_meta.evaluate.cloning import CloningBenchmark
-from tts_meta.models.pretrained import Base, save_base
-from tts_meta.text import HibariPhonemizer, SymbolTable
+from tts_meta.models.pretrained import save_base
 
 LANGUAGES = {"sh", "python", "json", "yaml", "text"}
 INSTALLS = ("python3.11 -m venv", "pip install", ".venv/bin/pip install", "source .venv/bin/activate")
@@ -72,7 +71,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "docs" / "images").mkdir(parents=True)
     for name in ("recipes", "checkpoints", "tests"):
         (tmp_path / name).symlink_to(ROOT / name)
-    base = _english_base()
+    base = tiny_english_base()
     save_base(base, tmp_path / "base")
     for name in BASE_READERS:
         monkeypatch.setattr(name, lambda: tmp_path / "base")
@@ -85,17 +84,6 @@ def _write_recording(audio: Path, seed: int, suffix: str) -> None:
     text = tone_sentence(seed, 8)
     write_wav(audio, tone_speech(text, seed)[0], RATE)
     audio.with_suffix(suffix).write_text(text + "\n")
-
-
-def _english_base() -> Base:
-    """A tiny base that reads English."""
-    small = tiny_base()
-    symbols = SymbolTable.from_alphabet(HibariPhonemizer().alphabet())
-    base = Base.create(tiny_config(phonemizer="hibari"), symbols, small.speakers)
-    for name in ("mel_mean", "mel_scale"):
-        getattr(base.acoustic, name).copy_(getattr(small.acoustic, name))
-    base.acoustic.duration.output.bias.data.fill_(1.6)
-    return base
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
