@@ -12,7 +12,7 @@ import torch
 from helpers import similar_examples
 
 from tts_meta.adapt import CloneProgress, CloneSettings, clone_examples
-from tts_meta.adapt.early_stopping import MAX_STEPS
+from tts_meta.meta.solvers.stopping import MAX_STEPS
 from tts_meta.adapt.settings import NO_PRIOR_LR, NO_PRIOR_STEPS, SIGMA_LR
 from tts_meta.corpus import Example
 from tts_meta.errors import TtsMetaError, UsageError

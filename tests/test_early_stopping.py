@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tts_meta.adapt.early_stopping import CHECK_INTERVAL, PlateauStop
+from tts_meta.meta.solvers.stopping import CHECK_INTERVAL, PlateauStop
 
 
 def run(objective: Callable[[int], float], max_steps: int = 1000) -> tuple[PlateauStop, list[float]]:

@@ -12,9 +12,9 @@ from torch import Tensor
 from toy_losses import LAYOUT, META, SOLVERS, bowl, displaced, prior_of, wavy
 
 from tts_meta.meta import Adam, Diverged, GradientDescent, ShrinkagePrior, run_inner_loop
-from tts_meta.meta.inner_solvers import InnerSolver
+from tts_meta.meta.solvers.inner_solvers import InnerSolver
 
-INNER_LOOP = importlib.import_module("tts_meta.meta.inner_loop")
+INNER_LOOP = importlib.import_module("tts_meta.meta.solvers.inner_loop")
 
 
 @pytest.mark.parametrize("solver", SOLVERS)

@@ -12,7 +12,7 @@ from torch import Tensor
 from toy_losses import CENTRES, CURVATURE, FREE, LAYOUT, META, SOLVERS, bowl, displaced, prior_of, wavy
 
 from tts_meta.meta import Adam, GradientDescent, ShrinkagePrior, run_inner_loop
-from tts_meta.meta.inner_solvers import InnerSolver, StepSize
+from tts_meta.meta.solvers.inner_solvers import InnerSolver, StepSize
 
 
 @pytest.mark.parametrize("rate", [1e-3, 0.1])

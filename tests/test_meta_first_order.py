@@ -9,8 +9,8 @@ import torch
 from toy_domains import Net, domain_of, regression_loss, regression_task
 
 from tts_meta.meta import GradientDescent, MetaParams, StepSizeSchedule, Unrolled
-from tts_meta.meta.inner_lr import StepSizeKind
-from tts_meta.meta.meta_gradients import InnerLoop
+from tts_meta.meta.solvers.inner_lr import StepSizeKind
+from tts_meta.meta.estimators.meta_gradients import InnerLoop
 from tts_meta.meta.parameter_layout import parameter_vector
 
 

@@ -25,7 +25,7 @@ from tts_meta.meta import (
     Task,
     Unrolled,
 )
-from tts_meta.meta.inner_loop import InnerLoop
+from tts_meta.meta.solvers.inner_loop import InnerLoop
 from tts_meta.meta.parameter_layout import parameter_vector
 
 

@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from toy_domains import Net, domain_of, regression_loss, regression_task
 
 from tts_meta.meta import Domain
-from tts_meta.meta.hvp import HessianName, HessianProducts, second_order
+from tts_meta.meta.solvers.hvp import HessianName, HessianProducts, second_order
 from tts_meta.meta.parameter_layout import parameter_vector
 
 HESSIANS = get_args(HessianName)

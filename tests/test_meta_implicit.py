@@ -18,7 +18,7 @@ from tts_meta.meta import (
     Neumann,
     Task,
 )
-from tts_meta.meta.hvp import HessianName
+from tts_meta.meta.solvers.hvp import HessianName
 
 
 def total_query(domain: Domain, meta: MetaParams, tasks: list[Task]) -> Tensor:

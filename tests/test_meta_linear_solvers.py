@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tts_meta.meta import ConjugateGradient, Neumann, Outcome, Solution
-from tts_meta.meta.linear_solvers import LINEAR_SOLVERS, LinearSolver
+from tts_meta.meta.solvers.linear_solvers import LINEAR_SOLVERS, LinearSolver
 
 SOLVER_NAMES = ["cg", "neumann"]
 

@@ -10,7 +10,20 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from tts_meta.meta import Domain, LearnerSettings, MetaLearner, ParameterLayout, Task
+from tts_meta.config import Section
+from tts_meta.meta import (
+    LEARNERS,
+    Domain,
+    HeadData,
+    Items,
+    Likelihood,
+    LinearHead,
+    MetaTrainer,
+    ParameterLayout,
+    Task,
+    TrainerSettings,
+    create_learner,
+)
 from tts_meta.models.partition import Module
 
 
@@ -40,9 +53,10 @@ class Net(nn.Module):
             self.second = nn.Linear(6, 5, dtype=dtype)
             self.head = nn.Linear(5, 1, dtype=dtype)
 
-    def forward(self, x: Tensor) -> Tensor:
-        hidden = torch.cat([x, self.context.expand(*x.shape[:-1], 2)], -1)
-        return self.head(torch.tanh(self.second(torch.tanh(self.first(hidden)))))
+    def forward(self, x: Tensor, hidden: bool = False) -> Tensor:
+        inputs = torch.cat([x, self.context.expand(*x.shape[:-1], 2)], -1)
+        features = torch.tanh(self.second(torch.tanh(self.first(inputs))))
+        return features if hidden else self.head(features)
 
 
 def modules_of(model: nn.Module) -> tuple[Module, ...]:
@@ -98,12 +112,14 @@ def spoiled(task: Task, part: Literal["support", "query"], value: float = math.n
     return replace(task, **{part: (x, torch.full_like(y, value))})
 
 
-def domain_of(model: nn.Module, loss: Any, adapted: tuple[str, ...] | None = None, vectorised: bool = False) -> Domain:
-    """A domain in which the modules named in `adapted` adapt (None: all) and the others are shared."""
+def likelihood_of(
+    model: nn.Module, loss: Any, adapted: tuple[str, ...] | None = None, vectorised: bool = False
+) -> Likelihood:
+    """A likelihood in which the modules named in `adapted` adapt (None: all) and the others are shared."""
     modules = modules_of(model)
     chosen = [m for m in modules if adapted is None or m.name in adapted]
     shared = [m for m in modules if m not in chosen]
-    return Domain(
+    return Likelihood(
         model,
         loss,
         ParameterLayout.from_modules(model, chosen),
@@ -120,11 +136,42 @@ def net_of(dtype: torch.dtype = torch.float64) -> Net:
     return net
 
 
-def make_learner(name: str, settings: LearnerSettings, model: nn.Module | None = None, **more: Any) -> MetaLearner:
-    """A learner for regression tasks, with `net_of()` if no model is given; `more` are arguments of `MetaLearner`."""
+def head_data(call: Callable[..., Any], data: tuple[Tensor, Tensor]) -> HeadData:
+    """Inputs and targets of the last layer of `Net`, with the precision of `regression_loss`."""
+    inputs = call(data[0], hidden=True)
+    return HeadData(inputs, data[1], torch.full((len(inputs),), 0.3**-2, dtype=inputs.dtype))
+
+
+def regression_domain(model: nn.Module | None = None, loss: Any = None, **more: Any) -> Domain:
+    """The domain of regression tasks, with `net_of()` if no model is given; `more` are fields of `Domain`."""
     net = model or net_of()
-    roles = {"head": ["head"], "context": ["context"]}
-    return MetaLearner(name, net, regression_loss, modules_of(net), settings, roles=roles, **more)
+    defaults: dict[str, Any] = {
+        "roles": {"head": ["head"], "context": ["context"]},
+        "linear_head": LinearHead("head.weight", "head.bias", head_data) if isinstance(net, Net) else None,
+        "items": lambda data: Items(torch.cat(data, -1)[:, None], torch.ones(len(data[0]), dtype=torch.int64)),
+    }
+    return Domain(net, loss or regression_loss, modules_of(net), **{**defaults, **more})
+
+
+def own_settings(section: type[Section], values: dict[str, Any]) -> dict[str, Any]:
+    """The values whose keys are settings of this section."""
+    return {key: value for key, value in values.items() if key in section.model_fields}
+
+
+def make_trainer(
+    name: str,
+    values: dict[str, Any],
+    domain: Domain | None = None,
+    *,
+    meta_steps: int = 1,
+    tasks_at_once: int = 1,
+    **more: Any,
+) -> MetaTrainer:
+    """A trainer of a new learner. `values` has settings of any learner and of the trainer; each takes its own."""
+    settings = own_settings(LEARNERS[name].Settings, values)
+    learner = create_learner(name, domain or regression_domain(), settings, **more)
+    outer = TrainerSettings(**own_settings(TrainerSettings, values))
+    return MetaTrainer(learner, outer, meta_steps=meta_steps, tasks_at_once=tasks_at_once)
 
 
 class _Saved:

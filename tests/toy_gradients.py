@@ -17,8 +17,8 @@ from tts_meta.meta import (
     StepSizeSchedule,
     Task,
 )
-from tts_meta.meta.inner_loop import InnerLoop
-from tts_meta.meta.meta_gradients import MetaGradientEstimator
+from tts_meta.meta.solvers.inner_loop import InnerLoop
+from tts_meta.meta.estimators.meta_gradients import MetaGradientEstimator
 from tts_meta.meta.parameter_layout import parameter_vector
 
 EXACT = ConjugateGradient(200, 1e-13)

@@ -12,7 +12,7 @@ from torch import Tensor
 from toy_domains import Blocks, modules_of
 
 from tts_meta.meta import Adam, GradientDescent, ParameterLayout, ShrinkagePrior, Trace, run_inner_loop
-from tts_meta.meta.inner_solvers import InnerSolver
+from tts_meta.meta.solvers.inner_solvers import InnerSolver
 
 LAYOUT = ParameterLayout.from_modules(Blocks(), modules_of(Blocks()))
 META = torch.tensor([1.0, -2.0, 0.5, 0.0, 3.0, -1.0, 0.2], dtype=torch.float64)

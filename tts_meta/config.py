@@ -7,7 +7,7 @@ unknown key is an error that lists the valid names.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -67,6 +67,14 @@ def parse_config(data: object, section: type[AnySection], source: str) -> AnySec
         return section.model_validate(data)
     except ValidationError as error:
         raise TtsMetaError(f"{source}: {first_fault(error, section)}") from error
+
+
+def parse_settings(data: Mapping[str, Any], section: type[AnySection], source: str) -> AnySection:
+    """Build a `section` from settings of a caller. Raises UsageError that names `source` and the key or value."""
+    try:
+        return section.model_validate(dict(data))
+    except ValidationError as error:
+        raise UsageError(f"{source}: {first_fault(error, section)}") from error
 
 
 def load_config(path: str | Path, section: type[AnySection], changes: Sequence[str] = ()) -> AnySection:

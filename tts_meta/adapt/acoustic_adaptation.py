@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tts_meta.adapt.acoustic_task import AcousticTask, acoustic_nll
 from tts_meta.adapt.adaptation import Adaptation, ScoredTask, constant_lr, linear_decay, sigma_lr
-from tts_meta.adapt.early_stopping import PlateauStop
+from tts_meta.meta.solvers.stopping import PlateauStop
 from tts_meta.adapt.priors import acoustic_prior
 from tts_meta.adapt.settings import NO_PRIOR_LR, NO_PRIOR_STEPS, SIGMA_LR, CloneSettings
 from tts_meta.corpus import Example

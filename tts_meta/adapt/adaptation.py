@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tts_meta.adapt.early_stopping import CHECK_INTERVAL, PlateauStop
+from tts_meta.meta.solvers.stopping import CHECK_INTERVAL, PlateauStop
 from tts_meta.adapt.voice import as_stored
 from tts_meta.meta import Adam, Domain, ShrinkagePrior, Task, run_inner_loop
-from tts_meta.meta.inner_solvers import StepSize
+from tts_meta.meta.solvers.inner_solvers import StepSize
 from tts_meta.meta.parameter_layout import parameter_vector
 from tts_meta.models.low_rank import LowRankModel, by_parameter_name
 

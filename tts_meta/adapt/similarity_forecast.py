@@ -19,7 +19,7 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from tts_meta.adapt.clone import CLONE_VERSION
-from tts_meta.adapt.early_stopping import STOPPING_VERSION
+from tts_meta.meta.solvers.stopping import STOPPING_VERSION
 from tts_meta.adapt.recordings import RECORDINGS_VERSION
 from tts_meta.adapt.settings import CloneSettings
 from tts_meta.errors import UsageError

@@ -12,7 +12,7 @@ from pydantic import Field
 from tts_meta.adapt import CloneSettings, chosen_modules
 from tts_meta.adapt.baselines.lora import LEARNING_RATE, LORA_VERSION
 from tts_meta.adapt.clone import CLONE_VERSION
-from tts_meta.adapt.early_stopping import STOPPING_VERSION
+from tts_meta.meta.solvers.stopping import STOPPING_VERSION
 from tts_meta.adapt.recordings import RECORDINGS_VERSION
 from tts_meta.adapt.settings import NEGLIGIBLE, NO_PRIOR_LR, NO_PRIOR_STEPS, SIGMA_LR, VOCODER_LR
 from tts_meta.adapt.voice import VOCODER_PREFIX

@@ -1,9 +1,13 @@
-"""`Domain`: a model and its loss as the negative log-likelihood of data, a function of the model's parameters."""
+"""`Domain`: a model, its likelihood, its modules, and what some learners need in addition.
+
+A domain is written once for speech and once for each toy problem. Every learner works on it. A learner that needs more
+than the likelihood names a capability; a domain without this capability gives one clear error.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -12,10 +16,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from tts_meta.errors import UsageError
-from tts_meta.meta.frozen_state import FrozenState, copy_buffer
-from tts_meta.meta.parameter_layout import NO_PARAMETERS, ParameterLayout, Params
-from tts_meta.meta.seeding import combine_seeds, seeded_torch
-from tts_meta.meta.task import Task, stack_data, without_inference_tensors
+from tts_meta.meta.parameter_layout import ModuleLike, Params
+from tts_meta.meta.seeding import seeded_torch
+from tts_meta.meta.task import Task, without_inference_tensors
 
 LossFunction = Callable[[Callable[..., Any], Any], Tensor]
 """`loss(call, data)` returns -log p(data | θ), a scalar: the sum over the data in nats. `call` is the model with the
@@ -24,85 +27,150 @@ parameters of one task; it takes the model's arguments.
 
 
 @dataclass(frozen=True)
+class HeadData:
+    """Data of a linear layer: inputs `(N, I)`, targets `(N, O)`, and a weight of each row `(N,)`.
+
+    The weighted squared error of the layer's outputs approximates the negative log-likelihood of the model in nats:
+    Σ_n w_n ‖targets_n - outputs_n‖² / 2.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    weights: Tensor
+
+
+@dataclass(frozen=True)
+class LinearHead:
+    """Capability `linear_head`: a linear layer of the model, for learners that solve it in closed form.
+
+    weight, bias: names of the layer's parameters, `(O, I)` and `(O,)`. data: `data(call, data)` returns the layer's
+    data; `call` is the model with the parameters of one task, as in the loss. It is differentiable in the parameters.
+    """
+
+    weight: str
+    bias: str
+    data: Callable[[Callable[..., Any], Any], HeadData]
+
+
+@dataclass(frozen=True)
+class Items:
+    """Items of a set, such as sentences: padded features `(N, L, F)` and the length of each item `(N,)`, int64."""
+
+    features: Tensor
+    lengths: Tensor
+
+
+@dataclass(frozen=True)
+class TrainedTasks:
+    """Capability `trained_tasks`: the tasks that the model was pretrained on, such as training speakers.
+
+    parameter: name of the parameter that differs between these tasks. names: names of S tasks. offsets: their values
+    of the parameter minus φ, `(S, ...)`. embeddings: a unit vector of each task, `(S, E)`. embed: returns the unit
+    vector `(E,)` of the support of a new task.
+    """
+
+    parameter: str
+    names: tuple[str, ...]
+    offsets: Tensor
+    embeddings: Tensor
+    embed: Callable[[Task], Tensor]
+
+
+CAPABILITIES = {
+    "linear_head": "a linear output layer with its inputs and targets",
+    "items": "the items of a task as padded feature sequences",
+    "labels": "a class label for each item",
+    "trained_tasks": "the tasks that the model was pretrained on, with their embeddings",
+}
+"""Capabilities of a domain, and what each of them is."""
+
+
+@dataclass(frozen=True)
 class Domain:
-    """A model, its loss and the layouts of its parameters; `nll` scores a batch of tasks.
+    """A model with its likelihood and its modules.
 
-    Parameters in neither layout keep the values in `frozen_state`, or the model's values if that is None.
-
-    vectorised: tasks run in parallel by `torch.func.vmap`. The model must allow it, and the data must be tensors, or
-    tuples or dicts of tensors, with the same shapes for all tasks. Otherwise tasks run one after another.
-    frozen_state: the fixed values of the model. None reads them from the model, and copies its buffers for each call.
+    loss: see `LossFunction`. modules: the partition of the parameters that may change; other parameters keep the
+    values of the model. roles: names of the modules of the head and of the context. vectorised: tasks run in parallel
+    by `torch.func.vmap`; see `Likelihood`. linear_head, items, labels, trained_tasks: capabilities; None if the domain
+    does not have them. `items(data)` returns the items of support or query data, `labels(data)` their classes `(N,)`.
     """
 
     model: nn.Module
     loss: LossFunction
-    adapted: ParameterLayout
-    shared: ParameterLayout = NO_PARAMETERS
+    modules: Sequence[ModuleLike]
+    roles: Mapping[str, Sequence[str]] = field(default_factory=dict)
     vectorised: bool = False
-    frozen_state: FrozenState | None = None
+    linear_head: LinearHead | None = None
+    items: Callable[[Any], Items] | None = None
+    labels: Callable[[Any], Tensor] | None = None
+    trained_tasks: TrainedTasks | None = None
 
     @cached_property
-    def _has_tied_weights(self) -> bool:
+    def has_tied_weights(self) -> bool:
         """Whether a parameter has several names; each name must then get the task's value."""
         counts = [len(list(self.model.named_parameters(remove_duplicate=unique))) for unique in (True, False)]
         return counts[0] != counts[1]
 
-    @cached_property
-    def _buffer_names(self) -> tuple[str, ...]:
-        return tuple(name for name, _ in self.model.named_buffers())
+    def require(self, capability: str, learner: str) -> Any:
+        """Return a capability. Raises UsageError that names the learner if the domain does not have it."""
+        if (value := getattr(self, capability)) is None:
+            raise UsageError(
+                f"learner '{learner}' needs {CAPABILITIES[capability]} ({capability}); this domain does not have it; "
+                f"choose another learner"
+            )
+        return value
 
-    def nll(self, adapted: Tensor, shared: Tensor, data: Sequence[Any], seed: int = 0) -> Tensor:
-        """Return -log p(data_t | θ_t) of T tasks, `(T,)` nats, for adapted parameters `(T, P)` and shared ones `(Q,)`.
+    def bind(self, params: Mapping[str, Tensor]) -> Callable[..., Any]:
+        """Return the model as a function whose parameters and buffers of these names have the given values.
 
-        The draws of the model and of the loss from torch's generators are a function of `seed` alone and equal for all
-        tasks. Tasks in parallel therefore draw the same numbers as each task alone. Raises UsageError if the loss is
-        not a scalar, or does not use the parameters.
+        Each call changes copies of the buffers, never the model.
         """
-        if self.vectorised and len(data) > 1:
-            run = torch.func.vmap(self._task_nll, in_dims=(0, None, 0, None, 0), randomness="same")
-            stacked = stack_data([without_inference_tensors(item) for item in data])
-            buffers = self._buffers(len(data))
-            with seeded_torch(seed, adapted.device):
-                return run(adapted, shared, stacked, self._frozen_parameters(), buffers)
-        if len(data) == 1:  # squeeze gives a view, whose derivative copies nothing
-            return self._seeded_nll(adapted.squeeze(0), shared, data[0], seed).unsqueeze(0)
-        rows = zip(adapted.unbind(0), data, strict=True)
-        return torch.stack([self._seeded_nll(row, shared, item, seed) for row, item in rows])
-
-    def step_nll(self, adapted: Tensor, shared: Tensor, tasks: Sequence[Task], step: int, seed: int = 0) -> Tensor:
-        """Return `nll` of the tasks' data of inner step `step`; all draws are a function of `seed` and `step`."""
-        step_seed = combine_seeds(seed, step)
-        data = [task.at(step, combine_seeds(step_seed, 1)) for task in tasks]
-        return self.nll(adapted, shared, data, step_seed)
-
-    def _seeded_nll(self, adapted: Tensor, shared: Tensor, data: Any, seed: int) -> Tensor:
-        data = without_inference_tensors(data)
-        with seeded_torch(seed, adapted.device):
-            return self._task_nll(adapted, shared, data, self._frozen_parameters(), self._buffers())
-
-    def _frozen_parameters(self) -> Params:
-        return {} if self.frozen_state is None else self.frozen_state.parameters_by_name()
-
-    def _buffers(self, tasks: int | None = None) -> Params:
-        if self.frozen_state is not None:
-            return self.frozen_state.buffers_by_name(tasks)
-        return {name: copy_buffer(self.model.get_buffer(name), tasks) for name in self._buffer_names}
-
-    def _task_nll(self, adapted: Tensor, shared: Tensor, data: Any, frozen: Params, buffers: Params) -> Tensor:
-        params = frozen | buffers | self.adapted.unflatten(adapted) | self.shared.unflatten(shared)
-        called = False
+        values = {name: buffer.clone() for name, buffer in self.model.named_buffers()} | dict(params)
 
         def call(*args: Any, **named: Any) -> Any:
-            nonlocal called
-            called = True
-            return functional_call(self.model, params, args, named, tie_weights=self._has_tied_weights)
+            return functional_call(self.model, values, args, named, tie_weights=self.has_tied_weights)
 
-        value = self.loss(call, data)
-        if not called:  # the gradient would be zero, or that of the model's own weights
-            raise UsageError(
-                "the loss must call its first argument, which is the model with the parameters of the task"
-            )
-        if not isinstance(value, Tensor) or value.ndim != 0:
-            returned = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-            raise UsageError(f"the loss must return a scalar tensor, the sum over the data; it returned {returned}")
-        return value
+        return call
+
+    def nll(self, params: Mapping[str, Tensor], data: Any, seed: int = 0) -> Tensor:
+        """Return -log p(data | θ) in nats, `()`, differentiable in `params` (by name, without a task axis).
+
+        Parameters that are not named have the model's values. All draws are a function of `seed`. Raises UsageError if
+        the loss is not a scalar, or does not call the model.
+        """
+        device = next(iter(params.values())).device if params else None
+        with seeded_torch(seed, device):
+            return checked_loss(self.loss, self.bind(params), without_inference_tensors(data))
+
+
+def checked_loss(loss: LossFunction, model: Callable[..., Any], data: Any) -> Tensor:
+    """Return the loss of a model bound to parameters. Raises UsageError as `Domain.nll`."""
+    called = False
+
+    def call(*args: Any, **named: Any) -> Any:
+        nonlocal called
+        called = True
+        return model(*args, **named)
+
+    value = loss(call, data)
+    if not called:  # the gradient would be zero, or that of the model's own weights
+        raise UsageError("the loss must call its first argument, which is the model with the parameters of the task")
+    if not isinstance(value, Tensor) or value.ndim != 0:
+        returned = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        raise UsageError(f"the loss must return a scalar tensor, the sum over the data; it returned {returned}")
+    return value
+
+
+def partition_parameters(modules: Sequence[ModuleLike]) -> tuple[str, ...]:
+    """Return the names of the parameters of some modules."""
+    return tuple(name for module in modules for name in module.parameters)
+
+
+def current_values(model: nn.Module, names: Sequence[str]) -> Params:
+    """Return detached values of the model's parameters of these names."""
+    return {name: model.get_parameter(name).detach() for name in names}
+
+
+def stacked(params: Sequence[Params]) -> Params:
+    """Return the parameters of T tasks with a leading task axis, `(T, ...)` each."""
+    return {name: torch.stack([task[name] for task in params]) for name in params[0]} if params else {}

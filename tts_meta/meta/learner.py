@@ -1,295 +1,263 @@
-"""`MetaLearner`: one interface to every learner. `meta_step` updates the meta-parameters; `adapt` adapts to one task.
-
-Under `torchrun`, each process computes a part of the tasks, and one all-reduce per meta-step adds the gradients. All
-processes must receive the same list of tasks.
-"""
+"""`MetaLearner`: the interface that every learner implements, and `Adapted`, the result of adaptation."""
 
 from __future__ import annotations
 
-import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import ClassVar, Generic, Self, TypeVar, cast
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
+from tts_meta.config import Section
 from tts_meta.errors import UsageError
+from tts_meta.meta.budget import Budget
 from tts_meta.meta.compatibility import check_model, explain_torch_errors
-from tts_meta.meta.domain import Domain, LossFunction
-from tts_meta.meta.frozen_state import FrozenState
-from tts_meta.meta.inner_loop import Diverged, InnerLoop, Observer, check_steps, run_inner_loop
-from tts_meta.meta.inner_lr import StepSizeSchedule
-from tts_meta.meta.inner_solvers import INNER_SOLVERS
-from tts_meta.meta.learner_settings import LearnerSettings
-from tts_meta.meta.meta_gradients import MetaGradient, MetaGradientEstimator, MetaParams, check_prior
-from tts_meta.meta.module_selection import select_layouts
-from tts_meta.meta.outer_optimiser import (
-    build_outer_optimiser,
-    cosine_decay,
-    replace_parameters,
-    scale_learning_rates,
-)
-from tts_meta.meta.parameter_layout import ModuleLike, Params, parameter_vector
-from tts_meta.meta.presets import find_preset
-from tts_meta.meta.prior import MAX_LOG_VARIANCE, MIN_LOG_VARIANCE, ShrinkagePrior, hyperprior_nll
-from tts_meta.meta.reduction import MetaStepMetrics, TaskSums
+from tts_meta.meta.domain import Domain, current_values, partition_parameters
+from tts_meta.meta.meta_gradient import MetaGradient
+from tts_meta.meta.module_selection import select_modules
+from tts_meta.meta.parameter_layout import ModuleLike, ParameterLayout, Params
 from tts_meta.meta.seeding import combine_seeds, seeded
-from tts_meta.meta.task import Task, check_query
+from tts_meta.meta.task import Task
 
-_PATIENCE = 10
-"""Number of consecutive meta-steps without a finite task after which training stops."""
 
-_STEPS_DONE, _FAILED_STEPS, _OUTER_LR_SCALE = range(3)
-"""Indices into `MetaLearner.progress`; the failed steps are consecutive."""
+class NoSettings(Section):
+    """The settings of a learner that has none."""
+
+
+@dataclass(frozen=True)
+class AdaptProgress:
+    """The state of adaptation after `step` inner steps of T tasks.
+
+    params: θ by name, `(T, ...)` each. losses: losses of the last step, `(T,)` nats; None before the first step.
+    end: number of steps in total, as far as it is known.
+    """
+
+    step: int
+    params: Params
+    losses: Tensor | None
+    end: int
+
+
+Observer = Callable[[AdaptProgress], None]
+"""Called before the first inner step and after each step."""
 
 
 @dataclass(frozen=True)
 class Adapted:
-    """Result for one task. params: θ by name, only parameters that adapt. losses: before each step, `(steps,)` nats."""
+    """The result of adaptation to T tasks.
+
+    params: θ by name, `(T, ...)` each, only the parameters that the learner adapts. losses: losses before each inner
+    step, `(steps, T)` nats; NaN after a task has stopped. steps: number of inner steps of each task. stopped: why the
+    steps of each task ended; empty if their number was fixed. statistics: numbers of each task, `(T,)` each.
+    """
 
     params: Params
     losses: Tensor
+    steps: tuple[int, ...]
+    stopped: tuple[str, ...]
+    statistics: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def task(self, index: int) -> Params:
+        """Return θ of one task by name."""
+        return {name: value[index] for name, value in self.params.items()}
+
+    @classmethod
+    def without_steps(cls, params: Params, tasks: int) -> Adapted:
+        """Return the result of a learner without inner steps. params: θ by name, `(T, ...)` each."""
+        return cls(params, torch.zeros(0, tasks), (0,) * tasks, ("",) * tasks)
+
+    @classmethod
+    def join(cls, parts: Sequence[Adapted]) -> Adapted:
+        """Return the results of several adaptations as one, in their order."""
+        steps = max(len(part.losses) for part in parts)
+        padded = [
+            torch.cat([part.losses, part.losses.new_full((steps - len(part.losses), part.losses.shape[1]), torch.nan)])
+            for part in parts
+        ]
+        return cls(
+            {name: torch.cat([part.params[name] for part in parts]) for name in parts[0].params},
+            torch.cat(padded, 1),
+            tuple(count for part in parts for count in part.steps),
+            tuple(reason for part in parts for reason in part.stopped),
+            {name: torch.cat([part.statistics[name] for part in parts]) for name in parts[0].statistics},
+        )
 
 
-class MetaLearner(nn.Module):
-    """A learner for any model. The state dict contains the meta-parameters and the fixed values of the model.
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Meta-parameters with a common outer learning rate.
 
-    The values of the given model are copied when the learner is created. The learner changes neither the model's
-    parameters nor its buffers (`FrozenState`). `to` and `double` move and convert the model too.
-
-    loss: see `domain.LossFunction`.
-    partition: the modules that are meta-learned. Parameters outside the partition and parameters with
-    requires_grad=False are fixed. If no parameter of the model requires a gradient, the model counts as loaded for
-    inference, and all modules of the partition can adapt.
-    modules: names of the modules that adapt; None takes the preset's choice.
-    roles: names of the modules that presets call `head` and `context`.
-    vectorised: see `Domain`. tasks_at_once: number of tasks differentiated together; memory grows with it.
-    seed: the draws of the model, of the loss and of `Task.draw` are a function of `seed`, of the meta-step and of the
-    inner step. The caller's generators do not change.
-
-    Raises UsageError that names a missing role or module, or a layer that cannot be meta-learned.
+    names: in the learner. learning_rate: None means the trainer's `outer_lr`. clipped: whether their gradient counts in
+    the norm that the trainer logs and limits.
     """
+
+    names: tuple[str, ...]
+    learning_rate: float | None = None
+    clipped: bool = True
+
+
+AnySettings = TypeVar("AnySettings", bound=Section)
+
+
+class MetaLearner(nn.Module, ABC, Generic[AnySettings]):
+    """A learner: meta-parameters, and a way to adapt to tasks with them. The state dict is the meta-parameters.
+
+    A subclass implements `adapt`, and either `meta_loss` or `meta_gradient`. `MetaTrainer` trains it. The values of the
+    domain's model are copied when the learner is created, and the model does not change.
+
+    modules: names of the modules that adapt; None means the learner's choice. seed: all draws are a function of `seed`,
+    of the meta-step and of the inner step. Raises UsageError for a domain without a capability in `needs`, for an
+    unknown module, and for a layer that cannot be meta-learned.
+    """
+
+    name: ClassVar[str] = ""
+    source: ClassVar[str] = ""
+    version: ClassVar[int] = 1
+    """Version of the class. Increase it when a saved learner of the last version would adapt differently."""
+    Settings: ClassVar[type[Section]] = NoSettings
+    """The settings of this family; a key that it does not use is an error."""
+    needs: ClassVar[tuple[str, ...]] = ()
+    """Names of the capabilities of the domain that the learner needs."""
+    statistics: ClassVar[tuple[str, ...]] = ()
+    """Names in `MetaGradient.statistics`."""
+    counts: ClassVar[tuple[str, ...]] = ()
+    """Names in `MetaGradient.counts`."""
+    iterative: ClassVar[bool] = True
+    """Whether adaptation has inner steps, so that it depends on the budget."""
+    trainable: ClassVar[bool] = True
+    """Whether the learner has something to meta-train."""
+    in_model: ClassVar[tuple[str, ...]] = ()
+    """Names, or prefixes of names, of state that is stored as weights of the model and not in the learner's file."""
+    hypergradient_lr: float = 0.0
+    """Relative change of the outer learning rate per meta-step (Alpha-MAML); 0 keeps it."""
 
     def __init__(
         self,
-        name: str,
-        model: nn.Module,
-        loss: LossFunction,
-        partition: Sequence[ModuleLike],
-        settings: LearnerSettings | None = None,
+        domain: Domain,
+        settings: AnySettings | None = None,
         *,
-        roles: Mapping[str, Sequence[str]] | None = None,
         modules: Sequence[str] | None = None,
-        meta_steps: int = 1,
-        vectorised: bool = False,
-        tasks_at_once: int = 1,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.name, self.preset, self.settings = name, find_preset(name), settings or LearnerSettings()
-        if tasks_at_once < 1:
-            raise UsageError(f"tasks_at_once must be 1 or more, not {tasks_at_once}")
-        self.meta_steps, self.tasks_at_once, self.seed = meta_steps, tasks_at_once, seed
+        for capability in self.needs:
+            domain.require(capability, self.name)
+        self.domain, self.seed, self.chosen = domain, seed, None if modules is None else tuple(modules)
+        self.settings: AnySettings = settings or cast(AnySettings, self.Settings())
+        self.meta_step, self.progress = 0, 0.0
+        """Number of meta-steps done, and the fraction of meta-training that is done. `MetaTrainer` sets both."""
         with torch.inference_mode(False), torch.enable_grad():
-            check_model(model, {parameter for module in partition for parameter in module.parameters})
-            adapted, shared = select_layouts(model, self.preset, partition, roles or {}, modules)
-            self.frozen_state = FrozenState(model, adapted.shapes.keys() | shared.shapes.keys())
-            self.domain = Domain(model, loss, adapted, shared, vectorised, self.frozen_state)
-            self._build(model)
+            check_model(domain.model, set(partition_parameters(domain.modules)))
+            ParameterLayout.from_modules(domain.model, domain.modules)  # raises for a wrong partition
+            if modules is not None:
+                select_modules(domain.modules, modules)
+            self.build()
 
-    def _build(self, model: nn.Module) -> None:
-        """Create the meta-parameters, their optimiser and the buffers."""
-        settings, preset, layout = self.settings, self.preset, self.domain.adapted
-        self.step_size_schedule = StepSizeSchedule(
-            preset.step_sizes, layout, settings.inner_lr, settings.inner_steps, settings.inner_lr_final_fraction
-        )
-        self.solver = INNER_SOLVERS[settings.inner_solver]()
-        start = math.inf if preset.prior == "none" else math.log(settings.variance)
-        phi = parameter_vector(model, layout)
-        self.adapted = nn.Parameter(phi)
-        self.shared = nn.Parameter(parameter_vector(model, self.domain.shared))
-        self.log_variances = nn.Parameter(torch.full((len(layout.modules),), start, dtype=torch.float64).to(phi))
-        self.step_sizes = nn.Parameter(self.step_size_schedule.create().to(phi))
-        self.optimiser = build_outer_optimiser(settings, *self._meta_parameters())
-        self.register_buffer("progress", torch.zeros(3, dtype=torch.float64))
-        self.progress: Tensor
-        self.progress[_OUTER_LR_SCALE] = 1.0
-        remembered = len(phi) + len(self.shared) if preset.learns_outer_lr else 0
-        self.register_buffer("last_step", torch.zeros(remembered).to(phi))
-        self.last_step: Tensor  # the last outer step of φ and of the shared parameters, concatenated
-        check_prior(self._estimator(), self.prior)
-        if settings.scale_lr_by_sigma and not self._estimator().needs_prior:
-            raise UsageError(f"scale_lr_by_sigma needs a learner with implicit gradients; '{self.name}' has none")
+    def build(self) -> None:
+        """Create the meta-parameters. Called once, with gradients enabled."""
 
-    def _meta_parameters(self) -> tuple[nn.Parameter, nn.Parameter, nn.Parameter, nn.Parameter]:
-        return self.adapted, self.shared, self.log_variances, self.step_sizes
+    @abstractmethod
+    def adapt(self, tasks: Sequence[Task], budget: Budget, observe: Observer | None = None) -> Adapted:
+        """Adapt to the support of T tasks. The results equal those of each task alone.
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> MetaLearner:
-        """Move the model and the optimiser's moments too; `to`, `double` and `cuda` call this method."""
-        progress, old = self.progress, self._meta_parameters()
-        super()._apply(fn, recurse)
-        self.domain.model._apply(fn, recurse)
-        if self.progress.device.type != "mps":  # keep 64 bits, because lower precision rounds large counts
-            self.progress = progress.to(self.progress.device)
-        replace_parameters(self.optimiser, dict(zip(old, self._meta_parameters(), strict=True)))
+        The meta-parameters, the model and the caller's random state do not change. A task whose loss is no longer
+        finite has NaN in its parameters. Raises Diverged if no task is finite.
+        """
+
+    def meta_loss(self, tasks: Sequence[Task]) -> Tensor:
+        """Return the query loss of each task after adaptation, `(T,)` nats, differentiable in the meta-parameters."""
+        raise UsageError(f"learner '{self.name}' has nothing to meta-train; use it in clone or in a benchmark")
+
+    def meta_gradient(self, tasks: Sequence[Task]) -> MetaGradient:
+        """Return the gradient of the query losses; by default that of `meta_loss`, by automatic differentiation."""
+        losses = self.meta_loss(tasks)
+        names, values = zip(*self.named_parameters(), strict=True)
+        gradients = torch.autograd.grad(losses.sum(), values, allow_unused=True, materialize_grads=True)
+        with torch.no_grad():
+            before = self.score(self.start(len(tasks)), [task.query for task in tasks])
+        return MetaGradient(dict(zip(names, gradients, strict=True)), before, losses.detach())
+
+    def parameter_groups(self) -> Sequence[ParameterGroup]:
+        """Return the groups of meta-parameters; by default one group of all."""
+        return [ParameterGroup(tuple(name for name, _ in self.named_parameters()))]
+
+    def after_outer_step(self) -> None:
+        """Correct the meta-parameters after an outer step, for example keep them within bounds."""
+
+    def regulariser_gradient(self) -> Params:
+        """Return the gradient of a prior of the meta-parameters by name; added to the mean gradient of the tasks."""
+        return {}
+
+    def model_parameters(self) -> Params:
+        """Return the values that meta-training gave the model's parameters, by name; empty if it changes none."""
+        return {}
+
+    def module_variances(self) -> dict[str, float]:
+        """Return the learned σ² of each module that adapts; empty if the learner learns none."""
+        return {}
+
+    @property
+    def adapted_modules(self) -> tuple[ModuleLike, ...]:
+        """The modules that adapt."""
+        names = self.chosen
+        return tuple(module for module in self.domain.modules if names is None or module.name in names)
+
+    @property
+    def changing_modules(self) -> tuple[str, ...]:
+        """Names of the modules that adaptation or meta-training changes."""
+        return tuple(module.name for module in self.domain.modules)
+
+    def restrict(self, modules: Sequence[str]) -> MetaLearner:
+        """Return a learner with the same meta-parameters that adapts only these of its modules."""
+        if not self.state_dict():
+            return type(self)(self.domain, self.settings, modules=modules, seed=self.seed)
+        raise UsageError(f"learner '{self.name}' cannot adapt a part of its modules; leave out modules")
+
+    def start(self, tasks: int = 1) -> Params:
+        """Return the values before adaptation of the parameters that adapt, `(T, ...)` each, by name."""
+        current = current_values(self.domain.model, partition_parameters(self.adapted_modules))
+        values = current | {name: value for name, value in self.model_parameters().items() if name in current}
+        return {name: value.expand(tasks, *value.shape) for name, value in values.items()}
+
+    def score(self, params: Params, data: Sequence) -> Tensor:
+        """Return -log p(data_t | θ_t) of T tasks, `(T,)` nats, for θ by name, `(T, ...)` each, without a gradient."""
+        seed, fixed = combine_seeds(self.seed), self.model_parameters()
+        with self.call_context(seed), torch.no_grad():
+            rows = ({name: value[index] for name, value in params.items()} for index in range(len(data)))
+            return torch.stack([self.domain.nll(fixed | row, item, seed) for row, item in zip(rows, data, strict=True)])
+
+    def stored_tensors(self) -> Params:
+        """Return the tensors of the learner's file: the state that is not stored as weights of the model."""
+        return {name: value.detach() for name, value in self.state_dict().items() if not name.startswith(self.in_model)}
+
+    def load_stored(self, tensors: Params) -> Self:
+        """Load the tensors of a learner's file. Raises UsageError that names a tensor that is missing or unfit."""
+        expected = self.stored_tensors()
+        for name in sorted(expected.keys() | tensors.keys()):
+            if name not in tensors or name not in expected or tensors[name].shape != expected[name].shape:
+                raise UsageError(
+                    f"the file of learner '{self.name}' does not fit its modules ({name}); meta-train it again"
+                )
+        self.load_state_dict(self.state_dict() | tensors)
         return self
 
     @property
-    def prior(self) -> ShrinkagePrior:
-        """The prior of the adapted parameters at the current log variances."""
-        return ShrinkagePrior(self.domain.adapted, self.log_variances.detach())
-
-    @property
-    def steps_done(self) -> int:
-        """Number of meta-steps taken."""
-        return int(self.progress[_STEPS_DONE])
-
-    @property
-    def _fraction_done(self) -> float:
-        return min(1.0, self.steps_done / max(1, self.meta_steps))
-
-    def variances(self) -> dict[str, float]:
-        """Return σ² of each adapted module by name; infinite without a prior."""
-        values = self.log_variances.detach().double().exp().tolist()
-        return dict(zip(self.domain.adapted.modules, values, strict=True))
-
-    def meta_params(self) -> Params:
-        """Return φ and the shared parameters by name."""
-        adapted, shared = self.adapted.detach(), self.shared.detach()
-        return self.domain.adapted.unflatten(adapted) | self.domain.shared.unflatten(shared)
-
-    def meta_step(self, tasks: Sequence[Task]) -> MetaStepMetrics:
-        """Update the meta-parameters by one step on the mean gradient over the tasks.
-
-        A task with a loss or gradient that is not finite is skipped and counted. If no task is finite, the
-        meta-parameters do not change. Raises TtsMetaError for a task without query data. Raises Diverged after ten
-        consecutive meta-steps without a finite task.
-        """
-        check_query(tasks)
-        with self._call_context(combine_seeds(self.seed, self.steps_done)):
-            return self._meta_step(tasks)
-
-    def _meta_step(self, tasks: Sequence[Task]) -> MetaStepMetrics:
-        rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-        own_tasks = tasks[rank::world]
-        sums = TaskSums(self._phi())
-        estimator = self._estimator()
-        for start in range(0, len(own_tasks), self.tasks_at_once):
-            for gradient in self._finite_gradients(estimator, own_tasks[start : start + self.tasks_at_once]):
-                sums.add(gradient)
-        sums.reduce(world)
-        finite = int(sums.count)
-        if finite:
-            self._outer_step(sums.mean_gradient())
-        self.progress[_STEPS_DONE] += 1
-        self.progress[_FAILED_STEPS] = 0 if finite else self.progress[_FAILED_STEPS] + 1
-        if self.progress[_FAILED_STEPS] >= _PATIENCE:
-            advice = "check the data, or lower inner_lr, outer_lr or variance"
-            raise Diverged(f"no task was finite in {_PATIENCE} meta-steps; {advice}")
-        return sums.metrics(len(tasks))
-
-    def adapt(self, support: Task, steps: int, observe: Observer | None = None) -> Adapted:
-        """Adapt to one task with `steps` inner steps; `observe(step, θ (1, P))` as in `run_inner_loop`.
-
-        Raises Diverged if the loss is no longer finite.
-        """
-        return self.adapt_many([support], steps, observe)[0]
-
-    def adapt_many(self, tasks: Sequence[Task], steps: int, observe: Observer | None = None) -> list[Adapted]:
-        """Adapt to each of several tasks, in parallel if `vectorised`; the results equal those of `adapt`.
-
-        A task whose loss is no longer finite has NaN in its parameters. Raises Diverged if no task is finite, and
-        UsageError for a negative number of steps.
-        """
-        check_steps(steps)
-        if not tasks:
-            return []
-        shared = self.shared.detach()
-        with self._call_context(combine_seeds(self.seed)):
-            displacements, trace = run_inner_loop(
-                lambda params, step: self.domain.step_nll(params, shared, tasks, step, self.seed),
-                self.adapted.detach(),
-                self.prior,
-                self.solver,
-                self._inner_loop(self.seed).schedule(self.step_sizes, self.prior, steps),
-                steps,
-                len(tasks),
-                observe=observe,
-            )
-        theta = self.adapted.detach() + displacements[-1]
-        rows = zip(theta.unbind(0), trace.losses.unbind(1), strict=True)
-        return [Adapted(self.domain.adapted.unflatten(row), losses) for row, losses in rows]
-
-    def score(self, adapted: Tensor, data: Sequence) -> Tensor:
-        """Return -log p(data_t | θ_t) of T tasks, `(T,)` nats, for θ `(T, P)` as `observe` receives it."""
-        seed = combine_seeds(self.seed)
-        with self._call_context(seed), torch.no_grad():
-            return self.domain.nll(adapted, self.shared.detach(), data, seed)
+    def device(self) -> torch.device:
+        """The device of the meta-parameters or, without any, of the model."""
+        tensors = (*self.parameters(), *self.buffers(), *self.domain.model.parameters())
+        return next(iter(tensors)).device
 
     @contextmanager
-    def _call_context(self, seed: int) -> Iterator[None]:
+    def call_context(self, seed: int) -> Iterator[None]:
         """Enable gradients, explain torch's errors and seed the generators; restore the generators at the end."""
-        device = self.adapted.device
-        with explain_torch_errors(), torch.inference_mode(False), torch.enable_grad(), seeded(seed, device):
+        with explain_torch_errors(), torch.inference_mode(False), torch.enable_grad(), seeded(seed, self.device):
             yield
 
-    def _phi(self) -> MetaParams:
-        return MetaParams(*self._meta_parameters())
-
-    def _inner_loop(self, seed: int) -> InnerLoop:
-        settings = self.settings
-        return InnerLoop(self.solver, settings.inner_steps, self.step_size_schedule, settings.scale_lr_by_sigma, seed)
-
-    def _estimator(self) -> MetaGradientEstimator:
-        return self.preset.estimator(self.settings, self._fraction_done)
-
-    def _finite_gradients(self, estimator: MetaGradientEstimator, tasks: Sequence[Task]) -> list[MetaGradient]:
-        """Return the gradient of all tasks or, if it is not finite, the finite gradients of the single tasks."""
-        if not tasks:
-            return []
-        inner = self._inner_loop(combine_seeds(self.seed, self.steps_done))
-        try:
-            gradient = estimator(self.domain, self._phi(), tasks, inner)
-            if gradient.finite:
-                return [gradient]
-        except Diverged:
-            pass
-        if len(tasks) == 1:
-            return []
-        return [gradient for task in tasks for gradient in self._finite_gradients(estimator, [task])]
-
-    def _outer_step(self, gradient: MetaParams) -> None:
-        settings, preset = self.settings, self.preset
-        self.adapted.grad = gradient.adapted if preset.learns_init else torch.zeros_like(gradient.adapted)
-        self.shared.grad = gradient.shared
-        self.log_variances.grad = self.step_sizes.grad = None
-        if preset.prior == "shrinkage":
-            leaf = self.log_variances.detach().requires_grad_()
-            nll = hyperprior_nll(leaf, settings.hyperprior, settings.hyperprior_scale)
-            self.log_variances.grad = gradient.log_variances + torch.autograd.grad(nll, leaf)[0]
-        if self.step_size_schedule.learned:
-            self.step_sizes.grad = gradient.step_sizes
-        if settings.clip:
-            nn.utils.clip_grad_norm_([self.adapted, self.shared], settings.clip)
-        if preset.learns_outer_lr:
-            self._update_outer_lr(torch.cat([self.adapted.grad, self.shared.grad]))
-        decay = cosine_decay(self._fraction_done, settings.outer_lr_final_fraction)
-        scale_learning_rates(self.optimiser, float(self.progress[_OUTER_LR_SCALE]) * decay)
-        start = torch.cat([self.adapted, self.shared]).detach() if preset.learns_outer_lr else None
-        self.optimiser.step()
-        self.optimiser.zero_grad()
-        if start is not None:
-            self.last_step.copy_(torch.cat([self.adapted, self.shared]).detach() - start)
-        if preset.prior == "shrinkage":
-            with torch.no_grad():
-                self.log_variances.clamp_(MIN_LOG_VARIANCE, MAX_LOG_VARIANCE)
-
-    def _update_outer_lr(self, gradient: Tensor) -> None:
-        """Update the outer learning rate by its normalised, multiplicative hypergradient (Baydin et al. 2018).
-
-        The gradient along the last step shows how a longer last step would have changed the loss, for any optimiser.
-        """
-        cosine = torch.nn.functional.cosine_similarity(gradient, self.last_step, dim=0)
-        self.progress[_OUTER_LR_SCALE] *= 1 - self.settings.hypergradient_lr * float(cosine)
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move the model too; `to`, `double` and `cuda` call this method."""
+        super()._apply(fn, recurse)
+        self.domain.model._apply(fn, recurse)
+        return self

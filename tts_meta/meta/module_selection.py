@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from torch import nn
 
 from tts_meta.errors import UsageError
 from tts_meta.meta.parameter_layout import ModuleLike, ParameterLayout
-from tts_meta.meta.presets import Preset
+
+if TYPE_CHECKING:
+    from tts_meta.meta.domain import Domain
 
 
 @dataclass(frozen=True)
@@ -21,41 +24,32 @@ class _TrainableModule:
 
 
 def select_layouts(
-    model: nn.Module,
-    preset: Preset,
-    partition: Sequence[ModuleLike],
-    roles: Mapping[str, Sequence[str]],
-    modules: Sequence[str] | None,
+    domain: Domain, adapts: Literal["all", "head", "context"], modules: Sequence[str] | None
 ) -> tuple[ParameterLayout, ParameterLayout]:
     """Return the layouts of the parameters that adapt and of the parameters that all tasks share.
 
-    modules: names of the modules that adapt; None takes the preset's choice. Frozen parameters are in neither layout.
+    adapts: the role of the modules that adapt. modules: names of the modules that adapt; None takes those of the role.
+    Frozen parameters are in neither layout.
     Raises UsageError if no module adapts, or if a module that must adapt is frozen.
     """
-    chosen = _adapted_modules(preset, partition, roles, modules)
-    ParameterLayout.from_modules(model, partition)  # raises if a parameter is in two modules, also in shared ones
+    model, partition = domain.model, domain.modules
+    chosen = _adapted_modules(domain, adapts, modules)
     names = {module.name for module in chosen}
     trainable = drop_frozen(model, partition)
     frozen = names - {module.name for module in trainable}
-    if frozen and (modules is not None or preset.adapts != "all" or frozen == names):
+    if frozen and (modules is not None or adapts != "all" or frozen == names):
         raise UsageError(f"module '{sorted(frozen)[0]}' has requires_grad=False; set it to True or adapt other modules")
     adapted = ParameterLayout.from_modules(model, [module for module in trainable if module.name in names])
     shared = ParameterLayout.from_modules(model, [module for module in trainable if module.name not in names])
     return adapted, shared
 
 
-def _adapted_modules(
-    preset: Preset,
-    partition: Sequence[ModuleLike],
-    roles: Mapping[str, Sequence[str]],
-    modules: Sequence[str] | None,
-) -> list[ModuleLike]:
-    if modules is None and preset.adapts != "all":
-        modules = roles.get(preset.adapts)
+def _adapted_modules(domain: Domain, adapts: str, modules: Sequence[str] | None) -> list[ModuleLike]:
+    if modules is None and adapts != "all":
+        modules = domain.roles.get(adapts)
         if not modules:
-            role = preset.adapts
-            raise UsageError(f"this learner adapts only the {role}; name the modules of the {role} in roles")
-    chosen = list(partition) if modules is None else select_modules(partition, modules)
+            raise UsageError(f"this learner adapts only the {adapts}; name the modules of the {adapts} in roles")
+    chosen = list(domain.modules) if modules is None else select_modules(domain.modules, modules)
     if not chosen:
         raise UsageError("no module adapts; name at least one module")
     return chosen

@@ -1,31 +1,40 @@
-"""Optimiser of the meta-parameters: creation, learning-rate decay, and replacement of the parameters it updates."""
+"""The outer optimiser: its settings, its creation for a learner, and replacement of the parameters it updates."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from tts_meta.meta.learner_settings import LearnerSettings
+from tts_meta.config import Section
+from tts_meta.meta.learner import MetaLearner
 
 
-def build_outer_optimiser(
-    settings: LearnerSettings,
-    adapted: nn.Parameter,
-    shared: nn.Parameter,
-    log_variances: nn.Parameter,
-    step_sizes: nn.Parameter,
-) -> torch.optim.Optimizer:
-    """Return Adam or SGD, with a learning rate for each kind of meta-parameter."""
-    groups = [
-        {"params": [adapted, shared], "lr": settings.outer_lr},
-        {"params": [log_variances], "lr": settings.variance_lr},
-        {"params": [step_sizes], "lr": settings.step_lr},
-    ]
-    for group in groups:
-        group["initial"] = group["lr"]
+class TrainerSettings(Section):
+    """Settings of the outer loop, which all learners share."""
+
+    outer_solver: Literal["adam", "sgd"] = "adam"
+    """Optimiser of the meta-parameters."""
+    outer_lr: float = Field(default=1e-3, ge=0)
+    """Learning rate of meta-parameters without a learning rate of their own; 0 keeps them constant."""
+    outer_lr_final_fraction: float = Field(default=1.0, ge=0, le=1)
+    """Fraction of the outer learning rates at the last meta-step; cosine decay."""
+    clip: float = Field(default=0.0, ge=0)
+    """Maximum norm of the gradient of the meta-parameters that the learner allows to clip; 0 does not clip."""
+
+
+def build_outer_optimiser(learner: MetaLearner, settings: TrainerSettings) -> torch.optim.Optimizer:
+    """Return Adam or SGD, with the learner's groups of parameters and their learning rates."""
+    groups = []
+    for group in learner.parameter_groups():
+        rate = settings.outer_lr if group.learning_rate is None else group.learning_rate
+        if group.names:
+            parameters = [learner.get_parameter(name) for name in group.names]
+            groups.append({"params": parameters, "lr": rate, "initial": rate})
     return torch.optim.Adam(groups) if settings.outer_solver == "adam" else torch.optim.SGD(groups)
 
 

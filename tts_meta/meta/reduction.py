@@ -8,18 +8,20 @@ from dataclasses import dataclass, field
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
-from tts_meta.meta.linear_solvers import Outcome
-from tts_meta.meta.meta_gradients import MetaGradient, MetaParams
+from tts_meta.meta.learner import MetaLearner
+from tts_meta.meta.meta_gradient import MetaGradient
+from tts_meta.meta.parameter_layout import Params
 
 
 @dataclass(frozen=True)
 class MetaStepMetrics:
     """Metrics of a meta-step. Losses are query losses in nats, means over the finite tasks; NaN if no task is finite.
 
-    skipped: number of tasks that were not finite. loss_before, loss_after: losses at φ and at θ̂. gradient_norm: norm of
-    the gradient of φ and the shared parameters together. stationarity, residual: means of those of `MetaGradient`.
-    hessian_products: total number. outcomes: number of linear solves for each `Outcome`, by its name in lower case.
+    skipped: number of tasks that were not finite or had no data. loss_before, loss_after: losses at φ and after
+    adaptation. gradient_norm: norm of the mean gradient, before clipping, of the parameters that clipping concerns.
+    statistics: means over tasks, by the names in `MetaLearner.statistics`. counts: sums over tasks, without zeros.
     """
 
     tasks: int
@@ -27,30 +29,33 @@ class MetaStepMetrics:
     loss_before: float
     loss_after: float
     gradient_norm: float
-    stationarity: float
-    residual: float
-    hessian_products: int
-    outcomes: Mapping[str, int] = field(default_factory=dict)
+    statistics: Mapping[str, float] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 class TaskSums:
     """Sums over tasks in one vector, so that one all-reduce adds the sums of all processes."""
 
-    _SCALARS = ("count", "loss_before", "loss_after", "stationarity", "residual", "hessian_products")
-
-    def __init__(self, meta: MetaParams) -> None:
-        self.sizes = [value.numel() for value in meta]
-        self.shapes = [value.shape for value in meta]
-        self.outcomes = list(Outcome)
-        extra = len(self._SCALARS) + len(self.outcomes)
-        self.vector = torch.zeros(sum(self.sizes) + extra, dtype=meta.adapted.dtype, device=meta.adapted.device)
+    def __init__(self, learner: MetaLearner) -> None:
+        self._parameters = {name: value for name, value in learner.named_parameters() if value.requires_grad}
+        self._clipped = {name for group in learner.parameter_groups() if group.clipped for name in group.names}
+        self._statistics, self._counts = learner.statistics, learner.counts
+        self._sizes = [value.numel() for value in self._parameters.values()]
+        self._length = sum(self._sizes)
+        first = next(iter(self._parameters.values()), torch.zeros(()))
+        # tasks, loss_before, loss_after, statistics, counts
+        numbers = 3 + len(self._statistics) + len(self._counts)
+        self.vector = torch.zeros(self._length + numbers, dtype=first.dtype, device=first.device)
 
     def add(self, part: MetaGradient) -> None:
         """Add the sums of some tasks."""
+        flat = [
+            part.gradient[name].detach().flatten() if name in part.gradient else torch.zeros_like(value).flatten()
+            for name, value in self._parameters.items()
+        ]
         numbers = [len(part.loss_after), *(float(v.sum()) for v in (part.loss_before, part.loss_after))]
-        numbers += [float(part.stationarity.sum()), float(part.residual.sum()), part.hessian_products]
-        numbers += [part.outcomes.count(outcome) for outcome in self.outcomes]
-        flat = [value.detach().flatten() for value in part.gradient]
+        numbers += [float(part.statistics[name].sum()) for name in self._statistics]
+        numbers += [part.counts[name] for name in self._counts]
         self.vector += torch.cat([*flat, torch.tensor(numbers, dtype=self.vector.dtype, device=self.vector.device)])
 
     def reduce(self, world: int) -> None:
@@ -61,30 +66,31 @@ class TaskSums:
     @property
     def count(self) -> float:
         """Number of finite tasks."""
-        return self._scalar("count")
+        return float(self.vector[self._length])
 
-    def mean_gradient(self) -> MetaParams:
-        """Return the mean gradient over the finite tasks."""
-        parts = (self.vector[: sum(self.sizes)] / self.count).split(self.sizes)
-        return MetaParams(*(part.reshape(shape) for part, shape in zip(parts, self.shapes, strict=True)))
+    def mean_gradient(self) -> Params:
+        """Return the mean gradient over the finite tasks, by name."""
+        parts = (self.vector[: self._length] / self.count).split(self._sizes)
+        named = zip(self._parameters.items(), parts, strict=True)
+        return {name: part.reshape(value.shape) for (name, value), part in named}
 
     def metrics(self, tasks: int) -> MetaStepMetrics:
         """Return the metrics of a meta-step on `tasks` tasks."""
-        counts = self.vector[-len(self.outcomes) :].tolist()
+        numbers = self.vector[self._length :].tolist()
+        split = 3 + len(self._statistics)
+        means = [value / self.count if self.count else math.nan for value in numbers[1:split]]
         return MetaStepMetrics(
             tasks=tasks,
             skipped=tasks - int(self.count),
-            loss_before=self._mean("loss_before"),
-            loss_after=self._mean("loss_after"),
-            gradient_norm=float(self.vector[: self.sizes[0] + self.sizes[1]].norm()) / max(self.count, 1),
-            stationarity=self._mean("stationarity"),
-            residual=self._mean("residual"),
-            hessian_products=int(self._scalar("hessian_products")),
-            outcomes={k.name.lower(): int(n) for k, n in zip(self.outcomes, counts, strict=True) if n},
+            loss_before=means[0],
+            loss_after=means[1],
+            gradient_norm=float(self._clipped_sum().norm()) / max(self.count, 1),
+            statistics=dict(zip(self._statistics, means[2:], strict=True)),
+            counts={name: int(n) for name, n in zip(self._counts, numbers[split:], strict=True) if n},
         )
 
-    def _mean(self, name: str) -> float:
-        return self._scalar(name) / self.count if self.count else math.nan
-
-    def _scalar(self, name: str) -> float:
-        return float(self.vector[sum(self.sizes) + self._SCALARS.index(name)])
+    def _clipped_sum(self) -> Tensor:
+        """Return the summed gradient of the parameters that clipping concerns, as one vector."""
+        parts = self.vector[: self._length].split(self._sizes)
+        chosen = [part for name, part in zip(self._parameters, parts, strict=True) if name in self._clipped]
+        return torch.cat(chosen) if chosen else self.vector.new_zeros(1)

@@ -39,10 +39,14 @@ class Task:
             return self.draw(step)
 
 
-def check_query(tasks: Sequence[Task]) -> None:
-    """Raise TtsMetaError if there are no tasks, or if a task has no query data; the message names the task."""
+def check_some_tasks(tasks: Sequence[Any]) -> None:
+    """Raise TtsMetaError if there are no tasks."""
     if not tasks:
         raise TtsMetaError("no tasks; a meta-step needs at least one")
+
+
+def check_query(tasks: Sequence[Task]) -> None:
+    """Raise TtsMetaError if a task has no query data; the message names the task."""
     for number, task in enumerate(tasks):
         if task.query is None:
             raise TtsMetaError(f"task '{task.name or number}' has no query data; give data to score the adaptation on")

@@ -9,12 +9,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tts_meta.meta.domain import Domain
-from tts_meta.meta.hvp import HessianName, HessianProducts
-from tts_meta.meta.inner_loop import InnerLoop
-from tts_meta.meta.linear_solvers import ConjugateGradient, LinearSolver
-from tts_meta.meta.meta_gradients import MetaGradient, MetaParams, solve_detached
+from tts_meta.meta.estimators.meta_gradients import MetaParams, solve_detached
+from tts_meta.meta.likelihood import Likelihood
+from tts_meta.meta.meta_gradient import MetaGradient
 from tts_meta.meta.prior import ShrinkagePrior
+from tts_meta.meta.solvers.hvp import HessianName, HessianProducts
+from tts_meta.meta.solvers.inner_loop import InnerLoop
+from tts_meta.meta.solvers.linear_solvers import ConjugateGradient, LinearSolver, Outcome
 from tts_meta.meta.task import Task
 
 
@@ -32,27 +33,40 @@ class Implicit:
     ∂/∂ψ = ∂ℓ_val/∂ψ - H_ψθ S u for the shared parameters.
     If the residual is larger than S g, as at a first direction of negative curvature, H would amplify the error. The
     gradients are then ∂/∂φ = u/σ and ∂/∂ψ = ∂ℓ_val/∂ψ.
+
+    The statistics of a task are `stationarity`, ‖S∇ℓ + ε‖ / ‖ε‖, the gradient of the inner objective at θ̂ in units of
+    the prior, and `residual`, the relative residual of the linear system. The counts are the number of Hessian products
+    and the number of linear solves with each `Outcome`.
     """
 
     linear: LinearSolver = field(default_factory=ConjugateGradient)
     centred: bool = False
     hessian: HessianName = "exact"
     needs_prior: ClassVar[bool] = True
+    statistics: ClassVar[tuple[str, ...]] = ("stationarity", "residual")
+    counts: ClassVar[tuple[str, ...]] = (
+        "hessian_products",
+        *(f"linear_solver/{outcome.name.lower()}" for outcome in Outcome),
+    )
 
-    def __call__(self, domain: Domain, meta: MetaParams, tasks: Sequence[Task], inner: InnerLoop) -> MetaGradient:
-        delta = solve_detached(domain, meta, tasks, inner)
-        return self.at(domain, meta, tasks, delta, inner.seed)
+    def __call__(
+        self, likelihood: Likelihood, meta: MetaParams, tasks: Sequence[Task], inner: InnerLoop
+    ) -> MetaGradient:
+        delta = solve_detached(likelihood, meta, tasks, inner)
+        return self.at(likelihood, meta, tasks, delta, inner.seed)
 
-    def at(self, domain: Domain, meta: MetaParams, tasks: Sequence[Task], delta: Tensor, seed: int = 0) -> MetaGradient:
+    def at(
+        self, likelihood: Likelihood, meta: MetaParams, tasks: Sequence[Task], delta: Tensor, seed: int = 0
+    ) -> MetaGradient:
         """Return the gradient at displacements `(T, P)`, which should be stationary points of the inner objective."""
-        sigma = ShrinkagePrior(domain.adapted, meta.log_variances.detach()).standard_deviation().to(delta)
+        sigma = ShrinkagePrior(likelihood.adapted, meta.log_variances.detach()).standard_deviation().to(delta)
         epsilon = delta / sigma
         params = (meta.adapted.detach() + delta).requires_grad_()
         shared = meta.shared.detach().requires_grad_()
         query, support = [task.query for task in tasks], [task.support for task in tasks]
-        after = domain.nll(params, shared, query, seed)
+        after = likelihood.nll(params, shared, query, seed)
         g, g_shared = torch.autograd.grad(after.sum(), (params, shared), allow_unused=True, materialize_grads=True)
-        hessian = HessianProducts(lambda p, s: domain.nll(p, s, support, seed), params, shared, self.hessian)
+        hessian = HessianProducts(lambda p, s: likelihood.nll(p, s, support, seed), params, shared, self.hessian)
         if self.centred:
             solution = self.linear(lambda v: hessian.product(v) + v / sigma.square(), g, sigma.square())
             v, u = solution.value, solution.value / sigma
@@ -63,22 +77,21 @@ class Implicit:
         unsolved = solution.residual[:, None] > 1
         h_v, h_shared = hessian.product_with_mixed(torch.where(unsolved, 0.0, v))
         by_task = torch.where(unsolved, u / sigma, g - h_v)
-        gradient = MetaParams(
-            by_task.sum(0),
-            g_shared - h_shared,
-            domain.adapted.sum_modules(u * epsilon).sum(0),
-            torch.zeros_like(meta.step_sizes),
-        )
+        gradient = {
+            "adapted": by_task.sum(0),
+            "shared": g_shared - h_shared,
+            "log_variances": likelihood.adapted.sum_modules(u * epsilon).sum(0),
+        }
         objective_gradient = (sigma * hessian.gradient + epsilon).norm(dim=-1)
         size = epsilon.norm(dim=-1)
         with torch.no_grad():
-            before = domain.nll(meta.adapted.expand(len(tasks), -1), meta.shared, query, seed)
+            before = likelihood.nll(meta.adapted.expand(len(tasks), -1), meta.shared, query, seed)
+        stationarity = torch.where(size > 0, objective_gradient / torch.where(size > 0, size, 1.0), objective_gradient)
+        outcomes = {f"linear_solver/{kind.name.lower()}": solution.outcomes.count(kind) for kind in Outcome}
         return MetaGradient(
             gradient,
             before,
             after.detach(),
-            torch.where(size > 0, objective_gradient / torch.where(size > 0, size, 1.0), objective_gradient),
-            solution.residual,
-            solution.steps,
-            solution.outcomes,
+            {"stationarity": stationarity, "residual": solution.residual},
+            {"hessian_products": solution.steps, **outcomes},
         )

@@ -8,11 +8,12 @@ from typing import ClassVar, Literal
 
 import torch
 
-from tts_meta.meta.domain import Domain
-from tts_meta.meta.hvp import second_order
-from tts_meta.meta.inner_loop import InnerLoop, run_inner_loop
-from tts_meta.meta.meta_gradients import MetaGradient, MetaParams
+from tts_meta.meta.estimators.meta_gradients import MetaParams
+from tts_meta.meta.likelihood import Likelihood
+from tts_meta.meta.meta_gradient import MetaGradient
 from tts_meta.meta.prior import ShrinkagePrior
+from tts_meta.meta.solvers.hvp import second_order
+from tts_meta.meta.solvers.inner_loop import InnerLoop, run_inner_loop
 from tts_meta.meta.task import Task
 
 
@@ -28,16 +29,18 @@ class Unrolled:
     step_weights: tuple[float, ...] = ()
     needs_prior: ClassVar[bool] = False
 
-    def __call__(self, domain: Domain, meta: MetaParams, tasks: Sequence[Task], inner: InnerLoop) -> MetaGradient:
+    def __call__(
+        self, likelihood: Likelihood, meta: MetaParams, tasks: Sequence[Task], inner: InnerLoop
+    ) -> MetaGradient:
         leaves = meta.leaves()
         query = [task.query for task in tasks]
-        prior = ShrinkagePrior(domain.adapted, leaves.log_variances)
+        prior = ShrinkagePrior(likelihood.adapted, leaves.log_variances)
         # With first order, no prior and no learned step sizes, no δ depends on Φ, so no step is stored.
         learned = inner.step_size_schedule.learned
         detached = self.order == 1 and not self.step_weights and not learned and prior.is_absent
         with second_order() if self.order == 2 else torch.enable_grad():
             path, _ = run_inner_loop(
-                lambda params, step: domain.step_nll(params, leaves.shared, tasks, step, inner.seed),
+                lambda params, step: likelihood.step_nll(params, leaves.shared, tasks, step, inner.seed),
                 leaves.adapted,
                 prior,
                 inner.solver,
@@ -50,10 +53,9 @@ class Unrolled:
                 path = [leaves.adapted + path[-1]]
             weights = self.step_weights or (1.0,)
             scored = path[-len(weights) :]
-            losses = [domain.nll(params, leaves.shared, query, inner.seed) for params in scored]
+            losses = [likelihood.nll(params, leaves.shared, query, inner.seed) for params in scored]
             total = torch.stack([w * loss.sum() for w, loss in zip(weights[-len(scored) :], losses, strict=True)]).sum()
             gradient = torch.autograd.grad(total, tuple(leaves), allow_unused=True, materialize_grads=True)
         with torch.no_grad():
-            before = domain.nll(leaves.adapted.expand(len(tasks), -1), leaves.shared, query, inner.seed)
-        zeros = torch.zeros_like(before)
-        return MetaGradient(MetaParams(*gradient), before, losses[-1].detach(), zeros, zeros)
+            before = likelihood.nll(leaves.adapted.expand(len(tasks), -1), leaves.shared, query, inner.seed)
+        return MetaGradient(MetaParams(*gradient).named(), before, losses[-1].detach())

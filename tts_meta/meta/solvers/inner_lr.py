@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from tts_meta.meta.parameter_layout import ParameterLayout
@@ -36,15 +35,19 @@ class StepSizeSchedule:
         """Whether meta-training updates the values."""
         return self.kind != "fixed"
 
-    def create(self) -> Tensor:
-        """Return the values before meta-training, in double precision."""
+    def create(self, like: Tensor) -> Tensor:
+        """Return the values before meta-training, with the dtype and the device of `like`."""
         shape = {
             "fixed": (),
             "scalar": (),
             "parameter": (self.layout.size,),
             "module-step": (len(self.layout.modules), max(1, self.steps)),
         }[self.kind]
-        return torch.full(shape, self.initial, dtype=torch.float64)
+        return like.new_full(shape, self.initial)
+
+    def without_decay(self) -> StepSizeSchedule:
+        """Return the same step sizes without the decay over an inner loop."""
+        return replace(self, final=1.0)
 
     def schedule(self, values: Tensor, steps: int) -> Callable[[int], Tensor | float]:
         """Return a function from step to η, for a loop of `steps` steps. A fixed η is a float and has no gradient."""

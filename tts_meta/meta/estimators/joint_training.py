@@ -8,9 +8,10 @@ from typing import ClassVar
 
 import torch
 
-from tts_meta.meta.domain import Domain
-from tts_meta.meta.inner_loop import InnerLoop
-from tts_meta.meta.meta_gradients import MetaGradient, MetaParams
+from tts_meta.meta.estimators.meta_gradients import MetaParams
+from tts_meta.meta.likelihood import Likelihood
+from tts_meta.meta.meta_gradient import MetaGradient
+from tts_meta.meta.solvers.inner_loop import InnerLoop
 from tts_meta.meta.task import Task
 
 
@@ -20,12 +21,13 @@ class JointTraining:
 
     needs_prior: ClassVar[bool] = False
 
-    def __call__(self, domain: Domain, meta: MetaParams, tasks: Sequence[Task], inner: InnerLoop) -> MetaGradient:
+    def __call__(
+        self, likelihood: Likelihood, meta: MetaParams, tasks: Sequence[Task], inner: InnerLoop
+    ) -> MetaGradient:
         leaves = meta.leaves()
         params = leaves.adapted.expand(len(tasks), -1)
-        query_nll = domain.nll(params, leaves.shared, [task.query for task in tasks], inner.seed)
-        total = domain.step_nll(params, leaves.shared, tasks, 0, inner.seed) + query_nll
+        query_nll = likelihood.nll(params, leaves.shared, [task.query for task in tasks], inner.seed)
+        total = likelihood.step_nll(params, leaves.shared, tasks, 0, inner.seed) + query_nll
         gradient = torch.autograd.grad(total.sum(), tuple(leaves), allow_unused=True, materialize_grads=True)
         losses = query_nll.detach()
-        zeros = torch.zeros_like(losses)
-        return MetaGradient(MetaParams(*gradient), losses, losses, zeros, zeros)
+        return MetaGradient(MetaParams(*gradient).named(), losses, losses)

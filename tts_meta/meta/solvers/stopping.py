@@ -7,7 +7,7 @@ loop stops. The decay averages out the random draws of the steps.
 
 from __future__ import annotations
 
-from tts_meta.meta.inner_solvers import StepSize
+from tts_meta.meta.solvers.inner_solvers import StepSize
 
 STOPPING_VERSION = 1
 """Version of the stopping rule. Increase this version when the same objectives would stop the loop at another step."""

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.meta.compatibility import check_twice_differentiable
-from tts_meta.meta.inner_lr import StepSizeSchedule
-from tts_meta.meta.inner_solvers import InnerSolver, SolverState, StepSize
 from tts_meta.meta.prior import ShrinkagePrior
+from tts_meta.meta.solvers.inner_lr import StepSizeSchedule
+from tts_meta.meta.solvers.inner_solvers import InnerSolver, SolverState, StepSize
 
 Observer = Callable[[int, Tensor], None]
 """`observe(steps done, θ (T, P))` is called before the first step and after each step."""

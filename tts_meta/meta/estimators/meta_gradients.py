@@ -7,7 +7,7 @@ s_m = log σ²_m and the step sizes. ℓ_val is the query loss.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -15,16 +15,17 @@ import torch
 from torch import Tensor
 
 from tts_meta.errors import TtsMetaError
-from tts_meta.meta.domain import Domain
-from tts_meta.meta.inner_loop import InnerLoop, run_inner_loop
-from tts_meta.meta.linear_solvers import Outcome
+from tts_meta.meta.likelihood import Likelihood
+from tts_meta.meta.meta_gradient import MetaGradient
+from tts_meta.meta.parameter_layout import Params
 from tts_meta.meta.prior import ShrinkagePrior
+from tts_meta.meta.solvers.inner_loop import InnerLoop, run_inner_loop
 from tts_meta.meta.task import Task
 
 
 @dataclass(frozen=True)
 class MetaParams:
-    """Φ: adapted is φ `(P,)`, shared is ψ `(Q,)`, log_variances is s `(M,)`, step_sizes is η with the kind's shape."""
+    """Φ of the gradient family: φ `(P,)`, ψ `(Q,)`, s `(M,)`, and η with the shape of its kind."""
 
     adapted: Tensor
     shared: Tensor
@@ -35,35 +36,12 @@ class MetaParams:
         """Return the same values as detached tensors that require gradients."""
         return MetaParams(*(value.detach().requires_grad_() for value in self))
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Tensor]:
         return iter((self.adapted, self.shared, self.log_variances, self.step_sizes))
 
-
-@dataclass(frozen=True)
-class MetaGradient:
-    """The gradient summed over T tasks, and measurements of each task.
-
-    gradient: tensors with the shapes of `MetaParams`. loss_before, loss_after: query losses at φ and at θ̂, `(T,)` nats.
-    stationarity: ‖S∇ℓ + ε‖ / ‖ε‖, the gradient of the inner objective at θ̂ in units of the prior, `(T,)`. residual:
-    relative residual of the linear system, `(T,)`. hessian_products: the number of Hessian products. outcomes: how each
-    linear solve ended.
-    """
-
-    gradient: MetaParams
-    loss_before: Tensor
-    loss_after: Tensor
-    stationarity: Tensor
-    residual: Tensor
-    hessian_products: int = 0
-    outcomes: tuple[Outcome, ...] = ()
-
-    @property
-    def finite(self) -> bool:
-        """Whether all numbers of the gradient and of the measurements are finite."""
-        # `aminmax` of a vector with NaN is NaN, and allocates nothing of the vector's size.
-        numbers = (*self.gradient, self.loss_before, self.loss_after, self.stationarity, self.residual)
-        extremes = [extreme for value in numbers if value.numel() for extreme in value.detach().aminmax()]
-        return bool(torch.stack(extremes).isfinite().all())
+    def named(self) -> Params:
+        """Return the tensors by the names that they have in a learner."""
+        return dict(zip(("adapted", "shared", "log_variances", "step_sizes"), self, strict=True))
 
 
 class MetaGradientEstimator(Protocol):
@@ -72,7 +50,9 @@ class MetaGradientEstimator(Protocol):
     needs_prior: ClassVar[bool]
     """Whether the estimator is undefined without a proper prior."""
 
-    def __call__(self, domain: Domain, meta: MetaParams, tasks: Sequence[Task], inner: InnerLoop) -> MetaGradient: ...
+    def __call__(
+        self, likelihood: Likelihood, meta: MetaParams, tasks: Sequence[Task], inner: InnerLoop
+    ) -> MetaGradient: ...
 
 
 def check_prior(estimator: MetaGradientEstimator, prior: ShrinkagePrior) -> None:
@@ -82,7 +62,7 @@ def check_prior(estimator: MetaGradientEstimator, prior: ShrinkagePrior) -> None
 
 
 def solve_detached(
-    domain: Domain,
+    likelihood: Likelihood,
     meta: MetaParams,
     tasks: Sequence[Task],
     inner: InnerLoop,
@@ -97,9 +77,9 @@ def solve_detached(
     def objective(params: Tensor, step: int) -> Tensor:
         if nll is not None:
             return nll(params, shared, step)
-        return domain.step_nll(params, shared, tasks, step, inner.seed)
+        return likelihood.step_nll(params, shared, tasks, step, inner.seed)
 
-    prior = ShrinkagePrior(domain.adapted, meta.log_variances.detach())
+    prior = ShrinkagePrior(likelihood.adapted, meta.log_variances.detach())
     displacements, _ = run_inner_loop(
         objective,
         meta.adapted.detach(),

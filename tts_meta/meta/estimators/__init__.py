@@ -1,0 +1,1 @@
+"""Estimators of the meta-gradient of the learners that adapt by gradient steps."""

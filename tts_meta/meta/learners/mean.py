@@ -1,0 +1,21 @@
+"""`MeanVoice`: the baseline without adaptation, θ = φ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tts_meta.meta.budget import Budget
+from tts_meta.meta.learner import Adapted, MetaLearner, Observer
+from tts_meta.meta.registry import register
+from tts_meta.meta.task import Task
+
+
+@register("mean-voice", source="no adaptation")
+class MeanVoice(MetaLearner):
+    """The parameters of the model, which are the mean voice of a base, for every task."""
+
+    iterative = False
+    trainable = False
+
+    def adapt(self, tasks: Sequence[Task], budget: Budget, observe: Observer | None = None) -> Adapted:
+        return Adapted.without_steps(self.start(len(tasks)), len(tasks))

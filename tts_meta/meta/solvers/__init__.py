@@ -1,0 +1,1 @@
+"""Solvers: inner steps, step sizes, stopping, linear systems and Hessian products."""
