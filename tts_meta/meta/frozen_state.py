@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from torch import Tensor, nn
 
@@ -34,6 +34,12 @@ class FrozenState(nn.Module):
     def parameters_by_name(self) -> Params:
         """Return the fixed parameters by their names in the model."""
         return {name: self._value(name) for name in self._parameter_names}
+
+    def set(self, params: Mapping[str, Tensor]) -> None:
+        """Copy the values of the fixed parameters that are in `params`, by name."""
+        for name in self._parameter_names:
+            if name in params:
+                self._value(name).copy_(params[name])
 
     def buffers_by_name(self, tasks: int | None = None) -> Params:
         """Return copies of the buffers by their names in the model, with a leading axis T if `tasks` is T."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar, Literal, Self, TypeVar
 
 import torch
@@ -18,7 +19,6 @@ from torch import Tensor, nn
 from tts_meta.config import Section
 from tts_meta.errors import UsageError
 from tts_meta.meta.budget import Budget
-from tts_meta.meta.domain import Domain
 from tts_meta.meta.estimators.meta_gradients import MetaGradientEstimator, MetaParams, check_prior
 from tts_meta.meta.frozen_state import FrozenState
 from tts_meta.meta.learner import Adapted, MetaGradient, MetaLearner, Observer, ParameterGroup
@@ -224,21 +224,20 @@ class GradientLearner(MetaLearner[AnyGradientSettings]):
         if unknown:
             raise UsageError(f"learner '{self.name}' does not adapt '{unknown[0]}'; it adapts {self._names()}")
         kept = tuple(module for module in self.adapted_modules if module.name in modules)
-        domain = Domain(
-            self.domain.model, self.domain.loss, kept, self.domain.roles, self.domain.vectorised,
-            self.domain.linear_head, self.domain.items, self.domain.labels, self.domain.trained_tasks,
-        )  # fmt: skip
+        domain = replace(self.domain, modules=kept)
         part = type(self)(domain, self.settings, modules=[module.name for module in kept], seed=self.seed)
         rows = [self.layout.modules.index(name) for name in part.layout.modules]
-        full = torch.cat([torch.arange(begin, end) for begin, end in (self._span(row) for row in rows)])
+        values = [slice(*self._span(row)) for row in rows]
         with torch.no_grad():
-            part.adapted.copy_(self.adapted[full])
+            part.adapted.copy_(torch.cat([self.adapted[span] for span in values]))
             part.log_variances.copy_(self.log_variances[rows])
-            kind = self.step_size_kind
-            part.step_sizes.copy_(
-                self.step_sizes[full] if kind == "parameter" else self.step_sizes[rows] if kind == "module-step"
-                else self.step_sizes
-            )  # fmt: skip
+            if self.step_size_kind == "parameter":
+                part.step_sizes.copy_(torch.cat([self.step_sizes[span] for span in values]))
+            else:
+                part.step_sizes.copy_(
+                    self.step_sizes[rows] if self.step_size_kind == "module-step" else self.step_sizes
+                )
+            part.frozen_state.set(self.model_parameters() | self.frozen_state.parameters_by_name())
         return part
 
     def _span(self, row: int) -> tuple[int, int]:
