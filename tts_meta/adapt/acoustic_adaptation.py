@@ -1,45 +1,87 @@
-"""Sets up the inner loop that adapts the acoustic model: modules, data, prior, learning rates, number of steps."""
+"""Sets up the adaptation of the acoustic model: learner, data and budget."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from tts_meta.adapt.acoustic_task import AcousticTask, acoustic_nll
-from tts_meta.adapt.adaptation import Adaptation, ScoredTask, constant_lr, linear_decay, sigma_lr
-from tts_meta.meta.solvers.stopping import PlateauStop
-from tts_meta.adapt.priors import acoustic_prior
-from tts_meta.adapt.settings import NO_PRIOR_LR, NO_PRIOR_STEPS, SIGMA_LR, CloneSettings
+from tts_meta.adapt.acoustic_domain import acoustic_domain
+from tts_meta.adapt.acoustic_task import AcousticTask, adaptable_modules
+from tts_meta.adapt.adaptation import Adaptation, ScoredTask
+from tts_meta.adapt.learner_choice import LearnerChoice, choose_acoustic_learner
+from tts_meta.adapt.settings import CloneSettings
 from tts_meta.corpus import Example
-from tts_meta.meta import Domain, ParameterLayout, Task
-from tts_meta.models.low_rank import low_rank
+from tts_meta.errors import UsageError
+from tts_meta.meta import MetaLearner, Task, TrainedTasks, create_learner
 from tts_meta.models.partition import Partition
 from tts_meta.models.pretrained import Base
 
+ACOUSTIC_ROLES: Mapping[str, tuple[str, ...]] = {
+    "head": ("decoder.output", "postnet.output"),
+    "context": ("speaker.mean",),
+}
+"""Default patterns of the modules of the head and of the context."""
+
 
 def acoustic_adaptation(
-    base: Base, modules: Partition, support: Sequence[Example], held_out: Sequence[Example], settings: CloneSettings
+    base: Base,
+    modules: Partition,
+    support: Sequence[Example],
+    held_out: Sequence[Example],
+    settings: CloneSettings,
+    trained_tasks: TrainedTasks | None = None,
 ) -> Adaptation:
-    """Return the inner loop that adapts `modules` of the base's acoustic model to the mels of the support sentences.
+    """Return the adaptation of `modules` of the base's acoustic model to the mels of the support sentences.
 
-    held_out: sentences whose loss is measured, but that are not adapted on. Raises UsageError for the same reasons
-    as `acoustic_prior`.
+    held_out: sentences whose loss is measured, but that are not adapted on. trained_tasks: the training speakers, for
+    learners that use them. Raises UsageError and TtsMetaError for the same reasons as `choose_acoustic_learner` and
+    `acoustic_learner`.
     """
-    acoustic, rank = base.acoustic, settings.rank_for(base)
-    model, adapted = (acoustic, modules) if not rank else low_rank(acoustic, modules, rank)
-    domain = Domain(model, acoustic_nll(acoustic), ParameterLayout.from_modules(model, adapted.modules))
-    support_task, held_out_task = (AcousticTask(base, examples, modules.names) for examples in (support, held_out))
+    choice = choose_acoustic_learner(base, settings)
+    learner = acoustic_learner(base, choice, modules, settings, trained_tasks)
+    names = tuple(module.name for module in learner.adapted_modules)
+    support_task, held_out_task = (AcousticTask(base, examples, names) for examples in (support, held_out))
     support_data = ScoredTask(support_task.task(None, settings.frames_per_step, settings.seed), support_task.frames)
     held_out_data = ScoredTask(Task(held_out_task.all_sentences()), held_out_task.frames) if held_out else None
-    prior = acoustic_prior(base, domain.adapted, settings)
-    plateau, learning_rate = None, settings.learning_rate
-    if learning_rate is not None or not settings.uses_learned_prior(base):
-        steps = NO_PRIOR_STEPS if settings.steps is None else settings.steps
-        schedule = constant_lr(learning_rate or NO_PRIOR_LR)
-    else:
-        initial_lr = sigma_lr(prior, settings.prior_scale_for(base), SIGMA_LR)
-        if settings.steps is not None:
-            steps, schedule = settings.steps, linear_decay(initial_lr, settings.steps)
-        else:
-            plateau = PlateauStop(initial_lr)
-            steps, schedule = plateau.max_steps, plateau.learning_rate
-    return Adaptation("acoustic model", domain, support_data, held_out_data, steps, prior, schedule, plateau)
+    budget = choice.budget(settings.steps, settings.learning_rate is not None)
+    return Adaptation("acoustic model", acoustic_domain(base, modules), learner, support_data, held_out_data, budget)
+
+
+def acoustic_learner(
+    base: Base,
+    choice: LearnerChoice,
+    modules: Partition,
+    settings: CloneSettings,
+    trained_tasks: TrainedTasks | None = None,
+) -> MetaLearner:
+    """Return the learner of a choice, with its meta-parameters, which adapts only `modules`.
+
+    Raises UsageError for a module that a meta-trained learner does not adapt, a setting that it does not use, another
+    rank than that of its meta-training, or a capability that the acoustic model does not have.
+    """
+    saved, rank = choice.saved, settings.rank or 0
+    everything = adaptable_modules(base)
+    roles = {role: _names(everything.select(patterns), modules) for role, patterns in ACOUSTIC_ROLES.items()}
+    if saved is None:
+        domain = acoustic_domain(base, modules, rank, roles, trained_tasks)
+        explicit = modules.names if settings.modules else None
+        return create_learner(choice.name, domain, choice.settings, modules=explicit)
+    if settings.rank is not None and bool(settings.rank) != bool(saved.rank):
+        kind = f"changes of rank {saved.rank}" if saved.rank else "full-rank changes"
+        raise UsageError(f"the base's prior was learned for {kind}; leave out rank or set a variance")
+    missing = [name for name in modules.names if name not in saved.modules]
+    if missing:
+        raise UsageError(f"the learned prior has no variance for module '{missing[0]}'; set a variance")
+    trained = Partition(tuple(m for m in everything.modules if m.name in {*saved.modules, *saved.shared}))
+    domain = acoustic_domain(
+        base, trained, saved.rank if settings.rank is None else settings.rank, roles, trained_tasks
+    )
+    learner = create_learner(choice.name, domain, choice.settings, modules=saved.modules)
+    learner.load_stored(dict(saved.tensors))
+    adapted = {module.name for module in learner.adapted_modules}
+    if adapted == set(modules.names) and adapted == {module.name for module in learner.domain.modules}:
+        return learner
+    return learner.restrict(modules.names)
+
+
+def _names(chosen: Partition, available: Partition) -> tuple[str, ...]:
+    return tuple(name for name in available.names if name in chosen.names)

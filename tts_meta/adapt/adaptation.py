@@ -1,4 +1,4 @@
-"""The inner loop of cloning: adapts modules of one model to a speaker's recordings and reports the progress."""
+"""Adapts a learner to a speaker's recordings, reports the progress, and returns the changes of a voice."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tts_meta.meta.solvers.stopping import CHECK_INTERVAL, PlateauStop
 from tts_meta.adapt.voice import as_stored
-from tts_meta.meta import Adam, Domain, ShrinkagePrior, Task, run_inner_loop
-from tts_meta.meta.solvers.inner_solvers import StepSize
-from tts_meta.meta.parameter_layout import parameter_vector
-from tts_meta.models.low_rank import LowRankModel, by_parameter_name
+from tts_meta.meta import Adapted, AdaptProgress, Budget, Domain, MetaLearner, Params, Task
+from tts_meta.meta.solvers.stopping import CHECK_INTERVAL
+from tts_meta.models.low_rank import LowRankModel, by_parameter_name, expand_factors
 
 
 @dataclass(frozen=True)
@@ -44,105 +42,78 @@ class ScoredTask:
 
 @dataclass(frozen=True)
 class AdaptationResult:
-    """The result of an inner loop.
+    """The result of adaptation.
 
-    deltas: changes of the parameters by name, rounded as in the voice file. steps: number of steps done. scores:
-    see `Adaptation.run`.
+    deltas: changes of the parameters by name, rounded as in the voice file. modules: names of the adapted modules.
+    steps: number of inner steps. scores: see `Adaptation.run`.
     """
 
     deltas: dict[str, Tensor]
+    modules: tuple[str, ...]
     steps: int
     scores: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Adaptation:
-    """An inner loop over the modules of one model. `run` starts the loop."""
+    """A learner, the recordings of a speaker and a budget. `run` adapts the learner.
+
+    model: "acoustic model" or "vocoder". domain: of the model with all its parameters in full rank.
+    """
 
     model: str
     domain: Domain
+    learner: MetaLearner
     support: ScoredTask
     held_out: ScoredTask | None
-    steps: int
-    prior: ShrinkagePrior
-    learning_rate: Callable[[int], StepSize]
-    plateau: PlateauStop | None = None
-    """Stopping rule that can end the loop before `steps`."""
+    budget: Budget
 
     def run(self, report: Callable[[CloneProgress], None]) -> AdaptationResult:
-        """Run the loop, call `report` after each step, and return the result.
+        """Adapt, call `report` after each inner step, and return the result.
 
-        If sentences are held out, the scores of the result contain the held-out loss before and after the loop
-        (`held_out_before`, `held_out_after`). If the loop can stop automatically, the scores contain the reason
-        for the stop (`stopped`).
+        If sentences are held out, the scores of the result contain the held-out loss before and after adaptation
+        (`held_out_before`, `held_out_after`). If adaptation can stop automatically, the scores contain the reason
+        for the stop (`stopped`). A learner can add scores of its own.
         """
-        meta, losses = parameter_vector(self.domain.model, self.domain.adapted), list[float]()
 
-        def nll(params: Tensor, step: int) -> Tensor:
-            value = self.domain.nll(params, torch.zeros(0), [self.support.task.at(step)])
-            losses.append(float(value.detach()) / self.support.size)
-            return value
+        def observe(progress: AdaptProgress) -> None:
+            if progress.losses is not None:
+                step, end = progress.step, progress.end
+                scored = self._held_out_loss(progress.params) if step % CHECK_INTERVAL == 0 or step == end else {}
+                loss = float(progress.losses[0]) / self.support.size
+                report(CloneProgress(step, loss, scored.get("held_out"), self.model, end))
 
-        plateau = self.plateau
+        start = self.learner.start()
+        scores: dict[str, Any] = {f"{name}_before": loss for name, loss in self._held_out_loss(start).items()}
+        adapted = self.learner.adapt([self.support.task], self.budget, observe)
+        deltas = _deltas(self.learner, start, adapted)
+        if self.held_out is not None:
+            scores["held_out_after"] = self._held_out_loss_with(deltas, self.held_out)
+        scores |= {name: texts[0] for name, texts in adapted.notes.items()}
+        if adapted.stopped[0]:
+            scores["stopped"] = adapted.stopped[0]
+        modules = tuple(module.name for module in self.learner.adapted_modules)
+        return AdaptationResult(deltas, modules, adapted.steps[0], scores)
 
-        def observe(step: int, params: Tensor) -> None:
-            if plateau is not None and plateau.should_check(step):
-                plateau.update(step, self._objective(params, meta))
-            if step:
-                steps = self.steps if plateau is None else plateau.end
-                scored = self._held_out_loss(params) if step % CHECK_INTERVAL == 0 or step == steps else {}
-                report(CloneProgress(step, losses[-1], scored.get("held_out"), self.model, steps))
-
-        scores: dict[str, Any] = {f"{name}_before": loss for name, loss in self._held_out_loss(meta[None]).items()}
-        finished = plateau.finished if plateau is not None else lambda done: False
-        displacements, _ = run_inner_loop(
-            nll, meta, self.prior, Adam(), self.learning_rate, self.steps, observe=observe, should_stop=finished
-        )
-        deltas, params = self._round(meta, displacements[-1][0])
-        scores |= {f"{name}_after": loss for name, loss in self._held_out_loss(params[None]).items()}
-        if plateau is not None:
-            scores["stopped"] = plateau.reason
-        return AdaptationResult(deltas, len(losses), scores)
-
-    def _round(self, meta: Tensor, displacement: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """Return the deltas by name, rounded as in the voice file, and the parameters `(P,)` with these deltas."""
-        layout = self.domain.adapted
-        if isinstance(self.domain.model, LowRankModel):
-            factors = by_parameter_name(layout.unflatten(meta + displacement))
-            deltas = as_stored(factors)
-            names = dict(zip(layout.shapes, factors, strict=True))
-            return deltas, layout.flatten({parameter: deltas[name] for parameter, name in names.items()})
-        deltas = as_stored(layout.unflatten(displacement))
-        return deltas, meta + layout.flatten(deltas)
-
-    @torch.no_grad()
-    def _objective(self, params: Tensor, meta: Tensor) -> float:
-        """Return the objective of all support sentences, in nats and without dropout, for parameters `(1, P)`."""
-        nll = self.domain.nll(params, torch.zeros(0), [self.support.task.support])
-        return float(nll + self.prior.penalty(params - meta))
-
-    @torch.no_grad()
-    def _held_out_loss(self, params: Tensor) -> dict[str, float]:
-        """Return `{"held_out": loss}` for parameters `(1, P)`, or an empty dictionary if no sentence is held out."""
+    def _held_out_loss(self, params: Params) -> dict[str, float]:
+        """Return `{"held_out": loss}` for parameters `(1, ...)`, or an empty dictionary if no sentence is held out."""
         if self.held_out is None:
             return {}
-        nll = self.domain.nll(params, torch.zeros(0), [self.held_out.task.at(0)])
-        return {"held_out": float(nll) / self.held_out.size}
+        loss = self.learner.score(params, [self.held_out.task.at(0)])
+        return {"held_out": float(loss[0]) / self.held_out.size}
+
+    @torch.no_grad()
+    def _held_out_loss_with(self, deltas: Params, held_out: ScoredTask) -> float:
+        """Return the held-out loss of the model with the changes of a voice."""
+        values = {name: value.detach() for name, value in self.domain.model.named_parameters()}
+        full = expand_factors(deltas, {name: value.shape for name, value in values.items()})
+        params = {name: values[name] + delta.to(values[name]) for name, delta in full.items()}
+        return float(self.domain.nll(params, held_out.task.at(0))) / held_out.size
 
 
-def constant_lr(learning_rate: StepSize) -> Callable[[int], StepSize]:
-    """Return a schedule with the same learning rate in all steps."""
-    return lambda step: learning_rate
-
-
-def linear_decay(initial_lr: StepSize, steps: int) -> Callable[[int], StepSize]:
-    """Return a schedule that decays linearly from `initial_lr` to zero over `steps` steps."""
-    return lambda step: initial_lr * (1 - step / steps)
-
-
-def sigma_lr(prior: ShrinkagePrior, prior_scale: float, fraction: float) -> Tensor:
-    """Return the learning rate `(P,)` of each parameter: `fraction` of the learned σ of its module.
-
-    The learned σ is the σ before its variance is multiplied by `prior_scale`.
-    """
-    return fraction * prior.standard_deviation() / prior_scale**0.5
+def _deltas(learner: MetaLearner, start: Params, adapted: Adapted) -> dict[str, Tensor]:
+    """Return the changes by name, rounded as in the voice file; low-rank changes as two factors."""
+    if isinstance(learner.domain.model, LowRankModel):
+        return as_stored(by_parameter_name(adapted.task(0)))
+    exact = {name: value[0] for name, value in adapted.displacements.items()}
+    return as_stored(exact or {name: value - start[name][0] for name, value in adapted.task(0).items()})

@@ -9,10 +9,11 @@ from typing import Any
 
 from torch import Tensor
 
-from tts_meta.adapt.acoustic_adaptation import acoustic_adaptation
+from tts_meta.adapt.acoustic_adaptation import ACOUSTIC_ROLES, acoustic_adaptation
 from tts_meta.adapt.acoustic_task import adaptable_modules
 from tts_meta.adapt.adaptation import CloneProgress
 from tts_meta.adapt.arguments import Audio, Transcripts, check_consent, check_settings, find_recordings
+from tts_meta.adapt.learner_choice import LearnerChoice, choose_acoustic_learner
 from tts_meta.adapt.recordings import prepare_recordings
 from tts_meta.adapt.settings import NEGLIGIBLE, CloneSettings
 from tts_meta.adapt.vocoder_adaptation import vocoder_adaptation
@@ -21,16 +22,17 @@ from tts_meta.adapt.voice import VOCODER_PREFIX, Voice
 from tts_meta.context import default_torch_state
 from tts_meta.corpus import Example
 from tts_meta.errors import UsageError
+from tts_meta.meta import TrainedTasks
 from tts_meta.models.partition import Partition
 from tts_meta.models.pretrained import Base, load_base
 from tts_meta.models.vocoders.vocoder import Vocoder, as_vocoder, load_vocoder
 from tts_meta.text import Lexicon
 
-CLONE_VERSION = 2
+CLONE_VERSION = 3
 """Version of the adaptation. Increase this version when the same recordings and settings would give another voice.
 
 The cache of the benchmark depends on this version. 2: no sentence is held out by default, and quantized values
-round-trip exactly.
+round-trip exactly. 3: cloning adapts a learner of `tts_meta.meta`.
 """
 
 
@@ -39,20 +41,32 @@ def chosen_modules(base: Base, settings: CloneSettings, vocoder: Vocoder | None 
 
     vocoder: needed only if a pattern selects modules of the vocoder. Raises UsageError if a pattern matches no
     module or the vocoder cannot adapt. Raises TtsMetaError if the vocoder takes other mels than the base produces.
+    Raises both for the same reasons as `choose_acoustic_learner`.
     """
-    if not settings.modules and base.prior is not None:
-        kept = set(base.prior.strongest(NEGLIGIBLE))
-        return Partition(tuple(module for module in adaptable_modules(base).modules if module.name in kept))
+    acoustic, choice = adaptable_modules(base), choose_acoustic_learner(base, settings)
     if not settings.modules:
-        return adaptable_modules(base)
+        return _default_modules(base, acoustic, choice, settings)
     chosen = Partition(())
     acoustic_patterns = [pattern for pattern in settings.modules if not pattern.startswith(VOCODER_PREFIX)]
     if acoustic_patterns:
-        chosen += adaptable_modules(base).select(acoustic_patterns)
+        chosen += acoustic.select(acoustic_patterns)
     if settings.adapts_vocoder:
         vocoder_modules = adaptable_vocoder_modules(require_adaptable_vocoder(vocoder, base))
         chosen += vocoder_modules.select(set(settings.modules) - set(acoustic_patterns))
     return chosen
+
+
+def _default_modules(base: Base, acoustic: Partition, choice: LearnerChoice, settings: CloneSettings) -> Partition:
+    """Return the modules that adapt if the settings name none."""
+    names = choice.default_modules(acoustic.names)
+    role = choice.learner_class.adapts
+    if choice.saved is None and role == "none":
+        names = ()
+    elif choice.saved is None and role != "all":
+        names = acoustic.select(ACOUSTIC_ROLES[role]).names
+    elif choice.saved is None and settings.learner is None and base.prior is not None:
+        names = base.prior.strongest(NEGLIGIBLE)  # a variance replaces the learned variances, not the modules
+    return Partition(tuple(module for module in acoustic.modules if module.name in names))
 
 
 @default_torch_state(preserve_rng=True)
@@ -63,13 +77,15 @@ def clone_examples(
     report: Callable[[CloneProgress], None] = lambda progress: None,
     consent: str = "",
     vocoder: Vocoder | None = None,
+    trained_tasks: TrainedTasks | None = None,
 ) -> Voice:
     """Adapt the base to aligned sentences of one speaker and return the voice.
 
     The vocoder adapts too if the settings name modules of the vocoder. The last `settings.hold_out` sentences are
     not adapted on. The deltas have the precision of the voice file: saving and loading the voice changes no bit.
-    vocoder: None is the default vocoder. Raises UsageError if a module pattern matches no module, no sentence is
-    left to adapt on, or the vocoder cannot adapt. Raises TtsMetaError if the vocoder takes other mels than the base
+    vocoder: None is the default vocoder. trained_tasks: the training speakers of the base, for learners that use them.
+    Raises UsageError if a module pattern matches no module, no sentence is left to adapt on, the vocoder cannot adapt,
+    or the learner does not fit the settings. Raises TtsMetaError if the vocoder takes other mels than the base
     produces, or the voice diverges.
     """
     settings = settings or CloneSettings()
@@ -87,19 +103,21 @@ def clone_examples(
     scores = _support_scores(base, support)
     acoustic_modules = Partition(tuple(module for module in chosen.modules if not _is_vocoder_module(module.name)))
     vocoder_modules = Partition(tuple(module for module in chosen.modules if _is_vocoder_module(module.name)))
-    deltas, steps, vocoder_hash = dict[str, Tensor](), 0, ""
+    deltas, modules, steps, vocoder_hash = dict[str, Tensor](), tuple[str, ...](), 0, ""
     if acoustic_modules.modules:
-        result = acoustic_adaptation(base, acoustic_modules, support, held_out, settings).run(report)
-        deltas, steps = result.deltas, result.steps
+        adaptation = acoustic_adaptation(base, acoustic_modules, support, held_out, settings, trained_tasks)
+        result = adaptation.run(report)
+        deltas, modules, steps = result.deltas, result.modules, result.steps
         scores |= result.scores
     if vocoder_modules.modules:
         adaptable_vocoder = require_adaptable_vocoder(vocoder, base)
         result = vocoder_adaptation(adaptable_vocoder, vocoder_modules, support, held_out, settings).run(report)
         deltas |= {VOCODER_PREFIX + name: delta for name, delta in result.deltas.items()}
+        modules += result.modules
         scores |= {"vocoder_steps": result.steps}
         scores |= {f"vocoder_{name}": value for name, value in result.scores.items()}
         vocoder_hash = adaptable_vocoder.generator.hash
-    return Voice(deltas, base.hash, chosen.names, steps, consent, scores, vocoder_hash)
+    return Voice(deltas, base.hash, modules, steps, consent, scores, vocoder_hash)
 
 
 @default_torch_state(preserve_rng=True)

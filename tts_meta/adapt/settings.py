@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from tts_meta.adapt.voice import VOCODER_PREFIX
-from tts_meta.errors import UsageError
-from tts_meta.models.pretrained import Base
 
 NEGLIGIBLE = 0.077
 """Modules whose learned σ² is below this fraction of the largest σ² do not adapt, unless the prior lists its modules.
@@ -15,7 +16,7 @@ With the shipped base, 32 of 48 modules adapt. Voices of held-out speakers then 
 modules (`recipes/few_shot/prune.py`).
 """
 NO_PRIOR_LR = 3e-4
-"""Learning rate of Adam for the acoustic model, without a learned prior."""
+"""Learning rate of Adam for the acoustic model, for a learner that is not meta-trained."""
 NO_PRIOR_STEPS = 200
 """Number of inner steps without a learned prior. A learned prior would limit the effect of further steps."""
 VOCODER_LR = 3e-5
@@ -23,11 +24,6 @@ VOCODER_LR = 3e-5
 
 The value is lower than `NO_PRIOR_LR`, because the gradient of the vocoder depends more on the random crops and noise
 than on the speaker.
-"""
-SIGMA_LR = 0.1
-"""Initial learning rate of Adam with a learned prior, in units of each module's σ. The learning rate decays to zero.
-
-The decay averages out the random draws of the steps, so that the result depends little on the number of steps.
 """
 
 
@@ -41,15 +37,15 @@ class CloneSettings:
     Names of vocoder modules begin with `vocoder.`. Only patterns with this prefix select vocoder modules.
     """
     steps: int | None = None
-    """Steps of the inner loop. None: stop automatically (`early_stopping.py`), or 200 without a learned prior."""
+    """Number of inner steps. None: stop automatically with a learned prior, else the learner's number, else 200."""
     learning_rate: float | None = None
-    """Constant learning rate of Adam. None: `SIGMA_LR`, which decays, or `NO_PRIOR_LR` without a learned prior."""
+    """Constant learning rate. None: that of the learner, or `NO_PRIOR_LR` for a learner that is not meta-trained."""
     vocoder_steps: int = 100
     """Steps of the vocoder's inner loop, if modules of the vocoder adapt."""
     vocoder_learning_rate: float | None = None
     """Initial learning rate of Adam for the vocoder.
 
-    The learning rate decays to zero. None: `SIGMA_LR`, or `VOCODER_LR` if the vocoder has no learned prior.
+    The learning rate decays to zero. None: that of the vocoder's learner, or `VOCODER_LR` if the vocoder has none.
     """
     variance: float | None = None
     """Prior variance σ² of every adapted module. None: the learned prior's variances, or 1 without a learned prior."""
@@ -69,28 +65,10 @@ class CloneSettings:
     `Voice.scores` contains the loss of these sentences before and after adaptation.
     """
 
-    def uses_learned_prior(self, base: Base) -> bool:
-        """Return whether cloning with these settings uses the base's learned prior."""
-        return base.prior is not None and self.variance is None
-
-    def prior_scale_for(self, base: Base) -> float:
-        """Return the multiplier of the base's learned variances.
-
-        Raises UsageError if `prior_scale` is set but the learned prior is not used.
-        """
-        if self.prior_scale is None:
-            return 1.0 if base.prior is None else base.prior.prior_scale
-        if not self.uses_learned_prior(base):
-            raise UsageError(
-                "prior_scale scales the base's learned prior, but these settings do not use it; leave out prior_scale"
-            )
-        return self.prior_scale
-
-    def rank_for(self, base: Base) -> int:
-        """Return the rank of the changes of the acoustic model's matrices; 0 is full rank."""
-        if self.rank is None:
-            return base.prior.rank if base.prior is not None and self.uses_learned_prior(base) else 0
-        return self.rank
+    learner: str | Path | None = None
+    """Name of a learner, or its folder; None is the learner of the base."""
+    learner_settings: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the learner that replace those of its meta-training."""
 
     @property
     def adapts_vocoder(self) -> bool:

@@ -19,12 +19,12 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from tts_meta.adapt.clone import CLONE_VERSION
-from tts_meta.meta.solvers.stopping import STOPPING_VERSION
 from tts_meta.adapt.recordings import RECORDINGS_VERSION
 from tts_meta.adapt.settings import CloneSettings
 from tts_meta.errors import UsageError
 from tts_meta.files import atomic_file, sha256_file
 from tts_meta.headers import Header, Name, check_header, read_header
+from tts_meta.meta.solvers.stopping import STOPPING_VERSION
 from tts_meta.models.pretrained import Base
 from tts_meta.models.shrinkage_prior import FILE as PRIOR_FILE
 

@@ -12,13 +12,13 @@ from pydantic import Field
 from tts_meta.adapt import CloneSettings, chosen_modules
 from tts_meta.adapt.baselines.lora import LEARNING_RATE, LORA_VERSION
 from tts_meta.adapt.clone import CLONE_VERSION
-from tts_meta.meta.solvers.stopping import STOPPING_VERSION
 from tts_meta.adapt.recordings import RECORDINGS_VERSION
 from tts_meta.adapt.settings import NEGLIGIBLE, NO_PRIOR_LR, NO_PRIOR_STEPS, SIGMA_LR, VOCODER_LR
 from tts_meta.adapt.voice import VOCODER_PREFIX
 from tts_meta.config import Section
 from tts_meta.errors import UsageError
 from tts_meta.evaluate.baselines import NEAREST_VERSION, ZERO_SHOT_VERSION
+from tts_meta.meta.solvers.stopping import STOPPING_VERSION
 from tts_meta.models.pretrained import Base
 from tts_meta.models.shrinkage_prior import ModulePrior
 from tts_meta.models.vocoders.vocoder import Vocoder

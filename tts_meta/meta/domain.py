@@ -28,15 +28,16 @@ parameters of one task; it takes the model's arguments.
 
 @dataclass(frozen=True)
 class HeadData:
-    """Data of a linear layer: inputs `(N, I)`, targets `(N, O)`, and a weight of each row `(N,)`.
+    """Data of a linear layer: inputs `(N, I)`, targets `(N, O)`, a weight of each row `(N,)` and of each output `(O,)`.
 
     The weighted squared error of the layer's outputs approximates the negative log-likelihood of the model in nats:
-    Σ_n w_n ‖targets_n - outputs_n‖² / 2.
+    Σ_n Σ_o w_n p_o (target_no - output_no)² / 2. precisions: p; None means 1.
     """
 
     inputs: Tensor
     targets: Tensor
     weights: Tensor
+    precisions: Tensor | None = None
 
 
 @dataclass(frozen=True)

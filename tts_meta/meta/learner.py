@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import ClassVar, Generic, Self, TypeVar, cast
+from typing import ClassVar, Generic, Literal, Self, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +41,8 @@ class AdaptProgress:
     end: int
 
 
+Role = Literal["all", "head", "context", "none"]
+
 Observer = Callable[[AdaptProgress], None]
 """Called before the first inner step and after each step."""
 
@@ -52,6 +54,8 @@ class Adapted:
     params: θ by name, `(T, ...)` each, only the parameters that the learner adapts. losses: losses before each inner
     step, `(steps, T)` nats; NaN after a task has stopped. steps: number of inner steps of each task. stopped: why the
     steps of each task ended; empty if their number was fixed. statistics: numbers of each task, `(T,)` each.
+    displacements: θ - φ by name, for learners that compute it without the rounding error of θ; else empty. notes: facts
+    about each task, such as the name of the nearest training speaker, T texts each.
     """
 
     params: Params
@@ -59,6 +63,8 @@ class Adapted:
     steps: tuple[int, ...]
     stopped: tuple[str, ...]
     statistics: Mapping[str, Tensor] = field(default_factory=dict)
+    displacements: Params = field(default_factory=dict)
+    notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def task(self, index: int) -> Params:
         """Return θ of one task by name."""
@@ -83,6 +89,8 @@ class Adapted:
             tuple(count for part in parts for count in part.steps),
             tuple(reason for part in parts for reason in part.stopped),
             {name: torch.cat([part.statistics[name] for part in parts]) for name in parts[0].statistics},
+            {name: torch.cat([part.displacements[name] for part in parts]) for name in parts[0].displacements},
+            {name: tuple(text for part in parts for text in part.notes[name]) for name in parts[0].notes},
         )
 
 
@@ -125,6 +133,8 @@ class MetaLearner(nn.Module, ABC, Generic[AnySettings]):
     """Names in `MetaGradient.statistics`."""
     counts: ClassVar[tuple[str, ...]] = ()
     """Names in `MetaGradient.counts`."""
+    adapts: ClassVar[Role] = "all"
+    """The modules that adapt, by their role in the domain; "none" if the learner does not adapt."""
     iterative: ClassVar[bool] = True
     """Whether adaptation has inner steps, so that it depends on the budget."""
     trainable: ClassVar[bool] = True
@@ -202,7 +212,7 @@ class MetaLearner(nn.Module, ABC, Generic[AnySettings]):
     @property
     def adapted_modules(self) -> tuple[ModuleLike, ...]:
         """The modules that adapt."""
-        names = self.chosen
+        names = () if self.adapts == "none" else self.chosen or self.domain.roles.get(self.adapts)
         return tuple(module for module in self.domain.modules if names is None or module.name in names)
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from torch import nn
 
@@ -24,7 +24,7 @@ class _TrainableModule:
 
 
 def select_layouts(
-    domain: Domain, adapts: Literal["all", "head", "context"], modules: Sequence[str] | None
+    domain: Domain, adapts: str, modules: Sequence[str] | None
 ) -> tuple[ParameterLayout, ParameterLayout]:
     """Return the layouts of the parameters that adapt and of the parameters that all tasks share.
 

@@ -56,12 +56,13 @@ class Decoder(nn.Module):
     def forward(self, context: Tensor, true_frames: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return frames `(B, T, M)` for context `(B, T/R, D)` and the true frames `(B, T, M)`.
 
-        generator: random generator of the prenet's dropout; None uses torch's global generator.
+        generator: random generator of the prenet's dropout. None uses torch's global generator in training mode, and
+        no dropout in evaluation mode.
         """
         batch, steps = context.shape[:2]
         last = true_frames.reshape(batch, steps, self.reduction, self.n_mels)[:, :-1, -1]
         previous = F.pad(last, (0, 0, 1, 0))  # (B, steps, M); the first step reads zeros
-        dropout = self.dropout if self.training else 0.0
+        dropout = self.dropout if self.training or generator is not None else 0.0
         hidden = torch.cat([self._prenet(previous, dropout, generator), context], -1)
         for number, lstm in enumerate(self.lstms):
             out = lstm(hidden)[0]

@@ -1,92 +1,101 @@
-"""Cloning with low-rank adapters (LoRA, Hu et al. 2022), a baseline for cloning with the shrinkage prior.
+"""The learner `lora`: low-rank adapters (LoRA, Hu et al. 2022), a baseline for the shrinkage prior.
 
 The adapters are those of the package `peft` (extra `lora`). The package supports linear, convolutional and embedding
-layers, but no recurrent layers. Biases adapt too. Likelihood, batches and optimiser are those of `clone`.
+layers, but no recurrent layers. Biases adapt too. Likelihood, batches and inner loop are those of the other learners.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from tts_meta.adapt.acoustic_task import AcousticTask, acoustic_nll, adaptable_modules
-from tts_meta.adapt.settings import NO_PRIOR_STEPS, CloneSettings
-from tts_meta.adapt.voice import Voice, as_stored
-from tts_meta.corpus import Example
+from tts_meta.config import Section
 from tts_meta.errors import TtsMetaError, UsageError
-from tts_meta.meta import Adam, Domain, ParameterLayout, ShrinkagePrior, run_inner_loop
-from tts_meta.meta.parameter_layout import parameter_vector
+from tts_meta.meta import Adapted, Budget, Domain, MetaLearner, Params, Task, create_learner, register
+from tts_meta.meta.domain import partition_parameters
+from tts_meta.meta.learner import Observer
 from tts_meta.models.low_rank import DOWN, UP
 from tts_meta.models.partition import Module
-from tts_meta.models.pretrained import Base
 
-LORA_VERSION = 2
-"""Version of the LoRA adaptation. Increase this version when the same recordings and settings would give another voice.
-
-2: the voice file contains the adapters, with as many bits per number as the low-rank factors of `clone`.
-"""
-LEARNING_RATE = 1e-3
-"""Default learning rate of Adam."""
+RANK, LEARNING_RATE = 8, 1e-3
+"""Default rank of the adapters, and default learning rate of Adam."""
 _WRAPPED = "base_layer."
 """String that `peft` inserts into the names of a wrapped layer's original parameters."""
 
 
-def clone_lora(base: Base, examples: Sequence[Example], rank: int, settings: CloneSettings) -> Voice:
-    """Train LoRA adapters of `rank`, and biases, on aligned sentences of one speaker, and return the voice.
+class LoraSettings(Section):
+    """Settings of LoRA."""
 
-    The voice contains the two factors of each adapter with the precision of the voice file. The settings `modules`
-    (empty: all), `steps`, `learning_rate`, `frames_per_step` and `seed` are used. The other settings are ignored.
-    Raises UsageError if `peft` supports none of the chosen modules. Raises TtsMetaError if `peft` is not installed
-    or the voice diverges.
+    rank: int = Field(default=RANK, gt=0)
+    """Rank of the adapters."""
+    inner_lr: float = Field(default=LEARNING_RATE, gt=0)
+    """Learning rate of Adam."""
+
+
+@register("lora", source="Hu et al. 2022")
+class Lora(MetaLearner[LoraSettings]):
+    """Adapters of low rank for the matrices, and full changes of the biases, without a prior.
+
+    Raises UsageError if `peft` supports none of the modules that adapt. Raises TtsMetaError if it is not installed.
     """
-    chosen = adaptable_modules(base).select(settings.modules or ("*",))
-    model = copy.deepcopy(base.acoustic)
-    layers = _layers(model, chosen.parameters())
-    if not layers:
-        raise UsageError(
-            "LoRA adapts linear, convolutional and embedding layers, but the chosen modules contain none of them; "
-            "choose other modules"
-        )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
-        _inject(model, layers, rank)
-    wrapped_names = {name.replace(_WRAPPED, ""): name for name, _ in model.named_parameters() if ".lora_" not in name}
-    biases = [wrapped_names[name] for name in chosen.parameters() if base.acoustic.get_parameter(name).ndim == 1]
-    adapted = [*(name for name, _ in model.named_parameters() if ".lora_" in name), *biases]
-    size = sum(model.get_parameter(name).numel() for name in adapted)
-    domain = Domain(
-        model,
-        acoustic_nll(model),
-        ParameterLayout.from_modules(model, [Module("low rank", "LoRA", tuple(adapted), size)]),
-    )
-    task = AcousticTask(base, examples, chosen.names).task(None, settings.frames_per_step, settings.seed)
-    learning_rate = settings.learning_rate or LEARNING_RATE
-    steps = NO_PRIOR_STEPS if settings.steps is None else settings.steps
-    meta, prior = parameter_vector(model, domain.adapted), ShrinkagePrior.isotropic(domain.adapted, torch.inf)
-    displacements, _ = run_inner_loop(
-        lambda params, step: domain.nll(params, torch.zeros(0), [task.at(step)]),
-        meta,
-        prior,
-        Adam(),
-        lambda step: learning_rate,
-        steps,
-    )
-    learned = domain.adapted.unflatten((meta + displacements[-1])[0])
-    with torch.no_grad():
-        for name, value in learned.items():
-            model.get_parameter(name).copy_(value)
-        deltas = dict[str, Tensor]()
-        for layer in layers:
+
+    Settings = LoraSettings
+    version = 2
+    trainable = False
+
+    def build(self) -> None:
+        names = partition_parameters(self.adapted_modules)
+        model = copy.deepcopy(self.domain.model)
+        self.layers = _layers(model, names)
+        if not self.layers:
+            raise UsageError(
+                "LoRA adapts linear, convolutional and embedding layers, but the chosen modules contain none of them; "
+                "choose other modules"
+            )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            _inject(model, self.layers, self.settings.rank)
+        original = {name.replace(_WRAPPED, ""): name for name, _ in model.named_parameters() if ".lora_" not in name}
+        self.biases = {name: original[name] for name in names if self.domain.model.get_parameter(name).ndim == 1}
+        adapted = [*(name for name, _ in model.named_parameters() if ".lora_" in name), *self.biases.values()]
+        size = sum(model.get_parameter(name).numel() for name in adapted)
+        domain = Domain(model, self.domain.loss, [Module("adapters", "LoRA", tuple(adapted), size)])
+        settings = {"inner_solver": "adam", "inner_lr": self.settings.inner_lr}
+        # A list, so that the learner of the adapters is no submodule: they are new for every task.
+        self._adapters = [create_learner("finetune-all", domain, settings, seed=self.seed)]
+
+    def adapt(self, tasks: Sequence[Task], budget: Budget, observe: Observer | None = None) -> Adapted:
+        """Adapt the adapters and the biases. The result has the two factors of each matrix, and the biases."""
+        inner = self._adapters[0].adapt(tasks, budget, observe)
+        rows = [self._changes(inner.task(index)) for index in range(len(tasks))]
+        changes = {name: torch.stack([row[name] for row in rows]) for name in rows[0]} if rows else {}
+        return replace(inner, params=changes, displacements=changes)
+
+    def start(self, tasks: int = 1) -> Params:
+        return self._adapters[0].start(tasks)
+
+    def score(self, params: Params, data: Sequence) -> Tensor:
+        return self._adapters[0].score(params, data)
+
+    def _changes(self, params: Params) -> Params:
+        """Return the factors of each matrix and the changes of the biases, by name in the domain's model."""
+        model = self._adapters[0].domain.model
+        with torch.no_grad():
+            for name, value in params.items():
+                model.get_parameter(name).copy_(value)
+        changes = dict[str, Tensor]()
+        for layer in self.layers:
             up, down = _factors(model.get_submodule(layer))
-            deltas |= {f"{layer}.weight{UP}": up, f"{layer}.weight{DOWN}": down}
-        for original_name, name in wrapped_names.items():
-            if name in biases:
-                deltas[original_name] = learned[name] - base.acoustic.get_parameter(original_name)
-    return Voice(as_stored(deltas), base.hash, chosen.names, steps)
+            changes |= {f"{layer}.weight{UP}": up.clone(), f"{layer}.weight{DOWN}": down.clone()}
+        for name, wrapped in self.biases.items():
+            changes[name] = params[wrapped] - self.domain.model.get_parameter(name).detach()
+        return changes
 
 
 def _layers(model: nn.Module, parameters: Sequence[str]) -> list[str]:

@@ -88,8 +88,6 @@ class GradientLearner(MetaLearner[AnyGradientSettings]):
 
     Settings: ClassVar[type[Section]] = GradientSettings
     in_model: ClassVar[tuple[str, ...]] = ("adapted", "shared", "frozen_state.")
-    adapts: ClassVar[Literal["all", "head", "context"]] = "all"
-    """The modules that adapt, by their role in the domain."""
     prior_kind: ClassVar[Literal["none", "isotropic", "shrinkage"]] = "none"
     step_size_kind: ClassVar[StepSizeKind] = "fixed"
     learns_init: ClassVar[bool] = True

@@ -61,9 +61,14 @@ def adapt_by_gradient_steps(
         should_stop=lambda done: stop is not None and stop.finished(done),
     )
     reason = "" if stop is None else stop.reason
-    params = layout.unflatten(phi + displacements[-1])
     count = len(trace.losses)
-    return Adapted(params, trace.losses, (count,) * len(tasks), (reason,) * len(tasks))
+    return Adapted(
+        layout.unflatten(phi + displacements[-1]),
+        trace.losses,
+        (count,) * len(tasks),
+        (reason,) * len(tasks),
+        displacements=layout.unflatten(displacements[-1]),
+    )
 
 
 class _StepSizes:

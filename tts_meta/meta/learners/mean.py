@@ -12,10 +12,11 @@ from tts_meta.meta.task import Task
 
 @register("mean-voice", source="no adaptation")
 class MeanVoice(MetaLearner):
-    """The parameters of the model, which are the mean voice of a base, for every task."""
+    """No parameter changes: each task has the parameters of the model, which are the mean voice of a base."""
 
+    adapts = "none"
     iterative = False
     trainable = False
 
     def adapt(self, tasks: Sequence[Task], budget: Budget, observe: Observer | None = None) -> Adapted:
-        return Adapted.without_steps(self.start(len(tasks)), len(tasks))
+        return Adapted.without_steps({}, len(tasks))
