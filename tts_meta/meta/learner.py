@@ -1,7 +1,8 @@
 """`MetaLearner`: one interface to every learner. `meta_step` updates the meta-parameters; `adapt` adapts to one task.
 
 Under `torchrun`, each process computes a part of the tasks, and one all-reduce per meta-step adds the gradients. All
-processes must receive the same list of tasks.
+processes must receive the same list of tasks, or of functions that build one task each. A process calls only the
+functions of its part.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from tts_meta.errors import UsageError
+from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.meta.compatibility import check_model, explain_torch_errors
 from tts_meta.meta.domain import Domain, LossFunction
 from tts_meta.meta.frozen_state import FrozenState
@@ -36,7 +37,7 @@ from tts_meta.meta.presets import find_preset
 from tts_meta.meta.prior import MAX_LOG_VARIANCE, MIN_LOG_VARIANCE, ShrinkagePrior, hyperprior_nll
 from tts_meta.meta.reduction import MetaStepMetrics, TaskSums
 from tts_meta.meta.seeding import combine_seeds, seeded
-from tts_meta.meta.task import Task, check_query
+from tts_meta.meta.task import Task, TaskBuilder, build_tasks, check_query
 
 _PATIENCE = 10
 """Number of consecutive meta-steps without a finite task after which training stops."""
@@ -160,20 +161,23 @@ class MetaLearner(nn.Module):
         adapted, shared = self.adapted.detach(), self.shared.detach()
         return self.domain.adapted.unflatten(adapted) | self.domain.shared.unflatten(shared)
 
-    def meta_step(self, tasks: Sequence[Task]) -> MetaStepMetrics:
+    def meta_step(self, tasks: Sequence[Task | TaskBuilder]) -> MetaStepMetrics:
         """Update the meta-parameters by one step on the mean gradient over the tasks.
 
-        A task with a loss or gradient that is not finite is skipped and counted. If no task is finite, the
+        tasks: tasks, or functions that build one task. Each process builds only its own tasks. A task is skipped and
+        counted if its function returns None, or its loss or gradient is not finite. If no task is finite, the
         meta-parameters do not change. Raises TtsMetaError for a task without query data. Raises Diverged after ten
         consecutive meta-steps without a finite task.
         """
-        check_query(tasks)
-        with self._call_context(combine_seeds(self.seed, self.steps_done)):
-            return self._meta_step(tasks)
-
-    def _meta_step(self, tasks: Sequence[Task]) -> MetaStepMetrics:
+        if not tasks:
+            raise TtsMetaError("no tasks; a meta-step needs at least one")
         rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-        own_tasks = tasks[rank::world]
+        own_tasks = build_tasks(tasks[rank::world])
+        check_query(own_tasks)
+        with self._call_context(combine_seeds(self.seed, self.steps_done)):
+            return self._meta_step(own_tasks, len(tasks), world)
+
+    def _meta_step(self, own_tasks: Sequence[Task], all_tasks: int, world: int) -> MetaStepMetrics:
         sums = TaskSums(self._phi())
         estimator = self._estimator()
         for start in range(0, len(own_tasks), self.tasks_at_once):
@@ -188,7 +192,7 @@ class MetaLearner(nn.Module):
         if self.progress[_FAILED_STEPS] >= _PATIENCE:
             advice = "check the data, or lower inner_lr, outer_lr or variance"
             raise Diverged(f"no task was finite in {_PATIENCE} meta-steps; {advice}")
-        return sums.metrics(len(tasks))
+        return sums.metrics(all_tasks)
 
     def adapt(self, support: Task, steps: int, observe: Observer | None = None) -> Adapted:
         """Adapt to one task with `steps` inner steps; `observe(step, θ (1, P))` as in `run_inner_loop`.

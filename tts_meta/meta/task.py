@@ -39,10 +39,18 @@ class Task:
             return self.draw(step)
 
 
+TaskBuilder = Callable[[], Task | None]
+"""A function that loads the data of a task; it returns None if none of the data can be used."""
+
+
+def build_tasks(tasks: Sequence[Task | TaskBuilder]) -> list[Task]:
+    """Return the tasks, and call each function that builds one; a task without usable data is left out."""
+    built = (task if isinstance(task, Task) else task() for task in tasks)
+    return [task for task in built if task is not None]
+
+
 def check_query(tasks: Sequence[Task]) -> None:
-    """Raise TtsMetaError if there are no tasks, or if a task has no query data; the message names the task."""
-    if not tasks:
-        raise TtsMetaError("no tasks; a meta-step needs at least one")
+    """Raise TtsMetaError if a task has no query data; the message names the task."""
     for number, task in enumerate(tasks):
         if task.query is None:
             raise TtsMetaError(f"task '{task.name or number}' has no query data; give data to score the adaptation on")
