@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import pytest
@@ -61,6 +61,21 @@ def diverged_after() -> int:
     return 0
 
 
+def trained_from_builders() -> dict[str, Any]:
+    """The state and metrics after meta-steps on functions that build a task, and the numbers of the built tasks.
+
+    Each meta-step has five functions. The second and the fourth return None.
+    """
+    learner, built = make_learner("sigma-imaml", SETTINGS), []
+
+    def build(number: int) -> Task | None:
+        built.append(number)
+        return None if number in (1, 3) else regression_task(number)
+
+    steps = [asdict(learner.meta_step([partial(build, number) for number in range(5)])) for _ in range(STEPS)]
+    return {"state": learner.state_dict(), "steps": steps, "built": built}
+
+
 def everything() -> dict[str, Any]:
     """All results that the tests compare."""
     actual: dict[str, Any] = {
@@ -69,7 +84,7 @@ def everything() -> dict[str, Any]:
         for kind in KINDS
         for precision in DTYPES
     }
-    return actual | {"diverged": diverged_after()}
+    return actual | {"diverged": diverged_after(), "builders": trained_from_builders()}
 
 
 @pytest.fixture(scope="module")
@@ -114,3 +129,23 @@ def test_the_work_is_divided_without_duplicates(name: str, kind: str, both: list
 
 def test_both_processes_stop_at_the_same_meta_step(both: list[dict[str, Any]]) -> None:
     assert [actual["diverged"] for actual in both] == [10, 10] == [diverged_after()] * 2
+
+
+def test_a_process_builds_only_its_own_tasks_and_takes_the_step_of_one_process(both: list[dict[str, Any]]) -> None:
+    alone, first, second = trained_from_builders(), both[0]["builders"], both[1]["builders"]
+    assert alone["built"] == list(range(5)) * STEPS
+    assert (first["built"], second["built"]) == ([0, 2, 4] * STEPS, [1, 3] * STEPS)
+    for name, value in alone["state"].items():
+        torch.testing.assert_close(first["state"][name], value, atol=1e-10, rtol=1e-10)
+        assert torch.equal(first["state"][name], second["state"][name])
+    for results in (alone, first, second):
+        assert [(step["tasks"], step["skipped"]) for step in results["steps"]] == [(5, 2)] * STEPS
+
+
+def test_a_step_on_functions_equals_a_step_on_the_tasks_that_they_return() -> None:
+    learner = make_learner("sigma-imaml", SETTINGS)
+    for _ in range(STEPS):
+        learner.meta_step([regression_task(number) for number in (0, 2, 4)])
+    state = trained_from_builders()["state"]
+    for name, value in learner.state_dict().items():
+        torch.testing.assert_close(state[name], value, atol=1e-12, rtol=1e-12)

@@ -40,6 +40,7 @@ PUBLIC = {
         "SPEED_MARK",
         "Batch",
         "Episode",
+        "EpisodeSampler",
         "Example",
         "Manifest",
         "Matches",
@@ -54,7 +55,6 @@ PUBLIC = {
         "name_stem",
         "read_transcripts",
         "unperturbed_name",
-        "sample_episodes",
         "to_nfc",
     },
     "tts_meta.meta": {

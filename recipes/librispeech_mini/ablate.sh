@@ -19,7 +19,7 @@ score() {
         --set cache="$runs/scores" --set output="$runs/$1/voices" "${@:2}"
 }
 try current_model 480
-try no_ema 480 --set ema=0
+try no_ema 480 --set ema_decay=0
 try train_noisy 480 --set 'splits=[train, train_noisy]'
 score shipped
 score shipped_no_postfilter --set postfilter=0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -22,19 +22,24 @@ from tts_meta.models.pretrained import Base
 FIXED_MODULES = ("speaker.offsets", "mel_log_scale", "duration_log_scale", "prosody_log_scale")
 """Modules that never adapt: the offsets of the training speakers and the scales of the likelihood."""
 
+Precision = Literal["float32", "bfloat16"]
+"""Precision of the matrix products of inner steps."""
+
 
 @dataclass(frozen=True)
 class AcousticBatch:
     """A batch of sentences of one speaker.
 
     cache: activations that do not depend on an adapted module and are computed once. weight: factor of the negative
-    log-likelihood. dropout_seed: seed of the prenet's dropout in inner steps; None disables dropout.
+    log-likelihood. dropout_seed: seed of the prenet's dropout in inner steps; None disables dropout. precision: with
+    `bfloat16` the model runs under autocast, so its matrix products are in bfloat16; the loss is always in float32.
     """
 
     batch: Batch
     cache: ActivationCache
     weight: float = 1.0
     dropout_seed: int | None = None
+    precision: Precision = "float32"
 
 
 def adaptable_modules(base: Base) -> Partition:
@@ -56,7 +61,8 @@ def acoustic_nll(model: AcousticModel) -> LossFunction:
         mode = model.decoder.training
         model.decoder.train(generator is not None)
         try:
-            output = call(data.batch, data.cache, generator)
+            with torch.autocast(data.batch.mel.device.type, torch.bfloat16, enabled=data.precision == "bfloat16"):
+                output = call(data.batch, data.cache, generator)
             return acoustic_loss(model, output, data.batch).nll * data.weight
         finally:
             model.decoder.train(mode)
@@ -80,16 +86,24 @@ class AcousticTask:
         """Return a batch of all sentences, without dropout."""
         return self._gather(self.examples)
 
-    def task(self, query: AcousticBatch | None, frames_per_step: int, seed: int, name: str = "") -> Task:
+    def task(
+        self,
+        query: AcousticBatch | None,
+        frames_per_step: int,
+        seed: int,
+        name: str = "",
+        precision: Precision = "float32",
+    ) -> Task:
         """Return a task whose support set is these sentences.
 
         frames_per_step: each inner step draws sentences with at most this many frames in total, but at least
         one sentence. The sentences and the dropout of step k depend only on `seed` and k. The global random
-        generators are not used.
+        generators are not used. precision: that of the inner steps; the support and query sets keep float32, so that
+        Hessian products and the query gradient do.
         """
 
         def draw(step: int) -> AcousticBatch:
-            return self._draw(random.Random(f"{seed}/{step}"), frames_per_step)
+            return replace(self._draw(random.Random(f"{seed}/{step}"), frames_per_step), precision=precision)
 
         return Task(self.all_sentences(), query, draw, name)
 

@@ -1,7 +1,7 @@
 """Training data: utterances, manifests, transcript lists, speaker splits, episodes and padded batches."""
 
 from tts_meta.corpus.batches import Batch, Example, bucket_batches, collate
-from tts_meta.corpus.episodes import Episode, sample_episodes
+from tts_meta.corpus.episodes import Episode, EpisodeSampler
 from tts_meta.corpus.manifest import Manifest
 from tts_meta.corpus.splits import hold_out_named, hold_out_speakers
 from tts_meta.corpus.transcript_columns import AUDIO_SUFFIXES
@@ -14,6 +14,7 @@ __all__ = [
     "SPEED_MARK",
     "Batch",
     "Episode",
+    "EpisodeSampler",
     "Example",
     "Manifest",
     "Matches",
@@ -27,7 +28,6 @@ __all__ = [
     "match_transcripts",
     "name_stem",
     "read_transcripts",
-    "sample_episodes",
     "to_nfc",
     "unperturbed_name",
 ]

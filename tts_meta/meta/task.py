@@ -39,10 +39,14 @@ class Task:
             return self.draw(step)
 
 
-def check_some_tasks(tasks: Sequence[Any]) -> None:
-    """Raise TtsMetaError if there are no tasks."""
-    if not tasks:
-        raise TtsMetaError("no tasks; a meta-step needs at least one")
+TaskBuilder = Callable[[], Task | None]
+"""A function that loads the data of a task; it returns None if none of the data can be used."""
+
+
+def build_tasks(tasks: Sequence[Task | TaskBuilder]) -> list[Task]:
+    """Return the tasks, and call each function that builds one; a task without usable data is left out."""
+    built = (task if isinstance(task, Task) else task() for task in tasks)
+    return [task for task in built if task is not None]
 
 
 def check_query(tasks: Sequence[Task]) -> None:

@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from tts_meta.errors import UsageError
+from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.meta.learner import MetaLearner
 from tts_meta.meta.meta_gradient import MetaGradient
 from tts_meta.meta.outer_optimiser import (
@@ -27,16 +27,13 @@ from tts_meta.meta.parameter_layout import Params
 from tts_meta.meta.reduction import MetaStepMetrics, TaskSums
 from tts_meta.meta.seeding import combine_seeds
 from tts_meta.meta.solvers.inner_loop import Diverged
-from tts_meta.meta.task import Task, check_query, check_some_tasks
+from tts_meta.meta.task import Task, TaskBuilder, build_tasks, check_query
 
 _PATIENCE = 10
 """Number of consecutive meta-steps without a finite task after which training stops."""
 
 _STEPS_DONE, _FAILED_STEPS, _OUTER_LR_SCALE = range(3)
 """Indices into `MetaTrainer.counters`; the failed steps are consecutive."""
-
-TaskSource = Task | Callable[[], Task | None]
-"""A task, or a function that builds it; the function returns None if the task has no usable data."""
 
 
 class MetaTrainer(nn.Module):
@@ -93,19 +90,17 @@ class MetaTrainer(nn.Module):
     def _fraction_done(self) -> float:
         return min(1.0, self.steps_done / max(1, self.meta_steps))
 
-    def step(self, tasks: Sequence[TaskSource]) -> MetaStepMetrics:
+    def step(self, tasks: Sequence[Task | TaskBuilder]) -> MetaStepMetrics:
         """Update the meta-parameters by one step on the mean gradient over the tasks.
 
         A process builds only its own tasks. A task without usable data, or with a loss or gradient that is not finite,
         is skipped and counted. If no task is left, the meta-parameters do not change. Raises TtsMetaError for a task
         without query data. Raises Diverged after ten consecutive meta-steps without a finite task.
         """
-        check_some_tasks(tasks)
+        if not tasks:
+            raise TtsMetaError("no tasks; a meta-step needs at least one")
         rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-        check_query([task for task in tasks if isinstance(task, Task)])
-        numbered = [(number, source) for number, source in enumerate(tasks)][rank::world]
-        built = [(number, source if isinstance(source, Task) else source()) for number, source in numbered]
-        own_tasks = [task for _, task in built if task is not None]
+        own_tasks = build_tasks(tasks[rank::world])
         check_query(own_tasks)
         learner = self.learner
         learner.meta_step, learner.progress = self.steps_done, self._fraction_done

@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from tts_meta.errors import TtsMetaError
 from tts_meta.meta import Diverged, MetaLearner, Task
+from tts_meta.meta.task import TaskBuilder, build_tasks
+from tts_meta.train.distributed import all_reduce_sum, rank_and_world
 
 MAX_LOSS_GROWTH = 100.0
 """Meta-training has diverged if a query loss is more than this many times that of the first meta-step."""
@@ -32,20 +35,34 @@ class DivergenceCheck:
                 limit = f"more than {MAX_LOSS_GROWTH:.0f} times that of the first meta-step, {self.first_loss:.4g}"
                 raise _diverged(f"the query loss of meta-step {step} is {loss:.4g} nats, {limit}")
 
-    def check_end(self, learner: MetaLearner, tasks: Sequence[Task]) -> None:
+    def check_end(self, learner: MetaLearner, tasks: Sequence[Task | TaskBuilder]) -> None:
         """Raise Diverged if the last meta-steps were not finite or the last one moved φ too far.
 
-        tasks: those of the last meta-step, or none if this process took no meta-step.
+        tasks: those of the last meta-step, or functions that build them, or none if the process took no meta-step.
+        Each process scores its own tasks. Raises TtsMetaError if none of the tasks has usable data.
         """
+        loss = _query_loss(learner, tasks) if tasks else None
         failed_steps = int(learner.progress[1])
         if failed_steps and failed_steps >= min(_MAX_FAILED_STEPS, learner.steps_done):
             raise _diverged(f"no task was finite in the last {failed_steps} meta-steps")
-        if tasks:
-            start = learner.adapted.detach().expand(len(tasks), -1)
-            loss = float(learner.score(start, [task.query for task in tasks]).mean())
+        if loss is not None:
             if not math.isfinite(loss):
                 raise _diverged(f"the query loss is not finite after meta-step {learner.steps_done}")
             self.check(learner.steps_done, loss)
+
+
+def _query_loss(learner: MetaLearner, tasks: Sequence[Task | TaskBuilder]) -> float:
+    """Return the mean query loss of all processes' tasks at φ, in nats."""
+    rank, world = rank_and_world()
+    queries = [task.query for task in build_tasks(tasks[rank::world])]
+    sums = learner.adapted.new_zeros(2)
+    if queries:
+        sums[0] = learner.score(learner.adapted.detach().expand(len(queries), -1), queries).sum()
+        sums[1] = len(queries)
+    total, count = all_reduce_sum(sums).tolist()
+    if not count:
+        raise TtsMetaError("no recording of the last meta-step matches its transcript; check the manifest's texts")
+    return total / count
 
 
 def _diverged(reason: str) -> Diverged:

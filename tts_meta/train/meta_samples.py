@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from tts_meta.audio import MelSpec
 from tts_meta.audio.features import load_waveform_and_mel
-from tts_meta.corpus import Episode, Utterance, sample_episodes
+from tts_meta.corpus import Episode, EpisodeSampler, Utterance
 from tts_meta.errors import TtsMetaError
 from tts_meta.meta import MetaLearner, Task
 from tts_meta.models.low_rank import LowRankModel
@@ -52,7 +52,7 @@ class MetaSamples:
         """
         for utterances in (held_out, training):
             if max(Counter(utterance.speaker for utterance in utterances).values(), default=0) > support:
-                episode = next(iter(sample_episodes(utterances, support, 1, 1, 0)))
+                episode = EpisodeSampler(utterances, support, 1, 0).episode(0)
                 changing = (*learner.domain.adapted.modules, *learner.domain.shared.modules)
                 task = target.task(episode, changing, 0)
                 return None if task is None else cls(target, episode, task)

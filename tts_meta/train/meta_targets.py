@@ -21,6 +21,7 @@ from tts_meta.adapt import (
     adaptable_vocoder_modules,
     vocoder_nll,
 )
+from tts_meta.adapt.acoustic_task import Precision
 from tts_meta.adapt.vocoder_task import generator_modules
 from tts_meta.audio import FeatureCache, MelSpec
 from tts_meta.audio.features import load_waveform_and_mel
@@ -71,6 +72,7 @@ class AcousticTarget:
     """The acoustic model; its tasks are the mels and durations of sentences, given their texts.
 
     rank: rank of the changes of matrices, 0 for full rank. roles: patterns of the modules of the head and the context.
+    precision: that of the inner steps.
     """
 
     base: Base
@@ -79,6 +81,7 @@ class AcousticTarget:
     roles: Mapping[str, Sequence[str]]
     rank: int
     frames_per_step: int
+    precision: Precision = "float32"
     folder: ClassVar[str] = "base"
 
     def learner(self, name: str, settings: LearnerSettings, meta_steps: int) -> MetaLearner:
@@ -98,7 +101,7 @@ class AcousticTarget:
             return None
         scored = AcousticTask(self.base, query, changing).all_sentences()
         adapted = AcousticTask(self.base, support, changing)
-        return adapted.task(scored, self.frames_per_step, seed, episode.speaker)
+        return adapted.task(scored, self.frames_per_step, seed, episode.speaker, self.precision)
 
     def examples(self, utterances: Sequence[Utterance]) -> list[Example]:
         """Aligned examples of the utterances that match their transcripts."""

@@ -8,20 +8,23 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import torch
 from pydantic import Field
 
+from tts_meta.adapt.acoustic_task import Precision
 from tts_meta.adapt.vocoder_task import require_adaptable_vocoder
 from tts_meta.adapt.voice import VOCODER_PREFIX
 from tts_meta.audio import FeatureCache
 from tts_meta.config import Section
-from tts_meta.corpus import Manifest, Utterance, hold_out_named, sample_episodes
+from tts_meta.corpus import EpisodeSampler, Manifest, Utterance, hold_out_named
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.files import restore_folder
 from tts_meta.meta import LearnerSettings, MetaLearner, Task
+from tts_meta.meta.task import TaskBuilder
 from tts_meta.models.pretrained import load_base
 from tts_meta.models.shrinkage_prior import ModulePrior
 from tts_meta.models.vocoders.vocoder import load_vocoder
@@ -98,6 +101,11 @@ class MetaTrainConfig(Section):
     """Episodes per meta-step."""
     threads: int = 0
     """CPU threads; 0 leaves torch's default."""
+    precision: Precision = "float32"
+    """Precision of the inner steps of the acoustic model; `bfloat16` runs their matrix products under autocast.
+
+    The parameters, the prior, the solver, Hessian products and the query gradient keep float32.
+    """
     seed: int = 0
     """Seed of episodes, random draws and dropout."""
     save_every: int = Field(default=2, gt=0)
@@ -146,13 +154,16 @@ def build_target(config: MetaTrainConfig) -> MetaTarget:
     if not vocoder_patterns:
         cache = FeatureCache(config.cache, base.config.audio)
         roles = {**ACOUSTIC_ROLES, **config.roles}
-        return AcousticTarget(base, cache, config.modules, roles, config.rank, config.frames_per_step)
+        inner = (config.rank, config.frames_per_step, config.precision)
+        return AcousticTarget(base, cache, config.modules, roles, *inner)
     if len(vocoder_patterns) < len(config.modules):
         raise UsageError(
             "meta-train the acoustic model and the vocoder in two runs; neither likelihood depends on the other model"
         )
     if config.rank:
         raise UsageError("modules of the vocoder change with full rank; remove rank from the recipe")
+    if config.precision != "float32":
+        raise UsageError("precision: bfloat16 is only for the acoustic model; remove it from the vocoder's recipe")
     roles = {**VOCODER_ROLES, **config.roles}
     return VocoderTarget(
         base,
@@ -175,7 +186,8 @@ def _run(
 ) -> dict[str, list[float]]:
     """Resume, then step, log and save until the meta-steps or the time end; return σ of each module after each step."""
     checkpoint, sigmas, divergence = config.output / "training", dict[str, list[float]](), DivergenceCheck()
-    tasks: list[Task] = []
+    sampler = EpisodeSampler(utterances, config.support, config.query, config.seed)
+    tasks: list[TaskBuilder] = []
     if rank == 0:
         restore_folder(checkpoint)
     barrier()
@@ -192,7 +204,7 @@ def _run(
         bar = progress.add_task(config.learner, total=config.meta_steps, completed=learner.steps_done, note="")
         while learner.steps_done < config.meta_steps and all_agree(time.monotonic() < deadline):
             started = time.monotonic()
-            tasks = _draw_tasks(config, learner, target, utterances)
+            tasks = _draw_tasks(config, learner, target, sampler)
             metrics = learner.meta_step(tasks)
             step, seconds = learner.steps_done, time.monotonic() - started
             log_meta_step(log, learner, metrics, step, seconds)
@@ -220,18 +232,20 @@ def _run(
 
 
 def _draw_tasks(
-    config: MetaTrainConfig, learner: MetaLearner, target: MetaTarget, utterances: Sequence[Utterance]
-) -> list[Task]:
-    """Return the tasks of the next meta-step; they are the same in every process and in a resumed run."""
+    config: MetaTrainConfig, learner: MetaLearner, target: MetaTarget, sampler: EpisodeSampler[Utterance]
+) -> list[TaskBuilder]:
+    """Return functions that build the tasks of the next meta-step, the same in every process and in a resumed run.
+
+    The call of a function draws the episode and loads, aligns and encodes its recordings.
+    """
     step = learner.steps_done
-    episodes = sample_episodes(utterances, config.support, config.query, config.tasks, config.seed, step * config.tasks)
     changing = (*learner.domain.adapted.modules, *learner.domain.shared.modules)
-    seeds = (random.Random(f"{config.seed}/{step}/{number}").getrandbits(31) for number in range(config.tasks))
-    tasks = [target.task(episode, changing, seed) for episode, seed in zip(episodes, seeds, strict=True)]
-    usable = [task for task in tasks if task is not None]
-    if not usable:
-        raise TtsMetaError("no recording of a meta-step's episodes matches its transcript; check the manifest's texts")
-    return usable
+
+    def build(number: int) -> Task | None:
+        seed = random.Random(f"{config.seed}/{step}/{number}").getrandbits(31)
+        return target.task(sampler.episode(step * config.tasks + number), changing, seed)
+
+    return [partial(build, number) for number in range(config.tasks)]
 
 
 def _write(
