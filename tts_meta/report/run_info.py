@@ -36,10 +36,11 @@ class RunInfo:
     settings: Mapping[str, object]
     hparams: Mapping[str, object] | None = None
 
-    def of_stage(self, stage: str, settings: BaseModel) -> RunInfo:
+    def of_stage(self, stage: str, *settings: BaseModel) -> RunInfo:
         """The same for one of several stages: `hparams` are its name, its settings, and those common to all stages."""
         shared = {name: value for name, value in self.settings.items() if not isinstance(value, Mapping | list)}
-        return replace(self, hparams={"stage": stage, **shared, **settings_of(settings)})
+        own = {name: value for section in settings for name, value in settings_of(section).items()}
+        return replace(self, hparams={"stage": stage, **shared, **own})
 
     def log(self, log: Log, step: int = 0) -> None:
         """Write the texts `text/command`, `text/data` and `text/settings`, and the hyperparameters."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import torch
+
 from tts_meta.errors import TtsMetaError
-from tts_meta.meta import Diverged, MetaLearner, Task
+from tts_meta.meta import Diverged, MetaLearner, MetaTrainer, Task
 from tts_meta.meta.task import TaskBuilder, build_tasks
 from tts_meta.train.distributed import all_reduce_sum, rank_and_world
 
@@ -35,29 +37,29 @@ class DivergenceCheck:
                 limit = f"more than {MAX_LOSS_GROWTH:.0f} times that of the first meta-step, {self.first_loss:.4g}"
                 raise _diverged(f"the query loss of meta-step {step} is {loss:.4g} nats, {limit}")
 
-    def check_end(self, learner: MetaLearner, tasks: Sequence[Task | TaskBuilder]) -> None:
+    def check_end(self, trainer: MetaTrainer, tasks: Sequence[Task | TaskBuilder]) -> None:
         """Raise Diverged if the last meta-steps were not finite or the last one moved φ too far.
 
         tasks: those of the last meta-step, or functions that build them, or none if the process took no meta-step.
         Each process scores its own tasks. Raises TtsMetaError if none of the tasks has usable data.
         """
-        loss = _query_loss(learner, tasks) if tasks else None
-        failed_steps = int(learner.progress[1])
-        if failed_steps and failed_steps >= min(_MAX_FAILED_STEPS, learner.steps_done):
+        loss = _query_loss(trainer.learner, tasks) if tasks else None
+        failed_steps = trainer.failed_steps
+        if failed_steps and failed_steps >= min(_MAX_FAILED_STEPS, trainer.steps_done):
             raise _diverged(f"no task was finite in the last {failed_steps} meta-steps")
         if loss is not None:
             if not math.isfinite(loss):
-                raise _diverged(f"the query loss is not finite after meta-step {learner.steps_done}")
-            self.check(learner.steps_done, loss)
+                raise _diverged(f"the query loss is not finite after meta-step {trainer.steps_done}")
+            self.check(trainer.steps_done, loss)
 
 
 def _query_loss(learner: MetaLearner, tasks: Sequence[Task | TaskBuilder]) -> float:
     """Return the mean query loss of all processes' tasks at φ, in nats."""
     rank, world = rank_and_world()
     queries = [task.query for task in build_tasks(tasks[rank::world])]
-    sums = learner.adapted.new_zeros(2)
+    sums = torch.zeros(2, device=learner.device)
     if queries:
-        sums[0] = learner.score(learner.adapted.detach().expand(len(queries), -1), queries).sum()
+        sums[0] = learner.score(learner.start(len(queries)), queries).sum()
         sums[1] = len(queries)
     total, count = all_reduce_sum(sums).tolist()
     if not count:
@@ -66,5 +68,5 @@ def _query_loss(learner: MetaLearner, tasks: Sequence[Task | TaskBuilder]) -> fl
 
 
 def _diverged(reason: str) -> Diverged:
-    advice = "lower outer_lr, inner_lr or variance_lr in settings, and choose another output folder"
+    advice = "lower outer_lr, inner_lr or variance_lr, and choose another output folder"
     return Diverged(f"meta-training diverged: {reason}; no result was written; {advice}")

@@ -10,29 +10,28 @@ from tts_meta.report.log import FIGURE, HISTOGRAM, Log
 
 
 def log_meta_step(log: Log, learner: MetaLearner, metrics: MetaStepMetrics, step: int, seconds: float) -> None:
-    """Log the metrics of a meta-step and, if the learner has variances, σ of each module as scalars."""
+    """Log the metrics of a meta-step and, if the learner learns variances, σ of each module as scalars.
+
+    Statistics and counts of the learner have the tag `meta/NAME`, or their own name if it has a slash.
+    """
     scalars = {
         "query_before": metrics.loss_before,
         "query_after": metrics.loss_after,
         "gradient_norm": metrics.gradient_norm,
-        "stationarity": metrics.stationarity,
-        "residual": metrics.residual,
-        "hessian_products": metrics.hessian_products,
         "skipped": metrics.skipped,
         "seconds": seconds,
+        **metrics.statistics,
+        **metrics.counts,
     }
     for name, value in scalars.items():
-        log.scalar(f"meta/{name}", value, step)
-    for outcome, count in metrics.outcomes.items():
-        log.scalar(f"linear_solver/{outcome}", count, step)
-    if learner.preset.prior == "shrinkage":
-        for name, variance in learner.variances().items():
-            log.scalar(f"sigma/{name}", variance**0.5, step)
+        log.scalar(name if "/" in name else f"meta/{name}", value, step)
+    for name, variance in learner.module_variances().items():
+        log.scalar(f"sigma/{name}", variance**0.5, step)
 
 
 def log_sigmas(log: Log, learner: MetaLearner, step: int) -> None:
-    """Log σ of all modules as one figure and one histogram, if the learner has variances."""
-    if learner.preset.prior == "shrinkage":
-        sigmas = {name: variance**0.5 for name, variance in learner.variances().items()}
+    """Log σ of all modules as one figure and one histogram, if the learner learns variances."""
+    sigmas = {name: variance**0.5 for name, variance in learner.module_variances().items()}
+    if sigmas:
         log.image(f"{FIGURE}/sigma", draw_bars(sigmas, "σ of each module", logarithmic=True), step)
         log.histogram(f"{HISTOGRAM}/log10_sigma", np.log10(list(sigmas.values())), step)

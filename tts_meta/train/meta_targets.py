@@ -13,26 +13,19 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
-from tts_meta.adapt import (
-    AcousticTask,
-    VocoderTask,
-    acoustic_nll,
-    adaptable_modules,
-    adaptable_vocoder_modules,
-    vocoder_nll,
-)
+from tts_meta.adapt import AcousticTask, VocoderTask, adaptable_modules, adaptable_vocoder_modules
+from tts_meta.adapt.acoustic_domain import acoustic_domain
 from tts_meta.adapt.acoustic_task import Precision
-from tts_meta.adapt.vocoder_task import generator_modules
+from tts_meta.adapt.vocoder_domain import vocoder_domain
 from tts_meta.audio import FeatureCache, MelSpec
 from tts_meta.audio.features import load_waveform_and_mel
 from tts_meta.corpus import Episode, Example, Manifest, Utterance
 from tts_meta.errors import UsageError
-from tts_meta.meta import LearnerSettings, MetaLearner, Task
-from tts_meta.meta.presets import find_preset
-from tts_meta.models.low_rank import low_rank
+from tts_meta.meta import Domain, Task, find_learner
+from tts_meta.models.learner_format import Model
 from tts_meta.models.partition import Partition
 from tts_meta.models.pretrained import Base, save_base
-from tts_meta.models.shrinkage_prior import ModulePrior
+from tts_meta.models.saved_learner import SavedLearner
 from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
 from tts_meta.models.vocoders.source_filter_weights import save_source_filter
 from tts_meta.train.datasets import align_example, load_examples
@@ -42,18 +35,20 @@ _SCORED_STEPS = 4
 
 
 class MetaTarget(Protocol):
-    """One of the two models: its learner, its tasks and its files."""
+    """One of the two models: its domain, its tasks and its files."""
 
     folder: ClassVar[str]
     """Name of the result's folder in the folder of the run."""
+    model: ClassVar[Model]
+    """The model that is meta-trained."""
 
     @property
     def base(self) -> Base:
         """The base whose audio settings define the features of recordings."""
         ...
 
-    def learner(self, name: str, settings: LearnerSettings, meta_steps: int) -> MetaLearner:
-        """Return a new learner. Raises UsageError that names a wrong module or role."""
+    def domain(self, learner: str) -> Domain:
+        """Return the domain for a learner of this name. Raises UsageError that names a wrong module or role."""
         ...
 
     def task(self, episode: Episode[Utterance], changing: Sequence[str], seed: int) -> Task | None:
@@ -61,9 +56,9 @@ class MetaTarget(Protocol):
         ...
 
     def write(
-        self, params: Mapping[str, Tensor], prior: ModulePrior | None, state: Mapping[str, Any], folder: Path
+        self, params: Mapping[str, Tensor], learner: SavedLearner, state: Mapping[str, Any], folder: Path
     ) -> None:
-        """Write the model with these parameters, its prior if it has one, and the facts of `state`."""
+        """Write the model with these parameters, the learner, and the facts of `state`."""
         ...
 
 
@@ -83,17 +78,12 @@ class AcousticTarget:
     frames_per_step: int
     precision: Precision = "float32"
     folder: ClassVar[str] = "base"
+    model: ClassVar[Model] = "acoustic"
 
-    def learner(self, name: str, settings: LearnerSettings, meta_steps: int) -> MetaLearner:
-        all_modules, model = adaptable_modules(self.base), self.base.acoustic
+    def domain(self, learner: str) -> Domain:
+        all_modules = adaptable_modules(self.base)
         partition = all_modules.select(self.modules)
-        roles = _roles(name, all_modules, partition, self.roles)
-        if self.rank:
-            if settings.outer_lr:
-                raise UsageError("with a rank the base does not change; set settings.outer_lr to 0")
-            model, partition = low_rank(self.base.acoustic, partition, self.rank)
-        nll = acoustic_nll(self.base.acoustic)
-        return MetaLearner(name, model, nll, partition.modules, settings, roles=roles, meta_steps=meta_steps)
+        return acoustic_domain(self.base, partition, self.rank, _roles(learner, all_modules, partition, self.roles))
 
     def task(self, episode: Episode[Utterance], changing: Sequence[str], seed: int) -> Task | None:
         support, query = self.examples(episode.support), self.examples(episode.query)
@@ -110,11 +100,11 @@ class AcousticTarget:
         return [example for example in aligned if isinstance(example, Example)]
 
     def write(
-        self, params: Mapping[str, Tensor], prior: ModulePrior | None, state: Mapping[str, Any], folder: Path
+        self, params: Mapping[str, Tensor], learner: SavedLearner, state: Mapping[str, Any], folder: Path
     ) -> None:
         if not self.rank:
             _set(self.base.acoustic, params)
-        self.base.prior = prior
+        self.base.learner = learner
         self.base.state |= state
         save_base(self.base, folder)
 
@@ -129,12 +119,12 @@ class VocoderTarget:
     crops_per_step: int
     roles: Mapping[str, Sequence[str]] = field(default_factory=dict)
     folder: ClassVar[str] = "vocoder"
+    model: ClassVar[Model] = "vocoder"
 
-    def learner(self, name: str, settings: LearnerSettings, meta_steps: int) -> MetaLearner:
-        all_modules, model = adaptable_vocoder_modules(self.vocoder), self.vocoder.generator
+    def domain(self, learner: str) -> Domain:
+        all_modules = adaptable_vocoder_modules(self.vocoder)
         chosen = all_modules.select(self.modules)
-        roles, nll = _roles(name, all_modules, chosen, self.roles), vocoder_nll(model)
-        return MetaLearner(name, model, nll, generator_modules(chosen), settings, roles=roles, meta_steps=meta_steps)
+        return vocoder_domain(self.vocoder, chosen, _roles(learner, all_modules, chosen, self.roles))
 
     def task(self, episode: Episode[Utterance], changing: Sequence[str], seed: int) -> Task | None:
         support, query = (
@@ -158,10 +148,10 @@ class VocoderTarget:
         return examples
 
     def write(
-        self, params: Mapping[str, Tensor], prior: ModulePrior | None, state: Mapping[str, Any], folder: Path
+        self, params: Mapping[str, Tensor], learner: SavedLearner, state: Mapping[str, Any], folder: Path
     ) -> None:
         _set(self.vocoder.generator, params)
-        self.vocoder.generator.prior = prior
+        self.vocoder.generator.learner = learner
         self.vocoder.generator.state |= state
         save_source_filter(self.vocoder.generator, folder, self.vocoder.generator.state)
 
@@ -173,8 +163,8 @@ def _roles(
 
     Raises UsageError for a pattern that matches no module of the model, and if no module of the role was chosen.
     """
-    role = find_preset(learner).adapts
-    if role == "all":
+    role = find_learner(learner).adapts
+    if role in ("all", "none"):
         return {}
     if not patterns.get(role):
         raise UsageError(f"learner '{learner}' adapts the {role}; name its modules under roles: {role}: [...]")

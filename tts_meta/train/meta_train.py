@@ -10,12 +10,14 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
 
+from tts_meta.adapt.acoustic_adaptation import ACOUSTIC_ROLES
 from tts_meta.adapt.acoustic_task import Precision
+from tts_meta.adapt.learner_files import saved_learner
 from tts_meta.adapt.vocoder_task import require_adaptable_vocoder
 from tts_meta.adapt.voice import VOCODER_PREFIX
 from tts_meta.audio import FeatureCache
@@ -23,10 +25,9 @@ from tts_meta.config import Section
 from tts_meta.corpus import EpisodeSampler, Manifest, Utterance, hold_out_named
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.files import restore_folder
-from tts_meta.meta import LearnerSettings, MetaLearner, Task
+from tts_meta.meta import MetaLearner, MetaTrainer, Task, TrainerSettings, create_learner, find_learner
 from tts_meta.meta.task import TaskBuilder
 from tts_meta.models.pretrained import load_base
-from tts_meta.models.shrinkage_prior import ModulePrior
 from tts_meta.models.vocoders.vocoder import load_vocoder
 from tts_meta.report.log import NullLog
 from tts_meta.report.run_info import RunInfo
@@ -42,7 +43,6 @@ from tts_meta.train.run_dir import open_run_dir, progress_bar
 
 Role = Literal["head", "context"]
 Roles = Mapping[str, tuple[str, ...]]
-ACOUSTIC_ROLES: Roles = {"head": ("decoder.output", "postnet.output"), "context": ("speaker.mean",)}
 VOCODER_ROLES: Roles = {"head": ("vocoder.net.output",)}
 """Default roles of modules."""
 
@@ -65,9 +65,11 @@ class MetaTrainConfig(Section):
     base: Path | None = None
     """Folder of the base to start from; default: the shipped base."""
     learner: str
-    """Name of a learner in `tts_meta.meta.LEARNERS`."""
-    settings: LearnerSettings = LearnerSettings()
-    """Settings of the learner."""
+    """Name of a registered learner (`tts_meta.meta.LEARNERS`)."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """Settings of the learner: the keys of its family."""
+    trainer: TrainerSettings = TrainerSettings()
+    """Settings of the outer loop."""
     modules: tuple[str, ...] = ("*",)
     """Patterns of the modules that are meta-learned; the other modules do not change, and their outputs are cached.
 
@@ -108,6 +110,11 @@ class MetaTrainConfig(Section):
     """
     seed: int = 0
     """Seed of episodes, random draws and dropout."""
+    sentences: tuple[str, ...] = (
+        "The birch canoe slid on the smooth planks.",
+        "Where did you put the keys, and who has them now?",
+    )
+    """Sentences that two speakers kept out of meta-training speak in the log."""
     save_every: int = Field(default=2, gt=0)
     """Meta-steps between two checkpoints."""
     max_hours: float = 0.0
@@ -132,19 +139,42 @@ def meta_train(config: MetaTrainConfig, command: str = "") -> Path:
             [utterance for utterance in part if config.min_seconds <= utterance.seconds <= config.max_seconds]
             for part in (manifest, held_out)
         )
-        learner = target.learner(config.learner, config.settings, config.meta_steps)
+        learner = build_learner(config, target)
+        trainer = MetaTrainer(learner, config.trainer, meta_steps=config.meta_steps)
         with open_run_dir(config.output, config):
-            samples = MetaSamples.of(target, learner, held_out_usable, usable, config.support) if rank == 0 else None
+            samples = _samples(config, target, learner, held_out_usable, usable) if rank == 0 else None
             info = training_info(command, config, manifest, held_out)
-            sigmas = _run(config, learner, target, usable, deadline, rank, samples, info)
+            sigmas = _run(config, trainer, target, usable, deadline, rank, samples, info)
             folder = config.output / target.folder
             if rank == 0:
-                _write(config, learner, sigmas, target, folder)
+                _write(config, trainer, sigmas, target, folder)
             barrier()
-            if learner.steps_done < config.meta_steps:
+            if trainer.steps_done < config.meta_steps:
                 so_far = f"{folder} holds the {target.folder} so far"
                 raise TtsMetaError(f"the time is up; {so_far}, run the same command again to continue")
             return folder
+
+
+def _samples(
+    config: MetaTrainConfig,
+    target: MetaTarget,
+    learner: MetaLearner,
+    held_out: Sequence[Utterance],
+    training: Sequence[Utterance],
+) -> MetaSamples | None:
+    return MetaSamples.of(target, learner, held_out, training, config.support, config.sentences)
+
+
+def build_learner(config: MetaTrainConfig, target: MetaTarget) -> MetaLearner:
+    """Return the learner of a recipe. Raises UsageError that names a wrong learner, setting, module or role."""
+    outer = [key for key in config.settings if key in TrainerSettings.model_fields]
+    if outer:
+        raise UsageError(f"settings: '{outer[0]}' is a setting of the outer loop; write it under trainer")
+    find_learner(config.learner)
+    learner = create_learner(config.learner, target.domain(config.learner), config.settings, seed=config.seed)
+    if config.rank and config.trainer.outer_lr:
+        raise UsageError("with a rank the base does not change; set trainer.outer_lr to 0")
+    return learner
 
 
 def build_target(config: MetaTrainConfig) -> MetaTarget:
@@ -176,7 +206,7 @@ def build_target(config: MetaTrainConfig) -> MetaTarget:
 
 def _run(
     config: MetaTrainConfig,
-    learner: MetaLearner,
+    trainer: MetaTrainer,
     target: MetaTarget,
     utterances: Sequence[Utterance],
     deadline: float,
@@ -187,59 +217,60 @@ def _run(
     """Resume, then step, log and save until the meta-steps or the time end; return σ of each module after each step."""
     checkpoint, sigmas, divergence = config.output / "training", dict[str, list[float]](), DivergenceCheck()
     sampler = EpisodeSampler(utterances, config.support, config.query, config.seed)
-    tasks: list[TaskBuilder] = []
+    learner, tasks = trainer.learner, list[TaskBuilder]()
     if rank == 0:
         restore_folder(checkpoint)
     barrier()
     if checkpoint.exists():
-        state = load_checkpoint(checkpoint, learner, learner.optimiser, None)
+        state = load_checkpoint(checkpoint, trainer, trainer.optimiser, None)
         sigmas, divergence.first_loss = state["sigmas"], state.get("first_loss")
+
+    def save() -> None:
+        state = {"step": trainer.steps_done, "sigmas": sigmas, "first_loss": divergence.first_loss}
+        save_checkpoint(checkpoint, trainer, trainer.optimiser, None, state)
+
     with (
-        TensorBoardLog(config.output, target.base.config.audio.mel, resume_step=learner.steps_done + 1)
+        TensorBoardLog(config.output, target.base.config.audio.mel, resume_step=trainer.steps_done + 1)
         if rank == 0
         else NullLog() as log,
         progress_bar(rank) as progress,
     ):
-        info.of_stage("meta-train", config.settings).log(log, learner.steps_done)
-        bar = progress.add_task(config.learner, total=config.meta_steps, completed=learner.steps_done, note="")
-        while learner.steps_done < config.meta_steps and all_agree(time.monotonic() < deadline):
+        info.of_stage("meta-train", learner.settings, config.trainer).log(log, trainer.steps_done)
+        bar = progress.add_task(config.learner, total=config.meta_steps, completed=trainer.steps_done, note="")
+        while trainer.steps_done < config.meta_steps and all_agree(time.monotonic() < deadline):
             started = time.monotonic()
-            tasks = _draw_tasks(config, learner, target, sampler)
-            metrics = learner.meta_step(tasks)
-            step, seconds = learner.steps_done, time.monotonic() - started
+            tasks = _draw_tasks(config, trainer, target, sampler)
+            metrics = trainer.step(tasks)
+            step, seconds = trainer.steps_done, time.monotonic() - started
             log_meta_step(log, learner, metrics, step, seconds)
             divergence.check(step, metrics.loss_before, metrics.loss_after)
             if MetaSamples.due(step, config.meta_steps):
                 log_sigmas(log, learner, step)
                 if samples is not None:
                     samples.log(log, learner, step)
-            if learner.preset.prior == "shrinkage":
-                for name, variance in learner.variances().items():
-                    sigmas.setdefault(name, []).append(variance**0.5)
+            for name, variance in learner.module_variances().items():
+                sigmas.setdefault(name, []).append(variance**0.5)
             note = f"query {metrics.loss_before:.0f} -> {metrics.loss_after:.0f} nats, {seconds:.0f} s"
             note += f", {metrics.skipped} skipped" if metrics.skipped else ""
             progress.update(bar, completed=step, note=note)
             if not progress.console.is_terminal:
                 progress.console.print(f"{config.learner} {step}/{config.meta_steps}: {note}", soft_wrap=True)
             if rank == 0 and (step % config.save_every == 0 or step == config.meta_steps):
-                state = {"step": step, "sigmas": sigmas, "first_loss": divergence.first_loss}
-                save_checkpoint(checkpoint, learner, learner.optimiser, None, state)
-    divergence.check_end(learner, tasks)
+                save()
+    divergence.check_end(trainer, tasks)
     if rank == 0:
-        state = {"step": learner.steps_done, "sigmas": sigmas, "first_loss": divergence.first_loss}
-        save_checkpoint(checkpoint, learner, learner.optimiser, None, state)
+        save()
     return sigmas
 
 
 def _draw_tasks(
-    config: MetaTrainConfig, learner: MetaLearner, target: MetaTarget, sampler: EpisodeSampler[Utterance]
+    config: MetaTrainConfig, trainer: MetaTrainer, target: MetaTarget, sampler: EpisodeSampler[Utterance]
 ) -> list[TaskBuilder]:
     """Return functions that build the tasks of the next meta-step, the same in every process and in a resumed run.
 
     The call of a function draws the episode and loads, aligns and encodes its recordings.
     """
-    step = learner.steps_done
-    changing = (*learner.domain.adapted.modules, *learner.domain.shared.modules)
+    step, changing = trainer.steps_done, trainer.learner.changing_modules
 
     def build(number: int) -> Task | None:
         seed = random.Random(f"{config.seed}/{step}/{number}").getrandbits(31)
@@ -249,12 +280,12 @@ def _draw_tasks(
 
 
 def _write(
-    config: MetaTrainConfig, learner: MetaLearner, sigmas: dict[str, list[float]], target: MetaTarget, folder: Path
+    config: MetaTrainConfig, trainer: MetaTrainer, sigmas: dict[str, list[float]], target: MetaTarget, folder: Path
 ) -> None:
-    """Write the model with φ as its weights and, if the learner has one, the prior."""
-    prior = None
-    if learner.preset.prior != "none":
-        origin = {"learner": config.learner, "meta_steps": learner.steps_done, "settings": config.settings.model_dump()}
-        prior = ModulePrior(learner.variances(), "", origin, sigmas, rank=config.rank)
-    state = {"meta_learner": config.learner, "meta_steps": learner.steps_done}
-    target.write(learner.meta_params(), prior, state, folder)
+    """Write the model with φ as its weights, and the learner beside it."""
+    learner, steps = trainer.learner, trainer.steps_done
+    origin = {"trainer": config.trainer.model_dump(mode="json")}
+    saved = saved_learner(
+        learner, target.model, rank=config.rank, meta_steps=steps, sigma_history=sigmas, origin=origin
+    )
+    target.write(learner.model_parameters(), saved, {"meta_learner": learner.name, "meta_steps": steps}, folder)
