@@ -11,15 +11,28 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import suppress
-from typing import Any, Protocol, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar
 
 import torch
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 
-from tts_meta.config import Section
-from tts_meta.meta import Diverged, LearnerSettings, MetaLearner, Task
+from tts_meta.config import Section, parse_settings
+from tts_meta.errors import UsageError
+from tts_meta.meta import (
+    AdaptProgress,
+    Budget,
+    Diverged,
+    Domain,
+    GradientLearner,
+    MetaTrainer,
+    Task,
+    TrainerSettings,
+    create_learner,
+    find_learner,
+)
 from tts_meta.meta.domain import LossFunction
+from tts_meta.meta.learners.gradient import GradientSettings
 from tts_meta.models.partition import Partition
 
 Job = TypeVar("Job")
@@ -55,8 +68,10 @@ class Family(Protocol):
 class TrainingPlan(Section):
     """How one learner is meta-trained."""
 
-    settings: LearnerSettings = LearnerSettings()
-    """Hyperparameters of the learner."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """Settings of the learner; a key that it does not use is an error."""
+    trainer: TrainerSettings = TrainerSettings()
+    """Settings of the outer loop."""
     meta_steps: int = Field(gt=0)
     """Number of meta-steps."""
     tasks: int = Field(default=25, gt=0)
@@ -67,10 +82,31 @@ class TrainingPlan(Section):
     """Initial learning rate of pretraining with Adam; cosine decay to zero."""
 
 
+def settings_of(name: str, plan: TrainingPlan) -> GradientSettings:
+    """The settings of a plan's learner. Raises UsageError that names a setting that it does not use."""
+    learner = find_learner(name)
+    if not issubclass(learner.Settings, GradientSettings):
+        raise UsageError(f"learner '{name}' has no inner steps; the recipe compares learners by their inner steps")
+    return parse_settings(plan.settings, learner.Settings, f"learner '{name}'")
+
+
+def _check_settings(plans: dict[str, TrainingPlan]) -> dict[str, TrainingPlan]:
+    for name, plan in plans.items():
+        try:
+            settings_of(name, plan)
+        except UsageError as error:  # so that the message also names the file
+            raise ValueError(str(error)) from error
+    return plans
+
+
+Plans = Annotated[dict[str, TrainingPlan], AfterValidator(_check_settings)]
+"""Plans by the name of the learner in `tts_meta.meta.LEARNERS`."""
+
+
 class ToyBenchmark(Section):
     """The learners and their test."""
 
-    learners: dict[str, TrainingPlan]
+    learners: Plans
     """By name in `tts_meta.meta.LEARNERS`."""
     test_tasks: int = Field(default=1000, gt=0)
     """Number of unseen tasks."""
@@ -80,40 +116,31 @@ class ToyBenchmark(Section):
     """Seed of models and tasks."""
 
 
+def domain_of(family: Family, model: nn.Module) -> Domain:
+    """The domain of a family; every layer of the model is a module."""
+    return Domain(model, family.loss, Partition.by_layer(model).modules, roles=family.roles, vectorised=True)
+
+
 def pretrain(family: Family, plan: TrainingPlan, seed: int) -> nn.Module:
     """A model fitted to all tasks at once; untrained if the plan has no pretraining steps."""
     model = family.model(seed)
-    settings = LearnerSettings(outer_lr=plan.pretrain_lr, outer_lr_final_fraction=0.0)
-    learner = MetaLearner(
-        "finetune-all",
-        model,
-        family.loss,
-        Partition.by_layer(model).modules,
-        settings,
+    trainer = MetaTrainer(
+        create_learner("finetune-all", domain_of(family, model)),
+        TrainerSettings(outer_lr=plan.pretrain_lr, outer_lr_final_fraction=0.0),
         meta_steps=plan.pretrain_steps,
-        vectorised=True,
         tasks_at_once=plan.tasks,
     )
     for step in range(plan.pretrain_steps):
-        learner.meta_step(family.tasks(plan.tasks, seed * plan.pretrain_steps + step))
-    model.load_state_dict(learner.meta_params(), strict=False)  # without buffers, which keep their values
+        trainer.step(family.tasks(plan.tasks, seed * plan.pretrain_steps + step))
+    model.load_state_dict(trainer.learner.model_parameters(), strict=False)  # without buffers, which keep their values
     return model
 
 
-def build_learner(family: Family, name: str, plan: TrainingPlan, seed: int) -> MetaLearner:
-    """The learner before meta-training; every layer is a module."""
-    model = pretrain(family, plan, seed)
-    return MetaLearner(
-        name,
-        model,
-        family.loss,
-        Partition.by_layer(model).modules,
-        plan.settings,
-        roles=family.roles,
-        meta_steps=plan.meta_steps,
-        vectorised=True,
-        tasks_at_once=plan.tasks,
-    )
+def build_learner(family: Family, name: str, plan: TrainingPlan, seed: int) -> GradientLearner:
+    """The learner before meta-training."""
+    learner = create_learner(name, domain_of(family, pretrain(family, plan, seed)), settings_of(name, plan))
+    assert isinstance(learner, GradientLearner)
+    return learner
 
 
 def meta_train(
@@ -121,33 +148,34 @@ def meta_train(
     name: str,
     plan: TrainingPlan,
     seed: int = 0,
-    observe: Callable[[MetaLearner], None] = lambda learner: None,
-) -> MetaLearner:
+    observe: Callable[[GradientLearner], None] = lambda learner: None,
+) -> GradientLearner:
     """The learner after all meta-steps; `observe` is called after each meta-step."""
     torch.manual_seed(seed)
     learner = build_learner(family, name, plan, seed)
+    trainer = MetaTrainer(learner, plan.trainer, meta_steps=plan.meta_steps, tasks_at_once=plan.tasks)
     for step in range(plan.meta_steps):
-        learner.meta_step(family.tasks(plan.tasks, seed * plan.meta_steps + step))
+        trainer.step(family.tasks(plan.tasks, seed * plan.meta_steps + step))
         observe(learner)
     return learner
 
 
-def adaptation_curve(learner: MetaLearner, tasks: Sequence[Task], at: Sequence[int]) -> Tensor:
+def adaptation_curve(learner: GradientLearner, tasks: Sequence[Task], at: Sequence[int]) -> Tensor:
     """Query losses after each number of inner steps in `at`, `(len(at), T)` nats; not finite if a task diverged."""
     batches = (tasks[start : start + _TASKS_PER_BATCH] for start in range(0, len(tasks), _TASKS_PER_BATCH))
     return torch.cat([_batch_curve(learner, batch, at) for batch in batches], 1)
 
 
-def _batch_curve(learner: MetaLearner, tasks: Sequence[Task], at: Sequence[int]) -> Tensor:
+def _batch_curve(learner: GradientLearner, tasks: Sequence[Task], at: Sequence[int]) -> Tensor:
     query = [task.query for task in tasks]
     losses: dict[int, Tensor] = {}
 
-    def observe(step: int, params: Tensor) -> None:
-        if step in at:
-            losses[step] = learner.score(params, query)
+    def observe(progress: AdaptProgress) -> None:
+        if progress.step in at:
+            losses[progress.step] = learner.score(progress.params, query)
 
     with suppress(Diverged):  # all tasks diverged: the remaining steps are NaN
-        learner.adapt_many(tasks, max(at), observe)
+        learner.adapt(tasks, Budget(max(at)), observe)
     return torch.stack([losses[step] if step in losses else torch.full((len(tasks),), torch.nan) for step in at])
 
 

@@ -12,7 +12,7 @@ from torch.func import functional_call
 from torch.nn.utils.parametrizations import weight_norm
 from toy_domains import modules_of, regression_loss, regression_task
 
-from tts_meta.meta import Domain, ParameterLayout
+from tts_meta.meta import Likelihood, ParameterLayout
 
 
 class Tied(nn.Module):
@@ -58,10 +58,10 @@ class Failing(Tied):
         raise ZeroDivisionError(self.first(x).shape)
 
 
-def domain_of_first_two(model: nn.Module) -> Domain:
+def likelihood_of_first_two(model: nn.Module) -> Likelihood:
     """The first module adapts and the second is shared; other parameters keep the values of the model."""
     first, *rest = modules_of(model)
-    return Domain(
+    return Likelihood(
         model,
         regression_loss,
         ParameterLayout.from_modules(model, [first]),
@@ -72,16 +72,16 @@ def domain_of_first_two(model: nn.Module) -> Domain:
 @pytest.mark.parametrize("make", [Tied, Normed, Recurrent])
 def test_a_call_uses_the_tasks_parameters_and_does_not_change_the_model(make: type[nn.Module]) -> None:
     model, (x, y) = make(), regression_task(0).support
-    domain, before = domain_of_first_two(model), copy.deepcopy(model.state_dict())
+    likelihood, before = likelihood_of_first_two(model), copy.deepcopy(model.state_dict())
     identities = {name: id(value) for name, value in model.named_parameters()}
     generator = torch.Generator().manual_seed(0)
     vectors = [
         torch.randn(layout.size, generator=generator, dtype=torch.float64).requires_grad_()
-        for layout in (domain.adapted, domain.shared)
+        for layout in (likelihood.adapted, likelihood.shared)
     ]
-    params = domain.adapted.unflatten(vectors[0]) | domain.shared.unflatten(vectors[1])
+    params = likelihood.adapted.unflatten(vectors[0]) | likelihood.shared.unflatten(vectors[1])
     expected = regression_loss(lambda data: functional_call(model, params, (data,)), (x, y))
-    actual = domain.nll(vectors[0][None], vectors[1], [(x, y)])[0]
+    actual = likelihood.nll(vectors[0][None], vectors[1], [(x, y)])[0]
     torch.testing.assert_close(actual, expected, atol=0, rtol=1e-14)
     gradients, references = torch.autograd.grad(actual, vectors), torch.autograd.grad(expected, vectors)
     for gradient, reference in zip(gradients, references, strict=True):
@@ -93,8 +93,10 @@ def test_a_call_uses_the_tasks_parameters_and_does_not_change_the_model(make: ty
 
 def test_a_model_that_fails_during_a_call_is_restored() -> None:
     model = Failing()
-    domain, parameters = domain_of_first_two(model), list(model.parameters())
+    likelihood, parameters = likelihood_of_first_two(model), list(model.parameters())
     with pytest.raises(ZeroDivisionError):
-        domain.nll(torch.zeros(1, domain.adapted.size).double(), torch.zeros(1).double(), [regression_task(0).support])
+        likelihood.nll(
+            torch.zeros(1, likelihood.adapted.size).double(), torch.zeros(1).double(), [regression_task(0).support]
+        )
     assert all(now is before for now, before in zip(model.parameters(), parameters, strict=True))
     assert model.second.weight is model.first.weight

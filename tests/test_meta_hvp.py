@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
-from toy_domains import Net, domain_of, regression_loss, regression_task
+from toy_domains import Net, likelihood_of, regression_loss, regression_task
 
-from tts_meta.meta import Domain
-from tts_meta.meta.solvers.hvp import HessianName, HessianProducts, second_order
+from tts_meta.meta import Likelihood
 from tts_meta.meta.parameter_layout import parameter_vector
+from tts_meta.meta.solvers.hvp import HessianName, HessianProducts, second_order
 
 HESSIANS = get_args(HessianName)
 
@@ -27,9 +27,12 @@ def assert_near(actual: Tensor, expected: Tensor, kind: HessianName) -> None:
     torch.testing.assert_close(actual, expected, atol={"exact": 1e-11, "difference": 1e-7}[kind] * size, rtol=0)
 
 
-def points_of(domain: Domain, tasks: int) -> tuple[Tensor, Tensor]:
+def points_of(likelihood: Likelihood, tasks: int) -> tuple[Tensor, Tensor]:
     """Different θ for each task, `(T, P)`, and the shared parameters."""
-    adapted, shared = parameter_vector(domain.model, domain.adapted), parameter_vector(domain.model, domain.shared)
+    adapted, shared = (
+        parameter_vector(likelihood.model, likelihood.adapted),
+        parameter_vector(likelihood.model, likelihood.shared),
+    )
     return adapted + 0.3 * random_like(adapted.expand(tasks, -1)), shared
 
 
@@ -39,13 +42,13 @@ def points_of(domain: Domain, tasks: int) -> tuple[Tensor, Tensor]:
 def test_products_equal_those_with_the_dense_hessian_of_all_tasks(
     kind: HessianName, adapted: tuple[str, ...] | None, vectorised: bool
 ) -> None:
-    domain = domain_of(Net(), regression_loss, adapted, vectorised)
+    likelihood = likelihood_of(Net(), regression_loss, adapted, vectorised)
     data = [regression_task(seed).support for seed in range(3)]
-    params, shared = points_of(domain, 3)
-    hessian = HessianProducts(lambda p, s: domain.nll(p, s, data), params, shared, kind)
+    params, shared = points_of(likelihood, 3)
+    hessian = HessianProducts(lambda p, s: likelihood.nll(p, s, data), params, shared, kind)
 
     def total(flat: Tensor) -> Tensor:
-        return domain.nll(flat[: params.numel()].reshape(params.shape), flat[params.numel() :], data).sum()
+        return likelihood.nll(flat[: params.numel()].reshape(params.shape), flat[params.numel() :], data).sum()
 
     point = torch.cat([params.flatten(), shared])
     dense = torch.autograd.functional.hessian(total, point, vectorize=True)
@@ -57,16 +60,16 @@ def test_products_equal_those_with_the_dense_hessian_of_all_tasks(
     assert_near(both[0].flatten(), product, kind)
     assert_near(both[1], mixed, kind)
     torch.testing.assert_close(hessian.gradient.flatten(), torch.autograd.functional.jacobian(total, point)[:size])
-    torch.testing.assert_close(hessian.losses, domain.nll(params, shared, data))
+    torch.testing.assert_close(hessian.losses, likelihood.nll(params, shared, data))
 
 
 @pytest.mark.parametrize("kind", HESSIANS)
 def test_products_are_detached_and_linear_and_do_not_change_their_arguments(kind: HessianName) -> None:
-    domain = domain_of(Net(), regression_loss, ("first", "head"))
+    likelihood = likelihood_of(Net(), regression_loss, ("first", "head"))
     data = [regression_task(seed).support for seed in range(2)]
-    params, shared = points_of(domain, 2)
+    params, shared = points_of(likelihood, 2)
     before = params.clone()
-    hessian = HessianProducts(lambda p, s: domain.nll(p, s, data), params, shared, kind)
+    hessian = HessianProducts(lambda p, s: likelihood.nll(p, s, data), params, shared, kind)
     first, second = random_like(params, 1).requires_grad_(), random_like(params, 2)
     assert not hessian.product(first).requires_grad and not hessian.gradient.requires_grad
     expected = 2 * hessian.product(first) - 3 * hessian.product(second)
@@ -77,11 +80,11 @@ def test_products_are_detached_and_linear_and_do_not_change_their_arguments(kind
 @pytest.mark.parametrize("kind", HESSIANS)
 @pytest.mark.parametrize("size", [1e-12, 1.0, 1e12])
 def test_products_do_not_depend_on_the_length_of_the_vector(kind: HessianName, size: float) -> None:
-    domain = domain_of(Net(), regression_loss)
+    likelihood = likelihood_of(Net(), regression_loss)
     data = [regression_task(seed).support for seed in range(2)]
-    params, shared = points_of(domain, 2)
-    hessian = HessianProducts(lambda p, s: domain.nll(p, s, data), params, shared, kind)
-    exact = HessianProducts(lambda p, s: domain.nll(p, s, data), params, shared)
+    params, shared = points_of(likelihood, 2)
+    hessian = HessianProducts(lambda p, s: likelihood.nll(p, s, data), params, shared, kind)
+    exact = HessianProducts(lambda p, s: likelihood.nll(p, s, data), params, shared)
     vector = random_like(params, 1)
     expected = exact.product(vector)
     actual = hessian.product(vector * torch.tensor([[size], [1.0]])) / torch.tensor([[size], [1.0]])
@@ -90,10 +93,10 @@ def test_products_do_not_depend_on_the_length_of_the_vector(kind: HessianName, s
 
 @pytest.mark.parametrize("kind", HESSIANS)
 def test_a_vector_of_zeros_gives_zeros(kind: HessianName) -> None:
-    domain = domain_of(Net(), regression_loss, ("first",))
-    params, shared = points_of(domain, 2)
+    likelihood = likelihood_of(Net(), regression_loss, ("first",))
+    params, shared = points_of(likelihood, 2)
     data = [regression_task(seed).support for seed in range(2)]
-    product, mixed = HessianProducts(lambda p, s: domain.nll(p, s, data), params, shared, kind).product_with_mixed(
+    product, mixed = HessianProducts(lambda p, s: likelihood.nll(p, s, data), params, shared, kind).product_with_mixed(
         torch.zeros_like(params)
     )
     torch.testing.assert_close(product, torch.zeros_like(product), atol=1e-9, rtol=0)
@@ -184,12 +187,12 @@ def test_recurrent_and_attention_layers_can_be_differentiated_twice(make, shares
         torch.manual_seed(0)
         model = make()
     names = tuple(dict.fromkeys(name.split(".")[0] for name, _ in model.named_parameters()))
-    domain = domain_of(model, regression_loss, tuple(n for n in names if n != "out") if shares_output else None)
+    likelihood = likelihood_of(model, regression_loss, tuple(n for n in names if n != "out") if shares_output else None)
     values = random_like(torch.zeros(2, 2, 6, 4, dtype=torch.float64))  # (task, sentence, time, channel)
     data = [(task[..., :3], task[..., 3:]) for task in values]
-    params, shared = points_of(domain, 2)
+    params, shared = points_of(likelihood, 2)
     exact, difference = (
-        HessianProducts(lambda p, s: domain.nll(p, s, data), params, shared, kind) for kind in HESSIANS
+        HessianProducts(lambda p, s: likelihood.nll(p, s, data), params, shared, kind) for kind in HESSIANS
     )
     torch.testing.assert_close(exact.gradient, difference.gradient)
     vector = random_like(params, 5)

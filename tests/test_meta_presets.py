@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 from toy_domains import Net, make_learner, modules_of, regression_loss, regression_task
+from tts_meta.meta.presets import LEARNERS
 
 from tts_meta.errors import UsageError
 from tts_meta.meta import LearnerSettings, MetaLearner, Params, Task, Unrolled
-from tts_meta.meta.presets import LEARNERS
 from tts_meta.meta.prior import hyperprior_nll
 
 RATE, STEPS = 0.01, 3

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from toy_domains import gradient_learner
 
 from recipes.linear_gaussian.experiment import Experiment, Job, best_deviations_of, run
 from recipes.linear_gaussian.oracle import MAP, Solver, best_deviations, centre_lower_bound, expected_loss
 from recipes.linear_gaussian.report import draw, judge, report
 from recipes.linear_gaussian.tasks import LinearGaussian
-from recipes.toy_benchmark import TrainingPlan
+from recipes.toy_benchmark import TrainingPlan, domain_of
 from tts_meta.config import load_config
-from tts_meta.meta import LearnerSettings, MetaLearner, Task
-from tts_meta.models.partition import Partition
+from tts_meta.meta import Budget, GradientLearner, Task, TrainerSettings, create_learner
 
 TRUTH = {"constant": 0.0, "little": 0.3, "much": 1.0}
 FAMILY = LinearGaussian(deviations=TRUTH, size=3, points=12)
@@ -58,11 +58,10 @@ def test_the_same_seed_gives_the_same_tasks() -> None:
     assert not torch.equal(FAMILY.tasks(1, 3)[0].query[1], FAMILY.tasks(1, 4)[0].query[1])
 
 
-def learner_at(sigma: torch.Tensor, rate: float = 0.02) -> MetaLearner:
+def learner_at(sigma: torch.Tensor, rate: float = 0.02) -> GradientLearner:
     """A learner at the true φ and the given σ of each module."""
-    model = FAMILY.model(0)
-    modules = Partition.by_layer(model).modules
-    learner = MetaLearner("sigma-imaml", model, FAMILY.loss, modules, LearnerSettings(inner_lr=rate), vectorised=True)
+    domain = domain_of(FAMILY, FAMILY.model(0))
+    learner = gradient_learner(create_learner("sigma-imaml", domain, {"inner_lr": rate}))
     with torch.no_grad():
         learner.adapted.copy_(FAMILY.centre)
         learner.log_variances.copy_(2 * sigma.log())
@@ -72,7 +71,7 @@ def learner_at(sigma: torch.Tensor, rate: float = 0.02) -> MetaLearner:
 @pytest.mark.parametrize("solver, steps", [(MAP, 3_000), (Solver(4, 0.02), 4)])
 def test_closed_form_solutions_equal_those_of_the_learner(solver: Solver, steps: int) -> None:
     task = FAMILY.tasks(1, 0)[0]
-    params = learner_at(OTHER_SIGMA).adapt(task, steps).params
+    params = learner_at(OTHER_SIGMA).adapt([task], Budget(steps)).task(0)
     actual = torch.cat([value.flatten() for value in params.values()]) - FAMILY.centre
     x, y = (value.double() for value in task.support)
     gain = solver.gain(x[None], OTHER_SIGMA.repeat_interleave(3).double(), FAMILY.noise)[0]
@@ -86,16 +85,11 @@ def test_the_expected_loss_is_the_mean_over_coefficients_and_noise(solver: Solve
     theta = FAMILY.coefficients(count, generator)
     y = theta @ x[0].T + FAMILY.noise * torch.randn(count, 24, generator=generator)
     tasks = [Task((x[0, :12], row[:12]), (x[0, 12:], row[12:])) for row in y]
-    losses: dict[int, torch.Tensor] = {}
     learner = learner_at(OTHER_SIGMA)
-    learner.adapt_many(
-        tasks,
-        steps,
-        lambda step, p: losses.update({0: learner.score(p, [t.query for t in tasks])}) if step == steps else None,
-    )
-    error = losses[0].std().item() / math.sqrt(count)
+    losses = learner.score(learner.adapt(tasks, Budget(steps)).params, [task.query for task in tasks])
+    error = losses.std().item() / math.sqrt(count)
     expected = expected_loss(FAMILY, x.double(), OTHER_SIGMA.repeat_interleave(3).double(), solver).item()
-    assert losses[0].mean().item() == pytest.approx(expected, abs=3 * error)
+    assert losses.mean().item() == pytest.approx(expected, abs=3 * error)
 
 
 def test_the_optimal_sigma_of_the_map_is_the_true_sigma() -> None:
@@ -159,10 +153,11 @@ def test_a_tiny_run_of_the_recipe_reports_every_learner() -> None:
 
 @pytest.mark.parametrize("name", ["sigma-imaml", "sigma-reptile"])
 def test_implicit_learners_shrink_the_module_that_all_tasks_share(name: str) -> None:
-    settings = LearnerSettings(
-        inner_steps=15, inner_lr=0.05, variance=0.01, outer_lr=0.02, variance_lr=0.4, outer_lr_final_fraction=0.0
+    settings = {"inner_steps": 15, "inner_lr": 0.05, "variance": 0.01, "variance_lr": 0.4}
+    trainer = TrainerSettings(outer_lr=0.02, outer_lr_final_fraction=0.0)
+    plan = TrainingPlan(
+        settings=settings, trainer=trainer, meta_steps=120, tasks=40, pretrain_steps=150, pretrain_lr=0.1
     )
-    plan = TrainingPlan(settings=settings, meta_steps=120, tasks=40, pretrain_steps=150, pretrain_lr=0.1)
     actual = run(Job(FAMILY, name, plan, 0))
     constant, little, much = actual.deviations[-1].tolist()
     assert constant < 0.1 * much and constant < 0.25 * little and actual.errors[-1] < 0.1

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 from torch.func import functional_call
+from toy_domains import GRADIENT
 
 from recipes.one_module.experiment import TRUTH, Experiment, Job, RunResult, displacement, run, true_learner
 from recipes.one_module.report import draw, is_right, report, sigma_ratio
 from recipes.one_module.tasks import OneModule
 from recipes.toy_benchmark import TEST_SEED, build_learner
 from tts_meta.config import load_config
-from tts_meta.meta import LEARNERS
+from tts_meta.meta import AdaptProgress, Budget
 from tts_meta.models.partition import Partition
 
 YAML = Path(__file__).resolve().parents[1] / "recipes" / "one_module" / "one_module.yaml"
@@ -23,7 +24,7 @@ FAMILIES = pytest.mark.parametrize("family", RECIPE.families.values(), ids=list(
 
 
 def test_every_learner_runs_on_both_families() -> None:
-    assert set(RECIPE.learners) == set(LEARNERS)
+    assert set(RECIPE.learners) == set(GRADIENT)
     assert {family.varies for family in RECIPE.families.values()} == {"head", "gain"}
 
 
@@ -89,9 +90,9 @@ def test_displacement_is_the_mean_square_displacement_of_a_parameter() -> None:
     tasks = family.tasks(3, TEST_SEED)
     moved = displacement(learner, ["gain", "first", "second", "head"], tasks, 4)
     assert not moved[:, :3].any()
-    start = learner.meta_params()
+    start = learner.model_parameters()
     for row, task in zip(moved, tasks, strict=True):
-        actual = learner.adapt(task, 4).params
+        actual = learner.adapt([task], Budget(4)).task(0)
         off = torch.cat([(actual[name] - start[name]).flatten() for name in actual])
         torch.testing.assert_close(row[3], off.square().mean())
 
@@ -99,8 +100,12 @@ def test_displacement_is_the_mean_square_displacement_of_a_parameter() -> None:
 @FAMILIES
 def test_the_loss_of_the_true_network_is_near_the_noise(family: OneModule) -> None:
     tasks = family.tasks(200, TEST_SEED)
-    learner, actual = true_learner(family), {}
-    learner.adapt_many(tasks, 100, lambda step, p: actual.update({step: learner.score(p, [t.query for t in tasks])}))
+    learner, actual = true_learner(family), dict[int, torch.Tensor]()
+
+    def observe(progress: AdaptProgress) -> None:
+        actual[progress.step] = learner.score(progress.params, [task.query for task in tasks])
+
+    learner.adapt(tasks, Budget(100), observe)
     floor = family.points * family.outputs / 2
     assert floor * 0.9 < actual[100].mean().item() < 0.6 * actual[0].mean().item()
 

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from toy_domains import GRADIENT
 
 from recipes.sinusoid.__main__ import main
 from recipes.sinusoid.experiment import Change, Experiment, judge
 from recipes.sinusoid.family import Net, Sinusoids
 from recipes.toy_benchmark import TEST_SEED
 from tts_meta.config import load_config
-from tts_meta.meta import LEARNERS, Task
+from tts_meta.meta import Task
 
 RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "sinusoid" / "sinusoid.yaml"
 
@@ -107,7 +108,7 @@ def test_a_learner_must_beat_its_start_and_the_baseline_at_its_budget() -> None:
 
 def test_the_recipe_names_every_learner() -> None:
     experiment = load_config(RECIPE, Experiment)
-    assert set(experiment.learners) == set(LEARNERS)
+    assert set(experiment.learners) == set(GRADIENT)
     assert experiment.test_tasks == 1000 and max(experiment.steps()) >= 1000
     text = RECIPE.read_text(encoding="utf-8").splitlines()
     assert text[0] == "# python -m recipes.sinusoid" and 30 <= len(text) <= 60
@@ -120,7 +121,7 @@ def test_the_command_prints_tables_of_finite_numbers_and_draws_a_figure(
     changes = ["test_tasks=20", "test_steps=[0, 1, 110]"]
     for name in names:
         changes += [f"learners.{name}.{key}" for key in ("meta_steps=3", "tasks=4", "settings.inner_steps=3")]
-    changes += [f"learners.{name}.settings.inner_steps=3" for name in LEARNERS if name not in names]
+    changes += [f"learners.{name}.settings.inner_steps=3" for name in GRADIENT if name not in names]
     main(["--learners", ",".join(names), "--output", str(tmp_path), *changes])
     assert [path.name for path in tmp_path.iterdir()] == ["sinusoid.png"]
     with Image.open(tmp_path / "sinusoid.png") as picture:

@@ -14,10 +14,12 @@ from tts_meta.config import Section
 from tts_meta.meta import (
     LEARNERS,
     Domain,
+    GradientLearner,
     HeadData,
     Items,
     Likelihood,
     LinearHead,
+    MetaLearner,
     MetaTrainer,
     ParameterLayout,
     Task,
@@ -25,6 +27,11 @@ from tts_meta.meta import (
     create_learner,
 )
 from tts_meta.models.partition import Module
+
+EVERY = tuple(LEARNERS)
+TRAINABLE = tuple(name for name, learner in LEARNERS.items() if learner.trainable)
+GRADIENT = tuple(name for name, learner in LEARNERS.items() if issubclass(learner, GradientLearner))
+"""Names of all learners, of those that meta-train, and of those that adapt by gradient steps."""
 
 
 class Blocks(nn.Module):
@@ -168,10 +175,21 @@ def make_trainer(
     **more: Any,
 ) -> MetaTrainer:
     """A trainer of a new learner. `values` has settings of any learner and of the trainer; each takes its own."""
-    settings = own_settings(LEARNERS[name].Settings, values)
-    learner = create_learner(name, domain or regression_domain(), settings, **more)
+    learner = make_learner(name, values, domain, **more)
     outer = TrainerSettings(**own_settings(TrainerSettings, values))
     return MetaTrainer(learner, outer, meta_steps=meta_steps, tasks_at_once=tasks_at_once)
+
+
+def make_learner(name: str, values: dict[str, Any], domain: Domain | None = None, **more: Any) -> MetaLearner:
+    """A new learner. `values` has settings of any learner; the learner takes its own."""
+    return create_learner(name, domain or regression_domain(), own_settings(LEARNERS[name].Settings, values), **more)
+
+
+def gradient_learner(learner: MetaLearner | MetaTrainer) -> GradientLearner:
+    """The learner, or that of a trainer, which must adapt by gradient steps."""
+    learner = learner.learner if isinstance(learner, MetaTrainer) else learner
+    assert isinstance(learner, GradientLearner)
+    return learner
 
 
 class _Saved:

@@ -6,53 +6,56 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
-from toy_domains import domain_of, quadratic_loss
+from toy_domains import likelihood_of, quadratic_loss
 
 from tts_meta.meta import (
     ConjugateGradient,
-    Domain,
     GradientDescent,
+    Likelihood,
     MetaParams,
     ShrinkagePrior,
     StepSizeSchedule,
     Task,
 )
-from tts_meta.meta.solvers.inner_loop import InnerLoop
 from tts_meta.meta.estimators.meta_gradients import MetaGradientEstimator
 from tts_meta.meta.parameter_layout import parameter_vector
+from tts_meta.meta.solvers.inner_loop import InnerLoop
 
 EXACT = ConjugateGradient(200, 1e-13)
 
 
-def meta_of(domain: Domain, log_variances: Tensor, rate: float = 0.0) -> MetaParams:
-    adapted, shared = parameter_vector(domain.model, domain.adapted), parameter_vector(domain.model, domain.shared)
+def meta_of(likelihood: Likelihood, log_variances: Tensor, rate: float = 0.0) -> MetaParams:
+    adapted, shared = (
+        parameter_vector(likelihood.model, likelihood.adapted),
+        parameter_vector(likelihood.model, likelihood.shared),
+    )
     return MetaParams(adapted, shared, log_variances.double(), torch.tensor(rate, dtype=torch.float64))
 
 
-def descent(domain: Domain, steps: int, rate: float) -> InnerLoop:
-    return InnerLoop(GradientDescent(), steps, StepSizeSchedule("fixed", domain.adapted, rate, steps))
+def descent(likelihood: Likelihood, steps: int, rate: float) -> InnerLoop:
+    return InnerLoop(GradientDescent(), steps, StepSizeSchedule("fixed", likelihood.adapted, rate, steps))
 
 
 def run(
     estimator: MetaGradientEstimator,
-    domain: Domain,
+    likelihood: Likelihood,
     meta: MetaParams,
     tasks: list[Task],
     steps: int = 0,
     rate: float = 0.1,
 ):
     meta = replace(meta, step_sizes=torch.tensor(rate, dtype=torch.float64))
-    return estimator(domain, meta, tasks, descent(domain, steps, rate))
+    return estimator(likelihood, meta, tasks, descent(likelihood, steps, rate))
 
 
-def maximum_a_posteriori(domain: Domain, meta: MetaParams, tasks: list[Task]) -> Tensor:
+def maximum_a_posteriori(likelihood: Likelihood, meta: MetaParams, tasks: list[Task]) -> Tensor:
     """The exact δ `(T, P)`, by Newton's method with a line search."""
-    prior = ShrinkagePrior(domain.adapted, meta.log_variances)
+    prior = ShrinkagePrior(likelihood.adapted, meta.log_variances)
     rows = []
     for task in tasks:
 
         def objective(delta: Tensor, task: Task = task) -> Tensor:
-            nll = domain.nll((meta.adapted + delta)[None], meta.shared, [task.support])[0]
+            nll = likelihood.nll((meta.adapted + delta)[None], meta.shared, [task.support])[0]
             return nll + prior.penalty(delta)
 
         delta = torch.zeros_like(meta.adapted)
@@ -75,10 +78,12 @@ def maximum_a_posteriori(domain: Domain, meta: MetaParams, tasks: list[Task]) ->
     return torch.stack(rows)
 
 
-def closed_form(domain: Domain, meta: MetaParams, tasks: list[Task], adapts: Tensor) -> tuple[Tensor, MetaParams]:
+def closed_form(
+    likelihood: Likelihood, meta: MetaParams, tasks: list[Task], adapts: Tensor
+) -> tuple[Tensor, MetaParams]:
     """δ and the meta-gradient of quadratic losses by dense algebra; `adapts` marks the adapted part of the vector."""
-    precision = ShrinkagePrior(domain.adapted, meta.log_variances).precision()
-    full = parameter_vector(domain.model, domain_of(domain.model, quadratic_loss).adapted)
+    precision = ShrinkagePrior(likelihood.adapted, meta.log_variances).precision()
+    full = parameter_vector(likelihood.model, likelihood_of(likelihood.model, quadratic_loss).adapted)
     deltas, phi, psi, s = [], 0.0, 0.0, 0.0
     for task in tasks:
         a, q = task.support, task.query
@@ -90,7 +95,7 @@ def closed_form(domain: Domain, meta: MetaParams, tasks: list[Task], adapts: Ten
         g = q.curvature @ (theta - q.centre)
         v = torch.linalg.solve(h + torch.diag(precision), g[adapts])
         phi, psi = phi + v * precision, psi + g[~adapts] - h_mixed @ v
-        s = s + domain.adapted.sum_modules(v * delta * precision)
+        s = s + likelihood.adapted.sum_modules(v * delta * precision)
         deltas.append(delta)
     zero = torch.zeros((), dtype=torch.float64)
     return torch.stack(deltas), MetaParams(torch.as_tensor(phi), torch.as_tensor(psi), torch.as_tensor(s), zero)

@@ -22,7 +22,7 @@ from recipes.timing import profile_table, seconds_each
 from tts_meta.adapt import AcousticTask, CloneSettings, acoustic_nll, chosen_modules
 from tts_meta.cli import run_command
 from tts_meta.corpus import Example
-from tts_meta.meta import Adam, Domain, ParameterLayout, ShrinkagePrior, run_inner_loop
+from tts_meta.meta import Adam, Likelihood, ParameterLayout, ShrinkagePrior, run_inner_loop
 from tts_meta.meta.parameter_layout import parameter_vector
 from tts_meta.models.low_rank import low_rank
 from tts_meta.models.pretrained import Base, load_base
@@ -60,17 +60,17 @@ def steps_of(
     """
     chosen = chosen_modules(base, CloneSettings(tuple(patterns)))
     model, adapted = low_rank(base.acoustic, chosen, rank) if rank else (base.acoustic, chosen)
-    domain = Domain(
+    likelihood = Likelihood(
         model,
         acoustic_nll(base.acoustic),
         ParameterLayout.from_modules(model, adapted.modules),
     )
-    start = parameter_vector(model, domain.adapted)
-    point, prior = start[None].detach().requires_grad_(), ShrinkagePrior.isotropic(domain.adapted, 1.0)
+    start = parameter_vector(model, likelihood.adapted)
+    point, prior = start[None].detach().requires_grad_(), ShrinkagePrior.isotropic(likelihood.adapted, 1.0)
     data = AcousticTask(base, sentences(base, frames // SENTENCE), chosen.names).task(None, frames, 0).at(0)
 
     def nll(params: Tensor, step: int = 0) -> Tensor:
-        return domain.nll(params, torch.zeros(0), [data])
+        return likelihood.nll(params, torch.zeros(0), [data])
 
     def gradient() -> Tensor:
         return torch.autograd.grad(nll(point).sum(), point, materialize_grads=True)[0]

@@ -10,16 +10,17 @@ from torch import Tensor
 
 from recipes.linear_gaussian.oracle import Solver, best_deviations
 from recipes.linear_gaussian.tasks import LinearGaussian
-from recipes.toy_benchmark import TrainingPlan, meta_train, pretrain
+from recipes.toy_benchmark import Plans, TrainingPlan, meta_train, pretrain, settings_of
 from tts_meta.config import Section
-from tts_meta.meta import MetaLearner
+from tts_meta.meta import GradientLearner
+from tts_meta.meta.learners.gradient import ShrinkageSettings
 
 
 class Experiment(Section):
     """`linear_gaussian.yaml`."""
 
     family: LinearGaussian
-    learners: dict[str, TrainingPlan]
+    learners: Plans
     """By name in `tts_meta.meta.LEARNERS`; each must learn σ."""
     seeds: int = Field(default=5, gt=1)
     """Runs of each learner, with different tasks and initial values; the first is repeated without pretraining."""
@@ -46,9 +47,11 @@ class RunResult:
 
 def run(job: Job) -> RunResult:
     """Meta-train and record σ after each meta-step."""
-    path = [torch.full((len(job.family.deviations),), job.plan.settings.variance**0.5)]
+    settings = settings_of(job.name, job.plan)
+    assert isinstance(settings, ShrinkageSettings)
+    path = [torch.full((len(job.family.deviations),), settings.variance**0.5)]
 
-    def observe(learner: MetaLearner) -> None:
+    def observe(learner: GradientLearner) -> None:
         path.append((0.5 * learner.log_variances.detach()).exp())
 
     learner = meta_train(job.family, job.name, job.plan, job.seed, observe)
@@ -61,4 +64,5 @@ def run(job: Job) -> RunResult:
 
 def best_deviations_of(job: Job) -> dict[str, float]:
     """The optimal σ for a learner's inner loop."""
-    return best_deviations(job.family, Solver(job.plan.settings.inner_steps, job.plan.settings.inner_lr), tasks=100)
+    settings = settings_of(job.name, job.plan)
+    return best_deviations(job.family, Solver(settings.inner_steps, settings.inner_lr), tasks=100)

@@ -13,7 +13,7 @@ from torch import Tensor
 from recipes.linear_gaussian.experiment import Experiment, RunResult
 from recipes.linear_gaussian.oracle import centre_lower_bound
 from recipes.recipe_io import markdown_table
-from recipes.toy_benchmark import mean_interval
+from recipes.toy_benchmark import mean_interval, settings_of
 
 SHRUNK, CLOSE, RECOVERED = 0.1, 0.15, 0.05
 """Thresholds: σ of a constant module / σ of a varying one; |σ - optimum| / optimum; ‖φ̂ - φ‖ / ‖φ‖."""
@@ -70,7 +70,7 @@ def report(
     for name, runs in pretrained.items():
         plan, single = experiment.learners[name], unpretrained[name]
         sigma, error = torch.stack([run.deviations[-1] for run in runs]), torch.stack([run.errors for run in runs])
-        steps = plan.settings.inner_steps
+        steps = settings_of(name, plan).inner_steps
         sigmas.append([f"optimum for {steps} steps of {name}", *map(number, best[name].values())])
         sigmas.append([name, *map(interval, sigma.unbind(1))])
         sigmas.append([f"{name}, not pretrained", *(f"{value:.3f}" for value in single.deviations[-1].tolist())])

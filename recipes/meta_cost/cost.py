@@ -31,7 +31,7 @@ from implementations import Implementation
 from measure import median_and_quartiles, print_table, process_status, timed
 
 from tts_meta.cli import run_command
-from tts_meta.meta import Task
+from tts_meta.meta import Budget, Task
 
 POINTS, WIDTH = 100, 256
 LIMIT_GIB, LIMIT_SECONDS = 4, 300
@@ -204,27 +204,28 @@ def worker(report: Path) -> None:
 def _process_row(name: str, steps: int) -> list[str]:
     """The row of one learner; empty except in the first process."""
     tasks, rank = implementations.sinusoids(TASKS, POINTS), dist.get_rank()
-    alone, both, independent = (implementations.build_learner(name, WIDTH, steps, PRODUCTS) for _ in range(3))
+    alone, both, independent = (implementations.build_trainer(name, WIDTH, steps, PRODUCTS) for _ in range(3))
     gradients = [implementations.last_gradient(alone), implementations.last_gradient(both)]
-    start = alone.adapted.detach().clone()
+    learners = [implementations.learner_of(trainer) for trainer in (alone, both)]
+    start = learners[0].adapted.detach().clone()
     one, two, unconnected, first = [], [], [], 0.0
     for number in range(ROUNDS):
         dist.barrier()
-        two.append(timed(lambda: both.meta_step(tasks)))
+        two.append(timed(lambda: both.step(tasks)))
         dist.barrier()
         with mock.patch.object(dist, "is_initialized", lambda: False):
-            unconnected.append(timed(lambda: independent.meta_step(tasks)))
+            unconnected.append(timed(lambda: independent.step(tasks)))
         dist.barrier()
         if rank == 0:
             with mock.patch.object(dist, "is_initialized", lambda: False):
-                one.append(timed(lambda: alone.meta_step(tasks)))
+                one.append(timed(lambda: alone.step(tasks)))
             if number == 0:
                 first = float((gradients[0][0] - gradients[1][0]).norm() / gradients[0][0].norm())
     if rank != 0:
         return []
-    ends = [torch.cat([learner.adapted, learner.log_variances]).detach() for learner in (alone, both)]
+    ends = [torch.cat([learner.adapted, learner.log_variances]).detach() for learner in learners]
     difference = float((ends[0] - ends[1]).nan_to_num().abs().max())  # without a prior, log σ² is infinite
-    moved = float((alone.adapted.detach() - start).abs().max())
+    moved = float((learners[0].adapted.detach() - start).abs().max())
     rates = [f"{TASKS / median(seconds[1:]):.1f}" for seconds in (one, two)]
     ratio = median_and_quartiles([a / b for a, b in zip(one[1:], two[1:], strict=True)])
     bound = median_and_quartiles([2 * a / b for a, b in zip(one[1:], unconnected[1:], strict=True)])
@@ -237,29 +238,29 @@ COUNTS = (1, 8, 64, 512)
 
 
 def parallel_tasks() -> None:
-    """`adapt_many` with vectorised tasks, compared with one task after another."""
+    """`adapt` with vectorised tasks, compared with one task after another."""
     torch.set_num_threads(1)
-    steps, width, points, rows = 20, 40, 10, []
-    vectorised = implementations.build_learner("maml", width, steps, tasks_at_once=1)
-    sequential = implementations.build_learner("maml", width, steps)
+    steps, width, points, budget, rows = 20, 40, 10, Budget(20), []
+    vectorised = implementations.build_trainer("maml", width, steps, tasks_at_once=1).learner
+    sequential = implementations.build_trainer("maml", width, steps).learner
     for count in COUNTS:
         tasks = implementations.sinusoids(count, points)
-        together = vectorised.adapt_many(tasks, steps)
-        singly = [sequential.adapt(task, steps) for task in tasks]
+        together = vectorised.adapt(tasks, budget)
+        singly = [sequential.adapt([task], budget) for task in tasks]
         difference = max(
-            float((a.params[name] - b.params[name]).abs().max())
-            for a, b in zip(together, singly, strict=True)
-            for name in a.params
+            float((value[index] - alone.params[name][0]).abs().max())
+            for name, value in together.params.items()
+            for index, alone in enumerate(singly)
         )
         at_once, in_turn = [], []
         for _ in range(3):
-            at_once.append(timed(lambda tasks=tasks: vectorised.adapt_many(tasks, steps)))
-            in_turn.append(timed(lambda tasks=tasks: [sequential.adapt(task, steps) for task in tasks]))
+            at_once.append(timed(lambda tasks=tasks: vectorised.adapt(tasks, budget)))
+            in_turn.append(timed(lambda tasks=tasks: [sequential.adapt([task], budget) for task in tasks]))
         ratio = median_and_quartiles([a / b for a, b in zip(in_turn, at_once, strict=True)])
         milliseconds = [f"{1e3 * median(seconds):.1f}" for seconds in (in_turn, at_once)]
         rows.append([str(count), *milliseconds, ratio, f"{difference:.0e}"])
     print_table(
-        f"`adapt_many`, {steps} steps, {points} points, 1-{width}-{width}-1",
+        f"`adapt`, {steps} steps, {points} points, 1-{width}-{width}-1",
         ["tasks", "one at a time, ms", "in parallel, ms", "speed-up", "difference of θ"],
         rows,
     )

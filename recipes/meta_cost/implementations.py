@@ -16,7 +16,15 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from tts_meta.meta import LearnerSettings, MetaLearner, Task
+from tts_meta.meta import (
+    Domain,
+    GradientLearner,
+    MetaTrainer,
+    Task,
+    TrainerSettings,
+    create_learner,
+    find_learner,
+)
 from tts_meta.models.partition import Partition
 
 INSTALL = "pip install higher==0.2.1 torchopt==0.7.3"
@@ -58,46 +66,48 @@ def loss(call: Callable[..., Any], data: Any) -> Tensor:
     return 0.5 * (call(x) - y).square().sum()
 
 
-def build_learner(name: str, width: int, steps: int, products: int = 10, tasks_at_once: int = 0) -> MetaLearner:
-    """A learner of tts_meta that differentiates `tasks_at_once` tasks in parallel; 0 means one after another."""
-    settings = LearnerSettings(
-        inner_steps=steps,
-        inner_lr=INNER_LR,
-        variance=VARIANCE,
-        outer_solver="sgd",
-        outer_lr=OUTER_LR,
-        variance_lr=OUTER_LR,
-        cg_max_iters=products,
-        tolerance=1e-30,  # use all products, as the other libraries do
-    )
+def build_trainer(name: str, width: int, steps: int, products: int = 10, tasks_at_once: int = 0) -> MetaTrainer:
+    """A trainer of tts_meta that differentiates `tasks_at_once` tasks in parallel; 0 means one after another."""
+    settings = {
+        "inner_steps": steps,
+        "inner_lr": INNER_LR,
+        "variance": VARIANCE,
+        "variance_lr": OUTER_LR,
+        "cg_max_iters": products,
+        "tolerance": 1e-30,  # use all products, as the other libraries do
+    }
+    own = {key: value for key, value in settings.items() if key in find_learner(name).Settings.model_fields}
     model = network(width)
-    return MetaLearner(
-        name,
-        model,
-        loss,
-        Partition.by_layer(model).modules,
-        settings,
-        vectorised=tasks_at_once > 0,
-        tasks_at_once=max(1, tasks_at_once),
+    domain = Domain(model, loss, Partition.by_layer(model).modules, vectorised=tasks_at_once > 0)
+    learner = create_learner(name, domain, own)
+    return MetaTrainer(
+        learner, TrainerSettings(outer_solver="sgd", outer_lr=OUTER_LR), tasks_at_once=max(1, tasks_at_once)
     )
+
+
+def learner_of(trainer: MetaTrainer) -> GradientLearner:
+    """The learner of a trainer."""
+    assert isinstance(trainer.learner, GradientLearner)
+    return trainer.learner
 
 
 def tts_meta_learner(name: str, width: int, steps: int, products: int = 10, tasks_at_once: int = 0) -> Implementation:
-    """`MetaLearner.meta_step`."""
-    learner = build_learner(name, width, steps, products, tasks_at_once)
-    gradient = last_gradient(learner)
-    return learner.meta_step, lambda: gradient[-1]
+    """`MetaTrainer.step`."""
+    trainer = build_trainer(name, width, steps, products, tasks_at_once)
+    gradient = last_gradient(trainer)
+    return trainer.step, lambda: gradient[-1]
 
 
-def last_gradient(learner: MetaLearner) -> list[Tensor]:
-    """A list that always holds the last gradient of φ that the learner's optimiser received."""
+def last_gradient(trainer: MetaTrainer) -> list[Tensor]:
+    """A list that always holds the last gradient of φ that the trainer's optimiser received."""
     gradients: list[Tensor] = []
 
     def record(*_: object) -> None:
-        assert learner.adapted.grad is not None
-        gradients[:] = [learner.adapted.grad.clone()]
+        gradient = learner_of(trainer).adapted.grad
+        assert gradient is not None
+        gradients[:] = [gradient.clone()]
 
-    learner.optimiser.register_step_pre_hook(record)
+    trainer.optimiser.register_step_pre_hook(record)
     return gradients
 
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from recipes.one_module.tasks import OneModule
-from recipes.toy_benchmark import TEST_SEED, ToyBenchmark, TrainingPlan, adaptation_curve, meta_train
-from tts_meta.meta import LearnerSettings, MetaLearner, Task
+from recipes.toy_benchmark import TEST_SEED, ToyBenchmark, TrainingPlan, adaptation_curve, domain_of, meta_train
+from tts_meta.meta import AdaptProgress, Budget, GradientLearner, Task, create_learner
 from tts_meta.models.partition import Partition
 
 TRUTH = "(truth)"
@@ -57,28 +57,26 @@ class RunResult:
         return self.moved / torch.where(total > 0, total, 1.0)
 
 
-def displacement(learner: MetaLearner, modules: Sequence[str], tasks: Sequence[Task], steps: int) -> Tensor:
+def displacement(learner: GradientLearner, modules: Sequence[str], tasks: Sequence[Task], steps: int) -> Tensor:
     """‖θ_m - φ_m‖² / size of m after `steps` inner steps, `(T, M)`; zero for a module that does not adapt."""
     displacements: dict[int, Tensor] = {}
 
-    def observe(step: int, params: Tensor) -> None:
-        displacements[step] = params - learner.adapted.detach()
+    def observe(progress: AdaptProgress) -> None:
+        displacements[progress.step] = layout.flatten(progress.params) - learner.adapted.detach()
 
-    learner.adapt_many(tasks, steps, observe)
-    layout = learner.domain.adapted
+    layout = learner.layout
+    learner.adapt(tasks, Budget(steps), observe)
     by_module = layout.sum_modules(displacements[steps].square()) / torch.tensor(layout.sizes)
     by_name = dict(zip(layout.modules, by_module.unbind(-1), strict=True))
     return torch.stack([by_name.get(name, torch.zeros(len(tasks))) for name in modules], -1)
 
 
-def true_learner(family: OneModule) -> MetaLearner:
+def true_learner(family: OneModule) -> GradientLearner:
     """The best possible learner: the true network, of which only the varying module adapts, with its true variance."""
-    model = family.true_model()
-    settings = LearnerSettings(inner_solver="adam", inner_steps=100, inner_lr=0.03, variance=family.deviation**2)
-    modules = Partition.by_layer(model).modules
-    return MetaLearner(
-        "imaml", model, family.loss, modules, settings, modules=[family.varies], vectorised=True, tasks_at_once=1
-    )
+    settings = {"inner_solver": "adam", "inner_steps": 100, "inner_lr": 0.03, "variance": family.deviation**2}
+    learner = create_learner("imaml", domain_of(family, family.true_model()), settings, modules=[family.varies])
+    assert isinstance(learner, GradientLearner)
+    return learner
 
 
 def run(job: Job) -> RunResult:
@@ -89,10 +87,9 @@ def run(job: Job) -> RunResult:
     own_steps = learner.settings.inner_steps
     steps = tuple(sorted({0, own_steps, *job.test_steps}))
     tasks = job.family.tasks(job.test_tasks, TEST_SEED)
-    deviations = {name: value**0.5 for name, value in learner.variances().items()}
     return RunResult(
         names,
-        deviations if learner.preset.prior == "shrinkage" else {},
+        {name: value**0.5 for name, value in learner.module_variances().items()},
         displacement(learner, names, tasks, own_steps),
         steps,
         adaptation_curve(learner, tasks, steps),

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from recipes.one_module.experiment import TRUTH, Experiment, RunResult
 from recipes.recipe_io import markdown_table
-from recipes.toy_benchmark import mean_interval
+from recipes.toy_benchmark import mean_interval, settings_of
 
 Results = Mapping[str, Mapping[str, RunResult]]
 """By family, then by learner."""
@@ -68,7 +68,8 @@ def loss_table(experiment: Experiment, results: Results) -> str:
         row = [learner]
         for by_learner in results.values():
             result = by_learner[learner]
-            own_steps = experiment.learners[learner].settings.inner_steps if learner in experiment.learners else last
+            plan = experiment.learners.get(learner)
+            own_steps = last if plan is None else settings_of(learner, plan).inner_steps
             row += [interval(result.losses[result.steps.index(step)], 2) for step in (0, own_steps, last)]
         rows.append(row)
     return markdown_table(head, rows)

@@ -13,7 +13,7 @@ from recipes.sinusoid.experiment import Experiment, Job, run
 from recipes.sinusoid.report import draw, tables
 from recipes.toy_benchmark import run_in_processes
 from tts_meta.cli import run_command
-from tts_meta.meta.presets import find_preset
+from tts_meta.meta import find_learner
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.learners:
         wanted = options.learners.split(",")
         for name in wanted:
-            find_preset(name)
+            find_learner(name)
         plans = {name: plan for name, plan in experiment.learners.items() if name in wanted}
         experiment = experiment.model_copy(update={"learners": plans})
     jobs = [

@@ -17,6 +17,7 @@ from recipes.toy_benchmark import (
     adaptation_curve,
     mean_interval,
     meta_train,
+    settings_of,
 )
 
 BASELINE = "finetune-all"
@@ -32,8 +33,11 @@ class Experiment(ToyBenchmark):
 
     def steps(self) -> tuple[int, ...]:
         """Inner steps of the test: those of the recipe, and those that the verdicts need."""
-        budgets = (plan.settings.inner_steps for plan in self.learners.values())
-        return tuple(sorted({0, LONG, *self.test_steps, *budgets}))
+        return tuple(sorted({0, LONG, *self.test_steps, *map(self.budget, self.learners)}))
+
+    def budget(self, name: str) -> int:
+        """The learner's own number of inner steps, that of its meta-training."""
+        return settings_of(name, self.learners[name]).inner_steps
 
 
 @dataclass(frozen=True)

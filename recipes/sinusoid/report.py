@@ -11,9 +11,15 @@ from torch import Tensor
 from recipes.recipe_io import markdown_table
 from recipes.sinusoid.experiment import BASELINE, LONG, Change, Experiment, Result, best_step, judge
 from recipes.toy_benchmark import mean_interval
-from tts_meta.meta import LEARNERS
+from tts_meta.meta import LEARNERS, GradientLearner
 
-SHRINKAGE = {name: f"C{index}" for index, name in enumerate(n for n, p in LEARNERS.items() if p.prior == "shrinkage")}
+GRADIENT = {name: learner for name, learner in LEARNERS.items() if issubclass(learner, GradientLearner)}
+"""The learners that adapt by gradient steps."""
+
+SHRINKAGE = {
+    name: f"C{index}"
+    for index, name in enumerate(name for name, learner in GRADIENT.items() if learner.prior_kind == "shrinkage")
+}
 """Colour of each shrinkage learner."""
 
 PANELS = ("all modules, one step size", "all modules, learned step sizes", "some modules")
@@ -49,7 +55,7 @@ def tables(experiment: Experiment, results: Mapping[str, Result]) -> str:
     baseline = results[BASELINE].errors if BASELINE in results else None
     verdicts, curves, sigmas, times = [], [], [], []
     for name, result in results.items():
-        errors, budget = result.errors, experiment.learners[name].settings.inner_steps
+        errors, budget = result.errors, experiment.budget(name)
         verdict = judge(name, budget, errors, baseline)
         best = best_step(errors)
         verdicts.append(
@@ -89,10 +95,10 @@ def tables(experiment: Experiment, results: Mapping[str, Result]) -> str:
 
 def group_of(name: str) -> str:
     """The panel of a learner that is not in all panels."""
-    preset = LEARNERS[name]
-    if preset.adapts != "all":
+    learner = GRADIENT[name]
+    if learner.adapts != "all":
         return PANELS[2]
-    return PANELS[0] if preset.step_sizes == "fixed" else PANELS[1]
+    return PANELS[0] if learner.step_size_kind == "fixed" else PANELS[1]
 
 
 def draw(experiment: Experiment, results: Mapping[str, Result]) -> Figure:
@@ -129,6 +135,6 @@ def _curve(axis: Axes, experiment: Experiment, name: str, result: Result, **styl
     mean, low, high = zip(*points.values(), strict=True)
     axis.fill_between(steps, low, high, color=str(style["color"]), alpha=0.2, linewidth=0)
     axis.plot(steps, mean, label=name, **style)  # pyright: ignore[reportArgumentType]
-    budget = experiment.learners[name].settings.inner_steps
+    budget = experiment.budget(name)
     if budget in points:
         axis.plot([budget], [points[budget][0]], "o", color=str(style["color"]), markersize=5)
