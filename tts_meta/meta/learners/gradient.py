@@ -82,8 +82,9 @@ AnyGradientSettings = TypeVar("AnyGradientSettings", bound=GradientSettings)
 class GradientLearner(MetaLearner[AnyGradientSettings]):
     """A learner with the meta-parameters φ (`adapted`), ψ (`shared`), log σ² and the inner step sizes.
 
-    Each of them is a parameter if meta-training learns it, and otherwise a buffer. `adapted (P,)` and `shared (Q,)` are
-    vectors in the order of `layout` and `shared_layout`. `log_variances (M,)` is infinite without a prior.
+    Each of them is a parameter if meta-training learns it, and otherwise a buffer with the value of the settings.
+    `adapted (P,)` and `shared (Q,)` are vectors in the order of `layout` and `shared_layout`. `log_variances (M,)` is
+    infinite without a prior.
     """
 
     Settings: ClassVar[type[Section]] = GradientSettings
@@ -129,7 +130,8 @@ class GradientLearner(MetaLearner[AnyGradientSettings]):
         if learned:
             self.register_parameter(name, nn.Parameter(value))
         else:
-            self.register_buffer(name, value)
+            # A value that is a setting, and not φ, is no meta-parameter.
+            self.register_buffer(name, value, persistent=name in self.in_model)
 
     @property
     def prior(self) -> ShrinkagePrior:
