@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from helpers import same_weights, similar_examples
 from tts_meta.adapt import CloneProgress, CloneSettings, Voice, adaptable_modules, clone, clone_examples
 from tts_meta.corpus import Example, collate
 from tts_meta.errors import TtsMetaError, UsageError
-from tts_meta.meta import Trace
 from tts_meta.models.losses import acoustic_loss
 from tts_meta.models.pretrained import Base, load_base
 
@@ -123,11 +121,18 @@ def test_cloning_does_not_change_the_base(base: Base, examples: list[Example]) -
     assert not any(parameter.requires_grad for parameter in base.acoustic.parameters())
 
 
-def test_zero_steps_give_the_base(base: Base, examples: list[Example]) -> None:
-    voice = clone_examples(base, examples, replace(FEW, steps=0))
-    assert all(float(delta.abs().max()) == 0 for delta in voice.deltas.values())
-    held = clone_examples(base, examples, replace(FEW, steps=0, hold_out=1))
-    assert held.scores["held_out_after"] == held.scores["held_out_before"]
+def test_the_mean_voice_is_the_base(base: Base, examples: list[Example]) -> None:
+    voice = clone_examples(base, examples, CloneSettings(learner="mean-voice"))
+    assert voice.deltas == {} and voice.modules == () and voice.steps == 0
+    held = clone_examples(base, examples, CloneSettings(learner="mean-voice", hold_out=1))
+    assert held.scores["held_out_after"] == held.scores["held_out_before"] > 0
+
+
+def test_a_budget_of_no_steps_is_refused(base: Base, examples: list[Example]) -> None:
+    with pytest.raises(
+        UsageError, match="a budget of 0 steps does not adapt; give 1 or more steps"
+    ):
+        clone_examples(base, examples, replace(FEW, steps=0))
 
 
 @pytest.mark.parametrize(
@@ -188,12 +193,9 @@ def test_the_loss_of_a_step_estimates_the_sum_over_all_recordings(
     monkeypatch.setattr(base.acoustic.decoder, "dropout", 0.0)
     losses: list[float] = []
 
-    def record(nll: Callable[..., torch.Tensor], meta: torch.Tensor, *rest: object, **named: object):
-        losses.append(float(nll(meta[None], 0)))
-        return [torch.zeros(1, len(meta))], Trace(torch.zeros(0, 1))
-
-    monkeypatch.setattr(importlib.import_module("tts_meta.adapt.adaptation"), "run_inner_loop", record)
-    clone_examples(base, [examples[0]] * 3, replace(FEW, frames_per_step=frames_per_step))
+    size = 3 * len(examples[0].mel)
+    settings = replace(FEW, steps=1, frames_per_step=frames_per_step)
+    clone_examples(base, [examples[0]] * 3, settings, lambda progress: losses.append(progress.loss * size))
     batch = collate([examples[0]], {"new": -1}, base.acoustic.reduction)
     nll = acoustic_loss(base.acoustic, base.acoustic(batch), batch).nll
     assert losses[0] == pytest.approx(3 * float(nll), rel=1e-5)

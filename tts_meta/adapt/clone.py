@@ -104,7 +104,7 @@ def clone_examples(
     acoustic_modules = Partition(tuple(module for module in chosen.modules if not _is_vocoder_module(module.name)))
     vocoder_modules = Partition(tuple(module for module in chosen.modules if _is_vocoder_module(module.name)))
     deltas, modules, steps, vocoder_hash = dict[str, Tensor](), tuple[str, ...](), 0, ""
-    if acoustic_modules.modules:
+    if acoustic_modules.modules or not vocoder_modules.modules:
         adaptation = acoustic_adaptation(base, acoustic_modules, support, held_out, settings, trained_tasks)
         result = adaptation.run(report)
         deltas, modules, steps = result.deltas, result.modules, result.steps
