@@ -29,10 +29,11 @@ from tts_meta.corpus import Episode, Example, Manifest, Utterance
 from tts_meta.errors import UsageError
 from tts_meta.meta import LearnerSettings, MetaLearner, Task
 from tts_meta.meta.presets import find_preset
+from tts_meta.models.learner_format import Model
 from tts_meta.models.low_rank import low_rank
 from tts_meta.models.partition import Partition
 from tts_meta.models.pretrained import Base, save_base
-from tts_meta.models.shrinkage_prior import ModulePrior
+from tts_meta.models.saved_learner import SavedLearner
 from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
 from tts_meta.models.vocoders.source_filter_weights import save_source_filter
 from tts_meta.train.datasets import align_example, load_examples
@@ -46,6 +47,8 @@ class MetaTarget(Protocol):
 
     folder: ClassVar[str]
     """Name of the result's folder in the folder of the run."""
+    model: ClassVar[Model]
+    """The model that is meta-trained."""
 
     @property
     def base(self) -> Base:
@@ -61,9 +64,9 @@ class MetaTarget(Protocol):
         ...
 
     def write(
-        self, params: Mapping[str, Tensor], prior: ModulePrior | None, state: Mapping[str, Any], folder: Path
+        self, params: Mapping[str, Tensor], learner: SavedLearner | None, state: Mapping[str, Any], folder: Path
     ) -> None:
-        """Write the model with these parameters, its prior if it has one, and the facts of `state`."""
+        """Write the model with these parameters, its learner if it has one, and the facts of `state`."""
         ...
 
 
@@ -83,6 +86,7 @@ class AcousticTarget:
     frames_per_step: int
     precision: Precision = "float32"
     folder: ClassVar[str] = "base"
+    model: ClassVar[Model] = "acoustic"
 
     def learner(self, name: str, settings: LearnerSettings, meta_steps: int) -> MetaLearner:
         all_modules, model = adaptable_modules(self.base), self.base.acoustic
@@ -110,11 +114,11 @@ class AcousticTarget:
         return [example for example in aligned if isinstance(example, Example)]
 
     def write(
-        self, params: Mapping[str, Tensor], prior: ModulePrior | None, state: Mapping[str, Any], folder: Path
+        self, params: Mapping[str, Tensor], learner: SavedLearner | None, state: Mapping[str, Any], folder: Path
     ) -> None:
         if not self.rank:
             _set(self.base.acoustic, params)
-        self.base.prior = prior
+        self.base.learner = learner
         self.base.state |= state
         save_base(self.base, folder)
 
@@ -129,6 +133,7 @@ class VocoderTarget:
     crops_per_step: int
     roles: Mapping[str, Sequence[str]] = field(default_factory=dict)
     folder: ClassVar[str] = "vocoder"
+    model: ClassVar[Model] = "vocoder"
 
     def learner(self, name: str, settings: LearnerSettings, meta_steps: int) -> MetaLearner:
         all_modules, model = adaptable_vocoder_modules(self.vocoder), self.vocoder.generator
@@ -158,10 +163,10 @@ class VocoderTarget:
         return examples
 
     def write(
-        self, params: Mapping[str, Tensor], prior: ModulePrior | None, state: Mapping[str, Any], folder: Path
+        self, params: Mapping[str, Tensor], learner: SavedLearner | None, state: Mapping[str, Any], folder: Path
     ) -> None:
         _set(self.vocoder.generator, params)
-        self.vocoder.generator.prior = prior
+        self.vocoder.generator.learner = learner
         self.vocoder.generator.state |= state
         save_source_filter(self.vocoder.generator, folder, self.vocoder.generator.state)
 

@@ -25,8 +25,9 @@ from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.files import restore_folder
 from tts_meta.meta import LearnerSettings, MetaLearner, Task
 from tts_meta.meta.task import TaskBuilder
+from tts_meta.models.learner_format import LOG_VARIANCES, STEP_SIZES
 from tts_meta.models.pretrained import load_base
-from tts_meta.models.shrinkage_prior import ModulePrior
+from tts_meta.models.saved_learner import SavedLearner
 from tts_meta.models.vocoders.vocoder import load_vocoder
 from tts_meta.report.log import NullLog
 from tts_meta.report.run_info import RunInfo
@@ -45,6 +46,8 @@ Roles = Mapping[str, tuple[str, ...]]
 ACOUSTIC_ROLES: Roles = {"head": ("decoder.output", "postnet.output"), "context": ("speaker.mean",)}
 VOCODER_ROLES: Roles = {"head": ("vocoder.net.output",)}
 """Default roles of modules."""
+LEARNER_VERSION = 1
+"""Version of the learners. Increase it when a learner with the same files would adapt in another way."""
 
 
 class MetaTrainConfig(Section):
@@ -251,10 +254,22 @@ def _draw_tasks(
 def _write(
     config: MetaTrainConfig, learner: MetaLearner, sigmas: dict[str, list[float]], target: MetaTarget, folder: Path
 ) -> None:
-    """Write the model with φ as its weights and, if the learner has one, the prior."""
-    prior = None
+    """Write the model with φ as its weights, and the learner with its other meta-parameters."""
+    tensors = {STEP_SIZES: learner.step_sizes.detach()}
     if learner.preset.prior != "none":
-        origin = {"learner": config.learner, "meta_steps": learner.steps_done, "settings": config.settings.model_dump()}
-        prior = ModulePrior(learner.variances(), "", origin, sigmas, rank=config.rank)
+        tensors[LOG_VARIANCES] = learner.log_variances.detach().double()
+    saved = SavedLearner(
+        config.learner,
+        LEARNER_VERSION,
+        config.settings.model_dump(mode="json"),
+        target.model,
+        "",
+        learner.domain.adapted.modules,
+        learner.domain.shared.modules,
+        tensors,
+        config.rank,
+        learner.steps_done,
+        sigma_history=sigmas,
+    )
     state = {"meta_learner": config.learner, "meta_steps": learner.steps_done}
-    target.write(learner.meta_params(), prior, state, folder)
+    target.write(learner.meta_params(), saved, state, folder)
