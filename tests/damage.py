@@ -141,15 +141,19 @@ def damaged_file(name: str, files: Callable[[], Files]) -> st.SearchStrategy[byt
     return damaged_tensors(content) if name.endswith(".safetensors") else damaged_bytes(content)
 
 
+_SEALS = {"model.safetensors": ("state.json", "sha256"), "learner.safetensors": ("learner.json", "tensors_hash")}
+"""File and key of the SHA-256 of each file of tensors."""
+
+
 @st.composite
 def damaged_folder(draw: st.DrawFn, valid: Callable[[], Files], sealed: bool = False) -> Files:
-    """One file of a folder damaged or removed; `sealed` writes the SHA-256 of the weights into the state."""
+    """One file of a folder damaged or removed; `sealed` writes the SHA-256 of damaged tensors into the JSON file."""
     files = dict(valid())
     name = draw(st.sampled_from(sorted(files)))
     files[name] = draw(damaged_file(name, valid))
-    if sealed and name == "model.safetensors":
-        digest = hashlib.sha256(files[name]).hexdigest()
-        files["state.json"] = json.dumps(json.loads(files["state.json"]) | {"sha256": digest}).encode()
+    if sealed and name in _SEALS:
+        (state, key), digest = _SEALS[name], hashlib.sha256(files[name]).hexdigest()
+        files[state] = json.dumps(json.loads(files[state]) | {key: digest}).encode()
     elif draw(st.integers(0, 9)) == 0:
         del files[name]
     return files

@@ -1,4 +1,4 @@
-"""Fuzz targets: voices, bases, vocoders, priors, forecasts, checkpoints and utterance stores.
+"""Fuzz targets: voices, bases, vocoders, learners, forecasts, checkpoints and utterance stores.
 
 Real files are damaged: bytes are flipped, cut and repeated; JSON values are replaced; tensors get other shapes, types
 and values. A damaged voice, base or vocoder that is accepted must give finite samples within the time limit.
@@ -20,7 +20,7 @@ from valid_files import (
     forecast_file,
     fresh_path,
     hifigan_file,
-    prior_file,
+    learner_files,
     source_filter_files,
     store_files,
     trained_model,
@@ -33,7 +33,7 @@ from valid_files import (
 from tts_meta.adapt.similarity_forecast import SimilarityForecast
 from tts_meta.adapt.voice import Voice
 from tts_meta.models.pretrained import load_base
-from tts_meta.models.shrinkage_prior import ModulePrior
+from tts_meta.models.saved_learner import SavedLearner
 from tts_meta.models.vocoders.hifigan import HifiGan
 from tts_meta.models.vocoders.hifigan_weights import load_hifigan
 from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
@@ -70,16 +70,17 @@ def use_source_filter(files: Files) -> None:
     assert samples.isfinite().all() and samples.abs().max() <= 1
 
 
-def use_prior(content: bytes) -> None:
-    """Load a prior, and write it again."""
-    path = fresh_path("prior.safetensors")
-    path.write_bytes(content)
-    prior = ModulePrior.load(path)
-    assert set(prior.adapted_modules) <= set(prior.variances) and all(
-        0 < sigma < 1e300 for sigma in prior.sigmas.values()
-    )
-    prior.save(path)
-    assert ModulePrior.load(path).adapted_modules == prior.adapted_modules
+def use_learner(files: Files) -> None:
+    """Load a learner, and write it again."""
+    learner = SavedLearner.load(write_files(fresh_path("learner"), files))
+    assert set(learner.adapted_modules) <= set(learner.modules)
+    if learner.prior is not None:
+        assert all(0 < sigma < 1e300 for sigma in learner.prior.sigmas.values())
+    folder = fresh_path("again")
+    learner.save(folder)
+    again = SavedLearner.load(folder)
+    assert again.summary() == learner.summary() and again.modules == learner.modules
+    assert all(torch.equal(value, again.tensors[name]) for name, value in learner.tensors.items())
 
 
 def use_forecast(content: bytes) -> None:
@@ -137,7 +138,8 @@ TARGETS = [
     Target("headers: weights of a base", damaged_folder(base_files, sealed=True), use_base),
     Target("headers: light vocoder", damaged_folder(source_filter_files, sealed=True), use_source_filter),
     Target("headers: HiFi-GAN", hifigans, use_hifigan),
-    Target("headers: prior", damaged_tensors(prior_file), use_prior),
+    Target("headers: learner", damaged_folder(learner_files), use_learner),
+    Target("headers: tensors of a learner", damaged_folder(learner_files, sealed=True), use_learner),
     Target("headers: forecast", damaged_json(forecast_file), use_forecast),
     Target("headers: checkpoint", damaged_folder(checkpoint_files), resume),
     Target("headers: utterances of a run", damaged_folder(store_files), open_store),

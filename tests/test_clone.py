@@ -129,9 +129,7 @@ def test_the_mean_voice_is_the_base(base: Base, examples: list[Example]) -> None
 
 
 def test_a_budget_of_no_steps_is_refused(base: Base, examples: list[Example]) -> None:
-    with pytest.raises(
-        UsageError, match="a budget of 0 steps does not adapt; give 1 or more steps"
-    ):
+    with pytest.raises(UsageError, match="a budget of 0 steps does not adapt; give 1 or more steps"):
         clone_examples(base, examples, replace(FEW, steps=0))
 
 

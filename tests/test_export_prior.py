@@ -7,6 +7,7 @@ from helpers import tiny_base
 
 from tts_meta.errors import TtsMetaError
 from tts_meta.models.pretrained import load_base, save_base
+from tts_meta.models.saved_learner import SavedLearner
 from tts_meta.models.shrinkage_prior import ModulePrior
 from tts_meta.train.export_prior import export_prior
 
@@ -15,29 +16,31 @@ from tts_meta.train.export_prior import export_prior
 def run_folder(tmp_path: Path) -> Path:
     """The folder of a run that learned a prior and kept the weights of the base."""
     base = tiny_base()
-    base.prior = ModulePrior({"speaker.mean": 0.25}, "", {"learner": "sigma-reptile"})
+    prior = ModulePrior({"speaker.mean": 0.25})
+    base.learner = SavedLearner.of_prior(prior, "acoustic", "", meta_steps=3, origin={"learner": "sigma-reptile"})
     save_base(base, tmp_path / "run" / "base")
     return tmp_path / "run"
 
 
-def test_the_prior_of_a_run_is_written_to_its_base_with_a_scale(run_folder: Path, tmp_path: Path) -> None:
+def test_the_learner_of_a_run_is_written_to_its_base_with_a_scale(run_folder: Path, tmp_path: Path) -> None:
     save_base(tiny_base(), tmp_path / "base")
-    assert export_prior(run_folder, tmp_path / "base", prior_scale=2.0) == tmp_path / "base" / "prior.safetensors"
-    prior = load_base(tmp_path / "base").prior
-    assert prior is not None and prior.prior_scale == 2.0 and prior.origin == {"learner": "sigma-reptile"}
-    assert prior.variances == pytest.approx({"speaker.mean": 0.25})
+    assert export_prior(run_folder, tmp_path / "base", prior_scale=2.0) == tmp_path / "base" / "learner.json"
+    learner = load_base(tmp_path / "base").learner
+    assert learner is not None and learner.prior is not None
+    assert (learner.trained_by, learner.meta_steps, learner.prior.prior_scale) == ("sigma-reptile", 3, 2.0)
+    assert learner.prior.variances == pytest.approx({"speaker.mean": 0.25})
 
 
-def test_a_prior_of_another_base_and_a_run_without_a_prior_are_refused(run_folder: Path, tmp_path: Path) -> None:
+def test_a_learner_of_another_base_and_a_run_without_a_learner_are_refused(run_folder: Path, tmp_path: Path) -> None:
     save_base(tiny_base(seed=1), tmp_path / "other")
     with pytest.raises(
-        TtsMetaError, match=r"has no prior for the base in .*other; meta-train it with settings.outer_lr 0"
+        TtsMetaError, match=r"has no learner for .*other; meta-train that base with settings.outer_lr 0"
     ):
         export_prior(run_folder, tmp_path / "other")
     save_base(tiny_base(), tmp_path / "without" / "base")
-    with pytest.raises(TtsMetaError, match="has no prior for the base"):
+    with pytest.raises(TtsMetaError, match="has no learner for"):
         export_prior(tmp_path / "without", run_folder / "base")
-    assert not (tmp_path / "other" / "prior.safetensors").exists()
+    assert not (tmp_path / "other" / "learner.json").exists()
 
 
 def test_a_scale_without_an_exported_prior_is_refused(run_cli, tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ def test_a_new_version_of_a_method_or_of_scoring_changes_the_key(
     base: Base, long_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     speaker_data = data(config(long_corpus, tmp_path), tmp_path)
-    learned = replace(base, prior=ModulePrior({"speaker.mean": 1e-2}, base.hash))
+    learned = base.with_prior(ModulePrior({"speaker.mean": 1e-2}))
     method_names = get_args(MethodConfig.model_fields["method"].annotation)
     learners: dict[str, tuple[MethodConfig, int | None]] = {
         name: (MethodConfig(method=name), 3) for name in method_names
@@ -181,7 +181,7 @@ def test_another_prior_changes_only_trials_that_use_the_prior(base: Base, long_c
     recipe = config(long_corpus, tmp_path, sentences=[2], steps=[1], learners=learners)
 
     def folders(variance: float, base_scale: float = 1.0, scale: float | None = None) -> list[Path]:
-        learned = replace(base, prior=ModulePrior({"speaker.mean": variance}, base.hash, prior_scale=base_scale))
+        learned = base.with_prior(ModulePrior({"speaker.mean": variance}, prior_scale=base_scale))
         ours = recipe.learners["ours"].model_copy(update={"prior_scale": scale})
         changed = recipe.model_copy(update={"learners": recipe.learners | {"ours": ours}})
         return [trial.folder for trial in run_few_shot(changed, learned, vocoder(), lambda line: None).trials]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.evaluate.few_shot.benchmark import run_few_shot
 from tts_meta.models.losses import acoustic_loss
 from tts_meta.models.pretrained import Base, save_base
+from tts_meta.models.saved_learner import SavedLearner
 from tts_meta.models.shrinkage_prior import ModulePrior
 from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
 from tts_meta.report.few_shot import write_few_shot_report
@@ -103,7 +103,7 @@ def test_the_product_of_the_factors_equals_the_delta_of_peft_for_every_layer_typ
 def test_settings_that_a_method_does_not_use_are_refused_before_any_work(
     base: Base, tmp_path: Path, learner: dict, message: str
 ) -> None:
-    learned = replace(base, prior=ModulePrior({"speaker.mean": 1e-2}, base.hash))
+    learned = base.with_prior(ModulePrior({"speaker.mean": 1e-2}))
     recipe = config(tmp_path / "no corpus", tmp_path, learners={"one": learner})
     with pytest.raises(UsageError, match=message):
         run_few_shot(recipe, learned, SourceFilterVocoder(tiny_source_filter()), pytest.fail)
@@ -128,7 +128,7 @@ def test_a_method_may_have_another_base(base: Base, long_corpus: Path, tmp_path:
 
 
 def test_a_loop_may_stop_automatically(base: Base, long_corpus: Path, tmp_path: Path) -> None:
-    learned = replace(base, prior=ModulePrior({"postnet.output.bias": 0.1, "speaker.mean": 1e-2}, base.hash))
+    learned = base.with_prior(ModulePrior({"postnet.output.bias": 0.1, "speaker.mean": 1e-2}))
     learners = {"ours": {"auto_stop": True}, "all": {"modules": ["*"], "variance": 1.0}}
     recipe = config(long_corpus, tmp_path, sentences=[2], steps=[0, 2], learners=learners)
     results = run_few_shot(recipe, learned, vocoder(), lambda line: None)
@@ -143,7 +143,7 @@ def test_a_loop_may_stop_automatically(base: Base, long_corpus: Path, tmp_path: 
 def test_a_report_of_loops_that_stop_automatically_has_levels_instead_of_curves(
     base: Base, long_corpus: Path, tmp_path: Path
 ) -> None:
-    learned = replace(base, prior=ModulePrior({"speaker.mean": 1e-2}, base.hash))
+    learned = base.with_prior(ModulePrior({"speaker.mean": 1e-2}))
     recipe = config(long_corpus, tmp_path, sentences=[2], learners={"ours": {"auto_stop": True}})
     results = run_few_shot(recipe, learned, vocoder(), lambda line: None)
     assert "| ours, stopped automatically | " in write_few_shot_report(tmp_path / "report", results, MelConfig())
@@ -151,7 +151,7 @@ def test_a_report_of_loops_that_stop_automatically_has_levels_instead_of_curves(
 
 
 def test_a_method_may_stop_automatically_and_run_fixed_steps_too(base: Base, long_corpus: Path, tmp_path: Path) -> None:
-    learned = replace(base, prior=ModulePrior({"postnet.output.bias": 0.1, "speaker.mean": 1e-2}, base.hash))
+    learned = base.with_prior(ModulePrior({"postnet.output.bias": 0.1, "speaker.mean": 1e-2}))
     learners = {"ours": {"auto_stop": True, "steps": [1, 20]}}
     recipe = config(long_corpus, tmp_path, sentences=[2], learners=learners)
     results = run_few_shot(recipe, learned, vocoder(), lambda line: None)
@@ -167,26 +167,30 @@ def test_a_method_may_use_another_prior_or_one_sigma_for_all_modules(
     base: Base, long_corpus: Path, tmp_path: Path
 ) -> None:
     variances = {"speaker.mean": 1e-2, "postnet.output.bias": 1e-4}
-    prior = ModulePrior(variances, base.hash, adapted_modules=("speaker.mean",), prior_scale=2.0)
-    same = ModulePrior(dict.fromkeys(variances, 0.25), base.hash)
+    prior = ModulePrior(variances, adapted_modules=("speaker.mean",), prior_scale=2.0)
+    same = ModulePrior(dict.fromkeys(variances, 0.25))
 
     def voice(base_prior: ModulePrior | None, **learner: object) -> Voice:
         recipe = config(long_corpus, tmp_path, sentences=[2], steps=[3], learners={"one": learner})
         return Voice.load(
-            run_few_shot(recipe, replace(base, prior=base_prior), vocoder(), lambda line: None).trials[0].voice_file
+            run_few_shot(recipe, base.with_prior(base_prior), vocoder(), lambda line: None).trials[0].voice_file
         )
 
     ours, theirs, learned = voice(prior, isotropic=0.5), voice(same), voice(prior)
     assert set(ours.modules) == set(variances) and learned.modules == ("speaker.mean",)
     assert all(torch.equal(delta, theirs.deltas[name]) for name, delta in ours.deltas.items())
-    file = tmp_path / "prior.safetensors"
-    replace(prior, weights_hash="another base").save(file)
-    for from_file in voice(None, prior=file), voice(same, prior=file):
+    folder = tmp_path / "another base"
+    SavedLearner.of_prior(prior, "acoustic", "another base").save(folder)
+    for from_file in voice(None, prior=folder), voice(same, prior=folder / "learner.json"):
         assert all(torch.equal(from_file.deltas[name], delta) for name, delta in learned.deltas.items())
     with pytest.raises(TtsMetaError, match="cannot be read"):
-        voice(prior, prior=tmp_path / "none.safetensors")
+        voice(prior, prior=tmp_path / "none.json")
+    without_prior = SavedLearner("maml", 1, {}, "acoustic", "another base", ("speaker.mean",))
+    without_prior.save(tmp_path / "maml")
+    with pytest.raises(TtsMetaError, match="maml: the learner has no prior; name a learner with a learned prior"):
+        voice(prior, prior=tmp_path / "maml")
     with pytest.raises(UsageError, match="leave out one of them"):
-        voice(prior, prior=file, variance=1.0)
+        voice(prior, prior=folder, variance=1.0)
     with pytest.raises(UsageError, match="the base has no learned prior"):
         voice(None, isotropic=0.5)
     with pytest.raises(UsageError, match="leave out variance"):

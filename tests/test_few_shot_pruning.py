@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,8 +37,8 @@ def test_voices_are_cloned_again_with_the_modules_that_each_order_keeps(
     base: Base, long_corpus: Path, tmp_path: Path
 ) -> None:
     names = adaptable_modules(base).names
-    prior = ModulePrior({name: 1e-4 / number for number, name in enumerate(names, 1)}, base.hash)
-    learned, vocoder = replace(base, prior=prior), GriffinLim(MelConfig(), iterations=2)
+    prior = ModulePrior({name: 1e-4 / number for number, name in enumerate(names, 1)})
+    learned, vocoder = base.with_prior(prior), GriffinLim(MelConfig(), iterations=2)
     changes = relative_changes(learned)
     results = prune(recipe(long_corpus, tmp_path), [3, 1], learned, vocoder, changes, lambda line: None)
     voices = {trial.learner: Voice.load(trial.voice_file) for trial in results.trials}

@@ -162,7 +162,7 @@ def test_implausibly_long_predicted_speech_is_refused() -> None:
         (fuzz_headers.use_base, valid_files.base_files),
         (fuzz_headers.use_source_filter, valid_files.source_filter_files),
         (fuzz_headers.use_hifigan, lambda: (valid_files.hifigan_file(), fuzz_headers.hifigan_config())),
-        (fuzz_headers.use_prior, valid_files.prior_file),
+        (fuzz_headers.use_learner, valid_files.learner_files),
         (fuzz_headers.use_forecast, valid_files.forecast_file),
         (fuzz_headers.resume, valid_files.checkpoint_files),
         (fuzz_headers.open_store, valid_files.store_files),

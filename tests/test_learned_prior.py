@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,8 +51,10 @@ def voice_path(run_cli: RunCli, meta_base: Path, adapted: set[str], tmp_path: Pa
     return path
 
 
-def test_a_meta_trained_base_holds_the_learned_variances_and_their_history(prior: ModulePrior) -> None:
-    assert prior.origin["learner"] == "sigma-reptile" and prior.origin["meta_steps"] == 3
+def test_a_meta_trained_base_holds_the_learned_variances_and_their_history(meta_base: Path, prior: ModulePrior) -> None:
+    learner = load_base(meta_base).learner
+    assert learner is not None and (learner.learner, learner.meta_steps) == ("sigma-reptile", 3)
+    assert learner.modules == tuple(prior.variances) and learner.settings["inner_steps"] == 3
     assert len(set(prior.variances.values())) > 1
     assert prior.sigma_history.keys() == prior.variances.keys()
     for name, sigmas in prior.sigma_history.items():
@@ -82,7 +83,7 @@ def test_inspect_draws_a_longer_bar_for_a_larger_sigma(
 def test_inspect_lists_the_learned_sigmas_as_json(run_cli: RunCli, meta_base: Path, prior: ModulePrior) -> None:
     data = run_cli("inspect", meta_base, *GRIFFIN_LIM, "--json").json
     variances = {module["module"]: module["sigma"] ** 2 for module in data["modules"] if "sigma" in module}
-    assert variances == pytest.approx(prior.variances) and data["prior"]["learner"] == "sigma-reptile"
+    assert variances == pytest.approx(prior.variances) and data["learner"]["learner"] == "sigma-reptile"
 
 
 def test_the_html_page_of_inspect_shows_the_sigmas_and_the_distances_of_a_voice(
@@ -131,7 +132,7 @@ def test_a_module_with_a_negligible_variance_does_not_adapt(base: Base) -> None:
     factors = {"speaker.mean": 0.9, "encoder.embedding": 1.0, "duration.output.bias": 1.01, "postnet.output.bias": 12.0}
     variances = {name: factor * NEGLIGIBLE for name, factor in factors.items()} | {"decoder.output.weight": 1.0}
     scaled = {name: 4e-4 * variance for name, variance in variances.items()}
-    chosen = chosen_modules(replace(base, prior=ModulePrior(scaled, base.hash)), CloneSettings())
+    chosen = chosen_modules(base.with_prior(ModulePrior(scaled)), CloneSettings())
     assert chosen.names == ("encoder.embedding", "duration.output.bias", "decoder.output.weight", "postnet.output.bias")
 
 

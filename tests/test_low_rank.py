@@ -18,6 +18,7 @@ from tts_meta.models.losses import acoustic_loss
 from tts_meta.models.low_rank import LowRankModel, by_parameter_name, expand_factors, expected_delta_rms, low_rank
 from tts_meta.models.partition import Module, Partition
 from tts_meta.models.pretrained import Base
+from tts_meta.models.saved_learner import SavedLearner
 from tts_meta.models.shrinkage_prior import ModulePrior
 
 
@@ -139,10 +140,9 @@ def test_a_voice_with_a_factor_that_has_no_match_is_refused_by_name(base: Base, 
 def test_a_prior_of_low_rank_reads_back_and_cloning_uses_its_rank(
     base: Base, examples: list[Example], tmp_path: Path
 ) -> None:
-    prior = ModulePrior({name: 1e-4 for name in adaptable_modules(base).names}, base.hash, rank=2)
-    prior.save(tmp_path / "prior.safetensors")
-    assert ModulePrior.load(tmp_path / "prior.safetensors").rank == 2
-    learned = replace(base, prior=prior)
+    prior = ModulePrior({name: 1e-4 for name in adaptable_modules(base).names}, rank=2)
+    SavedLearner.of_prior(prior, "acoustic", base.hash).save(tmp_path)
+    learned = replace(base, learner=SavedLearner.load(tmp_path))
     with_prior = clone_examples(learned, examples, CloneSettings(steps=1))
     assert any(name.endswith(":up") for name in with_prior.deltas)
     without_prior = clone_examples(learned, examples, CloneSettings(steps=1, variance=1.0))

@@ -42,6 +42,9 @@ def test_every_learner_meta_trains_on_speakers(
     assert last.loss_before < first.loss_before and last.loss_after < 0.98 * first.loss_after
     assert not same_weights(before.acoustic, after.acoustic)
     assert (after.prior is None) == (preset.prior == "none")
+    assert after.learner is not None and (after.learner.learner, after.learner.meta_steps) == (name, 2)
+    moved = after.learner.tensors["step_sizes"] != LEARNING["inner_lr"]
+    assert bool(moved.any()) == (preset.step_sizes != "fixed"), "learned step sizes are saved"
     if after.prior is not None:
         learned = {value for value in after.prior.variances.values() if value != pytest.approx(0.1, rel=1e-6)}
         assert bool(learned) == (preset.prior == "shrinkage")

@@ -14,6 +14,7 @@ from tts_meta.adapt import CloneSettings, adaptable_vocoder_modules, clone_examp
 from tts_meta.corpus import Manifest
 from tts_meta.errors import UsageError
 from tts_meta.models.pretrained import load_base
+from tts_meta.models.saved_learner import SavedLearner
 from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
 from tts_meta.models.vocoders.source_filter_weights import load_source_filter
 from tts_meta.train.meta_targets import VocoderTarget
@@ -67,7 +68,8 @@ def test_the_prior_of_the_vocoder_limits_how_far_a_voice_adapts(meta_corpus: Pat
 
     def largest_delta(variance: float) -> float:
         vocoder = SourceFilterVocoder(generator)
-        vocoder.generator.prior = replace(prior, variances=dict.fromkeys(names, variance))
+        same = replace(prior, variances=dict.fromkeys(names, variance))
+        vocoder.generator.learner = SavedLearner.of_prior(same, "vocoder", generator.hash)
         voice = clone_examples(load_base(meta_corpus / "base"), examples, settings, vocoder=vocoder)
         return max(float(delta.abs().max()) for delta in voice.deltas.values())
 

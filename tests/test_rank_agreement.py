@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -72,9 +71,7 @@ def test_inspect_prints_the_agreement_of_runs(tmp_path: Path, capsys: pytest.Cap
     rising = np.geomspace(1e-3, 1e-2, len(names))
     for folder, values in {"plain": None, "up": rising, "also up": 2 * rising, "down": rising[::-1]}.items():
         variances = None if values is None else dict(zip(names, map(float, values), strict=True))
-        save_base(
-            replace(base, prior=None if variances is None else ModulePrior(variances, base.hash)), tmp_path / folder
-        )
+        save_base(base.with_prior(None if variances is None else ModulePrior(variances)), tmp_path / folder)
     plain, up, also, down = (tmp_path / name for name in ("plain", "up", "also up", "down"))
 
     found = run(capsys, "inspect", up, *last_resort, "--compare", also, "--compare", down, "--json").json["agreement"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,8 @@ from tts_meta.evaluate.few_shot.forecast import LEVELS, ForecastData, fit_foreca
 from tts_meta.evaluate.voice import REAL
 from tts_meta.files import sha256_file
 from tts_meta.models.pretrained import Base, load_base, save_base
-from tts_meta.models.shrinkage_prior import FILE as PRIOR_FILE
+from tts_meta.models.saved_learner import FILE as LEARNER_FILE
+from tts_meta.models.saved_learner import TENSOR_FILE
 from tts_meta.models.shrinkage_prior import ModulePrior
 from tts_meta.models.vocoders.griffin_lim import GriffinLim
 from tts_meta.report.forecast import forecast_table, reliability_table, write_reliability_figure
@@ -74,11 +74,11 @@ def test_intervals_cover_voices_of_new_speakers_at_the_stated_level() -> None:
 def learned(tmp_path: Path) -> Base:
     """A tiny base with a prior and a forecast in its folder."""
     base = load_base(write_base(tmp_path / "base"))
-    save_base(replace(base, prior=ModulePrior({"speaker.mean": 1e-2}, base.hash)), tmp_path / "base")
+    save_base(base.with_prior(ModulePrior({"speaker.mean": 1e-2})), tmp_path / "base")
     base = load_base(tmp_path / "base")
     fits = {"similarity": ScoreFit(0.7, 0.05, 0.02, 10, 0.9), "distillmos": ScoreFit(4.0, 0.0, 0.1, 10, 4.2)}
-    prior = sha256_file(tmp_path / "base" / PRIOR_FILE)
-    SimilarityForecast(base.hash, prior, 4.0, 100.0, fits, VERSIONS).save(tmp_path / "base" / FILE)
+    learner = sha256_file(tmp_path / "base" / LEARNER_FILE)
+    SimilarityForecast(base.hash, learner, 4.0, 100.0, fits, VERSIONS).save(tmp_path / "base" / FILE)
     return base
 
 
@@ -107,11 +107,12 @@ def test_other_settings_another_prior_or_no_file_give_no_forecast(learned: Base)
         CloneSettings(variance=1.0),
     )
     assert all(SimilarityForecast.load_for(learned, changed) is None for changed in settings)
-    (folder / PRIOR_FILE).write_bytes((folder / PRIOR_FILE).read_bytes() + b" ")
+    (folder / LEARNER_FILE).write_bytes((folder / LEARNER_FILE).read_bytes() + b" ")
     assert SimilarityForecast.load_for(learned, CloneSettings()) is None
-    (folder / PRIOR_FILE).unlink()
+    for name in (LEARNER_FILE, TENSOR_FILE):
+        (folder / name).unlink()
     assert SimilarityForecast.load_for(load_base(folder), CloneSettings()) is None
-    (folder / PRIOR_FILE).write_bytes(b"")
+    (folder / LEARNER_FILE).write_bytes(b"")
     (folder / FILE).write_text('{"base_hash": 1}')
     with pytest.raises(TtsMetaError, match=r"similarity_forecast\.json: base_hash: Input should be a valid string"):
         SimilarityForecast.load_for(learned, CloneSettings())

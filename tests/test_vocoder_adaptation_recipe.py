@@ -13,6 +13,7 @@ from recipes.librispeech_mini import vocoder_adaptation as recipe
 from tts_meta.adapt import CloneSettings
 from tts_meta.corpus import Example
 from tts_meta.models.pretrained import Base
+from tts_meta.models.saved_learner import SavedLearner
 from tts_meta.models.shrinkage_prior import ModulePrior
 from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
 from tts_meta.models.vocoders.source_filter_weights import load_source_filter, save_source_filter
@@ -56,7 +57,7 @@ def test_modules_are_listed_relative_to_their_weights_with_the_largest_sigma_fir
     with torch.no_grad():
         moved.generator.net.output.weight.add_(size / 2)
     variances = {"vocoder.net.output.weight": size**2 / 100, "vocoder.net.input.weight": 1e-12}
-    vocoder.generator.prior = ModulePrior(variances, "", {})
+    vocoder.generator.learner = SavedLearner.of_prior(ModulePrior(variances), "vocoder", "")
     rows = recipe.module_rows({"": vocoder, "a": moved})
     assert rows[0][0] == "vocoder.net.output.weight" and rows[0][3:] == ["0.100", "0.5000"]
     assert rows[1][0] == "vocoder.net.input.weight" and rows[1][4] == "0.0000"

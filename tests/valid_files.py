@@ -1,4 +1,4 @@
-"""Valid voices, bases, vocoders, priors, forecasts, checkpoints and stores, which the fuzz suite damages."""
+"""Valid voices, bases, vocoders, learners, forecasts, checkpoints and stores, which the fuzz suite damages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel
 from tts_meta.adapt.similarity_forecast import ScoreFit, SimilarityForecast
 from tts_meta.adapt.voice import Voice
 from tts_meta.models.pretrained import Base, save_base
-from tts_meta.models.shrinkage_prior import ModulePrior
+from tts_meta.models.saved_learner import SavedLearner
 from tts_meta.models.vocoders.hifigan import HifiGanGenerator
 from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
 from tts_meta.models.vocoders.source_filter_weights import load_source_filter, save_source_filter
@@ -104,11 +104,29 @@ def source_filter_files() -> Files:
 
 
 @functools.cache
-def prior_file() -> bytes:
-    path = fresh_path("valid_prior")
-    path_of = {"a.weight": [0.1, 0.2], "b": [0.3, 0.4]}
-    ModulePrior({"a.weight": 0.04, "b": 0.16}, "0" * 64, {"learner": "x"}, path_of, ("b",), 4.0, 2).save(path)
-    return path.read_bytes()
+def learner_files() -> Files:
+    folder = fresh_path("valid_learner")
+    SavedLearner(
+        "sigma-imaml",
+        1,
+        {"inner_lr": 0.1},
+        "acoustic",
+        "0" * 64,
+        ("a.weight", "b"),
+        ("c",),
+        {
+            "log_variances": torch.tensor([-3.0, -2.0], dtype=torch.float64),
+            "step_sizes": torch.full((2, 3), 0.1),
+            "code": torch.ones(2, 3).half(),
+        },
+        rank=2,
+        meta_steps=2,
+        adapted_modules=("b",),
+        prior_scale=4.0,
+        sigma_history={"a.weight": [0.1, 0.2], "b": [0.3, 0.4]},
+        origin={"learner": "x"},
+    ).save(folder)
+    return read_files(folder)
 
 
 @functools.cache

@@ -26,7 +26,7 @@ from tts_meta.files import atomic_file, sha256_file
 from tts_meta.headers import Header, Name, check_header, read_header
 from tts_meta.meta.solvers.stopping import STOPPING_VERSION
 from tts_meta.models.pretrained import Base
-from tts_meta.models.shrinkage_prior import FILE as PRIOR_FILE
+from tts_meta.models.saved_learner import FILE as LEARNER_FILE
 
 FILE = "similarity_forecast.json"
 """Name of the file in the folder of the base."""
@@ -40,7 +40,7 @@ By default the vocoder does not adapt. The seconds count only the sentences that
 PROTOCOL = 2
 """Version of the measurement of the scores. 2: similarity to sentences that no voice was adapted on."""
 VERSIONS = f"protocol {PROTOCOL}, clone {CLONE_VERSION}, stopping {STOPPING_VERSION}, recordings {RECORDINGS_VERSION}"
-"""Versions of the code that a forecast depends on, in addition to base, prior and settings."""
+"""Versions of the code that a forecast depends on, in addition to base, learner and settings."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class ForecastHeader(Header):
     """The content of the forecast file."""
 
     base_hash: str = Field(max_length=64)
-    prior_hash: str = Field(max_length=64)
+    learner_hash: str = Field(max_length=64)
     min_seconds: float = Field(gt=0)
     max_seconds: float = Field(gt=0)
     fits: dict[Name, ScoreFitHeader] = Field(min_length=1)
@@ -160,13 +160,13 @@ class ForecastHeader(Header):
 class SimilarityForecast:
     """The expected scores of the voices of a base as functions of the seconds of audio.
 
-    base_hash, prior_hash: SHA-256 of the base's weights and of its prior file. min_seconds, max_seconds: the range
-    of the seconds of audio of the scored voices. fits: a fit for each name of a score. versions: `VERSIONS` of the
-    code that made the voices; empty in files older than this field.
+    base_hash, learner_hash: SHA-256 of the base's weights and of its `learner.json`, which names the SHA-256 of the
+    learner's tensors. min_seconds, max_seconds: the range of the seconds of audio of the scored voices. fits: a fit for
+    each name of a score. versions: `VERSIONS` of the code that made the voices; empty in files older than this field.
     """
 
     base_hash: str
-    prior_hash: str
+    learner_hash: str
     min_seconds: float
     max_seconds: float
     fits: dict[str, ScoreFit]
@@ -176,22 +176,22 @@ class SimilarityForecast:
     def load_for(cls, base: Base, settings: CloneSettings) -> SimilarityForecast | None:
         """Return the forecast in the folder of the base, for voices cloned with these settings.
 
-        Returns None if there is no forecast, or if it was made with other settings, another prior, or other
+        Returns None if there is no forecast, or if it was made with other settings, another learner, or other
         versions of cloning or scoring. Raises TtsMetaError for a damaged file.
         """
         defaults = replace(CloneSettings(), **{name: getattr(settings, name) for name in _IRRELEVANT_SETTINGS})
         if settings != defaults or base.folder is None or base.prior is None or not (base.folder / FILE).is_file():
             return None
         forecast = cls.load(base.folder / FILE)
-        current = (base.hash, sha256_file(base.folder / PRIOR_FILE), VERSIONS)
-        return forecast if (forecast.base_hash, forecast.prior_hash, forecast.versions) == current else None
+        current = (base.hash, sha256_file(base.folder / LEARNER_FILE), VERSIONS)
+        return forecast if (forecast.base_hash, forecast.learner_hash, forecast.versions) == current else None
 
     @classmethod
     def load(cls, path: Path) -> SimilarityForecast:
         """Read a forecast. Raises TtsMetaError for a damaged file."""
         header = read_header(path, ForecastHeader, "make it again or remove it")
         fits = {name: ScoreFit(**fit.model_dump()) for name, fit in header.fits.items()}
-        return cls(header.base_hash, header.prior_hash, header.min_seconds, header.max_seconds, fits, header.versions)
+        return cls(header.base_hash, header.learner_hash, header.min_seconds, header.max_seconds, fits, header.versions)
 
     def save(self, path: Path) -> None:
         """Write the forecast; a failure leaves no partial file. Raises TtsMetaError if a number is not finite."""

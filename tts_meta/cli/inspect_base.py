@@ -101,7 +101,7 @@ def _parameters(modules: list[dict[str, Any]], key: str, value: str) -> int:
 def _print_json_result(base: Base, vocoder: Vocoder, modules: list[dict[str, Any]], pairs: Pairs) -> None:
     data: dict[str, Any] = {"kind": "base", "folder": str(base.folder), "hash": base.hash}
     data |= {"speakers": len(base.speakers), "state": base.state, "vocoder": vocoder.name, "modules": modules}
-    data["prior"] = None if base.prior is None else base.prior.origin
+    data["learner"] = None if base.learner is None else base.learner.summary()
     data["agreement"] = [
         {
             "bases": names,
@@ -128,11 +128,10 @@ def _print_result(
     print_text(_modules_table(modules, sigmas, with_voices))
     print_text()
     print_text("clone adapts: yes = by default, can = if --modules names the module")
-    if base.prior is not None:
-        learner, steps = (base.prior.origin.get(key, "?") for key in ("learner", "meta_steps"))
+    if base.learner is not None and base.prior is not None:
         print_text(
-            f"sigma: learned standard deviation of each parameter from the base to a voice ({learner}, {steps} "
-            "meta-steps); the bars are logarithmic"
+            "sigma: learned standard deviation of each parameter from the base to a voice "
+            f"({base.learner.trained_by}, {base.learner.meta_steps} meta-steps); the bars are logarithmic"
         )
     if with_voices:
         print_text("moved / weights: distance between base and voices (RMS) over the size of the weights (RMS)")

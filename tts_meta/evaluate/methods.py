@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,11 +15,11 @@ from tts_meta.adapt.recordings import RECORDINGS_VERSION
 from tts_meta.adapt.settings import NEGLIGIBLE, NO_PRIOR_LR, NO_PRIOR_STEPS, SIGMA_LR, VOCODER_LR
 from tts_meta.adapt.voice import VOCODER_PREFIX
 from tts_meta.config import Section
-from tts_meta.errors import UsageError
+from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.evaluate.baselines import NEAREST_VERSION, ZERO_SHOT_VERSION
 from tts_meta.meta.solvers.stopping import STOPPING_VERSION
 from tts_meta.models.pretrained import Base
-from tts_meta.models.shrinkage_prior import ModulePrior
+from tts_meta.models.saved_learner import SavedLearner
 from tts_meta.models.vocoders.vocoder import Vocoder
 
 LORA_RANK = 8
@@ -35,7 +34,7 @@ class MethodConfig(Section):
     base: Path | None = None
     """Base folder; the base of the benchmark by default."""
     prior: Path | None = None
-    """File of a learned prior that replaces the prior of the base, such as the prior of another base."""
+    """Base folder or `learner.json` with a learned prior that replaces the prior of the base."""
     modules: tuple[str, ...] = ()
     """Patterns of the modules to adapt."""
     learning_rate: float | None = None
@@ -102,21 +101,24 @@ class MethodConfig(Section):
         """Return the base with the prior that these settings select.
 
         Raises UsageError for settings that contradict each other. Raises TtsMetaError for a file that is not a
-        prior.
+        learner with a prior.
         """
         if self.prior is not None:
             if self.variance is not None:
                 raise UsageError(
                     "variance replaces the learned prior, but prior names a learned prior; leave out one of them"
                 )
-            base = replace(base, prior=ModulePrior.load(self.prior))
+            prior = SavedLearner.load(self.prior).prior
+            if prior is None:
+                raise TtsMetaError(f"{self.prior}: the learner has no prior; name a learner with a learned prior")
+            base = base.with_prior(prior)
         if self.isotropic is None:
             return base
         if self.variance is not None or self.prior_scale is not None:
             raise UsageError("isotropic sets the prior variance; leave out variance and prior_scale")
         if base.prior is None:
             raise UsageError("isotropic replaces the learned σ, but the base has no learned prior; give a variance")
-        return replace(base, prior=base.prior.isotropic(self.isotropic))
+        return base.with_prior(base.prior.isotropic(self.isotropic))
 
     def version(self, steps: int | None) -> list[float]:
         """Return the versions and constants of the code that makes a voice after `steps` steps.

@@ -5,7 +5,7 @@
     symbols.json        the symbol table, in order
     state.json          format version, training speakers, how the base was trained, versions of the phonemizer, SHA-256
                         of the weights
-    prior.safetensors   only for a meta-trained base: σ² of each module (`shrinkage_prior.py`)
+    learner.json, learner.safetensors   only for a meta-trained base: the learner (`saved_learner.py`)
 
 Nothing in the folder is unpickled. The SHA-256 of the weights identifies the base; voices store it.
 """
@@ -15,7 +15,7 @@ from __future__ import annotations
 import copy
 import json
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -32,6 +32,7 @@ from tts_meta.files import atomic_folder, check_path, sha256_file, write_tensors
 from tts_meta.headers import Digest, Header, Name, check_header, read_header, read_json
 from tts_meta.models.acoustic import AcousticConfig, AcousticModel
 from tts_meta.models.aligner import Aligner, AlignerConfig, Alignment
+from tts_meta.models.saved_learner import SavedLearner
 from tts_meta.models.shrinkage_prior import ModulePrior
 from tts_meta.parsing import is_printable
 from tts_meta.tensors import TensorFile, check_finite, to_float32
@@ -89,6 +90,7 @@ class Base:
     """The pretrained models, and the settings and symbols of the text and audio processing for them.
 
     state: how the base was trained. hash: SHA-256 of the weights; empty before the base is saved or loaded.
+    learner: the learner that was meta-trained with this base, or None.
     """
 
     config: BaseConfig
@@ -99,7 +101,7 @@ class Base:
     state: dict[str, Any] = field(default_factory=dict)
     hash: str = ""
     folder: Path | None = None
-    prior: ModulePrior | None = None
+    learner: SavedLearner | None = None
     lexicon: Lexicon | None = None
 
     def __repr__(self) -> str:
@@ -119,6 +121,15 @@ class Base:
         aligner = Aligner(config.aligner, config.audio.mel.n_mels, len(symbols))
         acoustic = AcousticModel(config.acoustic, config.audio.mel, len(symbols), len(speakers))
         return cls(config, symbols, speakers, aligner, acoustic)
+
+    @property
+    def prior(self) -> ModulePrior | None:
+        """The prior of the learner; None without a learner or for a learner without a prior."""
+        return None if self.learner is None else self.learner.prior
+
+    def with_prior(self, prior: ModulePrior | None) -> Base:
+        """Return a base with the same models and a learner with this prior, or without a learner for None."""
+        return replace(self, learner=None if prior is None else SavedLearner.of_prior(prior, "acoustic", self.hash))
 
     @cached_property
     def phonemizer(self) -> Phonemizer:
@@ -210,8 +221,8 @@ def save_base(base: Base, folder: str | Path, half: bool = True) -> None:
         (temporary / "config.json").write_text(dump_config(base.config), encoding="utf-8")
         _write_json(temporary / "symbols.json", list(base.symbols.symbols))
         _write_json(temporary / "state.json", state)
-        if base.prior is not None:
-            base.prior = base.prior.save_to(temporary, digest)
+        if base.learner is not None:
+            base.learner = base.learner.save_to(temporary, digest)
     base.hash, base.folder = digest, folder
 
 
@@ -243,7 +254,7 @@ def load_base(folder: str | Path | None = None) -> Base:
         model.eval().requires_grad_(False)
     base.state = {name: value for name, value in data.items() if name not in ("format", "sha256", "speakers")}
     base.hash, base.folder = digest, folder
-    base.prior = ModulePrior.load_from(folder, digest)
+    base.learner = SavedLearner.load_from(folder, digest, "acoustic")
     return base
 
 

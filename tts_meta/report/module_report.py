@@ -29,16 +29,15 @@ def write_module_report(
     Raises TtsMetaError if the base has no prior or a voice is of another base, and UsageError if another run has other
     modules.
     """
-    if base.prior is None:
+    if base.learner is None or base.prior is None:
         raise TtsMetaError(f"{base.folder} has no prior to show; make one by tts-meta meta-train")
     sigmas = base.prior.sigmas
     partition, adapted = adaptable_modules(base), set(chosen_modules(base, CloneSettings()).names)
     order = sorted(sigmas, key=lambda name: -sigmas[name])
-    learner, steps = (base.prior.origin.get(key, "?") for key in ("learner", "meta_steps"))
     page = ListeningPage(
         "Modules of a voice",
         "σ is the standard deviation, over voices, of each parameter of a module. Meta-training over many speakers "
-        f"learned it: {learner}, {steps} meta-steps.",
+        f"learned it: {base.learner.trained_by}, {base.learner.meta_steps} meta-steps.",
         base.config.audio.mel,
     )
     section = page.section("σ of each module")

@@ -1,4 +1,4 @@
-"""`export_prior`: write the prior of a meta-training run into the folder of the base that it was learned for."""
+"""`export_prior`: write the learner of a meta-training run into the folder of the base that it was trained for."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from pathlib import Path
 
 from tts_meta.errors import TtsMetaError
 from tts_meta.models.pretrained import load_base
-from tts_meta.models.shrinkage_prior import FILE
+from tts_meta.models.saved_learner import FILE
 
 
 def export_prior(run: Path, base_folder: Path, prior_scale: float = 1.0) -> Path:
-    """Write the prior of a run of `meta-train` into the folder of the same base, and return the file.
+    """Write the learner of a run of `meta-train` into the folder of the same base, and return `learner.json`.
 
-    prior_scale: factor of every σ² when a voice is cloned. Raises TtsMetaError if the run has no prior or changed the
+    prior_scale: factor of every σ² when a voice is cloned. Raises TtsMetaError if the run has no learner or changed the
     weights of the base.
     """
     learned, base = load_base(run / "base"), load_base(base_folder)
-    if learned.prior is None or learned.hash != base.hash:
-        raise TtsMetaError(f"{run} has no prior for the base in {base_folder}; meta-train it with settings.outer_lr 0")
-    replace(learned.prior, prior_scale=prior_scale).save_to(base_folder, base.hash)
+    if learned.learner is None or learned.hash != base.hash:
+        raise TtsMetaError(f"{run} has no learner for {base_folder}; meta-train that base with trainer.outer_lr 0")
+    replace(learned.learner, prior_scale=prior_scale).save_to(base_folder, base.hash)
     return base_folder / FILE

@@ -15,7 +15,7 @@ from tts_meta.evaluate.few_shot.trials import Trial
 from tts_meta.evaluate.voice import REAL
 from tts_meta.files import sha256_file
 from tts_meta.models.pretrained import Base
-from tts_meta.models.shrinkage_prior import FILE as PRIOR_FILE
+from tts_meta.models.saved_learner import FILE as LEARNER_FILE
 
 SCORES = ("similarity",)
 """Names of the forecast scores.
@@ -62,8 +62,8 @@ def fit_forecast(data: ForecastData, results: FewShotResults, base: Base) -> Sim
         name: ScoreFit.fit(data.seconds, scores, data.speakers, float(np.mean([row[name] for row in real])))
         for name, scores in data.scores.items()
     }
-    prior = sha256_file(base.folder / PRIOR_FILE)
-    return SimilarityForecast(base.hash, prior, min(data.seconds), max(data.seconds), fits, VERSIONS)
+    learner = sha256_file(base.folder / LEARNER_FILE)
+    return SimilarityForecast(base.hash, learner, min(data.seconds), max(data.seconds), fits, VERSIONS)
 
 
 def reliability(

@@ -29,6 +29,7 @@ from torch.nn import functional as F
 
 from tts_meta.audio.mel import MelConfig
 from tts_meta.config import Kernel, Layers, Section, Width, even
+from tts_meta.models.saved_learner import SavedLearner
 from tts_meta.models.shrinkage_prior import ModulePrior
 from tts_meta.models.vocoders.convnext import ConvNext
 from tts_meta.models.vocoders.pitch_predictor import Pitch, PitchConfig, PitchPredictor, normalise_mel
@@ -93,8 +94,8 @@ class SourceFilterGenerator(nn.Module):
         self.config, self.mel_config = config, mel
         self.hash = ""
         """SHA-256 of the file of the weights; empty for weights that were not read from a file."""
-        self.prior: ModulePrior | None = None
-        """Meta-learned σ² of the generator's modules, or None."""
+        self.learner: SavedLearner | None = None
+        """The learner that was meta-trained with the generator, or None."""
         self.state: dict[str, Any] = {}
         """How the generator was trained."""
         self.hop = mel.hop // config.subframes
@@ -103,6 +104,11 @@ class SourceFilterGenerator(nn.Module):
         outputs = config.subframes * 5 * self.bins
         self.net = ConvNext(mel.n_mels + 2, outputs, config.channels, config.layers, config.kernel, config.expansion)
         self.register_buffer("window", torch.hann_window(config.window), persistent=False)
+
+    @property
+    def prior(self) -> ModulePrior | None:
+        """Meta-learned σ² of the generator's modules, or None."""
+        return None if self.learner is None else self.learner.prior
 
     @property
     def receptive_radius(self) -> int:

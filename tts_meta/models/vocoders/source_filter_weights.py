@@ -3,7 +3,7 @@
 model.safetensors   weights in half precision
 config.json         `SourceFilterFile`: sizes of the networks, and settings of their input mels
 state.json          format version, how the vocoder was trained, SHA-256 of the weights
-prior.safetensors   only for a meta-trained vocoder: σ² of each module (`shrinkage_prior.py`)
+learner.json, learner.safetensors   only for a meta-trained vocoder: the learner (`saved_learner.py`)
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tts_meta.context import SkipInitialization
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_folder, sha256_file, write_tensors
 from tts_meta.headers import Digest, Header, check_header, read_json
-from tts_meta.models.shrinkage_prior import ModulePrior
+from tts_meta.models.saved_learner import SavedLearner
 from tts_meta.models.vocoders.source_filter import SourceFilterConfig, SourceFilterGenerator
 from tts_meta.tensors import TensorFile, check_finite, to_float32
 
@@ -52,7 +52,7 @@ class SourceFilterState(Header):
 
 
 def save_source_filter(generator: SourceFilterGenerator, folder: Path, state: Mapping[str, Any]) -> None:
-    """Write a folder atomically, with weights in half precision, and set the hash of `generator.prior` to theirs.
+    """Write a folder atomically, with weights in half precision, and set the hash of `generator.learner` to theirs.
 
     Raises TtsMetaError if weights are not finite.
     """
@@ -66,8 +66,8 @@ def save_source_filter(generator: SourceFilterGenerator, folder: Path, state: Ma
         data = {"format": FORMAT, "sha256": digest, **state}
         (temporary / "config.json").write_text(dump_config(config), encoding="utf-8")
         (temporary / "state.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-        if generator.prior is not None:
-            generator.prior = generator.prior.save_to(temporary, digest)
+        if generator.learner is not None:
+            generator.learner = generator.learner.save_to(temporary, digest)
 
 
 def is_source_filter(folder: Path) -> bool:
@@ -113,7 +113,7 @@ def load_source_filter(folder: Path) -> SourceFilterGenerator:
     generator.load_state_dict(weights)
     generator.hash = digest
     generator.state = {name: value for name, value in state.items() if name not in ("format", "sha256")}
-    generator.prior = ModulePrior.load_from(folder, digest)
+    generator.learner = SavedLearner.load_from(folder, digest, "vocoder")
     return generator.eval()
 
 
