@@ -10,7 +10,7 @@ train() {
         "${changes[@]/#/--set=}"
 }
 # The gradient of Reptile is the distance that the voices moved. Plain SGD steps take a fraction of this distance.
-reptile=(settings.outer_solver=sgd settings.outer_lr=0.3)
+reptile=(trainer.outer_solver=sgd trainer.outer_lr=0.3)
 train reptile reptile "${reptile[@]}"
 train long_reptile reptile "${reptile[@]}" meta_steps=100
 train fomaml fomaml
