@@ -26,13 +26,20 @@ from tts_meta.adapt import (
     clone_examples,
     vocoder_nll,
 )
-from tts_meta.adapt.vocoder_task import generator_modules
+from tts_meta.adapt.acoustic_domain import acoustic_domain
+from tts_meta.adapt.vocoder_domain import vocoder_domain
 from tts_meta.corpus import Example
-from tts_meta.meta import LearnerSettings, MetaLearner, Task
+from tts_meta.meta import Budget, MetaTrainer, Task, create_learner
 from tts_meta.models.pretrained import Base
 from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
 
-SETTINGS = LearnerSettings(inner_solver="adam", inner_lr=1e-3, inner_steps=2, variance=1e-3, cg_max_iters=2)
+SETTINGS: dict[str, Any] = {
+    "inner_solver": "adam",
+    "inner_lr": 1e-3,
+    "inner_steps": 2,
+    "variance": 1e-3,
+    "cg_max_iters": 2,
+}
 Make = Callable[..., Task]
 
 
@@ -56,14 +63,13 @@ def vocoder(base: Base, examples: list[Example], seed: int = 3) -> Task:
     return replace(task, support=VocoderTask(tiny_source_filter(), examples[:2]).sample(4, 0), query=scored)
 
 
-def learner_of(base: Base, make: Make) -> MetaLearner:
+def trainer_of(base: Base, make: Make) -> MetaTrainer:
     if make is acoustic:
-        chosen = adaptable_modules(base).select(["decoder.output", "postnet.output"]).modules
-        return MetaLearner("sigma-reptile", base.acoustic, acoustic_nll(base.acoustic), chosen, SETTINGS)
-    light = tiny_source_filter()
-    chosen = generator_modules(adaptable_vocoder_modules(SourceFilterVocoder(light)).select(["vocoder.net.output"]))
-    settings = SETTINGS.model_copy(update={"hessian": "difference"})
-    return MetaLearner("sigma-reptile", light, vocoder_nll(light), chosen, settings)
+        chosen = adaptable_modules(base).select(["decoder.output", "postnet.output"])
+        return MetaTrainer(create_learner("sigma-reptile", acoustic_domain(base, chosen), SETTINGS))
+    light = SourceFilterVocoder(tiny_source_filter())
+    domain = vocoder_domain(light, adaptable_vocoder_modules(light).select(["vocoder.net.output"]))
+    return MetaTrainer(create_learner("sigma-reptile", domain, SETTINGS | {"hessian": "difference"}))
 
 
 def loss_of(base: Base, make: Make) -> Callable[[Any], Tensor]:
@@ -127,12 +133,12 @@ def test_each_step_has_other_dropout(base: Base, examples: list[Example]) -> Non
 @both
 def test_meta_learning_does_not_change_the_global_random_state(base: Base, examples: list[Example], make: Make) -> None:
     with random_state_kept():
-        task, learner = make(base, examples), learner_of(base, make)
+        task, trainer = make(base, examples), trainer_of(base, make)
         task.at(0), task.at(7)  # pyright: ignore[reportUnusedExpression]
-        learner.adapt(task, 2)
-        learner.adapt_many([task, make(base, examples, seed=5)], 2)
-        learner.meta_step([task])
-        learner.score(learner.adapted.detach()[None], [task.query])
+        trainer.learner.adapt([task], Budget(2))
+        trainer.learner.adapt([task, make(base, examples, seed=5)], Budget(2))
+        trainer.step([task])
+        trainer.learner.score(trainer.learner.start(), [task.query])
 
 
 @pytest.mark.parametrize("mode", [True, False])
@@ -165,23 +171,22 @@ def test_cloning_from_examples_does_not_change_the_global_random_state(base: Bas
 
 @both
 def test_speakers_adapt_in_a_batch_as_they_do_one_by_one(base: Base, examples: list[Example], make: Make) -> None:
-    tasks, learner = [make(base, examples, seed=seed) for seed in (3, 4)], learner_of(base, make)
-    in_batch = learner.adapt_many(tasks, 3)
-    for batched, task in zip(in_batch, tasks, strict=True):
-        single = learner.adapt(task, 3)
-        torch.testing.assert_close(batched.losses, single.losses, atol=0, rtol=1e-6)
-        for name, value in single.params.items():
-            torch.testing.assert_close(batched.params[name], value, atol=1e-6, rtol=1e-6)
+    tasks, learner = [make(base, examples, seed=seed) for seed in (3, 4)], trainer_of(base, make).learner
+    in_batch = learner.adapt(tasks, Budget(3))
+    for index, task in enumerate(tasks):
+        single = learner.adapt([task], Budget(3))
+        torch.testing.assert_close(in_batch.losses[:, index], single.losses[:, 0], atol=0, rtol=1e-6)
+        torch.testing.assert_close(in_batch.task(index), single.task(0), atol=1e-6, rtol=1e-6)
 
 
 @both
 def test_adaptation_and_meta_steps_are_repeatable(base: Base, examples: list[Example], make: Make) -> None:
-    task, learner = make(base, examples), learner_of(base, make)
-    first = learner.adapt(task, 3)
+    task, trainer = make(base, examples), trainer_of(base, make)
+    first = trainer.learner.adapt([task], Budget(3))
     torch.randn(5)
-    assert same_weights(learner.adapt(task, 3).params, first.params)
-    other = learner_of(tiny_base(), make)
-    learner.meta_step([task])
+    assert same_weights(trainer.learner.adapt([task], Budget(3)).params, first.params)
+    other = trainer_of(tiny_base(), make)
+    trainer.step([task])
     torch.randn(5)
-    other.meta_step([make(base, examples)])
-    assert same_weights(learner, other)
+    other.step([make(base, examples)])
+    assert same_weights(trainer, other)

@@ -17,47 +17,46 @@ from faults import error_line
 from torch import Tensor, nn
 from toy_domains import (
     Net,
-    make_learner,
+    make_trainer,
     modules_of,
     net_of,
+    regression_domain,
     regression_loss,
     regression_task,
     spoiled,
 )
+from toy_models import SETTINGS, trainable_learner
 
 from tts_meta.errors import TtsMetaError, UsageError
-from tts_meta.meta import LEARNERS, Diverged, LearnerSettings, MetaLearner, Task
+from tts_meta.meta import Budget, Diverged, Domain, MetaTrainer, Task, create_learner
 from tts_meta.meta.task import stack_data
 from tts_meta.models.partition import Module
 
-every_learner = pytest.mark.parametrize("name", LEARNERS)
 TASKS = [regression_task(seed) for seed in range(4)]
-# The variance is so small that no system is indefinite. Rounding would decide where the solve of such a system ends.
-SETTINGS = LearnerSettings(inner_lr=0.004, inner_steps=3, outer_lr=0.01, variance=0.003, cg_max_iters=20)
 
 
-def learner_of(name: str, loss: Any = regression_loss, **more: Any) -> MetaLearner:
-    learner = make_learner(name, SETTINGS, **more)
-    learner.domain = replace(learner.domain, loss=loss)
-    return learner
+def trainer_of(
+    name: str, loss: Any = regression_loss, model: nn.Module | None = None, vectorised: bool = False, **more: Any
+) -> MetaTrainer:
+    return make_trainer(name, SETTINGS, regression_domain(model, loss, vectorised=vectorised), **more)
 
 
-def trained_state(learner: MetaLearner) -> dict[str, Any]:
+def trained_state(trainer: MetaTrainer) -> dict[str, Any]:
     """Everything that training changes, except the count of meta-steps."""
-    state = {name: value for name, value in learner.state_dict().items() if name != "progress"}
-    return copy.deepcopy({"meta": state, "optimiser": learner.optimiser.state_dict()["state"]})
+    state = {name: value for name, value in trainer.state_dict().items() if name != "counters"}
+    return copy.deepcopy({"meta": state, "optimiser": trainer.optimiser.state_dict()["state"]})
 
 
-def assert_unchanged(learner: MetaLearner, before: dict[str, Any]) -> None:
-    torch.testing.assert_close(trained_state(learner), before, atol=0, rtol=0)
+def assert_unchanged(trainer: MetaTrainer, before: dict[str, Any]) -> None:
+    torch.testing.assert_close(trained_state(trainer), before, atol=0, rtol=0)
 
 
-def assert_refused(learner: MetaLearner, tasks: list[Task], kind: type[TtsMetaError] = TtsMetaError) -> str:
+def assert_refused(trainer: MetaTrainer, tasks: list[Task], kind: type[TtsMetaError] = TtsMetaError) -> str:
     """The message of a meta-step that must not change anything."""
-    before = trained_state(learner)
-    text = error_line(lambda: learner.meta_step(tasks), kind)
-    assert_unchanged(learner, before)
-    assert learner.steps_done == 0
+    before = trained_state(trainer)
+    text = error_line(lambda: trainer.step(tasks), kind)
+    assert_unchanged(trainer, before)
+    assert trainer.steps_done == 0
     return text
 
 
@@ -65,14 +64,14 @@ def assert_refused(learner: MetaLearner, tasks: list[Task], kind: type[TtsMetaEr
 
 
 def test_a_task_without_query_is_named_and_nothing_changes() -> None:
-    text = assert_refused(learner_of("maml"), [*TASKS[:2], replace(TASKS[2], query=None)])
+    text = assert_refused(trainer_of("maml"), [*TASKS[:2], replace(TASKS[2], query=None)])
     assert text == "task 'sinusoid 2' has no query data; give data to score the adaptation on"
     nameless = Task(TASKS[0].support)
-    assert "task '1' has no query data" in assert_refused(learner_of("reptile"), [TASKS[0], nameless])
+    assert "task '1' has no query data" in assert_refused(trainer_of("reptile"), [TASKS[0], nameless])
 
 
 def test_a_meta_step_needs_a_task() -> None:
-    assert assert_refused(learner_of("sigma-imaml"), []) == "no tasks; a meta-step needs at least one"
+    assert assert_refused(trainer_of("sigma-imaml"), []) == "no tasks; a meta-step needs at least one"
 
 
 FIXED = Net()
@@ -95,28 +94,28 @@ PARTS = modules_of(FIXED)
 def test_a_wrong_partition_is_refused_for_any_choice_of_modules(
     partition: tuple[Module, ...], text: str, modules: tuple[str, ...] | None
 ) -> None:
-    if modules and not any(module.name == "head" for module in partition):
+    if modules and not partition:
         text = "no module 'head' in the partition"
-    assert text in error_line(
-        lambda: MetaLearner("maml", Net(), regression_loss, partition, modules=modules), TtsMetaError
-    )
+    domain = Domain(Net(), regression_loss, partition)
+    assert text in error_line(lambda: create_learner("maml", domain, modules=modules), TtsMetaError)
 
 
 @pytest.mark.parametrize(
-    "name, arguments, text",
+    "name, roles, modules, text",
     [
-        ("anil", {}, NO_HEAD),
-        ("cavia", {"roles": {"head": ["head"]}}, NO_HEAD.replace("head", "context")),
-        ("anil", {"roles": {"head": []}}, NO_HEAD),
-        ("anil", {"roles": {"head": ["haed"]}}, "no module 'haed' in the partition; modules: context, first, second"),
-        ("maml", {"modules": ["third"]}, "no module 'third' in the partition; modules: context, first, second"),
-        ("maml", {"modules": []}, "no module adapts; name at least one module"),
+        ("anil", {}, None, NO_HEAD),
+        ("cavia", {"head": ["head"]}, None, NO_HEAD.replace("head", "context")),
+        ("anil", {"head": []}, None, NO_HEAD),
+        ("anil", {"head": ["haed"]}, None, "no module 'haed' in the partition; modules: context, first, second"),
+        ("maml", {}, ["third"], "no module 'third' in the partition; modules: context, first, second"),
+        ("maml", {}, [], "no module adapts; name at least one module"),
     ],
 )
-def test_a_role_or_module_that_is_missing_is_named(name: str, arguments: dict[str, Any], text: str) -> None:
-    assert error_line(lambda: MetaLearner(name, Net(), regression_loss, PARTS, **arguments), UsageError).startswith(
-        text
-    )
+def test_a_role_or_module_that_is_missing_is_named(
+    name: str, roles: dict[str, list[str]], modules: list[str] | None, text: str
+) -> None:
+    domain = Domain(Net(), regression_loss, PARTS, roles)
+    assert error_line(lambda: create_learner(name, domain, modules=modules), UsageError).startswith(text)
 
 
 @pytest.mark.parametrize("vectorised", [False, True])
@@ -133,8 +132,8 @@ def test_a_role_or_module_that_is_missing_is_named(name: str, arguments: dict[st
 def test_a_loss_that_is_not_a_scalar_function_of_the_parameters_is_refused(
     loss: Callable[..., Any], text: str, vectorised: bool
 ) -> None:
-    learner = learner_of("maml", loss, vectorised=vectorised, tasks_at_once=2)
-    assert text in assert_refused(learner, TASKS, UsageError)
+    trainer = trainer_of("maml", loss, vectorised=vectorised, tasks_at_once=2)
+    assert text in assert_refused(trainer, TASKS, UsageError)
 
 
 class Pair(NamedTuple):
@@ -166,24 +165,28 @@ def test_data_that_cannot_run_in_parallel_is_refused_with_advice(first: Any, sec
 def test_tasks_of_different_sizes_run_in_sequence_but_not_in_parallel() -> None:
     x, y = TASKS[1].query
     tasks = [TASKS[0], replace(TASKS[1], query=(x[:3], y[:3]))]
-    assert "[(3, 1), (5, 1)]" in assert_refused(learner_of("maml", vectorised=True, tasks_at_once=2), tasks, UsageError)
-    assert learner_of("maml").meta_step(tasks).skipped == 0
+    assert "[(3, 1), (5, 1)]" in assert_refused(trainer_of("maml", vectorised=True, tasks_at_once=2), tasks, UsageError)
+    assert trainer_of("maml").step(tasks).skipped == 0
 
 
 # Tasks that are not finite.
 
 
-@every_learner
+def assert_finite(trainer: MetaTrainer) -> None:
+    assert all(bool(parameter.isfinite().all()) for parameter in trainer.parameters())
+
+
+@trainable_learner
 @pytest.mark.parametrize("part", ["support", "query"])
 @pytest.mark.parametrize("in_parallel", [False, True])
 def test_a_task_that_is_not_finite_is_skipped_and_counted_and_changes_nothing(
     name: str, part: Literal["support", "query"], in_parallel: bool
 ) -> None:
     more = {"vectorised": True, "tasks_at_once": 4} if in_parallel else {}
-    with_bad_task, without = learner_of(name, **more), learner_of(name, **more)
+    with_bad_task, without = trainer_of(name, **more), trainer_of(name, **more)
     for _ in range(2):
-        metrics = with_bad_task.meta_step([TASKS[0], spoiled(TASKS[1], part), *TASKS[2:]])
-        expected = without.meta_step([TASKS[0], *TASKS[2:]])
+        metrics = with_bad_task.step([TASKS[0], spoiled(TASKS[1], part), *TASKS[2:]])
+        expected = without.step([TASKS[0], *TASKS[2:]])
         assert (metrics.tasks, metrics.skipped) == (4, 1) and (expected.tasks, expected.skipped) == (3, 0)
         assert metrics.loss_after == pytest.approx(expected.loss_after, rel=1e-10)
         assert metrics.loss_before == pytest.approx(expected.loss_before, rel=1e-10)
@@ -192,29 +195,28 @@ def test_a_task_that_is_not_finite_is_skipped_and_counted_and_changes_nothing(
     torch.testing.assert_close(trained_state(with_bad_task), trained_state(without), atol=close, rtol=10 * close)
 
 
-@every_learner
+@trainable_learner
 def test_ten_meta_steps_without_a_finite_task_stop_training_and_change_nothing(name: str) -> None:
-    learner = learner_of(name)
-    learner.meta_step(TASKS)
-    before, bad = trained_state(learner), [spoiled(task, "support") for task in TASKS]
+    trainer = trainer_of(name)
+    trainer.step(TASKS)
+    before, bad = trained_state(trainer), [spoiled(task, "support") for task in TASKS]
     for _ in range(9):
-        metrics = learner.meta_step(bad)
-        assert metrics.skipped == 4 and metrics.gradient_norm == 0 and metrics.hessian_products == 0
-        assert all(
-            math.isnan(number)
-            for number in (metrics.loss_before, metrics.loss_after, metrics.residual, metrics.stationarity)
-        )
-    text = error_line(lambda: learner.meta_step(bad), Diverged)
+        metrics = trainer.step(bad)
+        assert metrics.skipped == 4 and metrics.gradient_norm == 0 and not metrics.counts
+        assert set(metrics.statistics) == set(trainer.learner.statistics)
+        numbers = (metrics.loss_before, metrics.loss_after, *metrics.statistics.values())
+        assert all(math.isnan(number) for number in numbers)
+    text = error_line(lambda: trainer.step(bad), Diverged)
     assert text.startswith("no task was finite in 10 meta-steps; check the data, or lower inner_lr")
-    assert_unchanged(learner, before)
-    assert all(bool(value.isfinite().all()) for key, value in before["meta"].items() if key != "log_variances")
+    assert_unchanged(trainer, before)
+    assert_finite(trainer)
 
 
 def test_one_finite_task_resets_the_count_of_ten() -> None:
-    learner, bad = learner_of("fomaml"), [spoiled(task, "query") for task in TASKS]
+    trainer, bad = trainer_of("fomaml"), [spoiled(task, "query") for task in TASKS]
     for number in range(27):
-        learner.meta_step([*bad[1:], TASKS[0]] if number % 9 == 8 else bad)
-    assert learner.steps_done == 27
+        trainer.step([*bad[1:], TASKS[0]] if number % 9 == 8 else bad)
+    assert trainer.steps_done == 27
 
 
 def infinite_at_the_start(call: Callable[..., Any], data: tuple[Tensor, Tensor]) -> Tensor:
@@ -225,22 +227,22 @@ def infinite_at_the_start(call: Callable[..., Any], data: tuple[Tensor, Tensor])
 
 
 def test_a_query_loss_that_is_infinite_only_before_adaptation_counts_as_not_finite() -> None:
-    learner = learner_of("maml", infinite_at_the_start)
-    before = trained_state(learner)
-    metrics = learner.meta_step(TASKS)
+    trainer = trainer_of("maml", infinite_at_the_start)
+    before = trained_state(trainer)
+    metrics = trainer.step(TASKS)
     assert metrics.skipped == 4 and math.isnan(metrics.loss_after)
-    assert_unchanged(learner, before)
+    assert_unchanged(trainer, before)
 
 
-@every_learner
+@trainable_learner
 def test_an_infinite_loss_in_the_query_alone_skips_the_task(name: str) -> None:
-    learner = learner_of(name)
-    metrics = learner.meta_step([TASKS[0], spoiled(TASKS[1], "query", math.inf)])
+    trainer = trainer_of(name)
+    metrics = trainer.step([TASKS[0], spoiled(TASKS[1], "query", math.inf)])
     assert metrics.skipped == 1 and math.isfinite(metrics.loss_before) and math.isfinite(metrics.loss_after)
-    assert all(bool(p.isfinite().all()) for key, p in learner.named_parameters() if key != "log_variances")
+    assert_finite(trainer)
 
 
-@every_learner
+@trainable_learner
 @pytest.mark.parametrize("part", ["support", "query"])
 def test_a_finite_loss_without_a_finite_gradient_skips_the_task(name: str, part: str) -> None:
     def rough(call: Callable[..., Any], data: tuple[Tensor, ...]) -> Tensor:
@@ -248,24 +250,24 @@ def test_a_finite_loss_without_a_finite_gradient_skips_the_task(name: str, part:
         loss = regression_loss(call, (data[0], data[1]))
         return loss + (call(data[0]) * 0).abs().sqrt().sum() if len(data) > 2 else loss
 
-    learner = learner_of(name, rough)
+    trainer = trainer_of(name, rough)
     task = replace(TASKS[1], **{part: (*getattr(TASKS[1], part), torch.zeros(1))})
-    metrics = learner.meta_step([TASKS[0], task])
+    metrics = trainer.step([TASKS[0], task])
     assert metrics.skipped == 1
-    assert all(bool(p.isfinite().all()) for key, p in learner.named_parameters() if key != "log_variances")
+    assert_finite(trainer)
 
 
 @pytest.mark.parametrize("vectorised", [False, True])
 def test_adaptation_to_a_task_that_is_not_finite_does_not_change_other_tasks(vectorised: bool) -> None:
-    learner = learner_of("sigma-maml", vectorised=vectorised)
-    bad = spoiled(TASKS[1], "support")
-    first, second, third = learner.adapt_many([TASKS[0], bad, TASKS[2]], 5)
-    assert all(bool(value.isnan().all()) for value in second.params.values())
-    for actual, task in ((first, TASKS[0]), (third, TASKS[2])):
-        expected = learner.adapt(task, 5)
-        torch.testing.assert_close(actual.params, expected.params, atol=1e-12, rtol=1e-12)
-    for call in (lambda: learner.adapt(bad, 5), lambda: learner.adapt_many([bad, bad], 5)):
-        text = error_line(call, Diverged)
+    learner = trainer_of("sigma-maml", vectorised=vectorised).learner
+    bad, budget = spoiled(TASKS[1], "support"), Budget(5)
+    actual = learner.adapt([TASKS[0], bad, TASKS[2]], budget)
+    assert all(bool(value.isnan().all()) for value in actual.task(1).values())
+    for index in (0, 2):
+        expected = learner.adapt([TASKS[index]], budget)
+        torch.testing.assert_close(actual.task(index), expected.task(0), atol=1e-12, rtol=1e-12)
+    for tasks in ([bad], [bad, bad]):
+        text = error_line(lambda tasks=tasks: learner.adapt(tasks, budget), Diverged)
         assert text == "the loss is not finite before the first step; check the data and the model"
 
 
@@ -275,4 +277,4 @@ def test_a_model_with_an_empty_parameter_is_accepted() -> None:
             super().__init__()
             self.empty = nn.Parameter(torch.zeros(0, dtype=torch.float64))
 
-    assert learner_of("sigma-imaml", model=WithEmptyParameter()).meta_step(TASKS).skipped == 0
+    assert trainer_of("sigma-imaml", model=WithEmptyParameter()).step(TASKS).skipped == 0

@@ -9,10 +9,22 @@ import torch
 from faults import error_line
 from helpers import same_weights
 from torch import Tensor
-from toy_domains import Net, make_learner, regression_loss
-from toy_models import BUFFERED, SETTINGS, TASKS, Make, batch_norm, counting, hooked_spectral, instance_norm, learner_of
+from toy_domains import Net, gradient_learner, net_of, regression_loss
+from toy_models import (
+    BUFFERED,
+    SETTINGS,
+    TASKS,
+    Make,
+    batch_norm,
+    counting,
+    hooked_spectral,
+    instance_norm,
+    learner_of,
+    trainer_of,
+)
 
 from tts_meta.errors import UsageError
+from tts_meta.meta import Budget
 
 with_buffers = pytest.mark.parametrize("make", BUFFERED)
 
@@ -22,14 +34,16 @@ with_buffers = pytest.mark.parametrize("make", BUFFERED)
 def test_the_models_buffers_never_change_and_tasks_are_independent(name: str, make: Make) -> None:
     model = make()
     before = copy.deepcopy(dict(model.named_buffers()))
-    learner = learner_of(model, name, SETTINGS.model_copy(update={"hessian": "difference"}))
-    alone = learner.adapt(TASKS[1], 4)
-    assert alone.losses[-1] < alone.losses[0]
-    learner.adapt(TASKS[0], 4)
-    learner.score(learner.adapted.detach()[None], [TASKS[2].query])
-    for actual in (learner.adapt(TASKS[1], 4), learner.adapt_many(TASKS, 4)[1]):
-        assert torch.equal(actual.losses, alone.losses) and same_weights(actual.params, alone.params)
-    learner.meta_step(TASKS)
+    trainer, budget = trainer_of(model, name, SETTINGS | {"hessian": "difference"}), Budget(4)
+    learner = trainer.learner
+    alone = learner.adapt([TASKS[1]], budget)
+    assert alone.losses[-1, 0] < alone.losses[0, 0]
+    learner.adapt([TASKS[0]], budget)
+    learner.score(learner.start(), [TASKS[2].query])
+    for actual, index in ((learner.adapt([TASKS[1]], budget), 0), (learner.adapt(TASKS, budget), 1)):
+        assert torch.equal(actual.losses[:, index], alone.losses[:, 0])
+        assert same_weights(actual.task(index), alone.task(0))
+    trainer.step(TASKS)
     assert before.keys() == dict(model.named_buffers()).keys() and before
     for key, value in model.named_buffers():
         assert torch.equal(value, before[key]), key
@@ -44,7 +58,7 @@ def test_training_mode_uses_batch_statistics_and_evaluation_mode_running_statist
     for mode in (True, False):
         model.train(mode)
         learner = learner_of(model)
-        actual = learner.score(learner.adapted.detach()[None], [(x, y)])
+        actual = learner.score(learner.start(), [(x, y)])
         with torch.no_grad():
             losses.append(regression_loss(copy.deepcopy(model), (x, y)))
         torch.testing.assert_close(actual[0], losses[-1])
@@ -53,34 +67,35 @@ def test_training_mode_uses_batch_statistics_and_evaluation_mode_running_statist
 
 @pytest.mark.parametrize("make", [batch_norm, instance_norm, counting])
 def test_models_with_buffers_run_in_parallel(make: Make) -> None:
-    one_by_one, together = learner_of(make()), learner_of(make(), vectorised=True, tasks_at_once=3)
-    for actual, expected in zip(together.adapt_many(TASKS, 4), one_by_one.adapt_many(TASKS, 4), strict=True):
-        torch.testing.assert_close(actual.losses, expected.losses, atol=1e-11, rtol=1e-11)
-    first, second = one_by_one.meta_step(TASKS), together.meta_step(TASKS)
+    one_by_one, together = trainer_of(make()), trainer_of(make(), vectorised=True, tasks_at_once=3)
+    actual, expected = (trainer.learner.adapt(TASKS, Budget(4)) for trainer in (together, one_by_one))
+    torch.testing.assert_close(actual.losses, expected.losses, atol=1e-11, rtol=1e-11)
+    first, second = one_by_one.step(TASKS), together.step(TASKS)
     assert first.loss_after == pytest.approx(second.loss_after, rel=1e-10)
     assert first.gradient_norm == pytest.approx(second.gradient_norm, rel=1e-8)
 
 
 def test_a_model_that_cannot_run_in_parallel_is_refused_in_one_line() -> None:
-    learner = learner_of(hooked_spectral(), vectorised=True, tasks_at_once=3)
-    text = error_line(lambda: learner.meta_step(TASKS), UsageError)
+    trainer = trainer_of(hooked_spectral(), vectorised=True, tasks_at_once=3)
+    text = error_line(lambda: trainer.step(TASKS), UsageError)
     assert text == "the model or the loss cannot run several tasks in parallel; set vectorised=False"
 
     class Branching(Net):
         def forward(self, x: Tensor) -> Tensor:
             return super().forward(x) if float(x.mean()) > -10 else x
 
-    learner = make_learner("maml", SETTINGS, Branching(), vectorised=True)
-    assert error_line(lambda: learner.adapt_many(TASKS, 2), UsageError) == text
+    learner = learner_of(Branching(), "maml", vectorised=True)
+    assert error_line(lambda: learner.adapt(TASKS, Budget(2)), UsageError) == text
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 3, 7])
 @pytest.mark.parametrize("vectorised", [False, True])
 def test_the_number_of_tasks_at_once_does_not_change_the_step(at_once: int, vectorised: bool) -> None:
-    expected = make_learner("sigma-maml", SETTINGS)
-    learner = make_learner("sigma-maml", SETTINGS, vectorised=vectorised, tasks_at_once=at_once)
-    expected_metrics, metrics = expected.meta_step(TASKS), learner.meta_step(TASKS)
+    expected = trainer_of(net_of())
+    trainer = trainer_of(net_of(), vectorised=vectorised, tasks_at_once=at_once)
+    expected_metrics, metrics = expected.step(TASKS), trainer.step(TASKS)
     assert metrics.loss_after == pytest.approx(expected_metrics.loss_after, rel=1e-11)
-    torch.testing.assert_close(learner.adapted, expected.adapted, atol=1e-12, rtol=1e-12)
-    text = error_line(lambda: make_learner("maml", SETTINGS, tasks_at_once=1 - at_once), UsageError)
+    learned = [gradient_learner(each).adapted for each in (trainer, expected)]
+    torch.testing.assert_close(*learned, atol=1e-12, rtol=1e-12)
+    text = error_line(lambda: trainer_of(net_of(), "maml", tasks_at_once=1 - at_once), UsageError)
     assert text == f"tasks_at_once must be 1 or more, not {1 - at_once}"

@@ -4,34 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 from torch.func import functional_call
-from toy_domains import Net, make_learner, modules_of, regression_loss, regression_task
-from tts_meta.meta.presets import LEARNERS
+from toy_domains import Net, gradient_learner, make_trainer, regression_loss, regression_task
 
 from tts_meta.errors import UsageError
-from tts_meta.meta import LearnerSettings, MetaLearner, Params, Task, Unrolled
+from tts_meta.meta import Budget, GradientLearner, MetaTrainer, Params, Task, Unrolled, create_learner
 from tts_meta.meta.prior import hyperprior_nll
 
 RATE, STEPS = 0.01, 3
 TASKS = [regression_task(1), regression_task(2), regression_task(3)]
-PLAIN = LearnerSettings(
-    inner_steps=STEPS, inner_lr=RATE, outer_solver="sgd", outer_lr=1.0, variance_lr=1.0, step_lr=1.0
-)
+PLAIN: dict[str, Any] = {
+    "inner_steps": STEPS,
+    "inner_lr": RATE,
+    "outer_solver": "sgd",
+    "outer_lr": 1.0,
+    "variance_lr": 1.0,
+    "step_lr": 1.0,
+}
 
 
-def learner_of(name: str, settings: LearnerSettings = PLAIN, meta_steps: int = 1) -> MetaLearner:
-    return make_learner(name, settings, meta_steps=meta_steps)
+def trained_by(name: str, settings: dict[str, Any] = PLAIN, meta_steps: int = 1) -> tuple[MetaTrainer, GradientLearner]:
+    """A trainer and its learner."""
+    trainer = make_trainer(name, settings, meta_steps=meta_steps)
+    return trainer, gradient_learner(trainer)
 
 
-def moved(learner: MetaLearner, tasks: Sequence[Task] = TASKS) -> Params:
+def moved(trainer: MetaTrainer, tasks: Sequence[Task] = TASKS) -> Params:
     """The gradient that gradient descent with a step size of one followed, by parameter."""
-    before = {name: value.clone() for name, value in learner.meta_params().items()}
-    learner.meta_step(tasks)
-    return {name: before[name] - value for name, value in learner.meta_params().items()}
+    before = {name: value.clone() for name, value in trainer.learner.model_parameters().items()}
+    trainer.step(tasks)
+    return {name: before[name] - value for name, value in trainer.learner.model_parameters().items()}
 
 
 def loss_of(params: Params, data: tuple[Tensor, Tensor]) -> Tensor:
@@ -53,8 +60,8 @@ def adapted(
     return actual
 
 
-def leaves_of(learner: MetaLearner) -> Params:
-    return {name: value.clone().requires_grad_() for name, value in learner.meta_params().items()}
+def leaves_of(learner: GradientLearner) -> Params:
+    return {name: value.clone().requires_grad_() for name, value in learner.model_parameters().items()}
 
 
 def assert_gradient(actual: Params, total: Tensor, leaves: Params, fixed: Sequence[str] = ()) -> None:
@@ -74,14 +81,14 @@ ALL = ("context", "first", "second", "head")
 def test_unrolled_learners_differentiate_the_steps_of_the_adapted_modules(
     name: str, parts: tuple, fixed: tuple
 ) -> None:
-    learner = learner_of(name)
+    trainer, learner = trained_by(name)
     leaves = leaves_of(learner)
     losses = [loss_of(adapted(leaves, task, parts, lambda n, k: RATE)[-1], task.query) for task in TASKS]
-    assert_gradient(moved(learner), torch.stack(losses).mean(), leaves, fixed)
+    assert_gradient(moved(trainer), torch.stack(losses).mean(), leaves, fixed)
 
 
 def test_fomaml_follows_the_query_gradient_at_the_solution() -> None:
-    learner = learner_of("fomaml")
+    trainer, learner = trained_by("fomaml")
     expected: Params = {}
     for task in TASKS:
         theta = adapted(leaves_of(learner), task, ALL, lambda n, k: RATE)[-1]
@@ -89,43 +96,42 @@ def test_fomaml_follows_the_query_gradient_at_the_solution() -> None:
         gradients = torch.autograd.grad(loss_of(point, task.query), list(point.values()))
         for name, gradient in zip(point, gradients, strict=True):
             expected[name] = expected.get(name, torch.zeros_like(gradient)) + gradient / len(TASKS)
-    for name, value in moved(learner).items():
+    for name, value in moved(trainer).items():
         torch.testing.assert_close(value, expected[name], atol=1e-11, rtol=1e-11)
 
 
 def test_reptile_moves_to_the_mean_of_the_tasks_solutions_on_all_their_data() -> None:
-    learner = learner_of("reptile")
-    start = {name: value.clone() for name, value in learner.meta_params().items()}
+    trainer, learner = trained_by("reptile")
+    start = {name: value.clone() for name, value in learner.model_parameters().items()}
     all_data = [Task(tuple(torch.cat(pair) for pair in zip(t.support, t.query, strict=True))) for t in TASKS]
     solutions = [adapted(leaves_of(learner), task, ALL, lambda n, k: RATE)[-1] for task in all_data]
-    for name, value in moved(learner).items():
+    for name, value in moved(trainer).items():
         mean = torch.stack([theta[name].detach() for theta in solutions]).mean(0)
         torch.testing.assert_close(value, start[name] - mean, atol=1e-11, rtol=1e-11)
 
 
 @pytest.mark.parametrize("name", ["finetune-all", "finetune-embedding"])
 def test_finetuning_fits_the_meta_parameters_to_all_data_of_all_tasks(name: str) -> None:
-    learner = learner_of(name)
+    trainer, learner = trained_by(name)
     leaves = leaves_of(learner)
     losses = [loss_of(leaves, task.support) + loss_of(leaves, task.query) for task in TASKS]
-    assert_gradient(moved(learner), torch.stack(losses).mean(), leaves)
+    assert_gradient(moved(trainer), torch.stack(losses).mean(), leaves)
 
 
 @pytest.mark.parametrize("name", ["maml", "meta-sgd", "maml++"])
 def test_step_sizes_can_fall_over_an_inner_loop(name: str) -> None:
     changes = {"inner_lr_final_fraction": 0.2, "first_order_fraction": 0.0, "multi_step_loss_fraction": 0.0}
-    learner = learner_of(name, PLAIN.model_copy(update=changes), 4)
-    learner.progress[0] = 2
+    trainer, learner = trained_by(name, PLAIN | changes, 4)
+    trainer.counters[0] = 2
     leaves = leaves_of(learner)
     losses = [
         loss_of(adapted(leaves, task, ALL, lambda n, k: RATE * (1 - 0.8 * k / STEPS))[-1], task.query) for task in TASKS
     ]
-    assert_gradient(moved(learner), torch.stack(losses).mean(), leaves)
+    assert_gradient(moved(trainer), torch.stack(losses).mean(), leaves)
 
 
 def test_step_sizes_can_be_scaled_by_sigma() -> None:
-    settings = PLAIN.model_copy(update={"scale_lr_by_sigma": True, "inner_lr_final_fraction": 0.5})
-    learner = learner_of("sigma-imaml", settings)
+    _, learner = trained_by("sigma-imaml", PLAIN | {"scale_lr_by_sigma": True, "inner_lr_final_fraction": 0.5})
     with torch.no_grad():
         learner.log_variances.add_(torch.linspace(-2, 0, len(learner.log_variances)))
     sigma = {name: variance**0.5 for name, variance in learner.variances().items()}
@@ -138,28 +144,29 @@ def test_step_sizes_can_be_scaled_by_sigma() -> None:
             rate = RATE * module_sigma * (1 - 0.5 * step / STEPS)
             delta = (value - start[name] - rate * gradient) / (1 + rate / module_sigma**2)
             params[name] = (start[name] + delta).detach().requires_grad_()
-    actual = learner.adapt(TASKS[0], STEPS).params
+    actual = learner.adapt([TASKS[0]], Budget(STEPS)).task(0)
     for name, value in params.items():
         torch.testing.assert_close(actual[name], value.detach(), atol=1e-11, rtol=1e-11)
-    with pytest.raises(UsageError, match="implicit gradients; 'maml' has none"):
-        learner_of("maml", settings)
+    for other in ("maml", "sigma-maml"):
+        with pytest.raises(UsageError, match=f"learner '{other}': unknown key 'scale_lr_by_sigma'"):
+            create_learner(other, learner.domain, {"scale_lr_by_sigma": True})
 
 
 def test_meta_sgd_learns_a_step_size_for_each_parameter() -> None:
-    learner = learner_of("meta-sgd")
-    leaves, layout = leaves_of(learner), learner.domain.adapted
+    trainer, learner = trained_by("meta-sgd")
+    leaves, layout = leaves_of(learner), learner.layout
     rates = torch.full((layout.size,), RATE, dtype=torch.float64, requires_grad=True)
     named = layout.unflatten(rates)
     losses = [loss_of(adapted(leaves, task, ALL, lambda n, k: named[n])[-1], task.query) for task in TASKS]
     total = torch.stack(losses).mean()
-    assert_gradient(moved(learner), total, leaves)
+    assert_gradient(moved(trainer), total, leaves)
     expected = torch.autograd.grad(total, rates)[0]
     torch.testing.assert_close(RATE - learner.step_sizes.detach(), expected, atol=1e-11, rtol=1e-11)
 
 
 def test_alpha_maml_moves_both_step_sizes_by_their_hypergradients() -> None:
-    settings = PLAIN.model_copy(update={"outer_lr": 1e-3, "step_lr": 1e-6, "hypergradient_lr": 0.5})
-    learner = learner_of("alpha-maml", settings)
+    changes = {"outer_lr": 1e-3, "step_lr": 1e-6, "hypergradient_lr": 0.5}
+    trainer, learner = trained_by("alpha-maml", PLAIN | changes)
     gradients, scale = [], 1.0
     for number in range(3):
         leaves, start = leaves_of(learner), learner.step_sizes.detach().clone()
@@ -167,10 +174,10 @@ def test_alpha_maml_moves_both_step_sizes_by_their_hypergradients() -> None:
         losses = [loss_of(adapted(leaves, task, ALL, lambda n, k, r=rate: r)[-1], task.query) for task in TASKS]
         total = torch.stack(losses).mean()
         parts = torch.autograd.grad(total, [*leaves.values(), rate])
-        gradients.append(learner.domain.adapted.flatten(dict(zip(leaves, parts, strict=False))))
+        gradients.append(learner.layout.flatten(dict(zip(leaves, parts, strict=False))))
         if number:
             scale *= 1 + 0.5 * float(torch.cosine_similarity(gradients[-1], gradients[-2], dim=0))
-        actual = learner.domain.adapted.flatten(moved(learner))
+        actual = learner.layout.flatten(moved(trainer))
         torch.testing.assert_close(actual, 1e-3 * scale * gradients[-1], atol=1e-11, rtol=1e-9)
         torch.testing.assert_close(start - learner.step_sizes.detach(), 1e-6 * scale * parts[-1], atol=1e-12, rtol=1e-9)
     assert scale != 1.0
@@ -180,24 +187,22 @@ def test_alpha_maml_moves_both_step_sizes_by_their_hypergradients() -> None:
 def test_alpha_maml_scales_the_outer_learning_rate_by_the_effect_of_a_longer_last_step(solver: str) -> None:
     """For both optimisers; the effect comes from finite differences of the last step, for all parameters at once."""
     rate, change = 1e-3, 1e-5
-    settings = PLAIN.model_copy(update={"outer_solver": solver, "step_lr": 0.0, "hypergradient_lr": 0.5})
-    learners = [
-        learner_of("alpha-maml", settings.model_copy(update={"outer_lr": rate * (1 + part)}))
-        for part in (0.0, change, -change)
+    settings = PLAIN | {"outer_solver": solver, "step_lr": 0.0, "hypergradient_lr": 0.5}
+    trainers = [
+        trained_by("alpha-maml", settings | {"outer_lr": rate * (1 + part)})[0] for part in (0.0, change, -change)
     ]
-    steps = [moved(learner) for learner in learners]
-    actual, longer, shorter = (learner.meta_step(TASKS) for learner in learners)
+    steps = [moved(trainer) for trainer in trainers]
+    actual, longer, shorter = (trainer.step(TASKS) for trainer in trainers)
     length = float(torch.cat([step.flatten() for step in steps[0].values()]).norm())
     cosine = (shorter.loss_after - longer.loss_after) / (2 * change) / (actual.gradient_norm * length)
-    assert abs(cosine) > 0.01 and float(learners[0].progress[2]) == pytest.approx(1 + 0.5 * cosine, abs=1e-6)
+    assert abs(cosine) > 0.01 and float(trainers[0].counters[2]) == pytest.approx(1 + 0.5 * cosine, abs=1e-6)
 
 
 def test_maml_plus_plus_learns_a_step_size_for_each_module_and_step() -> None:
-    learner = learner_of(
-        "maml++", PLAIN.model_copy(update={"first_order_fraction": 0.0, "multi_step_loss_fraction": 1.0}), 4
-    )
+    changes = {"first_order_fraction": 0.0, "multi_step_loss_fraction": 1.0}
+    trainer, learner = trained_by("maml++", PLAIN | changes, 4)
     assert learner.step_sizes.shape == (4, STEPS)
-    learner.progress[0] = 2  # halfway: weights 1/6, 1/6, 4/6
+    trainer.counters[0] = 2  # halfway: weights 1/6, 1/6, 4/6
     leaves = leaves_of(learner)
     rates = torch.full((4, STEPS), RATE, dtype=torch.float64, requires_grad=True)
     losses = []
@@ -206,24 +211,20 @@ def test_maml_plus_plus_learns_a_step_size_for_each_module_and_step() -> None:
         scored = torch.stack([loss_of(params, task.query) for params in steps])
         losses.append(scored @ torch.tensor([1 / 6, 1 / 6, 4 / 6], dtype=torch.float64))
     total = torch.stack(losses).mean()
-    assert_gradient(moved(learner), total, leaves)
+    assert_gradient(moved(trainer), total, leaves)
     expected = torch.autograd.grad(total, rates)[0]
     torch.testing.assert_close(RATE - learner.step_sizes.detach(), expected, atol=1e-11, rtol=1e-11)
 
 
 def test_maml_plus_plus_anneals_from_all_steps_to_the_last_and_from_first_to_second_order() -> None:
-    settings = LearnerSettings(inner_steps=4, multi_step_loss_fraction=0.5, first_order_fraction=0.2)
-    estimators = {part: LEARNERS["maml++"].estimator(settings, part) for part in (0.0, 0.1, 0.2, 0.4, 0.5, 1.0)}
-    assert all(isinstance(estimator, Unrolled) for estimator in estimators.values())
-    assert [estimator.order for estimator in estimators.values() if isinstance(estimator, Unrolled)] == [
-        1,
-        1,
-        2,
-        2,
-        2,
-        2,
-    ]
-    weights = [estimator.step_weights for estimator in estimators.values() if isinstance(estimator, Unrolled)]
+    _, learner = trained_by("maml++", {"inner_steps": 4, "multi_step_loss_fraction": 0.5, "first_order_fraction": 0.2})
+    estimators = list[Unrolled]()
+    for learner.progress in (0.0, 0.1, 0.2, 0.4, 0.5, 1.0):
+        estimator = learner.estimator()
+        assert isinstance(estimator, Unrolled)
+        estimators.append(estimator)
+    assert [estimator.order for estimator in estimators] == [1, 1, 2, 2, 2, 2]
+    weights = [estimator.step_weights for estimator in estimators]
     assert weights[0] == pytest.approx((0.25,) * 4) and weights[4] == weights[5] == ()
     assert all(sum(step_weights) == pytest.approx(1) for step_weights in weights[:4])
     last = [step_weights[-1] for step_weights in weights[:4]]
@@ -232,16 +233,16 @@ def test_maml_plus_plus_anneals_from_all_steps_to_the_last_and_from_first_to_sec
 
 @pytest.mark.parametrize("name", ["imaml", "sigma-imaml", "sigma-reptile", "sigma-maml"])
 def test_only_shrinkage_learners_move_the_variances(name: str) -> None:
-    learner = learner_of(name, PLAIN.model_copy(update={"variance": 0.1, "outer_lr": 1e-3, "variance_lr": 1e-3}))
+    trainer, learner = trained_by(name, PLAIN | {"variance": 0.1, "outer_lr": 1e-3, "variance_lr": 1e-3})
     before = learner.log_variances.detach().clone()
-    learner.meta_step(TASKS)
+    trainer.step(TASKS)
     changed = before != learner.log_variances.detach()
     assert bool(changed.all()) if name.startswith("sigma") else not changed.any()
     assert set(learner.variances()) == set(ALL)
 
 
 def test_sigma_maml_is_maml_with_proximal_steps() -> None:
-    learner = learner_of("sigma-maml", PLAIN.model_copy(update={"variance": 0.2}))
+    trainer, learner = trained_by("sigma-maml", PLAIN | {"variance": 0.2})
     leaves, start = leaves_of(learner), learner.log_variances.detach().clone()
     values = start.clone().requires_grad_()
     losses = []
@@ -255,42 +256,39 @@ def test_sigma_maml_is_maml_with_proximal_steps() -> None:
         losses.append(loss_of(theta, task.query))
     total = torch.stack(losses).mean()
     expected = torch.autograd.grad(total, values, retain_graph=True)[0]
-    assert_gradient(moved(learner), total, leaves)
+    assert_gradient(moved(trainer), total, leaves)
     torch.testing.assert_close(start - learner.log_variances.detach(), expected, atol=1e-11, rtol=1e-11)
 
 
 def test_a_hyperprior_counts_once_for_any_number_of_tasks() -> None:
-    settings = PLAIN.model_copy(update={"variance": 0.2, "hyperprior_scale": 0.3})
+    settings = PLAIN | {"variance": 0.2, "hyperprior_scale": 0.3}
     for kind in ("half-cauchy", "exponential"):
-        flat, other = (learner_of("sigma-maml", replace_kind(settings, k)) for k in ("flat", kind))
+        pairs = [trained_by("sigma-maml", settings | {"hyperprior": k}) for k in ("flat", kind)]
+        flat, other = (learner for _, learner in pairs)
         start = flat.log_variances.detach().clone().requires_grad_()
         slope = torch.autograd.grad(hyperprior_nll(start, kind, 0.3), start)[0]
-        for learner in (flat, other):
-            learner.meta_step(TASKS)
+        for trainer, _ in pairs:
+            trainer.step(TASKS)
         torch.testing.assert_close(flat.log_variances.detach() - other.log_variances.detach(), slope)
 
 
-def replace_kind(settings: LearnerSettings, kind: str) -> LearnerSettings:
-    return settings.model_copy(update={"hyperprior": kind})
-
-
-def test_given_modules_replace_those_of_the_preset() -> None:
-    net = Net()
-    learner = MetaLearner("maml", net, regression_loss, modules_of(net), PLAIN, modules=("head", "first"))
+def test_given_modules_replace_those_of_the_learner() -> None:
+    trainer = make_trainer("maml", PLAIN, modules=("head", "first"))
+    learner = gradient_learner(trainer)
     leaves = leaves_of(learner)
     losses = [loss_of(adapted(leaves, task, ("first", "head"), lambda n, k: RATE)[-1], task.query) for task in TASKS]
-    assert_gradient(moved(learner), torch.stack(losses).mean(), leaves)
-    assert learner.domain.adapted.modules == ("first", "head")
+    assert_gradient(moved(trainer), torch.stack(losses).mean(), leaves)
+    assert learner.layout.modules == ("first", "head")
 
 
 def test_an_inner_step_uses_the_data_that_the_task_draws() -> None:
     """A task that draws different data in each step adapts on these data, not on its support."""
     others = [regression_task(seed).support for seed in (7, 8, 9)]
     task = replace(TASKS[0], draw=lambda step: others[step])
-    learner = learner_of("maml")
+    trainer, learner = trained_by("maml")
     leaves = leaves_of(learner)
     theta = dict(leaves)
     for data in others:
         gradients = torch.autograd.grad(loss_of(theta, data), list(theta.values()), create_graph=True)
         theta = {n: theta[n] - RATE * g for n, g in zip(theta, gradients, strict=True)}
-    assert_gradient(moved(learner, [task]), loss_of(theta, task.query), leaves)
+    assert_gradient(moved(trainer, [task]), loss_of(theta, task.query), leaves)

@@ -23,15 +23,16 @@ from tts_meta.meta import (
     MetaTrainer,
     ParameterLayout,
     Task,
+    TrainedTasks,
     TrainerSettings,
     create_learner,
 )
 from tts_meta.models.partition import Module
 
-EVERY = tuple(LEARNERS)
-TRAINABLE = tuple(name for name, learner in LEARNERS.items() if learner.trainable)
-GRADIENT = tuple(name for name, learner in LEARNERS.items() if issubclass(learner, GradientLearner))
-"""Names of all learners, of those that meta-train, and of those that adapt by gradient steps."""
+EVERY = tuple(name for name, learner in LEARNERS.items() if learner.__module__.startswith("tts_meta.meta."))
+TRAINABLE = tuple(name for name in EVERY if LEARNERS[name].trainable)
+GRADIENT = tuple(name for name in EVERY if issubclass(LEARNERS[name], GradientLearner))
+"""Names of all learners without code about speech, of those that meta-train, and of those with gradient steps."""
 
 
 class Blocks(nn.Module):
@@ -149,13 +150,28 @@ def head_data(call: Callable[..., Any], data: tuple[Tensor, Tensor]) -> HeadData
     return HeadData(inputs, data[1], torch.full((len(inputs),), 0.3**-2, dtype=inputs.dtype))
 
 
+def trained_tasks(context: Tensor) -> TrainedTasks:
+    """Three pretrained tasks with random values of the context; the embedding of a task depends on its support."""
+    generator = torch.Generator().manual_seed(5)
+    offsets = 0.1 * torch.randn(3, *context.shape, generator=generator).to(context)
+    embeddings = nn.functional.normalize(torch.randn(3, 4, generator=generator).to(context), dim=-1)
+
+    def embed(task: Task) -> Tensor:
+        x, y = task.support
+        return nn.functional.normalize(torch.stack([x.mean(), y.mean(), (x * y).mean(), y.std()]), dim=-1)
+
+    return TrainedTasks("context", ("ann", "ben", "cid"), offsets, embeddings, embed)
+
+
 def regression_domain(model: nn.Module | None = None, loss: Any = None, **more: Any) -> Domain:
     """The domain of regression tasks, with `net_of()` if no model is given; `more` are fields of `Domain`."""
     net = model or net_of()
+    context = dict(net.named_parameters()).get("context")
     defaults: dict[str, Any] = {
         "roles": {"head": ["head"], "context": ["context"]},
         "linear_head": LinearHead("head.weight", "head.bias", head_data) if isinstance(net, Net) else None,
         "items": lambda data: Items(torch.cat(data, -1)[:, None], torch.ones(len(data[0]), dtype=torch.int64)),
+        "trained_tasks": None if context is None else trained_tasks(context.detach()),
     }
     return Domain(net, loss or regression_loss, modules_of(net), **{**defaults, **more})
 
