@@ -7,6 +7,7 @@ than the likelihood names a capability; a domain without this capability gives o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -139,9 +140,17 @@ class Domain:
         Parameters that are not named have the model's values. All draws are a function of `seed`. Raises UsageError if
         the loss is not a scalar, or does not call the model.
         """
-        device = next(iter(params.values())).device if params else None
-        with seeded_torch(seed, device):
+        with self._seeded(params, seed):
             return checked_loss(self.loss, self.bind(params), without_inference_tensors(data))
+
+    def head_data(self, params: Mapping[str, Tensor], data: Any, seed: int = 0) -> HeadData:
+        """Return the data of the linear head, for domains with `linear_head`; parameters and draws are as in `nll`."""
+        assert self.linear_head is not None
+        with self._seeded(params, seed):
+            return self.linear_head.data(self.bind(params), without_inference_tensors(data))
+
+    def _seeded(self, params: Mapping[str, Tensor], seed: int) -> AbstractContextManager[None]:
+        return seeded_torch(seed, next(iter(params.values())).device if params else None)
 
 
 def checked_loss(loss: LossFunction, model: Callable[..., Any], data: Any) -> Tensor:

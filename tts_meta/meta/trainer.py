@@ -59,6 +59,12 @@ class MetaTrainer(nn.Module):
             raise UsageError(f"tasks_at_once must be 1 or more, not {tasks_at_once}")
         self.learner, self.settings = learner, settings or TrainerSettings()
         self.meta_steps, self.tasks_at_once = meta_steps, tasks_at_once
+        with torch.inference_mode(False):
+            self._build()
+
+    def _build(self) -> None:
+        """Create the optimiser and the buffers."""
+        learner = self.learner
         self.optimiser = build_outer_optimiser(learner, self.settings)
         self.register_buffer("counters", torch.zeros(3, dtype=torch.float64))
         self.counters: Tensor

@@ -43,6 +43,8 @@ class _FromTrainedTasks(MetaLearner[AnySettings]):
 
     def adapt(self, tasks: Sequence[Task], budget: Budget, observe: Observer | None = None) -> Adapted:
         trained = self.trained
+        if not tasks:
+            return Adapted.without_steps({}, 0)
         with self.call_context(self.seed), torch.no_grad():
             offsets, notes = zip(*(self.offset(trained.embed(task)) for task in tasks), strict=True)
             start = self.domain.model.get_parameter(trained.parameter).detach()
