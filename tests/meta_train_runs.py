@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from helpers import tiny_base, tiny_source_filter, tone_corpus
+from toy_domains import own_settings
 
 from tts_meta.config import parse_config
+from tts_meta.meta import LEARNERS, TrainerSettings
 from tts_meta.models.pretrained import save_base
 from tts_meta.models.vocoders.source_filter_weights import save_source_filter
 from tts_meta.train.meta_train import MetaTrainConfig
@@ -21,8 +23,11 @@ def write_meta_corpus(folder: Path) -> Path:
 
 
 def meta_recipe(corpus: Path, output: Path, **changes: object) -> MetaTrainConfig:
-    """Return a recipe that meta-trains the base of `write_meta_corpus` for three steps in a second or two."""
-    data = {
+    """Return a recipe that meta-trains the base of `write_meta_corpus` for three steps in a second or two.
+
+    The settings may be those of any learner and of the trainer; the recipe gets those that its learner uses.
+    """
+    data: dict[str, object] = {
         "manifest": corpus / "manifest.jsonl",
         "output": output,
         "cache": corpus / "cache",
@@ -36,7 +41,17 @@ def meta_recipe(corpus: Path, output: Path, **changes: object) -> MetaTrainConfi
         "meta_steps": 3,
         "save_every": 1,
     }
-    return parse_config(data | changes, MetaTrainConfig, "recipe")
+    data |= changes
+    values = data["settings"]
+    assert isinstance(values, dict)
+    if str(data["learner"]) in LEARNERS:
+        data["settings"] = own_settings(LEARNERS[str(data["learner"])].Settings, values)
+    data.setdefault("trainer", own_settings(TrainerSettings, values))
+    return parse_config(data, MetaTrainConfig, "recipe")
+
+
+TRAINABLE = [name for name, learner in LEARNERS.items() if learner.trainable]
+"""Names of the learners that can be meta-trained."""
 
 
 SHORT = {"inner_steps": 1, "inner_lr": 1e-6, "variance": 1e-3, "cg_max_iters": 1, "hessian": "difference"}

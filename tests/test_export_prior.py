@@ -33,9 +33,7 @@ def test_the_learner_of_a_run_is_written_to_its_base_with_a_scale(run_folder: Pa
 
 def test_a_learner_of_another_base_and_a_run_without_a_learner_are_refused(run_folder: Path, tmp_path: Path) -> None:
     save_base(tiny_base(seed=1), tmp_path / "other")
-    with pytest.raises(
-        TtsMetaError, match=r"has no learner for .*other; meta-train that base with trainer.outer_lr 0"
-    ):
+    with pytest.raises(TtsMetaError, match=r"has no learner for .*other; meta-train that base with trainer.outer_lr 0"):
         export_prior(run_folder, tmp_path / "other")
     save_base(tiny_base(), tmp_path / "without" / "base")
     with pytest.raises(TtsMetaError, match="has no learner for"):

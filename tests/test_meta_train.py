@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 from helpers import same_weights
-from meta_train_runs import meta_recipe
+from meta_train_runs import TRAINABLE, meta_recipe
 from processes import under_torchrun
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tts_meta.config import dump_config
 from tts_meta.errors import TtsMetaError, UsageError
-from tts_meta.meta import LEARNERS, MetaLearner, MetaStepMetrics, Task
+from tts_meta.meta import LEARNERS, GradientLearner, MetaStepMetrics, MetaTrainer, Task
 from tts_meta.models.pretrained import load_base
 from tts_meta.train.meta_train import meta_train
 
@@ -22,39 +22,42 @@ LEARNING = {"inner_steps": 3, "inner_lr": 1e-5, "variance": 0.1, "cg_max_iters":
 LEARNING |= {"outer_lr": 5e-3, "step_lr": 1e-7, "first_order_fraction": 0.0}
 
 
-@pytest.mark.parametrize("name", LEARNERS)
+@pytest.mark.parametrize("name", TRAINABLE)
 def test_every_learner_meta_trains_on_speakers(
     meta_corpus: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Adaptation lowers the query loss by 12%, and meta-training lowers the query loss before and after adaptation."""
-    metrics, meta_step = list[MetaStepMetrics](), MetaLearner.meta_step
-    monkeypatch.setattr(MetaLearner, "meta_step", lambda *args: metrics.append(meta_step(*args)) or metrics[-1])
+    metrics, meta_step = list[MetaStepMetrics](), MetaTrainer.step
+    monkeypatch.setattr(MetaTrainer, "step", lambda *args: metrics.append(meta_step(*args)) or metrics[-1])
     recipe = meta_recipe(meta_corpus, tmp_path / "run", learner=name, settings=LEARNING, meta_steps=2)
     before, after = load_base(meta_corpus / "base"), load_base(meta_train(recipe))
     first, last = metrics
     assert not first.skipped and not last.skipped
-    preset = LEARNERS[name]
+    learner = LEARNERS[name]
+    assert issubclass(learner, GradientLearner)
     if name.startswith("finetune"):  # these learners do not adapt during meta-training
         assert all(step.loss_after == step.loss_before for step in metrics)
     else:
-        max_ratio = {"all": 0.88, "head": 0.95, "context": 0.9999}[preset.adapts]
+        max_ratio = {"all": 0.88, "head": 0.95, "context": 0.9999}[learner.adapts]
         assert all(step.loss_after < max_ratio * step.loss_before for step in metrics)
     assert last.loss_before < first.loss_before and last.loss_after < 0.98 * first.loss_after
     assert not same_weights(before.acoustic, after.acoustic)
-    assert (after.prior is None) == (preset.prior == "none")
+    assert (after.prior is not None) == (learner.prior_kind == "shrinkage")
     assert after.learner is not None and (after.learner.learner, after.learner.meta_steps) == (name, 2)
-    moved = after.learner.tensors["step_sizes"] != LEARNING["inner_lr"]
-    assert bool(moved.any()) == (preset.step_sizes != "fixed"), "learned step sizes are saved"
+    assert ("step_sizes" in after.learner.tensors) == (learner.step_size_kind != "fixed"), (
+        "learned step sizes are saved"
+    )
+    if learner.step_size_kind != "fixed":
+        assert bool((after.learner.tensors["step_sizes"] != LEARNING["inner_lr"]).any())
     if after.prior is not None:
-        learned = {value for value in after.prior.variances.values() if value != pytest.approx(0.1, rel=1e-6)}
-        assert bool(learned) == (preset.prior == "shrinkage")
+        assert any(value != pytest.approx(0.1, rel=1e-6) for value in after.prior.variances.values())
 
 
 def test_an_outer_learning_rate_of_zero_learns_the_variances_and_keeps_the_hash_of_the_base(
     meta_corpus: Path, tmp_path: Path
 ) -> None:
     recipe = meta_recipe(meta_corpus, tmp_path / "run")
-    meta_train(recipe.model_copy(update={"settings": recipe.settings.model_copy(update={"outer_lr": 0.0})}))
+    meta_train(recipe.model_copy(update={"trainer": recipe.trainer.model_copy(update={"outer_lr": 0.0})}))
     before, after = load_base(meta_corpus / "base"), load_base(tmp_path / "run" / "base")
     assert after.hash == before.hash and after.prior is not None
     assert len(set(after.prior.variances.values())) > 1
@@ -73,16 +76,16 @@ def test_the_prior_records_the_rank_in_which_matrices_adapt(meta_corpus: Path, t
 def test_an_interrupted_run_resumes_to_the_same_base(
     meta_corpus: Path, meta_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    meta_step, learners = MetaLearner.meta_step, []
+    meta_step, trainers = MetaTrainer.step, []
 
-    def interrupt(learner: MetaLearner, tasks: Sequence[Task]) -> MetaStepMetrics:
-        if len(learners) == 2:
+    def interrupt(trainer: MetaTrainer, tasks: Sequence[Task]) -> MetaStepMetrics:
+        if len(trainers) == 2:
             raise KeyboardInterrupt
-        learners.append(learner)
-        return meta_step(learner, tasks)
+        trainers.append(trainer)
+        return meta_step(trainer, tasks)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(MetaLearner, "meta_step", interrupt)
+        patch.setattr(MetaTrainer, "step", interrupt)
         meta_train(meta_recipe(meta_corpus, tmp_path / "run"))
     assert not (tmp_path / "run" / "base").exists()
     meta_train(meta_recipe(meta_corpus, tmp_path / "run"))
@@ -146,7 +149,7 @@ def test_a_folder_of_another_configuration_is_refused(meta_corpus: Path, meta_ru
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"learner": "leo"}, "no learner 'leo'; learners: sigma-maml"),
+        ({"learner": "leo"}, "no learner 'leo'; learners: "),
         ({"modules": ["decoder.lstn*"]}, r"no module matches 'decoder.lstn\*'"),
     ],
 )

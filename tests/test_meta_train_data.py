@@ -17,9 +17,10 @@ from processes import in_two_processes
 from tts_meta.audio import FeatureCache
 from tts_meta.corpus import EpisodeSampler, Manifest
 from tts_meta.errors import TtsMetaError
+from tts_meta.meta import MetaTrainer
 from tts_meta.train import datasets, meta_targets
 from tts_meta.train.distributed import rank_and_world
-from tts_meta.train.meta_train import MetaTrainConfig, _draw_tasks, build_target, meta_train
+from tts_meta.train.meta_train import MetaTrainConfig, _draw_tasks, build_learner, build_target, meta_train
 
 TASKS = 3
 
@@ -33,7 +34,7 @@ def meta_steps() -> dict[str, Any]:
     corpus = Path(os.environ["META_CORPUS"])
     config = config_of(corpus, corpus / "run")
     target, usable = build_target(config), Manifest.load(config.manifest).utterances
-    learner = target.learner(config.learner, config.settings, config.meta_steps)
+    trainer = MetaTrainer(build_learner(config, target), config.trainer, meta_steps=config.meta_steps)
     sampler = EpisodeSampler(usable, config.support, config.query, config.seed)
     read, mel = list[str](), FeatureCache.mel
 
@@ -43,8 +44,8 @@ def meta_steps() -> dict[str, Any]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FeatureCache, "mel", counted)
-        steps = [asdict(learner.meta_step(_draw_tasks(config, learner, target, sampler))) for _ in range(2)]
-    return {"rank": rank_and_world()[0], "read": read, "state": learner.state_dict(), "steps": steps}
+        steps = [asdict(trainer.step(_draw_tasks(config, trainer, target, sampler))) for _ in range(2)]
+    return {"rank": rank_and_world()[0], "read": read, "state": trainer.state_dict(), "steps": steps}
 
 
 def recordings_of_tasks(corpus: Path, numbers: Sequence[int]) -> list[str]:
@@ -86,10 +87,10 @@ def test_a_task_without_usable_recordings_is_skipped_and_counted(
     )
     config = config_of(meta_corpus, tmp_path / "run")
     target, usable = build_target(config), Manifest.load(config.manifest).utterances
-    learner = target.learner(config.learner, config.settings, config.meta_steps)
+    trainer = MetaTrainer(build_learner(config, target), config.trainer, meta_steps=config.meta_steps)
     sampler = EpisodeSampler(usable, config.support, config.query, config.seed)
     speakers = [sampler.episode(number).speaker for number in range(TASKS)]
-    metrics = learner.meta_step(_draw_tasks(config, learner, target, sampler))
+    metrics = trainer.step(_draw_tasks(config, trainer, target, sampler))
     assert (metrics.tasks, metrics.skipped) == (TASKS, speakers.count("ben")) and 0 < metrics.skipped < TASKS
 
 

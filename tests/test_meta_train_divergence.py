@@ -12,10 +12,10 @@ from commands import run
 from faults import error_line
 from meta_train_runs import SHORT
 from meta_train_runs import short_meta_recipe as recipe
-from toy_domains import make_learner, regression_task, spoiled
+from toy_domains import make_trainer, regression_task, spoiled
 
 from tts_meta.config import dump_config
-from tts_meta.meta import Diverged, LearnerSettings, MetaLearner, MetaStepMetrics, Task
+from tts_meta.meta import Diverged, MetaStepMetrics, MetaTrainer, Task
 from tts_meta.train.divergence import MAX_LOSS_GROWTH, DivergenceCheck
 from tts_meta.train.meta_train import meta_train
 
@@ -61,35 +61,35 @@ def test_the_loss_limit_is_a_multiple_of_the_first_finite_loss() -> None:
     ("finite", "not_finite", "diverged"), [(0, 1, True), (0, 2, True), (5, 2, False), (5, 3, True), (1, 3, True)]
 )
 def test_a_run_whose_last_tasks_were_not_finite_has_diverged(finite: int, not_finite: int, diverged: bool) -> None:
-    learner, task = make_learner("fomaml", LearnerSettings(inner_steps=1, inner_lr=1e-3)), regression_task(0)
+    trainer, task = make_trainer("fomaml", {"inner_steps": 1, "inner_lr": 1e-3}), regression_task(0)
     for number in range(finite + not_finite):
-        learner.meta_step([task if number < finite else spoiled(task, "support")])
+        trainer.step([task if number < finite else spoiled(task, "support")])
     if diverged:
-        message = error_line(lambda: DivergenceCheck().check_end(learner, [task]), Diverged)
+        message = error_line(lambda: DivergenceCheck().check_end(trainer, [task]), Diverged)
         assert message.startswith(
             f"meta-training diverged: no task was finite in the last {not_finite} meta-steps; no result"
         )
     else:
-        DivergenceCheck().check_end(learner, [task])
+        DivergenceCheck().check_end(trainer, [task])
 
 
 def test_a_resumed_run_compares_losses_with_the_first_loss_of_the_interrupted_run(
     meta_corpus: Path, tmp_path: Path
 ) -> None:
     metrics, config = [], recipe(meta_corpus, tmp_path / "run", learner="fomaml", meta_steps=3, save_every=1)
-    meta_step = MetaLearner.meta_step
+    meta_step = MetaTrainer.step
 
-    def interrupt(learner: MetaLearner, tasks: Sequence[Task]) -> MetaStepMetrics:
+    def interrupt(trainer: MetaTrainer, tasks: Sequence[Task]) -> MetaStepMetrics:
         if len(metrics) == 2:
             raise KeyboardInterrupt
-        metrics.append(meta_step(learner, tasks))
+        metrics.append(meta_step(trainer, tasks))
         return metrics[-1]
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(MetaLearner, "meta_step", interrupt)
+        patch.setattr(MetaTrainer, "step", interrupt)
         meta_train(config)
     with pytest.MonkeyPatch.context() as patch:
         loss = 1.01 * MAX_LOSS_GROWTH * metrics[0].loss_before
-        patch.setattr(MetaLearner, "meta_step", lambda *args: replace(meta_step(*args), loss_before=loss))
+        patch.setattr(MetaTrainer, "step", lambda *args: replace(meta_step(*args), loss_before=loss))
         message = error_line(lambda: meta_train(config), Diverged)
     assert f"that of the first meta-step, {metrics[0].loss_before:.4g};" in message

@@ -11,7 +11,7 @@ from cases import case_folder
 from commands import run
 from faults import error_line
 from helpers import same_weights
-from meta_train_runs import SHORT
+from meta_train_runs import SHORT, TRAINABLE
 from meta_train_runs import short_meta_recipe as recipe
 
 from tts_meta.errors import TtsMetaError, UsageError
@@ -30,7 +30,7 @@ def changed_parameters(before: Base, after: Base) -> set[str]:
     return {name for name, value in weights_before.items() if not torch.equal(value, weights_after[name])}
 
 
-@pytest.mark.parametrize("name", LEARNERS)
+@pytest.mark.parametrize("name", TRAINABLE)
 def test_every_learner_changes_only_the_chosen_modules(meta_corpus: Path, tmp_path: Path, name: str) -> None:
     modules = ["duration.convs.0", REQUIRED_MODULE[LEARNERS[name].adapts]]
     settings = SHORT | {"outer_lr": 0.01}
@@ -41,7 +41,7 @@ def test_every_learner_changes_only_the_chosen_modules(meta_corpus: Path, tmp_pa
     assert after.prior is None or all(module.startswith(tuple(modules)) for module in after.prior.variances)
 
 
-@pytest.mark.parametrize("name", [name for name, preset in LEARNERS.items() if preset.adapts != "all"])
+@pytest.mark.parametrize("name", [name for name in TRAINABLE if LEARNERS[name].adapts != "all"])
 def test_a_learner_without_modules_of_its_role_names_the_modules_it_requires(
     meta_corpus: Path, tmp_path: Path, name: str
 ) -> None:
