@@ -13,10 +13,11 @@ from meta_train_runs import meta_recipe, short_meta_recipe
 from torch.func import functional_call
 
 from tts_meta.adapt import AcousticTask, acoustic_nll, adaptable_modules
+from tts_meta.adapt.acoustic_domain import acoustic_domain
 from tts_meta.adapt.acoustic_task import Precision
 from tts_meta.corpus import collate
 from tts_meta.errors import UsageError
-from tts_meta.meta import LearnerSettings, MetaLearner, Task
+from tts_meta.meta import AdaptProgress, Budget, Task, create_learner
 from tts_meta.models.losses import acoustic_loss
 from tts_meta.models.pretrained import Base, load_base
 from tts_meta.train.meta_train import meta_train
@@ -53,18 +54,17 @@ def test_the_loss_in_float32_is_that_of_the_model_without_autocast(base: Base) -
 
 
 def test_the_query_loss_after_adaptation_agrees_with_float32_within_two_percent_of_its_decrease(base: Base) -> None:
-    settings = LearnerSettings(inner_solver="adam", inner_lr=3e-3, variance=0.1)
-    modules, nll = adaptable_modules(base).modules, acoustic_nll(base.acoustic)
-    learner = MetaLearner("sigma-reptile", base.acoustic, nll, modules, settings)
+    settings = {"inner_solver": "adam", "inner_lr": 3e-3, "variance": 0.1}
+    learner = create_learner("sigma-reptile", acoustic_domain(base, adaptable_modules(base)), settings)
     losses = {}
     for precision in ("float32", "bfloat16"):
         task, seen = task_of(base, precision), list[float]()
 
-        def score(step: int, theta: torch.Tensor, task: Task = task, seen: list[float] = seen) -> None:
-            assert theta.dtype == torch.float32
-            seen.append(float(learner.score(theta, [task.query])))
+        def score(progress: AdaptProgress, task: Task = task, seen: list[float] = seen) -> None:
+            assert {value.dtype for value in progress.params.values()} == {torch.float32}
+            seen.append(float(learner.score(progress.params, [task.query])))
 
-        learner.adapt(task, 30, score)
+        learner.adapt([task], Budget(30), score)
         losses[precision] = seen
     before, after = losses["float32"][0], losses["float32"][-1]
     assert losses["bfloat16"][0] == before and after < 0.8 * before
