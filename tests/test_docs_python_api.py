@@ -24,7 +24,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     save_base(tiny_english_base(), tmp_path / "base")
     for module in ("models.pretrained", "synth.synthesizer"):
         monkeypatch.setattr(f"tts_meta.{module}.shipped_base", lambda: tmp_path / "base")
-    monkeypatch.setattr(importlib.import_module("tts_meta.adapt.acoustic_adaptation"), "NO_PRIOR_STEPS", 5)
+    monkeypatch.setattr(importlib.import_module("tts_meta.adapt.learner_choice"), "NO_PRIOR_STEPS", 5)
     return tmp_path / "base"
 
 

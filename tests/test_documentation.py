@@ -26,6 +26,7 @@ from tts_meta.cli.reference import cli_reference
 from tts_meta.corpus import Manifest
 from tts_meta.errors import TtsMetaError
 from tts_meta.evaluate.cloning import CloningBenchmark
+from tts_meta.meta import LEARNERS
 from tts_meta.models.pretrained import save_base
 
 LANGUAGES = {"sh", "python", "json", "yaml", "text"}
@@ -143,9 +144,9 @@ def test_the_python_blocks_of_a_page_run_in_order(page: Path, place: Path, monke
     import data_prep
     from tts_meta.evaluate import scores
 
-    monkeypatch.setattr(importlib.import_module("tts_meta.adapt.acoustic_adaptation"), "NO_PRIOR_STEPS", 5)
-    for registry in (data_prep.CORPORA, scores.METRICS):
-        for name in ("labelled", "peak"):
+    monkeypatch.setattr(importlib.import_module("tts_meta.adapt.learner_choice"), "NO_PRIOR_STEPS", 5)
+    for registry in (data_prep.CORPORA, scores.METRICS, LEARNERS):
+        for name in ("labelled", "peak", "output-bias"):
             monkeypatch.setitem(registry, name, None)
             del registry[name]
     names: dict[str, object] = {"__name__": "documentation"}
@@ -159,7 +160,7 @@ def test_the_python_blocks_of_a_page_run_in_order(page: Path, place: Path, monke
 def test_the_shell_blocks_of_a_page_run(
     page: Path, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(importlib.import_module("tts_meta.adapt.acoustic_adaptation"), "NO_PRIOR_STEPS", 5)
+    monkeypatch.setattr(importlib.import_module("tts_meta.adapt.learner_choice"), "NO_PRIOR_STEPS", 5)
     for block in blocks(page, "sh"):
         for words in commands(block):
             _run_command(words, block, monkeypatch, capsys)

@@ -78,9 +78,7 @@ def acoustic_learner(
     learner = create_learner(choice.name, domain, choice.settings, modules=saved.modules)
     learner.load_stored(dict(saved.tensors))
     adapted = {module.name for module in learner.adapted_modules}
-    if adapted == set(modules.names) and adapted == {module.name for module in learner.domain.modules}:
-        return learner
-    return learner.restrict(modules.names)
+    return learner if adapted == set(modules.names) else learner.restrict(modules.names)
 
 
 def _names(chosen: Partition, available: Partition) -> tuple[str, ...]:

@@ -1,6 +1,14 @@
-"""The learners without code about speech, one file for each family. Importing this package registers them."""
+"""The learners without code about speech, one file for each family. This package imports every file in it.
 
-from tts_meta.meta.learners import finetune, imaml, maml, mean, reptile, trained_tasks
+A learner is registered when its file is imported. A new file needs no line here.
+"""
+
+from importlib import import_module
+from pkgutil import iter_modules
+
 from tts_meta.meta.learners.gradient import GradientLearner, GradientSettings
 
-__all__ = ["GradientLearner", "GradientSettings", "finetune", "imaml", "maml", "mean", "reptile", "trained_tasks"]
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")
+
+__all__ = ["GradientLearner", "GradientSettings"]
