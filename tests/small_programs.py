@@ -15,7 +15,6 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -31,6 +30,7 @@ from tts_meta.audio import write_wav
 from tts_meta.config import load_config
 from tts_meta.evaluate.cloning import CloningBenchmark
 from tts_meta.models.pretrained import load_base, save_base
+from tts_meta.models.saved_learner import SavedLearner
 from tts_meta.models.shrinkage_prior import ModulePrior
 from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
 from tts_meta.models.vocoders.source_filter_weights import save_source_filter
@@ -46,9 +46,9 @@ Small = Callable[[ModuleType, pytest.MonkeyPatch], Sequence[str]]
 
 
 def write_place(folder: Path) -> Path:
-    """Write a copy of the places that the commands use: `shared/corpus` and, beside it, the returned working folder.
+    """Write the folders that the commands use, `shared/corpus` and `repository`; return the second one.
 
-    The corpus has the speakers and splits that the recipes name, eight recordings of tones each. The working folder has
+    The corpus has the speakers and splits that the recipes name, eight recordings of tones each. `repository` has
     the recipes, the manifest, a tiny base, and a tiny vocoder with a prior.
     """
     corpus, work = folder / "shared" / "corpus", folder / "repository"
@@ -73,9 +73,9 @@ def save_models(base_folder: Path, vocoder_folder: Path) -> None:
     save_base(tiny_base(), base_folder)
     base, vocoder = load_base(base_folder), tiny_source_filter()
     variances = {name: 1e-4 / number for number, name in enumerate(adaptable_modules(base).names, 1)}
-    save_base(replace(base, prior=ModulePrior(variances, base.hash)), base_folder)
+    save_base(base.with_prior(ModulePrior(variances)), base_folder)
     names = adaptable_vocoder_modules(SourceFilterVocoder(vocoder)).names
-    vocoder.prior = ModulePrior(dict.fromkeys(names, 1e-4), "", {})
+    vocoder.learner = SavedLearner.of_prior(ModulePrior(dict.fromkeys(names, 1e-4)), "vocoder", "")
     save_source_filter(vocoder, vocoder_folder, {})
 
 
@@ -143,7 +143,7 @@ def _vocoders(program: ModuleType, patch: pytest.MonkeyPatch) -> list[str]:
 
 
 def _in_this_process(program: ModuleType, patch: pytest.MonkeyPatch) -> None:
-    """Run the processes that a program starts of itself as calls of its `main`, one after the other."""
+    """Run the processes of the same program as calls of its `main`, one after the other."""
     lock = threading.Lock()  # the arguments and the output belong to the whole process
 
     def run_here(command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:
