@@ -21,6 +21,8 @@ from tts_meta.config import Kernel, Layers, Section, Width
 from tts_meta.errors import TtsMetaError
 from tts_meta.text import SymbolKinds
 
+VERSION = 1
+"""Version of `Aligner.align`. Raise it when its result for the same weights changes: cached alignments have it."""
 _IMPOSSIBLE = -1e30
 # `_PAUSE_LEVEL`: highest level of a frame that can be a pause at no cost, relative to the loud parts of the sentence
 # (nats of amplitude; -18 dB). `_PAUSE_COST`: cost in nats of a pause for each nat above that level, and of a vowel for

@@ -62,7 +62,7 @@ class MetaTrainConfig(Section):
     output: Path
     """Folder of the run; the meta-trained base is the folder `base` in it."""
     cache: Path = Path("runs/cache")
-    """Folder of cached features; several runs may share it."""
+    """Folder of cached features and alignments; several runs may share it."""
     lexicon: Path | None = None
     """Pronunciations of words of the transcripts, one per line (`docs/text.md`)."""
     base: Path | None = None
