@@ -111,9 +111,10 @@ class Adaptation:
             factors = by_parameter_name(layout.unflatten(meta + displacement))
             deltas = as_stored(factors)
             names = dict(zip(layout.shapes, factors, strict=True))
-            return deltas, layout.flatten({parameter: deltas[name] for parameter, name in names.items()})
+            stored = layout.flatten({parameter: deltas[name] for parameter, name in names.items()})
+            return deltas, stored.to(meta.device)
         deltas = as_stored(layout.unflatten(displacement))
-        return deltas, meta + layout.flatten(deltas)
+        return deltas, meta + layout.flatten(deltas).to(meta.device)
 
     @torch.no_grad()
     def _objective(self, params: Tensor, meta: Tensor) -> float:

@@ -39,8 +39,13 @@ def acoustic_prior(base: Base, layout: ParameterLayout, settings: CloneSettings)
     """
     prior_scale = settings.prior_scale_for(base)
     if base.prior is None or not settings.uses_learned_prior(base):
-        return isotropic_prior(layout, settings)
+        return on_device(isotropic_prior(layout, settings), base.device)
     if bool(base.prior.rank) != bool(settings.rank_for(base)):
         kind = f"changes of rank {base.prior.rank}" if base.prior.rank else "full-rank changes"
         raise UsageError(f"the base's prior was learned for {kind}; leave out rank or set a variance")
-    return learned_prior(base.prior, layout, prior_scale)
+    return on_device(learned_prior(base.prior, layout, prior_scale), base.device)
+
+
+def on_device(prior: ShrinkagePrior, device: torch.device) -> ShrinkagePrior:
+    """Return the same prior on the device of the model."""
+    return ShrinkagePrior(prior.layout, prior.log_variances.to(device))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tts_meta.adapt.adaptation import Adaptation, ScoredTask, linear_decay, sigma_lr
-from tts_meta.adapt.priors import isotropic_prior, learned_prior
+from tts_meta.adapt.priors import isotropic_prior, learned_prior, on_device
 from tts_meta.adapt.settings import SIGMA_LR, VOCODER_LR, CloneSettings
 from tts_meta.adapt.vocoder_task import VocoderTask, generator_modules, vocoder_nll
 from tts_meta.corpus import Example
@@ -35,10 +35,11 @@ def vocoder_adaptation(
         return ScoredTask(task.task(settings.crops_per_step, seed), task.samples)
 
     held_out_data = scored_task(held_out, 0) if held_out else None
-    prior, initial_lr, steps = isotropic_prior(domain.adapted, settings), VOCODER_LR, settings.vocoder_steps
+    device, initial_lr, steps = model.window.device, VOCODER_LR, settings.vocoder_steps
+    prior = on_device(isotropic_prior(domain.adapted, settings), device)
     if model.prior is not None and settings.variance is None:
         prior_scale = settings.prior_scale or model.prior.prior_scale
-        prior = learned_prior(model.prior, domain.adapted, prior_scale)
+        prior = on_device(learned_prior(model.prior, domain.adapted, prior_scale), device)
         initial_lr = sigma_lr(prior, prior_scale, SIGMA_LR)
     schedule = linear_decay(settings.vocoder_learning_rate or initial_lr, steps)
     return Adaptation("vocoder", domain, scored_task(support, settings.seed), held_out_data, steps, prior, schedule)

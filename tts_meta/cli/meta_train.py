@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from tts_meta.cli.console import command_line, is_first_rank, print_on_first_rank
-from tts_meta.cli.options import Changes, Recipe
-from tts_meta.cli.training import resumable
+from tts_meta.cli.options import Changes, Device, Recipe
+from tts_meta.cli.training import resumable, with_device
 from tts_meta.errors import UsageError
 
 ExportLearner = Annotated[
@@ -35,6 +35,7 @@ PriorScale = Annotated[
 
 def meta_train(
     recipe: Recipe,
+    device: Device = None,
     changes: Changes = None,
     export_learner: ExportLearner = None,
     prior_scale: PriorScale = None,
@@ -61,7 +62,7 @@ def meta_train(
         raise UsageError("--prior-scale changes an exported learner; give --export-learner too")
     if prior_scale == 0:
         raise UsageError("--prior-scale must be above 0")
-    config = load_config(recipe, MetaTrainConfig, changes or ())
+    config = with_device(load_config(recipe, MetaTrainConfig, changes or ()), device)
     with resumable():
         result = train(config, command_line())
     if export_learner is not None and is_first_rank():

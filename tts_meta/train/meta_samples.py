@@ -35,7 +35,11 @@ class MetaSamples:
         self.target, self.utterance, self.task = target, episode.query[0], task
         config = target.base.config.audio
         self.real, self.real_mel = load_waveform_and_mel(self.utterance.audio, config, MelSpec(config.mel))
-        self.vocoder = target.vocoder if isinstance(target, VocoderTarget) else load_vocoder(mel=config.mel)
+        self.vocoder = (
+            target.vocoder
+            if isinstance(target, VocoderTarget)
+            else load_vocoder(device=target.base.device, mel=config.mel)
+        )
 
     @classmethod
     def of(
@@ -90,7 +94,7 @@ class MetaSamples:
         """Synthesise the sentence, or for a vocoder its mel, with these parameters of the meta-learned model."""
         if isinstance(self.target, VocoderTarget):
             vocoder = SourceFilterVocoder(_with(self.target.vocoder.generator, params), self.target.vocoder.name)
-            return vocoder(self.real_mel[None])[0], vocoder.sample_rate
+            return vocoder(self.real_mel[None])[0].cpu(), vocoder.sample_rate
         if isinstance(learner.domain.model, LowRankModel):
             deltas = learner.domain.model.expand(params)
             weights = dict(self.target.base.acoustic.named_parameters())

@@ -52,7 +52,7 @@ def clone_lora(base: Base, examples: Sequence[Example], rank: int, settings: Clo
             "choose other modules"
         )
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
+        torch.default_generator.manual_seed(settings.seed)  # `torch.manual_seed` would also seed every GPU
         _inject(model, layers, rank)
     wrapped_names = {name.replace(_WRAPPED, ""): name for name, _ in model.named_parameters() if ".lora_" not in name}
     biases = [wrapped_names[name] for name in chosen.parameters() if base.acoustic.get_parameter(name).ndim == 1]
