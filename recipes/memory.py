@@ -38,7 +38,7 @@ def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def run() -> int:
+def main() -> int:
     parser = argparse.ArgumentParser(description="Measure the memory of a process that speaks many sentences.")
     parser.add_argument("--sentences", type=int, default=300, help="number of sentences (default: 300)")
     parser.add_argument("--voice", default="base", help="a voice file, or `base`")
@@ -63,4 +63,4 @@ def run() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(run))
+    sys.exit(run_command(main))

@@ -41,7 +41,10 @@ def test_options_of_pretrain_override_the_recipe(run_cli, tmp_path: Path, monkey
     assert (
         run_cli("pretrain", tmp_path / "recipe.yaml", "--max-hours", 0.5, "--threads", 1, "--device", "cpu").status == 0
     )
-    assert [(config.max_hours, config.threads, config.device) for config in configs] == [(3, 0, "cpu"), (0.5, 1, "cpu")]
+    assert [(config.max_hours, config.threads, config.device) for config in configs] == [
+        (3, 0, "auto"),
+        (0.5, 1, "cpu"),
+    ]
     assert run_cli("pretrain", tmp_path / "recipe.yaml", "--device", "tpu").failed(2, "unknown device 'tpu'")
     assert run_cli("pretrain", tmp_path / "recipe.yaml", "--set", "ema_decay=0.5").status == 0
     assert configs[-1].ema_decay == 0.5

@@ -3,7 +3,8 @@
 Shell commands run in one folder with small recordings and a tiny base in place of the shipped one. Training recipes of
 `recipes/own_corpus` run at miniature size. Commands of other recipes need a corpus that is not part of the repository:
 they run until the manifest is read, so that a wrong option, path or setting fails. A command without a recipe that
-needs this corpus or its runs must fail with the path that is missing.
+needs this corpus or its runs must fail with the path that is missing. Programs of recipes run in
+test_recipe_programs.py, and scripts in test_recipe_files.py.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import importlib
 import importlib.util
 import json
 import re
+import shlex
 import warnings
 from pathlib import Path
 
@@ -20,6 +22,7 @@ import pytest
 from commands import run
 from documentation import PAGES, ROOT, Block, anchors, blocks, commands, links, name_of, prose
 from helpers import RATE, tiny_config, tiny_english_base, tone_sentence, tone_speech
+from recipe_programs import documented_commands, runs_recipe
 
 from tts_meta.audio import write_wav
 from tts_meta.cli.reference import cli_reference
@@ -181,11 +184,15 @@ def _run_command(
     program = words[0].removeprefix(".venv/bin/")
     if program == "tts-meta":
         _run_verb(words[1:], line, monkeypatch, capsys)
+    elif runs_recipe(words):
+        assert shlex.join(words) in documented_commands(), line
     elif words[:2] == ["python", "-m"]:
         assert importlib.util.find_spec(words[2]), line
-    elif program in ("python", "bash", "pytest", "cat"):
-        for word in words[1:]:
-            assert not word.endswith((".py", ".sh", ".txt")) or Path(word.split("::")[0]).exists(), line
+    elif program in ("pytest", "cat"):
+        files = [Path(word) for word in words[1:] if word.endswith((".py", ".txt"))]
+        assert all(file.exists() for file in files), line
+        pattern = words[words.index("-k") + 1] if "-k" in words else ""
+        assert not pattern or any(re.search(rf"def test_\w*{pattern}", file.read_text("utf-8")) for file in files), line
     else:
         pytest.fail(f"{name_of(block.page)}: no rule says how to run '{line}'")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -26,14 +27,20 @@ def exact_speech(*arguments: Any, options: SynthesisOptions, **others: Any) -> S
     return Speech((0.1 * samples).astype(np.float32), RATE, [])
 
 
-def test_the_measured_f0_of_a_model_that_follows_its_options_follows_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_measured_f0_of_a_model_that_follows_its_options_follows_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(prosody_control, "speak_text", exact_speech)
+    monkeypatch.setattr(prosody_control, "load_base", lambda path: tiny_base())
+    monkeypatch.setattr(prosody_control, "load_vocoder", lambda name: GriffinLim())
     monkeypatch.setattr(prosody_control, "VOICES", 1)
     monkeypatch.setattr(prosody_control, "SENTENCES", ("Abc.",))
-    rows = {
-        name: [float(cell.split()[0]) for cell in cells]
-        for name, *cells in prosody_control.measure(tiny_base(), GriffinLim())
-    }
+    monkeypatch.setattr(sys, "argv", ["prosody_control"])
+    prosody_control.main()
+    _, _, *lines = capsys.readouterr().out.strip().splitlines()
+    table = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    rows = {name: [float(cell.split()[0]) for cell in cells] for name, *cells in table}
+    assert list(rows) == [name for name, _ in prosody_control.SETTINGS]
     default_range = rows["as predicted"][1]
     assert rows["as predicted"][0] == 0 and default_range == pytest.approx(1.9, abs=0.2)
     for name, (shift, range_in_semitones) in rows.items():

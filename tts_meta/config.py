@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from tts_meta.devices import check_device_name
 from tts_meta.errors import TtsMetaError, UsageError, excerpt
 from tts_meta.parsing import ParseError, first_fault, parse_yaml
 
@@ -38,6 +39,7 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Threads = Annotated[int, Field(ge=0, le=1024)]
 Hours = Annotated[float, Field(ge=0)]
+DeviceName = Annotated[str, AfterValidator(check_device_name)]
 
 
 class Section(BaseModel):

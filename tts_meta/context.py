@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode
 
+from tts_meta.devices import global_generators
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -96,8 +98,8 @@ def default_torch_state(preserve_rng: bool = False) -> Iterator[None]:
             stack.enter_context(torch.device("cpu"))
         stack.enter_context(np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"))
         if preserve_rng:
-            devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-            stack.enter_context(torch.random.fork_rng(devices=devices))
+            for generator in global_generators():
+                stack.callback(generator.set_state, generator.get_state())
         yield
 
 

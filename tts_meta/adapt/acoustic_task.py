@@ -57,7 +57,7 @@ def acoustic_nll(model: AcousticModel) -> LossFunction:
     def loss(call: Callable[..., Any], data: AcousticBatch) -> Tensor:
         generator = None
         if data.dropout_seed is not None:
-            generator = torch.Generator(data.batch.mel.device).manual_seed(data.dropout_seed)
+            generator = torch.Generator().manual_seed(data.dropout_seed)
         mode = model.decoder.training
         model.decoder.train(generator is not None)
         try:
@@ -74,7 +74,7 @@ class AcousticTask:
     """The aligned sentences of one speaker, from which inner steps draw batches.
 
     changing_modules: names of the modules that change in adaptation or in meta-training. Activations that depend on
-    none of these modules are computed once per sentence.
+    none of these modules are computed once per sentence. Batches are on the device of the base.
     """
 
     def __init__(self, base: Base, examples: Sequence[Example], changing_modules: Sequence[str]) -> None:
@@ -134,4 +134,4 @@ class AcousticTask:
 
     def _collate(self, examples: Sequence[Example]) -> Batch:
         speakers = dict.fromkeys((example.speaker for example in examples), -1)
-        return collate(examples, speakers, self.base.acoustic.reduction)
+        return collate(examples, speakers, self.base.acoustic.reduction).to(self.base.device)

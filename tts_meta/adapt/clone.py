@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from tts_meta.adapt.acoustic_adaptation import ACOUSTIC_ROLES, acoustic_adaptation
@@ -24,7 +25,7 @@ from tts_meta.corpus import Example
 from tts_meta.errors import UsageError
 from tts_meta.meta import TrainedTasks
 from tts_meta.models.partition import Partition
-from tts_meta.models.pretrained import Base, load_base
+from tts_meta.models.pretrained import Base, as_base
 from tts_meta.models.vocoders.vocoder import Vocoder, as_vocoder, load_vocoder
 from tts_meta.text import Lexicon
 
@@ -82,7 +83,8 @@ def clone_examples(
     """Adapt the base to aligned sentences of one speaker and return the voice.
 
     The vocoder adapts too if the settings name modules of the vocoder. The last `settings.hold_out` sentences are
-    not adapted on. The deltas have the precision of the voice file: saving and loading the voice changes no bit.
+    not adapted on. The deltas have the precision of the voice file: saving and loading the voice changes no bit. The
+    acoustic model and the vocoder adapt on their devices, and the voice is on the CPU.
     vocoder: None is the default vocoder. trained_tasks: the training speakers of the base, for learners that use them.
     Raises UsageError if a module pattern matches no module, no sentence is left to adapt on, the vocoder cannot adapt,
     or the learner does not fit the settings. Raises TtsMetaError if the vocoder takes other mels than the base
@@ -92,7 +94,7 @@ def clone_examples(
     check_settings(settings)
     check_consent(consent)
     if settings.adapts_vocoder and vocoder is None:
-        vocoder = load_vocoder()
+        vocoder = load_vocoder(device=base.device)
     chosen = chosen_modules(base, settings, vocoder)
     count = len(examples) - settings.hold_out
     if not 0 < count <= len(examples):
@@ -130,6 +132,7 @@ def clone(
     lexicon: Lexicon | str | Path | None = None,
     settings: CloneSettings | None = None,
     consent: str = "",
+    device: str | torch.device | None = None,
     transcribe: Callable[[Path], str] | None = None,
     report: Callable[[CloneProgress], None] = lambda progress: None,
     warn: Callable[[str], None] = warnings.warn,
@@ -137,20 +140,21 @@ def clone(
     """Clone a voice from recordings and return the voice.
 
     audio: paths, or `{path: text}`. transcripts: a file of transcripts, texts in the order of `audio`, or `{path:
-    text}`; None looks for a `.txt` file next to each recording, then calls `transcribe(path)`. base: a base voice
-    or its folder; None is the shipped one. vocoder: the vocoder to adapt, used only if the settings name modules of
-    the vocoder; None is the default vocoder. lexicon: a file of words and their pronunciations, or a loaded
-    `Lexicon`. report: called after each inner step. warn: called with each warning about a recording. Raises
-    UsageError if an argument has the wrong type. Raises TtsMetaError with the path of a recording that cannot be
-    used.
+    text}`; None looks for a `.txt` file next to each recording, then calls `transcribe(path)`. base: a base voice or
+    its folder; None is the shipped one. vocoder: the vocoder to adapt, used only if the settings name modules of the
+    vocoder; None is the default vocoder. lexicon: a file of words and their pronunciations, or a loaded `Lexicon`.
+    device: a name as in `choose_device`; None is the device of the base, or `auto` if the base is loaded here. A base
+    that was given does not change. report: called after each inner step. warn: called with each warning about a
+    recording. Raises UsageError if an argument has the wrong type, or the device is not available. Raises TtsMetaError
+    with the path of a recording that cannot be used.
     """
     if settings is not None and not isinstance(settings, CloneSettings):
         raise UsageError(f"settings must be CloneSettings, not {type(settings).__name__}")
     check_settings(settings or CloneSettings())
     check_consent(consent)
     recordings = find_recordings(audio, transcripts, transcribe)
-    loaded = (base if isinstance(base, Base) else load_base(base)).with_lexicon(lexicon)
-    vocoder = None if vocoder is None else as_vocoder(vocoder, loaded.config.audio.mel)
+    loaded = as_base(base, device).with_lexicon(lexicon)
+    vocoder = None if vocoder is None else as_vocoder(vocoder, loaded.config.audio.mel, loaded.device)
     examples = prepare_recordings(recordings, loaded, "new speaker", warn)
     return clone_examples(loaded, examples, settings, report, consent, vocoder)
 

@@ -110,7 +110,8 @@ def vocoder_nll(generator: SourceFilterGenerator) -> LossFunction:
 class VocoderTask:
     """Recordings of one speaker, from which inner steps draw random crops.
 
-    Raises UsageError if an example has no samples, TtsMetaError if no recording is long enough.
+    Batches are on the device of the generator. Raises UsageError if an example has no samples, TtsMetaError if no
+    recording is long enough.
     """
 
     def __init__(self, generator: SourceFilterGenerator, examples: Sequence[Example]) -> None:
@@ -126,8 +127,9 @@ class VocoderTask:
                 "record longer sentences or leave out vocoder.* modules"
             )
         self._examples = [example for example in examples if len(example.mel) >= self._frames]
+        self._device = generator.window.device
         with torch.no_grad():
-            self._pitch = [generator.pitch(example.mel[None]) for example in self._examples]
+            self._pitch = [generator.pitch(example.mel[None].to(self._device)) for example in self._examples]
         self.samples = self._hop * sum(len(example.mel) for example in self._examples)
         """Number of samples in all recordings that are long enough for crops."""
 
@@ -153,8 +155,9 @@ class VocoderTask:
             assert samples is not None
             crop_samples.append(samples[begin * self._hop : span.stop * self._hop])
         pitch = Pitch(torch.cat([pitch.log_f0 for pitch in pitches]), torch.cat([pitch.voiced for pitch in pitches]))
-        real = torch.stack(crop_samples)
+        mel, real = torch.stack(mels).to(self._device), torch.stack(crop_samples).to(self._device)
+        # The numbers are drawn on the CPU, so that the same seed gives the same numbers on every device.
         generator = torch.Generator().manual_seed(crop_generator.getrandbits(32))
-        phase = torch.rand(crops, generator=generator)
-        noises = torch.randn(2, *real.shape, generator=generator)
-        return VocoderTaskBatch(torch.stack(mels), pitch, real, phase, noises, float(self.samples))
+        phase = torch.rand(crops, generator=generator).to(self._device)
+        noises = torch.randn(2, *real.shape, generator=generator).to(self._device)
+        return VocoderTaskBatch(mel, pitch, real, phase, noises, float(self.samples))

@@ -57,7 +57,7 @@ class VoiceHeader(Header):
 class Voice:
     """The changes of a base model that make a speaker's voice.
 
-    deltas: `{parameter name: tensor}`; a low-rank change of a matrix is stored as two factors, `NAME:up` and
+    deltas: `{parameter name: tensor}` on the CPU; a low-rank change of a matrix is stored as two factors, `NAME:up` and
     `NAME:down`. base_hash: SHA-256 of the base that the deltas belong to. modules: names of the adapted modules. steps:
     inner steps. consent: who agreed to what, on one line. scores: results of cloning, such as the held-out loss before
     and after, and fingerprints of the recordings. vocoder_hash: hash of the vocoder that deltas named `vocoder.*`
@@ -164,7 +164,7 @@ class Voice:
         names = {
             name.removesuffix(UP).removesuffix(DOWN) for name in self.deltas if not name.startswith(VOCODER_PREFIX)
         }
-        return {name: after[name].detach() - before[name].detach() for name in before if name in names}
+        return {name: (after[name].detach() - before[name].detach()).cpu() for name in before if name in names}
 
     @default_torch_state()
     def apply_vocoder(self, vocoder: Vocoder, name: str = "the voice") -> Vocoder:
@@ -239,7 +239,7 @@ def _add(model: nn.Module, deltas: Mapping[str, Tensor], problem: str) -> None:
         for parameter, delta in changes.items():
             if parameter not in params or params[parameter].shape != delta.shape:
                 raise TtsMetaError(f"{problem}: {excerpt(parameter)}; {_ADVICE}")
-            params[parameter].add_(delta)
+            params[parameter].add_(delta.to(params[parameter].device))
             check_finite(parameter, params[parameter], problem, _ADVICE)
 
 

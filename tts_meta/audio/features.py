@@ -43,11 +43,19 @@ class FeatureCache:
     def mel(self, audio: str | Path) -> Tensor:
         """Return the log-mel `(T, M)` float32 of a recording, from the cache if possible. Raises as `load_speech`."""
         entry = self.path(audio)
-        mel = read_entry(entry, entry.stem, self.config.mel.n_mels)
+        mel = self._read(entry)
         if mel is None:
             mel = self.compute(audio)
-            write_entry(entry, entry.stem, mel)
+            write_entry(entry, entry.stem, {"mel": mel})
         return mel
+
+    def _read(self, entry: Path) -> Tensor | None:
+        """Return the log-mel of an entry, or None if there is no valid one."""
+        tensors = read_entry(entry, entry.stem, {"mel": torch.float32})
+        if tensors is None:
+            return None
+        mel = tensors["mel"]
+        return mel if mel.dim() == 2 and len(mel) and mel.shape[1] == self.config.mel.n_mels else None
 
     def compute(self, audio: str | Path) -> Tensor:
         """Compute the log-mel `(T, M)` float32 of a recording, without the cache."""

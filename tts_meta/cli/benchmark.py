@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tts_meta.cli.console import command_line, print_message, print_text
-from tts_meta.cli.options import Changes, Recipe
+from tts_meta.cli.options import Changes, Device, Recipe
+from tts_meta.cli.training import with_device
 
 if TYPE_CHECKING:
     from tts_meta.audio.io import Waveform
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 def benchmark(
     recipe: Recipe,
+    device: Device = None,
     changes: Changes = None,
 ) -> None:
     """Clone and score speakers that the base was not trained on.
@@ -42,10 +44,10 @@ def benchmark(
     from tts_meta.synth import speak_text
 
     if "learners" in top_level_keys(recipe):
-        config = load_config(recipe, FewShotBenchmark, changes or ())
+        config = with_device(load_config(recipe, FewShotBenchmark, changes or ()), device)
         check_writable(config.output / "table.md")
-        base = load_base(config.base)
-        vocoder = load_vocoder(config.vocoder, mel=base.config.audio.mel)
+        base = load_base(config.base, config.device)
+        vocoder = load_vocoder(config.vocoder, base.device, mel=base.config.audio.mel)
         results = run_few_shot(config, base, vocoder, print_message)
 
         def mean_voice(text: str) -> tuple[Waveform, int]:
@@ -55,10 +57,10 @@ def benchmark(
         info = _run_info(config, base, vocoder)
         table = write_few_shot_report(config.output, results, base.config.audio.mel, info, mean_voice)
     else:
-        config = load_config(recipe, CloningBenchmark, changes or ())
+        config = with_device(load_config(recipe, CloningBenchmark, changes or ()), device)
         check_writable(config.output / "table.md")
-        base = load_base(config.base)
-        vocoder = load_vocoder(config.vocoder, mel=base.config.audio.mel)
+        base = load_base(config.base, config.device)
+        vocoder = load_vocoder(config.vocoder, base.device, mel=base.config.audio.mel)
         spoken = run_cloning(config, base, vocoder, print_message)
         title = "Voices of the base" if config.training_speakers else f"Cloned from {config.adapt_on} sentences"
         info = _run_info(config, base, vocoder)

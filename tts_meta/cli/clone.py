@@ -15,7 +15,7 @@ from tts_meta.cli.clone_log import check_log, log_run, open_log
 from tts_meta.cli.clone_result import print_json_result, print_result
 from tts_meta.cli.console import print_message, print_warning
 from tts_meta.cli.error_reporting import Interrupted
-from tts_meta.cli.options import AsJson, BaseFolder, InnerSteps, LexiconFile, WhisperModel
+from tts_meta.cli.options import AsJson, BaseFolder, Device, InnerSteps, LexiconFile, WhisperModel
 from tts_meta.cli.outputs import check_output
 from tts_meta.cli.progress import ProgressBar, StageTimer, progress_bar
 from tts_meta.cli.streams import check_stdout
@@ -147,6 +147,7 @@ def clone(
             show_default="light",
         ),
     ] = None,
+    device: Device = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing voice or log.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -185,7 +186,7 @@ def clone(
         options |= {"modules": tuple(modules) if modules else None, "vocoder_steps": vocoder_steps}
         options |= {"prior_scale": prior_scale, "hold_out": hold_out}
         settings = _settings(options)
-        loaded_base = load_base(base).with_lexicon(lexicon)
+        loaded_base = load_base(base, device or "auto").with_lexicon(lexicon)
         loaded_vocoder = _vocoder(vocoder, loaded_base, settings, needed_for_log=log is not None)
         forecast = SimilarityForecast.load_for(loaded_base, settings)
         transcribe = _transcriber(whisper, loaded_base) if asr or whisper else None
@@ -228,8 +229,8 @@ def _vocoder(name: str | None, base: Base, settings: CloneSettings, needed_for_l
     from tts_meta.models.vocoders.vocoder import load_vocoder
 
     if settings.adapts_vocoder:
-        return require_adaptable_vocoder(load_vocoder(name), base)
-    return load_vocoder(name, mel=base.config.audio.mel) if needed_for_log else None
+        return require_adaptable_vocoder(load_vocoder(name, base.device), base)
+    return load_vocoder(name, base.device, mel=base.config.audio.mel) if needed_for_log else None
 
 
 def _transcriber(whisper: str | None, base: Base) -> Callable[[Path], str]:
@@ -245,7 +246,7 @@ def _transcriber(whisper: str | None, base: Base) -> Callable[[Path], str]:
     def transcribe(path: Path) -> str:
         nonlocal transcriber
         waveform = load_recording(path, base.config.audio)
-        transcriber = transcriber or Transcriber(whisper)
+        transcriber = transcriber or Transcriber(whisper, str(base.device))
         text = transcriber(waveform, base.config.audio.mel.sample_rate)
         print_message(f'{path}: transcribed as "{text}"')
         return text

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tts_meta.cli.options import BaseFolder, InnerSteps
+from tts_meta.cli.options import BaseFolder, Device, InnerSteps
 
 
 def demo(
@@ -17,6 +17,7 @@ def demo(
     ] = Path("tts-meta-demo"),
     steps: InnerSteps = None,
     base: BaseFolder = None,
+    device: Device = None,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in a web browser when done.")] = False,
 ) -> None:
     """Clone a voice that is installed with the program.
@@ -35,4 +36,5 @@ def demo(
     from tts_meta.cli.console import command_line
     from tts_meta.demo import run
 
-    run(output, steps=steps, base=base, open_page=open_page, console=Console(), command=command_line())
+    options = {"steps": steps, "base": base, "device": device, "open_page": open_page}
+    run(output, **options, console=Console(), command=command_line())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tts_meta.cli.console import print_json, print_message, print_text
-from tts_meta.cli.options import AsJson, BaseFolder, VocoderName, VoiceOrBase, WhisperModel
+from tts_meta.cli.options import AsJson, BaseFolder, Device, VocoderName, VoiceOrBase, WhisperModel
 from tts_meta.cli.outputs import check_output
 from tts_meta.cli.progress import progress_bar
 from tts_meta.cli.streams import check_stdout
@@ -52,6 +52,7 @@ def evaluate(
     scores: Annotated[
         Path | None, typer.Option(metavar="SCORES.jsonl", help="Also write the scores of every sentence to this file.")
     ] = None,
+    device: Device = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file of scores.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -80,9 +81,9 @@ def evaluate(
     from tts_meta.models.vocoders.vocoder import load_vocoder
 
     listed = _load_manifest(manifest, speaker)
-    scorer = Scorer(metric, Settings(whisper=whisper))
-    loaded_base = load_base(base)
-    loaded_vocoder = load_vocoder(vocoder, mel=loaded_base.config.audio.mel)
+    scorer = Scorer(metric, Settings(device or "auto", whisper))
+    loaded_base = load_base(base, scorer.settings.device)
+    loaded_vocoder = load_vocoder(vocoder, loaded_base.device, mel=loaded_base.config.audio.mel)
     system, unseen = (loaded_base.acoustic, loaded_vocoder), listed.utterances
     if voice != "base":
         loaded_voice = Voice.load(voice)

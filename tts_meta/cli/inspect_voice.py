@@ -9,7 +9,8 @@ from tts_meta.adapt import Voice
 from tts_meta.cli.console import print_json, print_text
 from tts_meta.errors import TtsMetaError, one_line
 from tts_meta.headers import read_header
-from tts_meta.models.pretrained import BaseState, load_base, shipped_base
+from tts_meta.models.base_headers import BaseState
+from tts_meta.models.pretrained import load_base, shipped_base
 
 
 def inspect_voice(path: Path, as_json: bool) -> None:

@@ -59,6 +59,16 @@ InnerSteps = Annotated[
         show_default="stop automatically, after 1500 at the latest",
     ),
 ]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        metavar="DEVICE",
+        help="Where to compute: auto, cpu, cuda (an NVIDIA GPU), cuda:1 (the second one) or mps (a GPU of Apple). auto "
+        "is a GPU if this machine has one, else the CPU.",
+        show_default="auto; with a recipe, the device of the recipe",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for other programs.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite existing output.")]
 Recipe = Annotated[

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tts_meta.cli.console import command_line, print_on_first_rank
-from tts_meta.cli.options import Changes, Recipe
-from tts_meta.cli.training import Device, MaxHours, Threads, read_recipe, resumable
+from tts_meta.cli.options import Changes, Device, Recipe
+from tts_meta.cli.training import MaxHours, Threads, read_recipe, resumable
 
 
 def pretrain(
@@ -30,6 +30,6 @@ def pretrain(
     from tts_meta.train.pretrain import PretrainConfig
     from tts_meta.train.pretrain import pretrain as train
 
-    config = read_recipe(recipe, PretrainConfig, changes, max_hours=max_hours, device=device, threads=threads)
+    config = read_recipe(recipe, PretrainConfig, changes, device, max_hours=max_hours, threads=threads)
     with resumable():
         print_on_first_rank(train(config, command_line()))

@@ -10,7 +10,7 @@ import typer
 
 from tts_meta.cli import START_TIME
 from tts_meta.cli.console import print_json, print_message, table
-from tts_meta.cli.options import AsJson, BaseFolder, LexiconFile, VocoderName, VoiceOrBase
+from tts_meta.cli.options import AsJson, BaseFolder, Device, LexiconFile, VocoderName, VoiceOrBase
 from tts_meta.cli.outputs import check_new_file
 from tts_meta.cli.progress import StageTimer, progress_bar
 from tts_meta.cli.streams import check_stdout, read_stdin, write_error
@@ -110,6 +110,7 @@ def speak(
             help="Print the seconds of each stage and the real-time factor: seconds of computing per second of speech.",
         ),
     ] = False,
+    device: Device = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -144,13 +145,13 @@ def speak(
     timer.add("start", timer.total)
     options = SynthesisOptions(speed, pitch, pitch_range, prenet_dropout, postfilter, seed)
     with timer.stage("load base"):
-        loaded_base = load_base(base)
+        loaded_base = load_base(base, device or "auto")
     with timer.stage("load voice"):
         loaded_voice = None if voice == "base" else Voice.load(voice)
         model = loaded_base.acoustic if loaded_voice is None else loaded_voice.apply(loaded_base, voice)
         speaker_index = -1 if speaker is None else training_speaker(speaker, loaded_base)
     with timer.stage("load vocoder"):
-        loaded_vocoder = load_vocoder(vocoder, mel=loaded_base.config.audio.mel)
+        loaded_vocoder = load_vocoder(vocoder, loaded_base.device, mel=loaded_base.config.audio.mel)
         if loaded_voice is not None:
             loaded_vocoder = loaded_voice.apply_vocoder(loaded_vocoder, voice)
     with timer.stage("load phonemizer"):

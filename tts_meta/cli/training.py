@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from tts_meta.cli.error_reporting import Interrupted
-from tts_meta.errors import UsageError
 
 if TYPE_CHECKING:
+    from tts_meta.evaluate.benchmark_config import BenchmarkConfig
+    from tts_meta.train.meta_train import MetaTrainConfig
     from tts_meta.train.training_config import TrainingConfig
 
 MaxHours = Annotated[
@@ -24,26 +25,35 @@ MaxHours = Annotated[
         show_default="as in recipe",
     ),
 ]
-Device = Annotated[
-    str | None,
-    typer.Option(metavar="DEVICE", help="Where to compute: cpu or cuda (an NVIDIA GPU).", show_default="as in recipe"),
-]
 Threads = Annotated[
     int | None,
     typer.Option(metavar="N", min=0, help="CPU threads; 0 leaves the choice to PyTorch.", show_default="as in recipe"),
 ]
 AnyTraining = TypeVar("AnyTraining", bound="TrainingConfig")
+AnyConfig = TypeVar("AnyConfig", bound="TrainingConfig | MetaTrainConfig | BenchmarkConfig")
 
 
 def read_recipe(
-    path: Path, config_class: type[AnyTraining], changes: Sequence[str] | None, **options: float | str | None
+    path: Path,
+    config_class: type[AnyTraining],
+    changes: Sequence[str] | None,
+    device: str | None,
+    **options: float | None,
 ) -> AnyTraining:
-    """Load a recipe; `options` that are not None replace its values. Raises UsageError for an unavailable device."""
+    """Load a recipe; options that are not None replace its values. Raises UsageError for an unavailable device."""
     from tts_meta.config import load_config
 
     config = load_config(path, config_class, changes or ())
     config = config.model_copy(update={name: value for name, value in options.items() if value is not None})
-    _check_device(config.device)
+    return with_device(config, device)
+
+
+def with_device(config: AnyConfig, device: str | None) -> AnyConfig:
+    """Return the settings with this device, if it is not None. Raises UsageError if the device is not available."""
+    from tts_meta.devices import choose_device
+
+    config = config if device is None else config.model_copy(update={"device": device})
+    choose_device(config.device)
     return config
 
 
@@ -54,12 +64,3 @@ def resumable() -> Iterator[None]:
         yield
     except KeyboardInterrupt as error:
         raise Interrupted("stopped; run the same command again to continue from the last checkpoint") from error
-
-
-def _check_device(name: str) -> None:
-    import torch
-
-    if name.split(":")[0] not in ("cpu", "cuda"):
-        raise UsageError(f"unknown device '{name}'; use cpu or cuda")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UsageError("no CUDA device is available; use --device cpu")

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tts_meta.audio import MelSpec, read_audio, write_wav
 from tts_meta.audio.io import Waveform
-from tts_meta.evaluate import Scorer, SpeakerEncoder, voice_embedding
+from tts_meta.evaluate import Scorer, Settings, SpeakerEncoder, voice_embedding
 
 REAL, BASE, CLONE = "real", "base", "clone"
 SYSTEMS = (REAL, BASE, CLONE)
@@ -52,11 +52,14 @@ def write_clip(file: Path, sentence: str, samples: Waveform, rate: int, mel_spec
 
 
 def score_similarity(
-    references: Sequence[SentenceClip], spoken: Mapping[str, Sequence[SentenceClip]], rate: int
+    references: Sequence[SentenceClip],
+    spoken: Mapping[str, Sequence[SentenceClip]],
+    rate: int,
+    device: torch.device,
 ) -> list[ScoredRow]:
     """Return the similarity of each sentence of each system to the references. All files are read at `rate` Hz."""
-    voice = voice_embedding(SpeakerEncoder.load(), ((read_audio(clip.file, rate), rate) for clip in references))
-    scorer = Scorer(["similarity"])
+    voice = voice_embedding(SpeakerEncoder.load(device), ((read_audio(clip.file, rate), rate) for clip in references))
+    scorer = Scorer(["similarity"], Settings(str(device)))
 
     def scored(system: str, clip: SentenceClip) -> ScoredClip:
         scores = scorer.score(read_audio(clip.file, rate), rate, id=str(clip.file), system=system, voice=voice)

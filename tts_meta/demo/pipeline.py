@@ -18,9 +18,9 @@ from tts_meta.demo.speaker import NEW, RECORDED, REFERENCE, HibariSpeaker
 from tts_meta.demo.summary import LOGS, PAGE, VOICE_FILE, DemoResult, cloned_lines, next_lines
 from tts_meta.errors import printable
 from tts_meta.files import atomic_folder, check_writable
-from tts_meta.models.pretrained import Base, load_base
+from tts_meta.models.pretrained import Base, as_base
 from tts_meta.models.synthesis_options import SynthesisOptions
-from tts_meta.models.vocoders.vocoder import Vocoder, check_mels, load_vocoder
+from tts_meta.models.vocoders.vocoder import Vocoder, as_vocoder
 from tts_meta.report import Log, TensorBoardLog
 from tts_meta.synth import Speech, speak_text
 
@@ -37,6 +37,7 @@ def run(
     steps: int | None = None,
     base: Base | str | Path | None = None,
     vocoder: Vocoder | str | Path | None = None,
+    device: str | None = None,
     seed: int = 0,
     open_page: bool = False,
     console: Console,
@@ -47,7 +48,7 @@ def run(
     The folder `out` gets `recordings/`, `references/`, `real/`, `base/` and `clone/` with WAV files, a `.txt` file
     for each recording, `demo.voice.safetensors`, `index.html`, `logs/` for TensorBoard and `results.json`. An
     earlier demo is replaced only after the new demo is complete. steps: inner steps; None uses the default of
-    `clone`. base, vocoder: as in `speak`, or loaded ones. open_page: open the page in a web browser. command: the
+    `clone`. base, vocoder, device: as in `speak`. open_page: open the page in a web browser. command: the
     command line, for the log. Nothing is downloaded. Raises UsageError if `out` contains anything but an earlier
     demo.
     """
@@ -56,11 +57,8 @@ def run(
     check_writable(out / PAGE)
     demo = _Demo(out, console, seed)
     with demo.stage("load"):
-        loaded = base if isinstance(base, Base) else load_base(base)
-        mel = loaded.config.audio.mel
-        if vocoder is None or isinstance(vocoder, str | Path):
-            vocoder = load_vocoder(vocoder, mel=mel)
-        check_mels(vocoder, mel)
+        loaded = as_base(base, device)
+        vocoder = as_vocoder(vocoder, loaded.config.audio.mel, loaded.device)
     settings = CloneSettings(seed=seed) if steps is None else CloneSettings(seed=seed, steps=steps)
     config = loaded.config.audio.mel
 
@@ -145,7 +143,7 @@ class _Demo:
             self.print(f"Audio: {vocoder.notice}.")
 
         with self.stage("score"):
-            rows = score_similarity(references, {REAL: real, **spoken}, mel_spec.config.sample_rate)
+            rows = score_similarity(references, {REAL: real, **spoken}, mel_spec.config.sample_rate, base.device)
         result = DemoResult(
             speaker.name,
             base.hash,

@@ -44,7 +44,7 @@ class TrainingSpeakerVoices:
 
         Raises TtsMetaError if the manifest has no recording of a training speaker.
         """
-        encoder = SpeakerEncoder.load()
+        encoder = SpeakerEncoder.load(base.device)
         names = tuple(name for name in base.speakers if name in manifest.speakers)
         if not names:
             raise TtsMetaError(
@@ -82,7 +82,7 @@ class TrainingSpeakerVoices:
     def _offsets(self) -> npt.NDArray[np.float32]:
         """Return the speaker offsets `(S, E)` relative to the mean voice."""
         indices = [self.base.speakers.index(name) for name in self.names]
-        return self.base.acoustic.speaker.offsets.detach()[indices].numpy()
+        return self.base.acoustic.speaker.offsets.detach()[indices].cpu().numpy()
 
     def _voice(self, offset: npt.NDArray[np.floating], scores: dict[str, str]) -> Voice:
         delta = torch.from_numpy(np.asarray(offset, np.float32))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from tts_meta.config import Section
+from tts_meta.config import DeviceName, Section
 from tts_meta.corpus import Manifest, Utterance
 from tts_meta.errors import TtsMetaError
 from tts_meta.evaluate.metric import Settings
@@ -46,6 +46,8 @@ class BenchmarkConfig(Section):
     """Whisper model: a name or a folder; if empty, `find_whisper` searches for Whisper base."""
     seed: int = 0
     """Seed for the choice of sentences and for the inner loop."""
+    device: DeviceName = "auto"
+    """Where to compute: `auto` (a GPU if there is one), `cpu`, `cuda` or `mps`."""
 
     @property
     def cache_folder(self) -> Path:
@@ -54,7 +56,7 @@ class BenchmarkConfig(Section):
 
     def scorer(self) -> Scorer:
         """Return the scorer with all models loaded. Raises the errors of `Scorer`."""
-        scorer = Scorer(self.metrics, Settings(whisper=self.whisper or None))
+        scorer = Scorer(self.metrics, Settings(self.device, self.whisper or None))
         scorer.load()
         return scorer
 

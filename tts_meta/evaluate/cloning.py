@@ -17,6 +17,7 @@ from pydantic import Field
 from tts_meta.adapt import CloneSettings, Recording, clone_examples, prepare_recordings
 from tts_meta.context import default_torch_state
 from tts_meta.corpus import Example, Manifest, Utterance
+from tts_meta.devices import choose_device
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.evaluate.benchmark_config import BenchmarkConfig, choose_sentences
 from tts_meta.evaluate.scores import Scorer
@@ -99,9 +100,10 @@ def align_utterances(
 def run_cloning(config: CloningBenchmark, base: Base, vocoder: Vocoder, report: Callable[[str], None]) -> list[Spoken]:
     """Clone every speaker of the recipe, and score every sentence by every system.
 
-    Raises UsageError for `texts` without `training_speakers`. Raises TtsMetaError for the same reasons as cloning
-    and scoring.
+    The base is moved to the device of the recipe; the vocoder stays where it is. Raises UsageError for `texts` without
+    `training_speakers`. Raises TtsMetaError for the same reasons as cloning and scoring.
     """
+    base = base.on(choose_device(config.device))
     check_mels(vocoder, base.config.audio.mel)
     scorer = config.scorer()
     if config.texts and not config.training_speakers:

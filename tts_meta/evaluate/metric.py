@@ -61,6 +61,7 @@ class Settings:
     """Device and models of the metrics."""
 
     device: str = "cpu"
+    """Where the networks compute, as in `choose_device`. Metrics without a network compute on the CPU."""
     whisper: str | None = None
     """Folder or name of the Whisper model; None searches for one as `whisper.find_whisper` does."""
     language: str = "en"
@@ -95,4 +96,4 @@ class Metric:
 
         Keys of score caches contain the text.
         """
-        return f"{self.version} {self.model(settings)} {settings.device} {settings.language}"
+        return f"{self.version} {self.model(settings)} {settings.device.partition(':')[0]} {settings.language}"

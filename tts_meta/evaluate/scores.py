@@ -6,11 +6,12 @@ A new metric is one file with a `Metric` and one line in METRICS. The scorer, th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tts_meta.audio.waveform import as_samples
 from tts_meta.context import default_torch_state
+from tts_meta.devices import choose_device
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.evaluate import mcd, mos, pesq_stoi, similarity, variance, wer
 from tts_meta.evaluate.metric import Column, Measure, Metric, MetricFunction, Sample, Settings
@@ -69,8 +70,8 @@ class Scorer:
     def __init__(self, metrics: Sequence[str] | None = None, settings: Settings | None = None) -> None:
         """Choose metrics by name. All metrics are chosen by default.
 
-        Raises UsageError for an unknown name. Raises TtsMetaError if a package of the extra `eval` is not
-        installed.
+        Raises UsageError for an unknown name or a device that is not available. Raises TtsMetaError if a package of the
+        extra `eval` is not installed.
         """
         names = list(METRICS) if metrics is None else list(dict.fromkeys(metrics))
         for name in names:
@@ -78,7 +79,8 @@ class Scorer:
                 raise UsageError(f"there is no metric {name}; the metrics are {', '.join(METRICS)}")
         require(*dict.fromkeys(package for name in names for package in METRICS[name].packages))
         self.metrics = {name: METRICS[name] for name in names}
-        self.settings = settings or Settings()
+        settings = settings or Settings()
+        self.settings = replace(settings, device=str(choose_device(settings.device)))
         self._functions: dict[str, MetricFunction] = {}
 
     @default_torch_state(preserve_rng=True)

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from tts_meta.audio.waveform import SPEECH_RATE, at_rate
+from tts_meta.devices import choose_device
 from tts_meta.errors import TtsMetaError
 from tts_meta.evaluate.optional_deps import load_extra, quiet
 from tts_meta.files import atomic_folder, sha256_file
@@ -30,24 +31,27 @@ class Transcriber:
     def __init__(self, model: str | Path | None = None, device: str = "cpu", language: str | None = "en") -> None:
         """Load the model `find_whisper(model)`.
 
-        language: None lets Whisper detect the language. Raises TtsMetaError if the model cannot be loaded.
+        device: as in `choose_device`. Whisper computes on the CPU if the device is mps, which faster-whisper does not
+        support. language: None lets Whisper detect the language. Raises UsageError for a device that is not
+        available. Raises TtsMetaError if the model cannot be loaded.
         """
+        import torch
+
+        chosen = choose_device(device)
+        on_gpu = chosen.type == "cuda"
         whisper = load_extra("faster_whisper")
         model = find_whisper(model)
         self.language = language
-        import torch
-
-        kind, _, number = device.partition(":")
         try:
             self._model = whisper.WhisperModel(
                 str(model),
-                device=kind,
-                device_index=int(number or 0),
-                compute_type="float32" if kind == "cpu" else "float16",
+                device="cuda" if on_gpu else "cpu",
+                device_index=chosen.index if on_gpu else 0,
+                compute_type="float16" if on_gpu else "float32",
                 cpu_threads=torch.get_num_threads(),
             )
         except Exception as error:
-            # The cause may be a broken folder, no network or an unknown device. Each library raises another class.
+            # The cause may be a broken folder, no network or a missing library of the GPU. Each has another class.
             reason = str(error).strip().partition("\n")[0]
             raise TtsMetaError(
                 f"cannot load the Whisper model {model} ({reason}); set {WHISPER_VARIABLE} to the folder of a "

@@ -89,7 +89,7 @@ class AcousticModel(nn.Module):
         """Run the teacher-forced pass: each step reads the previous true frame, true durations and true prosody.
 
         cache: result of `precompute`; activations in the cache are not computed again. generator: random generator of
-        the prenet's dropout; None uses torch's global generator.
+        the CPU for the prenet's dropout; None uses torch's global generator of the device.
         """
         cache = cache or ActivationCache()
         encoder_output, before = cache.encoder_output, cache.frames_before
@@ -132,10 +132,11 @@ class AcousticModel(nn.Module):
     ) -> Tensor:
         """Return the log-mel `(T, M)` of `tokens (N,)`, generated step by step; speaker -1 is the mean voice.
 
+        The arguments may be on another device than the model; the log-mel is on the device of the model.
         durations `(N,)` in frames and prosody `(N, 3)` replace the predictions. `options` changes the predictions.
         Raises TtsMetaError if `check_durations` or `check_frames` raises it.
         """
-        given = (None if tensor is None else tensor[None] for tensor in (durations, prosody))
+        given = (None if tensor is None else tensor[None].to(self.mel_mean.device) for tensor in (durations, prosody))
         return self._generate(*self._plan([tokens], speaker, options, *given), options)[0]
 
     @torch.no_grad()
@@ -203,7 +204,7 @@ class AcousticModel(nn.Module):
 
         durations: `(B, N)` in frames; None predicts them. prosody: `(B, N, 3)`; None predicts it.
         """
-        tokens = pad_sequence(list(sentences), batch_first=True)
+        tokens = pad_sequence(list(sentences), batch_first=True).to(self.mel_mean.device)
         lengths = torch.tensor([len(sentence) for sentence in sentences], device=tokens.device)
         encoded = self.encode(tokens, lengths, lengths.new_full((len(lengths),), speaker))
         mask = length_mask(lengths, tokens.shape[1])

@@ -21,6 +21,8 @@ from tts_meta.config import Kernel, Layers, Section, Width
 from tts_meta.errors import TtsMetaError
 from tts_meta.text import SymbolKinds
 
+VERSION = 1
+"""Version of `Aligner.align`. Raise it when its result for the same weights changes: cached alignments have it."""
 _IMPOSSIBLE = -1e30
 # `_PAUSE_LEVEL`: highest level of a frame that can be a pause at no cost, relative to the loud parts of the sentence
 # (nats of amplitude; -18 dB). `_PAUSE_COST`: cost in nats of a pause for each nat above that level, and of a vowel for
@@ -89,21 +91,23 @@ class Aligner(nn.Module):
     def align(self, mel: Tensor, tokens: Tensor, kinds: SymbolKinds, name: str = "recording") -> Alignment:
         """Align `tokens (N,)` with `mel (T, M)` by the best monotonic path, which can skip symbols in `kinds.silent`.
 
-        Raises TtsMetaError that contains `name` if the recording has fewer frames than the sentence has phones.
+        The network runs on the device of its weights. The search runs on the CPU, where the arguments and the result
+        are. Raises TtsMetaError that contains `name` if the recording has fewer frames than the sentence has phones.
         """
         skippable = kinds.silent[tokens]
         if len(mel) < int((~skippable).sum()):
             raise TtsMetaError(f"{name}: too short for its transcript; check that the transcript is correct")
-        log_probs = self(mel[None], torch.tensor([len(mel)], device=mel.device))[0]
-        scores = (log_probs - self.log_prior)[:, tokens]
+        device, log_prior = self.log_prior.device, self.log_prior.cpu()
+        log_probs = self(mel[None].to(device), torch.tensor([len(mel)], device=device))[0].cpu()
+        scores = (log_probs - log_prior)[:, tokens]
         # A pause sounds the same at every punctuation mark, so all pause symbols share one probability and one prior.
-        pause = log_probs[:, kinds.silent].logsumexp(1) - self.log_prior[kinds.silent].logsumexp(0)
+        pause = log_probs[:, kinds.silent].logsumexp(1) - log_prior[kinds.silent].logsumexp(0)
         scores = torch.where(skippable, pause[:, None], scores) - loudness_cost(loudness(mel), tokens, kinds)
-        path = best_path(scores.double().cpu().numpy(), skippable.cpu().numpy())
+        path = best_path(scores.double().numpy(), skippable.numpy())
         durations = torch.from_numpy(np.bincount(path, minlength=len(tokens)))
         positions = torch.from_numpy(path)
-        is_speech = ~skippable.cpu()[positions]
-        path_log_probs = log_probs.cpu()[torch.arange(len(path)), tokens.cpu()[positions]]
+        is_speech = ~skippable[positions]
+        path_log_probs = log_probs[torch.arange(len(path)), tokens[positions]]
         return Alignment(durations, float(path_log_probs[is_speech].mean()))
 
     def matches(self, score: float, tolerance: float = 2.5) -> bool:

@@ -56,8 +56,8 @@ class Decoder(nn.Module):
     def forward(self, context: Tensor, true_frames: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return frames `(B, T, M)` for context `(B, T/R, D)` and the true frames `(B, T, M)`.
 
-        generator: random generator of the prenet's dropout. None uses torch's global generator in training mode, and
-        no dropout in evaluation mode.
+        generator: random generator of the CPU for the prenet's dropout. None uses torch's global generator of the
+        device in training mode, and no dropout in evaluation mode.
         """
         batch, steps = context.shape[:2]
         last = true_frames.reshape(batch, steps, self.reduction, self.n_mels)[:, :-1, -1]
@@ -110,7 +110,10 @@ class Decoder(nn.Module):
         for layer in self.prenet:
             hidden = layer(hidden).relu()
             if dropout > 0:
-                keep = torch.empty_like(hidden).bernoulli_(1 - dropout, generator=generator)
+                # A generator draws on the CPU, so that the same seed gives the same numbers on every device.
+                device = hidden.device if generator is None else torch.device("cpu")
+                keep = torch.empty_like(hidden, device=device).bernoulli_(1 - dropout, generator=generator)
+                keep = keep.to(hidden.device)
                 hidden = hidden * keep / (1 - dropout)
         return hidden
 

@@ -18,26 +18,27 @@ import warnings
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Any
 
 import torch
-from pydantic import ConfigDict, Field, RootModel, model_validator
+from pydantic import Field
 from torch import Tensor
 
 from tts_meta.audio.trimming import AudioConfig
 from tts_meta.config import Section, dump_config, parse_config
 from tts_meta.context import SkipInitialization, default_torch_state
+from tts_meta.devices import choose_device
 from tts_meta.errors import TtsMetaError, TtsMetaWarning, excerpt
 from tts_meta.files import atomic_folder, check_path, sha256_file, write_tensors
-from tts_meta.headers import Digest, Header, Name, check_header, read_header, read_json
+from tts_meta.headers import check_header, read_header, read_json
 from tts_meta.models.acoustic import AcousticConfig, AcousticModel
 from tts_meta.models.aligner import Aligner, AlignerConfig, Alignment
+from tts_meta.models.base_headers import BaseState, SymbolList
 from tts_meta.models.saved_learner import SavedLearner
 from tts_meta.models.shrinkage_prior import ModulePrior
 from tts_meta.parsing import is_printable
 from tts_meta.tensors import TensorFile, check_finite, to_float32
 from tts_meta.text import Lexicon, Phonemizer, SymbolKinds, SymbolTable, load_phonemizer
-from tts_meta.text.symbols import BOUNDARIES, END, START
 from tts_meta.text.versions import version_mismatch
 
 FORMAT = 3
@@ -53,36 +54,6 @@ class BaseConfig(Section):
     """Name of the phonemizer that converted the training texts to symbols."""
     aligner: AlignerConfig = AlignerConfig()
     acoustic: AcousticConfig = AcousticConfig()
-
-
-class BaseState(Header):
-    """The content of `state.json`. phonemizer: versions by package. Other keys describe how the base was trained."""
-
-    format: int
-    speakers: Annotated[list[Name], Field(min_length=1, max_length=100_000)]
-    sha256: Digest
-    phonemizer: dict[Name, Name] = Field(default={})
-
-    @model_validator(mode="after")
-    def _named_once(self) -> Self:
-        if len(set(self.speakers)) < len(self.speakers):
-            raise ValueError("a speaker is named twice")
-        return self
-
-
-class SymbolList(RootModel[Annotated[list[Annotated[str, Field(min_length=1, max_length=8)]], Field(max_length=5000)]]):
-    """The content of `symbols.json`: the symbol table, in order."""
-
-    model_config = ConfigDict(strict=True, frozen=True)
-
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        if len(set(self.root)) < len(self.root):
-            raise ValueError("a symbol is listed twice")
-        missing = [symbol for symbol in (START, END, *BOUNDARIES) if symbol not in self.root]
-        if missing:
-            raise ValueError(f"the symbol '{missing[0]}' is missing")
-        return self
 
 
 @dataclass(eq=False, repr=False)
@@ -151,6 +122,20 @@ class Base:
     def silent(self) -> Tensor:
         """Bool `(V,)`: symbols that can be a pause."""
         return self.kinds.silent
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the models."""
+        return self.acoustic.mel_mean.device
+
+    def on(self, device: torch.device) -> Base:
+        """Return a base whose models are on `device`: a copy, or this base if its models are there already."""
+        if self.device == device:
+            return self
+        base = copy.copy(self)
+        base.aligner = copy.deepcopy(self.aligner).to(device)
+        base.acoustic = copy.deepcopy(self.acoustic).to(device)
+        return base
 
     def start_from(self, other: Base) -> None:
         """Copy the weights of another base's acoustic model; new speakers start at the mean voice of that base.
@@ -226,13 +211,25 @@ def save_base(base: Base, folder: str | Path, half: bool = True) -> None:
     base.hash, base.folder = digest, folder
 
 
-@default_torch_state()
-def load_base(folder: str | Path | None = None) -> Base:
-    """Load a base folder in evaluation mode, in float32 on the CPU; None loads the shipped base.
+def as_base(base: Base | str | Path | None, device: str | torch.device | None = None) -> Base:
+    """Return a loaded base, on `device`; load a base from a folder or None as `load_base` does.
 
-    Raises TtsMetaError if a file is missing or damaged, the format is another, or the weights are not those that
-    `state.json` names, do not fit `config.json` or are not finite.
+    device: None leaves a loaded base where it is, and loads a base on the device `auto`. A base that was given does not
+    change. Raises as `load_base`.
     """
+    if not isinstance(base, Base):
+        return load_base(base, "auto" if device is None else device)
+    return base if device is None else base.on(choose_device(device))
+
+
+@default_torch_state()
+def load_base(folder: str | Path | None = None, device: str | torch.device = "cpu") -> Base:
+    """Load a base folder in evaluation mode, in float32 on `device`; None loads the shipped base.
+
+    Raises UsageError for a device that is not available. Raises TtsMetaError if a file is missing or damaged, the
+    format is another, or the weights are not those that `state.json` names, do not fit `config.json` or are not finite.
+    """
+    device = choose_device(device)
     folder = shipped_base() if folder is None else check_path("base", folder)
     for name in _FILES:
         if not (folder / name).is_file():
@@ -251,7 +248,7 @@ def load_base(folder: str | Path | None = None) -> Base:
     base, half = _load_weights(path, config, symbols, tuple(state.speakers))
     base.acoustic.decoder.half_weights = half
     for model in (base.aligner, base.acoustic):
-        model.eval().requires_grad_(False)
+        model.eval().requires_grad_(False).to(device)
     base.state = {name: value for name, value in data.items() if name not in ("format", "sha256", "speakers")}
     base.hash, base.folder = digest, folder
     base.learner = SavedLearner.load_from(folder, digest, "acoustic")

@@ -48,7 +48,8 @@ The decoder sets torch's number of threads, and phonemizers are not thread-safe.
 class Speech:
     """Synthesised audio: samples `(S,)` in [-1, 1] at `rate` Hz, with the log-mel `(T, M)` of each sentence.
 
-    timings: seconds of computation per stage. notice: a line for the user, see `notice_of`.
+    The log-mels are on the CPU. timings: seconds of computation per stage. notice: a line for the user, see
+    `notice_of`.
     """
 
     samples: Waveform
@@ -130,6 +131,7 @@ def _speak_text(
             done += 1
             report(done, len(mels))
         parts.append(_silence(utterance.pause, vocoder.sample_rate))
+    mels = [mel.cpu() for mel in mels]
     return Speech(_concatenate(parts), vocoder.sample_rate, mels, timings, notice_of(vocoder, text, phonemes))
 
 

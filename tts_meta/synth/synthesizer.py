@@ -9,13 +9,16 @@ from collections.abc import Callable, Hashable, Iterator
 from pathlib import Path
 from typing import TypeGuard, TypeVar, cast
 
+import torch
+
 from tts_meta.adapt.voice import Voice
 from tts_meta.audio.mel import MelConfig
 from tts_meta.audio.writing import Waveform
+from tts_meta.devices import choose_device
 from tts_meta.errors import UsageError
 from tts_meta.files import check_path
 from tts_meta.models.acoustic import AcousticModel
-from tts_meta.models.pretrained import Base, load_base, shipped_base
+from tts_meta.models.pretrained import Base, as_base, load_base, shipped_base
 from tts_meta.models.synthesis_options import DEFAULT, SynthesisOptions
 from tts_meta.models.vocoders.hifigan_weights import find_universal
 from tts_meta.models.vocoders.source_filter_weights import shipped_vocoder
@@ -30,10 +33,12 @@ class Synthesizer:
     """A synthesizer that speaks many texts in a voice, with models that are loaded once.
 
     voice: a voice, a voice file, or `"base"`, the mean voice of the base. base: a base voice or its folder; None is
-    the shipped one. vocoder: a vocoder, or an argument of `load_vocoder`. Several threads can use one object. The
-    threads take turns, and a text is spoken in the voice that is set when its turn begins. Raises TtsMetaError if a
-    file cannot be used, the voice was made with another base, or the vocoder takes other mels than the base
-    produces.
+    the shipped one. vocoder: a vocoder, or an argument of `load_vocoder`. device: a name as in `choose_device`; None is
+    the device of the base, or `auto` if the base is loaded here. A base that was given does not change, and a vocoder
+    that was given stays on its device. Several threads can use one object. The threads take turns, and a text is spoken
+    in the voice that is set when its turn begins. Raises UsageError for a device that is not available. Raises
+    TtsMetaError if a file cannot be used, the voice was made with another base, or the vocoder takes other mels than
+    the base produces.
     """
 
     def __init__(
@@ -42,9 +47,10 @@ class Synthesizer:
         *,
         base: Base | str | Path | None = None,
         vocoder: Vocoder | str | Path | None = None,
+        device: str | torch.device | None = None,
     ) -> None:
-        self.base = base if isinstance(base, Base) else load_base(base)
-        self._vocoder = as_vocoder(vocoder, self.base.config.audio.mel)
+        self.base = as_base(base, device)
+        self._vocoder = as_vocoder(vocoder, self.base.config.audio.mel, self.base.device)
         self.voice = voice
 
     @property
@@ -123,20 +129,22 @@ def speak(
     phonemes: bool = False,
     lexicon: Lexicon | str | Path | None = None,
     options: SynthesisOptions = DEFAULT,
+    device: str | torch.device | None = None,
 ) -> Speech:
     """Speak `text` in a voice, a voice file, or `"base"`, the mean voice of the base.
 
     base: a base voice or its folder; None is the shipped one. vocoder: a vocoder, or an argument of `load_vocoder`.
-    lexicon: as in `Synthesizer.speak`. The last few bases, voices and vocoders that were loaded from files stay in
-    memory for the next calls until the files change. Other arguments and the errors are those of `speak_text`.
-    `Speech.save` writes a file.
+    lexicon: as in `Synthesizer.speak`. device: as in `Synthesizer`. The last few bases, voices and vocoders that were
+    loaded from files stay in memory for the next calls until the files change. Other arguments and the errors are those
+    of `speak_text`. `Speech.save` writes a file.
     """
     with speaking:
-        loaded = base if isinstance(base, Base) else _cached_base(base)
+        loaded = as_base(base, device) if isinstance(base, Base) else _cached_base(base, device)
         mel = loaded.config.audio.mel
-        loaded_vocoder = (
-            _cached_vocoder(vocoder, mel) if vocoder is None or _is_path(vocoder) else as_vocoder(vocoder, mel)
-        )
+        if vocoder is None or _is_path(vocoder):
+            loaded_vocoder = _cached_vocoder(vocoder, mel, loaded.device)
+        else:
+            loaded_vocoder = as_vocoder(vocoder, mel)
         if _is_path(voice) and voice != "base":
             path = Path(voice)
             # The cached synthesizer refers to the base and the vocoder, so their ids stay unique while it is cached.
@@ -176,15 +184,16 @@ class _Cache:
 _bases, _vocoders, _synthesizers = _Cache(2), _Cache(2), _Cache(4)
 
 
-def _cached_base(folder: str | Path | None) -> Base:
+def _cached_base(folder: str | Path | None, device: str | torch.device | None) -> Base:
     path = shipped_base() if folder is None else check_path("base", folder)
-    return _bases.get(_content_key(path), lambda: load_base(path))
+    chosen = choose_device("auto" if device is None else device)
+    return _bases.get((*_content_key(path), chosen), lambda: load_base(path, chosen))
 
 
-def _cached_vocoder(name: str | Path | None, mel: MelConfig) -> Vocoder:
+def _cached_vocoder(name: str | Path | None, mel: MelConfig, device: torch.device) -> Vocoder:
     paths = [path for path in (shipped_vocoder(), find_universal(), name) if path is not None]
-    key = (str(name), mel, *(_content_key(Path(path)) for path in paths))
-    return _vocoders.get(key, lambda: load_vocoder(name, mel=mel))
+    key = (str(name), mel, device, *(_content_key(Path(path)) for path in paths))
+    return _vocoders.get(key, lambda: load_vocoder(name, device, mel=mel))
 
 
 def _content_key(path: Path) -> tuple[Hashable, ...]:

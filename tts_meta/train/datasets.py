@@ -14,6 +14,7 @@ from tts_meta.audio import FeatureCache
 from tts_meta.corpus import Batch, Example, Manifest, bucket_batches, collate
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_file
+from tts_meta.models.alignment_cache import AlignmentCache
 from tts_meta.models.pretrained import Base
 from tts_meta.train.distributed import rank_and_world
 from tts_meta.train.feature_store import Durations, FeatureStore
@@ -50,10 +51,14 @@ def align_examples(examples: Iterable[Example], base: Base, excluded: Path) -> I
         temporary.write_text("".join(json.dumps(line) + "\n" for line in rejected), encoding="utf-8")
 
 
-def align_example(example: Example, base: Base) -> Example | str:
-    """The example with durations, or the reason why its recording does not match its transcript."""
+def align_example(example: Example, base: Base, cache: AlignmentCache | None = None) -> Example | str:
+    """The example with durations, or the reason why its recording does not match its transcript.
+
+    cache: keeps the alignments on disk; without it nothing is read or written.
+    """
+    align = base.align if cache is None else cache.align
     try:
-        tokens, alignment = base.align(example.mel, example.tokens, example.id)
+        tokens, alignment = align(example.mel, example.tokens, example.id)
     except TtsMetaError as error:
         return str(error)
     if not base.aligner.matches(alignment.score, _TOLERANCE):

@@ -7,7 +7,6 @@ several machines the output folder must be on a shared file system.
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -16,6 +15,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from tts_meta.devices import choose_device, runs_in_torchrun
 from tts_meta.errors import UsageError
 
 _TIMEOUT = timedelta(days=7)
@@ -26,16 +26,18 @@ _TIMEOUT = timedelta(days=7)
 def process_group(device: str = "cpu") -> Iterator[int]:
     """Join the process group of `torchrun`, if there is one, for the block; yield the rank of this process.
 
-    Each process uses its own GPU. Raises UsageError for a `device` such as cuda:0, which all processes would share.
+    device: the device of the recipe. Each process uses its own GPU, as `choose_device` says. Raises UsageError for a
+    device such as cuda:0 or mps, which all processes would share, and for a device that is not available.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+    if not runs_in_torchrun():
         yield 0
         return
-    if device.startswith("cuda:"):
-        raise UsageError(f"under torchrun each process uses its own GPU; use --device cuda, not {device}")
-    on_gpu = device.startswith("cuda")
+    if device.startswith(("cuda:", "mps")):
+        raise UsageError(f"under torchrun each process uses its own GPU; use --device cuda or cpu, not {device}")
+    chosen = choose_device(device)
+    on_gpu = chosen.type == "cuda"
     if on_gpu:
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(chosen)
     # This module keeps the group that exists when it is imported, and torch imports it during training. The threads of
     # the group would then outlive it, and abort if they outlive the interpreter. So the import is before the group.
     importlib.import_module("torch.distributed.nn")

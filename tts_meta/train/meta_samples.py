@@ -59,7 +59,8 @@ class MetaSamples:
         self.target, self.speakers, self.sentences = target, speakers, sentences
         mel = target.base.config.audio.mel
         self.mel_spec = MelSpec(mel)
-        self.vocoder = target.vocoder if isinstance(target, VocoderTarget) else load_vocoder(mel=mel)
+        device = target.base.device
+        self.vocoder = target.vocoder if isinstance(target, VocoderTarget) else load_vocoder(device=device, mel=mel)
 
     @classmethod
     def of(
@@ -127,7 +128,7 @@ class MetaSamples:
         """Log the text of the recording and the fixed sentences in the voice of these parameters."""
         if isinstance(self.target, VocoderTarget):
             vocoder = SourceFilterVocoder(_with(self.target.vocoder.generator, params), self.target.vocoder.name)
-            samples = vocoder(speaker.real_mel[None])[0].numpy()
+            samples = vocoder(speaker.real_mel[None])[0].cpu().numpy()
             self._log_audio(log, f"{speaker.name}/recording/{part}", samples, step, speaker.utterance.text)
             return
         if isinstance(learner.domain.model, LowRankModel):

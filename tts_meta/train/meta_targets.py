@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -22,6 +23,7 @@ from tts_meta.audio.features import load_waveform_and_mel
 from tts_meta.corpus import Episode, Example, Manifest, Utterance
 from tts_meta.errors import UsageError
 from tts_meta.meta import Domain, Task, find_learner
+from tts_meta.models.alignment_cache import AlignmentCache
 from tts_meta.models.learner_format import Model
 from tts_meta.models.partition import Partition
 from tts_meta.models.pretrained import Base, save_base
@@ -93,10 +95,15 @@ class AcousticTarget:
         adapted = AcousticTask(self.base, support, changing)
         return adapted.task(scored, self.frames_per_step, seed, episode.speaker, self.precision)
 
+    @cached_property
+    def alignments(self) -> AlignmentCache:
+        """The alignments on disk, in the folder of the cached features."""
+        return AlignmentCache(self.cache.folder / "alignments", self.base)
+
     def examples(self, utterances: Sequence[Utterance]) -> list[Example]:
         """Aligned examples of the utterances that match their transcripts."""
         loaded = load_examples(Manifest(tuple(utterances)), self.base, self.cache)
-        aligned = [align_example(example, self.base) for example in loaded]
+        aligned = [align_example(example, self.base, self.alignments) for example in loaded]
         return [example for example in aligned if isinstance(example, Example)]
 
     def write(

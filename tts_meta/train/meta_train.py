@@ -21,7 +21,7 @@ from tts_meta.adapt.learner_files import saved_learner
 from tts_meta.adapt.vocoder_task import require_adaptable_vocoder
 from tts_meta.adapt.voice import VOCODER_PREFIX
 from tts_meta.audio import FeatureCache
-from tts_meta.config import Section
+from tts_meta.config import DeviceName, Section
 from tts_meta.corpus import EpisodeSampler, Manifest, Utterance, hold_out_named
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.files import restore_folder
@@ -59,7 +59,7 @@ class MetaTrainConfig(Section):
     output: Path
     """Folder of the run; the meta-trained base is the folder `base` in it."""
     cache: Path = Path("runs/cache")
-    """Folder of cached features; several runs may share it."""
+    """Folder of cached features and alignments; several runs may share it."""
     lexicon: Path | None = None
     """Pronunciations of words of the transcripts, one per line (`docs/text.md`)."""
     base: Path | None = None
@@ -101,6 +101,8 @@ class MetaTrainConfig(Section):
     """Number of meta-steps."""
     tasks: int = Field(default=2, gt=0)
     """Episodes per meta-step."""
+    device: DeviceName = "auto"
+    """Where to compute: `auto` (a GPU if there is one), `cpu`, `cuda` or `mps`."""
     threads: int = 0
     """CPU threads; 0 leaves torch's default."""
     precision: Precision = "float32"
@@ -131,7 +133,7 @@ def meta_train(config: MetaTrainConfig, command: str = "") -> Path:
     if config.threads:
         torch.set_num_threads(config.threads)
     deadline = time.monotonic() + config.max_hours * 3600 if config.max_hours else float("inf")
-    with process_group() as rank:
+    with process_group(config.device) as rank:
         target = build_target(config)
         manifest = Manifest.load(config.manifest).of_split(*config.splits)
         manifest, held_out = hold_out_named(manifest, config.held_out_speakers)
@@ -179,7 +181,7 @@ def build_learner(config: MetaTrainConfig, target: MetaTarget) -> MetaLearner:
 
 def build_target(config: MetaTrainConfig) -> MetaTarget:
     """Return the model to meta-train. Raises UsageError for modules of both models, or of a vocoder without modules."""
-    base = load_base(config.base).with_lexicon(config.lexicon)
+    base = load_base(config.base, config.device).with_lexicon(config.lexicon)
     vocoder_patterns = [pattern for pattern in config.modules if pattern.startswith(VOCODER_PREFIX)]
     if not vocoder_patterns:
         cache = FeatureCache(config.cache, base.config.audio)
@@ -197,7 +199,7 @@ def build_target(config: MetaTrainConfig) -> MetaTarget:
     roles = {**VOCODER_ROLES, **config.roles}
     return VocoderTarget(
         base,
-        require_adaptable_vocoder(load_vocoder(config.vocoder), base),
+        require_adaptable_vocoder(load_vocoder(config.vocoder, base.device), base),
         vocoder_patterns,
         config.crops_per_step,
         roles,

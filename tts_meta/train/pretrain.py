@@ -21,6 +21,7 @@ from torch import Tensor
 
 from tts_meta.audio import FeatureCache
 from tts_meta.corpus import Batch, Manifest, collate, hold_out_named, unperturbed_name
+from tts_meta.devices import choose_device
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import restore_folder
 from tts_meta.models.acoustic import AcousticModel
@@ -82,6 +83,7 @@ def pretrain(config: PretrainConfig, command: str = "") -> Path:
         torch.set_num_threads(config.threads)
     deadline = time.monotonic() + config.max_hours * 3600 if config.max_hours else float("inf")
     with process_group(config.device) as rank:
+        config = config.model_copy(update={"device": str(choose_device(config.device))})
         console = Console(stderr=True, quiet=rank > 0)
         manifest = Manifest.load(config.manifest).of_split(*config.splits)
         manifest, held_out = hold_out_named(manifest, config.held_out_speakers)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from tts_meta.config import Hours, Section, Seed, Share, Threads
+from tts_meta.config import DeviceName, Hours, Section, Seed, Share, Threads
 from tts_meta.train.optimiser import OptimiserConfig
 
 
@@ -29,8 +29,8 @@ class TrainingConfig(Section):
     """Shortest pause at which a recording is cut."""
     ema_decay: Share = 0.999
     """Decay of the moving average of the weights that is evaluated and shipped; 0 switches it off."""
-    device: str = "cpu"
-    """`cpu` or `cuda`."""
+    device: DeviceName = "auto"
+    """Where to compute: `auto` (a GPU if there is one), `cpu`, `cuda` or `mps`."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """`bfloat16` computes matrix products in bfloat16 under autocast."""
     threads: Threads = 0

@@ -20,6 +20,7 @@ from rich.progress import track
 from torch import nn
 
 from tts_meta.corpus import Manifest, hold_out_named
+from tts_meta.devices import choose_device
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_file, restore_folder, write_tensors
 from tts_meta.models.pretrained import Base, load_base
@@ -85,6 +86,7 @@ def train_vocoder(config: VocoderTrainConfig, command: str = "") -> Path:
         torch.set_num_threads(config.threads)
     deadline = time.monotonic() + config.max_hours * 3600 if config.max_hours else float("inf")
     with process_group(config.device) as rank:
+        config = config.model_copy(update={"device": str(choose_device(config.device))})
         console = Console(stderr=True, quiet=rank > 0)
         manifest = Manifest.load(config.manifest).of_split(*config.splits)
         manifest, held_out = hold_out_named(manifest, config.held_out_speakers)

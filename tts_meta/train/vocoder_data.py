@@ -92,7 +92,8 @@ class VocoderBatch:
 
     def to(self, device: torch.device | str) -> VocoderBatch:
         """Return the batch on `device`, with samples and mels in single precision."""
-        moved = {field.name: getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)}
+        to_gpu = torch.device(device).type == "cuda"
+        moved = {field.name: getattr(self, field.name).to(device, non_blocking=to_gpu) for field in fields(self)}
         moved["samples"] = moved["samples"].float() / FULL_SCALE
         return VocoderBatch(**moved | {"mel": moved["mel"].float()})
 

@@ -59,7 +59,7 @@ class Lora(MetaLearner[LoraSettings]):
                 "choose other modules"
             )
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
+            torch.default_generator.manual_seed(self.seed)  # `torch.manual_seed` would also seed every GPU
             _inject(model, self.layers, self.settings.rank)
         original = {name.replace(_WRAPPED, ""): name for name, _ in model.named_parameters() if ".lora_" not in name}
         self.biases = {name: original[name] for name in names if self.domain.model.get_parameter(name).ndim == 1}

@@ -16,6 +16,7 @@ from pydantic import Field
 from tts_meta.audio import read_audio
 from tts_meta.context import default_torch_state
 from tts_meta.corpus import Manifest
+from tts_meta.devices import choose_device
 from tts_meta.errors import UsageError
 from tts_meta.evaluate.baselines import TrainingSpeakerVoices
 from tts_meta.evaluate.benchmark_config import BenchmarkConfig, SentenceSplit, choose_sentences
@@ -124,18 +125,19 @@ def run_few_shot(
 ) -> FewShotResults:
     """Compute the missing trials, read the other trials, and return the results.
 
-    report: called with a line for each trial. Raises UsageError before any work for impossible numbers of sentences
-    or steps, and for settings that a method does not use. Raises TtsMetaError for the same reasons as cloning and
-    `read_trials`.
+    The base is moved to the device of the recipe; the vocoder stays where it is. report: called with a line for each
+    trial. Raises UsageError before any work for impossible numbers of sentences or steps, and for settings that a
+    method does not use. Raises TtsMetaError for the same reasons as cloning and `read_trials`.
     """
     steps = {name: _steps(method, config) for name, method in config.learners.items()}
     if any(count is not None and count < 0 for counts in steps.values() for count in counts):
         raise UsageError("steps must be 0 or more")
+    base = base.on(choose_device(config.device))
     bases = _bases(config, base, vocoder)
     manifest = Manifest.load(config.manifest)
     chosen = config.choose(manifest)
     cached_results = read_trials(config.cached_results) if config.cached_results else {}
-    scorer, encoder = config.scorer(), SpeakerEncoder.load()
+    scorer, encoder = config.scorer(), SpeakerEncoder.load(base.device)
     training_speakers: dict[str, Callable[[], TrainingSpeakerVoices]] = {
         used.hash: cache(partial(TrainingSpeakerVoices.of, used, manifest)) for used in bases.values()
     }
@@ -163,7 +165,8 @@ def _bases(config: FewShotBenchmark, base: Base, vocoder: Vocoder) -> dict[str, 
 
     Raises UsageError for settings that do not fit the base or the vocoder.
     """
-    loaded = {path: load_base(path) for path in {method.base for method in config.learners.values()} if path}
+    paths = {method.base for method in config.learners.values()}
+    loaded = {path: load_base(path, base.device) for path in paths if path}
     bases = {
         name: method.with_prior(loaded[method.base] if method.base else base)
         for name, method in config.learners.items()

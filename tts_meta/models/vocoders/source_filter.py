@@ -29,6 +29,7 @@ from torch.nn import functional as F
 
 from tts_meta.audio.mel import MelConfig
 from tts_meta.config import Kernel, Layers, Section, Width, even
+from tts_meta.devices import to_float64
 from tts_meta.models.saved_learner import SavedLearner
 from tts_meta.models.shrinkage_prior import ModulePrior
 from tts_meta.models.vocoders.convnext import ConvNext
@@ -130,16 +131,17 @@ class SourceFilterGenerator(nn.Module):
     def excitation(self, pitch: Pitch, phase: Tensor, phase_frame: int = 0) -> tuple[Excitation, Tensor]:
         """Return the sources for a pitch, and the phase at the end of each sample, `(B, S)`, in periods.
 
-        phase: `(B,)`, in periods, at the start of frame `phase_frame`. The pulses are the sum of all harmonics below
+        phase: `(B,)`, in periods, at the start of frame `phase_frame`. Phases have float64; they are on the CPU if the
+        device of the pitch has no float64. The pulses are the sum of all harmonics below
         half the sampling rate, in closed form (Dirichlet kernel).
         """
         rate, hop = self.mel_config.sample_rate, self.mel_config.hop
         f0 = _to_samples(pitch.log_f0, hop).exp()
         voiced = _to_samples(pitch.voiced, hop)
-        elapsed = (f0.double() / rate).cumsum(1)
+        elapsed = (to_float64(f0) / rate).cumsum(1)
         before = elapsed[:, phase_frame * hop - 1] if phase_frame else 0.0
-        ends = elapsed + (phase.double() - before)[:, None]
-        cycle = (ends % 1.0).float()
+        ends = elapsed + (to_float64(phase) - before)[:, None]
+        cycle = (ends % 1.0).float().to(f0.device)
         harmonics = torch.floor(0.5 * rate / f0) - 1
         half_angle = math.pi * cycle
         sine = torch.sin(half_angle)

