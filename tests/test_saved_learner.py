@@ -16,8 +16,8 @@ from helpers import tiny_base, tiny_source_filter
 from safetensors.torch import load_file
 from torch import Tensor
 
-from tts_meta.adapt.settings import SIGMA_LR
 from tts_meta.files import write_tensors
+from tts_meta.meta import LEARNERS
 from tts_meta.models.pretrained import load_base, save_base
 from tts_meta.models.saved_learner import CLONING_SETTINGS, FILE, TENSOR_FILE, SavedLearner
 from tts_meta.models.shrinkage_prior import ModulePrior
@@ -79,7 +79,7 @@ def test_the_shipped_learner_has_the_variances_of_the_prior_of_older_versions() 
 
 
 def test_the_settings_of_cloning_are_those_of_the_learner_made_of_a_prior() -> None:
-    assert CLONING_SETTINGS["inner_lr"] == SIGMA_LR
+    assert CLONING_SETTINGS.keys() <= LEARNERS["sigma-imaml"].Settings.model_fields.keys()
     made = SavedLearner.of_prior(ModulePrior({"a": 1.0}, rank=3), "vocoder", "weights")
     assert (made.learner, made.settings, made.model, made.modules) == (
         "sigma-imaml",

@@ -20,7 +20,7 @@ from torch import Tensor
 from tts_meta.adapt.acoustic_task import Precision
 from tts_meta.audio import FeatureCache
 from tts_meta.corpus import EpisodeSampler, Manifest, Utterance
-from tts_meta.meta import LearnerSettings, MetaLearner, Task
+from tts_meta.meta import MetaLearner, MetaTrainer, Task, create_learner
 from tts_meta.models.pretrained import load_base
 from tts_meta.train.meta_targets import AcousticTarget
 from tts_meta.train.meta_train import ACOUSTIC_ROLES
@@ -61,8 +61,10 @@ def time_of_alignments(target: AcousticTarget, utterances: Sequence[Utterance]) 
 
 
 def gradient_of(learner: MetaLearner) -> Tensor:
-    assert learner.adapted.grad is not None
-    return learner.adapted.grad.double().clone()
+    """Return the gradient of φ of the last outer step, `(P,)`."""
+    gradient = learner.get_parameter("adapted").grad
+    assert gradient is not None
+    return gradient.double().clone()
 
 
 def precision_of(target: AcousticTarget, name: str, tasks: dict[Precision, Task]) -> None:
@@ -70,15 +72,15 @@ def precision_of(target: AcousticTarget, name: str, tasks: dict[Precision, Task]
     gradients, after, times = {}, {}, {precision: list[float]() for precision in PRECISIONS}
     for round_number in range(1 + ROUNDS):
         for precision in PRECISIONS:
-            settings = LearnerSettings(inner_steps=3, clip=0.0, **LEARNERS[name])
-            learner: MetaLearner = target.learner(name, settings, 1)
-            learner.optimiser.register_step_pre_hook(
+            learner = create_learner(name, target.domain(name), {"inner_steps": 3, **LEARNERS[name]})
+            trainer = MetaTrainer(learner)
+            trainer.optimiser.register_step_pre_hook(
                 lambda *_, of=learner, key=precision: gradients.update({key: gradient_of(of)})
             )
             metrics = list[float]()
 
-            def step(of: MetaLearner = learner, key: Precision = precision, to: list[float] = metrics) -> None:
-                result = of.meta_step([tasks[key]])
+            def step(of: MetaTrainer = trainer, key: Precision = precision, to: list[float] = metrics) -> None:
+                result = of.step([tasks[key]])
                 to.extend((result.loss_before, result.loss_after))
 
             seconds = cpu_seconds(step)
