@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -61,10 +62,9 @@ class Net(nn.Module):
             self.second = nn.Linear(6, 5, dtype=dtype)
             self.head = nn.Linear(5, 1, dtype=dtype)
 
-    def forward(self, x: Tensor, hidden: bool = False) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         inputs = torch.cat([x, self.context.expand(*x.shape[:-1], 2)], -1)
-        features = torch.tanh(self.second(torch.tanh(self.first(inputs))))
-        return features if hidden else self.head(features)
+        return self.head(torch.tanh(self.second(torch.tanh(self.first(inputs)))))
 
 
 def modules_of(model: nn.Module) -> tuple[Module, ...]:
@@ -144,10 +144,15 @@ def net_of(dtype: torch.dtype = torch.float64) -> Net:
     return net
 
 
-def head_data(call: Callable[..., Any], data: tuple[Tensor, Tensor]) -> HeadData:
+def head_data(net: Net, call: Callable[..., Any], data: tuple[Tensor, Tensor]) -> HeadData:
     """Inputs and targets of the last layer of `Net`, with the precision of `regression_loss`."""
-    inputs = call(data[0], hidden=True)
-    return HeadData(inputs, data[1], torch.full((len(inputs),), 0.3**-2, dtype=inputs.dtype))
+    inputs = list[Tensor]()
+    handle = net.head.register_forward_pre_hook(lambda layer, arguments: inputs.append(arguments[0]))
+    try:
+        call(data[0])
+    finally:
+        handle.remove()
+    return HeadData(inputs[0], data[1], torch.full((len(inputs[0]),), 0.3**-2, dtype=inputs[0].dtype))
 
 
 def trained_tasks(context: Tensor) -> TrainedTasks:
@@ -169,7 +174,9 @@ def regression_domain(model: nn.Module | None = None, loss: Any = None, **more: 
     context = dict(net.named_parameters()).get("context")
     defaults: dict[str, Any] = {
         "roles": {"head": ["head"], "context": ["context"]},
-        "linear_head": LinearHead("head.weight", "head.bias", head_data) if isinstance(net, Net) else None,
+        "linear_head": LinearHead("head.weight", "head.bias", partial(head_data, net))
+        if isinstance(net, Net)
+        else None,
         "items": lambda data: Items(torch.cat(data, -1)[:, None], torch.ones(len(data[0]), dtype=torch.int64)),
         "trained_tasks": None if context is None else trained_tasks(context.detach()),
     }

@@ -132,9 +132,8 @@ def learner_of(
 class Dropping(Net):
     """Draws from torch's generator with two kinds of operation."""
 
-    def forward(self, x: Tensor, hidden: bool = False) -> Tensor:
-        output = super().forward(x, hidden)
-        return nn.functional.dropout(output, 0.4) + 0.3 * torch.randn_like(output)
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.dropout(super().forward(x), 0.4) + 0.3 * torch.randn_like(x)
 
 
 def with_random_draws(task: Task) -> Task:
