@@ -162,7 +162,7 @@ def recording(task: Task, seen: dict[int, list[Tensor]]) -> Task:
 
 @every_learner
 def test_what_an_inner_step_draws_is_a_function_of_the_seed_and_the_step(name: str) -> None:
-    """The draws of a task do not depend on the tasks beside it, on their order or on the caller's generators."""
+    """The draws of a task do not depend on the other tasks, on their order or on the caller's generators."""
     task, calls = TASKS[0], list[dict[int, list[Tensor]]]()
 
     def draws(others: list[Task], position: int, seed: int = 0, steps: int = 5) -> tuple[dict[int, Tensor], Params]:

@@ -16,7 +16,6 @@ from torch import Tensor
 from tts_meta.config import Section
 from tts_meta.errors import UsageError
 from tts_meta.meta.budget import Budget
-from tts_meta.meta.domain import TrainedTasks
 from tts_meta.meta.learner import Adapted, MetaLearner, NoSettings, Observer
 from tts_meta.meta.registry import register
 from tts_meta.meta.task import Task
@@ -33,7 +32,8 @@ class _FromTrainedTasks(MetaLearner[AnySettings]):
     trainable = False
 
     def build(self) -> None:
-        trained: TrainedTasks = self.domain.require("trained_tasks", self.name)
+        trained = self.domain.trained_tasks
+        assert trained is not None  # a capability in `needs`
         adapted = {parameter for module in self.adapted_modules for parameter in module.parameters}
         if trained.parameter not in adapted:
             raise UsageError(
