@@ -185,7 +185,7 @@ def test_similarity_is_measured_to_sentences_neither_adapted_on_nor_scored(
         ({"support_pool": 1}, "support_pool is 1, but 2 sentences are requested"),
         ({"steps": [-1]}, "steps must be 0 or more"),
         ({"learners": {"one": {"sentences": [0]}}}, "sentences must be 1 or more"),
-        ({"learners": {"one": {"method": "lora", "rank": 1, "modules": ["speaker.mean"]}}}, "LoRA adapts linear"),
+        ({"learners": {"one": {"learner": "lora", "modules": ["speaker.mean"]}}}, "LoRA adapts linear"),
         ({"sentences": [30]}, "32 are needed"),
         ({"learners": {"none": {"modules": ["nothing"]}}}, "no module matches 'nothing'"),
         ({"learners": {"wide": {"prior_scale": 2.0}}}, "prior_scale scales the base's learned prior"),

@@ -1,25 +1,19 @@
-"""Cached trials of the few-shot benchmark: what is computed again, what is read, and what keys depend on."""
+"""Cached trials of the few-shot benchmark: what is computed again, and what is read."""
 
 from __future__ import annotations
 
 import importlib
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
 from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from few_shot_recipes import config, vocoder
 
-from tts_meta.corpus import Manifest
 from tts_meta.errors import TtsMetaError
-from tts_meta.evaluate.few_shot.benchmark import FewShotBenchmark, run_few_shot
+from tts_meta.evaluate.few_shot.benchmark import run_few_shot
 from tts_meta.evaluate.few_shot.results_io import read_trials, write_trials
-from tts_meta.evaluate.few_shot.speaker_data import SpeakerData
 from tts_meta.evaluate.few_shot.trials import Trial
-from tts_meta.evaluate.methods import MethodConfig
-from tts_meta.evaluate.scores import Scorer
 from tts_meta.models.pretrained import Base
 from tts_meta.models.shrinkage_prior import ModulePrior
 from tts_meta.report.few_shot import write_few_shot_report
@@ -28,24 +22,6 @@ RUN_TRIAL = importlib.import_module("tts_meta.evaluate.few_shot.run_trial")
 
 
 KEYS = importlib.import_module("tts_meta.evaluate.few_shot.trial_keys")
-
-
-METHODS = importlib.import_module("tts_meta.evaluate.methods")
-
-
-VERSIONS = {
-    "clone": ["CLONE_VERSION", "RECORDINGS_VERSION", "NO_PRIOR_LR", "NO_PRIOR_STEPS", "SIGMA_LR", "NEGLIGIBLE"],
-    "lora": ["LORA_VERSION", "RECORDINGS_VERSION", "LEARNING_RATE", "NO_PRIOR_STEPS"],
-    "nearest": ["NEAREST_VERSION"],
-    "zero-shot": ["ZERO_SHOT_VERSION"],
-}
-
-
-def data(recipe: FewShotBenchmark, folder: Path) -> Any:
-    """The data of speaker ben, with one metric that needs no optional package."""
-    chosen = recipe.choose(Manifest.load(recipe.manifest))["ben"]
-    sentences = chosen.adapt_on, chosen.score_on, chosen.references
-    return SpeakerData("ben", *sentences, vocoder(), Scorer(["variance"]), Mock(), 0, 800, folder)
 
 
 def test_a_voice_is_made_once_for_different_metrics(
@@ -122,44 +98,6 @@ def test_an_error_names_a_file_that_has_no_trials(tmp_path: Path, line: str, mes
         read_trials(path)
 
 
-def test_a_new_version_of_a_method_or_of_scoring_changes_the_key(
-    base: Base, long_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    speaker_data = data(config(long_corpus, tmp_path), tmp_path)
-    learned = base.with_prior(ModulePrior({"speaker.mean": 1e-2}))
-    method_names = get_args(MethodConfig.model_fields["method"].annotation)
-    learners: dict[str, tuple[MethodConfig, int | None]] = {
-        name: (MethodConfig(method=name), 3) for name in method_names
-    }
-    learners["auto_stop"] = MethodConfig(auto_stop=True), None
-
-    def voices() -> dict[str, str]:
-        return {
-            name: KEYS.voice_key(method, learned, speaker_data, 2, steps) for name, (method, steps) in learners.items()
-        }
-
-    before, scoring = voices(), KEYS.scoring_key(speaker_data)
-    assert len(set(before.values())) == 5 and voices() == before
-    depends = {name: set(versions) for name, versions in VERSIONS.items()}
-    depends["auto_stop"] = depends["clone"] | {"STOPPING_VERSION"}
-    for version in sorted(set().union(*depends.values())):
-        with monkeypatch.context() as changed:
-            changed.setattr(METHODS, version, 99)
-            after = voices()
-            assert {name for name in after if after[name] != before[name]} == {
-                name for name, versions in depends.items() if version in versions
-            }, version
-            assert KEYS.scoring_key(speaker_data) == scoring, (
-                "the way a voice is made does not change the key of its scores"
-            )
-    for version in ("SCORING_VERSION", "SPEECH_VERSION", "RECORDINGS_VERSION"):
-        with monkeypatch.context() as changed:
-            changed.setattr(KEYS, version, 99)
-            assert KEYS.scoring_key(speaker_data) != scoring and voices() == before
-    speaker_data.scorer.metrics["variance"] = replace(speaker_data.scorer.metrics["variance"], version=99)
-    assert KEYS.scoring_key(speaker_data) != scoring
-
-
 def test_a_trial_of_an_older_version_is_computed_again(
     base: Base, long_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -170,14 +108,14 @@ def test_a_trial_of_an_older_version_is_computed_again(
     messages: list[str] = []
     assert run_few_shot(cached, base, vocoder(), messages.append).trials[0].source == "cached_results"
     assert messages == ["ben: all, 1 sentence, 1 step (cached_results)"]
-    monkeypatch.setattr(METHODS, "CLONE_VERSION", 99)
+    monkeypatch.setattr(KEYS, "CLONE_VERSION", 99)
     for changed in (recipe, cached):
         again = run_few_shot(changed, base, vocoder(), lambda line: None).trials[0]
         assert again.source == "this run" and again.key != first.key
 
 
 def test_another_prior_changes_only_trials_that_use_the_prior(base: Base, long_corpus: Path, tmp_path: Path) -> None:
-    learners = {"ours": {}, "all": {"modules": ["*"], "variance": 1.0}, "lora": {"method": "lora"}}
+    learners = {"ours": {}, "all": {"modules": ["*"], "variance": 1.0}, "lora": {"learner": "lora"}}
     recipe = config(long_corpus, tmp_path, sentences=[2], steps=[1], learners=learners)
 
     def folders(variance: float, base_scale: float = 1.0, scale: float | None = None) -> list[Path]:

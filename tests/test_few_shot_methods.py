@@ -3,32 +3,52 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from few_shot_recipes import adaptation_examples, config, table_of, vocoder
-from helpers import same_weights, tiny_base, tiny_source_filter
+from helpers import RATE, same_weights, similar_examples, tiny_base, tiny_source_filter
 
-from tts_meta.adapt import CloneSettings, Voice
-from tts_meta.adapt.baselines.lora import clone_lora
+from tts_meta.adapt import CloneSettings, Voice, adaptable_modules, clone_examples
+from tts_meta.adapt.acoustic_domain import acoustic_domain
+from tts_meta.adapt.learner_choice import choose_acoustic_learner
+from tts_meta.adapt.voice import as_stored
+from tts_meta.audio import read_audio
 from tts_meta.audio.mel import MelConfig
-from tts_meta.corpus import collate
+from tts_meta.corpus import Manifest, Utterance, collate
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.evaluate.few_shot.benchmark import run_few_shot
+from tts_meta.evaluate.similarity import voice_embedding
+from tts_meta.evaluate.training_speakers import TrainingSpeakers
+from tts_meta.meta import create_learner
 from tts_meta.models.losses import acoustic_loss
 from tts_meta.models.pretrained import Base, save_base
 from tts_meta.models.saved_learner import SavedLearner
 from tts_meta.models.shrinkage_prior import ModulePrior
+from tts_meta.models.speaker_encoder import SpeakerEncoder
 from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
 from tts_meta.report.few_shot import write_few_shot_report
 
 LORA = importlib.import_module("tts_meta.adapt.baselines.lora")
+BEFORE = {
+    (0, False): [78, 193.5829],
+    (0, True): [26, 97.6389],
+    (3, False): [78, 201.1423],
+    (3, True): [26, 100.4505],
+}
+"""By seed and by whether modules are named: the number of tensors of a LoRA voice, and the sum of their magnitudes.
+
+The function `clone_lora` of commit 58e5ac1 made these voices.
+"""
 
 
 def test_baselines_without_steps_use_voices_of_training_speakers(base: Base, long_corpus: Path, tmp_path: Path) -> None:
-    learners = {"near": {"method": "nearest"}, "mixed": {"method": "zero-shot"}}
+    learners = {"near": {"learner": "nearest"}, "mixed": {"learner": "zero-shot"}}
     recipe = config(long_corpus, tmp_path, learners=learners)
     trials = run_few_shot(recipe, base, vocoder(), lambda line: None).trials
     assert [(trial.learner, trial.sentences, trial.steps) for trial in trials] == [
@@ -36,7 +56,8 @@ def test_baselines_without_steps_use_voices_of_training_speakers(base: Base, lon
     ]
     near, mixed = (Voice.load(trial.voice_file) for trial in (trials[1], trials[3]))
     offsets = base.acoustic.speaker.offsets
-    assert near.scores == {"nearest": "ben"}  # a training speaker
+    assert near.scores["nearest"] == "ben" and near.scores["sentences"] == 2  # a training speaker
+    assert near.steps == 0 and near.modules == ("speaker.mean",)
     torch.testing.assert_close(near.deltas["speaker.mean"], offsets[1], rtol=1e-3, atol=1e-4)
     # Between the two training speakers, and nearer to the one who spoke the recordings.
     position = (
@@ -46,10 +67,35 @@ def test_baselines_without_steps_use_voices_of_training_speakers(base: Base, lon
     assert trials[0].parameters == 6
 
 
+def test_baselines_without_steps_equal_their_formulas_on_embeddings_of_the_whole_recordings(
+    base: Base, long_corpus: Path, tmp_path: Path
+) -> None:
+    recipe = config(long_corpus, tmp_path)
+    manifest, encoder = Manifest.load(recipe.manifest), SpeakerEncoder.load()
+
+    def embed(utterances: Sequence[Utterance]) -> np.ndarray:
+        return voice_embedding(encoder, [(read_audio(utterance.audio, RATE), RATE) for utterance in utterances])
+
+    embeddings = np.stack([embed(manifest.of_speakers((name,)).utterances) for name in base.speakers])
+    target = embed(recipe.choose(manifest)["ben"].adapt_on[:2])
+    offsets = base.acoustic.speaker.offsets.detach().numpy()
+    inputs, targets = embeddings - embeddings.mean(0), offsets - offsets.mean(0)
+    gram = inputs @ inputs.T
+    weights = np.linalg.solve(gram + 0.1 * np.trace(gram) / 2 * np.eye(2), inputs @ (target - embeddings.mean(0)))
+    regressed = offsets.mean(0) + weights @ targets
+
+    tasks = TrainingSpeakers.of(base, manifest).trained_tasks
+    np.testing.assert_array_equal(tasks.embeddings.numpy(), embeddings)
+    examples = adaptation_examples(recipe, base, 2)
+    for learner, offset in ("nearest", offsets[int(np.argmax(embeddings @ target))]), ("zero-shot", regressed):
+        voice = clone_examples(base, examples, CloneSettings(learner=learner), trained_tasks=tasks)
+        torch.testing.assert_close(voice.deltas, as_stored({"speaker.mean": torch.tensor(offset)}))
+
+
 def test_a_lora_voice_consists_of_its_adapters(base: Base, long_corpus: Path, tmp_path: Path) -> None:
     examples = adaptation_examples(config(long_corpus, tmp_path), base, 2)
-    settings = CloneSettings(("decoder", "postnet"), 5, 1e-2)
-    voice, again = (clone_lora(base, examples, 2, settings) for _ in range(2))
+    settings = CloneSettings(("decoder", "postnet"), 5, 1e-2, learner="lora", learner_settings={"rank": 2})
+    voice, again = (clone_examples(base, examples, settings) for _ in range(2))
     up, down = (voice.deltas[f"decoder.output.weight{side}"] for side in (":up", ":down"))
     assert up.shape[1] == down.shape[0] == 2 and float(up.abs().max()) > 0
     assert same_weights(voice.deltas, again.deltas) and float(voice.deltas["decoder.output.bias"].norm()) > 0
@@ -63,7 +109,25 @@ def test_a_lora_voice_consists_of_its_adapters(base: Base, long_corpus: Path, tm
     before, after = (float(acoustic_loss(model, model(batch), batch).nll) for model in (base.acoustic, moved))
     assert after < before
     with pytest.raises(UsageError, match="the chosen modules contain none"):
-        clone_lora(base, examples, 2, CloneSettings(("speaker.mean",), 1))
+        clone_examples(base, examples, CloneSettings(("speaker.mean",), 1, learner="lora"))
+    with pytest.raises(UsageError, match="does not use rank; leave out rank; its own setting of this name"):
+        clone_examples(base, examples, CloneSettings(rank=2, learner="lora"))
+
+
+def test_lora_voices_equal_those_of_the_code_before_it_was_a_learner() -> None:
+    base = tiny_base()
+    for seed, modules in product((0, 3), ((), ("decoder", "postnet"))):
+        settings = CloneSettings(modules, 5, 1e-2, seed=seed, learner="lora", learner_settings={"rank": 2})
+        voice = clone_examples(base, similar_examples(base), settings)
+        sums = [float(delta.double().abs().sum()) for delta in voice.deltas.values()]
+        assert [len(sums), sum(sums)] == pytest.approx(BEFORE[seed, bool(modules)], rel=1e-3)
+
+
+def test_lora_has_its_own_default_learning_rate(base: Base) -> None:
+    choice = choose_acoustic_learner(base, CloneSettings(learner="lora"))
+    assert create_learner(choice.name, acoustic_domain(base, adaptable_modules(base)), choice.settings).settings == (
+        LORA.LoraSettings(rank=8, inner_lr=1e-3)
+    )
 
 
 def test_the_product_of_the_factors_equals_the_delta_of_peft_for_every_layer_type() -> None:
@@ -86,12 +150,19 @@ def test_the_product_of_the_factors_equals_the_delta_of_peft_for_every_layer_typ
 @pytest.mark.parametrize(
     ("learner", "message"),
     [
-        ({"method": "lora", "auto_stop": True}, "learner 'one': method lora does not use auto_stop; it uses base, "),
-        ({"method": "nearest", "auto_stop": True}, "method nearest does not use auto_stop; it uses base, sentences"),
-        ({"method": "zero-shot", "steps": [3]}, "method zero-shot does not use steps"),
-        ({"method": "lora", "prior_scale": 2.0}, "method lora does not use prior_scale"),
-        ({"method": "lora", "variance": 0.1}, "method lora does not use variance"),
-        ({"method": "lora", "rank": 0}, "LoRA needs a rank of 1 or more"),
+        ({"learner": "lora", "auto_stop": True}, "learners.one: learner 'lora' does not stop automatically; leave out"),
+        ({"learner": "nearest", "auto_stop": True}, "learner 'nearest' does not use auto_stop; leave out auto_stop"),
+        ({"learner": "zero-shot", "steps": [3]}, "learner 'zero-shot' does not use steps; leave out steps"),
+        ({"learner": "zero-shot", "settings": {"rigde": 1}}, "learner 'zero-shot': unknown key 'rigde'; did you mean"),
+        ({"learner": "nearest", "learning_rate": 0.1}, "learner 'nearest' does not use learning_rate"),
+        ({"learner": "nearest", "isotropic": 0.1}, "learner 'nearest' does not use isotropic"),
+        ({"learner": "mean-voice", "modules": ["*"]}, "learner 'mean-voice' does not use modules; leave out modules"),
+        ({"learner": "lora", "prior_scale": 2.0}, "learners.one: prior_scale scales the base's learned prior"),
+        ({"learner": "lora", "variance": 0.1}, "learner 'lora' does not use variance"),
+        ({"learner": "lora", "settings": {"rank": 0}}, "learner 'lora': .*rank"),
+        ({"learner": "lora", "rank": 2}, "learner 'lora' does not use rank; leave out rank; its own setting"),
+        ({"learner": "maml", "settings": {"inner_rate": 2}}, "learner 'maml': unknown key 'inner_rate'; did you"),
+        ({"learner": "nothing"}, "no learner 'nothing': neither a folder with learner.json nor one of the names "),
         (
             {"auto_stop": True, "variance": 1.0},
             "with variance, no loop stops automatically; leave out variance or auto_stop",

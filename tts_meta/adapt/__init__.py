@@ -2,6 +2,7 @@
 
 from tts_meta.adapt.acoustic_task import AcousticTask, acoustic_nll, adaptable_modules
 from tts_meta.adapt.adaptation import CloneProgress
+from tts_meta.adapt.baselines import Lora
 from tts_meta.adapt.clone import chosen_modules, clone, clone_examples
 from tts_meta.adapt.recordings import Recording, find_transcripts, prepare_recordings
 from tts_meta.adapt.settings import CloneSettings
@@ -13,6 +14,7 @@ __all__ = [
     "AcousticTask",
     "CloneProgress",
     "CloneSettings",
+    "Lora",
     "Recording",
     "SimilarityForecast",
     "VocoderTask",

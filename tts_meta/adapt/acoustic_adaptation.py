@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from tts_meta.adapt.acoustic_domain import acoustic_domain
 from tts_meta.adapt.acoustic_task import AcousticTask, adaptable_modules
 from tts_meta.adapt.adaptation import Adaptation, ScoredTask
-from tts_meta.adapt.learner_choice import LearnerChoice, choose_acoustic_learner
+from tts_meta.adapt.learner_choice import LearnerChoice, choose_acoustic_learner, require_trained_tasks
 from tts_meta.adapt.settings import CloneSettings
 from tts_meta.corpus import Example
 from tts_meta.errors import UsageError
@@ -33,10 +33,11 @@ def acoustic_adaptation(
     """Return the adaptation of `modules` of the base's acoustic model to the mels of the support sentences.
 
     held_out: sentences whose loss is measured, but that are not adapted on. trained_tasks: the training speakers, for
-    learners that use them. Raises UsageError and TtsMetaError for the same reasons as `choose_acoustic_learner` and
-    `acoustic_learner`.
+    learners that use them. Raises UsageError and TtsMetaError for the same reasons as `choose_acoustic_learner`,
+    `require_trained_tasks` and `acoustic_learner`.
     """
     choice = choose_acoustic_learner(base, settings)
+    require_trained_tasks(choice, trained_tasks)
     learner = acoustic_learner(base, choice, modules, settings, trained_tasks)
     names = tuple(module.name for module in learner.adapted_modules)
     support_task, held_out_task = (AcousticTask(base, examples, names) for examples in (support, held_out))
@@ -64,7 +65,7 @@ def acoustic_learner(
     if saved is None:
         domain = acoustic_domain(base, modules, rank, roles, trained_tasks)
         explicit = modules.names if settings.modules else None
-        return create_learner(choice.name, domain, choice.settings, modules=explicit)
+        return create_learner(choice.name, domain, choice.settings, modules=explicit, seed=settings.seed)
     if settings.rank is not None and bool(settings.rank) != bool(saved.rank):
         kind = f"changes of rank {saved.rank}" if saved.rank else "full-rank changes"
         raise UsageError(f"the base's prior was learned for {kind}; leave out rank or set a variance")
@@ -75,7 +76,7 @@ def acoustic_learner(
     domain = acoustic_domain(
         base, trained, saved.rank if settings.rank is None else settings.rank, roles, trained_tasks
     )
-    learner = create_learner(choice.name, domain, choice.settings, modules=saved.modules)
+    learner = create_learner(choice.name, domain, choice.settings, modules=saved.modules, seed=settings.seed)
     learner.load_stored(dict(saved.tensors))
     adapted = {module.name for module in learner.adapted_modules}
     return learner if adapted == set(modules.names) else learner.restrict(modules.names)

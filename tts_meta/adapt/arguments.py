@@ -11,6 +11,7 @@ from tts_meta.adapt.recordings import Recording, find_transcripts
 from tts_meta.audio.io import check_is_file
 from tts_meta.errors import SEEDS, TtsMetaError, UsageError, check_number
 from tts_meta.files import check_path
+from tts_meta.meta import Budget
 
 if TYPE_CHECKING:
     from tts_meta.adapt.settings import CloneSettings
@@ -61,10 +62,18 @@ def check_settings(settings: CloneSettings) -> None:
     patterns = settings.modules
     if not isinstance(patterns, tuple | list) or not all(isinstance(pattern, str) for pattern in patterns):
         raise UsageError(f"modules must be a tuple of patterns, such as ('decoder.*',), not {patterns!r}")
+    if settings.learner is not None:
+        check_path("learner", settings.learner)
+    if not isinstance(settings.learner_settings, Mapping):
+        raise UsageError(f"learner_settings must be a mapping of settings, not {settings.learner_settings!r}")
     for name in ("steps", "vocoder_steps", "rank", "hold_out", "frames_per_step", "crops_per_step"):
         lowest = 1 if name.endswith("per_step") else 0
         if getattr(settings, name) is not None:
             check_number(name, getattr(settings, name), lowest, _MAX_NUMBER, integer=True)
+    if settings.steps is not None:
+        Budget(settings.steps)
+    if settings.adapts_vocoder and settings.vocoder_steps == 0:
+        raise UsageError("vocoder_steps must be 1 or more; leave out the modules of the vocoder, or give more steps")
     for name in ("learning_rate", "vocoder_learning_rate", "variance", "prior_scale"):
         value = getattr(settings, name)
         if value is not None:

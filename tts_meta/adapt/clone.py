@@ -14,7 +14,7 @@ from tts_meta.adapt.acoustic_adaptation import ACOUSTIC_ROLES, acoustic_adaptati
 from tts_meta.adapt.acoustic_task import adaptable_modules
 from tts_meta.adapt.adaptation import CloneProgress
 from tts_meta.adapt.arguments import Audio, Transcripts, check_consent, check_settings, find_recordings
-from tts_meta.adapt.learner_choice import LearnerChoice, choose_acoustic_learner
+from tts_meta.adapt.learner_choice import LearnerChoice, base_of_learner, choose_acoustic_learner, require_trained_tasks
 from tts_meta.adapt.recordings import prepare_recordings
 from tts_meta.adapt.settings import NEGLIGIBLE, CloneSettings
 from tts_meta.adapt.vocoder_adaptation import vocoder_adaptation
@@ -141,19 +141,23 @@ def clone(
 
     audio: paths, or `{path: text}`. transcripts: a file of transcripts, texts in the order of `audio`, or `{path:
     text}`; None looks for a `.txt` file next to each recording, then calls `transcribe(path)`. base: a base voice or
-    its folder; None is the shipped one. vocoder: the vocoder to adapt, used only if the settings name modules of the
-    vocoder; None is the default vocoder. lexicon: a file of words and their pronunciations, or a loaded `Lexicon`.
-    device: a name as in `choose_device`; None is the device of the base, or `auto` if the base is loaded here. A base
-    that was given does not change. report: called after each inner step. warn: called with each warning about a
-    recording. Raises UsageError if an argument has the wrong type, or the device is not available. Raises TtsMetaError
-    with the path of a recording that cannot be used.
+    its folder; None is the base whose folder contains the learner of the settings, or else the shipped one. vocoder:
+    the vocoder to adapt, used only if the settings name modules of the vocoder; None is the default vocoder. lexicon: a
+    file of words and their pronunciations, or a loaded `Lexicon`. device: a name as in `choose_device`; None is the
+    device of the base, or `auto` if the base is loaded here. A base that was given does not change. report: called
+    after each inner step. warn: called with each warning about a recording. Raises UsageError if an argument has the
+    wrong type, the device is not available, or the learner needs recordings of the training speakers. Raises
+    TtsMetaError with the path of a recording that cannot be used.
     """
     if settings is not None and not isinstance(settings, CloneSettings):
         raise UsageError(f"settings must be CloneSettings, not {type(settings).__name__}")
-    check_settings(settings or CloneSettings())
+    settings = settings or CloneSettings()
+    check_settings(settings)
     check_consent(consent)
     recordings = find_recordings(audio, transcripts, transcribe)
+    base = base_of_learner(settings.learner) if base is None else base
     loaded = as_base(base, device).with_lexicon(lexicon)
+    require_trained_tasks(choose_acoustic_learner(loaded, settings), None)
     vocoder = None if vocoder is None else as_vocoder(vocoder, loaded.config.audio.mel, loaded.device)
     examples = prepare_recordings(recordings, loaded, "new speaker", warn)
     return clone_examples(loaded, examples, settings, report, consent, vocoder)

@@ -9,16 +9,17 @@ from typing import Any
 
 from tts_meta.adapt.acoustic_task import adaptable_modules
 from tts_meta.adapt.settings import NEGLIGIBLE, NO_PRIOR_LR, NO_PRIOR_STEPS, VOCODER_LR, CloneSettings
+from tts_meta.adapt.voice import VOCODER_PREFIX
 from tts_meta.errors import UsageError, excerpt
-from tts_meta.meta import LEARNERS, Budget, MetaLearner
-from tts_meta.models.pretrained import Base
+from tts_meta.meta import LEARNERS, Budget, MetaLearner, TrainedTasks
+from tts_meta.models.pretrained import Base, is_base
 from tts_meta.models.saved_learner import FILE, SavedLearner
 from tts_meta.models.vocoders.source_filter import SourceFilterGenerator
 
 WITHOUT_PRIOR = "imaml"
 """Learner for settings with a `variance`, and for a base without a learner: one variance for all modules."""
 _UNTRAINED = {"inner_solver": "adam", "inner_lr": NO_PRIOR_LR}
-"""Settings of a learner that is not meta-trained; each learner takes those that it has."""
+"""Settings of a learner with an inner solver that is not meta-trained."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,8 @@ class LearnerChoice:
 def choose_acoustic_learner(base: Base, settings: CloneSettings) -> LearnerChoice:
     """Return the learner that adapts the acoustic model with these settings of cloning.
 
-    Raises UsageError for an unknown learner, or for a setting that the learner does not use. Raises TtsMetaError for
-    the files of a learner of another base, partition or version.
+    Raises UsageError for an unknown learner, for a folder without a learner, or for a setting that the learner does not
+    use. Raises TtsMetaError for the files of a learner of another base, partition or version.
     """
     if settings.learner is None and settings.variance is not None:
         chosen = LearnerChoice(WITHOUT_PRIOR, _UNTRAINED)
@@ -86,16 +87,14 @@ def choose_acoustic_learner(base: Base, settings: CloneSettings) -> LearnerChoic
     if chosen.saved is not None:
         names, version = adaptable_modules(base).names, chosen.learner_class.version
         chosen.saved.check_fits(base.hash, names, base.folder, version=version)
+    _check_uses(chosen, settings)
     changes: dict[str, Any] = dict(settings.learner_settings)
     if settings.learning_rate is not None:
-        changes |= {"inner_lr": settings.learning_rate, "inner_lr_final_fraction": 1.0}
-        changes |= {"scale_lr_by_sigma": False} if chosen.uses("scale_lr_by_sigma") else {}
+        constant = {"inner_lr": settings.learning_rate, "inner_lr_final_fraction": 1.0, "scale_lr_by_sigma": False}
+        changes |= {name: value for name, value in constant.items() if chosen.uses(name)}
     if settings.variance is not None:
         changes["variance"] = settings.variance
     changes |= _prior_scale(chosen, settings)
-    for name, key in (("learning_rate", "inner_lr"), ("variance", "variance")):
-        if getattr(settings, name) is not None and not chosen.uses(key):
-            raise UsageError(f"learner '{chosen.name}' does not use {name}; leave out {name}")
     if settings.variance is not None and chosen.has_learned_prior:
         raise UsageError(f"learner '{chosen.name}' has a learned prior; leave out variance")
     return replace(chosen, settings={**chosen.settings, **changes})
@@ -131,13 +130,50 @@ def find_learner_choice(reference: str | Path | None, own: SavedLearner | None) 
     if name in LEARNERS:
         if own is not None and own.learner == name:
             return _of_saved(own)
-        fields = LEARNERS[name].Settings.model_fields
-        return LearnerChoice(name, {key: value for key, value in _UNTRAINED.items() if key in fields})
+        chosen = LearnerChoice(name, {})
+        return replace(chosen, settings=_UNTRAINED) if chosen.uses("inner_solver") else chosen
     path = Path(reference)
     if not (path / FILE).is_file() and not (path.is_file() and path.name == FILE):
+        if path.is_dir():
+            raise UsageError(f"{excerpt(name)}: the folder has no learner ({FILE}); meta-train one, or give a name")
         known = ", ".join(LEARNERS)
         raise UsageError(f"no learner '{excerpt(name)}': neither a folder with {FILE} nor one of the names {known}")
     return _of_saved(SavedLearner.load(path))
+
+
+def base_of_learner(reference: str | Path | None) -> Path | None:
+    """Return the base folder that contains a learner's files.
+
+    reference: as in `find_learner_choice`. None is returned for a name, and for files outside a base folder.
+    """
+    if reference is None or str(reference) in LEARNERS:
+        return None
+    path = Path(reference)
+    folder = path.parent if path.name == FILE else path
+    return folder if is_base(folder) else None
+
+
+def require_trained_tasks(choice: LearnerChoice, trained_tasks: TrainedTasks | None) -> None:
+    """Raise UsageError if the learner needs the training speakers of the base, and they are not given."""
+    if "trained_tasks" in choice.learner_class.needs and trained_tasks is None:
+        raise UsageError(
+            f"learner '{choice.name}' needs recordings of the training speakers of the base; use it in a recipe of "
+            "tts-meta benchmark, or choose another learner"
+        )
+
+
+def _check_uses(chosen: LearnerChoice, settings: CloneSettings) -> None:
+    """Raise UsageError for a setting of cloning that the learner does not use."""
+    learned_steps = chosen.saved is not None and chosen.uses("step_lr")
+    used = {"learning_rate": chosen.uses("inner_lr") and not learned_steps, "variance": chosen.uses("variance")}
+    learner = chosen.learner_class
+    used["steps"] = learner.iterative
+    used["rank"] = learner.iterative and not chosen.uses("rank")
+    used["modules"] = learner.adapts != "none" or all(name.startswith(VOCODER_PREFIX) for name in settings.modules)
+    for name, is_used in used.items():
+        if getattr(settings, name) not in (None, ()) and not is_used:
+            own = "; its own setting of this name is in the settings of the learner" if chosen.uses(name) else ""
+            raise UsageError(f"learner '{chosen.name}' does not use {name}; leave out {name}{own}")
 
 
 def _of_saved(saved: SavedLearner) -> LearnerChoice:

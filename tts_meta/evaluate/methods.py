@@ -1,44 +1,43 @@
-"""`MethodConfig`: the settings and the code version of one method of the few-shot benchmark."""
+"""`MethodConfig`: one method of the few-shot benchmark, which is a learner with its settings, modules and steps."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 from pydantic import Field
 
 from tts_meta.adapt import CloneSettings, chosen_modules
-from tts_meta.adapt.baselines.lora import LEARNING_RATE, LORA_VERSION
-from tts_meta.adapt.clone import CLONE_VERSION
-from tts_meta.adapt.recordings import RECORDINGS_VERSION
-from tts_meta.adapt.settings import NEGLIGIBLE, NO_PRIOR_LR, NO_PRIOR_STEPS, SIGMA_LR, VOCODER_LR
+from tts_meta.adapt.acoustic_adaptation import acoustic_learner
+from tts_meta.adapt.learner_choice import LearnerChoice, base_of_learner, choose_acoustic_learner
 from tts_meta.adapt.voice import VOCODER_PREFIX
-from tts_meta.config import Section
+from tts_meta.config import Section, parse_settings
 from tts_meta.errors import TtsMetaError, UsageError
-from tts_meta.evaluate.baselines import NEAREST_VERSION, ZERO_SHOT_VERSION
-from tts_meta.meta.solvers.stopping import STOPPING_VERSION
+from tts_meta.models.partition import Partition
 from tts_meta.models.pretrained import Base
 from tts_meta.models.saved_learner import SavedLearner
 from tts_meta.models.vocoders.vocoder import Vocoder
 
-LORA_RANK = 8
-"""Default rank of the LoRA adapters."""
+WITHOUT_STEPS = "mean-voice"
+"""Learner of a trial with 0 steps."""
 
 
 class MethodConfig(Section):
     """One entry of `learners` in a recipe. A setting that is left out has the default of `clone`."""
 
-    method: Literal["clone", "lora", "nearest", "zero-shot"] = "clone"
-    """`lora`: adapters by the library peft. `nearest`, `zero-shot`: voices of training speakers, without steps."""
+    learner: str | None = None
+    """Name of a learner, or the path of its folder; the learner of the base by default."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """Settings of the learner itself, such as `{rank: 4}` of `lora`."""
     base: Path | None = None
-    """Base folder; the base of the benchmark by default."""
+    """Base folder; by default the base whose folder contains the learner, or else the base of the benchmark."""
     prior: Path | None = None
-    """Base folder or `learner.json` with a learned prior that replaces the prior of the base."""
+    """Folder of a learner whose prior replaces the learner of the base, such as the folder of another base."""
     modules: tuple[str, ...] = ()
     """Patterns of the modules to adapt."""
     learning_rate: float | None = None
-    """Learning rate of Adam."""
+    """Constant learning rate of the inner loop."""
     variance: float | None = None
     """Prior variance of every module."""
     prior_scale: float | None = Field(default=None, gt=0)
@@ -46,62 +45,24 @@ class MethodConfig(Section):
     isotropic: float | None = Field(default=None, gt=0)
     """One σ for every module of the learned prior, instead of the learned σ of each module."""
     rank: int | None = Field(default=None, ge=0)
-    """Rank of the deltas of matrices; 8 by default for LoRA."""
+    """Rank of the deltas of matrices."""
     sentences: tuple[int, ...] = ()
     """Numbers of sentences to adapt on; those of the benchmark if empty."""
     steps: tuple[int, ...] = ()
-    """Numbers of inner steps; those of the benchmark if empty."""
+    """Numbers of inner steps; those of the benchmark if empty. 0 steps give the mean voice of the base."""
     auto_stop: bool = False
     """Make a voice whose inner loop stops automatically, as in `clone`, and one voice for each entry of `steps`."""
 
     @property
-    def steps_matter(self) -> bool:
-        """Whether the method has an inner loop."""
-        return self.method in ("clone", "lora")
-
-    def check(self, name: str, base: Base, vocoder: Vocoder) -> None:
-        """Raise UsageError for settings that this method would ignore or that contradict each other.
-
-        name: name of this entry, for the message. base: the result of `with_prior`.
-        """
-        ignored = [
-            key for key in sorted(self.model_fields_set - _USED[self.method]) if getattr(self, key) not in _UNSET
-        ]
-        if ignored:
-            used = ", ".join(sorted(_USED[self.method] - {"method"}))
-            raise UsageError(f"learner '{name}': method {self.method} does not use {ignored[0]}; it uses {used}")
-        if self.method == "lora" and self.rank == 0:
-            raise UsageError(
-                f"learner '{name}': LoRA needs a rank of 1 or more; leave out rank for the default {LORA_RANK}"
-            )
-        if self.method == "clone":
-            settings = CloneSettings(self.modules, variance=self.variance, prior_scale=self.prior_scale)
-            settings.prior_scale_for(base)
-            chosen_modules(base, settings, vocoder)
-        if not self.auto_stop:
-            return
-        for key in ("variance", "learning_rate"):
-            if getattr(self, key) is not None:
-                raise UsageError(
-                    f"learner '{name}': with {key}, no loop stops automatically; leave out {key} or auto_stop"
-                )
-        if base.prior is None:
-            raise UsageError(f"learner '{name}': auto_stop needs a learned prior, but the base has none; give steps")
-        if self.modules and all(pattern.startswith(VOCODER_PREFIX) for pattern in self.modules):
-            raise UsageError(
-                f"learner '{name}': the loop of the vocoder does not stop automatically; leave out auto_stop"
-            )
-
-    @property
-    def uses_prior(self) -> bool:
-        """Whether the learned prior determines which modules adapt or how far."""
-        return self.method == "clone" and (self.variance is None or not self.modules)
+    def base_folder(self) -> Path | None:
+        """The base folder of the method; None is the base of the benchmark."""
+        return self.base or base_of_learner(self.learner)
 
     def with_prior(self, base: Base) -> Base:
         """Return the base with the prior that these settings select.
 
-        Raises UsageError for settings that contradict each other. Raises TtsMetaError for a file that is not a
-        learner with a prior.
+        Raises UsageError for settings that contradict each other. Raises TtsMetaError for a path without a learner, or
+        whose learner has no prior.
         """
         if self.prior is not None:
             if self.variance is not None:
@@ -120,27 +81,72 @@ class MethodConfig(Section):
             raise UsageError("isotropic replaces the learned σ, but the base has no learned prior; give a variance")
         return base.with_prior(base.prior.isotropic(self.isotropic))
 
-    def version(self, steps: int | None) -> list[float]:
-        """Return the versions and constants of the code that makes a voice after `steps` steps.
+    def clone_settings(self, base: Base, steps: int | None, frames_per_step: int, seed: int) -> CloneSettings:
+        """Return the settings of cloning for a trial.
 
-        The cache key of the voice contains the returned numbers.
+        steps: number of steps, or None if the loop stops automatically. With 0 steps of a learner that has inner steps,
+        nothing adapts. base: the result of `with_prior`. Raises the errors of `choose_acoustic_learner`.
         """
-        if self.method == "nearest":
-            return [NEAREST_VERSION]
-        if self.method == "zero-shot":
-            return [ZERO_SHOT_VERSION]
-        if self.method == "lora":
-            return [RECORDINGS_VERSION, LORA_VERSION, LEARNING_RATE, NO_PRIOR_STEPS]
-        rule = [CLONE_VERSION, NEGLIGIBLE, NO_PRIOR_LR, NO_PRIOR_STEPS, VOCODER_LR, SIGMA_LR]
-        return [RECORDINGS_VERSION, *rule, STOPPING_VERSION if steps is None else 0]
+        settings = CloneSettings(
+            self.modules,
+            steps or None,
+            self.learning_rate,
+            variance=self.variance,
+            prior_scale=self.prior_scale,
+            rank=self.rank,
+            frames_per_step=frames_per_step,
+            seed=seed,
+            learner=self.learner,
+            learner_settings=self.settings,
+        )
+        if steps == 0 and choose_acoustic_learner(base, settings).learner_class.iterative:
+            return CloneSettings(frames_per_step=frames_per_step, seed=seed, learner=WITHOUT_STEPS)
+        return settings
 
+    def choice(self, base: Base) -> LearnerChoice:
+        """Return the learner. base: the result of `with_prior`. Raises the errors of `choose_acoustic_learner`."""
+        return choose_acoustic_learner(base, self.clone_settings(base, None, 1, 0))
 
-_COMMON = {"method", "base", "sentences"}
-_USED: Mapping[str, set[str]] = {
-    "clone": set(MethodConfig.model_fields),
-    "lora": _COMMON | {"modules", "learning_rate", "rank", "steps"},
-    "nearest": _COMMON,
-    "zero-shot": _COMMON,
-}
-"""Settings that each method uses."""
-_UNSET = (None, (), False)
+    def step_counts(self, base: Base, default: Sequence[int]) -> tuple[int | None, ...]:
+        """Return the numbers of steps. None is a loop that stops automatically. base: the result of `with_prior`."""
+        if not self.choice(base).learner_class.iterative:
+            return (0,)
+        return (*self.steps, None) if self.auto_stop else self.steps or tuple(default)
+
+    def check(self, name: str, base: Base, vocoder: Vocoder) -> None:
+        """Raise UsageError for settings that the learner does not use, or that contradict each other.
+
+        name: name of this entry, for the message. base: the result of `with_prior`. The learner is created, unless it
+        needs recordings of training speakers.
+        """
+        try:
+            choice, settings = self.choice(base), self.clone_settings(base, None, 1, 0)
+            self._check_used(choice)
+            modules = chosen_modules(base, settings, vocoder).modules
+            acoustic = Partition(tuple(module for module in modules if not module.name.startswith(VOCODER_PREFIX)))
+            parse_settings(choice.settings, choice.learner_class.Settings, f"learner '{choice.name}'")
+            if acoustic.modules and "trained_tasks" not in choice.learner_class.needs:
+                acoustic_learner(base, choice, acoustic, settings)
+            if self.auto_stop:
+                self._check_auto_stop(choice, base)
+        except UsageError as error:
+            raise UsageError(f"learners.{name}: {error}") from error
+
+    def _check_used(self, choice: LearnerChoice) -> None:
+        """Raise UsageError for a setting of the benchmark that the learner does not use."""
+        iterative, has_prior = choice.learner_class.iterative, choice.has_learned_prior
+        used = {"steps": iterative, "auto_stop": iterative, "prior": has_prior, "isotropic": has_prior}
+        for key, is_used in used.items():
+            if getattr(self, key) and not is_used:
+                raise UsageError(f"learner '{choice.name}' does not use {key}; leave out {key}")
+
+    def _check_auto_stop(self, choice: LearnerChoice, base: Base) -> None:
+        for key in ("variance", "learning_rate"):
+            if getattr(self, key) is not None:
+                raise UsageError(f"with {key}, no loop stops automatically; leave out {key} or auto_stop")
+        if self.learner is None and base.prior is None:
+            raise UsageError("auto_stop needs a learned prior, but the base has none; give steps")
+        if not choice.budget(None).stop_on_plateau:
+            raise UsageError(f"learner '{choice.name}' does not stop automatically; leave out auto_stop and give steps")
+        if self.modules and all(pattern.startswith(VOCODER_PREFIX) for pattern in self.modules):
+            raise UsageError("the loop of the vocoder does not stop automatically; leave out auto_stop")

@@ -255,6 +255,11 @@ def load_base(folder: str | Path | None = None, device: str | torch.device = "cp
     return base
 
 
+def is_base(folder: Path) -> bool:
+    """Return whether a folder has the files of a base; a damaged base has them too."""
+    return all((folder / name).is_file() for name in _FILES)
+
+
 def _load_weights(path: Path, config: BaseConfig, symbols: SymbolTable, speakers: tuple[str, ...]) -> tuple[Base, bool]:
     """Return the base with the weights of a file, and whether the decoder's weights in the file have half precision.
 

@@ -61,6 +61,7 @@ class Lora(MetaLearner[LoraSettings]):
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(self.seed)  # `torch.manual_seed` would also seed every GPU
             _inject(model, self.layers, self.settings.rank)
+        model.requires_grad_(False)  # `peft` freezes all but the adapters, and the biases adapt too
         original = {name.replace(_WRAPPED, ""): name for name, _ in model.named_parameters() if ".lora_" not in name}
         self.biases = {name: original[name] for name in names if self.domain.model.get_parameter(name).ndim == 1}
         adapted = [*(name for name, _ in model.named_parameters() if ".lora_" in name), *self.biases.values()]

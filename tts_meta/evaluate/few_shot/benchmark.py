@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, partial
 from pathlib import Path
 
 from pydantic import Field
@@ -18,7 +17,6 @@ from tts_meta.context import default_torch_state
 from tts_meta.corpus import Manifest
 from tts_meta.devices import choose_device
 from tts_meta.errors import UsageError
-from tts_meta.evaluate.baselines import TrainingSpeakerVoices
 from tts_meta.evaluate.benchmark_config import BenchmarkConfig, SentenceSplit, choose_sentences
 from tts_meta.evaluate.confidence import Interval
 from tts_meta.evaluate.few_shot.results_io import SpeakerRecordings, read_trials
@@ -28,6 +26,7 @@ from tts_meta.evaluate.few_shot.trials import Trial
 from tts_meta.evaluate.methods import MethodConfig
 from tts_meta.evaluate.scores import Scorer, Scores
 from tts_meta.evaluate.similarity import error_rate_interval, voice_embedding
+from tts_meta.evaluate.training_speakers import TrainingSpeakers
 from tts_meta.evaluate.voice import Spoken
 from tts_meta.models.pretrained import Base, load_base
 from tts_meta.models.speaker_encoder import Embedding, SpeakerEncoder
@@ -127,20 +126,17 @@ def run_few_shot(
 
     The base is moved to the device of the recipe; the vocoder stays where it is. report: called with a line for each
     trial. Raises UsageError before any work for impossible numbers of sentences or steps, and for settings that a
-    method does not use. Raises TtsMetaError for the same reasons as cloning and `read_trials`.
+    learner does not use. Raises TtsMetaError for the same reasons as cloning and `read_trials`.
     """
-    steps = {name: _steps(method, config) for name, method in config.learners.items()}
-    if any(count is not None and count < 0 for counts in steps.values() for count in counts):
+    if any(count < 0 for steps in (config.steps, *(m.steps for m in config.learners.values())) for count in steps):
         raise UsageError("steps must be 0 or more")
     base = base.on(choose_device(config.device))
     bases = _bases(config, base, vocoder)
     manifest = Manifest.load(config.manifest)
     chosen = config.choose(manifest)
+    training_speakers = _training_speakers(config, bases, manifest)
     cached_results = read_trials(config.cached_results) if config.cached_results else {}
     scorer, encoder = config.scorer(), SpeakerEncoder.load(base.device)
-    training_speakers: dict[str, Callable[[], TrainingSpeakerVoices]] = {
-        used.hash: cache(partial(TrainingSpeakerVoices.of, used, manifest)) for used in bases.values()
-    }
     results = FewShotResults([], [], {}, [])
     for speaker, sentences in chosen.items():
         data = _speaker_data(config, speaker, sentences, vocoder, scorer, encoder, cached_results, report)
@@ -151,9 +147,9 @@ def run_few_shot(
         references = [(read_audio(reference.audio, rate), rate) for reference in data.references]
         results.voices[speaker] = voice_embedding(encoder, references)
         for name, method in config.learners.items():
-            method_data = replace(data, training_speakers=training_speakers[bases[name].hash])
+            method_data = replace(data, training_speakers=training_speakers.get(name))
             for sentence_count in method.sentences or config.sentences:
-                for step_count in steps[name]:
+                for step_count in method.step_counts(bases[name], config.steps):
                     trial = run_trial(name, method, bases[name], method_data, sentence_count, step_count)
                     results.trials.append(trial)
                     report(f"{speaker}: {trial.system}{'' if trial.source == 'this run' else f' ({trial.source})'}")
@@ -165,10 +161,10 @@ def _bases(config: FewShotBenchmark, base: Base, vocoder: Vocoder) -> dict[str, 
 
     Raises UsageError for settings that do not fit the base or the vocoder.
     """
-    paths = {method.base for method in config.learners.values()}
+    paths = {method.base_folder for method in config.learners.values()}
     loaded = {path: load_base(path, base.device) for path in paths if path}
     bases = {
-        name: method.with_prior(loaded[method.base] if method.base else base)
+        name: method.with_prior(base if method.base_folder is None else loaded[method.base_folder])
         for name, method in config.learners.items()
     }
     for name, method in config.learners.items():
@@ -176,6 +172,20 @@ def _bases(config: FewShotBenchmark, base: Base, vocoder: Vocoder) -> dict[str, 
     for used in (base, *bases.values()):
         check_mels(vocoder, used.config.audio.mel)
     return bases
+
+
+def _training_speakers(
+    config: FewShotBenchmark, bases: Mapping[str, Base], manifest: Manifest
+) -> dict[str, TrainingSpeakers]:
+    """Return the training speakers of the base of each method whose learner needs them."""
+    speakers, by_method = dict[str, TrainingSpeakers](), dict[str, TrainingSpeakers]()
+    for name, method in config.learners.items():
+        base = bases[name]
+        if "trained_tasks" in method.choice(base).learner_class.needs:
+            if base.hash not in speakers:
+                speakers[base.hash] = TrainingSpeakers.of(base, manifest)
+            by_method[name] = speakers[base.hash]
+    return by_method
 
 
 def _speaker_data(
@@ -202,10 +212,3 @@ def _speaker_data(
         cached_results=cached_results,
         report=report,
     )
-
-
-def _steps(method: MethodConfig, config: FewShotBenchmark) -> tuple[int | None, ...]:
-    """Return the numbers of steps of a method. None is a loop that stops automatically."""
-    if not method.steps_matter:
-        return (0,)
-    return (*method.steps, None) if method.auto_stop else method.steps or config.steps

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,14 +18,12 @@ import numpy as np
 import soundfile
 
 from tts_meta.adapt import Voice, clone_examples
-from tts_meta.adapt.baselines.lora import clone_lora
-from tts_meta.corpus import Example
 from tts_meta.errors import UsageError
 from tts_meta.evaluate.few_shot.nll import nll_per_frame
 from tts_meta.evaluate.few_shot.speaker_data import SpeakerData
-from tts_meta.evaluate.few_shot.trial_keys import clone_settings, scoring_key, voice_key
+from tts_meta.evaluate.few_shot.trial_keys import scoring_key, voice_key
 from tts_meta.evaluate.few_shot.trials import TRIAL_FILE, VOICE_FILE, Trial, key_of_folder
-from tts_meta.evaluate.methods import LORA_RANK, MethodConfig
+from tts_meta.evaluate.methods import MethodConfig
 from tts_meta.evaluate.score_files import read_scores, write_scores
 from tts_meta.evaluate.scores import NLL
 from tts_meta.files import atomic_file
@@ -76,40 +73,26 @@ def _make_voice(
     method: MethodConfig, base: Base, data: SpeakerData, sentences: int, steps: int | None, folder: Path
 ) -> None:
     """Make the voice, and write it with its costs into the folder."""
-    path = folder / VOICE_FILE
-    examples = data.align(base, data.adapt_on[:sentences]) if method.steps_matter else []
-    if not method.steps_matter and data.training_speakers is not None:
-        data.training_speakers()  # the voices are loaded before the time is measured
+    path, choice = folder / VOICE_FILE, method.choice(base)
+    examples = data.align(base, data.adapt_on[:sentences])
+    settings = method.clone_settings(base, steps, data.frames_per_step, data.seed)
+    trained_tasks = None
+    if "trained_tasks" in choice.learner_class.needs and data.training_speakers is not None:
+        trained_tasks = data.training_speakers.trained_tasks  # computed before the time is measured
     start = time.process_time()
-    voice = _adapt(method, base, data, examples, sentences, steps)
+    voice = clone_examples(base, examples, settings, vocoder=data.vocoder, trained_tasks=trained_tasks)
     seconds = time.process_time() - start
     if steps is None and "stopped" not in voice.scores:
-        raise UsageError(f"method {method.method} does not stop automatically with these settings; leave out auto_stop")
+        raise UsageError(
+            f"learner '{choice.name}' does not stop automatically with these settings; leave out auto_stop"
+        )
     voice.save(path)
-    parameters = sum(delta.numel() for delta in voice.deltas.values())
-    costs = {"done": voice.steps, "parameters": parameters, "bytes": path.stat().st_size, "cpu_seconds": seconds}
-    if method.steps_matter and not voice.steps:  # this is the mean voice of the base, which needs no file
-        costs |= {"parameters": 0, "bytes": 0}
+    costs = {"done": voice.steps, "parameters": 0, "bytes": 0, "cpu_seconds": seconds}
+    if voice.deltas:  # the mean voice of the base needs no file
+        parameters = sum(delta.numel() for delta in voice.deltas.values())
+        costs |= {"parameters": parameters, "bytes": path.stat().st_size}
     with atomic_file(folder / _COSTS_FILE) as temporary:
         temporary.write_text(json.dumps(costs), encoding="utf-8")
-
-
-def _adapt(
-    method: MethodConfig,
-    base: Base,
-    data: SpeakerData,
-    examples: Sequence[Example],
-    sentences: int,
-    steps: int | None,
-) -> Voice:
-    settings = clone_settings(method, data, steps)
-    if method.method == "lora":
-        return clone_lora(base, examples, method.rank or LORA_RANK, settings)
-    if method.method == "clone":
-        return clone_examples(base, examples, settings, vocoder=data.vocoder)
-    assert data.training_speakers is not None
-    voices, recordings = data.training_speakers(), data.adapt_on[:sentences]
-    return voices.nearest(recordings) if method.method == "nearest" else voices.zero_shot(recordings)
 
 
 def _score_voice(base: Base, data: SpeakerData, path: Path, folder: Path) -> None:

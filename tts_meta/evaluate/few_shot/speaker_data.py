@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tts_meta.corpus import Example, Utterance
-from tts_meta.evaluate.baselines import TrainingSpeakerVoices
 from tts_meta.evaluate.cloning import align_utterances
 from tts_meta.evaluate.few_shot.trials import Trial
 from tts_meta.evaluate.scores import Scorer
+from tts_meta.evaluate.training_speakers import TrainingSpeakers
 from tts_meta.evaluate.voice import Spoken, score_voices
 from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.pretrained import Base
@@ -23,7 +23,7 @@ class SpeakerData:
     """The recordings of one speaker, to adapt on and to score, with the models that score them.
 
     references: recordings that similarity is measured to; they are neither adapted on nor scored.
-    training_speakers: function that loads the voices of the training speakers, for methods that need them.
+    training_speakers: the training speakers of the base, for learners that need them.
     cached_results: trials by key that are not computed again. computed: folders of the voices and trials that this
     run has computed.
     """
@@ -38,7 +38,7 @@ class SpeakerData:
     seed: int
     frames_per_step: int
     folder: Path
-    training_speakers: Callable[[], TrainingSpeakerVoices] | None = None
+    training_speakers: TrainingSpeakers | None = None
     cached_results: Mapping[str, Trial] = field(default_factory=dict)
     report: Callable[[str], None] = lambda line: None
     computed: set[Path] = field(default_factory=set)

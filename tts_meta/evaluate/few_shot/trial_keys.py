@@ -11,11 +11,19 @@ import json
 from collections.abc import Sequence
 
 from tts_meta.adapt import CloneSettings, chosen_modules
+from tts_meta.adapt.clone import CLONE_VERSION
+from tts_meta.adapt.learner_choice import LearnerChoice, choose_acoustic_learner, choose_vocoder_learner
 from tts_meta.adapt.recordings import RECORDINGS_VERSION
+from tts_meta.adapt.vocoder_task import require_adaptable_vocoder
+from tts_meta.adapt.voice import VOCODER_PREFIX
+from tts_meta.config import parse_settings
 from tts_meta.corpus import Utterance
 from tts_meta.evaluate.few_shot.speaker_data import SpeakerData
 from tts_meta.evaluate.methods import MethodConfig
+from tts_meta.evaluate.training_speakers import TRAINING_SPEAKERS_VERSION, TrainingSpeakers
 from tts_meta.files import sha256_file
+from tts_meta.meta import Params
+from tts_meta.meta.solvers.stopping import STOPPING_VERSION
 from tts_meta.models.pretrained import Base
 from tts_meta.synth.speak import SPEECH_VERSION
 
@@ -24,26 +32,51 @@ SCORING_VERSION = 3
 
 2: similarity is measured to sentences that no voice was adapted on. 3: the likelihood has the key `nll`.
 """
-_SEPARATE = {"base", "prior", "isotropic", "prior_scale", "sentences", "steps", "auto_stop"}
-"""Settings of a method that `voice_key` contains in another form or does not contain."""
 
 
 def voice_key(method: MethodConfig, base: Base, data: SpeakerData, sentences: int, steps: int | None) -> str:
     """Return the SHA-256 of everything that a voice depends on.
 
-    The hash covers base and prior, vocoder, recordings and texts, settings, and code versions.
+    The hash covers the weights of the base and of the vocoder, the adapted modules, the recordings and texts, the seed,
+    and for each model that adapts: name, version, settings and meta-parameters of its learner, and the number of steps.
+    It also covers the versions of the code.
     """
-    settings = method.model_dump(mode="json", exclude=_SEPARATE)
-    if method.method == "clone" and steps == 0:  # every setting gives the mean voice of the base
-        settings = {"modules": settings["modules"]}
-    prior, learned = {}, base.prior if method.uses_prior else None
-    if learned is not None:
-        modules = () if method.modules else chosen_modules(base, CloneSettings()).names
-        prior_scale = clone_settings(method, data, steps).prior_scale_for(base)
-        prior = [learned.variances, modules, prior_scale, learned.rank]
-    parts = [method.version(steps), base.hash, prior, *_vocoder_identity(data), settings, steps, data.seed]
-    parts.append(data.frames_per_step)
-    return _hash([*parts, _contents(data.adapt_on[:sentences])])
+    settings = method.clone_settings(base, steps, data.frames_per_step, data.seed)
+    modules = chosen_modules(base, settings, data.vocoder).names
+    parts = [CLONE_VERSION, RECORDINGS_VERSION, base.hash, modules, *_acoustic_identity(base, settings, data)]
+    if any(name.startswith(VOCODER_PREFIX) for name in modules):
+        choice = choose_vocoder_learner(require_adaptable_vocoder(data.vocoder, base).generator, settings)
+        parts += [_learner_identity(choice), settings.vocoder_steps, settings.crops_per_step]
+    parts += [*_vocoder_identity(data), data.seed, data.frames_per_step, _contents(data.adapt_on[:sentences])]
+    return _hash(parts)
+
+
+def _acoustic_identity(base: Base, settings: CloneSettings, data: SpeakerData) -> list[object]:
+    """Return what the adaptation of the acoustic model depends on, apart from base, modules and recordings."""
+    choice = choose_acoustic_learner(base, settings)
+    parts: list[object] = [_learner_identity(choice), settings.rank]
+    if choice.learner_class.iterative:
+        budget = choice.budget(settings.steps, settings.learning_rate is not None)
+        parts += [budget.steps, STOPPING_VERSION if budget.stop_on_plateau else 0]
+    if "trained_tasks" in choice.learner_class.needs:
+        parts.append(_training_identity(data.training_speakers))
+    return parts
+
+
+def _learner_identity(choice: LearnerChoice) -> list[object]:
+    """Return the name of a learner, the version of its class, its settings and, if it is saved, its meta-parameters."""
+    learner = choice.learner_class
+    settings = parse_settings(choice.settings, learner.Settings, f"learner '{choice.name}'").model_dump(mode="json")
+    parts: list[object] = [choice.name, learner.version, settings]
+    if (saved := choice.saved) is not None:
+        parts += [saved.modules, saved.shared, saved.rank, _hash_of_tensors(saved.tensors)]
+    return parts
+
+
+def _training_identity(speakers: TrainingSpeakers | None) -> list[object]:
+    """Return the names of training speakers, and the contents of their recordings."""
+    recordings = {} if speakers is None else speakers.recordings
+    return [TRAINING_SPEAKERS_VERSION, *((name, _contents(utterances)) for name, utterances in recordings.items())]
 
 
 def scoring_key(data: SpeakerData) -> str:
@@ -57,20 +90,6 @@ def scoring_key(data: SpeakerData) -> str:
     return _hash([*parts, _contents(data.references), _contents(data.score_on)])[:16]
 
 
-def clone_settings(method: MethodConfig, data: SpeakerData, steps: int | None) -> CloneSettings:
-    """Return the settings of the inner loop."""
-    return CloneSettings(
-        method.modules,
-        steps,
-        method.learning_rate,
-        variance=method.variance,
-        prior_scale=method.prior_scale,
-        rank=method.rank,
-        frames_per_step=data.frames_per_step,
-        seed=data.seed,
-    )
-
-
 def _vocoder_identity(data: SpeakerData) -> tuple[str, str]:
     """Return the name of the vocoder, and the hash of its weights if the generator has one."""
     return data.vocoder.name, getattr(data.vocoder.generator, "hash", "")
@@ -82,3 +101,12 @@ def _contents(utterances: Sequence[Utterance]) -> list[tuple[str, str]]:
 
 def _hash(parts: Sequence[object]) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _hash_of_tensors(tensors: Params) -> str:
+    """Return the SHA-256 of the names, types, shapes and values of tensors."""
+    digest = hashlib.sha256()
+    for name, value in sorted(tensors.items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -18,6 +18,7 @@ from tts_meta.errors import UsageError
 from tts_meta.meta.budget import Budget
 from tts_meta.meta.learner import Adapted, MetaLearner, NoSettings, Observer
 from tts_meta.meta.registry import register
+from tts_meta.meta.seeding import combine_seeds
 from tts_meta.meta.task import Task
 
 AnySettings = TypeVar("AnySettings", bound=Section)
@@ -45,7 +46,7 @@ class _FromTrainedTasks(MetaLearner[AnySettings]):
         trained = self.trained
         if not tasks:
             return Adapted.without_steps({}, 0)
-        with self.call_context(self.seed), torch.no_grad():
+        with self.call_context(combine_seeds(self.seed)), torch.no_grad():
             offsets, notes = zip(*(self.offset(trained.embed(task)) for task in tasks), strict=True)
             start = self.domain.model.get_parameter(trained.parameter).detach()
             moved = torch.stack([offset.to(start) for offset in offsets])
