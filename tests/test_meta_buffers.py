@@ -81,8 +81,8 @@ def test_a_model_that_cannot_run_in_parallel_is_refused_in_one_line() -> None:
     assert text == "the model or the loss cannot run several tasks in parallel; set vectorised=False"
 
     class Branching(Net):
-        def forward(self, x: Tensor, hidden: bool = False) -> Tensor:
-            return super().forward(x, hidden) if float(x.mean()) > -10 else x
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) if float(x.mean()) > -10 else x
 
     learner = learner_of(Branching(), "maml", vectorised=True)
     assert error_line(lambda: learner.adapt(TASKS, Budget(2)), UsageError) == text

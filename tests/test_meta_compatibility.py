@@ -45,8 +45,8 @@ class OnceDifferentiable(torch.autograd.Function):
 
 
 class Fused(Net):
-    def forward(self, x: Tensor, hidden: bool = False) -> Tensor:
-        return OnceDifferentiable.apply(super().forward(x, hidden))  # type: ignore[return-value]
+    def forward(self, x: Tensor) -> Tensor:
+        return OnceDifferentiable.apply(super().forward(x))  # type: ignore[return-value]
 
 
 class Table(nn.Module):
@@ -63,7 +63,7 @@ class Table(nn.Module):
 class Clamping(Net):
     """Clamps its weights in place when it is called."""
 
-    def forward(self, x: Tensor, hidden: bool = False) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         self.head.weight.clamp_(-1, 1)
         return super().forward(x)
 
@@ -120,7 +120,7 @@ def test_first_order_learners_accept_functions_with_one_derivative() -> None:
 
 def test_other_errors_of_the_model_are_raised_unchanged() -> None:
     class Broken(Net):
-        def forward(self, x: Tensor, hidden: bool = False) -> Tensor:
+        def forward(self, x: Tensor) -> Tensor:
             return super().forward(x[:, :0])
 
     trainer = trainer_of(Broken(), "maml")

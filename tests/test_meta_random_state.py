@@ -97,7 +97,7 @@ def test_every_inner_step_and_every_meta_step_draws_different_numbers() -> None:
     seen: list[float] = []
 
     class Watched(Net):
-        def forward(self, x: Tensor, hidden: bool = False) -> Tensor:
+        def forward(self, x: Tensor) -> Tensor:
             seen.append(float(torch.rand(())))
             return super().forward(x)
 
