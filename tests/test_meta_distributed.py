@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from faults import error_line
 from processes import in_two_processes
 from toy_domains import (
     TRAINABLE,
@@ -20,6 +21,7 @@ from toy_domains import (
 )
 from toy_models import SETTINGS
 
+from tts_meta.errors import TtsMetaError
 from tts_meta.meta import Diverged, Task
 
 NAMES = ("sigma-imaml", "sigma-reptile", "maml", "finetune-all")
@@ -88,7 +90,13 @@ def trained_from_builders() -> dict[str, Any]:
 def everything() -> dict[str, Any]:
     """All results that the tests compare."""
     actual: dict[str, Any] = {" ".join(case): trained(*case) for case in CASES}
-    return actual | {"diverged": diverged_after(), "builders": trained_from_builders()}
+    return actual | {"diverged": diverged_after(), "builders": trained_from_builders(), "refused": refused()}
+
+
+def refused() -> str:
+    """The message for a task without query data, which is a task of the first process alone."""
+    tasks = [Task(regression_task(0).support, name="half"), regression_task(1)]
+    return error_line(lambda: make_trainer("maml", SETTINGS).step(tasks), TtsMetaError)
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +138,11 @@ def test_the_work_is_divided_without_duplicates(name: str, kind: str, both: list
 
 def test_both_processes_stop_at_the_same_meta_step(both: list[dict[str, Any]]) -> None:
     assert [actual["diverged"] for actual in both] == [10, 10] == [diverged_after()] * 2
+
+
+def test_every_process_refuses_a_task_without_query_data(both: list[dict[str, Any]]) -> None:
+    text = "task 'half' has no query data; give data to score the adaptation on"
+    assert [actual["refused"] for actual in both] == [text, text]
 
 
 def test_a_process_builds_only_its_own_tasks_and_takes_the_step_of_one_process(both: list[dict[str, Any]]) -> None:

@@ -70,12 +70,14 @@ def test_a_state_dict_reproduces_the_learner_with_another_model(name: str, make:
 
 def test_later_changes_of_the_model_do_not_change_the_learner() -> None:
     model = batch_norm().eval()
-    learner, budget = learner_of(model), Budget(3)
+    learner, budget, kept = learner_of(model), Budget(3), ["middle", "head"]
     expected = learner.adapt([TASKS[0]], budget)
+    expected_part = learner.restrict(kept).adapt([TASKS[0]], budget)
     with torch.no_grad():
         for value in (*model.parameters(), *model.buffers()):
             value.zero_()
     assert torch.equal(learner.adapt([TASKS[0]], budget).losses, expected.losses)
+    assert torch.equal(learner.restrict(kept).adapt([TASKS[0]], budget).losses, expected_part.losses)
 
 
 @trainable_learner

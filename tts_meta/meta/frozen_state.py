@@ -35,11 +35,11 @@ class FrozenState(nn.Module):
         """Return the fixed parameters by their names in the model."""
         return {name: self._value(name) for name in self._parameter_names}
 
-    def set(self, params: Mapping[str, Tensor]) -> None:
-        """Copy the values of the fixed parameters that are in `params`, by name."""
-        for name in self._parameter_names:
-            if name in params:
-                self._value(name).copy_(params[name])
+    def set(self, values: Mapping[str, Tensor]) -> None:
+        """Copy the values of the fixed parameters and of the buffers that are in `values`, by name."""
+        for name in self._keys:
+            if name in values:
+                self._value(name).copy_(values[name])
 
     def buffers_by_name(self, tasks: int | None = None) -> Params:
         """Return copies of the buffers by their names in the model, with a leading axis T if `tasks` is T."""

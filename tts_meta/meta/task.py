@@ -49,10 +49,10 @@ def build_tasks(tasks: Sequence[Task | TaskBuilder]) -> list[Task]:
     return [task for task in built if task is not None]
 
 
-def check_query(tasks: Sequence[Task]) -> None:
-    """Raise TtsMetaError if a task has no query data; the message names the task."""
+def check_query(tasks: Sequence[Task | TaskBuilder]) -> None:
+    """Raise TtsMetaError if a task has no query data; the message names the task. Builders are not called."""
     for number, task in enumerate(tasks):
-        if task.query is None:
+        if isinstance(task, Task) and task.query is None:
             raise TtsMetaError(f"task '{task.name or number}' has no query data; give data to score the adaptation on")
 
 

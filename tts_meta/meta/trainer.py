@@ -105,6 +105,7 @@ class MetaTrainer(nn.Module):
         """
         if not tasks:
             raise TtsMetaError("no tasks; a meta-step needs at least one")
+        check_query(tasks)  # in every process, so that none waits for a process that stops
         rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
         own_tasks = build_tasks(tasks[rank::world])
         check_query(own_tasks)

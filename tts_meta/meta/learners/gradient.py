@@ -237,7 +237,8 @@ class GradientLearner(MetaLearner[AnyGradientSettings]):
                 part.step_sizes.copy_(
                     self.step_sizes[rows] if self.step_size_kind == "module-step" else self.step_sizes
                 )
-            part.frozen_state.set(self.model_parameters() | self.frozen_state.parameters_by_name())
+            fixed = self.frozen_state.parameters_by_name() | self.frozen_state.buffers_by_name()
+            part.frozen_state.set(self.model_parameters() | fixed)
         return part
 
     def _span(self, row: int) -> tuple[int, int]:
