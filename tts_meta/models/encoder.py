@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from tts_meta.config import Kernel, Layers, Section, Share, Width, even
 from tts_meta.models.conv_blocks import conv_blocks, length_mask
+from tts_meta.models.recurrent import LSTM
 
 
 class EncoderConfig(Section):
@@ -33,7 +34,7 @@ class Encoder(nn.Module):
         width = config.channels
         self.embedding = nn.Embedding(n_symbols, width, padding_idx=0)
         self.convs = conv_blocks(width, width, config.layers, config.kernel, config.dropout)
-        self.lstm = nn.LSTM(width, width // 2, batch_first=True, bidirectional=True)
+        self.lstm = LSTM(width, width // 2, batch_first=True, bidirectional=True)
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """Return hidden states `(B, N, D)` of symbols `(B, N)`, with zeros in the padding.

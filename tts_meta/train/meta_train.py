@@ -259,7 +259,7 @@ def _write(
     """Write the model with φ as its weights, and the learner with its other meta-parameters."""
     tensors = {STEP_SIZES: learner.step_sizes.detach()}
     if learner.preset.prior != "none":
-        tensors[LOG_VARIANCES] = learner.log_variances.detach().double()
+        tensors[LOG_VARIANCES] = learner.log_variances.detach().cpu().double()  # no float64 on GPUs of Apple
     saved = SavedLearner(
         config.learner,
         LEARNER_VERSION,
