@@ -8,10 +8,11 @@ from dataclasses import replace
 import pytest
 import torch
 from helpers import batch_of, random_example, randomise, tiny_base
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call
 
 from tts_meta.corpus import Example
+from tts_meta.models.conv_blocks import length_mask, masked_conv
 from tts_meta.models.decoder import HAS_HALF_PRODUCT
 from tts_meta.models.durations import round_durations
 from tts_meta.models.losses import acoustic_loss
@@ -257,3 +258,33 @@ def test_half_precision_weights_give_the_same_frames(base: Base) -> None:
     with torch.no_grad():
         model.decoder.output.weight.add_(0.01 * model.decoder.output.weight)
     assert not torch.equal(model.generate(tokens), full), "weights are read in each call"
+
+
+@pytest.mark.parametrize("adapted", ["bias", "weight", "neither"])
+def test_a_convolution_with_frozen_weights_has_the_same_output_and_gradients(adapted: str) -> None:
+    """The convolution of a frozen weight has another layout in memory and adds its bias separately."""
+    generator = torch.Generator().manual_seed(0)
+    conv, hidden = nn.Conv1d(6, 8, 5, padding=2), torch.randn(3, 11, 6, generator=generator, requires_grad=True)
+    mask, weights = length_mask(torch.tensor([11, 4, 7]), 11), torch.randn(3, 11, 8, generator=generator)
+    assert conv.bias is not None
+    conv.weight.requires_grad_(adapted == "weight")
+    conv.bias.requires_grad_(adapted != "neither")
+    wanted = [hidden, *(parameter for parameter in conv.parameters() if parameter.requires_grad)]
+    expected = conv(torch.where(mask.unsqueeze(-1), hidden, 0.0).transpose(1, 2)).transpose(1, 2)
+    outputs = masked_conv(conv, hidden, mask), expected
+    torch.testing.assert_close(outputs[0], outputs[1], atol=1e-5, rtol=0)
+    gradients = [torch.autograd.grad((output * weights).sum(), wanted) for output in outputs]
+    for fast, reference in zip(*gradients, strict=True):
+        torch.testing.assert_close(fast, reference, atol=1e-5, rtol=1e-5)
+
+
+def test_a_layer_that_wraps_a_convolution_is_called() -> None:
+    """An adapter has a frozen weight, but computes another function."""
+
+    class Doubled(nn.Conv1d):
+        def forward(self, input: Tensor) -> Tensor:
+            return 2 * super().forward(input)
+
+    conv = Doubled(2, 3, 3, padding=1).requires_grad_(False)
+    hidden, mask = torch.randn(1, 5, 2, generator=torch.Generator().manual_seed(0)), torch.ones(1, 5, dtype=torch.bool)
+    torch.testing.assert_close(masked_conv(conv, hidden, mask), conv(hidden.transpose(1, 2)).transpose(1, 2))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import random
 from dataclasses import FrozenInstanceError, fields, replace
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tts_meta.corpus import Batch, Example, bucket_batches, collate
+from tts_meta.corpus import Batch, Example, bucket_batches, collate, group_by_length
 from tts_meta.errors import UsageError
 
 SPEAKERS = {"anna": 4, "bob": 1}
@@ -157,3 +158,29 @@ def test_little_of_a_batch_is_padding() -> None:
 def test_lengths_and_limits_must_be_positive(lengths: list[int], limit: int) -> None:
     with pytest.raises(UsageError, match="must be at least one frame"):
         bucket_batches(lengths, limit, 0, 0)
+
+
+@given(st.lists(st.integers(1, 500), min_size=1, max_size=40), st.data())
+def test_groups_contain_each_index_once_and_are_never_empty(lengths: list[int], data: st.DataObject) -> None:
+    count = data.draw(st.integers(1, len(lengths)))
+    generator = random.Random(0) if data.draw(st.booleans()) else None
+    groups = group_by_length(lengths, count, generator)
+    assert len(groups) == count
+    assert all(groups)
+    assert sorted(index for group in groups for index in group) == list(range(len(lengths)))
+    for group in groups:
+        assert sum(lengths[index] for index in group) <= sum(lengths) / count + 2 * max(lengths)
+
+
+def test_groups_have_similar_lengths_and_differ_between_draws() -> None:
+    lengths = [100 + 10 * (number * 7 % 40) for number in range(40)]
+    draws = [group_by_length(lengths, 5, random.Random(seed)) for seed in range(3)]
+    assert draws[0] != draws[1] != draws[2]
+    padded = sum(max(lengths[index] for index in group) * len(group) for group in draws[0])
+    assert padded < 1.35 * sum(lengths), "padded batches are mostly filled; random groups would double the frames"
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_a_wrong_number_of_groups_is_one_clear_error(count: int) -> None:
+    with pytest.raises(UsageError, match=f"2 lengths cannot be divided into {count} groups; give 1 to 2"):
+        group_by_length([5, 6], count)

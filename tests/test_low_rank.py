@@ -151,3 +151,14 @@ def test_a_prior_of_low_rank_reads_back_and_cloning_uses_its_rank(
         clone_examples(learned, examples, CloneSettings(steps=1, rank=0))
     with pytest.raises(UsageError, match=r"rank must be from 0 .*, not -1"):
         clone_examples(learned, examples, CloneSettings(steps=1, rank=-1))
+
+
+def test_the_model_computes_with_the_sum_of_value_and_delta(base: Base, examples: list[Example]) -> None:
+    """The product and the sum are one operation in the model, and two operations in `expand`."""
+    low = LowRankModel(base.acoustic, adaptable_modules(base), 2)
+    with torch.no_grad():
+        for number, parameter in enumerate(low.parameters()):
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(number)))
+    data, nll = AcousticTask(base, examples, adaptable_modules(base).names).all_sentences(), acoustic_nll(base.acoustic)
+    adapted = Voice(by_parameter_name(parameter_values(low)), base.hash, (), 0).apply(base)
+    torch.testing.assert_close(nll(low, data), nll(adapted, data), rtol=1e-5, atol=0)

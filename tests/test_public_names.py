@@ -49,6 +49,7 @@ PUBLIC = {
         "bucket_batches",
         "collate",
         "find_sidecar",
+        "group_by_length",
         "hold_out_named",
         "hold_out_speakers",
         "match_transcripts",

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from tts_meta.corpus import Batch, Example, collate
+from tts_meta.corpus import Batch, Example, collate, group_by_length
 from tts_meta.meta import Task
 from tts_meta.meta.domain import LossFunction
 from tts_meta.models.acoustic import AcousticModel
@@ -24,6 +24,9 @@ FIXED_MODULES = ("speaker.offsets", "mel_log_scale", "duration_log_scale", "pros
 
 Precision = Literal["float32", "bfloat16"]
 """Precision of the matrix products of inner steps."""
+
+_SENTENCES_PER_BATCH = 4
+"""Mean number of sentences in a batch of whole sentences."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +54,13 @@ def adaptable_modules(base: Base) -> Partition:
 def acoustic_nll(model: AcousticModel) -> LossFunction:
     """Return the loss -log p(mel, durations | text, θ) of an `AcousticBatch` in nats, summed over frames and symbols.
 
-    The loss depends only on θ and the batch. The dropout is drawn from a generator whose seed is in the batch.
+    The loss of several batches is the sum of their losses. The loss depends only on θ and the batches. The dropout is
+    drawn from a generator whose seed is in the batch.
     """
 
-    def loss(call: Callable[..., Any], data: AcousticBatch) -> Tensor:
+    def loss(call: Callable[..., Any], data: AcousticBatch | Sequence[AcousticBatch]) -> Tensor:
+        if not isinstance(data, AcousticBatch):
+            return torch.stack([loss(call, batch) for batch in data]).sum()
         generator = None
         if data.dropout_seed is not None:
             generator = torch.Generator().manual_seed(data.dropout_seed)
@@ -82,13 +88,15 @@ class AcousticTask:
         self.frames = sum(len(example.mel) for example in self.examples)
         self._caches: dict[str, ActivationCache] = {}
 
-    def all_sentences(self) -> AcousticBatch:
-        """Return a batch of all sentences, without dropout."""
-        return self._gather(self.examples)
+    def all_sentences(self) -> tuple[AcousticBatch, ...]:
+        """Return batches of all whole sentences, without dropout. Sentences of similar length are in one batch."""
+        lengths = [len(example.mel) for example in self.examples]
+        groups = group_by_length(lengths, -(-len(lengths) // _SENTENCES_PER_BATCH))
+        return tuple(self._gather([self.examples[index] for index in group]) for group in groups)
 
     def task(
         self,
-        query: AcousticBatch | None,
+        query: Sequence[AcousticBatch] | None,
         frames_per_step: int,
         seed: int,
         name: str = "",

@@ -1,6 +1,6 @@
 """Training data: utterances, manifests, transcript lists, speaker splits, episodes and padded batches."""
 
-from tts_meta.corpus.batches import Batch, Example, bucket_batches, collate
+from tts_meta.corpus.batches import Batch, Example, bucket_batches, collate, group_by_length
 from tts_meta.corpus.episodes import Episode, EpisodeSampler
 from tts_meta.corpus.manifest import Manifest
 from tts_meta.corpus.splits import hold_out_named, hold_out_speakers
@@ -23,6 +23,7 @@ __all__ = [
     "bucket_batches",
     "collate",
     "find_sidecar",
+    "group_by_length",
     "hold_out_named",
     "hold_out_speakers",
     "match_transcripts",

@@ -20,6 +20,9 @@ SILENT_MEL = math.log(1e-5)
 _BUCKET_RATIO = 1.1
 """Utterances whose lengths differ by less than about this factor are shuffled between epochs."""
 
+_GROUP_JITTER = 1.25
+"""Sequences whose lengths differ by less than this factor can change places between groups."""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Example:
@@ -147,6 +150,32 @@ def bucket_batches(lengths: Sequence[int], frames_per_batch: int, seed: int, epo
             longest = lengths[index]
     generator.shuffle(batches)
     return batches
+
+
+def group_by_length(lengths: Sequence[int], count: int, generator: random.Random | None = None) -> list[list[int]]:
+    """Divide the indices of `lengths` into `count` groups with nearly the same total; each index is in one group.
+
+    The lengths in a group are similar, so that a padded batch has little padding. `generator` draws the groups and
+    their order; without it, the lengths are in ascending order. Raises UsageError unless 1 <= `count` <= number of
+    lengths.
+    """
+    if not 1 <= count <= len(lengths):
+        raise UsageError(f"{len(lengths)} lengths cannot be divided into {count} groups; give 1 to {len(lengths)}")
+    factors = [1.0 if generator is None else generator.uniform(1.0, _GROUP_JITTER) for _ in lengths]
+    order = sorted(range(len(lengths)), key=lambda index: lengths[index] * factors[index])
+    groups: list[list[int]] = [[]]
+    done, total = 0.0, sum(lengths)
+    for position, index in enumerate(order):
+        # The middle of a sequence decides in which group it is, unless a group would stay empty.
+        is_past = done + lengths[index] / 2 > total * len(groups) / count
+        is_last_chance = len(order) - position == count - len(groups)
+        if groups[-1] and len(groups) < count and (is_past or is_last_chance):
+            groups.append([])
+        groups[-1].append(index)
+        done += lengths[index]
+    if generator is not None:
+        generator.shuffle(groups)
+    return groups
 
 
 def _check(example: Example, bands: int, speaker_index: Mapping[str, int]) -> None:

@@ -32,4 +32,4 @@ class MetaGradient:
         # `aminmax` of a vector with NaN is NaN, and allocates nothing of the vector's size.
         numbers = (*self.gradient.values(), self.loss_before, self.loss_after, *self.statistics.values())
         extremes = [extreme for value in numbers if value.numel() for extreme in value.detach().aminmax()]
-        return bool(torch.stack([extreme.double().cpu() for extreme in extremes]).isfinite().all())
+        return bool(torch.stack([extreme.cpu().double() for extreme in extremes]).isfinite().all())

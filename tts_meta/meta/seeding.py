@@ -30,6 +30,8 @@ def seeded_torch(seed: int, device: torch.device | None = None) -> Iterator[None
         device = torch.device("cuda", torch.cuda.current_device())
     if device is not None and device.type == "cuda":
         generators.append(torch.cuda.default_generators[device.index or 0])
+    if device is not None and device.type == "mps":
+        generators.append(torch.mps._get_default_mps_generator())
     states = [generator.get_state() for generator in generators]
     try:
         for generator in generators:

@@ -75,10 +75,12 @@ class MetaTrainer(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Move the optimiser's moments too; `to`, `double` and `cuda` call this method."""
-        counters, old = self.counters, list(self.learner.parameters())
+        old = list(self.learner.parameters())
+        # The counters keep 64 bits, because lower precision rounds large counts. They stay on the CPU, because some
+        # devices have no float64.
+        counters = self._buffers.pop("counters")
         super()._apply(fn, recurse)
-        if self.counters.device.type != "mps":  # keep 64 bits, because lower precision rounds large counts
-            self.counters = counters.to(self.counters.device)
+        self._buffers["counters"] = counters
         replace_parameters(self.optimiser, dict(zip(old, self.learner.parameters(), strict=True)))
         return self
 

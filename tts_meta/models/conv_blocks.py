@@ -9,6 +9,7 @@ import itertools
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 def length_mask(lengths: Tensor, size: int) -> Tensor:
@@ -26,9 +27,22 @@ class ConvBlock(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        hidden = torch.where(mask.unsqueeze(-1), hidden, 0.0)
-        hidden = self.conv(hidden.transpose(1, 2)).transpose(1, 2)
-        return self.dropout(self.norm(hidden.relu()))
+        return self.dropout(self.norm(masked_conv(self.conv, hidden, mask).relu()))
+
+
+def masked_conv(conv: nn.Conv1d, hidden: Tensor, mask: Tensor) -> Tensor:
+    """Return the convolution `(B, L, C')` of `hidden (B, L, C)`; values outside the mask `(B, L)` are read as zero."""
+    hidden = torch.where(mask.unsqueeze(-1), hidden, 0.0).transpose(1, 2)
+    weight, bias = conv.weight, conv.bias
+    # A layer that wraps a convolution, such as an adapter, computes more than a convolution with this weight.
+    is_frozen = torch.is_grad_enabled() and not weight.requires_grad
+    if bias is None or type(conv) is not nn.Conv1d or not is_frozen:
+        return conv(hidden).transpose(1, 2)
+    # This weight does not adapt, but gradients of the input or the bias are needed. oneDNN computes the gradients of
+    # weight and bias together, so the bias is added in a separate operation. As a convolution in two dimensions, of
+    # height 1, the values stay in the order (B, L, C) in memory; `conv1d` copies them to the order (B, C, L) and back.
+    padding = (0, conv.kernel_size[0] // 2)
+    return F.conv2d(hidden.unsqueeze(2), weight.unsqueeze(2), None, 1, padding).squeeze(2).transpose(1, 2) + bias
 
 
 def conv_blocks(inputs: int, channels: int, layers: int, kernel: int, dropout: float) -> nn.ModuleList:

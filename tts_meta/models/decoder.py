@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tts_meta.config import Layers, Section, Share, Width
+from tts_meta.models.recurrent import LSTM
 
 HAS_HALF_PRODUCT = "fbgemm" in torch.backends.quantized.supported_engines
 """Whether this build of torch has a matrix product with half-precision weights, which is faster than float32."""
@@ -50,7 +51,7 @@ class Decoder(nn.Module):
         were loaded from a half-precision file do not change."""
         self.prenet = nn.ModuleList([nn.Linear(n_mels, config.prenet), nn.Linear(config.prenet, config.prenet)])
         widths = [config.prenet + context] + [config.channels] * (config.layers - 1)
-        self.lstms = nn.ModuleList(nn.LSTM(width, config.channels, batch_first=True) for width in widths)
+        self.lstms = nn.ModuleList(LSTM(width, config.channels, batch_first=True) for width in widths)
         self.output = nn.Linear(config.channels + context, n_mels * config.reduction)
 
     def forward(self, context: Tensor, true_frames: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -79,7 +80,7 @@ class Decoder(nn.Module):
         products with values that change from step to step.
         """
         batch, steps = context.shape[:2]
-        layers = [cast(nn.LSTM, lstm).all_weights[0] for lstm in self.lstms]
+        layers = [cast(LSTM, lstm).all_weights[0] for lstm in self.lstms]
         biases = [input_bias + hidden_bias for *_, input_bias, hidden_bias in layers]
         width, size = layers[0][0].shape[1] - context.shape[2], layers[0][1].shape[1]  # of the prenet, of the LSTMs
         context_gates = F.linear(context, layers[0][0][:, width:], biases[0])

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from tts_meta.config import Kernel, Layers, Section, Share, Width, even
 from tts_meta.models.conv_blocks import conv_blocks, length_mask
+from tts_meta.models.masked_lstm import MaskedLSTM
 
 
 class EncoderConfig(Section):
@@ -33,7 +33,7 @@ class Encoder(nn.Module):
         width = config.channels
         self.embedding = nn.Embedding(n_symbols, width, padding_idx=0)
         self.convs = conv_blocks(width, width, config.layers, config.kernel, config.dropout)
-        self.lstm = nn.LSTM(width, width // 2, batch_first=True, bidirectional=True)
+        self.lstm = MaskedLSTM(width, width // 2)
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """Return hidden states `(B, N, D)` of symbols `(B, N)`, with zeros in the padding.
@@ -44,6 +44,4 @@ class Encoder(nn.Module):
         hidden = self.embedding(tokens)
         for conv in self.convs:
             hidden = conv(hidden, mask)
-        # The batch is packed so that the backward direction starts at the last symbol and not in the padding.
-        packed = pack_padded_sequence(hidden, lengths.cpu(), batch_first=True, enforce_sorted=False)
-        return pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=tokens.shape[1])[0]
+        return self.lstm(hidden, mask)

@@ -57,7 +57,7 @@ class LowRankModel(nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         parameters = {_PREFIX + key: value for key, value in self.deltas.items()}
-        adapted = {name: self.base_values[name] + delta for name, delta in self.expand(parameters).items()}
+        adapted = {name: self._adapted(name, parameters) for name in self.delta_names}
         return functional_call(self._wrapped[0], adapted, args, kwargs)
 
     def expand(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -68,6 +68,14 @@ class LowRankModel(nn.Module):
             shape = self.base_values[name].shape
             deltas[name] = (factors[0] @ factors[1]).reshape(shape) if len(factors) == 2 else factors[0]
         return deltas
+
+    def _adapted(self, name: str, parameters: Mapping[str, Tensor]) -> Tensor:
+        """Return the value plus the delta of a parameter of the wrapped model. parameters: as in `expand`."""
+        value, factors = self.base_values[name], [parameters[delta_name] for delta_name in self.delta_names[name]]
+        if len(factors) == 1:
+            return value + factors[0]
+        # One operation for product and sum does not write the product to memory.
+        return torch.addmm(value.flatten(1), *factors).reshape(value.shape)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> LowRankModel:
         """Apply `fn` to the wrapped model too, so that `to` and `double` move and convert both."""

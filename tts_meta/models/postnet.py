@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from tts_meta.config import Kernel, Layers, Section, Share, Width
-from tts_meta.models.conv_blocks import conv_blocks
+from tts_meta.models.conv_blocks import conv_blocks, masked_conv
 
 
 class PostnetConfig(Section):
@@ -36,5 +35,4 @@ class Postnet(nn.Module):
         hidden = frames
         for conv in self.convs:
             hidden = conv(hidden, mask)
-        hidden = torch.where(mask.unsqueeze(-1), hidden, 0.0)
-        return self.output(hidden.transpose(1, 2)).transpose(1, 2)
+        return masked_conv(self.output, hidden, mask)

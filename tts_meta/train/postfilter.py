@@ -31,7 +31,8 @@ def measure_postfilter(base: Base, segments: Iterable[Example]) -> None:
     model.postfilter.measure(real, generated)
     filtered = [model.postfilter(mel) for mel in generated]
     speech, *synthetic = (
-        np.sum([log_mel_variance(mel.double().numpy()) for mel in mels], axis=0) for mels in (real, generated, filtered)
+        np.sum([log_mel_variance(mel.cpu().double().numpy()) for mel in mels], axis=0)
+        for mels in (real, generated, filtered)
     )
     for name, place in (("mel_variance", 0), ("mel_detail", 1)):
         base.state[name] = [round(float(mels[place] / speech[place]), 3) for mels in synthetic]

@@ -17,6 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from tts_meta.config import Section
+from tts_meta.devices import to_float64
 from tts_meta.errors import UsageError
 from tts_meta.meta.budget import Budget
 from tts_meta.meta.estimators.meta_gradients import MetaGradientEstimator, MetaParams, check_prior
@@ -193,7 +194,7 @@ class GradientLearner(MetaLearner[AnyGradientSettings]):
 
     def variances(self) -> dict[str, float]:
         """Return σ² of each adapted module by name; infinite without a prior."""
-        return dict(zip(self.layout.modules, self.log_variances.detach().double().exp().tolist(), strict=True))
+        return dict(zip(self.layout.modules, to_float64(self.log_variances.detach()).exp().tolist(), strict=True))
 
     def module_variances(self) -> dict[str, float]:
         return self.variances() if self.prior_kind == "shrinkage" else {}
