@@ -105,6 +105,7 @@ PUBLIC = {
         "CloneSettings",
         "SimilarityForecast",
         "Recording",
+        "Lora",
         "AcousticTask",
         "VocoderTask",
         "Voice",
