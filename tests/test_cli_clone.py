@@ -115,7 +115,7 @@ def test_clone_transcribes_only_recordings_without_a_transcript(run_cli, folder,
     rates: list[int] = []
 
     class FakeTranscriber:
-        def __init__(self, model: str | None) -> None:
+        def __init__(self, model: str | None, device: str) -> None:
             assert model == "small"
 
         def __call__(self, samples: np.ndarray, rate: int) -> str:
@@ -126,9 +126,8 @@ def test_clone_transcribes_only_recordings_without_a_transcript(run_cli, folder,
     with_text, without_text = sorted(folder.glob("say*.wav"))[0], tmp_path / "without_text.wav"
     without_text.write_bytes(with_text.read_bytes())
     out = tmp_path / "a.voice.safetensors"
-    result = run_cli(
-        "clone", with_text, without_text, "-o", out, "--base", folder / "base", "--steps", 0, "--whisper", "small"
-    )
+    options = ("--base", folder / "base", "--learner", "mean-voice", "--whisper", "small")
+    result = run_cli("clone", with_text, without_text, "-o", out, *options)
     assert result.status == 0 and rates == [RATE]
     assert result.err == f'tts-meta: {without_text}: transcribed as "abc"\n'
 

@@ -15,7 +15,7 @@ from tts_meta.cli.clone_log import check_log, log_run, open_log
 from tts_meta.cli.clone_result import print_json_result, print_result
 from tts_meta.cli.console import print_message, print_warning
 from tts_meta.cli.error_reporting import Interrupted
-from tts_meta.cli.options import AsJson, BaseFolder, Device, InnerSteps, LexiconFile, WhisperModel
+from tts_meta.cli.options import AsJson, BaseFolder, Device, InnerSteps, LearnerName, LexiconFile, WhisperModel
 from tts_meta.cli.outputs import check_output
 from tts_meta.cli.progress import ProgressBar, StageTimer, progress_bar
 from tts_meta.cli.streams import check_stdout
@@ -60,6 +60,7 @@ def clone(
     ] = False,
     whisper: WhisperModel = None,
     lexicon: LexiconFile = None,
+    learner: LearnerName = None,
     modules: Annotated[
         list[str] | None,
         typer.Option(
@@ -74,7 +75,7 @@ def clone(
         int | None,
         typer.Option(
             metavar="N",
-            min=0,
+            min=1,
             help="Gradient steps for modules of the vocoder, if --modules names any.",
             show_default="100",
         ),
@@ -153,15 +154,17 @@ def clone(
 ) -> None:
     """Make a voice file from recordings of one speaker.
 
-    Five to ten sentences are a good start. Gradient descent adapts the base model to them. A module is one layer's
-    weights or biases. A learned prior limits how far each module may move. The command prints the speaker similarity
-    to expect from this much audio, if the base has such a forecast. Clone a voice only if its owner agrees.
+    Five to ten sentences are a good start. A learner adapts the base model to them, by default by gradient descent. A
+    module is one layer's weights or biases. A learned prior limits how far each module may move. The command prints the
+    speaker similarity to expect from this much audio, if the base has such a forecast. Clone a voice only if its owner
+    agrees.
 
     \b
     Examples:
       tts-meta clone one.wav two.wav three.wav -o alice.voice.safetensors --consent "Alice, 3 May"
       tts-meta clone alice/*.wav -o alice.voice.safetensors --transcripts alice/metadata.csv
       tts-meta clone alice/*.wav -o alice.voice.safetensors --asr --whisper base
+      tts-meta clone alice/*.wav -o alice.voice.safetensors --learner runs/meta/base
     """
     check_output(output, SUFFIX, force)
     if as_json:
@@ -180,13 +183,12 @@ def clone(
 
     try:
         from tts_meta.adapt import SimilarityForecast, clone_examples, find_transcripts, prepare_recordings
-        from tts_meta.models.pretrained import load_base
 
         options = {"steps": steps, "learning_rate": learning_rate, "variance": variance, "rank": rank, "seed": seed}
         options |= {"modules": tuple(modules) if modules else None, "vocoder_steps": vocoder_steps}
-        options |= {"prior_scale": prior_scale, "hold_out": hold_out}
+        options |= {"prior_scale": prior_scale, "hold_out": hold_out, "learner": learner}
         settings = _settings(options)
-        loaded_base = load_base(base, device or "auto").with_lexicon(lexicon)
+        loaded_base = _load_base(base, settings, device or "auto").with_lexicon(lexicon)
         loaded_vocoder = _vocoder(vocoder, loaded_base, settings, needed_for_log=log is not None)
         forecast = SimilarityForecast.load_for(loaded_base, settings)
         transcribe = _transcriber(whisper, loaded_base) if asr or whisper else None
@@ -213,14 +215,30 @@ def clone(
 
 
 def _settings(options: dict[str, Any]) -> CloneSettings:
-    """The settings with the `options` that are not None. Raises UsageError for a number that must be above 0."""
+    """The settings with the `options` that are not None. Raises UsageError for a number that is too small."""
     from tts_meta.adapt import CloneSettings
+    from tts_meta.adapt.arguments import check_settings
 
     for name in ("learning_rate", "variance", "prior_scale"):
         if options[name] is not None and not options[name] > 0:
             raise UsageError(f"--{name.replace('_', '-')} must be above 0, not {options[name]}")
     names = {field.name for field in fields(CloneSettings)}
-    return CloneSettings(**{name: value for name, value in options.items() if value is not None and name in names})
+    settings = CloneSettings(**{name: value for name, value in options.items() if value is not None and name in names})
+    check_settings(settings)
+    return settings
+
+
+def _load_base(folder: Path | None, settings: CloneSettings, device: str) -> Base:
+    """The base in a folder or, without one, the base that the learner is in or the installed one.
+
+    Raises TtsMetaError and UsageError if the learner of the settings does not fit the base.
+    """
+    from tts_meta.adapt.learner_choice import base_of_learner, choose_acoustic_learner, require_trained_tasks
+    from tts_meta.models.pretrained import load_base
+
+    base = load_base(base_of_learner(settings.learner) if folder is None else folder, device)
+    require_trained_tasks(choose_acoustic_learner(base, settings), None)
+    return base
 
 
 def _vocoder(name: str | None, base: Base, settings: CloneSettings, needed_for_log: bool) -> Vocoder | None:

@@ -1,4 +1,4 @@
-"""`tts-meta inspect`: list the modules of a base, or the content of a voice file."""
+"""`tts-meta inspect`: list the modules of a base, the content of a voice file or of a learner, or all learners."""
 
 from __future__ import annotations
 
@@ -20,13 +20,17 @@ if TYPE_CHECKING:
 
 def inspect(
     target: Annotated[
-        str,
+        str | None,
         typer.Argument(
-            metavar="BASE_OR_VOICE",
-            help="Voice file, folder of a base model, or the word `base` for the installed base.",
+            metavar="BASE_OR_VOICE_OR_LEARNER",
+            help="Voice file, folder of a base model, folder of a learner or its learner.json, or the word `base` for "
+            "the installed base.",
             show_default=False,
         ),
-    ],
+    ] = None,
+    learners: Annotated[
+        bool, typer.Option("--learners", help="List all learners that `clone --learner` takes, with their sources.")
+    ] = False,
     vocoder: Annotated[
         str | None,
         typer.Option(
@@ -64,17 +68,18 @@ def inspect(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the modules of a base, or the content of a voice file.
+    """List the modules of a base, or show a voice or a learner.
 
     A module is one layer's weights or biases. For a base, the table shows the size of every module, whether `clone`
     adapts it, and its learned standard deviation σ: how far its parameters may move from the base to a voice. A base
     that was not meta-trained has no σ. For a voice, the list shows its base, the consent note, the scores and the
-    modules.
+    modules. For a learner, it shows name, source, version, settings, number of meta-steps and tensors.
 
     \b
     Examples:
       tts-meta inspect base
       tts-meta inspect alice.voice.safetensors
+      tts-meta inspect --learners
       tts-meta inspect base --picture modules.png --html modules.html
       tts-meta inspect runs/meta_1/base --compare runs/meta_2/base --voice alice.voice.safetensors
     """
@@ -83,14 +88,17 @@ def inspect(
     for file, suffix in ((picture, ".png"), (html, ".html")):
         if file is not None:
             check_output(file, suffix, force=True)
+    base_options = {"picture": picture, "html": html, "voice": voices, "compare": compare}
+    used = [name for name, value in base_options.items() if value]
+    if learners or target is None:
+        _inspect_learners(target, learners, as_json, [*used, *(["vocoder"] if vocoder else [])])
+        return
     path = Path(target)
-    if target != "base" and not path.is_dir():
-        from tts_meta.cli.inspect_voice import inspect_voice
-
-        options = {"picture": picture, "html": html, "voice": voices, "compare": compare}
-        if used := [name for name, value in options.items() if value]:
+    is_base = target == "base" or (path.is_dir() and not _is_learner(path))
+    if not is_base:
+        if used:
             raise UsageError(f"--{used[0]} shows what a base learned in meta-training; give the folder of a base")
-        inspect_voice(path, as_json)
+        _inspect_file(path, as_json)
         return
     from tts_meta.adapt import Voice
     from tts_meta.cli.inspect_base import inspect_base, sigmas_of_bases
@@ -104,6 +112,35 @@ def inspect(
     if picture is not None:
         _draw(base, picture)
     inspect_base(base, target, vocoder, loaded_voices, other_sigmas, as_json)
+
+
+def _inspect_learners(target: str | None, wanted: bool, as_json: bool, used: list[str]) -> None:
+    """Print all learners. Raises UsageError for other arguments, or if nothing is to be inspected."""
+    from tts_meta.cli.inspect_learner import inspect_learners
+
+    if not wanted:
+        raise UsageError("name what to inspect: a voice, a base, a learner, the word base, or --learners")
+    if target is not None or used:
+        raise UsageError("--learners lists all learners; leave out the other arguments")
+    inspect_learners(as_json)
+
+
+def _is_learner(folder: Path) -> bool:
+    """Return whether a folder has a learner, but no base."""
+    from tts_meta.models.pretrained import is_base
+    from tts_meta.models.saved_learner import FILE
+
+    return (folder / FILE).is_file() and not is_base(folder)
+
+
+def _inspect_file(path: Path, as_json: bool) -> None:
+    """Print the content of a learner or of a voice file."""
+    from tts_meta.cli.inspect_learner import inspect_learner
+    from tts_meta.cli.inspect_voice import inspect_voice
+    from tts_meta.models.saved_learner import FILE
+
+    inspect = inspect_learner if path.is_dir() or path.name == FILE else inspect_voice
+    inspect(path, as_json)
 
 
 def _draw(base: Base, path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from tts_meta.adapt import CloneSettings, Voice, adaptable_modules, adaptable_vocoder_modules, chosen_modules
 from tts_meta.adapt.voice import VOCODER_PREFIX
 from tts_meta.cli.console import print_json, print_text, table
+from tts_meta.cli.inspect_learner import learner_lines, learner_summary
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.evaluate.rank_agreement import Agreement
 from tts_meta.models.partition import Partition
@@ -101,7 +102,7 @@ def _parameters(modules: list[dict[str, Any]], key: str, value: str) -> int:
 def _print_json_result(base: Base, vocoder: Vocoder, modules: list[dict[str, Any]], pairs: Pairs) -> None:
     data: dict[str, Any] = {"kind": "base", "folder": str(base.folder), "hash": base.hash}
     data |= {"speakers": len(base.speakers), "state": base.state, "vocoder": vocoder.name, "modules": modules}
-    data["learner"] = None if base.learner is None else base.learner.summary()
+    data["learner"] = None if base.learner is None else learner_summary(base.learner)
     data["agreement"] = [
         {
             "bases": names,
@@ -142,6 +143,9 @@ def _print_result(
         title = f"{model} ({vocoder.name})" if model == "vocoder" else model
         print_text(f"{title}: {_parameters(modules, 'model', model):,} parameters in {count} modules")
     print_text(f"adapted by default: {_parameters(modules, 'clone', 'yes'):,} parameters")
+    if base.learner is not None:
+        for line in learner_lines(base.learner):
+            print_text(line)
     if pairs:
         print_text()
         print_text(_agreement_table(pairs))

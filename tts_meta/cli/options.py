@@ -13,6 +13,16 @@ BaseFolder = Annotated[
         "--base", metavar="FOLDER", help="Folder of the base model.", show_default="the one that is installed"
     ),
 ]
+LearnerName = Annotated[
+    str | None,
+    typer.Option(
+        "--learner",
+        metavar="NAME|PATH",
+        help="Learner that adapts the base model: a name of `tts-meta inspect --learners`, or the folder of a "
+        "meta-trained learner. If the folder is a base, it is the default of --base.",
+        show_default="the one of the base",
+    ),
+]
 VocoderName = Annotated[
     str | None,
     typer.Option(
