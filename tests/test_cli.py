@@ -72,7 +72,8 @@ def test_demo_passes_its_options_to_the_pipeline(run_cli, tmp_path: Path, monkey
     assert run_cli("demo", "-o", tmp_path / "out", "--steps", 5, "--open").status == 0
     out = tmp_path / "out"
     command = f"tts-meta demo -o {out} --steps 5 --open"
-    assert calls == [(out, {"steps": 5, "base": None, "open_page": True, "command": command})]
+    options = {"steps": 5, "base": None, "device": None, "open_page": True, "command": command}
+    assert calls == [(out, options)]
 
 
 @pytest.mark.parametrize(
@@ -105,7 +106,7 @@ def test_a_recipe_script_reports_an_error_in_one_line(tmp_path: Path, monkeypatc
 
 def test_tts_meta_debug_shows_the_traceback(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TTS_META_DEBUG", "1")
-    monkeypatch.setattr("tts_meta.models.pretrained.load_base", lambda folder: 1 / 0)
+    monkeypatch.setattr("tts_meta.models.pretrained.load_base", lambda folder, device: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         main(["speak", "base", "abc", "-o", str(tmp_path / "a.wav")])
 

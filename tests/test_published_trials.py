@@ -14,6 +14,7 @@ from tts_meta.evaluate.few_shot.results_io import read_trials
 from tts_meta.evaluate.few_shot.trials import Trial
 from tts_meta.evaluate.scores import columns
 from tts_meta.evaluate.summary import summarise
+from tts_meta.meta import LEARNERS
 from tts_meta.models.pretrained import load_base
 from tts_meta.models.vocoders.vocoder import load_vocoder
 
@@ -45,7 +46,8 @@ def test_every_method_of_a_recipe_uses_all_its_settings(name: str) -> None:
     base, vocoder = load_base(), load_vocoder(config.vocoder)
     for learner, settings in config.learners.items():
         # A script makes the meta-learned bases; whether the settings fit together does not depend on them.
-        method = settings.model_copy(update={"base": None, "prior": None})
+        named = settings.learner if settings.learner in LEARNERS else None
+        method = settings.model_copy(update={"base": None, "prior": None, "learner": named})
         method.check(learner, method.with_prior(base), vocoder)
 
 

@@ -54,8 +54,8 @@ class TrainingSpeakers:
     def trained_tasks(self) -> TrainedTasks:
         """The capability `trained_tasks` of the acoustic model: names, offsets `(S, C)` and embeddings `(S, 256)`.
 
-        `embed` reads the recordings of a task again. The support of the task is an `AcousticBatch`, and the ids of its
-        sentences are the paths of the recordings, as `prepare_recordings` sets them.
+        `embed` reads the recordings of a task again. The support of the task consists of batches (`AcousticBatch`), and
+        the ids of the sentences are the paths of the recordings, as `prepare_recordings` sets them.
         """
         encoder, names = SpeakerEncoder.load(self.base.device), tuple(self.recordings)
         rows = [self.base.speakers.index(name) for name in names]
@@ -63,7 +63,8 @@ class TrainingSpeakers:
         embeddings = torch.from_numpy(np.stack([self._embedding(encoder, audio) for audio in paths]))
 
         def embed(task: Task) -> Tensor:
-            return torch.from_numpy(self._embedding(encoder, [Path(path) for path in task.support.batch.ids]))
+            paths = sorted(Path(name) for part in task.support for name in part.batch.ids)
+            return torch.from_numpy(self._embedding(encoder, paths))
 
         offsets = self.base.acoustic.speaker.offsets.detach()[rows].cpu()
         return TrainedTasks("speaker.mean", names, offsets, embeddings, embed)
