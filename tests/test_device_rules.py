@@ -31,7 +31,6 @@ ALLOWED = {
     "models/vocoders/source_filter_vocoder.py": "phases, on the device of `float64_device`",
     "train/flat_start.py": "the first alignment, on the CPU",
     "train/loop.py": "seeds the generators of all devices at each step of a training run, which owns the process",
-    "train/meta_train.py": "a file of a learner, moved to the CPU first",
     "train/postfilter.py": "log-mels, moved to the CPU first",
     "train/pretrain.py": "seeds the generators of all devices once, in a training run, which owns the process",
     "train/vocoder.py": "seeds the generators of all devices once, in a training run, which owns the process",

@@ -141,17 +141,18 @@ def test_a_capability_that_speech_does_not_have_is_named(base: Base, name: str) 
 def test_the_head_data_reproduce_the_normalised_frames_before_the_postnet(base: Base, examples: list[Example]) -> None:
     """The layer's outputs for the inputs are the frames of the teacher-forced pass, at every complete step."""
     learner = learner_of(base, "finetune-all")
-    data = AcousticTask(base, examples[:3], learner.changing_modules).all_sentences()
-    head = learner.domain.head_data({}, data)
+    batches = AcousticTask(base, examples[:3], learner.changing_modules).all_sentences()
+    head = learner.domain.head_data({}, batches)
     layer, model = base.acoustic.decoder.output, base.acoustic
     with torch.no_grad():
         outputs = torch.nn.functional.linear(head.inputs, layer.weight, layer.bias)
-        mel_before = model(data.batch).mel_before
-    steps = [int(length) // model.reduction for length in data.batch.mel_lengths]
-    assert len(head.inputs) == len(head.targets) == len(head.weights) == sum(steps)
-    rows = torch.cat(
-        [mel_before[number, : count * model.reduction].reshape(count, -1) for number, count in enumerate(steps)]
-    )
+        frames = [
+            mel[: int(length) // model.reduction * model.reduction]
+            for data in batches
+            for mel, length in zip(model(data.batch).mel_before, data.batch.mel_lengths, strict=True)
+        ]
+    rows = torch.cat(frames)
+    assert len(head.inputs) == len(head.targets) == len(head.weights) == len(rows) // model.reduction
     expected = (rows.reshape(-1, model.n_mels) - model.mel_mean) / model.mel_scale
     torch.testing.assert_close(outputs.reshape(-1, model.n_mels), expected, atol=1e-4, rtol=1e-4)
 
@@ -160,6 +161,8 @@ def test_the_items_of_a_task_are_its_sentences(base: Base, examples: list[Exampl
     domain = learner_of(base, "finetune-all").domain
     assert domain.items is not None
     items = domain.items(AcousticTask(base, examples[:3], ()).all_sentences())
-    assert items.lengths.tolist() == [len(example.mel) for example in examples[:3]]
-    for number, example in enumerate(examples[:3]):
-        torch.testing.assert_close(items.features[number, : len(example.mel)], example.mel)
+    given = sorted(examples[:3], key=lambda example: len(example.mel))
+    order = items.lengths.argsort()
+    assert items.lengths[order].tolist() == [len(example.mel) for example in given]
+    for row, example in zip(items.features[order], given, strict=True):
+        torch.testing.assert_close(row[: len(example.mel)], example.mel)

@@ -16,9 +16,9 @@ from helpers import batch_of, random_example, same_weights, similar_examples, ti
 from pretended_device import PretendedTensor, pretended_device
 
 from tts_meta.adapt import CloneSettings, Voice, clone_examples
-from tts_meta.adapt.baselines.lora import clone_lora
 from tts_meta.corpus import Example
 from tts_meta.evaluate.few_shot.nll import nll_per_frame
+from tts_meta.meta import LEARNERS
 from tts_meta.models.pretrained import Base
 from tts_meta.models.speaker_encoder import SpeakerEncoder
 from tts_meta.models.synthesis_options import DEFAULT, SynthesisOptions
@@ -135,8 +135,15 @@ def test_an_adapted_vocoder_is_the_same_on_every_device(base, moved, vocoder, mo
     assert isinstance(adapted, SourceFilterVocoder) and isinstance(adapted.generator.window, PretendedTensor)
 
 
+@pytest.mark.parametrize("name", [name for name, learner in LEARNERS.items() if learner.iterative])
+def test_every_learner_adapts_the_same_on_every_device(base, moved, examples, name: str) -> None:
+    settings = CloneSettings(steps=2, learner=name, modules=("speaker.mean", "decoder.output", "postnet.output"))
+    _check_same(*(clone_examples(used, examples, settings) for used in (moved, base)))
+
+
 def test_lora_is_the_same_on_every_device(base, moved, examples) -> None:
-    _check_same(*(clone_lora(used, examples, 2, CloneSettings(steps=2)) for used in (moved, base)))
+    settings = CloneSettings(steps=2, learner="lora", learner_settings={"rank": 2})
+    _check_same(*(clone_examples(used, examples, settings) for used in (moved, base)))
 
 
 def _check_same(voice: Voice, expected: Voice) -> None:

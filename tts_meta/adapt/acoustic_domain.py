@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from tts_meta.adapt.acoustic_task import AcousticBatch, acoustic_nll
 from tts_meta.errors import UsageError
@@ -51,9 +52,12 @@ def acoustic_domain(
     )
 
 
-def sentences(data: AcousticBatch) -> Items:
-    """Return the log-mels of the sentences `(N, L, M)`, and their numbers of frames."""
-    return Items(data.batch.mel, data.batch.mel_lengths)
+def sentences(data: AcousticBatch | Sequence[AcousticBatch]) -> Items:
+    """Return the log-mels of the sentences `(N, L, M)`, padded with zeros, and their numbers of frames."""
+    batches = [data.batch] if isinstance(data, AcousticBatch) else [part.batch for part in data]
+    lengths = torch.cat([batch.mel_lengths for batch in batches])
+    mels = [mel[:length] for batch in batches for mel, length in zip(batch.mel, batch.mel_lengths, strict=True)]
+    return Items(pad_sequence(mels, batch_first=True), lengths)
 
 
 class _HeadData:
@@ -67,18 +71,22 @@ class _HeadData:
     def __init__(self, model: AcousticModel) -> None:
         self.model = model
 
-    def __call__(self, call: Callable[..., Any], data: AcousticBatch) -> HeadData:
-        model, inputs = self.model, list[Tensor]()
+    def __call__(self, call: Callable[..., Any], data: AcousticBatch | Sequence[AcousticBatch]) -> HeadData:
+        if not isinstance(data, AcousticBatch):
+            parts = [self(call, batch) for batch in data]
+            inputs, targets, weights = zip(*((part.inputs, part.targets, part.weights) for part in parts), strict=True)
+            return HeadData(torch.cat(inputs), torch.cat(targets), torch.cat(weights), parts[0].precisions)
+        model, seen = self.model, list[Tensor]()
 
         def keep(layer: nn.Module, arguments: tuple[Tensor, ...]) -> None:
-            inputs.append(arguments[0])
+            seen.append(arguments[0])
 
         handle = model.decoder.output.register_forward_pre_hook(keep)
         try:
             call(data.batch, data.cache, None)
         finally:
             handle.remove()
-        if not inputs:
+        if not seen:
             raise UsageError(f"the data has no input of {HEAD}; name {HEAD} among the modules that change")
         mel, lengths = data.batch.mel, data.batch.mel_lengths
         count, steps = len(mel), mel.shape[1] // model.reduction
@@ -86,7 +94,7 @@ class _HeadData:
         complete = length_mask(lengths // model.reduction, steps).reshape(-1)
         scale = torch.exp(model.mel_log_scale.detach()) / model.mel_scale
         return HeadData(
-            inputs[0].reshape(count * steps, -1)[complete],
+            seen[0].reshape(count * steps, -1)[complete],
             normalised.reshape(count * steps, -1)[complete],
             torch.full((int(complete.sum()),), data.weight, dtype=mel.dtype, device=mel.device),
             (0.5 / scale.square()).repeat(model.reduction),

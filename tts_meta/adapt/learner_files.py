@@ -19,7 +19,7 @@ def saved_learner(
     sigma_history: Mapping[str, list[float]] | None = None,
     origin: Mapping[str, Any] | None = None,
 ) -> SavedLearner:
-    """Return the learner as it is stored beside weights; the hash of the weights is set when it is written.
+    """Return the learner as it is stored with weights; the hash of the weights is set when it is written.
 
     model: the model that it adapts. rank: rank of the changes of matrices. sigma_history: σ of each module after each
     meta-step. origin: other facts of the meta-training, as plain JSON.

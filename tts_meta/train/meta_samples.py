@@ -92,7 +92,7 @@ class MetaSamples:
         return step == steps or step % max(1, -(-steps // _MAX_SAMPLES)) == 0
 
     def log(self, log: Log, learner: MetaLearner, step: int) -> None:
-        """Clone each speaker, and log the query loss and the audio before and after adaptation, beside the recording.
+        """Clone each speaker, and log the query loss and the audio before and after adaptation, with the recording.
 
         Adaptation has the inner steps of meta-training. A failure, for example if the learner diverges, is logged.
         """

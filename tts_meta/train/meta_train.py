@@ -284,7 +284,7 @@ def _draw_tasks(
 def _write(
     config: MetaTrainConfig, trainer: MetaTrainer, sigmas: dict[str, list[float]], target: MetaTarget, folder: Path
 ) -> None:
-    """Write the model with φ as its weights, and the learner beside it."""
+    """Write the model with φ as its weights, and the learner in the same folder."""
     learner, steps = trainer.learner, trainer.steps_done
     origin = {"trainer": config.trainer.model_dump(mode="json")}
     saved = saved_learner(
