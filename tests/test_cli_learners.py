@@ -147,6 +147,8 @@ def test_the_library_refuses_what_the_command_refuses(recordings: Path, trained:
         clone_voice(audio, base=base_folder, settings=CloneSettings(learner=trained))
     with pytest.raises(UsageError, match="needs recordings of the training speakers"):
         clone_voice(audio, base=base_folder, settings=CloneSettings(learner="nearest"))
+    with pytest.raises(UsageError, match="learner 'mean-voice' does not use steps"):
+        clone_voice(audio, base=base_folder, settings=CloneSettings(learner="mean-voice", steps=3))
     with pytest.raises(UsageError, match="learner must be a path, not int"):
         clone_voice(audio, base=base_folder, settings=CloneSettings(learner=3))  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="learner_settings must be a mapping of settings"):

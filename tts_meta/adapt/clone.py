@@ -14,7 +14,7 @@ from tts_meta.adapt.acoustic_adaptation import ACOUSTIC_ROLES, acoustic_adaptati
 from tts_meta.adapt.acoustic_task import adaptable_modules
 from tts_meta.adapt.adaptation import CloneProgress
 from tts_meta.adapt.arguments import Audio, Transcripts, check_consent, check_settings, find_recordings
-from tts_meta.adapt.learner_choice import LearnerChoice, base_of_learner, choose_acoustic_learner, require_trained_tasks
+from tts_meta.adapt.learner_choice import LearnerChoice, base_of_learner, check_learner, choose_acoustic_learner
 from tts_meta.adapt.recordings import prepare_recordings
 from tts_meta.adapt.settings import NEGLIGIBLE, CloneSettings
 from tts_meta.adapt.vocoder_adaptation import vocoder_adaptation
@@ -157,7 +157,7 @@ def clone(
     recordings = find_recordings(audio, transcripts, transcribe)
     base = base_of_learner(settings.learner) if base is None else base
     loaded = as_base(base, device).with_lexicon(lexicon)
-    require_trained_tasks(choose_acoustic_learner(loaded, settings), None)
+    check_learner(loaded, settings)
     vocoder = None if vocoder is None else as_vocoder(vocoder, loaded.config.audio.mel, loaded.device)
     examples = prepare_recordings(recordings, loaded, "new speaker", warn)
     return clone_examples(loaded, examples, settings, report, consent, vocoder)

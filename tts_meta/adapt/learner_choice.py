@@ -162,18 +162,37 @@ def require_trained_tasks(choice: LearnerChoice, trained_tasks: TrainedTasks | N
         )
 
 
+def check_learner(base: Base, settings: CloneSettings) -> None:
+    """Check that the learner of the settings can adapt the base without recordings of the training speakers.
+
+    Raises the errors of `choose_acoustic_learner`, `require_trained_tasks` and `check_used`.
+    """
+    choice = choose_acoustic_learner(base, settings)
+    require_trained_tasks(choice, None)
+    check_used(choice, settings)
+
+
+def check_used(choice: LearnerChoice, settings: CloneSettings) -> None:
+    """Raise UsageError for steps or modules of the acoustic model that the learner ignores."""
+    learner = choice.learner_class
+    vocoder_only = all(pattern.startswith(VOCODER_PREFIX) for pattern in settings.modules)
+    used = {"steps": learner.iterative, "modules": learner.adapts != "none" or vocoder_only}
+    _refuse_unused(choice, settings, used)
+
+
 def _check_uses(chosen: LearnerChoice, settings: CloneSettings) -> None:
-    """Raise UsageError for a setting of cloning that the learner does not use."""
+    """Raise UsageError for a setting that changes adaptation, but not that of this learner."""
     learned_steps = chosen.saved is not None and chosen.uses("step_lr")
     used = {"learning_rate": chosen.uses("inner_lr") and not learned_steps, "variance": chosen.uses("variance")}
-    learner = chosen.learner_class
-    used["steps"] = learner.iterative
-    used["rank"] = learner.iterative and not chosen.uses("rank")
-    used["modules"] = learner.adapts != "none" or all(name.startswith(VOCODER_PREFIX) for name in settings.modules)
+    used["rank"] = chosen.learner_class.iterative and not chosen.uses("rank")
+    _refuse_unused(chosen, settings, used)
+
+
+def _refuse_unused(choice: LearnerChoice, settings: CloneSettings, used: Mapping[str, bool]) -> None:
     for name, is_used in used.items():
         if getattr(settings, name) not in (None, ()) and not is_used:
-            own = "; its own setting of this name is in the settings of the learner" if chosen.uses(name) else ""
-            raise UsageError(f"learner '{chosen.name}' does not use {name}; leave out {name}{own}")
+            own = "; its own setting of this name is in the settings of the learner" if choice.uses(name) else ""
+            raise UsageError(f"learner '{choice.name}' does not use {name}; leave out {name}{own}")
 
 
 def _of_saved(saved: SavedLearner) -> LearnerChoice:

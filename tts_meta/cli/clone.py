@@ -233,11 +233,11 @@ def _load_base(folder: Path | None, settings: CloneSettings, device: str) -> Bas
 
     Raises TtsMetaError and UsageError if the learner of the settings does not fit the base.
     """
-    from tts_meta.adapt.learner_choice import base_of_learner, choose_acoustic_learner, require_trained_tasks
+    from tts_meta.adapt.learner_choice import base_of_learner, check_learner
     from tts_meta.models.pretrained import load_base
 
     base = load_base(base_of_learner(settings.learner) if folder is None else folder, device)
-    require_trained_tasks(choose_acoustic_learner(base, settings), None)
+    check_learner(base, settings)
     return base
 
 

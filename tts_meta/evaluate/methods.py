@@ -10,7 +10,7 @@ from pydantic import Field
 
 from tts_meta.adapt import CloneSettings, chosen_modules
 from tts_meta.adapt.acoustic_adaptation import acoustic_learner
-from tts_meta.adapt.learner_choice import LearnerChoice, base_of_learner, choose_acoustic_learner
+from tts_meta.adapt.learner_choice import LearnerChoice, base_of_learner, check_used, choose_acoustic_learner
 from tts_meta.adapt.voice import VOCODER_PREFIX
 from tts_meta.config import Section, parse_settings
 from tts_meta.errors import TtsMetaError, UsageError
@@ -121,6 +121,7 @@ class MethodConfig(Section):
         """
         try:
             choice, settings = self.choice(base), self.clone_settings(base, None, 1, 0)
+            check_used(choice, settings)
             self._check_used(choice)
             modules = chosen_modules(base, settings, vocoder).modules
             acoustic = Partition(tuple(module for module in modules if not module.name.startswith(VOCODER_PREFIX)))
