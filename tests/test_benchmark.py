@@ -126,9 +126,9 @@ def test_references_are_not_scored(sentences: int, count: int, scored: int, refe
 
 def test_a_clone_uses_its_adapted_vocoder(base: Base, long_corpus: Path, tmp_path: Path) -> None:
     light, samples = SourceFilterVocoder(tiny_source_filter()), {}
-    for steps in (0, 2):
-        changes = {"modules": ("speaker.mean", "vocoder.net.output"), "vocoder_steps": steps, "steps": 1}
+    for modules in (("speaker.mean",), ("speaker.mean", "vocoder.net.output")):
+        changes = {"modules": modules, "vocoder_steps": 2, "steps": 1}
         quick = config(long_corpus, tmp_path, speakers=("ben",), adapt_on=2, score_on=1, **changes)
-        samples[steps] = [clip.samples for clip in run_cloning(quick, base, light, lambda line: None)]
-    same = [np.array_equal(a, b) for a, b in zip(samples[0], samples[2], strict=True)]
+        samples[len(modules)] = [clip.samples for clip in run_cloning(quick, base, light, lambda line: None)]
+    same = [np.array_equal(a, b) for a, b in zip(samples[1], samples[2], strict=True)]
     assert same == [True, True, True, False], "recording, copy-synthesis, mean voice, clone"

@@ -157,6 +157,11 @@ def test_the_library_refuses_what_the_command_refuses(recordings: Path, trained:
         clone_voice(audio, base=base_folder, settings=CloneSettings(learner="maml", learner_settings={"rank": 1}))
 
 
+def test_a_demo_of_no_steps_is_refused_before_any_work(run_cli, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("tts_meta.demo.pipeline.as_base", lambda *arguments: pytest.fail("work"))
+    assert run_cli("demo", "-o", tmp_path / "demo", "--steps", 0).failed(2, "a budget of 0 steps does not adapt")
+
+
 def test_inspect_shows_the_learner_of_a_base(run_cli, trained: Path) -> None:
     data = run_cli("inspect", trained, *GRIFFIN_LIM, "--json").json["learner"]
     size = sum(module.size for module in adaptable_modules(load_base(trained)).select(["decoder.output"]).modules)

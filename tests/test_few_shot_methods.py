@@ -23,11 +23,12 @@ from tts_meta.audio.mel import MelConfig
 from tts_meta.corpus import Manifest, Utterance, collate
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.evaluate.few_shot.benchmark import run_few_shot
+from tts_meta.evaluate.methods import MethodConfig
 from tts_meta.evaluate.similarity import voice_embedding
 from tts_meta.evaluate.training_speakers import TrainingSpeakers
 from tts_meta.meta import create_learner
 from tts_meta.models.losses import acoustic_loss
-from tts_meta.models.pretrained import Base, save_base
+from tts_meta.models.pretrained import Base, load_base, save_base
 from tts_meta.models.saved_learner import SavedLearner
 from tts_meta.models.shrinkage_prior import ModulePrior
 from tts_meta.models.speaker_encoder import SpeakerEncoder
@@ -196,6 +197,21 @@ def test_a_method_may_have_another_base(base: Base, long_corpus: Path, tmp_path:
     recipe = config(long_corpus, tmp_path / "run", sentences=[1], steps=[0], learners=learners)
     trials = run_few_shot(recipe, base, vocoder(), lambda line: None).trials
     assert [Voice.load(trial.voice_file).base_hash for trial in trials] == [base.hash, other.hash]
+
+
+def test_the_path_of_a_learner_brings_its_base_and_does_not_fit_another(base: Base, tmp_path: Path) -> None:
+    other = tiny_base(seed=1)
+    save_base(other, tmp_path / "other")
+    other.learner = SavedLearner("maml", 1, {"inner_solver": "adam"}, "acoustic", other.hash, ("speaker.mean",))
+    save_base(other, tmp_path / "other")
+    save_base(base, tmp_path / "base")
+    for path in (tmp_path / "other", tmp_path / "other" / "learner.json"):
+        method = MethodConfig(learner=str(path))
+        assert method.base_folder == tmp_path / "other"
+        assert method.choice(load_base(method.base_folder)).name == "maml"
+    wrong = {"one": {"learner": str(tmp_path / "other"), "base": tmp_path / "base"}}
+    with pytest.raises(TtsMetaError, match="the learner 'maml' belongs to other weights than those of"):
+        run_few_shot(config(tmp_path / "none", tmp_path, learners=wrong), base, vocoder(), pytest.fail)
 
 
 def test_a_loop_may_stop_automatically(base: Base, long_corpus: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tts_meta.adapt import CloneProgress, CloneSettings, Voice, clone
+from tts_meta.adapt.arguments import check_settings
 from tts_meta.audio import MelSpec
 from tts_meta.demo.clips import BASE, CLONE, REAL, SentenceClip, score_similarity, write_clip
 from tts_meta.demo.folder import check_replaceable, write_results
@@ -55,11 +56,12 @@ def run(
     out = Path(out)
     check_replaceable(out)
     check_writable(out / PAGE)
+    settings = CloneSettings(seed=seed, steps=steps)
+    check_settings(settings)
     demo = _Demo(out, console, seed)
     with demo.stage("load"):
         loaded = as_base(base, device)
         vocoder = as_vocoder(vocoder, loaded.config.audio.mel, loaded.device)
-    settings = CloneSettings(seed=seed) if steps is None else CloneSettings(seed=seed, steps=steps)
     config = loaded.config.audio.mel
 
     # `resolve` follows a link, so that the link stays and its target folder is replaced.

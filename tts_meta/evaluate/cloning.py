@@ -15,6 +15,7 @@ from typing import Annotated
 from pydantic import Field
 
 from tts_meta.adapt import CloneSettings, Recording, clone_examples, prepare_recordings
+from tts_meta.adapt.arguments import check_settings
 from tts_meta.context import default_torch_state
 from tts_meta.corpus import Example, Manifest, Utterance
 from tts_meta.devices import choose_device
@@ -101,8 +102,10 @@ def run_cloning(config: CloningBenchmark, base: Base, vocoder: Vocoder, report: 
     """Clone every speaker of the recipe, and score every sentence by every system.
 
     The base is moved to the device of the recipe; the vocoder stays where it is. Raises UsageError for `texts` without
-    `training_speakers`. Raises TtsMetaError for the same reasons as cloning and scoring.
+    `training_speakers`, and for settings of cloning that are out of range. Raises TtsMetaError for the same reasons as
+    cloning and scoring.
     """
+    check_settings(config.clone_settings())
     base = base.on(choose_device(config.device))
     check_mels(vocoder, base.config.audio.mel)
     scorer = config.scorer()
