@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
+from faults import error_line
 from helpers import same_weights
 from meta_train_runs import TRAINABLE, meta_recipe
 from processes import under_torchrun
@@ -164,3 +166,16 @@ def test_a_mistake_in_a_recipe_is_named_and_no_folder_is_created(
 def test_speakers_with_too_few_utterances_for_the_support_set_are_refused(meta_corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no speaker has 9 utterances"):
         meta_train(meta_recipe(meta_corpus, tmp_path / "run", support=8))
+
+
+def test_speakers_of_one_sentence_cannot_make_an_episode(meta_corpus: Path, tmp_path: Path) -> None:
+    lines = (meta_corpus / "manifest.jsonl").read_text().splitlines()
+    first = {json.loads(line)["speaker"]: line for line in reversed(lines)}
+    manifest = meta_corpus / "one_sentence.jsonl"
+    manifest.write_text("\n".join(first.values()) + "\n")
+    recipe = meta_recipe(meta_corpus, tmp_path / "run", manifest=manifest, support=1, query=1)
+    assert error_line(lambda: meta_train(recipe), UsageError) == (
+        "no speaker has 2 utterances (1 support + 1 query); the largest number is 1; ask for fewer utterances"
+    )
+    with pytest.raises(TtsMetaError, match="query"):
+        meta_recipe(meta_corpus, tmp_path / "run", manifest=manifest, support=1, query=0)
