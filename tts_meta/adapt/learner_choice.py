@@ -200,11 +200,9 @@ def _of_saved(saved: SavedLearner) -> LearnerChoice:
     if saved.learner not in LEARNERS:
         raise UsageError(f"the learner '{excerpt(saved.learner)}' is unknown; import the file that registers it first")
     chosen = LearnerChoice(saved.learner, saved.settings, saved)
-    return (
-        replace(chosen, settings={**saved.settings, "prior_scale": saved.prior_scale})
-        if (chosen.has_learned_prior)
-        else chosen
-    )
+    if not chosen.has_learned_prior:
+        return chosen
+    return replace(chosen, settings={**saved.settings, "prior_scale": saved.prior_scale})
 
 
 def _prior_scale(chosen: LearnerChoice, settings: CloneSettings) -> dict[str, float]:
