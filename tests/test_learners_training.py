@@ -147,9 +147,11 @@ def test_a_trainer_moves_its_learner_its_model_and_its_optimiser(name: str) -> N
     trainer.step(TASKS)
     assert trainer.to("meta") is trainer
     model = trainer.learner.domain.model
-    moved = [*trainer.parameters(), *trainer.buffers(), *model.parameters(), *model.buffers()]
+    buffers = [value for key, value in trainer.named_buffers() if key != "counters"]  # float64, always on the CPU
+    moved = [*trainer.parameters(), *buffers, *model.parameters(), *model.buffers()]
     moments = [v for memory in trainer.optimiser.state.values() for k, v in memory.items() if k != "step"]
     assert moments and {value.device.type for value in (*moved, *moments)} == {"meta"}
+    assert trainer.counters.device.type == "cpu" and trainer.steps_done == 1
     optimised = {id(value) for group in trainer.optimiser.param_groups for value in group["params"]}
     assert optimised == {id(value) for value in trainer.learner.parameters()}
 
