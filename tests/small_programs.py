@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import shutil
 import socket
 import subprocess
@@ -22,6 +23,7 @@ from typing import Any
 import pytest
 from documentation import ROOT
 from helpers import RATE, tiny_base, tiny_source_filter, tone_sentence, tone_speech
+from toy_domains import own_settings
 
 from data_prep import prepare
 from recipes.librispeech_mini.alignment_boundaries import Phone, Word
@@ -29,6 +31,7 @@ from tts_meta.adapt import adaptable_modules, adaptable_vocoder_modules
 from tts_meta.audio import write_wav
 from tts_meta.config import load_config
 from tts_meta.evaluate.cloning import CloningBenchmark
+from tts_meta.meta import LEARNERS
 from tts_meta.models.pretrained import load_base, save_base
 from tts_meta.models.saved_learner import SavedLearner
 from tts_meta.models.shrinkage_prior import ModulePrior
@@ -207,8 +210,11 @@ def _few_learners(names: Sequence[str], *changes: str) -> Small:
 
     def small(program: ModuleType, patch: pytest.MonkeyPatch) -> list[str]:
         patch.setattr(program, "run_in_processes", lambda work, jobs: ((job, work(job)) for job in jobs))
-        plan = "{pretrain_steps: 2, meta_steps: 2, tasks: 2, settings: {inner_steps: 2, variance: 0.01}}"
-        return [*changes, f"learners={{{', '.join(f'{name}: {plan}' for name in names)}}}"]
+        learners = {}
+        for name in names:
+            settings = own_settings(LEARNERS[name].Settings, {"inner_steps": 2, "variance": 0.01})
+            learners[name] = {"pretrain_steps": 2, "meta_steps": 2, "tasks": 2, "settings": settings}
+        return [*changes, f"learners={json.dumps(learners)}"]
 
     return small
 

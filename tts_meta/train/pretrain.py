@@ -83,7 +83,7 @@ def pretrain(config: PretrainConfig, command: str = "") -> Path:
         torch.set_num_threads(config.threads)
     deadline = time.monotonic() + config.max_hours * 3600 if config.max_hours else float("inf")
     with process_group(config.device) as rank:
-        config = config.model_copy(update={"device": str(choose_device(config.device))})
+        recipe, config = config, config.model_copy(update={"device": str(choose_device(config.device))})
         console = Console(stderr=True, quiet=rank > 0)
         manifest = Manifest.load(config.manifest).of_split(*config.splits)
         manifest, held_out = hold_out_named(manifest, config.held_out_speakers)
@@ -92,12 +92,12 @@ def pretrain(config: PretrainConfig, command: str = "") -> Path:
         base = Base.create(config.base, symbols, manifest.speakers).with_lexicon(config.lexicon)
         if config.init_from and not (config.output / "acoustic" / "training").exists():
             base.start_from(load_base(config.init_from))
-        with open_run_dir(config.output, config):
+        with open_run_dir(config.output, recipe):
             store = _load_features(config, base, manifest, console)
             console.print(
                 f"{len(store)} utterances of {len(base.speakers)} speakers; {len(held_out)} utterances held out"
             )
-            info = training_info(command, config, manifest, held_out)
+            info = training_info(command, recipe, manifest, held_out)
             return _train(config, base, store, [utterance.audio for utterance in manifest], console, deadline, info)
 
 

@@ -86,7 +86,7 @@ def train_vocoder(config: VocoderTrainConfig, command: str = "") -> Path:
         torch.set_num_threads(config.threads)
     deadline = time.monotonic() + config.max_hours * 3600 if config.max_hours else float("inf")
     with process_group(config.device) as rank:
-        config = config.model_copy(update={"device": str(choose_device(config.device))})
+        recipe, config = config, config.model_copy(update={"device": str(choose_device(config.device))})
         console = Console(stderr=True, quiet=rank > 0)
         manifest = Manifest.load(config.manifest).of_split(*config.splits)
         manifest, held_out = hold_out_named(manifest, config.held_out_speakers)
@@ -94,8 +94,8 @@ def train_vocoder(config: VocoderTrainConfig, command: str = "") -> Path:
         torch.manual_seed(config.seed)
         generator = _initial_generator(config, base)
         discriminator = Discriminator(config.discriminator)
-        with open_run_dir(config.output, config):
-            info = training_info(command, config, manifest, held_out)
+        with open_run_dir(config.output, recipe):
+            info = training_info(command, recipe, manifest, held_out)
             run = _Run(config, base, manifest, console, deadline, info)
             console.print(f"{len(run.store)} utterances; {len(held_out)} utterances held out")
             if not config.init_from:
