@@ -110,6 +110,12 @@ def _of_tables(program: ModuleType, patch: pytest.MonkeyPatch) -> list[str]:
     return []
 
 
+def _clone_speed(program: ModuleType, patch: pytest.MonkeyPatch) -> list[str]:
+    Path("../old/tts_meta").mkdir(parents=True, exist_ok=True)  # each process is a call with the current source code
+    _in_this_process(program, patch)
+    return ["--speakers", "ls1580", "--sentences", "2", "--unseen", "1", "--seeds", "1"]
+
+
 class EvenSphinx:
     """In place of pocketsphinx, which the tests do not need: every letter is a phone, and all have the same length."""
 
@@ -224,6 +230,7 @@ def _fuzzing(program: ModuleType, patch: pytest.MonkeyPatch) -> list[str]:
 
 
 SMALL: dict[str, Small] = {
+    "recipes/few_shot/clone_speed.py": _clone_speed,
     "recipes/few_shot/cost.py": _cost,
     "recipes/few_shot/figures.py": _of_tables,
     "recipes/few_shot/forecast.py": _few_shot(

@@ -17,6 +17,7 @@ from small_programs import BASE_READERS, SMALL, TESTED, write_place
 COMMANDS = [shlex.split(line) for line in documented_commands() if not line.startswith("bash ")]
 DOCUMENTED = {program_of(words)[0] for words in COMMANDS}
 PRINTED = {
+    "recipes/few_shot/clone_speed.py": r"\| ls1580, seed 0 \| \d(.|\n)*\| ratio \| \d",
     "recipes/few_shot/cost.py": r"\| what `clone` adapts, rank 16 \| \d",
     "recipes/few_shot/figures.py": r"^$",
     "recipes/few_shot/forecast.py": r"\| 80% \| \d+% \|",
