@@ -198,6 +198,13 @@ def _speech_tasks(program: ModuleType, patch: pytest.MonkeyPatch) -> list[str]:
     return []
 
 
+def _curvature(program: ModuleType, patch: pytest.MonkeyPatch) -> list[str]:
+    products = {"difference": (1,), "gauss-newton": (1,)}
+    for name, value in {"STEPS": 2, "MOST": 2, "PROBES": 1, "PRODUCTS": products}.items():
+        patch.setattr(program, name, value)
+    return []
+
+
 def _vocoder_adaptation(program: ModuleType, patch: pytest.MonkeyPatch) -> list[str]:
     small = {"split": "train", "speakers": "[ls1580, ls7021]", "score_on": 1, "adapt_on": 1}
     small["manifest"] = "runs/librispeech_mini/manifest.jsonl"
@@ -249,6 +256,7 @@ SMALL: dict[str, Small] = {
     "recipes/linear_gaussian/__main__.py": _few_learners(["sigma-imaml", "sigma-maml"], "seeds=2"),
     "recipes/memory.py": _memory,
     "recipes/meta_cost/cost.py": _meta_cost,
+    "recipes/meta_cost/curvature.py": _curvature,
     "recipes/meta_cost/speech_tasks.py": _speech_tasks,
     "recipes/one_module/__main__.py": _few_learners(["sigma-imaml", "maml"], "test_tasks=4", "test_steps=[0, 3]"),
     "tests/fuzzing.py": _fuzzing,

@@ -65,6 +65,19 @@ def test_an_outer_learning_rate_of_zero_learns_the_variances_and_keeps_the_hash_
     assert len(set(after.prior.variances.values())) > 1
 
 
+@pytest.mark.parametrize("name", ["imaml", "sigma-imaml", "sigma-reptile"])
+def test_gauss_newton_products_meta_train_speakers_without_negative_curvature(
+    meta_corpus: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metrics, meta_step = list[MetaStepMetrics](), MetaTrainer.step
+    monkeypatch.setattr(MetaTrainer, "step", lambda *args: metrics.append(meta_step(*args)) or metrics[-1])
+    settings = LEARNING | {"hessian": "gauss-newton", "cg_max_iters": 60, "tolerance": 0.05, "outer_lr": 0.0}
+    changes = {"rank": 2, "learner": name, "meta_steps": 1, "settings": settings | {"variance": 1e-4}}
+    meta_train(meta_recipe(meta_corpus, tmp_path / "run", **changes))
+    (step,) = metrics
+    assert not step.skipped and step.statistics["residual"] <= 0.05 and step.counts["linear_solver/converged"] == 2
+
+
 def test_the_prior_records_the_rank_in_which_matrices_adapt(meta_corpus: Path, tmp_path: Path) -> None:
     settings = {"inner_solver": "adam", "inner_lr": 1e-3, "inner_steps": 3, "variance": 1e-3, "cg_max_iters": 3}
     changes = {"rank": 2, "meta_steps": 1, "settings": settings | {"outer_lr": 0.0}}

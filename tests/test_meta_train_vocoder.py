@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from commands import run
+from faults import error_line
 from helpers import same_weights
 from meta_train_runs import meta_recipe
 
@@ -100,3 +101,12 @@ def test_a_mistake_in_a_recipe_for_the_vocoder_is_named(
 ) -> None:
     with pytest.raises(UsageError, match=message):
         meta_train(vocoder_recipe(meta_corpus, tmp_path / "run", **changes))
+
+
+def test_gauss_newton_products_of_the_vocoder_are_refused_before_the_run(meta_corpus: Path, tmp_path: Path) -> None:
+    config = vocoder_recipe(meta_corpus, tmp_path / "run", settings=SETTINGS | {"hessian": "gauss-newton"})
+    assert error_line(lambda: meta_train(config), UsageError) == (
+        "learner 'sigma-reptile' needs the outputs of the model with the curvature of the likelihood (outputs); "
+        "this domain does not have it; set hessian to 'difference'"
+    )
+    assert not (tmp_path / "run").exists()

@@ -32,6 +32,7 @@ PRINTED = {
     "recipes/linear_gaussian/__main__.py": r"\| sigma-imaml \| \d",
     "recipes/memory.py": r"growth after the first 2 sentences: [+-]",
     "recipes/meta_cost/cost.py": r"\| maml \| -?\d",
+    "recipes/meta_cost/curvature.py": r"\| gauss-newton, solved, diagonal preconditioner \| \d",
     "recipes/meta_cost/speech_tasks.py": r"fomaml: \d+\.\d+ times as fast",
     "recipes/one_module/__main__.py": r"\| sigma-imaml \| \d",
     "tests/fuzzing.py": r" readers, 0 faults\n$",

@@ -22,12 +22,14 @@ from tts_meta.meta import (
     LinearHead,
     MetaLearner,
     MetaTrainer,
+    Outputs,
     ParameterLayout,
     Task,
     TrainedTasks,
     TrainerSettings,
     create_learner,
 )
+from tts_meta.meta.domain import OutputFunction
 from tts_meta.models.partition import Module
 
 EVERY = tuple(name for name, learner in LEARNERS.items() if learner.__module__.startswith("tts_meta.meta."))
@@ -105,6 +107,12 @@ def regression_loss(call: Callable[..., Any], data: tuple[Tensor, Tensor]) -> Te
     return 0.5 * ((call(data[0]) - data[1]) / 0.3).square().sum()
 
 
+def regression_outputs(call: Callable[..., Any], data: tuple[Tensor, Tensor]) -> Outputs:
+    """The outputs of a regression model, with the curvature of `regression_loss`."""
+    values = call(data[0]).flatten()
+    return Outputs(values, torch.full_like(values, 0.3**-2))
+
+
 def regression_task(seed: int, dtype: torch.dtype = torch.float64) -> Task:
     """A sinusoid of random amplitude and phase: 6 support points, 5 query points."""
     generator = torch.Generator().manual_seed(seed)
@@ -121,7 +129,11 @@ def spoiled(task: Task, part: Literal["support", "query"], value: float = math.n
 
 
 def likelihood_of(
-    model: nn.Module, loss: Any, adapted: tuple[str, ...] | None = None, vectorised: bool = False
+    model: nn.Module,
+    loss: Any,
+    adapted: tuple[str, ...] | None = None,
+    vectorised: bool = False,
+    outputs: OutputFunction | None = None,
 ) -> Likelihood:
     """A likelihood in which the modules named in `adapted` adapt (None: all) and the others are shared."""
     modules = modules_of(model)
@@ -133,6 +145,7 @@ def likelihood_of(
         ParameterLayout.from_modules(model, chosen),
         ParameterLayout.from_modules(model, shared),
         vectorised,
+        output_function=outputs,
     )
 
 
@@ -177,6 +190,7 @@ def regression_domain(model: nn.Module | None = None, loss: Any = None, **more: 
         "linear_head": LinearHead("head.weight", "head.bias", partial(head_data, net))
         if isinstance(net, Net)
         else None,
+        "outputs": None if loss else regression_outputs,
         "items": lambda data: Items(torch.cat(data, -1)[:, None], torch.ones(len(data[0]), dtype=torch.int64)),
         "trained_tasks": None if context is None else trained_tasks(context.detach()),
     }

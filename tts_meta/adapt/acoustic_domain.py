@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from tts_meta.adapt.acoustic_task import AcousticBatch, acoustic_nll
+from tts_meta.adapt.acoustic_task import AcousticBatch, acoustic_nll, acoustic_outputs
 from tts_meta.errors import UsageError
 from tts_meta.meta import Domain, HeadData, Items, LinearHead, TrainedTasks
 from tts_meta.models.acoustic import AcousticModel
@@ -39,7 +39,13 @@ def acoustic_domain(
     if rank:
         model, modules = low_rank(acoustic, modules, rank)
         return Domain(
-            model, acoustic_nll(acoustic), modules.modules, roles or {}, items=sentences, trained_tasks=trained_tasks
+            model,
+            acoustic_nll(acoustic),
+            modules.modules,
+            roles or {},
+            outputs=acoustic_outputs(acoustic),
+            items=sentences,
+            trained_tasks=trained_tasks,
         )
     return Domain(
         acoustic,
@@ -47,6 +53,7 @@ def acoustic_domain(
         modules.modules,
         roles or {},
         linear_head=LinearHead(f"{HEAD}.weight", f"{HEAD}.bias", _HeadData(acoustic)),
+        outputs=acoustic_outputs(acoustic),
         items=sentences,
         trained_tasks=trained_tasks,
     )

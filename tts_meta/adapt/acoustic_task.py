@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from tts_meta.corpus import Batch, Example, collate, group_by_length
-from tts_meta.meta import Task
-from tts_meta.meta.domain import LossFunction
+from tts_meta.meta import Outputs, Task
+from tts_meta.meta.domain import LossFunction, OutputFunction
 from tts_meta.models.acoustic import AcousticModel
-from tts_meta.models.acoustic_output import ActivationCache
-from tts_meta.models.losses import acoustic_loss
+from tts_meta.models.acoustic_output import AcousticOutput, ActivationCache
+from tts_meta.models.losses import acoustic_loss, outputs_with_curvature
 from tts_meta.models.partition import Partition
 from tts_meta.models.pretrained import Base
 
@@ -61,19 +61,40 @@ def acoustic_nll(model: AcousticModel) -> LossFunction:
     def loss(call: Callable[..., Any], data: AcousticBatch | Sequence[AcousticBatch]) -> Tensor:
         if not isinstance(data, AcousticBatch):
             return torch.stack([loss(call, batch) for batch in data]).sum()
-        generator = None
-        if data.dropout_seed is not None:
-            generator = torch.Generator().manual_seed(data.dropout_seed)
-        mode = model.decoder.training
-        model.decoder.train(generator is not None)
-        try:
-            with torch.autocast(data.batch.mel.device.type, torch.bfloat16, enabled=data.precision == "bfloat16"):
-                output = call(data.batch, data.cache, generator)
-            return acoustic_loss(model, output, data.batch).nll * data.weight
-        finally:
-            model.decoder.train(mode)
+        output = _teacher_forced(model, call, data)
+        return acoustic_loss(model, output, data.batch).nll * data.weight
 
     return loss
+
+
+def acoustic_outputs(model: AcousticModel) -> OutputFunction:
+    """Return the outputs of `acoustic_nll` with their curvature: mel, log-durations and prosody of an `AcousticBatch`.
+
+    The outputs of several batches are those of one batch after the other.
+    """
+
+    def outputs(call: Callable[..., Any], data: AcousticBatch | Sequence[AcousticBatch]) -> Outputs:
+        if not isinstance(data, AcousticBatch):
+            parts = [outputs(call, batch) for batch in data]
+            return Outputs(torch.cat([p.values for p in parts]), torch.cat([p.curvature for p in parts]))
+        values, curvature = outputs_with_curvature(model, _teacher_forced(model, call, data), data.batch)
+        return Outputs(values, curvature * data.weight)
+
+    return outputs
+
+
+def _teacher_forced(model: AcousticModel, call: Callable[..., Any], data: AcousticBatch) -> AcousticOutput:
+    """Return the output of the teacher-forced pass, with the dropout and the precision of the batch."""
+    generator = None
+    if data.dropout_seed is not None:
+        generator = torch.Generator().manual_seed(data.dropout_seed)
+    mode = model.decoder.training
+    model.decoder.train(generator is not None)
+    try:
+        with torch.autocast(data.batch.mel.device.type, torch.bfloat16, enabled=data.precision == "bfloat16"):
+            return call(data.batch, data.cache, generator)
+    finally:
+        model.decoder.train(mode)
 
 
 class AcousticTask:

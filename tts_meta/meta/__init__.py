@@ -7,7 +7,7 @@ a task, δ = θ - φ, σ²_m prior variance of module m, η inner step size, ℓ
 """
 
 from tts_meta.meta.budget import Budget
-from tts_meta.meta.domain import Domain, HeadData, Items, LinearHead, TrainedTasks
+from tts_meta.meta.domain import Domain, HeadData, Items, LinearHead, Outputs, TrainedTasks
 from tts_meta.meta.estimators.implicit import Implicit
 from tts_meta.meta.estimators.joint_training import JointTraining
 from tts_meta.meta.estimators.meta_gradients import MetaParams
@@ -53,6 +53,7 @@ __all__ = [
     "MetaTrainer",
     "Neumann",
     "Outcome",
+    "Outputs",
     "ParameterGroup",
     "ParameterLayout",
     "Params",

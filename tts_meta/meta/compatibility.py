@@ -20,7 +20,7 @@ _OTHER_DEVICE = "model and data are on different devices; move the data to the l
 _OTHER_DTYPE = "model and data have different dtypes; convert the data to the learner's dtype"
 _NOT_TWICE = (
     "{what} has no derivative of the order that this learner needs; choose a first-order learner (fomaml, reptile), "
-    "hessian='difference' for implicit gradients, or another layer or loss"
+    "hessian='difference' or 'gauss-newton' for implicit gradients, or another layer or loss"
 )
 _IN_PLACE = "the model or the loss changes parameters or inputs in place; use operations that return new tensors"
 _TORCH_ERRORS: tuple[tuple[str, str], ...] = (

@@ -55,6 +55,23 @@ class LinearHead:
 
 
 @dataclass(frozen=True)
+class Outputs:
+    """Outputs of the model, and the curvature of the likelihood at them, for Gauss-Newton products.
+
+    values: outputs `(N,)`, differentiable in the parameters; -log p is a function of them. curvature: diagonal of the
+    Fisher information of the outputs `(N,)`, at least 0: 1/σ² of a Gaussian, 1/b² of a Laplace density, times the
+    weight of the output in the loss, and 0 for padding.
+    """
+
+    values: Tensor
+    curvature: Tensor
+
+
+OutputFunction = Callable[[Callable[..., Any], Any], Outputs]
+"""`outputs(call, data)` returns the outputs of the model for `data`; `call` is as in `LossFunction`."""
+
+
+@dataclass(frozen=True)
 class Items:
     """Items of a set, such as sentences: padded features `(N, L, F)` and the length of each item `(N,)`, int64."""
 
@@ -80,6 +97,7 @@ class TrainedTasks:
 
 CAPABILITIES = {
     "linear_head": "a linear output layer with its inputs and targets",
+    "outputs": "the outputs of the model with the curvature of the likelihood",
     "items": "the items of a task as padded feature sequences",
     "labels": "a class label for each item",
     "trained_tasks": "the tasks that the model was pretrained on, with their embeddings",
@@ -93,8 +111,9 @@ class Domain:
 
     loss: see `LossFunction`. modules: the partition of the parameters that may change; other parameters keep the
     values of the model. roles: names of the modules of the head and of the context. vectorised: tasks run in parallel
-    by `torch.func.vmap`; see `Likelihood`. linear_head, items, labels, trained_tasks: capabilities; None if the domain
-    does not have them. `items(data)` returns the items of support or query data, `labels(data)` their classes `(N,)`.
+    by `torch.func.vmap`; see `Likelihood`. linear_head, outputs, items, labels, trained_tasks: capabilities; None if
+    the domain does not have them. outputs: see `OutputFunction`. `items(data)` returns the items of support or query
+    data, `labels(data)` their classes `(N,)`.
     """
 
     model: nn.Module
@@ -103,6 +122,7 @@ class Domain:
     roles: Mapping[str, Sequence[str]] = field(default_factory=dict)
     vectorised: bool = False
     linear_head: LinearHead | None = None
+    outputs: OutputFunction | None = None
     items: Callable[[Any], Items] | None = None
     labels: Callable[[Any], Tensor] | None = None
     trained_tasks: TrainedTasks | None = None
@@ -113,12 +133,15 @@ class Domain:
         counts = [len(list(self.model.named_parameters(remove_duplicate=unique))) for unique in (True, False)]
         return counts[0] != counts[1]
 
-    def require(self, capability: str, learner: str) -> Any:
-        """Return a capability. Raises UsageError that names the learner if the domain does not have it."""
+    def require(self, capability: str, learner: str, advice: str = "choose another learner") -> Any:
+        """Return a capability. Raises UsageError that names the learner if the domain does not have it.
+
+        advice: what to do without the capability, the end of the message.
+        """
         if (value := getattr(self, capability)) is None:
             raise UsageError(
                 f"learner '{learner}' needs {CAPABILITIES[capability]} ({capability}); this domain does not have it; "
-                f"choose another learner"
+                f"{advice}"
             )
         return value
 
@@ -153,8 +176,8 @@ class Domain:
         return seeded_torch(seed, next(iter(params.values())).device if params else None)
 
 
-def checked_loss(loss: LossFunction, model: Callable[..., Any], data: Any) -> Tensor:
-    """Return the loss of a model bound to parameters. Raises UsageError as `Domain.nll`."""
+def _result(function: Callable[..., Any], model: Callable[..., Any], data: Any, what: str) -> Any:
+    """Return `function(model, data)`. Raises UsageError if the function does not call the model."""
     called = False
 
     def call(*args: Any, **named: Any) -> Any:
@@ -162,9 +185,27 @@ def checked_loss(loss: LossFunction, model: Callable[..., Any], data: Any) -> Te
         called = True
         return model(*args, **named)
 
-    value = loss(call, data)
+    value = function(call, data)
     if not called:  # the gradient would be zero, or that of the model's own weights
-        raise UsageError("the loss must call its first argument, which is the model with the parameters of the task")
+        raise UsageError(f"{what} must call its first argument, which is the model with the parameters of the task")
+    return value
+
+
+def checked_outputs(function: OutputFunction, model: Callable[..., Any], data: Any) -> Outputs:
+    """Return the outputs of a model bound to parameters. Raises UsageError if their shapes are wrong."""
+    outputs = _result(function, model, data, "the function of the outputs")
+    values, curvature = outputs.values, outputs.curvature
+    if values.ndim != 1 or curvature.shape != values.shape:
+        raise UsageError(
+            f"values and curvature of the outputs must be vectors of one length; they have the shapes "
+            f"{tuple(values.shape)} and {tuple(curvature.shape)}"
+        )
+    return outputs
+
+
+def checked_loss(loss: LossFunction, model: Callable[..., Any], data: Any) -> Tensor:
+    """Return the loss of a model bound to parameters. Raises UsageError as `Domain.nll`."""
+    value = _result(loss, model, data, "the loss")
     if not isinstance(value, Tensor) or value.ndim != 0:
         returned = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
         raise UsageError(f"the loss must return a scalar tensor, the sum over the data; it returned {returned}")

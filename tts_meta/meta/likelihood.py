@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from tts_meta.meta.domain import LossFunction, checked_loss
+from tts_meta.meta.domain import LossFunction, OutputFunction, Outputs, checked_loss, checked_outputs
 from tts_meta.meta.frozen_state import FrozenState, copy_buffer
 from tts_meta.meta.parameter_layout import NO_PARAMETERS, ParameterLayout, Params
 from tts_meta.meta.seeding import combine_seeds, seeded_torch
@@ -27,6 +27,7 @@ class Likelihood:
     vectorised: tasks run in parallel by `torch.func.vmap`. The model must allow it, and the data must be tensors, or
     tuples or dicts of tensors, with the same shapes for all tasks. Otherwise tasks run one after another.
     frozen_state: the fixed values of the model. None reads them from the model, and copies its buffers for each call.
+    output_function: the capability `outputs` of the domain, which `outputs` needs.
     """
 
     model: nn.Module
@@ -35,6 +36,7 @@ class Likelihood:
     shared: ParameterLayout = NO_PARAMETERS
     vectorised: bool = False
     frozen_state: FrozenState | None = None
+    output_function: OutputFunction | None = None
 
     @cached_property
     def _has_tied_weights(self) -> bool:
@@ -54,15 +56,23 @@ class Likelihood:
         not a scalar, or does not use the parameters.
         """
         if self.vectorised and len(data) > 1:
-            run = torch.func.vmap(self._task_nll, in_dims=(0, None, 0, None, 0), randomness="same")
-            stacked = stack_data([without_inference_tensors(item) for item in data])
-            buffers = self._buffers(len(data))
-            with seeded_torch(seed, adapted.device):
-                return run(adapted, shared, stacked, self._frozen_parameters(), buffers)
+            return self._in_parallel(self._task_nll, adapted, shared, data, seed)
         if len(data) == 1:  # squeeze gives a view, whose derivative copies nothing
-            return self._seeded_nll(adapted.squeeze(0), shared, data[0], seed).unsqueeze(0)
+            return self._alone(self._task_nll, adapted.squeeze(0), shared, data[0], seed).unsqueeze(0)
         rows = zip(adapted.unbind(0), data, strict=True)
-        return torch.stack([self._seeded_nll(row, shared, item, seed) for row, item in rows])
+        return torch.stack([self._alone(self._task_nll, row, shared, item, seed) for row, item in rows])
+
+    def outputs(self, adapted: Tensor, shared: Tensor, data: Sequence[Any], seed: int = 0) -> list[Outputs]:
+        """Return the outputs of T tasks with the curvature of the likelihood; arguments and draws are as in `nll`.
+
+        Only for domains with the capability `outputs`. The number of outputs may differ between tasks.
+        """
+        if self.vectorised and len(data) > 1:
+            stacked = self._in_parallel(self._task_outputs, adapted, shared, data, seed)
+            return [Outputs(*pair) for pair in zip(*(part.unbind(0) for part in stacked), strict=True)]
+        rows = [adapted.squeeze(0)] if len(data) == 1 else adapted.unbind(0)
+        pairs = zip(rows, data, strict=True)
+        return [Outputs(*self._alone(self._task_outputs, row, shared, item, seed)) for row, item in pairs]
 
     def step_nll(self, adapted: Tensor, shared: Tensor, tasks: Sequence[Task], step: int, seed: int = 0) -> Tensor:
         """Return `nll` of the tasks' data of inner step `step`; all draws are a function of `seed` and `step`."""
@@ -70,10 +80,21 @@ class Likelihood:
         data = [task.at(step, combine_seeds(step_seed, 1)) for task in tasks]
         return self.nll(adapted, shared, data, step_seed)
 
-    def _seeded_nll(self, adapted: Tensor, shared: Tensor, data: Any, seed: int) -> Tensor:
+    def _in_parallel(
+        self, function: Callable[..., Any], adapted: Tensor, shared: Tensor, data: Sequence[Any], seed: int
+    ) -> Any:
+        """Return the result of `_task_nll` or `_task_outputs` for all tasks by vmap, with a leading task axis."""
+        run = torch.func.vmap(function, in_dims=(0, None, 0, None, 0), randomness="same")
+        stacked = stack_data([without_inference_tensors(item) for item in data])
+        buffers = self._buffers(len(data))
+        with seeded_torch(seed, adapted.device):
+            return run(adapted, shared, stacked, self._frozen_parameters(), buffers)
+
+    def _alone(self, function: Callable[..., Any], adapted: Tensor, shared: Tensor, data: Any, seed: int) -> Any:
+        """Return the result of `_task_nll` or `_task_outputs` for one task."""
         data = without_inference_tensors(data)
         with seeded_torch(seed, adapted.device):
-            return self._task_nll(adapted, shared, data, self._frozen_parameters(), self._buffers())
+            return function(adapted, shared, data, self._frozen_parameters(), self._buffers())
 
     def _frozen_parameters(self) -> Params:
         return {} if self.frozen_state is None else self.frozen_state.parameters_by_name()
@@ -84,9 +105,19 @@ class Likelihood:
         return {name: copy_buffer(self.model.get_buffer(name), tasks) for name in self._buffer_names}
 
     def _task_nll(self, adapted: Tensor, shared: Tensor, data: Any, frozen: Params, buffers: Params) -> Tensor:
+        return checked_loss(self.loss, self._model_of(adapted, shared, frozen, buffers), data)
+
+    def _task_outputs(
+        self, adapted: Tensor, shared: Tensor, data: Any, frozen: Params, buffers: Params
+    ) -> tuple[Tensor, Tensor]:
+        assert self.output_function is not None
+        outputs = checked_outputs(self.output_function, self._model_of(adapted, shared, frozen, buffers), data)
+        return outputs.values, outputs.curvature
+
+    def _model_of(self, adapted: Tensor, shared: Tensor, frozen: Params, buffers: Params) -> Callable[..., Any]:
         params = frozen | buffers | self.adapted.unflatten(adapted) | self.shared.unflatten(shared)
 
         def model(*args: Any, **named: Any) -> Any:
             return functional_call(self.model, params, args, named, tie_weights=self._has_tied_weights)
 
-        return checked_loss(self.loss, model, data)
+        return model

@@ -232,4 +232,4 @@ class AcousticModel(nn.Module):
         return (mel - self.mel_mean) / self.mel_scale
 
     def _to_log_mel(self, normalised: Tensor) -> Tensor:
-        return normalised.float() * self.mel_scale + self.mel_mean
+        return normalised.to(self.mel_scale) * self.mel_scale + self.mel_mean  # of float32 under autocast

@@ -50,14 +50,12 @@ class AcousticLoss:
 
 def acoustic_loss(model: AcousticModel, output: AcousticOutput, batch: Batch) -> AcousticLoss:
     """Return the negative log-likelihood of a batch, given the output of the teacher-forced pass, without padding."""
-    frames = length_mask(batch.mel_lengths, batch.mel.shape[1])
-    symbols = length_mask(batch.token_lengths, batch.tokens.shape[1])
+    frames, symbols, has_frames = _masks(batch)
     scale = model.mel_log_scale
     predicted, true_durations = output.encoder_output, batch.durations.float().log1p()
-    has_frames = (symbols & (batch.durations > 0)).unsqueeze(-1)
     return AcousticLoss(
-        mel=_laplace(output.mel, batch.mel, scale, frames.unsqueeze(-1)),
-        mel_before=_laplace(output.mel_before, batch.mel, scale, frames.unsqueeze(-1)),
+        mel=_laplace(output.mel, batch.mel, scale, frames),
+        mel_before=_laplace(output.mel_before, batch.mel, scale, frames),
         duration=_laplace(predicted.log_durations, true_durations, model.duration_log_scale, symbols),
         prosody=_laplace(predicted.prosody, predicted.true_prosody, model.prosody_log_scale, has_frames),
         frames=frames.sum(),
@@ -65,10 +63,35 @@ def acoustic_loss(model: AcousticModel, output: AcousticOutput, batch: Batch) ->
     )
 
 
+def outputs_with_curvature(model: AcousticModel, output: AcousticOutput, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Return the outputs that `AcousticLoss.nll` depends on, and the curvature of the likelihood at them, `(N,)` each.
+
+    The outputs are the log-mel after the postnet, the log-durations and the prosody, padding included. The curvature
+    is the Fisher information of a Laplace density of scale b, 1/b², and 0 for padding.
+    """
+    frames, symbols, has_frames = _masks(batch)
+    predicted, values, curvature = output.encoder_output, list[Tensor](), list[Tensor]()
+    for value, log_scale, mask in (
+        (output.mel, model.mel_log_scale, frames),
+        (predicted.log_durations, model.duration_log_scale, symbols),
+        (predicted.prosody, model.prosody_log_scale, has_frames),
+    ):
+        values.append(value.flatten())
+        curvature.append(torch.where(mask, torch.exp(-2 * log_scale), 0.0).expand(value.shape).flatten())
+    return torch.cat(values), torch.cat(curvature)
+
+
 def mel_l1(output: AcousticOutput, batch: Batch) -> Tensor:
     """Return the mean absolute difference of log-mels in nats, a scalar, without padding."""
     inside = length_mask(batch.mel_lengths, batch.mel.shape[1])
     return (output.mel - batch.mel).abs().mean(-1)[inside].mean()
+
+
+def _masks(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """Return where the batch has frames `(B, T, 1)`, symbols `(B, N)`, and symbols with frames `(B, N, 1)`."""
+    frames = length_mask(batch.mel_lengths, batch.mel.shape[1]).unsqueeze(-1)
+    symbols = length_mask(batch.token_lengths, batch.tokens.shape[1])
+    return frames, symbols, (symbols & (batch.durations > 0)).unsqueeze(-1)
 
 
 def _laplace(predicted: Tensor, true: Tensor, log_scale: Tensor, mask: Tensor) -> Tensor:

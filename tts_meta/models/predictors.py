@@ -39,8 +39,8 @@ class DurationPredictor(nn.Module):
         hidden = encoded
         for conv in self.convs:
             hidden = conv(hidden, mask)
-        spread = F.softplus(self.spread(encoded).squeeze(-1).float() + 1.0) + 0.3
-        return self.output(hidden).squeeze(-1).float(), spread
+        spread = F.softplus(self.spread(encoded).squeeze(-1).to(self.spread.weight) + 1.0) + 0.3
+        return self.output(hidden).squeeze(-1).to(self.output.weight), spread
 
 
 class ProsodyPredictor(nn.Module):
@@ -55,4 +55,4 @@ class ProsodyPredictor(nn.Module):
         hidden = encoded
         for conv in self.convs:
             hidden = conv(hidden, mask)
-        return self.output(hidden).float()
+        return self.output(hidden).to(self.output.weight)

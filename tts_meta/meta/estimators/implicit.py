@@ -13,7 +13,7 @@ from tts_meta.meta.estimators.meta_gradients import MetaParams, solve_detached
 from tts_meta.meta.likelihood import Likelihood
 from tts_meta.meta.meta_gradient import MetaGradient
 from tts_meta.meta.prior import ShrinkagePrior
-from tts_meta.meta.solvers.hvp import HessianName, HessianProducts
+from tts_meta.meta.solvers.gauss_newton import HessianKind, curvature_products
 from tts_meta.meta.solvers.inner_loop import InnerLoop
 from tts_meta.meta.solvers.linear_solvers import ConjugateGradient, LinearSolver, Outcome
 from tts_meta.meta.task import Task
@@ -23,8 +23,8 @@ from tts_meta.meta.task import Task
 class Implicit:
     """Differentiate the stationary point (iMAML, Rajeswaran et al. 2019; σ-iMAML, Chen et al. 2020, equations 10-13).
 
-    g = ∇ℓ_val(θ̂) is the gradient of the query loss, H is the Hessian of the likelihood at θ̂, S = diag(σ), Σ = S² and
-    ε = δ/σ. The linear system has one of two forms:
+    g = ∇ℓ_val(θ̂) is the gradient of the query loss, H is the Hessian of the likelihood at θ̂ or its Gauss-Newton
+    matrix Jᵀ Λ J, S = diag(σ), Σ = S² and ε = δ/σ. The linear system has one of two forms:
     non-centred: (S H S + I) u = S g;
     centred: (H + Σ⁻¹) v = g with the prior as preconditioner, and u = v/σ.
     The gradients are
@@ -41,7 +41,7 @@ class Implicit:
 
     linear: LinearSolver = field(default_factory=ConjugateGradient)
     centred: bool = False
-    hessian: HessianName = "exact"
+    hessian: HessianKind = "exact"
     needs_prior: ClassVar[bool] = True
     statistics: ClassVar[tuple[str, ...]] = ("stationarity", "residual")
     counts: ClassVar[tuple[str, ...]] = (
@@ -66,7 +66,7 @@ class Implicit:
         query, support = [task.query for task in tasks], [task.support for task in tasks]
         after = likelihood.nll(params, shared, query, seed)
         g, g_shared = torch.autograd.grad(after.sum(), (params, shared), allow_unused=True, materialize_grads=True)
-        hessian = HessianProducts(lambda p, s: likelihood.nll(p, s, support, seed), params, shared, self.hessian)
+        hessian = curvature_products(self.hessian, likelihood, params, shared, support, seed)
         if self.centred:
             solution = self.linear(lambda v: hessian.product(v) + v / sigma.square(), g, sigma.square())
             v, u = solution.value, solution.value / sigma

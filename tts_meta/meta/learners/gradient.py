@@ -123,7 +123,13 @@ class GradientLearner(MetaLearner[AnyGradientSettings]):
         )
         self._add("step_sizes", self.step_size_schedule.create(phi), self.step_size_schedule.learned)
         self.likelihood = Likelihood(
-            model, self.domain.loss, self.layout, self.shared_layout, self.domain.vectorised, self.frozen_state
+            model,
+            self.domain.loss,
+            self.layout,
+            self.shared_layout,
+            self.domain.vectorised,
+            self.frozen_state,
+            self.domain.outputs,
         )
         check_prior(self.estimator(), self.prior)
 

@@ -7,10 +7,11 @@ from typing import Literal
 from pydantic import Field
 
 from tts_meta.config import Section
+from tts_meta.meta.domain import Domain
 from tts_meta.meta.estimators.implicit import Implicit
 from tts_meta.meta.learners.gradient import GradientLearner, IsotropicSettings, ShrinkageSettings
 from tts_meta.meta.registry import register
-from tts_meta.meta.solvers.hvp import HessianName
+from tts_meta.meta.solvers.gauss_newton import HessianKind
 from tts_meta.meta.solvers.linear_solvers import LINEAR_SOLVERS
 
 
@@ -25,8 +26,11 @@ class ImplicitSettings(Section):
     """Maximum number of Hessian products per meta-step, for both linear solvers."""
     tolerance: float = Field(default=1e-3, gt=0)
     """Relative residual at which the linear solver stops."""
-    hessian: HessianName = "exact"
-    """Hessian products by double backward (`exact`), or by differences, for layers without a second derivative."""
+    hessian: HessianKind = "exact"
+    """Curvature of the support loss: its Hessian by double backward (`exact`) or by differences of the gradient
+    (`difference`), or its Gauss-Newton matrix, with the Jacobian by differences of the outputs (`gauss-newton`) or by
+    double backward (`gauss-newton-exact`).
+    """
     centred: bool = False
     """Whether implicit gradients use the centred form."""
 
@@ -45,6 +49,12 @@ def implicit_estimator(settings: ImplicitSettings) -> Implicit:
     return Implicit(solver, settings.centred, settings.hessian)
 
 
+def require_curvature(domain: Domain, settings: ImplicitSettings, learner: str) -> None:
+    """Raise UsageError if the settings need the capability `outputs` and the domain does not have it."""
+    if settings.hessian.startswith("gauss-newton"):
+        domain.require("outputs", learner, "set hessian to 'difference'")
+
+
 @register("imaml", source="Rajeswaran et al. 2019")
 class Imaml(GradientLearner[ImamlSettings]):
     """A constant prior around φ, and implicit gradients of φ at the adapted parameters."""
@@ -53,6 +63,10 @@ class Imaml(GradientLearner[ImamlSettings]):
     prior_kind = "isotropic"
     statistics = Implicit.statistics
     counts = Implicit.counts
+
+    def build(self) -> None:
+        require_curvature(self.domain, self.settings, self.name)
+        super().build()
 
     def estimator(self) -> Implicit:
         return implicit_estimator(self.settings)
@@ -66,6 +80,10 @@ class SigmaImaml(GradientLearner[SigmaImamlSettings]):
     prior_kind = "shrinkage"
     statistics = Implicit.statistics
     counts = Implicit.counts
+
+    def build(self) -> None:
+        require_curvature(self.domain, self.settings, self.name)
+        super().build()
 
     def estimator(self) -> Implicit:
         return implicit_estimator(self.settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tts_meta.meta.estimators.reptile import Reptile, ShrinkageReptile
 from tts_meta.meta.learners.gradient import GradientLearner, GradientSettings
-from tts_meta.meta.learners.imaml import SigmaImamlSettings, implicit_estimator
+from tts_meta.meta.learners.imaml import SigmaImamlSettings, implicit_estimator, require_curvature
 from tts_meta.meta.registry import register
 
 
@@ -16,6 +16,10 @@ class SigmaReptileLearner(GradientLearner[SigmaImamlSettings]):
     prior_kind = "shrinkage"
     statistics = ShrinkageReptile.statistics
     counts = ShrinkageReptile.counts
+
+    def build(self) -> None:
+        require_curvature(self.domain, self.settings, self.name)
+        super().build()
 
     def estimator(self) -> ShrinkageReptile:
         return ShrinkageReptile(implicit_estimator(self.settings))

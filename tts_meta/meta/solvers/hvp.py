@@ -29,6 +29,16 @@ def second_order() -> Iterator[None]:
         yield
 
 
+def difference_step(params: Tensor, vector: Tensor) -> Tensor:
+    """Return the step h `(T, 1)` of central differences along `vector (T, P)` at `params (T, P)`.
+
+    h ‖v‖ is the cube root of the rounding error times 1 + ‖θ‖.
+    """
+    norm = vector.norm(dim=-1, keepdim=True)
+    size = 1 + params.norm(dim=-1, keepdim=True)
+    return torch.finfo(vector.dtype).eps ** (1 / 3) * size / torch.where(norm > 0, norm, 1.0)
+
+
 class HessianProducts:
     """Losses, gradient and Hessian products of `nll` at one point θ, and the mixed derivative in shared parameters."""
 
@@ -67,10 +77,8 @@ class HessianProducts:
         return torch.autograd.grad(self._graph, inputs, vector.detach(), retain_graph=True, materialize_grads=True)
 
     def _difference(self, vector: Tensor, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Return (∇(θ + h v) - ∇(θ - h v)) / 2h; h ‖v‖ is the cube root of the rounding error times 1 + ‖θ‖."""
-        norm = vector.norm(dim=-1, keepdim=True)
-        size = 1 + self.params.detach().norm(dim=-1, keepdim=True)
-        step = torch.finfo(vector.dtype).eps ** (1 / 3) * size / torch.where(norm > 0, norm, 1.0)
+        """Return (∇(θ + h v) - ∇(θ - h v)) / 2h with the `difference_step` h."""
+        step = difference_step(self.params.detach(), vector)
         weight = 1 / (2 * step.squeeze(-1))
         plus = (self.nll(self.params + step * vector, self.shared) * weight).sum()
         minus = (self.nll(self.params - step * vector, self.shared) * weight).sum()
