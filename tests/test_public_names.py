@@ -82,6 +82,7 @@ PUBLIC = {
         "MetaStepMetrics",
         "Neumann",
         "Outcome",
+        "Outputs",
         "Params",
         "Domain",
         "Reptile",

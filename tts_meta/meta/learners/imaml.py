@@ -14,6 +14,10 @@ from tts_meta.meta.registry import register
 from tts_meta.meta.solvers.gauss_newton import HessianKind
 from tts_meta.meta.solvers.linear_solvers import LINEAR_SOLVERS
 
+CURVATURE = "outputs"
+"""The capability of the domain that Gauss-Newton products need."""
+WITHOUT_CURVATURE = "set hessian to 'difference'"
+
 
 class ImplicitSettings(Section):
     """Settings of implicit gradients."""
@@ -52,7 +56,7 @@ def implicit_estimator(settings: ImplicitSettings) -> Implicit:
 def require_curvature(domain: Domain, settings: ImplicitSettings, learner: str) -> None:
     """Raise UsageError if the settings need the capability `outputs` and the domain does not have it."""
     if settings.hessian.startswith("gauss-newton"):
-        domain.require("outputs", learner, "set hessian to 'difference'")
+        domain.require(CURVATURE, learner, WITHOUT_CURVATURE)
 
 
 @register("imaml", source="Rajeswaran et al. 2019")
