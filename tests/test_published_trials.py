@@ -12,9 +12,10 @@ from tts_meta.config import load_config, top_level_keys
 from tts_meta.evaluate.few_shot.benchmark import FewShotBenchmark
 from tts_meta.evaluate.few_shot.results_io import read_trials
 from tts_meta.evaluate.few_shot.trials import Trial
+from tts_meta.evaluate.score_files import read_scores
 from tts_meta.evaluate.scores import columns
 from tts_meta.evaluate.summary import summarise
-from tts_meta.meta import LEARNERS
+from tts_meta.meta import LEARNERS, GradientLearner
 from tts_meta.models.pretrained import load_base
 from tts_meta.models.vocoders.vocoder import load_vocoder
 
@@ -103,3 +104,27 @@ def test_a_published_table_equals_the_trials(trials: list[Trial], file: str) -> 
 def test_the_generated_part_of_the_tables_is_that_of_the_result_files() -> None:
     text = (FOLDER / "tables.md").read_text(encoding="utf-8")
     assert text.split(tables.START)[1].split(tables.END)[0] == tables.generated_part()
+
+
+def test_the_table_of_all_learners_equals_its_scores_and_adaptation_lowers_every_loss() -> None:
+    scores = read_scores(FOLDER / "learners_scores.jsonl")
+    means = {summary.group[0]: summary.intervals for summary in summarise(scores)}
+    section = (
+        (FOLDER / "README.md").read_text(encoding="utf-8").split("## All learners, from meta-training to a voice")[1]
+    )
+    table = section.split("| --- |")[1].split("\n\n")[0].splitlines()[1:]
+    names = list[str]()
+    for line in table:
+        name, start, end, similarity, *_ = (cell.strip() for cell in line.strip("|").split("|"))
+        names.append(name)
+        system = f"{name.removesuffix(' (shipped learner)')}, 5 sentences"
+        before, after = means[f"{system}, 0 steps"], means[f"{system}, 30 steps"]
+        assert after["nll"].mean < before["nll"].mean, name
+        for text, value, digits in (
+            (start, before["nll"], 1),
+            (end, after["nll"], 1),
+            (similarity, after["similarity"], 3),
+        ):
+            assert text == f"{value.mean:.{digits}f} [{value.low:.{digits}f}, {value.high:.{digits}f}]", name
+    gradient = {name for name, learner in LEARNERS.items() if issubclass(learner, GradientLearner)}
+    assert set(names) == gradient | {"clone (shipped learner)", "lora"} and len(gradient) == 14
