@@ -89,13 +89,14 @@ def config_of(words: Sequence[str]) -> tuple[Path, Section]:
         raise RecipeLoaded(f"{path} is loaded")
 
     with pytest.MonkeyPatch.context() as patch:
+        # The program is imported first. Otherwise it would keep the replaced function after the test.
+        program = None if words[0] == "tts-meta" else load_program(program_of(words)[0], patch)
         patch.setattr(tts_meta.config, "load_config", load)
         patch.setattr(recipe_io, "load_config", load)
-        if words[0] == "tts-meta":
+        if program is None:
             action = lambda: app.run(words[1:])  # noqa: E731
         else:
             path, arguments = program_of(words)
-            program = load_program(path, patch)
             if hasattr(program, "load_config"):
                 patch.setattr(program, "load_config", load)
             patch.setattr(sys, "argv", [path, *arguments])
