@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import Field
 
-from tts_meta.config import Section
-from tts_meta.meta.domain import Domain
 from tts_meta.meta.estimators.implicit import Implicit
-from tts_meta.meta.learners.gradient import GradientLearner, IsotropicSettings, ShrinkageSettings
+from tts_meta.meta.estimators.meta_gradients import MetaGradientEstimator
+from tts_meta.meta.learners.gradient import GradientLearner, GradientSettings, IsotropicSettings, ShrinkageSettings
 from tts_meta.meta.registry import register
 from tts_meta.meta.solvers.gauss_newton import HessianKind
 from tts_meta.meta.solvers.linear_solvers import LINEAR_SOLVERS
@@ -19,7 +18,7 @@ CURVATURE = "outputs"
 WITHOUT_CURVATURE = "set hessian to 'difference'"
 
 
-class ImplicitSettings(Section):
+class ImplicitSettings(GradientSettings):
     """Settings of implicit gradients."""
 
     scale_lr_by_sigma: bool = False
@@ -47,47 +46,41 @@ class SigmaImamlSettings(ImplicitSettings, ShrinkageSettings):
     """Settings of σ-iMAML and σ-Reptile."""
 
 
+AnyImplicitSettings = TypeVar("AnyImplicitSettings", bound=ImplicitSettings)
+
+
 def implicit_estimator(settings: ImplicitSettings) -> Implicit:
     """Return the estimator of implicit gradients with these settings."""
     solver = LINEAR_SOLVERS[settings.linear_solver](settings.cg_max_iters, settings.tolerance)
     return Implicit(solver, settings.centred, settings.hessian)
 
 
-def require_curvature(domain: Domain, settings: ImplicitSettings, learner: str) -> None:
-    """Raise UsageError if the settings need the capability `outputs` and the domain does not have it."""
-    if settings.hessian.startswith("gauss-newton"):
-        domain.require(CURVATURE, learner, WITHOUT_CURVATURE)
+class ImplicitLearner(GradientLearner[AnyImplicitSettings]):
+    """A learner with implicit gradients. Raises UsageError if its Hessian needs a capability that the domain lacks."""
+
+    statistics = Implicit.statistics
+    counts = Implicit.counts
+
+    def build(self) -> None:
+        if self.settings.hessian.startswith("gauss-newton"):
+            self.domain.require(CURVATURE, self.name, WITHOUT_CURVATURE)
+        super().build()
+
+    def estimator(self) -> MetaGradientEstimator:
+        return implicit_estimator(self.settings)
 
 
 @register("imaml", source="Rajeswaran et al. 2019")
-class Imaml(GradientLearner[ImamlSettings]):
+class Imaml(ImplicitLearner[ImamlSettings]):
     """A constant prior around φ, and implicit gradients of φ at the adapted parameters."""
 
     Settings = ImamlSettings
     prior_kind = "isotropic"
-    statistics = Implicit.statistics
-    counts = Implicit.counts
-
-    def build(self) -> None:
-        require_curvature(self.domain, self.settings, self.name)
-        super().build()
-
-    def estimator(self) -> Implicit:
-        return implicit_estimator(self.settings)
 
 
 @register("sigma-imaml", source="Chen et al. 2020, section 4.1")
-class SigmaImaml(GradientLearner[SigmaImamlSettings]):
+class SigmaImaml(ImplicitLearner[SigmaImamlSettings]):
     """Implicit gradients of φ and of one prior variance for each module."""
 
     Settings = SigmaImamlSettings
     prior_kind = "shrinkage"
-    statistics = Implicit.statistics
-    counts = Implicit.counts
-
-    def build(self) -> None:
-        require_curvature(self.domain, self.settings, self.name)
-        super().build()
-
-    def estimator(self) -> Implicit:
-        return implicit_estimator(self.settings)

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 from tts_meta.meta.estimators.reptile import Reptile, ShrinkageReptile
 from tts_meta.meta.learners.gradient import GradientLearner, GradientSettings
-from tts_meta.meta.learners.imaml import SigmaImamlSettings, implicit_estimator, require_curvature
+from tts_meta.meta.learners.imaml import ImplicitLearner, SigmaImamlSettings, implicit_estimator
 from tts_meta.meta.registry import register
 
 
 @register("sigma-reptile", source="Chen et al. 2020, section 4.2")
-class SigmaReptileLearner(GradientLearner[SigmaImamlSettings]):
+class SigmaReptileLearner(ImplicitLearner[SigmaImamlSettings]):
     """Joint MAP estimation of φ, and implicit gradients of one prior variance for each module."""
 
     Settings = SigmaImamlSettings
     prior_kind = "shrinkage"
-    statistics = ShrinkageReptile.statistics
-    counts = ShrinkageReptile.counts
-
-    def build(self) -> None:
-        require_curvature(self.domain, self.settings, self.name)
-        super().build()
 
     def estimator(self) -> ShrinkageReptile:
         return ShrinkageReptile(implicit_estimator(self.settings))
