@@ -1,4 +1,4 @@
-"""The data of cloning: batches of whole sentences."""
+"""The data of cloning: segments of sentences, the loss of a step and of all segments, batches of whole sentences."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from helpers import random_example, tiny_base, tone_sentence
 
 from tts_meta.adapt import AcousticTask, acoustic_nll, adaptable_modules
+from tts_meta.adapt.acoustic_task import AcousticBatch
 from tts_meta.corpus import Example
 from tts_meta.models.pretrained import Base
 
@@ -33,6 +34,48 @@ def examples(base: Base) -> list[Example]:
 
 def task_of(base: Base, examples: list[Example]) -> AcousticTask:
     return AcousticTask(base, examples, adaptable_modules(base).names)
+
+
+def test_segments_contain_each_frame_once_and_keep_speaker_and_durations(base: Base, examples: list[Example]) -> None:
+    task = task_of(base, examples)
+    assert len(task.segments) > len(examples), "the sentences have pauses"
+    assert torch.equal(torch.cat([s.mel for s in task.segments]), torch.cat([e.mel for e in examples]))
+    assert {segment.speaker for segment in task.segments} == {"new"}
+    for segment in task.segments:
+        assert int(segment.durations.sum()) == len(segment.mel)
+
+
+def test_the_mean_loss_of_the_steps_is_the_loss_of_all_segments(
+    base: Base, examples: list[Example], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exactly for each pass over the segments; dropout is off."""
+    monkeypatch.setattr(base.acoustic.decoder, "dropout", 0.0)
+    data, nll = task_of(base, examples), acoustic_nll(base.acoustic)
+    count = 3
+    task = data.task(None, -(-data.frames // count), seed=5)
+    with torch.no_grad():
+        whole = sum(float(nll(base.acoustic, task_of(base, [segment]).all_sentences())) for segment in data.segments)
+        losses = [float(nll(base.acoustic, task.at(step))) for step in range(4 * count)]
+    for first in range(0, len(losses), count):
+        assert sum(losses[first : first + count]) / count == pytest.approx(whole, rel=1e-5)
+    assert len(set(losses)) > count, "each pass has other groups"
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_steps_have_about_the_same_number_of_frames(base: Base, examples: list[Example], count: int) -> None:
+    data = task_of(base, examples)
+    task = data.task(None, -(-data.frames // count), seed=0)
+    longest = max(len(segment.mel) for segment in data.segments)
+    for step in range(8):
+        batch: AcousticBatch = task.at(step)
+        assert abs(int(batch.batch.all_frames) - data.frames / count) <= longest
+        assert batch.weight == count
+
+
+def test_the_number_of_groups_is_rounded(base: Base, examples: list[Example]) -> None:
+    data = task_of(base, examples)
+    weights = [data.task(None, round(data.frames / count), seed=0).at(0).weight for count in (2.2, 2.8, 0.1)]
+    assert weights == [2, 3, 1]
 
 
 def test_the_loss_of_all_sentences_is_the_sum_over_whole_sentences(base: Base, examples: list[Example]) -> None:

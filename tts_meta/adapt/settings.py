@@ -53,8 +53,8 @@ class CloneSettings:
     """Multiplier of the learned prior variances. None: the value stored with the prior."""
     rank: int | None = None
     """Rank of the change of each matrix (`models/low_rank.py`); 0: full rank. None: the prior's rank, or full rank."""
-    frames_per_step: int = 1600
-    """Mel frames per step. Each step draws whole sentences with at most this many frames, but at least one sentence."""
+    frames_per_step: int = 800
+    """Mel frames of an inner step, approximately. A step draws segments of sentences, which are cut at pauses."""
     crops_per_step: int = 8
     """Number of crops in each step of the vocoder. A crop has 0.7 s."""
     seed: int = 0

@@ -21,6 +21,7 @@ from pydantic import Field
 from torch import Tensor
 
 from tts_meta.corpus import Example
+from tts_meta.corpus.segments import Ints
 from tts_meta.errors import TtsMetaError, excerpt
 from tts_meta.files import atomic_file, atomic_folder, sha256_file
 from tts_meta.headers import Digest, Header, Name, read_header
@@ -38,9 +39,6 @@ class FeatureStoreHeader(Header):
     speakers: list[Name]
     bands: int = Field(gt=0, le=1024)
     sha256: dict[str, Digest]
-
-
-Ints = NDArray[np.integer[Any]]
 
 
 def write_features(folder: Path, examples: Iterable[Example]) -> None:

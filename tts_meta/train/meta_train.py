@@ -18,6 +18,7 @@ from pydantic import Field
 from tts_meta.adapt.acoustic_adaptation import ACOUSTIC_ROLES
 from tts_meta.adapt.acoustic_task import Precision
 from tts_meta.adapt.learner_files import saved_learner
+from tts_meta.adapt.settings import CloneSettings
 from tts_meta.adapt.vocoder_task import require_adaptable_vocoder
 from tts_meta.adapt.voice import VOCODER_PREFIX
 from tts_meta.audio import FeatureCache
@@ -93,8 +94,8 @@ class MetaTrainConfig(Section):
     """Shorter recordings are not used."""
     max_seconds: float = 10.0
     """Longer recordings are not used."""
-    frames_per_step: int = Field(default=1600, gt=0)
-    """Mel frames of an inner step: random sentences are drawn until they have this many frames."""
+    frames_per_step: int = Field(default=CloneSettings.frames_per_step, gt=0)
+    """Number of mel frames of an inner step, approximately. A step draws segments of sentences, cut at pauses."""
     crops_per_step: int = Field(default=8, gt=0)
     """Crops of 0.7 s in an inner step of the vocoder."""
     meta_steps: int = Field(gt=0)

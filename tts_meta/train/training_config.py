@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from tts_meta.config import DeviceName, Hours, Section, Seed, Share, Threads
+from tts_meta.corpus.segments import MIN_SEGMENT_SECONDS, PAUSE_SECONDS
 from tts_meta.train.optimiser import OptimiserConfig
 
 
@@ -23,9 +24,9 @@ class TrainingConfig(Section):
     """Speakers of those splits that are kept for validation and tuning; no model is trained on them."""
     output: Path
     """Folder of the run: checkpoints and TensorBoard logs."""
-    min_segment_seconds: float = Field(default=2.5, ge=0)
+    min_segment_seconds: float = Field(default=MIN_SEGMENT_SECONDS, ge=0)
     """Recordings are cut at pauses into segments of at least this length, so that batches are wide; 0: no cuts."""
-    pause_seconds: float = Field(default=0.1, ge=0)
+    pause_seconds: float = Field(default=PAUSE_SECONDS, ge=0)
     """Shortest pause at which a recording is cut."""
     ema_decay: Share = 0.999
     """Decay of the moving average of the weights that is evaluated and shipped; 0 switches it off."""

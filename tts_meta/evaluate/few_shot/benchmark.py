@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from tts_meta.adapt import CloneSettings
 from tts_meta.audio import read_audio
 from tts_meta.context import default_torch_state
 from tts_meta.corpus import Manifest
@@ -44,8 +45,8 @@ class FewShotBenchmark(BenchmarkConfig):
     """Number of sentences that are reserved for adaptation and never scored; the largest of `sentences` by default."""
     steps: tuple[int, ...] = Field(default=(0, 10, 100, 1000), min_length=1)
     """Numbers of inner steps. Each number has its own inner loop."""
-    frames_per_step: int = Field(default=1600, gt=0)
-    """Largest number of mel frames of an inner step. A step has at least one sentence."""
+    frames_per_step: int = Field(default=CloneSettings.frames_per_step, gt=0)
+    """Number of mel frames of an inner step, approximately."""
     cached_results: Path | None = None
     """File `trials.jsonl` of another run, possibly on another machine. The trials in it are not computed again."""
 
