@@ -69,7 +69,7 @@ def test_a_setting_that_the_learner_does_not_use_is_refused_with_the_settings_th
     [
         ("inner_lr", 0.0, "inner_lr: Input should be greater than 0"),
         ("inner_steps", -1, "inner_steps: Input should be greater than or equal to 0"),
-        ("inner_solver", "lbfgs", "inner_solver: Input should be 'gd' or 'adam'"),
+        ("inner_solver", "lbfgs", "inner_solver: Input should be 'gd', 'adam' or 'l-bfgs'"),
         ("variance", True, "variance: must be a number, not true"),
     ],
 )

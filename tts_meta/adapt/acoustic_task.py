@@ -29,6 +29,8 @@ Precision = Literal["float32", "bfloat16"]
 
 _SENTENCES_PER_BATCH = 4
 """Mean number of sentences in a batch of whole sentences."""
+_FRAMES_PER_BATCH = 2400
+"""Mean number of frames in a batch of segments, at most."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,12 @@ class AcousticTask:
         silent = self.base.silent
         return [part for example in self.examples for part in segment_example(example, silent, shortest, pause)]
 
+    def all_segments(self) -> tuple[AcousticBatch, ...]:
+        """Return batches of all segments, without dropout. Segments of similar length are in one batch."""
+        lengths = [len(segment.mel) for segment in self.segments]
+        groups = group_by_length(lengths, min(len(lengths), -(-self.frames // _FRAMES_PER_BATCH)))
+        return tuple(self._gather([self.segments[index] for index in group]) for group in groups)
+
     def all_sentences(self) -> tuple[AcousticBatch, ...]:
         """Return batches of all whole sentences, without dropout. Sentences of similar length are in one batch."""
         lengths = [len(example.mel) for example in self.examples]
@@ -133,7 +141,7 @@ class AcousticTask:
         name: str = "",
         precision: Precision = "float32",
     ) -> Task:
-        """Return a task whose support set is these sentences.
+        """Return a task whose support set is these sentences, cut into segments.
 
         frames_per_step: number of frames of an inner step. The segments are divided into n groups of about this many
         frames, and each inner step takes one group. After n steps each segment was used once, and the next groups are
@@ -146,7 +154,7 @@ class AcousticTask:
         def draw(step: int) -> AcousticBatch:
             return replace(self._draw(step, frames_per_step, seed), precision=precision)
 
-        return Task(self.all_sentences(), query, draw, name)
+        return Task(self.all_segments(), query, draw, name)
 
     def _draw(self, step: int, frames: int, seed: int) -> AcousticBatch:
         """Return the group of segments of an inner step. frames: number of frames of a group, approximately."""

@@ -18,6 +18,8 @@ from tts_meta.models.vocoders.source_filter import SourceFilterGenerator
 
 WITHOUT_PRIOR = "imaml"
 """Learner for settings with a `variance`, and for a base without a learner: one variance for all modules."""
+WITHOUT_RATE = "l-bfgs"
+"""The inner solver without a learning rate. A learning rate in the settings of cloning selects Adam in its place."""
 _UNTRAINED = {"inner_solver": "adam", "inner_lr": NO_PRIOR_LR}
 """Settings of a learner with an inner solver that is not meta-trained."""
 
@@ -92,6 +94,8 @@ def choose_acoustic_learner(base: Base, settings: CloneSettings) -> LearnerChoic
     if settings.learning_rate is not None:
         constant = {"inner_lr": settings.learning_rate, "inner_lr_final_fraction": 1.0, "scale_lr_by_sigma": False}
         changes |= {name: value for name, value in constant.items() if chosen.uses(name)}
+        if chosen.settings.get("inner_solver") == WITHOUT_RATE:
+            changes["inner_solver"] = "adam"
     if settings.variance is not None:
         changes["variance"] = settings.variance
     changes |= _prior_scale(chosen, settings)

@@ -20,6 +20,8 @@ from tts_meta.meta.meta_gradient import MetaGradient
 from tts_meta.meta.parameter_layout import Params
 from tts_meta.meta.prior import ShrinkagePrior
 from tts_meta.meta.solvers.inner_loop import InnerLoop, run_inner_loop
+from tts_meta.meta.solvers.inner_solvers import Lbfgs
+from tts_meta.meta.solvers.lbfgs import run_lbfgs
 from tts_meta.meta.task import Task
 
 
@@ -73,13 +75,21 @@ def solve_detached(
     nll: `nll(θ (T, P), shared (Q,), step)` returns `(T,)` nats; None means the loss of the support.
     """
     shared = meta.shared.detach()
+    prior = ShrinkagePrior(likelihood.adapted, meta.log_variances.detach())
+    if isinstance(inner.solver, Lbfgs):
+        assert nll is None, "L-BFGS minimises the loss of the support"
+        support = [task.support for task in tasks]
+
+        def support_nll(params: Tensor) -> Tensor:
+            return likelihood.nll(params, shared, support, inner.seed)
+
+        return run_lbfgs(support_nll, meta.adapted, prior, inner.solver, inner.steps, len(tasks)).displacement
 
     def objective(params: Tensor, step: int) -> Tensor:
         if nll is not None:
             return nll(params, shared, step)
         return likelihood.step_nll(params, shared, tasks, step, inner.seed)
 
-    prior = ShrinkagePrior(likelihood.adapted, meta.log_variances.detach())
     displacements, _ = run_inner_loop(
         objective,
         meta.adapted.detach(),

@@ -14,6 +14,7 @@ from tts_meta.meta.meta_gradient import MetaGradient
 from tts_meta.meta.prior import ShrinkagePrior
 from tts_meta.meta.solvers.hvp import second_order
 from tts_meta.meta.solvers.inner_loop import InnerLoop, run_inner_loop
+from tts_meta.meta.solvers.inner_solvers import Lbfgs
 from tts_meta.meta.task import Task
 
 
@@ -32,6 +33,7 @@ class Unrolled:
     def __call__(
         self, likelihood: Likelihood, meta: MetaParams, tasks: Sequence[Task], inner: InnerLoop
     ) -> MetaGradient:
+        assert not isinstance(inner.solver, Lbfgs), "no learner with unrolled gradients has this solver"
         leaves = meta.leaves()
         query = [task.query for task in tasks]
         prior = ShrinkagePrior(likelihood.adapted, leaves.log_variances)

@@ -24,6 +24,7 @@ from tts_meta.meta.estimators.meta_gradients import MetaGradientEstimator, MetaP
 from tts_meta.meta.frozen_state import FrozenState
 from tts_meta.meta.learner import Adapted, MetaGradient, MetaLearner, Observer, ParameterGroup
 from tts_meta.meta.learners.gradient_adaptation import adapt_by_gradient_steps
+from tts_meta.meta.learners.lbfgs_adaptation import adapt_by_lbfgs
 from tts_meta.meta.likelihood import Likelihood
 from tts_meta.meta.module_selection import select_layouts
 from tts_meta.meta.parameter_layout import ModuleLike, Params, parameter_vector
@@ -31,15 +32,18 @@ from tts_meta.meta.prior import MAX_LOG_VARIANCE, MIN_LOG_VARIANCE, HyperpriorNa
 from tts_meta.meta.seeding import combine_seeds
 from tts_meta.meta.solvers.inner_loop import InnerLoop
 from tts_meta.meta.solvers.inner_lr import StepSizeKind, StepSizeSchedule
-from tts_meta.meta.solvers.inner_solvers import INNER_SOLVERS
+from tts_meta.meta.solvers.inner_solvers import INNER_SOLVERS, Lbfgs
 from tts_meta.meta.task import Task
 
 
 class GradientSettings(Section):
     """Settings of the inner loop."""
 
-    inner_solver: Literal["gd", "adam"] = "gd"
-    """Solver of the inner loop; proximal if there is a prior."""
+    inner_solver: Literal["gd", "adam", "l-bfgs"] = "gd"
+    """Solver of the inner loop. `gd` and `adam` take steps on draws from the support, and apply the prior as a proximal
+    step. `l-bfgs` minimises the objective of the whole support; it is for learners with implicit gradients, and uses no
+    learning rate.
+    """
     inner_steps: int = Field(default=5, ge=0)
     """Inner steps during meta-training."""
     inner_lr: float = Field(default=0.01, gt=0)
@@ -94,6 +98,8 @@ class GradientLearner(MetaLearner[AnyGradientSettings]):
     step_size_kind: ClassVar[StepSizeKind] = "fixed"
     learns_init: ClassVar[bool] = True
     """Whether φ of the modules that adapt is meta-learned; otherwise φ keeps its initial value."""
+    inner_solvers: ClassVar[tuple[str, ...]] = ("gd", "adam")
+    """Inner solvers that the estimator of the meta-gradient allows."""
 
     adapted: Tensor
     shared: Tensor
@@ -111,6 +117,9 @@ class GradientLearner(MetaLearner[AnyGradientSettings]):
         self.step_size_schedule = StepSizeSchedule(
             self.step_size_kind, self.layout, settings.inner_lr, settings.inner_steps, settings.inner_lr_final_fraction
         )
+        if settings.inner_solver not in self.inner_solvers:
+            known = " or ".join(self.inner_solvers)
+            raise UsageError(f"learner '{self.name}' cannot use inner_solver: {settings.inner_solver}; set {known}")
         self.solver = INNER_SOLVERS[settings.inner_solver]()
         variance = settings.variance if isinstance(settings, IsotropicSettings | ShrinkageSettings) else math.inf
         phi = parameter_vector(model, self.layout)
@@ -164,7 +173,9 @@ class GradientLearner(MetaLearner[AnyGradientSettings]):
         if budget.stop_on_plateau and len(tasks) > 1:  # each task has a plateau of its own
             return Adapted.join([self.adapt([task], budget, observe) for task in tasks])
         with self.call_context(combine_seeds(self.seed)):
-            return adapt_by_gradient_steps(self, tasks, budget, observe)
+            if isinstance(self.solver, Lbfgs):
+                return adapt_by_lbfgs(self, self.solver, tasks, budget, observe)
+            return adapt_by_gradient_steps(self, self.solver, tasks, budget, observe)
 
     def meta_gradient(self, tasks: Sequence[Task]) -> MetaGradient:
         meta = MetaParams(self.adapted, self.shared, self.log_variances, self.step_sizes)

@@ -14,7 +14,7 @@ from tts_meta.meta.learner import Adapted, AdaptProgress, Observer
 from tts_meta.meta.prior import ShrinkagePrior
 from tts_meta.meta.seeding import combine_seeds
 from tts_meta.meta.solvers.inner_loop import run_inner_loop
-from tts_meta.meta.solvers.inner_solvers import StepSize
+from tts_meta.meta.solvers.inner_solvers import InnerSolver, StepSize
 from tts_meta.meta.solvers.stopping import PlateauStop
 from tts_meta.meta.task import Task
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def adapt_by_gradient_steps(
-    learner: GradientLearner, tasks: Sequence[Task], budget: Budget, observe: Observer | None
+    learner: GradientLearner, solver: InnerSolver, tasks: Sequence[Task], budget: Budget, observe: Observer | None
 ) -> Adapted:
     """Adapt to T tasks at once; with `budget.stop_on_plateau` to one task.
 
@@ -53,7 +53,7 @@ def adapt_by_gradient_steps(
         nll,
         phi,
         prior,
-        learner.solver,
+        solver,
         _StepSizes(learner, budget.steps, stop),
         budget.steps,
         len(tasks),

@@ -11,6 +11,7 @@ from tts_meta.meta.estimators.meta_gradients import MetaGradientEstimator
 from tts_meta.meta.learners.gradient import GradientLearner, GradientSettings, IsotropicSettings, ShrinkageSettings
 from tts_meta.meta.registry import register
 from tts_meta.meta.solvers.gauss_newton import HessianKind
+from tts_meta.meta.solvers.inner_solvers import INNER_SOLVERS
 from tts_meta.meta.solvers.linear_solvers import LINEAR_SOLVERS
 
 CURVATURE = "outputs"
@@ -60,6 +61,7 @@ class ImplicitLearner(GradientLearner[AnyImplicitSettings]):
 
     statistics = Implicit.statistics
     counts = Implicit.counts
+    inner_solvers = tuple(INNER_SOLVERS)
 
     def build(self) -> None:
         if self.settings.hessian.startswith("gauss-newton"):

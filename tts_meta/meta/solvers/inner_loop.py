@@ -14,7 +14,7 @@ from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.meta.compatibility import check_twice_differentiable
 from tts_meta.meta.prior import ShrinkagePrior
 from tts_meta.meta.solvers.inner_lr import StepSizeSchedule
-from tts_meta.meta.solvers.inner_solvers import InnerSolver, SolverState, StepSize
+from tts_meta.meta.solvers.inner_solvers import InnerSolver, Lbfgs, SolverState, StepSize
 
 Observer = Callable[[int, Tensor], None]
 """`observe(steps done, θ (T, P))` is called before the first step and after each step."""
@@ -42,7 +42,7 @@ class InnerLoop:
     `seed` and k.
     """
 
-    solver: InnerSolver
+    solver: InnerSolver | Lbfgs
     steps: int
     step_size_schedule: StepSizeSchedule
     scale_lr_by_sigma: bool = False
@@ -128,7 +128,7 @@ def _run_steps(
         losses_before[step] = losses.detach()
         total = losses.sum()
         if not math.isfinite(total.detach()) and not losses_before[step].isfinite().any():
-            raise Diverged(_not_finite(step))
+            raise Diverged(not_finite(step))
         gradient = torch.autograd.grad(total, point, create_graph=order == 2, materialize_grads=True)[0]
         if order == 2 and step == 0:
             check_twice_differentiable(gradient)
@@ -144,7 +144,7 @@ def _run_steps(
             params = carried if carries_params else start + carried
     # `aminmax` of a row with NaN is NaN, and allocates nothing of the row's size.
     if not torch.stack(params.detach().aminmax(dim=-1)).isfinite().all(0).any():
-        raise Diverged(_not_finite(done))
+        raise Diverged(not_finite(done))
     if observe is not None:
         observe(done, params.detach())
     return [carried] if order == 0 else [*path, params], Trace(losses_before[:done])
@@ -173,7 +173,8 @@ def _step_in_blocks(
             memory.copy_(new)
 
 
-def _not_finite(steps: int) -> str:
+def not_finite(steps: int) -> str:
+    """Return the message of `Diverged` after this number of steps."""
     if not steps:
         return "the loss is not finite before the first step; check the data and the model"
     return f"the loss is not finite after {steps} steps; lower the inner learning rate"

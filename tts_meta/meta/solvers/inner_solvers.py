@@ -101,5 +101,22 @@ class Adam:
         return proximal_step(moved, metric, precision), (first, second)
 
 
-INNER_SOLVERS: dict[str, Callable[[], InnerSolver]] = {"gd": GradientDescent, "adam": Adam}
+@dataclass(frozen=True)
+class Lbfgs:
+    """Limited-memory BFGS (Liu and Nocedal 1989) on the objective of all support data, `solvers/lbfgs.py`.
+
+    Its steps are not differentiable, and it has no step size. memory: number of pairs of steps and gradient changes
+    that approximate the curvature. tolerance: a task has converged if ‖S∇ℓ + ε‖ is at most this fraction of ‖ε‖, where
+    S = diag(σ) and ε = δ/σ.
+    """
+
+    memory: int = 10
+    tolerance: float = 1e-3
+
+
+INNER_SOLVERS: dict[str, Callable[[], InnerSolver | Lbfgs]] = {
+    "gd": GradientDescent,
+    "adam": Adam,
+    "l-bfgs": Lbfgs,
+}
 """Inner solvers by name."""

@@ -1,8 +1,9 @@
-"""`PlateauStop`: stops the inner loop automatically, without held-out recordings.
+"""`PlateauStop` and `ReductionStop`: stop the inner loop automatically, without held-out recordings.
 
-The rule uses the objective, which is the negative log-likelihood of all recordings plus the penalty of the prior. The
-learning rate is constant until the objective reaches a plateau. The learning rate then decays linearly to zero, and the
-loop stops. The decay averages out the random draws of the steps.
+Both rules use the objective, which is the negative log-likelihood of all recordings plus the penalty of the prior.
+`PlateauStop` is for solvers with random draws. The learning rate is constant until the objective reaches a plateau. The
+learning rate then decays linearly to zero, and the loop stops. The decay averages out the random draws of the steps.
+`ReductionStop` is for L-BFGS, which has neither draws nor a learning rate.
 """
 
 from __future__ import annotations
@@ -69,3 +70,31 @@ class PlateauStop:
     def finished(self, step: int) -> bool:
         """Return whether the loop stops after `step` steps."""
         return step >= self.end
+
+
+_WINDOW = 4
+"""Steps of L-BFGS over which `ReductionStop` measures the reduction."""
+_LEAST_REDUCTION = 0.05
+"""L-BFGS stops if the last `_WINDOW` steps gave less than this fraction of the total reduction."""
+
+
+class ReductionStop:
+    """A rule that stops L-BFGS when its last steps reduce the objective little."""
+
+    def __init__(self) -> None:
+        self.objectives: list[float] = []
+        self.reason = ""
+        """The reason why the loop stopped, in one sentence."""
+
+    def finished(self, step: int, objective: float) -> bool:
+        """Return whether the loop stops after `step` steps, with this objective in nats. Called before each step."""
+        self.objectives.append(objective)
+        if len(self.objectives) <= _WINDOW:
+            return False
+        total = self.objectives[0] - objective
+        last = self.objectives[-1 - _WINDOW] - objective
+        if last > _LEAST_REDUCTION * total:
+            return False
+        part = last / total if total > 0 else 0.0
+        self.reason = f"steps {step - _WINDOW} to {step} gave {part:.1%} of the reduction of the objective"
+        return True
