@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from tts_meta.adapt.acoustic_task import AcousticBatch, acoustic_nll, acoustic_outputs
+from tts_meta.adapt.acoustic_task import ADAPTATION_DENSITY, AcousticBatch, acoustic_nll, acoustic_outputs
 from tts_meta.errors import UsageError
 from tts_meta.meta import Domain, HeadData, Items, LinearHead, TrainedTasks
 from tts_meta.models.acoustic import AcousticModel
@@ -40,7 +40,7 @@ def acoustic_domain(
         model, modules = low_rank(acoustic, modules, rank)
         return Domain(
             model,
-            acoustic_nll(acoustic),
+            acoustic_nll(acoustic, ADAPTATION_DENSITY),
             modules.modules,
             roles or {},
             outputs=acoustic_outputs(acoustic),
@@ -49,7 +49,7 @@ def acoustic_domain(
         )
     return Domain(
         acoustic,
-        acoustic_nll(acoustic),
+        acoustic_nll(acoustic, ADAPTATION_DENSITY),
         modules.modules,
         roles or {},
         linear_head=LinearHead(f"{HEAD}.weight", f"{HEAD}.bias", _HeadData(acoustic)),
@@ -71,8 +71,8 @@ class _HeadData:
     """The data of the decoder's output layer in a teacher-forced pass without dropout.
 
     A row is a step of the decoder with R complete frames. Targets are the normalised frames of the step, `(N, R * M)`.
-    A Gaussian with the variance of the Laplace likelihood, 2 b², replaces the likelihood. The postnet, which corrects
-    the frames, is ignored.
+    A Gaussian with the variance of the Laplace likelihood of pretraining, 2 b², replaces the likelihood. The postnet,
+    which corrects the frames, is ignored.
     """
 
     def __init__(self, model: AcousticModel) -> None:

@@ -17,12 +17,15 @@ from tts_meta.meta import Outputs, Task
 from tts_meta.meta.domain import LossFunction, OutputFunction
 from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.acoustic_output import AcousticOutput, ActivationCache
-from tts_meta.models.losses import acoustic_loss, outputs_with_curvature
+from tts_meta.models.losses import Density, acoustic_loss, outputs_with_curvature
 from tts_meta.models.partition import Partition
 from tts_meta.models.pretrained import Base
 
 FIXED_MODULES = ("speaker.offsets", "mel_log_scale", "duration_log_scale", "prosody_log_scale")
 """Modules that never adapt: the offsets of the training speakers and the scales of the likelihood."""
+
+ADAPTATION_DENSITY: Density = "hyperbolic-secant"
+"""Density of the errors in adaptation and meta-training; `evaluate` measures the Laplace density of pretraining."""
 
 Precision = Literal["float32", "bfloat16"]
 """Precision of the matrix products of inner steps."""
@@ -55,7 +58,7 @@ def adaptable_modules(base: Base) -> Partition:
     return Partition(tuple(module for module in partition.modules if module.name not in FIXED_MODULES))
 
 
-def acoustic_nll(model: AcousticModel) -> LossFunction:
+def acoustic_nll(model: AcousticModel, density: Density = "laplace") -> LossFunction:
     """Return the loss -log p(mel, durations | text, θ) of an `AcousticBatch` in nats, summed over frames and symbols.
 
     The loss of several batches is the sum of their losses. The loss depends only on θ and the batches. The dropout is
@@ -66,15 +69,15 @@ def acoustic_nll(model: AcousticModel) -> LossFunction:
         if not isinstance(data, AcousticBatch):
             return torch.stack([loss(call, batch) for batch in data]).sum()
         output = _teacher_forced(model, call, data)
-        return acoustic_loss(model, output, data.batch).nll * data.weight
+        return acoustic_loss(model, output, data.batch, density).nll * data.weight
 
     return loss
 
 
 def acoustic_outputs(model: AcousticModel) -> OutputFunction:
-    """Return the outputs of `acoustic_nll` with their curvature: mel, log-durations and prosody of an `AcousticBatch`.
+    """Return the outputs of the loss of `ADAPTATION_DENSITY`, with their curvature.
 
-    The outputs of several batches are those of one batch after the other.
+    The outputs are mel, log-durations and prosody of an `AcousticBatch`. Those of several batches follow each other.
     """
 
     def outputs(call: Callable[..., Any], data: AcousticBatch | Sequence[AcousticBatch]) -> Outputs:
