@@ -124,11 +124,17 @@ class AcousticTask:
         silent = self.base.silent
         return [part for example in self.examples for part in segment_example(example, silent, shortest, pause)]
 
-    def all_segments(self) -> tuple[AcousticBatch, ...]:
-        """Return batches of all segments, without dropout. Segments of similar length are in one batch."""
-        lengths = [len(segment.mel) for segment in self.segments]
+    def all_segments(self, seed: int) -> tuple[AcousticBatch, ...]:
+        """Return batches of all segments, with one draw of the prenet's dropout that depends on `seed`.
+
+        Segments of similar length are in one batch.
+        """
+        lengths, generator = [len(segment.mel) for segment in self.segments], random.Random(f"{seed}/segments")
         groups = group_by_length(lengths, min(len(lengths), -(-self.frames // _FRAMES_PER_BATCH)))
-        return tuple(self._gather([self.segments[index] for index in group]) for group in groups)
+        return tuple(
+            self._gather([self.segments[index] for index in group], dropout_seed=generator.getrandbits(32))
+            for group in groups
+        )
 
     def all_sentences(self) -> tuple[AcousticBatch, ...]:
         """Return batches of all whole sentences, without dropout. Sentences of similar length are in one batch."""
@@ -157,7 +163,7 @@ class AcousticTask:
         def draw(step: int) -> AcousticBatch:
             return replace(self._draw(step, frames_per_step, seed), precision=precision)
 
-        return Task(self.all_segments(), query, draw, name)
+        return Task(self.all_segments(seed), query, draw, name)
 
     def _draw(self, step: int, frames: int, seed: int) -> AcousticBatch:
         """Return the group of segments of an inner step. frames: number of frames of a group, approximately."""

@@ -11,8 +11,10 @@ from torch import Tensor
 
 from tts_meta.adapt.voice import as_stored
 from tts_meta.meta import Adapted, AdaptProgress, Budget, Domain, MetaLearner, Params, Task
-from tts_meta.meta.solvers.stopping import CHECK_INTERVAL
 from tts_meta.models.low_rank import LowRankModel, by_parameter_name, expand_factors
+
+_SCORE_INTERVAL = 25
+"""Steps between two measurements of the held-out loss."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class Adaptation:
         def observe(progress: AdaptProgress) -> None:
             if progress.losses is not None:
                 step, end = progress.step, progress.end
-                scored = self._held_out_loss(progress.params) if step % CHECK_INTERVAL == 0 or step == end else {}
+                scored = self._held_out_loss(progress.params) if step % _SCORE_INTERVAL == 0 or step == end else {}
                 loss = float(progress.losses[0]) / self.support.size
                 report(CloneProgress(step, loss, scored.get("held_out"), self.model, end))
 

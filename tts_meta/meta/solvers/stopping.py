@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from tts_meta.meta.solvers.inner_solvers import StepSize
 
-STOPPING_VERSION = 1
-"""Version of the stopping rule. Increase this version when the same objectives would stop the loop at another step."""
-CHECK_INTERVAL = 25
+STOPPING_VERSION = 2
+"""Version of the stopping rule. Increase this version when the same objectives would stop the loop at another step.
+
+2: an evaluation every 10 steps, not 25, and a plateau below 10 % of the total reduction, not 2 %.
+"""
+CHECK_INTERVAL = 10
 """Steps between two evaluations of the objective."""
-_MIN_REDUCTION = 0.02
+_MIN_REDUCTION = 0.1
 """The objective is on a plateau if the last interval gave less than this fraction of the total reduction."""
 _DECAY_FRACTION = 0.5
 """Number of decay steps, as a fraction of the steps before the decay."""
