@@ -13,6 +13,7 @@ from commands import write_recordings
 from helpers import same_weights, similar_examples
 
 from tts_meta.adapt import CloneProgress, CloneSettings, Voice, adaptable_modules, clone, clone_examples
+from tts_meta.adapt.acoustic_task import ADAPTATION_DENSITY
 from tts_meta.corpus import Example, collate
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.models.losses import acoustic_loss
@@ -33,7 +34,7 @@ def recordings(tmp_path: Path) -> list[Path]:
 
 def nats_per_frame(base: Base, model: torch.nn.Module, example: Example) -> float:
     batch = collate([example], {"new": -1}, base.acoustic.reduction)
-    return float(acoustic_loss(base.acoustic, model(batch), batch).nll / len(example.mel))
+    return float(acoustic_loss(base.acoustic, model(batch), batch, ADAPTATION_DENSITY).nll / len(example.mel))
 
 
 def test_cloning_lowers_the_loss_of_held_out_sentences(base: Base, examples: list[Example]) -> None:
@@ -195,7 +196,7 @@ def test_the_loss_of_a_step_estimates_the_sum_over_all_recordings(
     settings = replace(FEW, steps=1, frames_per_step=frames_per_step)
     clone_examples(base, [examples[0]] * 3, settings, lambda progress: losses.append(progress.loss * size))
     batch = collate([examples[0]], {"new": -1}, base.acoustic.reduction)
-    nll = acoustic_loss(base.acoustic, base.acoustic(batch), batch).nll
+    nll = acoustic_loss(base.acoustic, base.acoustic(batch), batch, ADAPTATION_DENSITY).nll
     assert losses[0] == pytest.approx(3 * float(nll), rel=1e-5)
 
 

@@ -118,11 +118,18 @@ class AcousticTask:
 
     @cached_property
     def segments(self) -> list[Example]:
-        """The sentences, cut at pauses into segments as in pretraining. Each frame is in exactly one segment."""
+        """The sentences, cut at pauses into segments as in pretraining. Each frame is in exactly one segment.
+
+        A segment has the id of its sentence.
+        """
         frame = self.base.config.audio.mel.frame_seconds
         shortest, pause = round(MIN_SEGMENT_SECONDS / frame), max(1, round(PAUSE_SECONDS / frame))
         silent = self.base.silent
-        return [part for example in self.examples for part in segment_example(example, silent, shortest, pause)]
+        return [
+            replace(segment, id=example.id)
+            for example in self.examples
+            for segment in segment_example(example, silent, shortest, pause)
+        ]
 
     def all_segments(self, seed: int) -> tuple[AcousticBatch, ...]:
         """Return batches of all segments, with one draw of the prenet's dropout that depends on `seed`.
@@ -181,7 +188,7 @@ class AcousticTask:
         return AcousticBatch(self._collate(examples), cache, weight, dropout_seed)
 
     def _precomputed(self, example: Example) -> ActivationCache:
-        key = id(example)  # a segment that is a whole sentence has another name than the sentence
+        key = id(example)  # the segments of a sentence have its name
         if key not in self._caches:
             batch = self._collate([example])
             self._caches[key] = self.base.acoustic.precompute(batch, self.changing_modules)

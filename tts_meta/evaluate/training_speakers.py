@@ -63,7 +63,7 @@ class TrainingSpeakers:
         embeddings = torch.from_numpy(np.stack([self._embedding(encoder, audio) for audio in paths]))
 
         def embed(task: Task) -> Tensor:
-            paths = sorted(Path(name) for part in task.support for name in part.batch.ids)
+            paths = sorted({Path(name) for part in task.support for name in part.batch.ids})
             return torch.from_numpy(self._embedding(encoder, paths))
 
         offsets = self.base.acoustic.speaker.offsets.detach()[rows].cpu()

@@ -58,8 +58,8 @@ class LinearHead:
 class Outputs:
     """Outputs of the model, and the curvature of the likelihood at them, for Gauss-Newton products.
 
-    values: outputs `(N,)`, differentiable in the parameters; -log p is a function of them. curvature: diagonal of the
-    Fisher information of the outputs `(N,)`, at least 0: 1/σ² of a Gaussian, 1/b² of a Laplace density, times the
+    values: outputs `(N,)`, differentiable in the parameters; -log p is a function of them. curvature: second
+    derivative of -log p in each output, or its Fisher information, `(N,)`, at least 0: 1/σ² of a Gaussian, times the
     weight of the output in the loss, and 0 for padding.
     """
 

@@ -1,8 +1,8 @@
 """`GaussNewtonProducts`: products with Jᵀ Λ J in place of the Hessian of a likelihood; positive semidefinite.
 
-J is the Jacobian of the model's outputs, and Λ is the Fisher information of the likelihood at the outputs (Schraudolph
-2002; Martens 2010). For a Gaussian likelihood of a linear model, Jᵀ Λ J is the Hessian. A Laplace likelihood has a
-Hessian that is zero almost everywhere; Jᵀ Λ J has the curvature of its mean over the noise of the data.
+J is the Jacobian of the model's outputs, and Λ is the curvature of the likelihood at the outputs: its second derivative
+(Schraudolph 2002), or its Fisher information (Martens 2010). For a Gaussian likelihood of a linear model, Jᵀ Λ J is the
+Hessian. Otherwise it lacks the second derivatives of the outputs.
 """
 
 from __future__ import annotations
