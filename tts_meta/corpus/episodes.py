@@ -27,11 +27,20 @@ Item = TypeVar("Item", bound=SpeakerItem)
 
 @dataclass(frozen=True)
 class Episode(Generic[Item]):
-    """One task: adapt to `speaker` on the `support` items, score on the `query` items. The sets are disjoint."""
+    """One task: adapt to `speaker` on the `support` items, score on the `query` items. The sets are disjoint.
+
+    name: of an episode that comes again, else empty.
+    """
 
     speaker: str
     support: tuple[Item, ...]
     query: tuple[Item, ...]
+    name: str = ""
+
+    @property
+    def task_name(self) -> str:
+        """The name of the episode, or else of its speaker."""
+        return self.name or self.speaker
 
 
 class EpisodeSampler(Generic[Item]):
@@ -43,16 +52,22 @@ class EpisodeSampler(Generic[Item]):
     not depend on `support`, and a larger support set contains the smaller one. Support sets of 1, 5 and 10 sentences
     are therefore compared on the same query set.
 
+    per_speaker: number of episodes of each speaker. The passes over the speakers repeat them in turn, and they have
+    names. With 0, each pass draws new items.
+
     The constructor reads the items once and keeps their positions by speaker. An episode then reads only its own
     `support + query` items.
 
     Raises UsageError if no speaker has enough items, an id is repeated, or a number is out of range.
     """
 
-    def __init__(self, items: Sequence[Item], support: int, query: int, seed: int) -> None:
+    def __init__(self, items: Sequence[Item], support: int, query: int, seed: int, per_speaker: int = 0) -> None:
         if support < 1 or query < 0:
             raise UsageError(f"episodes need support >= 1 and query >= 0; got {support} and {query}")
+        if per_speaker < 0:
+            raise UsageError(f"the number of episodes of a speaker must be 0 or more; got {per_speaker}")
         self.items, self.support, self.query, self.seed = items, support, query, seed
+        self.per_speaker = per_speaker
         positions, needed = _positions_by_speaker(items), support + query
         self._positions = {name: found for name, found in positions.items() if len(found) >= needed}
         self._speakers = sorted(self._positions)
@@ -73,9 +88,10 @@ class EpisodeSampler(Generic[Item]):
             self._pass, self._order = current_pass, _Shuffle(len(self._speakers), f"{self.seed}/pass/{current_pass}")
         speaker = self._speakers[self._order[place]]
         positions = self._positions[speaker]
-        shuffle = _Shuffle(len(positions), f"{self.seed}/episode/{number}")
+        name = f"{speaker}/{current_pass % self.per_speaker}" if self.per_speaker else ""
+        shuffle = _Shuffle(len(positions), f"{self.seed}/episode/{name or number}")
         drawn = tuple(self.items[positions[shuffle[place]]] for place in range(self.query + self.support))
-        return Episode(speaker, drawn[self.query :], drawn[: self.query])
+        return Episode(speaker, drawn[self.query :], drawn[: self.query], name)
 
     def episodes(self, start: int = 0, count: int | None = None) -> Iterator[Episode[Item]]:
         """Return an iterator over episodes `start` to `start + count - 1`; with `count=None` it never ends."""

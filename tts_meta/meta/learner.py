@@ -194,6 +194,18 @@ class MetaLearner(nn.Module, ABC, Generic[AnySettings]):
         """Return the groups of meta-parameters; by default one group of all."""
         return [ParameterGroup(tuple(name for name, _ in self.named_parameters()))]
 
+    def task_state(self) -> Params:
+        """Return what meta-training keeps about single tasks, by the name of the task; part of a checkpoint."""
+        return {}
+
+    def load_task_state(self, state: Params) -> None:
+        """Replace what `task_state` returns. Raises UsageError for the state of another learner."""
+        if state:
+            raise UsageError(f"learner '{self.name}' keeps nothing about single tasks; delete the checkpoint")
+
+    def exchange_task_state(self) -> None:
+        """Give the state of this process's tasks to all processes. Called after each meta-step in all of them."""
+
     def after_outer_step(self) -> None:
         """Correct the meta-parameters after an outer step, for example keep them within bounds."""
 

@@ -122,6 +122,7 @@ class MetaTrainer(nn.Module):
             for gradient in self._finite_gradients(own_tasks[start : start + self.tasks_at_once]):
                 sums.add(gradient)
         sums.reduce(world)
+        self.learner.exchange_task_state()
         finite = int(sums.count)
         if finite:
             self._outer_step(sums.mean_gradient())

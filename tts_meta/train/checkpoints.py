@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +46,13 @@ def save_checkpoint(
     optimiser: torch.optim.Optimizer,
     average: AveragedModel | None,
     state: dict[str, Any],
+    task_state: Mapping[str, Tensor] | None = None,
 ) -> None:
-    """Write everything that the next step depends on, completely or not at all; `state` is plain JSON."""
-    tensors = _model_tensors(model, average)
+    """Write everything that the next step depends on, completely or not at all.
+
+    state: plain JSON. task_state: tensors by the name of a task (`MetaLearner.task_state`).
+    """
+    tensors = _model_tensors(model, average) | {f"task.{name}": value for name, value in (task_state or {}).items()}
     for number, moments in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{number}.{name}": torch.as_tensor(value) for name, value in moments.items()}
     tensors["random.cpu"] = torch.get_rng_state()
@@ -62,9 +67,15 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer, average: AveragedModel | None
+    folder: Path,
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    average: AveragedModel | None,
+    load_task_state: Callable[[dict[str, Tensor]], None] = lambda state: None,
 ) -> dict[str, Any]:
     """Restore what `save_checkpoint` wrote, including the random states, and return its `state`.
+
+    load_task_state: is called with the `task_state` that was written.
 
     Raises TtsMetaError, and restores nothing, if the folder is damaged, was changed, or is of another format or model.
     """
@@ -84,6 +95,7 @@ def load_checkpoint(
     tensors = file.read(allow_infinite=True)  # a learner without a prior has infinite variances
     moments = _moments(tensors, optimiser, folder)
 
+    load_task_state(_with_prefix(tensors, "task."))
     model.load_state_dict(_with_prefix(tensors, "model."))
     if average is not None:
         average.module.load_state_dict(_with_prefix(tensors, "average."))

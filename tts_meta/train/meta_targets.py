@@ -93,7 +93,7 @@ class AcousticTarget:
             return None
         scored = AcousticTask(self.base, query, changing).all_sentences()
         adapted = AcousticTask(self.base, support, changing)
-        return adapted.task(scored, self.frames_per_step, seed, episode.speaker, self.precision)
+        return adapted.task(scored, self.frames_per_step, seed, episode.task_name, self.precision)
 
     @cached_property
     def alignments(self) -> AlignmentCache:
@@ -141,7 +141,10 @@ class VocoderTarget:
         crops = _SCORED_STEPS * self.crops_per_step
         support_set, query_set = (recordings.sample(crops, seed) for recordings in (support, query))
         return replace(
-            support.task(self.crops_per_step, seed), support=support_set, query=query_set, name=episode.speaker
+            support.task(self.crops_per_step, seed),
+            support=support_set,
+            query=query_set,
+            name=episode.task_name,
         )
 
     def examples(self, utterances: Sequence[Utterance]) -> list[Example]:

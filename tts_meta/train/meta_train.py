@@ -90,6 +90,8 @@ class MetaTrainConfig(Section):
     """Sentences of an episode that the learner adapts to."""
     query: int = Field(default=5, gt=0)
     """Sentences of an episode that score the adapted model."""
+    episodes: int = Field(default=0, ge=0)
+    """Number of episodes of each speaker, which come again; 0 draws new sentences for each episode."""
     min_seconds: float = 2.0
     """Shorter recordings are not used."""
     max_seconds: float = 10.0
@@ -219,18 +221,18 @@ def _run(
 ) -> dict[str, list[float]]:
     """Resume, then step, log and save until the meta-steps or the time end; return σ of each module after each step."""
     checkpoint, sigmas, divergence = config.output / "training", dict[str, list[float]](), DivergenceCheck()
-    sampler = EpisodeSampler(utterances, config.support, config.query, config.seed)
+    sampler = EpisodeSampler(utterances, config.support, config.query, config.seed, config.episodes)
     learner, tasks = trainer.learner, list[TaskBuilder]()
     if rank == 0:
         restore_folder(checkpoint)
     barrier()
     if checkpoint.exists():
-        state = load_checkpoint(checkpoint, trainer, trainer.optimiser, None)
+        state = load_checkpoint(checkpoint, trainer, trainer.optimiser, None, learner.load_task_state)
         sigmas, divergence.first_loss = state["sigmas"], state.get("first_loss")
 
     def save() -> None:
         state = {"step": trainer.steps_done, "sigmas": sigmas, "first_loss": divergence.first_loss}
-        save_checkpoint(checkpoint, trainer, trainer.optimiser, None, state)
+        save_checkpoint(checkpoint, trainer, trainer.optimiser, None, state, learner.task_state())
 
     with (
         TensorBoardLog(config.output, target.base.config.audio.mel, resume_step=trainer.steps_done + 1)
@@ -276,8 +278,9 @@ def _draw_tasks(
     step, changing = trainer.steps_done, trainer.learner.changing_modules
 
     def build(number: int) -> Task | None:
-        seed = random.Random(f"{config.seed}/{step}/{number}").getrandbits(31)
-        return target.task(sampler.episode(step * config.tasks + number), changing, seed)
+        episode = sampler.episode(step * config.tasks + number)
+        key = episode.name or f"{step}/{number}"  # an episode that comes again has the same draws
+        return target.task(episode, changing, random.Random(f"{config.seed}/{key}").getrandbits(31))
 
     return [partial(build, number) for number in range(config.tasks)]
 

@@ -83,7 +83,12 @@ def solve_detached(
         def support_nll(params: Tensor) -> Tensor:
             return likelihood.nll(params, shared, support, inner.seed)
 
-        return run_lbfgs(support_nll, meta.adapted, prior, inner.solver, inner.steps, len(tasks)).displacement
+        kept = inner.warm_starts
+        start = None if kept is None else kept.start(tasks, meta.adapted.detach())
+        found = run_lbfgs(support_nll, meta.adapted, prior, inner.solver, inner.steps, len(tasks), start).displacement
+        if kept is not None:
+            kept.keep(tasks, found)
+        return found
 
     def objective(params: Tensor, step: int) -> Tensor:
         if nll is not None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal, TypeVar
 
 from pydantic import Field
 
+from tts_meta.errors import UsageError
 from tts_meta.meta.estimators.implicit import Implicit
 from tts_meta.meta.estimators.meta_gradients import MetaGradientEstimator
 from tts_meta.meta.learners.gradient import GradientLearner, GradientSettings, IsotropicSettings, ShrinkageSettings
+from tts_meta.meta.parameter_layout import Params
 from tts_meta.meta.registry import register
 from tts_meta.meta.solvers.gauss_newton import HessianKind
+from tts_meta.meta.solvers.inner_loop import InnerLoop
 from tts_meta.meta.solvers.inner_solvers import INNER_SOLVERS
 from tts_meta.meta.solvers.linear_solvers import LINEAR_SOLVERS
+from tts_meta.meta.solvers.warm_starts import WarmStarts
 
 CURVATURE = "outputs"
 """The capability of the domain that Gauss-Newton products need."""
@@ -37,6 +42,8 @@ class ImplicitSettings(GradientSettings):
     """
     centred: bool = False
     """Whether implicit gradients use the centred form."""
+    warm_start: bool = False
+    """Start an inner loop of meta-training from the last solution of the task of the same name; only with `l-bfgs`."""
 
 
 class ImamlSettings(ImplicitSettings, IsotropicSettings):
@@ -64,12 +71,28 @@ class ImplicitLearner(GradientLearner[AnyImplicitSettings]):
     inner_solvers = tuple(INNER_SOLVERS)
 
     def build(self) -> None:
+        if self.settings.warm_start and self.settings.inner_solver != "l-bfgs":
+            raise UsageError("warm_start needs the inner solver that minimises; set inner_solver to l-bfgs")
+        self.warm_starts = WarmStarts()
         if self.settings.hessian.startswith("gauss-newton"):
             self.domain.require(CURVATURE, self.name, WITHOUT_CURVATURE)
         super().build()
 
     def estimator(self) -> MetaGradientEstimator:
         return implicit_estimator(self.settings)
+
+    def inner_loop(self, seed: int) -> InnerLoop:
+        loop = super().inner_loop(seed)
+        return replace(loop, warm_starts=self.warm_starts) if self.settings.warm_start else loop
+
+    def exchange_task_state(self) -> None:
+        self.warm_starts.exchange()
+
+    def task_state(self) -> Params:
+        return dict(self.warm_starts.displacements)
+
+    def load_task_state(self, state: Params) -> None:
+        self.warm_starts.load(state, len(self.adapted))
 
 
 @register("imaml", source="Rajeswaran et al. 2019")

@@ -15,6 +15,7 @@ from tts_meta.meta.compatibility import check_twice_differentiable
 from tts_meta.meta.prior import ShrinkagePrior
 from tts_meta.meta.solvers.inner_lr import StepSizeSchedule
 from tts_meta.meta.solvers.inner_solvers import InnerSolver, Lbfgs, SolverState, StepSize
+from tts_meta.meta.solvers.warm_starts import WarmStarts
 
 Observer = Callable[[int, Tensor], None]
 """`observe(steps done, θ (T, P))` is called before the first step and after each step."""
@@ -39,7 +40,7 @@ class InnerLoop:
     """Settings of the inner steps during meta-training.
 
     scale_lr_by_sigma: multiply the step sizes by each module's σ. seed: the draws of inner step k are a function of
-    `seed` and k.
+    `seed` and k. warm_starts: where L-BFGS starts, and where its solutions are kept; None starts from φ.
     """
 
     solver: InnerSolver | Lbfgs
@@ -47,6 +48,7 @@ class InnerLoop:
     step_size_schedule: StepSizeSchedule
     scale_lr_by_sigma: bool = False
     seed: int = 0
+    warm_starts: WarmStarts | None = None
 
     def schedule(self, step_sizes: Tensor, prior: ShrinkagePrior, steps: int) -> Callable[[int], StepSize]:
         """Return a function from inner step to step size, for a loop of `steps` steps that is not differentiated."""
