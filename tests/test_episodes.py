@@ -80,6 +80,25 @@ def test_each_pass_visits_every_speaker_once_in_an_order_of_its_own() -> None:
     assert len(set(passes)) > 3
 
 
+def test_a_number_of_episodes_per_speaker_repeats_them_in_turn() -> None:
+    episodes = first(EpisodeSampler(items(a=9, b=9, c=9), 2, 2, seed=3, per_speaker=2), 18)
+    by_name: dict[str, list[Episode[Item]]] = {}
+    for episode in episodes:
+        assert episode.name.rpartition("/")[0] == episode.speaker and episode.task_name == episode.name
+        by_name.setdefault(episode.name, []).append(episode)
+    assert by_name.keys() == {f"{speaker}/{number}" for speaker in "abc" for number in (0, 1)}
+    assert all(len(visits) == 3 and visits[0] == visits[1] == visits[2] for visits in by_name.values())
+    assert {episode.name[-1] for episode in episodes[:3]} == {"0"}, "the first pass has the first episode of each"
+    assert len({episode.support for episode in episodes}) == 6
+    with pytest.raises(UsageError, match="the number of episodes of a speaker must be 0 or more; got -1"):
+        EpisodeSampler(items(a=9), 2, 2, seed=3, per_speaker=-1)
+
+
+def test_without_this_number_an_episode_has_the_name_of_its_speaker() -> None:
+    (episode,) = first(EpisodeSampler(items(a=9), 2, 2, seed=3), 1)
+    assert (episode.name, episode.task_name) == ("", "a")
+
+
 def test_a_speaker_with_too_few_sentences_is_left_out() -> None:
     visited = {episode.speaker for episode in EpisodeSampler(items(a=4, b=3), 2, 2, seed=0).episodes(0, 10)}
     assert visited == {"a"}
