@@ -34,11 +34,11 @@ OLD_FILE = "prior.safetensors"
 """File of older versions, which contained only a prior."""
 CLONING_SETTINGS: dict[str, Any] = {
     "inner_solver": "adam",
-    "inner_lr": 0.1,
+    "inner_lr": 0.2,
     "scale_lr_by_sigma": True,
     "inner_lr_final_fraction": 0.0,
 }
-"""Settings of the inner loop of cloning with a prior: Adam, from 0.1 of each module's σ linearly to zero."""
+"""Settings of the inner loop of cloning with a prior: Adam, from 0.2 of each module's σ linearly to zero."""
 _KIND = "tts_meta learner"
 _ADVICE = f"meta-train again, or remove {FILE} and {TENSOR_FILE}"
 
