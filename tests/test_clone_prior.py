@@ -65,7 +65,7 @@ def test_a_prior_can_set_the_adapted_modules_and_its_scale(base: Base, examples:
         return float(clone_examples(prior, examples, CloneSettings(steps=steps)).deltas["postnet.output.bias"].norm())
 
     first, last = ([moved(one, steps) for one in (learned, wide)] for steps in (1, 100))
-    assert first[1] == pytest.approx(first[0], rel=0.2), "the first step depends on the learned sigma only"
+    assert first[1] == pytest.approx(first[0], rel=0.25), "the first step depends on the learned sigma only"
     assert last[1] > 3 * last[0], "many steps go further with the wider prior"
     by_setting, by_prior = (
         clone_examples(one, examples, CloneSettings(steps=3, prior_scale=prior_scale)).deltas
@@ -90,7 +90,7 @@ def test_without_a_number_of_steps_the_loop_stops_at_a_plateau(base: Base, examp
     learned = with_prior(base, postnet__output__bias=0.3)
     reports: list[CloneProgress] = []
     voice = clone_examples(learned, examples, CloneSettings(), reports.append)
-    assert 50 <= voice.steps < MAX_STEPS and voice.steps == reports[-1].step == reports[-1].steps
+    assert 20 <= voice.steps < MAX_STEPS and voice.steps == reports[-1].step == reports[-1].steps
     assert re.match(
         r"steps \d+ to \d+ gave [\d.]+% of the reduction of the objective; the learning rate then ",
         voice.scores["stopped"],

@@ -74,8 +74,8 @@ def test_the_prior_of_the_vocoder_limits_how_far_a_voice_adapts(meta_corpus: Pat
         voice = clone_examples(load_base(meta_corpus / "base"), examples, settings, vocoder=vocoder)
         return max(float(delta.abs().max()) for delta in voice.deltas.values())
 
-    # 20 steps of 0.1 standard deviation that decay to zero: no parameter moves more than one standard deviation.
-    assert 1e-6 < largest_delta(1e-10) < 1.1e-5 and 1e-3 < largest_delta(1e-4) < 1.1e-2
+    # 20 steps of 0.2 standard deviations that decay to zero: no parameter moves more than two standard deviations.
+    assert 1e-6 < largest_delta(1e-10) < 2.1e-5 and 1e-3 < largest_delta(1e-4) < 2.1e-2
 
 
 def test_reptile_changes_the_network_of_the_vocoder_but_not_the_pitch_predictor(
