@@ -42,7 +42,7 @@ def stationarity(trainer: MetaTrainer, steps: int) -> list[float]:
 
 
 def test_each_visit_continues_and_comes_nearer_to_the_minimum() -> None:
-    """With so few steps that one visit does not reach the minimum, and meta-parameters that do not change."""
+    """Each visit has few steps and does not reach the minimum. The meta-parameters do not change."""
     fixed = {"inner_steps": 4, "variance_lr": 0.0, "outer_lr": 0.0}
     warm, cold = (stationarity(trainer_of(warm_start=start, **fixed), 12) for start in (True, False))
     assert cold == pytest.approx([cold[0]] * 12), "without warm starts each visit is the same"
