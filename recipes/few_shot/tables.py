@@ -56,7 +56,7 @@ def generated_part() -> str:
 tts-meta benchmark recipes/few_shot/ten.yaml
 ```
 
-The scores of the voices (`ten_trials.jsonl`) were computed at commit 0f38b1f with one thread, in 45 minutes on two busy
+The scores of the voices (`ten_trials.jsonl`) were computed at commit b057552 with one thread, in 40 minutes on two busy
 cores. `ten_recordings.jsonl` has the scores of the recordings and of the copy-synthesis.
 
 {ten_sentences()}
