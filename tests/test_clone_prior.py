@@ -11,6 +11,7 @@ import torch
 from helpers import similar_examples
 
 from tts_meta.adapt import CloneProgress, CloneSettings, clone_examples
+from tts_meta.adapt.learner_choice import choose_acoustic_learner
 from tts_meta.adapt.settings import NO_PRIOR_LR, NO_PRIOR_STEPS
 from tts_meta.corpus import Example
 from tts_meta.errors import UsageError
@@ -84,6 +85,29 @@ def test_with_a_learned_prior_more_steps_give_nearly_the_same_voice(base: Base, 
     short, long = (clone_examples(learned, examples, CloneSettings(steps=steps)) for steps in (200, 800))
     for name, delta in short.deltas.items():
         assert float((long.deltas[name] - delta).norm()) < 0.1 * float(delta.norm())
+
+
+def test_l_bfgs_clones_stops_automatically_and_leaves_out_draws(base: Base, examples: list[Example]) -> None:
+    learned = with_prior(base, postnet__output__bias=0.3)
+    settings = CloneSettings(learner_settings={"inner_solver": "l-bfgs"}, hold_out=1)
+    voices = [clone_examples(learned, examples, replace(settings, frames_per_step=frames)) for frames in (50, 10**6)]
+    assert all(torch.equal(delta, voices[1].deltas[name]) for name, delta in voices[0].deltas.items())
+    assert re.match(r"steps \d+ to \d+ gave [\d.]+% of the reduction of the objective", voices[0].scores["stopped"])
+    assert voices[0].scores["held_out_after"] < voices[0].scores["held_out_before"]
+    many = clone_examples(learned, examples, replace(settings, steps=10_000))
+    assert many.steps < 1000 and "has reached its minimum" in many.scores["stopped"]
+
+
+def test_a_learning_rate_selects_adam_in_place_of_l_bfgs(base: Base) -> None:
+    learned = with_prior(base, postnet__output__bias=0.3)
+    assert learned.learner is not None
+    learner = replace(learned.learner, settings={**learned.learner.settings, "inner_solver": "l-bfgs"})
+    chosen = [
+        choose_acoustic_learner(replace(learned, learner=learner), CloneSettings(learning_rate=rate)).settings
+        for rate in (None, 1e-3)
+    ]
+    assert [settings["inner_solver"] for settings in chosen] == ["l-bfgs", "adam"]
+    assert chosen[1]["inner_lr"] == 1e-3
 
 
 def test_without_a_number_of_steps_the_loop_stops_at_a_plateau(base: Base, examples: list[Example]) -> None:
