@@ -33,7 +33,7 @@ Precision = Literal["float32", "bfloat16"]
 _SENTENCES_PER_BATCH = 4
 """Mean number of sentences in a batch of whole sentences."""
 _FRAMES_PER_BATCH = 2400
-"""Mean number of frames in a batch of segments, at most."""
+"""Largest mean number of frames of the batches of all segments."""
 
 
 @dataclass(frozen=True)

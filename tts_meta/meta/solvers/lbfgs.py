@@ -16,6 +16,7 @@ from torch import Tensor
 from tts_meta.meta.prior import ShrinkagePrior
 from tts_meta.meta.solvers.inner_loop import Diverged, Observer, check_steps, not_finite
 from tts_meta.meta.solvers.inner_solvers import Lbfgs
+from tts_meta.meta.solvers.linear_solvers import dot_rows
 
 _SUFFICIENT = 1e-4
 """A step is accepted if it gives this fraction of the decrease that the slope predicts (Armijo 1966)."""
@@ -132,7 +133,7 @@ class _History:
 
     def add(self, step: Tensor, change: Tensor) -> None:
         """Add a pair. Rows whose curvature along the step is not positive are left out."""
-        curvature, size = _dot(step, change), _dot(change, change)
+        curvature, size = dot_rows(step, change), dot_rows(change, change)
         useful = curvature > torch.finfo(step.dtype).eps * size
         weight = torch.where(useful, 1 / torch.where(useful, curvature, 1.0), 0.0)
         self.pairs.append((step, change, weight))
@@ -144,7 +145,7 @@ class _History:
         """Return the direction of the next step, by the two-loop recursion."""
         direction, factors = -gradient, list[Tensor]()
         for step, change, weight in reversed(self.pairs):
-            factors.append(weight * _dot(step, direction))
+            factors.append(weight * dot_rows(step, direction))
             direction.addcmul_(change, -factors[-1])
         norm = gradient.norm(dim=-1, keepdim=True)
         first = _FIRST_LENGTH * gradient.shape[-1] ** 0.5 / torch.where(norm > 0, norm, 1.0)
@@ -152,8 +153,8 @@ class _History:
             first = torch.where(self.inverse_curvature > 0, self.inverse_curvature, first)
         direction.mul_(first)
         for (step, change, weight), factor in zip(self.pairs, reversed(factors), strict=True):
-            direction.addcmul_(step, factor - weight * _dot(change, direction))
-        return torch.where(_dot(gradient, direction) < 0, direction, -gradient * first)
+            direction.addcmul_(step, factor - weight * dot_rows(change, direction))
+        return torch.where(dot_rows(gradient, direction) < 0, direction, -gradient * first)
 
 
 def _line_search(problem: _Problem, point: _Point, direction: Tensor, active: Tensor) -> tuple[_Point, Tensor]:
@@ -162,7 +163,7 @@ def _line_search(problem: _Problem, point: _Point, direction: Tensor, active: Te
     The step is halved until the objective decreases sufficiently. Other rows, and rows that are not active, keep their
     point.
     """
-    slope = _dot(point.gradient, direction)
+    slope = dot_rows(point.gradient, direction)
     rounding = torch.finfo(point.objective.dtype).eps * point.objective.abs()
     length = torch.where(active, 1.0, 0.0).to(direction)
     pending, new = active, point
@@ -185,7 +186,3 @@ def _converged(point: _Point, solver: Lbfgs) -> Tensor:
     """Return the rows `(T, 1)` whose gradient is small."""
     norm = point.gradient.norm(dim=-1, keepdim=True)
     return norm <= solver.tolerance * point.epsilon.norm(dim=-1, keepdim=True)
-
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    return (a * b).sum(-1, keepdim=True)

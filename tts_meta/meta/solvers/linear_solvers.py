@@ -49,7 +49,8 @@ class LinearSolver(Protocol):
     def __call__(self, matvec: Matvec, b: Tensor, preconditioner: Tensor | None = None) -> Solution: ...
 
 
-def _dot(a: Tensor, b: Tensor) -> Tensor:
+def dot_rows(a: Tensor, b: Tensor) -> Tensor:
+    """Return the inner product of each row, `(T, P)` and `(T, P)` to `(T, 1)`."""
     return (a * b).sum(-1, keepdim=True)
 
 
@@ -77,7 +78,7 @@ class ConjugateGradient:
         """Solve A x = b; `preconditioner (P,)` is the diagonal of an approximate inverse of A."""
         value, residual = torch.zeros_like(b), b.clone()
         z = residual if preconditioner is None else residual * preconditioner
-        direction, rz = z.clone(), _dot(residual, z)
+        direction, rz = z.clone(), dot_rows(residual, z)
         norm = b.norm(dim=-1, keepdim=True)
         goal = self.tolerance * norm
         negative = broken = torch.zeros_like(norm, dtype=torch.bool)
@@ -86,7 +87,7 @@ class ConjugateGradient:
         while done < self.steps and bool(active.any()):
             product = matvec(direction)
             done += 1
-            curvature = _dot(direction, product)
+            curvature = dot_rows(direction, product)
             newly_negative = active & (curvature <= 0)
             broken = broken | (active & ~curvature.isfinite())
             if done == 1 and bool(newly_negative.any()):
@@ -98,7 +99,7 @@ class ConjugateGradient:
             _add(value, step, direction, active)
             _add(residual, -step, product, active)
             z = residual if preconditioner is None else residual * preconditioner
-            new_rz = _dot(residual, z)
+            new_rz = dot_rows(residual, z)
             active = active & (residual.norm(dim=-1, keepdim=True) > goal)
             ratio = new_rz / torch.where(active, rz, 1.0)
             if bool(active.all()):
