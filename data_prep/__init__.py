@@ -1,7 +1,7 @@
 """Readers of corpora, one file per corpus layout, and `prepare`, which writes the manifest of a corpus.
 
 To add a corpus, write `data_prep/NAME.py` with a function `read(corpus_dir) -> Iterator[Recording]`, and add one line
-to `CORPORA`.
+to `CORPORA` in `data_prep/corpora.py`.
 """
 
 from __future__ import annotations
@@ -13,27 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from data_prep import folder, folder_lists, librispeech, librispeech_mini, libritts, vctk
+from data_prep import folder, folder_lists
+from data_prep.corpora import CORPORA, LAYOUTS
 from data_prep.recording import Recording, to_utterance
 from data_prep.speed_perturbation import check_speeds, perturb_speed
 from tts_meta.corpus import Manifest, Utterance
 from tts_meta.corpus.text_file import printable_path
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.files import atomic_file, check_writable
-
-CORPORA: dict[str, Callable[[Path], Iterator[Recording]]] = {
-    "folder": folder.read,
-    "librispeech": librispeech.read,
-    "librispeech-mini": librispeech_mini.read,
-    "libritts": libritts.read,
-    "vctk": vctk.read,
-}
-LAYOUTS: dict[str, Callable[[Path], bool]] = {
-    "vctk": vctk.is_layout,
-    "libritts": libritts.is_layout,
-    "librispeech": librispeech.is_layout,
-}
-"""Functions that recognise the layout of a published corpus, which a user may give as `folder` by mistake."""
 
 MANIFEST_FILE = "manifest.jsonl"
 DROPPED_FILE = "dropped.jsonl"

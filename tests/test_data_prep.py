@@ -16,7 +16,15 @@ def test_every_corpus_has_a_reader_of_its_own_file() -> None:
     folder = Path(data_prep.__file__).parent
     present = {f"data_prep.{path.stem}" for path in folder.glob("*.py")} - {
         f"data_prep.{name}"
-        for name in ("__init__", "files", "folder_lists", "speed_perturbation", "recording", "speaker_tables")
+        for name in (
+            "__init__",
+            "corpora",
+            "files",
+            "folder_lists",
+            "speed_perturbation",
+            "recording",
+            "speaker_tables",
+        )
     }
     assert files == present
 
