@@ -60,7 +60,7 @@ def test_the_curvature_is_the_second_derivative_of_the_loss_and_zero_in_padding(
     )
     # Each slope depends on its own output only, so the gradient of the sum of slopes is the diagonal of the Hessian.
     seconds = torch.autograd.grad(torch.stack([slope.sum() for slope in slopes]).sum(), leaves)
-    values, curvature = outputs_with_curvature(model, changed, batch)
+    values, curvature = outputs_with_curvature(model, changed, batch, ADAPTATION_DENSITY)
     assert torch.equal(values.detach(), torch.cat([leaf.detach().flatten() for leaf in leaves]))
     torch.testing.assert_close(torch.cat([second.flatten() for second in seconds]), curvature, atol=1e-4, rtol=1e-3)
     assert 0 < int((curvature == 0).sum()) < len(curvature) / 2, "sentences of different lengths have padding"

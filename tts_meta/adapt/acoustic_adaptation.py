@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tts_meta.adapt.acoustic_domain import acoustic_domain
-from tts_meta.adapt.acoustic_task import AcousticTask, adaptable_modules
+from tts_meta.adapt.acoustic_task import ADAPTATION_DENSITY, AcousticTask, adaptable_modules
 from tts_meta.adapt.adaptation import Adaptation, ScoredTask
 from tts_meta.adapt.learner_choice import LearnerChoice, choose_acoustic_learner, require_trained_tasks
 from tts_meta.adapt.settings import CloneSettings
 from tts_meta.corpus import Example
 from tts_meta.errors import UsageError
 from tts_meta.meta import MetaLearner, Task, TrainedTasks, create_learner
+from tts_meta.models.densities import Density
 from tts_meta.models.partition import Partition
 from tts_meta.models.pretrained import Base
 
@@ -29,22 +30,25 @@ def acoustic_adaptation(
     held_out: Sequence[Example],
     settings: CloneSettings,
     trained_tasks: TrainedTasks | None = None,
+    density: Density = ADAPTATION_DENSITY,
 ) -> Adaptation:
     """Return the adaptation of `modules` of the base's acoustic model to the mels of the support sentences.
 
     held_out: sentences whose loss is measured, but that are not adapted on. trained_tasks: the training speakers, for
-    learners that use them. Raises UsageError and TtsMetaError for the same reasons as `choose_acoustic_learner`,
-    `require_trained_tasks` and `acoustic_learner`.
+    learners that use them. density: density of the errors in the loss. Raises UsageError and TtsMetaError for the same
+    reasons as `choose_acoustic_learner`, `require_trained_tasks` and `acoustic_learner`.
     """
     choice = choose_acoustic_learner(base, settings)
     require_trained_tasks(choice, trained_tasks)
-    learner = acoustic_learner(base, choice, modules, settings, trained_tasks)
+    learner = acoustic_learner(base, choice, modules, settings, trained_tasks, density)
     names = tuple(module.name for module in learner.adapted_modules)
     support_task, held_out_task = (AcousticTask(base, examples, names) for examples in (support, held_out))
     support_data = ScoredTask(support_task.task(None, settings.frames_per_step, settings.seed), support_task.frames)
     held_out_data = ScoredTask(Task(held_out_task.all_sentences()), held_out_task.frames) if held_out else None
     budget = choice.budget(settings.steps, settings.learning_rate is not None)
-    return Adaptation("acoustic model", acoustic_domain(base, modules), learner, support_data, held_out_data, budget)
+    return Adaptation(
+        "acoustic model", acoustic_domain(base, modules, density=density), learner, support_data, held_out_data, budget
+    )
 
 
 def acoustic_learner(
@@ -53,17 +57,19 @@ def acoustic_learner(
     modules: Partition,
     settings: CloneSettings,
     trained_tasks: TrainedTasks | None = None,
+    density: Density = ADAPTATION_DENSITY,
 ) -> MetaLearner:
     """Return the learner of a choice, with its meta-parameters, which adapts only `modules`.
 
-    Raises UsageError for a module that a meta-trained learner does not adapt, a setting that it does not use, another
-    rank than that of its meta-training, or a capability that the acoustic model does not have.
+    density: density of the errors in the loss. Raises UsageError for a module that a meta-trained learner does not
+    adapt, a setting that it does not use, another rank than that of its meta-training, or a capability that the
+    acoustic model does not have.
     """
     saved, rank = choice.saved, settings.rank or 0
     everything = adaptable_modules(base)
     roles = {role: _names(everything.select(patterns), modules) for role, patterns in ACOUSTIC_ROLES.items()}
     if saved is None:
-        domain = acoustic_domain(base, modules, rank, roles, trained_tasks)
+        domain = acoustic_domain(base, modules, rank, roles, trained_tasks, density)
         explicit = modules.names if settings.modules else None
         return create_learner(choice.name, domain, choice.settings, modules=explicit, seed=settings.seed)
     if settings.rank is not None and bool(settings.rank) != bool(saved.rank):
@@ -74,7 +80,7 @@ def acoustic_learner(
         raise UsageError(f"the learned prior has no variance for module '{missing[0]}'; set a variance")
     trained = Partition(tuple(m for m in everything.modules if m.name in {*saved.modules, *saved.shared}))
     domain = acoustic_domain(
-        base, trained, saved.rank if settings.rank is None else settings.rank, roles, trained_tasks
+        base, trained, saved.rank if settings.rank is None else settings.rank, roles, trained_tasks, density
     )
     learner = create_learner(choice.name, domain, choice.settings, modules=saved.modules, seed=settings.seed)
     learner.load_stored(dict(saved.tensors))

@@ -14,6 +14,7 @@ from tts_meta.errors import UsageError
 from tts_meta.meta import Domain, HeadData, Items, LinearHead, TrainedTasks
 from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.conv_blocks import length_mask
+from tts_meta.models.densities import Density
 from tts_meta.models.low_rank import low_rank
 from tts_meta.models.partition import Partition
 from tts_meta.models.pretrained import Base
@@ -28,32 +29,34 @@ def acoustic_domain(
     rank: int = 0,
     roles: Mapping[str, Sequence[str]] | None = None,
     trained_tasks: TrainedTasks | None = None,
+    density: Density = ADAPTATION_DENSITY,
 ) -> Domain:
     """Return the domain of a base's acoustic model in which `modules` may change.
 
     The data of its tasks are `AcousticBatch`. rank: rank of the changes of matrices, 0 for full rank; with a rank, the
     model is a `LowRankModel` and has no `linear_head`. roles: names of the modules of the head and of the context.
-    trained_tasks: the training speakers, if their recordings are known. Raises UsageError for a negative rank.
+    trained_tasks: the training speakers, if their recordings are known. density: density of the errors in the loss.
+    Raises UsageError for a negative rank.
     """
     acoustic = base.acoustic
     if rank:
         model, modules = low_rank(acoustic, modules, rank)
         return Domain(
             model,
-            acoustic_nll(acoustic, ADAPTATION_DENSITY),
+            acoustic_nll(acoustic, density),
             modules.modules,
             roles or {},
-            outputs=acoustic_outputs(acoustic),
+            outputs=acoustic_outputs(acoustic, density),
             items=sentences,
             trained_tasks=trained_tasks,
         )
     return Domain(
         acoustic,
-        acoustic_nll(acoustic, ADAPTATION_DENSITY),
+        acoustic_nll(acoustic, density),
         modules.modules,
         roles or {},
         linear_head=LinearHead(f"{HEAD}.weight", f"{HEAD}.bias", _HeadData(acoustic)),
-        outputs=acoustic_outputs(acoustic),
+        outputs=acoustic_outputs(acoustic, density),
         items=sentences,
         trained_tasks=trained_tasks,
     )

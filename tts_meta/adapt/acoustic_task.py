@@ -17,14 +17,15 @@ from tts_meta.meta import Outputs, Task
 from tts_meta.meta.domain import LossFunction, OutputFunction
 from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.acoustic_output import AcousticOutput, ActivationCache
-from tts_meta.models.losses import Density, acoustic_loss, outputs_with_curvature
+from tts_meta.models.densities import HYPERBOLIC_SECANT, LAPLACE, Density
+from tts_meta.models.losses import acoustic_loss, outputs_with_curvature
 from tts_meta.models.partition import Partition
 from tts_meta.models.pretrained import Base
 
 FIXED_MODULES = ("speaker.offsets", "mel_log_scale", "duration_log_scale", "prosody_log_scale")
 """Modules that never adapt: the offsets of the training speakers and the scales of the likelihood."""
 
-ADAPTATION_DENSITY: Density = "hyperbolic-secant"
+ADAPTATION_DENSITY = HYPERBOLIC_SECANT
 """Density of the errors in adaptation and meta-training; `evaluate` measures the Laplace density of pretraining."""
 
 Precision = Literal["float32", "bfloat16"]
@@ -58,7 +59,7 @@ def adaptable_modules(base: Base) -> Partition:
     return Partition(tuple(module for module in partition.modules if module.name not in FIXED_MODULES))
 
 
-def acoustic_nll(model: AcousticModel, density: Density = "laplace") -> LossFunction:
+def acoustic_nll(model: AcousticModel, density: Density = LAPLACE) -> LossFunction:
     """Return the loss -log p(mel, durations | text, θ) of an `AcousticBatch` in nats, summed over frames and symbols.
 
     The loss of several batches is the sum of their losses. The loss depends only on θ and the batches. The dropout is
@@ -74,8 +75,8 @@ def acoustic_nll(model: AcousticModel, density: Density = "laplace") -> LossFunc
     return loss
 
 
-def acoustic_outputs(model: AcousticModel) -> OutputFunction:
-    """Return the outputs of the loss of `ADAPTATION_DENSITY`, with their curvature.
+def acoustic_outputs(model: AcousticModel, density: Density) -> OutputFunction:
+    """Return the outputs of the loss of `acoustic_nll`, with their curvature.
 
     The outputs are mel, log-durations and prosody of an `AcousticBatch`. Those of several batches follow each other.
     """
@@ -84,7 +85,7 @@ def acoustic_outputs(model: AcousticModel) -> OutputFunction:
         if not isinstance(data, AcousticBatch):
             parts = [outputs(call, batch) for batch in data]
             return Outputs(torch.cat([p.values for p in parts]), torch.cat([p.curvature for p in parts]))
-        values, curvature = outputs_with_curvature(model, _teacher_forced(model, call, data), data.batch)
+        values, curvature = outputs_with_curvature(model, _teacher_forced(model, call, data), data.batch, density)
         return Outputs(values, curvature * data.weight)
 
     return outputs
