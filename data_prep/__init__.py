@@ -10,16 +10,14 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
+from typing import Any
 
-from data_prep import folder, folder_lists
-from data_prep.corpora import CORPORA, LAYOUTS
-from data_prep.recording import Recording, to_utterance
+from data_prep.corpora import CORPORA, choose_reader
+from data_prep.recording import Recording, dropped_line, to_utterance
 from data_prep.speed_perturbation import check_speeds, perturb_speed
 from tts_meta.corpus import Manifest, Utterance
-from tts_meta.corpus.text_file import printable_path
-from tts_meta.errors import TtsMetaError, UsageError
+from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_file, check_writable
 
 MANIFEST_FILE = "manifest.jsonl"
@@ -52,24 +50,20 @@ def prepare(
     given as `folder`. Raises TtsMetaError if the layout is not that of the corpus, no recording is usable, or `out_dir`
     cannot be written.
     """
-    if corpus_name not in CORPORA:
-        raise UsageError(f"no corpus named {corpus_name!r}; the corpora are: {', '.join(sorted(CORPORA))}")
     corpus_dir, out_dir = Path(corpus_dir).resolve(), Path(out_dir)
-    if not corpus_dir.is_dir():
-        raise UsageError(f"{printable_path(corpus_dir)} is not a folder; give the folder of the corpus")
-    read = _reader(corpus_name, corpus_dir, transcripts)
+    read = choose_reader(corpus_name, corpus_dir, transcripts)
     speeds = check_speeds(speeds)
     for name in (MANIFEST_FILE, DROPPED_FILE, *([f"{PERTURBED_FOLDER}/recording.flac"] if speeds else [])):
         check_writable(out_dir / name)
 
     kept: dict[str, Utterance] = {}
-    dropped: list[dict[str, str | None]] = []
+    dropped: list[dict[str, Any]] = []
     for recording, result in _utterances(read(corpus_dir), (out_dir / PERTURBED_FOLDER).resolve(), report):
         if isinstance(result, Utterance) and result.id not in kept:
             kept[result.id] = result
         else:
             reason = result if isinstance(result, str) else f"duplicate id {result.id}"
-            dropped.append(_dropped_line(recording, reason, out_dir))
+            dropped.append(dropped_line(recording, reason, out_dir))
 
     if not kept and not dropped:
         source = f"{CORPORA[corpus_name].__module__.replace('.', '/')}.py"
@@ -90,31 +84,6 @@ def prepare(
     return Manifest.load(out_dir / MANIFEST_FILE)
 
 
-def _reader(
-    corpus_name: str, corpus_dir: Path, transcripts: str | Path | None
-) -> Callable[[Path], Iterator[Recording]]:
-    """Return the reader of a corpus, with its transcript list if one is given."""
-    if transcripts is not None:
-        if corpus_name != "folder":
-            raise UsageError(
-                f"{corpus_name} includes its transcripts; give a list of transcripts only with the corpus `folder`"
-            )
-        return partial(folder.read, transcripts=Path(transcripts).resolve())
-    if corpus_name == "folder":
-        _refuse_published_layout(corpus_dir)
-    return CORPORA[corpus_name]
-
-
-def _refuse_published_layout(corpus_dir: Path) -> None:
-    if (corpus_dir / folder_lists.METADATA).is_file():
-        return
-    for name, is_layout in LAYOUTS.items():
-        if is_layout(corpus_dir):
-            raise UsageError(
-                f"{printable_path(corpus_dir)} has the layout of {name}; read it with `tts-meta prepare {name} DIR OUT`"
-            )
-
-
 def _utterances(
     recordings: Iterable[Recording], perturbed: Path, report: Callable[[int, int], None]
 ) -> Iterator[tuple[Recording, Utterance | str]]:
@@ -130,13 +99,3 @@ def _utterances(
             for number, result in enumerate(pool.map(to_utterance, chunk)):
                 report(start + number + 1, len(originals))
                 yield chunk[number], result
-
-
-def _dropped_line(recording: Recording, reason: str, out_dir: Path) -> dict[str, str | None]:
-    audio = None if recording.audio is None else os.path.relpath(recording.audio, out_dir.resolve())
-    return {
-        "id": recording.id,
-        "speaker": recording.speaker,
-        "audio": audio,
-        "reason": reason,
-    }

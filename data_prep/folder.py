@@ -60,7 +60,12 @@ def _read_list(source: Path, audio: list[Path], list_folder: Path, corpus_dir: P
             fault = f"empty speaker: line {entry.line} of {source.name}"
         speaker = entry.speaker or _speaker(path, corpus_dir)
         identity = entry.id or _identity(entry, path, list_folder, corpus_dir)
-        yield Recording(identity, speaker, path, entry.text, entry.gender, entry.language, fault=fault)
+        yield Recording(
+            *(identity, speaker, path, entry.text, entry.gender, entry.language),
+            fault=fault,
+            listed_in=source,
+            line=entry.line,
+        )
     used = {_stem(path): path for path in matches.entry_of}
     for path in sorted(set(audio) - matches.entry_of.keys()):
         fault = _duplicate_fault(path, used, corpus_dir) or f"no transcript: not in {source.name}"

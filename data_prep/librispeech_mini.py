@@ -53,6 +53,8 @@ def read(corpus_dir: Path) -> Iterator[Recording]:
             gender=row["gender"] or None,
             language="en",
             split=row["split"],
+            listed_in=table,
+            line=number,
         )
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tts_meta.audio.speech import load_speech
 from tts_meta.audio.trimming import AudioConfig
 from tts_meta.corpus import Utterance, unperturbed_name
+from tts_meta.corpus.audio_part import part_of
+from tts_meta.corpus.utterance import part_fault
 from tts_meta.errors import TtsMetaError
 
 
@@ -16,7 +19,10 @@ from tts_meta.errors import TtsMetaError
 class Recording:
     """One entry of a corpus, usable or not.
 
-    `audio` is None if there is no file. `fault` is the reader's reason to drop the entry, such as a missing transcript.
+    `audio` is None if there is no file. `start` and `end` select a part of a longer recording, in seconds from the
+    start of the file. `listed_in` is the list or table that contains the entry, and `line` is its line, from 1. Both
+    are None if the entry is only a recording. `fault` is the reader's reason to drop the entry, such as a missing
+    transcript.
     """
 
     id: str
@@ -27,6 +33,11 @@ class Recording:
     language: str | None = None
     split: str | None = None
     fault: str | None = None
+    accent: str | None = None
+    start: float | None = None
+    end: float | None = None
+    listed_in: Path | None = None
+    line: int | None = None
 
 
 def to_utterance(recording: Recording) -> Utterance | str:
@@ -45,10 +56,14 @@ def to_utterance(recording: Recording) -> Utterance | str:
     text = " ".join(recording.text.split())
     if not text:
         return "empty text"
+    source = part_of(recording.audio, recording.start, recording.end)
+    fault = part_fault(recording.start, recording.end)
+    if fault is not None:
+        return fault
     try:
-        seconds = load_speech(recording.audio, AudioConfig()).seconds
+        seconds = load_speech(source, AudioConfig()).seconds
     except TtsMetaError as error:
-        return f"unusable audio: {str(error).removeprefix(f'{recording.audio}: ')}"
+        return f"unusable audio: {str(error).removeprefix(f'{source}: ')}"
     utterance = Utterance(
         id=recording.id,
         speaker=recording.speaker,
@@ -58,5 +73,24 @@ def to_utterance(recording: Recording) -> Utterance | str:
         gender=recording.gender,
         language=recording.language,
         split=recording.split,
+        accent=recording.accent,
+        start=recording.start,
+        end=recording.end,
     )
     return utterance.fault() or utterance
+
+
+def dropped_line(recording: Recording, reason: str, out_dir: Path) -> dict[str, Any]:
+    """Return the line of `out_dir/dropped.jsonl` for an entry that is not used. Paths are relative to `out_dir`."""
+
+    def relative(path: Path | None) -> str | None:
+        return None if path is None else os.path.relpath(path, out_dir.resolve())
+
+    return {
+        "id": recording.id,
+        "speaker": recording.speaker,
+        "audio": relative(recording.audio),
+        "file": relative(recording.listed_in),
+        "line": recording.line,
+        "reason": reason,
+    }

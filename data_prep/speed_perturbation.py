@@ -20,8 +20,9 @@ import numpy as np
 
 from tts_meta.audio.io import decode_audio, to_mono
 from tts_meta.corpus import SPEED_MARK, Manifest, Utterance
+from tts_meta.corpus.audio_part import sha256_audio
 from tts_meta.errors import TtsMetaError, UsageError
-from tts_meta.files import atomic_file, sha256_file
+from tts_meta.files import atomic_file
 
 SUFFIX = "_perturbed"
 """Copies of the recordings of split `train` are in split `train_perturbed`."""
@@ -70,14 +71,16 @@ def check_speeds(speeds: Sequence[float]) -> list[float]:
 
 def _copy_at_speed(utterance: Utterance, speed: float, folder: Path) -> Utterance:
     mark = f"{SPEED_MARK}{speed:g}"
-    key = sha256_file(utterance.audio)[:32]
+    key = sha256_audio(utterance.source)[:32]
     path = folder / key[:2] / f"{key}{mark}.flac"
-    seconds = _seconds(path) or _write(path, utterance.audio, speed)
+    seconds = _seconds(path) or _write(path, utterance.source, speed)
     return dataclasses.replace(
         utterance,
         id=utterance.id + mark,
         speaker=utterance.speaker + mark,
         audio=path.resolve(),
+        start=None,
+        end=None,
         seconds=round(seconds, 6),
         split=None if utterance.split is None else utterance.split + SUFFIX,
     )

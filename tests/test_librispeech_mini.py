@@ -114,6 +114,8 @@ def test_what_cannot_be_used_is_dropped_with_its_reason(tmp_path: Path) -> None:
         "id": "gone",
         "speaker": "ls1",
         "audio": "../corpus/ls1/gone.ogg",
+        "file": "../corpus/manifest.tsv",
+        "line": 3,
         "reason": "missing audio",
     }
 

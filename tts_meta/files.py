@@ -200,11 +200,6 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: dic
     Path(path).write_bytes(content)
 
 
-def fingerprint(path: Path) -> str:
-    """Return the first twelve digits of a file's SHA-256, which identify the file among a few recordings."""
-    return sha256_file(path)[:12]
-
-
 def sha256_file(path: str | Path) -> str:
     """Return the SHA-256 of a file's content in hexadecimal."""
     with open(path, "rb") as handle:

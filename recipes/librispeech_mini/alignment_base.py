@@ -72,7 +72,7 @@ class BaseAligner:
     def recording(self, utterance: Utterance) -> PreparedRecording:
         """The recording of an utterance, prepared as in training."""
         if utterance.id not in self._prepared:
-            self._prepared[utterance.id] = self.prepare(read_audio(utterance.audio, self.rate))
+            self._prepared[utterance.id] = self.prepare(read_audio(utterance.source, self.rate))
         return self._prepared[utterance.id]
 
     def prepare(self, samples: Waveform) -> PreparedRecording:

@@ -53,7 +53,7 @@ def pocketsphinx_reference(
             excluded["a word outside its dictionary"] += 1
         elif len(aligner.words_of(utterance)) != len(words):
             excluded["read as other words"] += 1
-        elif (aligned := sphinx.align(read_audio(utterance.audio, 16_000), 16_000, words)) is None:
+        elif (aligned := sphinx.align(read_audio(utterance.source, 16_000), 16_000, words)) is None:
             excluded["no path"] += 1
         else:
             reference.append((utterance, aligned))

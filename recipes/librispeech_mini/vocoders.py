@@ -90,7 +90,9 @@ def band_energies(vocoders: Iterable[str], config: CloningBenchmark) -> list[lis
     rows: dict[str, list[str]] = {name: [name] for name in systems}
     above = np.fft.rfftfreq(rate, 1 / rate) > _BAND_START
     for split in choose_sentences(Manifest.load(config.manifest), config, config.adapt_on).values():
-        recordings = [load_waveform_and_mel(sentence.audio, base.config.audio, mel_spec) for sentence in split.score_on]
+        recordings = [
+            load_waveform_and_mel(sentence.source, base.config.audio, mel_spec) for sentence in split.score_on
+        ]
         for name, vocoder in systems.items():
             waveforms = [samples if vocoder is None else vocoder(mel[None])[0].numpy() for samples, mel in recordings]
             power = np.mean([np.abs(np.fft.rfft(x[:rate] * np.hanning(rate))) ** 2 for x in waveforms], axis=0)

@@ -53,7 +53,7 @@ def time_of_an_episode(utterance: Utterance, count: int) -> None:
 def time_of_alignments(target: AcousticTarget, utterances: Sequence[Utterance]) -> None:
     """Print the time to load and align sentences whose features are cached, without and with their alignments."""
     for utterance in utterances:
-        target.cache.mel(utterance.audio)
+        target.cache.mel(utterance.source)
     first = cpu_seconds(lambda: target.examples(utterances))
     second = statistics.median(cpu_seconds(lambda: target.examples(utterances)) for _ in range(ROUNDS))
     ms = [1000 * seconds / len(utterances) for seconds in (first, second)]

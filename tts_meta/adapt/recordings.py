@@ -17,9 +17,9 @@ from tts_meta.audio.speech import LoadedSpeech
 from tts_meta.audio.trimming import AudioConfig
 from tts_meta.context import default_torch_state
 from tts_meta.corpus import Example, find_sidecar, match_transcripts, read_transcripts
+from tts_meta.corpus.audio_part import fingerprint
 from tts_meta.corpus.text_file import printable_path, read_text_file
 from tts_meta.errors import TtsMetaError
-from tts_meta.files import fingerprint
 from tts_meta.models.aligner import Alignment
 from tts_meta.models.pretrained import Base
 

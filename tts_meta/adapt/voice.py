@@ -20,8 +20,9 @@ from torch import Tensor, nn
 
 from tts_meta.adapt.quantization import FACTOR_BITS, MATRIX_BITS, dequantize, quantize, should_quantize
 from tts_meta.context import default_torch_state
+from tts_meta.corpus.audio_part import fingerprint
 from tts_meta.errors import TtsMetaError, UsageError, excerpt, one_line
-from tts_meta.files import atomic_file, check_path, fingerprint, write_tensors
+from tts_meta.files import atomic_file, check_path, write_tensors
 from tts_meta.headers import Count, Header, Name, check_header
 from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.low_rank import DOWN, UP, expand_factors

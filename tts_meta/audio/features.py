@@ -14,8 +14,8 @@ from tts_meta.audio.mel import MelSpec
 from tts_meta.audio.speech import load_speech
 from tts_meta.audio.trimming import AudioConfig
 from tts_meta.config import dump_config
+from tts_meta.corpus.audio_part import sha256_audio, split_part
 from tts_meta.errors import TtsMetaError
-from tts_meta.files import sha256_file
 
 _VERSION = 3
 """Version of trimming, loudness and log-mel. Raise it when their result for a recording changes."""
@@ -35,9 +35,9 @@ class FeatureCache:
 
     def path(self, audio: str | Path) -> Path:
         """Return the path of the features of a recording, whether the file exists or not."""
-        if not Path(audio).is_file():
+        if not split_part(audio)[0].is_file():
             raise TtsMetaError(f"{audio}: no such file; check the path")
-        key = hashlib.sha256(f"{sha256_file(audio)} {self._settings} {_VERSION}".encode()).hexdigest()
+        key = hashlib.sha256(f"{sha256_audio(audio)} {self._settings} {_VERSION}".encode()).hexdigest()
         return self.folder / key[:2] / f"{key}.safetensors"
 
     def mel(self, audio: str | Path) -> Tensor:

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tts_meta.audio.decoding import DecodingError, decode
+from tts_meta.audio.decoding import DecodingError, decode, decode_part
+from tts_meta.corpus.audio_part import split_part
 from tts_meta.errors import TtsMetaError
 
 Waveform = NDArray[np.float32]
@@ -34,6 +35,8 @@ def read_audio(path: str | Path, rate: int, max_seconds: float = MAX_SECONDS) ->
 def decode_audio(path: str | Path, max_seconds: float = MAX_SECONDS) -> tuple[Waveform, int]:
     """Return the samples of a recording, float32 `(S, channels)`, and its sample rate in Hz.
 
+    A path such as `long.flac#t=12.5,17` selects seconds 12.5 to 17 of a recording, of any length.
+
     The format follows from the content, not from the file name. The number of samples follows from the data, not from
     the header; see `tts_meta.audio.decoding`. Floating-point samples beyond full scale are scaled into it. Raises
     TtsMetaError, naming the file, if it is missing, empty, not audio, truncated, longer than `max_seconds`, or holds
@@ -41,11 +44,15 @@ def decode_audio(path: str | Path, max_seconds: float = MAX_SECONDS) -> tuple[Wa
     """
     path = Path(path)
     check_is_file(path)
+    file, start, end = split_part(path)
     try:
-        size = path.stat().st_size
-        if size > _MAX_BYTES:
-            raise TtsMetaError(f"{path}: {size / 1e9:.1f} GB are too much for one sentence; cut it into sentences")
-        audio = decode(path.read_bytes(), max_seconds)
+        if start > 0 or end is not None:
+            audio = decode_part(file, start, end, max_seconds)
+        else:
+            size = file.stat().st_size
+            if size > _MAX_BYTES:
+                raise TtsMetaError(f"{path}: {size / 1e9:.1f} GB are too much for one sentence; cut it into sentences")
+            audio = decode(file.read_bytes(), max_seconds)
     except DecodingError as error:
         raise TtsMetaError(f"{path}: {error}") from error
     except OSError as error:
@@ -72,7 +79,8 @@ def to_mono(samples: Waveform, source_rate: int, rate: int) -> Waveform:
 
 
 def check_is_file(path: Path) -> None:
-    """Raise TtsMetaError, naming the path, if it is not a file or the file is empty."""
+    """Raise TtsMetaError, naming the path, if it is not a file, nor a part of one (`#t=...`), or the file is empty."""
+    path = split_part(path)[0]
     if path.is_dir():
         raise TtsMetaError(f"{path}: a folder, not a file; give the recordings in the folder, such as {path}/*.wav")
     if not path.exists():

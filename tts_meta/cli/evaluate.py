@@ -88,7 +88,7 @@ def evaluate(
     if voice != "base":
         loaded_voice = Voice.load(voice)
         system = loaded_voice.apply(loaded_base, voice), loaded_voice.apply_vocoder(loaded_vocoder, voice)
-        unseen = [utterance for utterance in listed if not loaded_voice.adapted_on(utterance.audio)]
+        unseen = [utterance for utterance in listed if not loaded_voice.adapted_on(utterance.source)]
         adapted = f"{len(listed) - len(unseen)} of {len(listed)} sentences of {manifest}"
         if not unseen:
             raise UsageError(f"{voice} was adapted on all {adapted}; give other recordings of the speaker")

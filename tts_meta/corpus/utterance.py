@@ -8,11 +8,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from tts_meta.corpus.audio_part import part_of
+
 SPEED_MARK = "@"
 """Separator of a name and a speed factor in the ids and speakers of speed-perturbed copies, as in `anna@0.9`."""
 
 MAX_NAME = 1000
-"""Largest number of characters of an id, a speaker, a split, a gender or a language."""
+"""Largest number of characters of an id, a speaker, a split, a gender, a language or an accent."""
 MAX_TEXT = 100_000
 """Largest number of characters of a text or its phonemes."""
 MAX_PATH = 4096
@@ -39,7 +41,11 @@ def unperturbed_name(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """One recorded sentence. `audio`: path, absolute after loading; `seconds`: duration; `text`: the spoken words."""
+    """One recorded sentence. `audio`: path, absolute after loading; `seconds`: duration; `text`: the spoken words.
+
+    `start` and `end` select a part of a longer recording, in seconds from the start of the file: from 0 if `start` is
+    None, to the end of the file if `end` is None. `accent` is the accent or the native language of the speaker.
+    """
 
     id: str
     speaker: str
@@ -50,6 +56,17 @@ class Utterance:
     gender: str | None = None
     language: str | None = None
     split: str | None = None
+    accent: str | None = None
+    start: float | None = None
+    end: float | None = None
+
+    @property
+    def source(self) -> Path:
+        """The recording as the functions that read audio take it: `audio`, with the part `#t=START,END` if one is set.
+
+        Two utterances have the same source only if they have the same samples.
+        """
+        return part_of(self.audio, self.start, self.end)
 
     def fault(self) -> str | None:
         """Return the first fault of the fields, or None. The audio file is not read."""
@@ -57,13 +74,13 @@ class Utterance:
             fault = _name_fault(name, getattr(self, name)) or _path_fault(name, getattr(self, name))
             if fault is not None:
                 return fault
-        for name in ("split", "gender", "language"):
+        for name in ("split", "gender", "language", "accent"):
             value = getattr(self, name)
             fault = None if value is None else _name_fault(name, value)
             if fault is not None:
                 return fault
         fault = _text_fault("text", self.text) or (self.phonemes and _text_fault("phonemes", self.phonemes))
-        return fault or self._audio_fault() or self._seconds_fault()
+        return fault or self._audio_fault() or self._seconds_fault() or part_fault(self.start, self.end)
 
     def _audio_fault(self) -> str | None:
         path = str(self.audio)
@@ -77,6 +94,14 @@ class Utterance:
         if not (math.isfinite(self.seconds) and self.seconds > 0):
             return f"seconds must be a positive number, not {self.seconds}"
         return f"seconds must be at most {MAX_SECONDS:.0f}" if self.seconds > MAX_SECONDS else None
+
+
+def part_fault(start: float | None, end: float | None) -> str | None:
+    """Return the fault of the seconds that select a part of a recording, or None."""
+    first, last = 0.0 if start is None else start, MAX_SECONDS if end is None else end
+    if 0 <= first < last <= MAX_SECONDS:
+        return None
+    return f"start and end must be seconds with 0 <= start < end <= {MAX_SECONDS:.0f}, not {start} and {end}"
 
 
 KEYS = tuple(field.name for field in dataclasses.fields(Utterance))

@@ -16,7 +16,8 @@ MAX_LINE = 2**20
 """Largest number of bytes of a line; a longer line is refused before it is read."""
 
 _REQUIRED = ("id", "speaker", "audio", "seconds", "text")
-_REPEATED = ("speaker", "gender", "language", "split")
+_REPEATED = ("speaker", "gender", "language", "split", "accent")
+_NUMBERS = ("seconds", "start", "end")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -36,7 +37,9 @@ def parse_line(line: bytes, number: int, folder: str, path: Path) -> Utterance:
         raise TtsMetaError(f"{path}, line {number}: {fault}; correct it or prepare the corpus again") from fault
     # normpath removes `..` from the path. This is correct because `folder` is resolved and has no symbolic links.
     record["audio"] = Path(os.path.normpath(os.path.join(folder, record["audio"])))
-    record["seconds"] = float(record["seconds"])
+    for key in _NUMBERS:
+        if record.get(key) is not None:
+            record[key] = float(record[key])
     for key in _REPEATED:
         value = record.get(key)
         if value is not None:
@@ -78,10 +81,10 @@ def _check_values(record: dict[str, Any]) -> None:
         if key not in record:
             raise _Fault(f"the key {key!r} is missing")
     for key, value in record.items():
-        if key == "seconds":
+        if key in _NUMBERS and (value is not None or key in _REQUIRED):
             # A bool is an int in Python. A huge int would overflow as a float.
             if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e9:
-                raise _Fault(f"'seconds' must be a number of seconds, not {_excerpt(value)}")
+                raise _Fault(f"{key!r} must be a number of seconds, not {_excerpt(value)}")
         elif not isinstance(value, str) and (value is not None or key in _REQUIRED):
             raise _Fault(f"{key!r} must be a string, not {_excerpt(value)}")
     if not record["audio"] or "\0" in record["audio"]:

@@ -98,8 +98,8 @@ def choose_sentences(manifest: Manifest, config: BenchmarkConfig, adapt_on: int)
     result = {}
     for speaker in selected.speakers:
         references = choose_references(manifest, speaker)
-        reserved = {reference.audio for reference in references}
-        usable = [u for u in config.usable(selected) if u.speaker == speaker and u.audio not in reserved]
+        reserved = {reference.source for reference in references}
+        usable = [u for u in config.usable(selected) if u.speaker == speaker and u.source not in reserved]
         if len(usable) < needed:
             raise TtsMetaError(
                 f"{speaker} has {len(usable)} sentences of {config.usable_lengths} apart from the {len(references)} "

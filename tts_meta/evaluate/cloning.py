@@ -93,7 +93,7 @@ def align_utterances(
     speaker: name of the speaker in the examples. report: called with each warning. Raises TtsMetaError with the
     path of a recording that cannot be used.
     """
-    recordings = [Recording(utterance.audio, utterance.text) for utterance in utterances]
+    recordings = [Recording(utterance.source, utterance.text) for utterance in utterances]
     return prepare_recordings(recordings, base, speaker, report)
 
 

@@ -59,7 +59,7 @@ class TrainingSpeakers:
         """
         encoder, names = SpeakerEncoder.load(self.base.device), tuple(self.recordings)
         rows = [self.base.speakers.index(name) for name in names]
-        paths = ([utterance.audio for utterance in utterances] for utterances in self.recordings.values())
+        paths = ([utterance.source for utterance in utterances] for utterances in self.recordings.values())
         embeddings = torch.from_numpy(np.stack([self._embedding(encoder, audio) for audio in paths]))
 
         def embed(task: Task) -> Tensor:

@@ -112,10 +112,12 @@ def check_disjoint(references: Sequence[Utterance], others: Sequence[Utterance])
 
     Such a recording would distort the similarity.
     """
-    scored = {utterance.audio for utterance in others}
+    scored = {utterance.source for utterance in others}
     for reference in references:
-        if reference.audio in scored:
-            raise UsageError(f"{reference.audio} is a reference for similarity and is scored too; use other references")
+        if reference.source in scored:
+            raise UsageError(
+                f"{reference.source} is a reference for similarity and is scored too; use other references"
+            )
 
 
 def score_training_speaker(
@@ -154,8 +156,8 @@ def score_training_speaker(
 
 
 def _load(base: Base, utterance: Utterance) -> Waveform:
-    waveform = read_audio(utterance.audio, base.config.audio.mel.sample_rate)
-    return prepare_waveform(waveform, base.config.audio, str(utterance.audio))
+    waveform = read_audio(utterance.source, base.config.audio.mel.sample_rate)
+    return prepare_waveform(waveform, base.config.audio, str(utterance.source))
 
 
 def _embeddings(base: Base, scorer: Scorer, utterances: Sequence[Utterance]) -> list[Embedding]:

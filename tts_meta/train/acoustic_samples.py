@@ -27,7 +27,7 @@ from tts_meta.train.segments import Segments
 class AcousticSamples:
     """Validation segments, of which the first is logged as audio and mels, and sentences to synthesise.
 
-    recordings: the file of each utterance of the segments' store. vocoder: None logs no audio.
+    recordings: the source of each utterance of the segments' store. vocoder: None logs no audio.
     """
 
     base: Base

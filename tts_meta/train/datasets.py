@@ -33,7 +33,7 @@ def load_examples(manifest: Manifest, base: Base, cache: FeatureCache, workers: 
     def load(number: int) -> Example:
         utterance = manifest.utterances[number]
         tokens = base.encode(utterance.text, utterance.phonemes)
-        return Example(utterance.id, utterance.speaker, tokens, torch.zeros_like(tokens), cache.mel(utterance.audio))
+        return Example(utterance.id, utterance.speaker, tokens, torch.zeros_like(tokens), cache.mel(utterance.source))
 
     return prefetch(range(len(manifest)), load, workers, max_pending=2 * workers)
 

@@ -158,7 +158,7 @@ def _load(
     if task is None:
         return None
     config, utterance = target.base.config.audio, episode.query[0]
-    return _SampleSpeaker(utterance, task, *load_waveform_and_mel(utterance.audio, config, MelSpec(config.mel)))
+    return _SampleSpeaker(utterance, task, *load_waveform_and_mel(utterance.source, config, MelSpec(config.mel)))
 
 
 @torch.no_grad()

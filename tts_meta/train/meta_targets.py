@@ -152,7 +152,7 @@ class VocoderTarget:
         config = self.base.config.audio
         mel_spec, no_symbols, examples = MelSpec(config.mel), torch.zeros(0, dtype=torch.int64), []
         for utterance in utterances:
-            samples, mel = load_waveform_and_mel(utterance.audio, config, mel_spec)
+            samples, mel = load_waveform_and_mel(utterance.source, config, mel_spec)
             waveform = torch.from_numpy(samples[: len(mel) * config.mel.hop])
             examples.append(Example(utterance.id, utterance.speaker, no_symbols, no_symbols, mel, waveform))
         return examples

@@ -98,7 +98,7 @@ def pretrain(config: PretrainConfig, command: str = "") -> Path:
                 f"{len(store)} utterances of {len(base.speakers)} speakers; {len(held_out)} utterances held out"
             )
             info = training_info(command, recipe, manifest, held_out)
-            return _train(config, base, store, [utterance.audio for utterance in manifest], console, deadline, info)
+            return _train(config, base, store, [utterance.source for utterance in manifest], console, deadline, info)
 
 
 def _train(
@@ -110,7 +110,7 @@ def _train(
     deadline: float,
     info: RunInfo,
 ) -> Path:
-    """Run the stages and return the folder of the base. recordings: the file of each utterance."""
+    """Run the stages and return the folder of the base. recordings: the source of each utterance."""
     if not train_aligner(config, base, store, deadline, info):
         raise TtsMetaError("the time is up in the training of the aligner; run the same command again to continue")
     segments = _pieces(config, base, store, console)
@@ -195,7 +195,7 @@ def _is_validation(segments: Segments) -> NDArray[np.bool_]:
 def _train_acoustic(
     config: PretrainConfig, base: Base, segments: Segments, recordings: Sequence[Path], deadline: float, info: RunInfo
 ) -> int:
-    """Train the acoustic model and return the steps done. recordings: the file of each utterance."""
+    """Train the acoustic model and return the steps done. recordings: the source of each utterance."""
     model = base.acoustic
     is_validation = _is_validation(segments)
     stream = training_stream(config, base, config.acoustic, segments.select(~is_validation), model.reduction)

@@ -38,7 +38,7 @@ def write_vocoder_data(folder: Path, manifest: Manifest, base: Base, workers: in
 
     def load(number: int) -> tuple[Example, Waveform, Waveform]:
         utterance = manifest.utterances[number]
-        samples, mel = load_waveform_and_mel(utterance.audio, base.config.audio, mel_spec)
+        samples, mel = load_waveform_and_mel(utterance.source, base.config.audio, mel_spec)
         tokens = base.encode(utterance.text, utterance.phonemes)
         f0 = fundamental_frequency_praat(samples, mel_config)
         example = Example(utterance.id, utterance.speaker, tokens, torch.zeros_like(tokens), mel)

@@ -145,7 +145,7 @@ def run_few_shot(
         results.spoken.extend(spoken)
         results.spoken_embeddings.extend(data.embed(spoken))
         rate = base.config.audio.mel.sample_rate
-        references = [(read_audio(reference.audio, rate), rate) for reference in data.references]
+        references = [(read_audio(reference.source, rate), rate) for reference in data.references]
         results.voices[speaker] = voice_embedding(encoder, references)
         for name, method in config.learners.items():
             method_data = replace(data, training_speakers=training_speakers.get(name))

@@ -18,10 +18,10 @@ from tts_meta.adapt.vocoder_task import require_adaptable_vocoder
 from tts_meta.adapt.voice import VOCODER_PREFIX
 from tts_meta.config import parse_settings
 from tts_meta.corpus import Utterance
+from tts_meta.corpus.audio_part import sha256_audio
 from tts_meta.evaluate.few_shot.speaker_data import SpeakerData
 from tts_meta.evaluate.methods import MethodConfig
 from tts_meta.evaluate.training_speakers import TRAINING_SPEAKERS_VERSION, TrainingSpeakers
-from tts_meta.files import sha256_file
 from tts_meta.meta import Params
 from tts_meta.meta.solvers.stopping import STOPPING_VERSION
 from tts_meta.models.pretrained import Base
@@ -96,7 +96,7 @@ def _vocoder_identity(data: SpeakerData) -> tuple[str, str]:
 
 
 def _contents(utterances: Sequence[Utterance]) -> list[tuple[str, str]]:
-    return [(sha256_file(utterance.audio), utterance.text) for utterance in utterances]
+    return [(sha256_audio(utterance.source), utterance.text) for utterance in utterances]
 
 
 def _hash(parts: Sequence[object]) -> str:
