@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import soundfile
 
 from tts_meta.audio.decoding.common import DecodedAudio, DecodingError, DurationLimit, damaged, scale_floats
@@ -45,12 +46,13 @@ def _read_part(path: Path, start: float, end: float | None, limit: DurationLimit
             limit.check(last - first, handle.channels, rate)
             has_floats = handle.subtype in ("FLOAT", "DOUBLE")
             handle.seek(first)
-            samples = handle.read(last - first, dtype="float64" if has_floats else "float32", always_2d=True)
+            content = handle.read(last - first, dtype="float64" if has_floats else "float32", always_2d=True)
+            samples = np.asarray(content, np.float64 if has_floats else np.float32)
     except soundfile.LibsndfileError as error:
         raise damaged(error.error_string.strip().rstrip(".")) from error
     if len(samples) < last - first:
         raise damaged(f"the recording ends at {(first + len(samples)) / rate:.2f} s")
-    return DecodedAudio(scale_floats(samples) if has_floats else samples, rate)
+    return DecodedAudio(scale_floats(samples) if has_floats else samples.astype(np.float32), rate)
 
 
 def _sample_range(start: float, end: float | None, rate: int, frames: int) -> tuple[int, int]:
