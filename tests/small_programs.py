@@ -21,6 +21,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from discovery_runs import small_settings, write_effects, write_runs
 from documentation import ROOT
 from helpers import RATE, tiny_base, tiny_source_filter, tone_sentence, tone_speech
 from toy_domains import own_settings
@@ -93,7 +94,23 @@ def _few_shot(learner: str, speakers: str = "[ls1580]", split: str = "train") ->
 
 
 def _prune(program: ModuleType, patch: pytest.MonkeyPatch) -> list[str]:
-    return [*_few_shot('{modules: ["*"], steps: [1]}')(program, patch), "--keep", "1"]
+    return [*_few_shot('{modules: ["*"], steps: [1]}')(program, patch), "--keep", "1", "--keep-others", "1"]
+
+
+def _effects(program: ModuleType, patch: pytest.MonkeyPatch) -> list[str]:
+    write_runs(Path("base"))
+    patch.setattr(program, "MATTERS", -1e3)  # every module matters
+    return small_settings("base")
+
+
+def _objective(program: ModuleType, patch: pytest.MonkeyPatch) -> list[str]:
+    write_runs(Path("base"))
+    return [*small_settings("base"), "--values", "0.01", "0.1"]
+
+
+def _convergence(program: ModuleType, patch: pytest.MonkeyPatch) -> list[str]:
+    write_effects(Path("runs/effects.jsonl"), write_runs(Path("base")))
+    return ["--output", "runs"]
 
 
 def _cost(program: ModuleType, patch: pytest.MonkeyPatch) -> list[str]:
@@ -237,6 +254,9 @@ def _fuzzing(program: ModuleType, patch: pytest.MonkeyPatch) -> list[str]:
 
 
 SMALL: dict[str, Small] = {
+    "recipes/discovery/convergence.py": _convergence,
+    "recipes/discovery/effects.py": _effects,
+    "recipes/discovery/objective.py": _objective,
     "recipes/few_shot/clone_speed.py": _clone_speed,
     "recipes/few_shot/cost.py": _cost,
     "recipes/few_shot/figures.py": _of_tables,

@@ -28,7 +28,7 @@ def recipe(long_corpus: Path, output: Path) -> FewShotBenchmark:
         "score_on": 1,
         "sentences": [1],
         "steps": [2],
-        "learners": {"all": {"modules": ["*"]}},
+        "learners": {"all": {"modules": ["*"]}, "mean voice": {"learner": "mean-voice"}},
     }
     return parse_config(settings, FewShotBenchmark, "test")
 
@@ -40,10 +40,11 @@ def test_voices_are_cloned_again_with_the_modules_that_each_order_keeps(
     prior = ModulePrior({name: 1e-4 / number for number, name in enumerate(names, 1)})
     learned, vocoder = base.with_prior(prior), GriffinLim(MelConfig(), iterations=2)
     changes = relative_changes(learned)
-    results = prune(recipe(long_corpus, tmp_path), [3, 1], learned, vocoder, changes, lambda line: None)
+    results = prune(recipe(long_corpus, tmp_path), [3, 1], learned, vocoder, changes, lambda line: None, [3])
     voices = {trial.learner: Voice.load(trial.voice_file) for trial in results.trials}
     modules = {name: voice.modules for name, voice in voices.items()}
-    assert list(modules) == ["all", *(f"{order}: {count}" for order in ("σ", "change", "random") for count in (3, 1))]
+    assert list(modules) == ["all", "σ: 3", "σ: 1", "change: 3", "random: 3", "mean voice"]
+    assert modules["mean voice"] == ()
     assert modules["all"] == names and modules["σ: 3"] == names[:3] and modules["σ: 1"] == names[:1]
     orders = module_orders(learned, changes([voices["all"]]), seed=0)
     assert all(sorted(order) == sorted(names) for order in orders.values())
@@ -53,6 +54,8 @@ def test_voices_are_cloned_again_with_the_modules_that_each_order_keeps(
     assert [panel.y_label for panel in panels] == ["Similarity", "NLL per frame (nats)"]
     for panel in panels:
         assert list(panel.curves) == ["σ", "change", "random"]
-        assert all([x for x, _ in curve] == [1, 3, len(names)] for curve in panel.curves.values())
+        numbers = {order: [x for x, _ in curve] for order, curve in panel.curves.items()}
+        assert numbers == {"σ": [1, 3, len(names)], "change": [3, len(names)], "random": [3, len(names)]}
+        assert list(panel.reference_lines) == ["mean voice"]
     with pytest.raises(TtsMetaError, match="has no learned prior to order modules by"):
         module_orders(base, {}, seed=0)

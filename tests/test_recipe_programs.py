@@ -17,6 +17,9 @@ from small_programs import BASE_READERS, SMALL, TESTED, write_place
 COMMANDS = [shlex.split(line) for line in documented_commands() if not line.startswith("bash ")]
 DOCUMENTED = {program_of(words)[0] for words in COMMANDS}
 PRINTED = {
+    "recipes/discovery/convergence.py": r"\*\*σ has not converged(.|\n)*\| 0\.3 \| 0 \| 6 \|",
+    "recipes/discovery/effects.py": r"(\d+) of \1 modules matter(.|\n)*σ from 0\.3: gain",
+    "recipes/discovery/objective.py": r"\| 0\.1 \| [+-]?\d",
     "recipes/few_shot/clone_speed.py": r"\| ls1580, seed 0 \| \d(.|\n)*\| ratio \| \d",
     "recipes/few_shot/cost.py": r"\| what `clone` adapts, rank 16 \| \d",
     "recipes/few_shot/figures.py": r"^$",

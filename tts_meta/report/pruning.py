@@ -8,7 +8,7 @@ from pathlib import Path
 from tts_meta.adapt import Voice, adaptable_modules
 from tts_meta.evaluate.confidence import Interval
 from tts_meta.evaluate.few_shot.benchmark import FewShotResults
-from tts_meta.evaluate.few_shot.pruning import RelativeChanges
+from tts_meta.evaluate.few_shot.pruning import RelativeChanges, order_and_count
 from tts_meta.evaluate.scores import columns
 from tts_meta.evaluate.summary import summarise
 from tts_meta.models.pretrained import Base
@@ -27,21 +27,28 @@ def relative_changes(base: Base) -> RelativeChanges:
 
 
 def pruning_panels(results: FewShotResults, modules: int) -> list[Panel]:
-    """For each score, one curve per order of modules. modules: the number of all modules, where the curves end."""
+    """For each score, one curve per order of modules, and a line for each other method.
+
+    modules: the number of all modules, where the curves end. The first method adapts all modules.
+    """
     means = {summary.group[0]: summary.intervals for summary in summarise(results.scores())}
     systems = {trial.learner: trial.system for trial in results.trials}
-    all_modules, *pruned = systems
+    all_modules, *others = systems
     panels = []
     for column in columns().values():
         if column.name not in means[systems[all_modules]]:
             continue
+        end = (float(modules), means[systems[all_modules]][column.name])
         curves: dict[str, list[tuple[float, Interval]]] = {}
-        for name in pruned:
-            order, _, count = name.rpartition(": ")
-            curves.setdefault(order, []).append((float(count), means[systems[name]][column.name]))
-        end = [(float(modules), means[systems[all_modules]][column.name])]
-        sorted_curves = {order: sorted(points, key=lambda point: point[0]) + end for order, points in curves.items()}
-        panels.append(Panel("", "modules that adapt", column.heading, sorted_curves, {}))
+        lines: dict[str, float] = {}
+        for name in others:
+            interval = means[systems[name]][column.name]
+            if (pruned := order_and_count(name)) is None:
+                lines[name] = interval.mean
+            else:
+                curves.setdefault(pruned[0], [end]).append((float(pruned[1]), interval))
+        sorted_curves = {order: sorted(points, key=lambda point: point[0]) for order, points in curves.items()}
+        panels.append(Panel("", "modules that adapt", column.heading, sorted_curves, lines))
     return panels
 
 
