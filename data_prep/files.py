@@ -39,6 +39,14 @@ def _walk(folder: Path, parents: frozenset[str]) -> Iterator[Path]:
             yield folder / name
 
 
+def subfolder_with(folder: Path, name: str) -> Path:
+    """Return the folder if it contains `name`, or else its first subfolder that does, or else the folder."""
+    if (folder / name).exists():
+        return folder
+    subfolders = sorted(path for path in folder.iterdir() if (path / name).exists())
+    return subfolders[0] if subfolders else folder
+
+
 def read_transcript(path: Path) -> tuple[str, str | None]:
     """Return the text of a file with one transcript and None, or an empty text and the fault of the file."""
     try:

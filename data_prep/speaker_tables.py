@@ -1,10 +1,10 @@
-"""Readers of the speaker tables of published corpora, for the gender of each speaker."""
+"""Readers of the speaker tables of published corpora, for the gender and the accent of each speaker."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from tts_meta.corpus.text_file import read_text_file, split_lines
+from data_prep.tables import read_fields
 
 _GENDERS = ("F", "M")
 
@@ -22,16 +22,20 @@ def librivox_genders(corpus_dir: Path) -> dict[str, str]:
     return {}
 
 
-def vctk_genders(corpus_dir: Path) -> dict[str, str]:
-    """Return the gender of each speaker from `speaker-info.txt` of VCTK.
+def vctk_speakers(corpus_dir: Path) -> dict[str, tuple[str, str | None]]:
+    """Return the gender and the accent of each speaker from `speaker-info.txt` of VCTK.
 
-    The columns are `ID AGE GENDER ...`. Ids may or may not begin with `p`.
+    The columns are `ID AGE GENDER ACCENTS REGION COMMENTS`, separated by spaces. Ids may or may not begin with `p`.
     """
     table = corpus_dir / "speaker-info.txt"
-    genders = _genders(table, None, column=2) if table.is_file() else {}
-    return {f"p{speaker}" if speaker.isdecimal() else speaker: gender for speaker, gender in genders.items()}
+    speakers = {}
+    for _, (name, *fields) in read_fields(table, None) if table.is_file() else ():
+        if len(fields) > 1 and fields[1] in _GENDERS:
+            accent = fields[2] if len(fields) > 2 and fields[2] != "Unknown" else None
+            speakers[f"p{name}" if name.isdecimal() else name] = fields[1], accent
+    return speakers
 
 
 def _genders(table: Path, separator: str | None, column: int) -> dict[str, str]:
-    rows = ([field.strip() for field in line.split(separator)] for line in split_lines(read_text_file(table)))
-    return {row[0]: row[column] for row in rows if len(row) > column and row[column] in _GENDERS}
+    rows = (fields for _, fields in read_fields(table, separator) if len(fields) > column)
+    return {fields[0]: fields[column] for fields in rows if fields[column] in _GENDERS}

@@ -42,6 +42,17 @@ def dropped(out: Path) -> dict[str, str]:
     return {line["id"]: line["reason"] for line in lines}
 
 
+def listed_faults(out: Path) -> dict[str, tuple[str | None, int | None, str]]:
+    """Return the name of the list, the line and the reason of each dropped recording by id."""
+    result = {}
+    for text in (out / "dropped.jsonl").read_text(encoding="utf-8").split("\n"):
+        if text:
+            line = json.loads(text)
+            assert line["id"] not in result
+            result[line["id"]] = (line["file"] and Path(line["file"]).name, line["line"], line["reason"])
+    return result
+
+
 def prepared(corpus: str, folder: Path, **options: object) -> tuple[dict[str, tuple[str, str, str]], dict[str, str]]:
     """Run `prepare`, and return the results of `kept` and `dropped`."""
     out = folder.parent / "out"

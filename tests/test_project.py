@@ -18,7 +18,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 LOADERS = {"find_spec", "import_module", "load_extra", "require"}
 
 
-INSTALLED_EXTRAS = ("eval", "lora", "multilingual", "vocoder", "test", "dev")
+INSTALLED_EXTRAS = ("corpora", "eval", "lora", "multilingual", "vocoder", "test", "dev")
 """Extras that are installed where the tests run."""
 FILES = sorted(
     path for folder in ("tts_meta", "data_prep", "recipes", "tests") for path in (ROOT / folder).rglob("*.py")
@@ -71,7 +71,7 @@ def test_every_package_the_code_imports_is_declared() -> None:
             *PROJECT["dependencies"],
             *(
                 requirement
-                for extra in ("eval", "lora", "pesq", "multilingual", "vocoder")
+                for extra in ("corpora", "eval", "lora", "pesq", "multilingual", "vocoder")
                 for requirement in extras[extra]
             ),
         ]
