@@ -1,6 +1,14 @@
-"""Training data: utterances, manifests, transcript lists, speaker splits, episodes and padded batches."""
+"""Training data: utterances, manifests, transcript lists, speaker splits, episodes and padded batches.
 
-from tts_meta.corpus.batches import Batch, Example, bucket_batches, collate, group_by_length
+The names of `batches` need torch and are imported at their first use, so that `prepare` and `split` start fast and need
+little memory.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
 from tts_meta.corpus.episodes import Episode, EpisodeSampler
 from tts_meta.corpus.manifest import Manifest
 from tts_meta.corpus.splits import hold_out_named, hold_out_speakers
@@ -8,6 +16,9 @@ from tts_meta.corpus.transcript_columns import AUDIO_SUFFIXES
 from tts_meta.corpus.transcript_files import Matches, find_sidecar, match_transcripts, name_stem, to_nfc
 from tts_meta.corpus.transcripts import Transcript, read_transcripts
 from tts_meta.corpus.utterance import SPEED_MARK, Utterance, unperturbed_name
+
+if TYPE_CHECKING:
+    from tts_meta.corpus.batches import Batch, Example, bucket_batches, collate, group_by_length
 
 __all__ = [
     "AUDIO_SUFFIXES",
@@ -32,3 +43,11 @@ __all__ = [
     "to_nfc",
     "unperturbed_name",
 ]
+
+_NAMES_OF_BATCHES = ("Batch", "Example", "bucket_batches", "collate", "group_by_length")
+
+
+def __getattr__(name: str) -> object:
+    if name not in _NAMES_OF_BATCHES:
+        raise AttributeError(f"module 'tts_meta.corpus' has no attribute '{name}'")
+    return getattr(importlib.import_module("tts_meta.corpus.batches"), name)

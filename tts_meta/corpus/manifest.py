@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -36,14 +36,7 @@ class Manifest:
         TtsMetaError that names the first faulty line and its fault. Raises TtsMetaError if no utterance is listed.
         """
         path = Path(path)
-        try:
-            with open(path, "rb") as handle:
-                utterances = tuple(_read(handle, path))
-        except OSError as error:
-            raise TtsMetaError(f"cannot read the manifest {path}: {error.strerror}; give a JSONL file") from error
-        except ValueError as error:
-            raise TtsMetaError(f"cannot read the manifest {str(path)!r}: {error}; give a JSONL file") from error
-        manifest = cls(utterances, path)
+        manifest = cls(tuple(read_utterances(path)), path)
         manifest._check(check_audio=False)
         return manifest
 
@@ -53,16 +46,13 @@ class Manifest:
         Raises TtsMetaError if the file cannot be written, or if `load` would refuse it.
         """
         path = Path(path)
-        folder = path.parent.resolve()
+        lines = ManifestLines(path.parent)
         dataclasses.replace(self, path=None)._check(check_audio=False)
         with (
             atomic_file(path) as temporary,
             open(temporary, "w", encoding="utf-8", newline="\n") as out,
         ):
-            for utterance in self.utterances:
-                record = {key: value for key in KEYS if (value := getattr(utterance, key)) is not None}
-                record["audio"] = _relative(utterance.audio, folder)
-                out.write(json.dumps(record, ensure_ascii=False) + "\n")
+            out.writelines(lines.line(lines.record(utterance)) for utterance in self.utterances)
 
     def validate(self) -> None:
         """Raise TtsMetaError that names the first faulty line and its fault.
@@ -72,19 +62,8 @@ class Manifest:
         self._check(check_audio=True)
 
     def _check(self, check_audio: bool) -> None:
-        if not self.utterances:
-            raise TtsMetaError(f"{self.path or 'the manifest'} lists no utterance; write one with `tts-meta prepare`")
-        first_line: dict[str, int] = {}
-        for number, utterance in enumerate(self.utterances, 1):
-            fault = utterance.fault()
-            if fault is None and first_line.setdefault(utterance.id, number) != number:
-                fault = f"duplicate id, first seen in line {first_line[utterance.id]}"
-            if fault is None and check_audio and not utterance.audio.is_file():
-                fault = f"missing audio file {utterance.audio}"
-            if fault is not None:
-                where = f"{self.path}, line {number}" if self.path else f"utterance {number}"
-                name = ascii(utterance.id[:60])
-                raise TtsMetaError(f"{where} ({name}): {fault}; correct it or prepare the corpus again")
+        for _ in checked(self.utterances, self.path, check_audio):
+            pass
 
     @property
     def speakers(self) -> tuple[str, ...]:
@@ -120,6 +99,64 @@ class Manifest:
         return iter(self.utterances)
 
 
+def read_utterances(path: Path) -> Iterator[Utterance]:
+    """Yield the utterances of a manifest with absolute audio paths, one line in memory at a time.
+
+    Only keys and types are checked; `checked` checks the rest. Raises TtsMetaError that names the file or the line.
+    """
+    try:
+        with open(path, "rb") as handle:
+            yield from _read(handle, path)
+    except OSError as error:
+        raise TtsMetaError(f"cannot read the manifest {path}: {error.strerror}; give a JSONL file") from error
+    except ValueError as error:
+        raise TtsMetaError(f"cannot read the manifest {str(path)!r}: {error}; give a JSONL file") from error
+
+
+def checked(utterances: Iterable[Utterance], path: Path | None, check_audio: bool = False) -> Iterator[Utterance]:
+    """Yield the utterances, one in memory at a time. Raises TtsMetaError that names the first fault, as `validate`."""
+    first_line: dict[str, int] = {}
+    for number, utterance in enumerate(utterances, 1):
+        fault = utterance.fault()
+        if fault is None and first_line.setdefault(utterance.id, number) != number:
+            fault = f"duplicate id, first seen in line {first_line[utterance.id]}"
+        if fault is None and check_audio and not utterance.audio.is_file():
+            fault = f"missing audio file {utterance.audio}"
+        if fault is not None:
+            where = f"{path}, line {number}" if path else f"utterance {number}"
+            name = ascii(utterance.id[:60])
+            raise TtsMetaError(f"{where} ({name}): {fault}; correct it or prepare the corpus again")
+        yield utterance
+    if not first_line:
+        raise TtsMetaError(f"{path or 'the manifest'} lists no utterance; write one with `tts-meta prepare`")
+
+
+class ManifestLines:
+    """Writer of manifest lines for a manifest in `folder`: audio paths become relative to it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder.resolve()
+        self._relative_folders: dict[Path, str] = {}
+
+    def record(self, utterance: Utterance) -> dict[str, object]:
+        """Return the fields of a line, without absent ones."""
+        record = {key: value for key in KEYS if (value := getattr(utterance, key)) is not None}
+        record["audio"] = self._relative(utterance.audio)
+        return record
+
+    @staticmethod
+    def line(record: Mapping[str, object]) -> str:
+        """Return the line of these fields."""
+        return json.dumps(record, ensure_ascii=False) + "\n"
+
+    def _relative(self, audio: Path) -> str:
+        # Both folders are resolved, so that symbolic links above them do not matter. A recording that is a link keeps
+        # its name.
+        if audio.parent not in self._relative_folders:
+            self._relative_folders[audio.parent] = os.path.relpath(audio.parent.resolve(), self._folder)
+        return Path(self._relative_folders[audio.parent], audio.name).as_posix()
+
+
 def _check_names(kind: str, wanted: Iterable[str], present: Iterable[str]) -> None:
     present = sorted(present)
     for name in sorted(wanted):
@@ -134,9 +171,3 @@ def _read(handle: BinaryIO, path: Path) -> Iterator[Utterance]:
     while line := handle.readline(MAX_LINE + 1):
         number += 1
         yield parse_line(line, number, folder, path)
-
-
-def _relative(audio: Path, folder: Path) -> str:
-    # Both folders are resolved, so that symbolic links above them do not matter. A recording that is a link keeps its
-    # name.
-    return Path(os.path.relpath(audio.parent.resolve() / audio.name, folder)).as_posix()
