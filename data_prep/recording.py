@@ -1,4 +1,4 @@
-"""`Recording`, one entry of a corpus from a reader, and `to_utterance`, which checks it for the manifest."""
+"""`Recording`, one entry of a corpus from a reader, and its checks for the manifest."""
 
 from __future__ import annotations
 
@@ -7,12 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tts_meta.audio.speech import load_speech
-from tts_meta.audio.trimming import AudioConfig
 from tts_meta.corpus import Utterance, unperturbed_name
-from tts_meta.corpus.audio_part import part_of
 from tts_meta.corpus.utterance import part_fault
-from tts_meta.errors import TtsMetaError
 
 
 @dataclass(frozen=True)
@@ -40,12 +36,8 @@ class Recording:
     line: int | None = None
 
 
-def to_utterance(recording: Recording) -> Utterance | str:
-    """Return the utterance of a recording, or the reason why the recording cannot be used.
-
-    The recording is decoded completely, with the same checks as in training and cloning: see `load_speech`. White space
-    in the text becomes single spaces.
-    """
+def fault_before_reading(recording: Recording) -> str | None:
+    """Return the reason why a recording cannot be used, as far as it is known without reading its file, or None."""
     if recording.fault is not None:
         return recording.fault
     if unperturbed_name(recording.id) != recording.id or unperturbed_name(recording.speaker) != recording.speaker:
@@ -53,23 +45,24 @@ def to_utterance(recording: Recording) -> Utterance | str:
     # `Path.is_file` would raise an error for a name that is too long.
     if recording.audio is None or not os.path.isfile(recording.audio):
         return "missing audio"
-    text = " ".join(recording.text.split())
-    if not text:
+    if not recording.text.split():
         return "empty text"
-    source = part_of(recording.audio, recording.start, recording.end)
-    fault = part_fault(recording.start, recording.end)
-    if fault is not None:
-        return fault
-    try:
-        seconds = load_speech(source, AudioConfig()).seconds
-    except TtsMetaError as error:
-        return f"unusable audio: {str(error).removeprefix(f'{source}: ')}"
+    return part_fault(recording.start, recording.end)
+
+
+def to_utterance(recording: Recording, seconds: float) -> Utterance | str:
+    """Return the utterance of a recording that was read and is `seconds` long, or the fault of its fields.
+
+    White space in the text becomes single spaces.
+    """
+    if recording.audio is None:
+        return "missing audio"
     utterance = Utterance(
         id=recording.id,
         speaker=recording.speaker,
         audio=recording.audio,
         seconds=seconds,
-        text=text,
+        text=" ".join(recording.text.split()),
         gender=recording.gender,
         language=recording.language,
         split=recording.split,

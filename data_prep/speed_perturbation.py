@@ -12,14 +12,10 @@ import errno
 import io
 import math
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
-from tts_meta.audio.io import decode_audio, to_mono
-from tts_meta.corpus import SPEED_MARK, Manifest, Utterance
+from tts_meta.corpus import SPEED_MARK, Utterance
 from tts_meta.corpus.audio_part import sha256_audio
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.files import atomic_file
@@ -27,34 +23,6 @@ from tts_meta.files import atomic_file
 SUFFIX = "_perturbed"
 """Copies of the recordings of split `train` are in split `train_perturbed`."""
 _MIN_SPEED, _MAX_SPEED = 0.5, 2.0
-
-
-def perturb_speed(
-    manifest: Manifest,
-    speeds: Sequence[float],
-    folder: Path,
-    splits: Sequence[str] = (),
-    report: Callable[[int, int], None] = lambda done, total: None,
-) -> list[Utterance]:
-    """Write a FLAC copy of each utterance at each speed into `folder`, and return the utterances of the copies.
-
-    splits: the splits whose utterances are copied. All utterances are copied if `splits` is empty or the manifest has
-    no splits.
-
-    At speed 0.9, speaker `ls84` becomes `ls84@0.9`, and ids change in the same way. Split `train` becomes
-    `train_perturbed`; an utterance without a split remains without one. The name of a file contains the hash of the
-    original recording, so a changed recording gets a new file; an intact file is not written again. `report` receives
-    the number of copies that are done and the total number. Raises UsageError for an invalid speed or an unknown split.
-    Raises TtsMetaError as `decode_audio`, and if a file cannot be written.
-    """
-    selected = manifest.of_split(*splits)
-    jobs = [(utterance, speed) for speed in check_speeds(speeds) for utterance in selected]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        copies = []
-        for utterance in pool.map(lambda job: _copy_at_speed(job[0], job[1], folder), jobs):
-            copies.append(utterance)
-            report(len(copies), len(jobs))
-        return copies
 
 
 def check_speeds(speeds: Sequence[float]) -> list[float]:
@@ -69,25 +37,41 @@ def check_speeds(speeds: Sequence[float]) -> list[float]:
     return list(dict.fromkeys(rounded))
 
 
-def _copy_at_speed(utterance: Utterance, speed: float, folder: Path) -> Utterance:
+def copy_at_speed(audio: Path, speed: float, folder: Path) -> tuple[Path, float]:
+    """Write a FLAC copy of a recording at another speed into `folder`; return its path and its duration in seconds.
+
+    audio: a recording or a part of one (`#t=...`). The name of the file contains the hash of the original recording, so
+    a changed recording gets a new file. An intact file is not written again. Raises TtsMetaError as `decode_audio`, and
+    if the file cannot be written.
+    """
+    key = sha256_audio(audio)[:32]
+    path = folder / key[:2] / f"{key}{SPEED_MARK}{speed:g}.flac"
+    return path, _seconds(path) or _write(path, audio, speed)
+
+
+def perturbed_utterance(utterance: Utterance, speed: float, copy: Path, seconds: float) -> Utterance:
+    """Return the utterance of the copy of a recording at another speed.
+
+    At speed 0.9, speaker `ls84` becomes `ls84@0.9`, and ids change in the same way. Split `train` becomes
+    `train_perturbed`; an utterance without a split remains without one.
+    """
     mark = f"{SPEED_MARK}{speed:g}"
-    key = sha256_audio(utterance.source)[:32]
-    path = folder / key[:2] / f"{key}{mark}.flac"
-    seconds = _seconds(path) or _write(path, utterance.source, speed)
     return dataclasses.replace(
         utterance,
         id=utterance.id + mark,
         speaker=utterance.speaker + mark,
-        audio=path.resolve(),
+        audio=copy,
         start=None,
         end=None,
-        seconds=round(seconds, 6),
+        seconds=seconds,
         split=None if utterance.split is None else utterance.split + SUFFIX,
     )
 
 
 def _seconds(path: Path) -> float | None:
     """Return the duration of a recording, or None if it is missing or damaged."""
+    from tts_meta.audio.io import decode_audio
+
     try:
         samples, rate = decode_audio(path)
     except TtsMetaError:
@@ -97,7 +81,10 @@ def _seconds(path: Path) -> float | None:
 
 def _write(path: Path, audio: Path, speed: float) -> float:
     """Write a recording at another speed, atomically, and return its duration."""
+    import numpy as np
     import soundfile
+
+    from tts_meta.audio.io import decode_audio, to_mono
 
     samples, source_rate = decode_audio(audio)
     mono, rate = to_mono(samples, source_rate, source_rate), round(source_rate * speed)

@@ -8,8 +8,11 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from data_prep import prepare
-from tts_meta.corpus import Manifest
+from data_prep import Recording, prepare
+from data_prep.pipeline.audio_job import run_job
+from data_prep.pipeline.listing import list_recording
+from data_prep.recording import to_utterance
+from tts_meta.corpus import Manifest, Utterance
 
 RATE = 16000
 
@@ -29,6 +32,15 @@ def write_files(folder: Path, files: dict[str, str]) -> None:
             (folder / name).write_text(text, encoding="utf-8")
         else:
             write_audio(folder / name)
+
+
+def checked_recording(recording: Recording) -> Utterance | str:
+    """Return the utterance that `prepare` makes of a recording, or the reason why it drops the recording."""
+    listed = list_recording(recording)
+    if listed.job is None:
+        return listed.fault or ""
+    result = run_job(listed.job)
+    return result.fault or to_utterance(recording, result.seconds or 0.0)
 
 
 def kept(manifest: Manifest) -> dict[str, tuple[str, str, str]]:

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import soundfile
 from audio_files import CONTAINERS, undamaged, with_bytes, with_data_length
+from corpora import checked_recording
 from fuzzing import Target
 from hypothesis import strategies as st
 
 from data_prep import Recording
-from data_prep.recording import to_utterance
 from tts_meta.adapt.recordings import load_recording
 from tts_meta.audio import FeatureCache
 from tts_meta.audio.io import Waveform, decode_audio
@@ -123,7 +123,7 @@ def agree(value: tuple[str, float | None, list[tuple[float, int]]]) -> None:
 
 def prepare_one(path: Path) -> None:
     """Raise the reason for which `prepare` drops the recording."""
-    result = to_utterance(Recording("a", "ann", path, "Some text."))
+    result = checked_recording(Recording("a", "ann", path, "Some text."))
     if isinstance(result, str):
         raise TtsMetaError(result.removeprefix("unusable audio: "))
 

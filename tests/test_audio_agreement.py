@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from audio_files import undamaged
 from cases import case_folder
+from corpora import checked_recording
 
 from data_prep import Recording, prepare
-from data_prep.recording import to_utterance
 from tts_meta.adapt.recordings import load_recording
 from tts_meta.audio import FeatureCache
 from tts_meta.audio.io import decode_audio
@@ -37,7 +37,7 @@ def test_prepare_training_and_clone_read_real_files_to_their_end(tmp_path: Path,
         path = case_folder(case) / name
         samples, rate = decode_audio(path)
         assert len(samples) == length
-        utterance = to_utterance(Recording("a", "ann", path, "Some text."))
+        utterance = checked_recording(Recording("a", "ann", path, "Some text."))
         assert not isinstance(utterance, str) and utterance.seconds == pytest.approx(length / rate)
         assert len(load_recording(path, CONFIG)) // 256 + 1 >= len(FeatureCache(tmp_path, CONFIG).mel(path)) > 100
 
@@ -84,5 +84,5 @@ def clone_error(path: Path) -> str | None:
 
 
 def prepare_error(path: Path) -> str | None:
-    prepared = to_utterance(Recording("a", "ann", path, "Some text."))
+    prepared = checked_recording(Recording("a", "ann", path, "Some text."))
     return f"{path}: {prepared.removeprefix('unusable audio: ')}" if isinstance(prepared, str) else None

@@ -14,7 +14,8 @@ import torch
 from corpora import RATE, dropped, write_audio
 from faults import error_line
 
-from data_prep import CORPORA, Recording, perturb_speed, prepare
+from data_prep import CORPORA, Recording, prepare
+from data_prep.speed_perturbation import copy_at_speed, perturbed_utterance
 from tts_meta.audio import FeatureCache, MelSpec, load_speech, prepare_waveform
 from tts_meta.audio.io import decode_audio
 from tts_meta.audio.trimming import AudioConfig
@@ -172,7 +173,8 @@ def test_prepare_checks_the_part_of_a_recording(tmp_path: Path, monkeypatch: pyt
 
 def test_a_speed_perturbed_copy_holds_only_the_part(tmp_path: Path) -> None:
     path = write_long(tmp_path / "long.wav", 8.0)
-    utterances = tuple(Utterance(f"x{end}", "a", path, end - 1.0, "T.", start=1.0, end=end) for end in (2.0, 3.0))
-    copies = perturb_speed(Manifest(utterances), [0.5], tmp_path / "out")
+    utterances = [Utterance(f"x{end}", "a", path, end - 1.0, "T.", start=1.0, end=end) for end in (2.0, 3.0)]
+    files = [copy_at_speed(utterance.source, 0.5, tmp_path / "out") for utterance in utterances]
+    copies = [perturbed_utterance(item, 0.5, *file) for item, file in zip(utterances, files, strict=True)]
     assert [(copy.seconds, copy.start, copy.end) for copy in copies] == [(2.0, None, None), (4.0, None, None)]
     assert copies[0].audio != copies[1].audio

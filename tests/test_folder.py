@@ -213,7 +213,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_recordings_are_read(
     (tmp_path / "occupied").mkdir()
     (tmp_path / "occupied" / "speed_perturbed").touch()
     write_files(tmp_path / "c", {"a.wav": "", "a.txt": "One."})
-    monkeypatch.setattr("data_prep.to_utterance", pytest.fail)
+    monkeypatch.setattr("data_prep.pipeline.work.run_job", pytest.fail)
     assert fault in error_line(lambda: prepare("folder", tmp_path / "c", tmp_path / out, [0.9]))
     assert (tmp_path / "file").read_text() == "Mine."
 

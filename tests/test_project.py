@@ -71,7 +71,7 @@ def test_every_package_the_code_imports_is_declared() -> None:
             *PROJECT["dependencies"],
             *(
                 requirement
-                for extra in ("corpora", "eval", "lora", "pesq", "multilingual", "vocoder")
+                for extra in ("cluster", "corpora", "eval", "lora", "pesq", "multilingual", "vocoder")
                 for requirement in extras[extra]
             ),
         ]

@@ -49,6 +49,12 @@ class FeatureCache:
             write_entry(entry, entry.stem, {"mel": mel})
         return mel
 
+    def add(self, audio: str | Path, waveform: Waveform) -> None:
+        """Store the log-mel of a recording whose prepared waveform `(S,)` is known, unless there is a valid entry."""
+        entry = self.path(audio)
+        if self._read(entry) is None:
+            write_entry(entry, entry.stem, {"mel": _log_mel(waveform, self._mel_spec)})
+
     def _read(self, entry: Path) -> Tensor | None:
         """Return the log-mel of an entry, or None if there is no valid one."""
         tensors = read_entry(entry, entry.stem, {"mel": torch.float32})
@@ -68,6 +74,10 @@ def load_waveform_and_mel(audio: str | Path, config: AudioConfig, mel_spec: MelS
     Raises as `load_speech`.
     """
     waveform = load_speech(audio, config).waveform
+    return waveform, _log_mel(waveform, mel_spec)
+
+
+def _log_mel(waveform: Waveform, mel_spec: MelSpec) -> Tensor:
     with torch.inference_mode():
         mel = mel_spec(torch.from_numpy(waveform)[None])[0]
-    return waveform, mel.clone()
+    return mel.clone()

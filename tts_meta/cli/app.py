@@ -13,7 +13,19 @@ from typing import Annotated
 
 import typer
 
-from tts_meta.cli import benchmark, clone, demo, evaluate, inspect, meta_train, prepare, pretrain, speak, train_vocoder
+from tts_meta.cli import (
+    benchmark,
+    clone,
+    demo,
+    evaluate,
+    inspect,
+    merge,
+    meta_train,
+    prepare,
+    pretrain,
+    speak,
+    train_vocoder,
+)
 from tts_meta.cli.console import print_message, print_text, record_arguments
 from tts_meta.errors import TtsMetaWarning
 
@@ -31,6 +43,7 @@ VERBS = (
     inspect.inspect,
     evaluate.evaluate,
     prepare.prepare,
+    merge.merge,
     pretrain.pretrain,
     train_vocoder.train_vocoder,
     meta_train.meta_train,

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tts_meta.cli.console import print_json, print_text
+from tts_meta.cli.console import print_json, print_message, print_text
+from tts_meta.cli.error_reporting import Interrupted
 from tts_meta.cli.options import AsJson
-from tts_meta.cli.progress import progress_bar
 from tts_meta.cli.streams import check_stdout
+from tts_meta.cli.work_progress import work_progress
 from tts_meta.errors import UsageError
-from tts_meta.files import check_writable
+
+if TYPE_CHECKING:
+    from data_prep import PreparedCorpus
 
 
 def prepare(
@@ -57,45 +62,114 @@ def prepare(
             show_default="all",
         ),
     ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", "-j", metavar="N", min=1, help="Number of processes.", show_default="number of CPUs"),
+    ] = None,
+    dask: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Read the recordings on a Dask cluster: the address of its scheduler, such as tcp://host:8786.",
+        ),
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NUMBER/COUNT",
+            help="Prepare only this part of the corpus, such as 3/64, as one job of a job array. `tts-meta merge OUT` "
+            "joins the parts.",
+        ),
+    ] = None,
+    features: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Also write the log-mels of the default audio settings into this folder, which is the `cache` of "
+            "training recipes.",
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing manifest.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """List the recordings, transcripts and speakers of a corpus.
 
     The list, manifest.jsonl, is what the training verbs and `tts-meta evaluate` read. Recordings that cannot be used
-    are listed in dropped.jsonl, each with the reason. Recordings are not copied.
+    are listed in dropped.jsonl, each with the reason. Recordings are not copied. If the command is stopped, the same
+    command continues after the recordings that were read.
 
     \b
     Examples:
       tts-meta prepare folder my_recordings runs/mine
       tts-meta prepare vctk VCTK-Corpus-0.92 runs/vctk --perturb-speed 0.9 --perturb-speed 1.1
     """
-    from data_prep import DROPPED_FILE, MANIFEST_FILE
-    from data_prep import prepare as prepare_corpus
+    from data_prep import (
+        DROPPED_FILE,
+        MANIFEST_FILE,
+        PARTS_FOLDER,
+        PreparedPart,
+        PrepareOptions,
+        Shard,
+        Workers,
+        prepare_corpus,
+    )
+    from tts_meta.executors import usable_cpus
 
     path = out / MANIFEST_FILE
-    if path.exists() and not force:
+    if shard is None and path.exists() and not force:
         raise UsageError(f"{path} exists already; choose another folder, or overwrite it with --force")
     if as_json:
         check_stdout("the JSON")
-    check_writable(path)
     if splits and not speeds:
         raise UsageError("--split selects recordings for --perturb-speed; give --perturb-speed too")
-    with progress_bar("recordings") as bar:
-        manifest = prepare_corpus(corpus, directory, out, speeds or (), splits or (), transcripts, bar.update)
-    dropped = sum(1 for _ in (out / DROPPED_FILE).open(encoding="utf-8"))
+    if jobs is not None and dask is not None:
+        raise UsageError("--jobs and --dask exclude each other; the Dask cluster has its own workers")
+    part = None if shard is None else Shard.parse(shard)
+    if part is not None and part.path(out / PARTS_FOLDER).exists() and not force:
+        print_message(f"{part.path(out / PARTS_FOLDER)} is complete; prepare it again with --force")
+        return
+    options = PrepareOptions(
+        speeds=speeds or (),
+        splits=splits or (),
+        transcripts=transcripts,
+        features=features,
+        shard=part,
+        workers=Workers(usable_cpus() if jobs is None else jobs, dask),
+    )
+    with continued_by_the_same_command(), work_progress("recordings") as report:
+        written = prepare_corpus(corpus, directory, out, options, report)
+    if isinstance(written, PreparedPart):
+        if as_json:
+            print_json({"part": str(written.path), "utterances": written.utterances, "dropped": written.dropped})
+        else:
+            print_text(f"{written.path}: {written.utterances} utterances, {written.dropped} recordings not used")
+        return
+    print_prepared(written, out / DROPPED_FILE, as_json)
+
+
+def print_prepared(corpus: PreparedCorpus, dropped: Path, as_json: bool) -> None:
+    """Print what `prepare` or `merge` has written."""
     if as_json:
         print_json(
             {
-                "manifest": str(path),
-                "utterances": len(manifest),
-                "speakers": list(manifest.speakers),
-                "seconds": manifest.seconds,
-                "dropped": dropped,
+                "manifest": str(corpus.path),
+                "utterances": corpus.utterances,
+                "speakers": list(corpus.speakers),
+                "seconds": corpus.seconds,
+                "dropped": corpus.dropped,
             }
         )
         return
-    hours = manifest.seconds / 3600
-    print_text(f"{path}: {len(manifest)} utterances, {len(manifest.speakers)} speakers, {hours:.2f} hours")
-    if dropped:
-        print_text(f"{dropped} recordings are not used; the reasons are in {out / DROPPED_FILE}")
+    hours = corpus.seconds / 3600
+    print_text(f"{corpus.path}: {corpus.utterances} utterances, {len(corpus.speakers)} speakers, {hours:.2f} hours")
+    if corpus.dropped:
+        print_text(f"{corpus.dropped} recordings are not used; the reasons are in {dropped}")
+
+
+@contextmanager
+def continued_by_the_same_command() -> Iterator[None]:
+    """If the user interrupts the block, raise an error that says how to continue."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise Interrupted("stopped; the same command continues after the recordings that were read") from error

@@ -1,0 +1,1 @@
+"""`prepare` at scale: lists on disk, work in parallel, a journal for restarts, and shards of job arrays."""

@@ -1,0 +1,59 @@
+"""`finish_jobs`: do the jobs that the journal does not have, on this machine or on a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from data_prep.pipeline.audio_job import AudioJob, run_job
+from data_prep.pipeline.journal import Journal
+from tts_meta.executors import worker_pool
+
+MAX_IN_PROCESS = 64
+"""Largest number of recordings that are read in this process: a worker process takes about 2 s to start."""
+
+Report = Callable[[int, int], None]
+"""Receives the number of recordings that are done, and the total number."""
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Where work is done: in `jobs` processes, or on the Dask cluster whose scheduler has the address `dask`."""
+
+    jobs: int = 1
+    dask: str | None = None
+
+
+def finish_jobs(
+    jobs: Callable[[], Iterator[AudioJob | None]], journal: Journal, workers: Workers, report: Report
+) -> None:
+    """Do all jobs once, and add each result to the journal when it arrives.
+
+    jobs: yields the jobs, or None where there is nothing to do; it is called twice. Equal jobs are done once.
+    """
+    total = missing = 0
+    for job in jobs():
+        total, missing = total + 1, missing + (job is not None and job.key not in journal)
+    if not missing:
+        report(total, total)
+        return
+    done, started = total - missing, set[bytes]()
+
+    def new_jobs() -> Iterator[AudioJob]:
+        nonlocal done
+        for job in jobs():
+            if job is None or (job.key in journal and job.key not in started):
+                continue
+            if job.key in started:
+                done += 1  # the same recording is listed again
+            else:
+                started.add(job.key)
+                yield job
+
+    report(done, total)
+    with worker_pool(workers.jobs, workers.dask, in_process=missing <= MAX_IN_PROCESS) as pool:
+        for job, result in pool.run(run_job, new_jobs()):
+            journal.add(job.key, result)
+            done += 1
+            report(done, total)
+    report(total, total)

@@ -1,0 +1,42 @@
+"""`tts-meta merge`: join the parts that the jobs of a job array have prepared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tts_meta.cli.options import AsJson
+from tts_meta.cli.prepare import print_prepared
+from tts_meta.cli.streams import check_stdout
+from tts_meta.errors import UsageError
+
+
+def merge(
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="The folder OUT of `tts-meta prepare --shard`.", show_default=False)
+    ],
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing manifest.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Join the parts of `tts-meta prepare --shard` to one manifest.
+
+    The files manifest.jsonl and dropped.jsonl are the same as those of one run of `tts-meta prepare` without --shard.
+    The parts are removed.
+
+    \b
+    Examples:
+      tts-meta prepare vctk VCTK-Corpus-0.92 runs/vctk --shard 1/2
+      tts-meta prepare vctk VCTK-Corpus-0.92 runs/vctk --shard 2/2
+      tts-meta merge runs/vctk
+    """
+    from data_prep import DROPPED_FILE, MANIFEST_FILE
+    from data_prep import merge as merge_parts
+
+    path = out / MANIFEST_FILE
+    if path.exists() and not force:
+        raise UsageError(f"{path} exists already; overwrite it with --force")
+    if as_json:
+        check_stdout("the JSON")
+    print_prepared(merge_parts(out), out / DROPPED_FILE, as_json)
