@@ -73,7 +73,7 @@ class PrepareRun:
         return self
 
     def kill_after(self, decodings: int) -> None:
-        """Kill the process with SIGKILL when so many more recordings are decoded, or let it finish before that."""
+        """Send SIGKILL when this number of further recordings is decoded, or wait for an earlier end."""
         wanted = sum(self.decoded().values()) + decodings
         while self.process.poll() is None and sum(self.decoded().values()) < wanted:
             time.sleep(0.002)
