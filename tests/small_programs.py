@@ -228,6 +228,17 @@ def _vocoder_adaptation(program: ModuleType, patch: pytest.MonkeyPatch) -> list[
     return ["--steps", "1", "--draws", "2", *_set(small)]
 
 
+def _train_verifier(program: ModuleType, patch: pytest.MonkeyPatch) -> list[str]:
+    small: dict[str, object] = {"held_out_speakers": "[ls1580, ls7021]", "speakers_per_batch": 2}
+    small |= {"validation_speakers": "[ls1580, ls7021]", "crop_seconds": "[0.3, 0.3]", "optimiser.steps": 2}
+    small |= {"encoder": "{channels: 8, groups: 2, pooled: 8, bottleneck: 4, embedding: 8}", "splits": "[train, eval]"}
+    return _set(small)
+
+
+def _verification(program: ModuleType, patch: pytest.MonkeyPatch) -> list[str]:
+    return _set({"groups": "{small: {splits: [train], speakers: [ls1580, ls7021]}}", "sentences": 2})
+
+
 def _memory(program: ModuleType, patch: pytest.MonkeyPatch) -> list[str]:
     patch.setattr(program, "sentences", lambda count: [tone_sentence(number) for number in range(count)])
     patch.setattr(program, "WARM_UP", 2)
@@ -279,6 +290,8 @@ SMALL: dict[str, Small] = {
     "recipes/meta_cost/curvature.py": _curvature,
     "recipes/meta_cost/speech_tasks.py": _speech_tasks,
     "recipes/one_module/__main__.py": _few_learners(["sigma-imaml", "maml"], "test_tasks=4", "test_steps=[0, 3]"),
+    "recipes/speaker_verification/train.py": _train_verifier,
+    "recipes/speaker_verification/verification.py": _verification,
     "tests/fuzzing.py": _fuzzing,
 }
 

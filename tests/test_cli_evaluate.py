@@ -32,10 +32,12 @@ def test_evaluate_scores_the_voice_the_recordings_and_copy_synthesis(run_cli, fo
     command = ("evaluate", folder / "ann.voice.safetensors", tmp_path / "manifest.jsonl", "--base", folder / "base")
     assert run_cli(*command).failed(2, "2 speakers", "--speaker")
     options = ("--speaker", "ann", "--metric", "similarity", "--sentences", 2, *GRIFFIN_LIM)
+    options += ("--metric", "similarity_ecapa")
     data = run_cli(*command, *options, "--json", "--scores", tmp_path / "scores.jsonl").json
     assert list(data["systems"]) == ["real recording", "copy-synthesis", "voice"]
     means = {system: scores["similarity"]["mean"] for system, scores in data["systems"].items()}
     assert min(means["real recording"], means["copy-synthesis"]) > means["voice"] + 0.1
+    assert all(-1 <= scores["similarity_ecapa"]["mean"] <= 1 for scores in data["systems"].values())
     rows = [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines()]
     assert len(rows) == 6 and {row["speaker"] for row in rows} == {"ann"}
     markdown = run_cli(*command, *options).out

@@ -124,7 +124,7 @@ def test_column_names_are_unique():
 
 
 def test_an_unknown_metric_lists_the_names():
-    with pytest.raises(UsageError, match="no metric vibes; the metrics are similarity, wer"):
+    with pytest.raises(UsageError, match="no metric vibes; the metrics are similarity, similarity_ecapa, wer"):
         Scorer(["vibes"])
 
 

@@ -63,7 +63,8 @@ def test_the_published_trials_are_complete_and_unique(trials: list[Trial]) -> No
     assert {trial.learner for trial in trials} == set(config.learners) and len(trials) == 6 * len(config.learners)
     for trial in trials:
         assert len(trial.scores) == len(trial.embeddings) == config.score_on == 10
-        assert all({"similarity", "wer", "cer", "distillmos", "nll"} == set(row.measures) for row in trial.scores)
+        measured = [set(row.measures) - {"similarity_ecapa"} for row in trial.scores]
+        assert all({"similarity", "wer", "cer", "distillmos", "nll"} == names for names in measured)
         assert trial.steps in (trial.steps_done, None) and trial.cpu_seconds > 0
 
 
@@ -94,7 +95,7 @@ def test_a_published_table_equals_the_trials(trials: list[Trial], file: str) -> 
                 interval = means[system][column.name]
                 values = [f"{value:.{column.digits}f}" for value in (interval.mean, interval.low, interval.high)]
                 costs[heading] = "{} [{}, {}]".format(*values)
-            if heading != "EER ↓":
+            if heading not in ("EER ↓", "ECAPA EER ↓"):
                 expected = costs[heading].split(" [")[0] if file == "README.md" else costs[heading]
                 assert text == expected, (name, heading)
                 checked += 1

@@ -38,6 +38,8 @@ PRINTED = {
     "recipes/meta_cost/curvature.py": r"\| gauss-newton, solved, diagonal preconditioner \| \d",
     "recipes/meta_cost/speech_tasks.py": r"fomaml: \d+\.\d+ times as fast",
     "recipes/one_module/__main__.py": r"\| sigma-imaml \| \d",
+    "recipes/speaker_verification/train.py": r"equal error rate of the validation speakers(.|\n)*encoder: runs/",
+    "recipes/speaker_verification/verification.py": r"\| small \(2\) \| ECAPA, centred \| \d",
     "tests/fuzzing.py": r" readers, 0 faults\n$",
 }
 """What a run prints, by program, as a regular expression."""

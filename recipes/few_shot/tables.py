@@ -36,7 +36,10 @@ def ten_sentences() -> str:
     rows = [row for speaker in recordings for row in speaker.scores]
     embeddings = [embedding for speaker in recordings for embedding in speaker.embeddings]
     rates = error_rates(rows, embeddings, trials, {speaker.speaker: speaker.voice for speaker in recordings})
-    return few_shot_tables(trials, rows + [row for trial in trials for row in trial.scores], rates)
+    ecapa = [embedding for speaker in recordings for embedding in speaker.ecapa_embeddings]
+    voices = {speaker.speaker: speaker.ecapa_voice for speaker in recordings if speaker.ecapa_voice is not None}
+    ecapa_rates = error_rates(rows, ecapa, trials, voices, "ecapa_embeddings") if ecapa else {}
+    return few_shot_tables(trials, rows + [row for trial in trials for row in trial.scores], rates, ecapa_rates)
 
 
 def forecast() -> str:

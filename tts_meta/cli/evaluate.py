@@ -41,8 +41,9 @@ def evaluate(
         list[str],
         typer.Option(
             metavar="NAME",
-            help="Score to compute: similarity (speaker similarity, up to 1), wer (word and character error rate of "
-            "speech recognition), distillmos or dnsmos (predicted naturalness, 1 to 5), mcd (spectral distance, "
+            help="Score to compute: similarity (speaker similarity, up to 1), similarity_ecapa (the same by a second "
+            "encoder, minus the mean of a cohort), wer (word and character error rate of speech recognition), "
+            "distillmos or dnsmos (predicted naturalness, 1 to 5), mcd (spectral distance, "
             "pitch error). Repeatable.",
         ),
     ] = METRICS,
@@ -96,7 +97,7 @@ def evaluate(
             print_message(f"{voice} was adapted on {adapted}; these are not used")
     scorer.load()
     scored, references = unseen[:sentences], ()
-    if "similarity" in scorer.metrics:
+    if {"similarity", "similarity_ecapa"} & scorer.metrics.keys():
         scored, references = split_references(unseen, sentences)
         print_message(f"{len(scored)} sentences are scored; similarity is measured to {len(references)} others")
     with progress_bar("scoring") as bar:

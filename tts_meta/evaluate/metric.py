@@ -9,7 +9,7 @@ from typing import Literal
 from tts_meta.audio.waveform import Samples
 from tts_meta.models.speaker_encoder import Embedding
 
-Need = Literal["text", "voice", "reference"]
+Need = Literal["text", "voice", "ecapa_voice", "reference"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,9 @@ class Sample:
     text: str | None = None
     """The text that should be spoken."""
     voice: Embedding | None = None
-    """Mean embedding (256,) of real sentences of the speaker."""
+    """Mean embedding (256,) of real sentences of the speaker, by `SpeakerEncoder`."""
+    ecapa_voice: Embedding | None = None
+    """The same by `EcapaEncoder` (E,)."""
     reference: Samples | None = None
     """The real recording (S,) of the same sentence."""
     reference_rate: int | None = None

@@ -13,7 +13,7 @@ from tts_meta.audio.waveform import as_samples
 from tts_meta.context import default_torch_state
 from tts_meta.devices import choose_device
 from tts_meta.errors import TtsMetaError, UsageError
-from tts_meta.evaluate import mcd, mos, pesq_stoi, similarity, variance, wer
+from tts_meta.evaluate import ecapa_similarity, mcd, mos, pesq_stoi, similarity, variance, wer
 from tts_meta.evaluate.metric import Column, Measure, Metric, MetricFunction, Sample, Settings
 from tts_meta.evaluate.metric_cache import MetricResult, read_result, result_path, write_result
 from tts_meta.evaluate.optional_deps import require
@@ -21,6 +21,7 @@ from tts_meta.models.speaker_encoder import Embedding
 
 METRICS: dict[str, Metric] = {
     "similarity": similarity.METRIC,
+    ecapa_similarity.NAME: ecapa_similarity.METRIC,
     "wer": wer.METRIC,
     "distillmos": mos.DISTILLMOS,
     "dnsmos": mos.DNSMOS,
@@ -100,16 +101,18 @@ class Scorer:
         system: str = "",
         text: str | None = None,
         voice: Embedding | None = None,
+        ecapa_voice: Embedding | None = None,
         reference: object = None,
         reference_rate: int | None = None,
         cache: Path | None = None,
     ) -> Scores:
         """Score samples (S,) at `rate` Hz by every chosen metric whose needs are given. The other metrics are left out.
 
-        text: the text that should be spoken. voice: the embedding (256,) from `voice_embedding`. reference: the
-        real recording (S,) of the sentence, at `reference_rate` (default `rate`). cache: a folder that keeps
-        the result of each metric; a result for the same input is read from it. Silence gets bad scores and no
-        error. Raises TtsMetaError with the id of the utterance for an empty or non-finite waveform.
+        text: the text that should be spoken. voice: the embedding (256,) from `voice_embedding`. ecapa_voice:
+        the same with `EcapaEncoder`. reference: the real recording (S,) of the sentence, at `reference_rate` (default
+        `rate`). cache: a folder that keeps the result of each metric; a result for the same input is read from it.
+        Silence gets bad scores and no error. Raises TtsMetaError with the id of the utterance for an empty or
+        non-finite waveform.
         """
         try:
             sample = Sample(
@@ -117,6 +120,7 @@ class Scorer:
                 rate,
                 text,
                 voice,
+                ecapa_voice,
                 None if reference is None else as_samples(reference),
                 reference_rate or rate,
             )

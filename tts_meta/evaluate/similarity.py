@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,12 +13,21 @@ from tts_meta.evaluate.confidence import Interval
 from tts_meta.evaluate.metric import Column, Measure, Metric, MetricFunction, Sample, Settings
 from tts_meta.models.speaker_encoder import Embedding, SpeakerEncoder
 
+
+class Encoder(Protocol):
+    """A speaker encoder: `SpeakerEncoder` or `EcapaEncoder`."""
+
+    def embed(self, waveform: object, rate: int) -> Embedding:
+        """Return the unit embedding (E,) of an utterance (S,) at `rate` Hz."""
+        ...
+
+
 _DRAWS = 1000
 """Number of bootstrap samples for an interval of the equal error rate."""
 
 
-def voice_embedding(encoder: SpeakerEncoder, recordings: Iterable[tuple[object, int]]) -> Embedding:
-    """Return the unit mean embedding (256,) of recordings, each (waveform (S,), rate in Hz).
+def voice_embedding(encoder: Encoder, recordings: Iterable[tuple[object, int]]) -> Embedding:
+    """Return the unit mean embedding (E,) of recordings, each (waveform (S,), rate in Hz).
 
     Five real sentences are the usual number. Compare a real sentence with a mean that does not contain it.
     """
@@ -26,7 +36,7 @@ def voice_embedding(encoder: SpeakerEncoder, recordings: Iterable[tuple[object, 
 
 
 def mean_embedding(embeddings: Sequence[Embedding]) -> Embedding:
-    """Return the unit vector (256,) along the mean of unit vectors. Raises UsageError if there are none."""
+    """Return the unit vector (E,) along the mean of unit vectors. Raises UsageError if there are none."""
     if not embeddings:
         raise UsageError("a mean embedding needs at least one recording; give some")
     mean = np.mean(embeddings, axis=0)
@@ -64,6 +74,14 @@ def equal_error_rate(same: npt.ArrayLike, other: npt.ArrayLike) -> float:
     thresholds = np.append(np.unique(np.concatenate([true, false])), np.inf)
     rejected = np.searchsorted(true, thresholds, "left") / true.size
     accepted = 1 - np.searchsorted(false, thresholds, "left") / false.size
+    return rate_at_crossing(rejected, accepted)
+
+
+def rate_at_crossing(rejected: npt.NDArray[np.float64], accepted: npt.NDArray[np.float64]) -> float:
+    """Return the rate at which two error rates `(T,)` at increasing thresholds are equal, by linear interpolation.
+
+    rejected: false rejection rates, from 0 to 1. accepted: false acceptance rates, from 1 to 0.
+    """
     gap = rejected - accepted  # increases from -1 to 1
     after = int(np.argmax(gap >= 0))
     before = max(after - 1, 0)

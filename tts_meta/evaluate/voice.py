@@ -15,8 +15,9 @@ from tts_meta.context import default_torch_state
 from tts_meta.corpus import Utterance
 from tts_meta.errors import UsageError
 from tts_meta.evaluate.scores import Scorer, Scores
-from tts_meta.evaluate.similarity import mean_embedding
+from tts_meta.evaluate.similarity import Encoder, voice_embedding
 from tts_meta.models.acoustic import AcousticModel
+from tts_meta.models.ecapa_encoder import EcapaEncoder
 from tts_meta.models.pretrained import Base
 from tts_meta.models.speaker_encoder import Embedding, SpeakerEncoder
 from tts_meta.models.synthesis_options import DEFAULT, SynthesisOptions
@@ -66,8 +67,7 @@ def score_voices(
     check_mels(vocoder, base.config.audio.mel)
     rate = base.config.audio.mel.sample_rate
     mel_spec = MelSpec(base.config.audio.mel)
-    embeddings = _embeddings(base, scorer, references)
-    voice = mean_embedding(embeddings) if embeddings else None
+    reference_voices = _reference_voices(base, scorer, references)
     spoken: list[Spoken] = []
     for number, utterance in enumerate(utterances):
         real = _load(base, utterance)
@@ -86,7 +86,8 @@ def score_voices(
                 speaker=utterance.speaker,
                 system=system,
                 text=utterance.text,
-                voice=voice,
+                voice=reference_voices.get("voice"),
+                ecapa_voice=reference_voices.get("ecapa_voice"),
                 reference=reference,
                 reference_rate=rate,
                 cache=cache,
@@ -135,8 +136,7 @@ def score_training_speaker(
     references: recordings of the training speaker. Similarity is measured to their mean embedding. There is no
     recording of the sentences by this speaker, so metrics that need one are left out.
     """
-    embeddings = _embeddings(base, scorer, references)
-    voice = mean_embedding(embeddings) if embeddings else None
+    reference_voices = _reference_voices(base, scorer, references)
     spoken = []
     for utterance in utterances:
         sentence = dataclasses.replace(utterance, speaker=base.speakers[speaker])
@@ -148,7 +148,8 @@ def score_training_speaker(
             speaker=sentence.speaker,
             system=TRAINING,
             text=sentence.text,
-            voice=voice,
+            voice=reference_voices.get("voice"),
+            ecapa_voice=reference_voices.get("ecapa_voice"),
             cache=cache,
         )
         spoken.append(Spoken(sentence, TRAINING, speech.samples, speech.rate, scores))
@@ -160,10 +161,18 @@ def _load(base: Base, utterance: Utterance) -> Waveform:
     return prepare_waveform(waveform, base.config.audio, str(utterance.source))
 
 
-def _embeddings(base: Base, scorer: Scorer, utterances: Sequence[Utterance]) -> list[Embedding]:
-    """Return the embedding of each recording. The result is empty if similarity is not among the metrics."""
-    if "similarity" not in scorer.metrics:
-        return []
-    encoder = SpeakerEncoder.load(scorer.settings.device)
-    rate = base.config.audio.mel.sample_rate
-    return [encoder.embed(_load(base, utterance), rate) for utterance in utterances]
+def _reference_voices(base: Base, scorer: Scorer, references: Sequence[Utterance]) -> dict[str, Embedding]:
+    """Return the mean embedding of the references by its name in `Sample`, for each similarity metric of the scorer.
+
+    The result is empty without references.
+    """
+    if not references:
+        return {}
+    rate, device = base.config.audio.mel.sample_rate, scorer.settings.device
+    encoders: dict[str, Encoder] = {}
+    if "similarity" in scorer.metrics:
+        encoders["voice"] = SpeakerEncoder.load(device)
+    if "similarity_ecapa" in scorer.metrics:
+        encoders["ecapa_voice"] = EcapaEncoder.load(device)
+    recordings = [(_load(base, reference), rate) for reference in references] if encoders else []
+    return {name: voice_embedding(encoder, recordings) for name, encoder in encoders.items()}

@@ -43,7 +43,7 @@ def write_few_shot_report(
     write_scores(folder / "scores.jsonl", rows)
     write_trials(folder / "trials.jsonl", trials)
     write_recordings(folder / "recordings.jsonl", results.recordings())
-    text = few_shot_tables(trials, rows, results.error_rates())
+    text = few_shot_tables(trials, rows, results.error_rates(), results.ecapa_error_rates())
     with atomic_file(folder / "table.md") as temporary:
         temporary.write_text(text, encoding="utf-8")
     counts = len({trial.sentences for trial in trials})

@@ -17,8 +17,8 @@ from tts_meta.evaluate.voice import COPY, REAL
 
 _MANY = 10
 """A number of steps counts as many if it is at least the largest number of steps divided by this value."""
-_ERROR_RATE = Column("eer", "EER", 3, "lower")
-"""Column of the equal error rate, which is a score of a system and not of a sentence."""
+_ERROR_RATES = Column("eer", "EER", 3, "lower"), Column("ecapa_eer", "ECAPA EER", 3, "lower")
+"""Columns of the equal error rates by both encoders. They are scores of a system and not of a sentence."""
 _MARKS = {"cache": "†", "cached_results": "‡"}
 _NOTES = {
     "cache": "read from the cache folder of an earlier run with the same code versions",
@@ -26,13 +26,20 @@ _NOTES = {
 }
 
 
-def few_shot_tables(trials: Sequence[Trial], rows: Sequence[Scores], rates: Mapping[str, Interval]) -> str:
+def few_shot_tables(
+    trials: Sequence[Trial],
+    rows: Sequence[Scores],
+    rates: Mapping[str, Interval],
+    ecapa_rates: Mapping[str, Interval] | None = None,
+) -> str:
     """Return all tables as Markdown.
 
-    rows: scores of recordings, copy-synthesis and trials. rates: EER by system, if any.
+    rows: scores of recordings, copy-synthesis and trials. rates: EER by system, if any. ecapa_rates: EER by the second
+    encoder, if any.
     """
     sentences, speakers = len({(row.speaker, row.id) for row in rows}), len({row.speaker for row in rows})
-    tables = _Tables(trials, rows, rates)
+    by_column = zip(_ERROR_RATES, (rates, ecapa_rates or {}), strict=True)
+    tables = _Tables(trials, rows, [(column, by_system) for column, by_system in by_column if by_system])
     scored = f"{counted(sentences, 'unseen sentence')} of {counted(speakers, 'speaker')}"
     parts = [f"{scored}; means with 95 % intervals over both.\n"]
     for count in sorted({trial.sentences for trial in trials}):
@@ -63,7 +70,9 @@ def source_notes(trials: Sequence[Trial]) -> list[str]:
 class _Tables:
     """Means of every system, and paired differences between trials on the same sentences."""
 
-    def __init__(self, trials: Sequence[Trial], rows: Sequence[Scores], rates: Mapping[str, Interval]) -> None:
+    def __init__(
+        self, trials: Sequence[Trial], rows: Sequence[Scores], rates: Sequence[tuple[Column, Mapping[str, Interval]]]
+    ) -> None:
         self.rows, self.rates, self.columns = rows, rates, used_columns(rows)
         self.titles = [column.title for column in self.columns]
         self.means = {summary.group[0]: summary.intervals for summary in summarise(rows)}
@@ -79,8 +88,7 @@ class _Tables:
 
         The recordings and their copy-synthesis come first.
         """
-        rate_title = [_ERROR_RATE.title] if self.rates else []
-        headings = [*self.titles, *rate_title, "Parameters", "KiB", "CPU seconds"]
+        headings = [*self.titles, *(column.title for column, _ in self.rates), "Parameters", "KiB", "CPU seconds"]
         lines = [[system, *self._means(system), "", "", ""] for system in (REAL, COPY) if system in self.means]
         for learner, by_steps in self._groups(count):
             for trials in by_steps.values():
@@ -126,9 +134,8 @@ class _Tables:
     def _means(self, system: str) -> list[str]:
         means = self.means[system]
         cells = [means[column.name].shown(column.digits) if column.name in means else "" for column in self.columns]
-        if not self.rates:
-            return cells
-        return [*cells, self.rates[system].shown(_ERROR_RATE.digits) if system in self.rates else ""]
+        rates = [rates[system].shown(column.digits) if system in rates else "" for column, rates in self.rates]
+        return [*cells, *rates]
 
     def _best(self, by_steps: Mapping[int | None, list[Trial]], column: Column) -> str:
         """Return the system whose number of steps has the best mean; the first of equal ones."""

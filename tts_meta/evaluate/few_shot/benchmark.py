@@ -7,8 +7,9 @@ of a speaker speak the same unseen sentences. `trials.py` defines a trial, `run_
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -20,6 +21,7 @@ from tts_meta.devices import choose_device
 from tts_meta.errors import UsageError
 from tts_meta.evaluate.benchmark_config import BenchmarkConfig, SentenceSplit, choose_sentences
 from tts_meta.evaluate.confidence import Interval
+from tts_meta.evaluate.ecapa_similarity import NAME as ECAPA
 from tts_meta.evaluate.few_shot.results_io import SpeakerRecordings, read_trials
 from tts_meta.evaluate.few_shot.run_trial import run_trial
 from tts_meta.evaluate.few_shot.speaker_data import SpeakerData
@@ -29,6 +31,7 @@ from tts_meta.evaluate.scores import Scorer, Scores
 from tts_meta.evaluate.similarity import error_rate_interval, voice_embedding
 from tts_meta.evaluate.training_speakers import TrainingSpeakers
 from tts_meta.evaluate.voice import Spoken
+from tts_meta.models.ecapa_encoder import EcapaEncoder
 from tts_meta.models.pretrained import Base, load_base
 from tts_meta.models.speaker_encoder import Embedding, SpeakerEncoder
 from tts_meta.models.vocoders.vocoder import Vocoder, check_mels
@@ -69,12 +72,15 @@ class FewShotResults:
     """All trials, and the recordings and copy-synthesis of the scored sentences, with scores.
 
     voices: mean embedding of each speaker's recordings. spoken_embeddings: embeddings of `spoken`, in this order.
+    ecapa_voices, ecapa_embeddings: the same by `EcapaEncoder`; empty if the benchmark does not use its metric.
     """
 
     trials: list[Trial]
     spoken: list[Spoken]
     voices: dict[str, Embedding]
     spoken_embeddings: list[Embedding]
+    ecapa_voices: dict[str, Embedding] = field(default_factory=dict)
+    ecapa_embeddings: list[Embedding] = field(default_factory=list)
 
     def scores(self) -> list[Scores]:
         """Return the scores of the recordings, the copy-synthesis and all voices."""
@@ -82,14 +88,14 @@ class FewShotResults:
 
     def recordings(self) -> list[SpeakerRecordings]:
         """Return the recordings and copy-synthesis of each speaker, without audio."""
-        spoken = list(zip(self.spoken, self.spoken_embeddings, strict=True))
         recordings = []
         for speaker, voice in self.voices.items():
-            speaker_clips = [
-                (clip.scores, embedding) for clip, embedding in spoken if clip.utterance.speaker == speaker
-            ]
-            scores, embeddings = zip(*speaker_clips, strict=True)
-            recordings.append(SpeakerRecordings(speaker, voice, scores, embeddings))
+            numbers = [number for number, clip in enumerate(self.spoken) if clip.utterance.speaker == speaker]
+            scores = tuple(self.spoken[number].scores for number in numbers)
+            embeddings = tuple(self.spoken_embeddings[number] for number in numbers)
+            ecapa = tuple(self.ecapa_embeddings[number] for number in numbers if self.ecapa_embeddings)
+            row = SpeakerRecordings(speaker, voice, scores, embeddings, self.ecapa_voices.get(speaker), ecapa)
+            recordings.append(row)
         return recordings
 
     def error_rates(self) -> dict[str, Interval]:
@@ -98,19 +104,28 @@ class FewShotResults:
             [sentence.scores for sentence in self.spoken], self.spoken_embeddings, self.trials, self.voices
         )
 
+    def ecapa_error_rates(self) -> dict[str, Interval]:
+        """Return the same by `EcapaEncoder`; empty if the benchmark does not use its metric."""
+        rows = [sentence.scores for sentence in self.spoken] if self.ecapa_voices else []
+        return error_rates(rows, self.ecapa_embeddings, self.trials, self.ecapa_voices, "ecapa_embeddings")
+
 
 def error_rates(
-    rows: Sequence[Scores], embeddings: Sequence[Embedding], trials: Sequence[Trial], voices: Mapping[str, Embedding]
+    rows: Sequence[Scores],
+    embeddings: Sequence[Embedding],
+    trials: Sequence[Trial],
+    voices: Mapping[str, Embedding],
+    attribute: Literal["embeddings", "ecapa_embeddings"] = "embeddings",
 ) -> dict[str, Interval]:
     """Return the equal error rate of speaker verification for each system; empty for a single speaker.
 
     rows, embeddings: scores and embeddings of the recordings and the copy-synthesis. voices: mean embedding of each
-    speaker's recordings.
+    speaker's recordings. attribute: the embeddings of a trial by the same encoder.
     """
     if len(voices) < 2:
         return {}
     claims = [(row.system, row.speaker, embedding) for row, embedding in zip(rows, embeddings, strict=True)]
-    claims += [(trial.system, trial.speaker, embedding) for trial in trials for embedding in trial.embeddings]
+    claims += [(trial.system, trial.speaker, embedding) for trial in trials for embedding in getattr(trial, attribute)]
     rates = {}
     for system in dict.fromkeys(system for system, *_ in claims):
         system_claims = [(speaker, embedding) for name, speaker, embedding in claims if name == system]
@@ -138,15 +153,20 @@ def run_few_shot(
     training_speakers = _training_speakers(config, bases, manifest)
     cached_results = read_trials(config.cached_results) if config.cached_results else {}
     scorer, encoder = config.scorer(), SpeakerEncoder.load(base.device)
+    ecapa = EcapaEncoder.load(base.device) if ECAPA in scorer.metrics else None
     results = FewShotResults([], [], {}, [])
     for speaker, sentences in chosen.items():
         data = _speaker_data(config, speaker, sentences, vocoder, scorer, encoder, cached_results, report)
+        data = replace(data, ecapa=ecapa)
         spoken = data.score(base, {})
         results.spoken.extend(spoken)
         results.spoken_embeddings.extend(data.embed(spoken))
         rate = base.config.audio.mel.sample_rate
         references = [(read_audio(reference.source, rate), rate) for reference in data.references]
         results.voices[speaker] = voice_embedding(encoder, references)
+        if ecapa is not None:
+            results.ecapa_embeddings.extend(data.embed_ecapa(spoken))
+            results.ecapa_voices[speaker] = voice_embedding(ecapa, references)
         for name, method in config.learners.items():
             method_data = replace(data, training_speakers=training_speakers.get(name))
             for sentence_count in method.sentences or config.sentences:

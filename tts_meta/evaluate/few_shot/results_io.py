@@ -36,29 +36,33 @@ def read_trials(path: str | Path) -> dict[str, Trial]:
 class SpeakerRecordings:
     """The scores and embeddings of one speaker's recordings and copy-synthesis.
 
-    voice: mean embedding of the references.
+    voice: mean embedding of the references. ecapa_voice, ecapa_embeddings: the same by `EcapaEncoder`, if measured.
     """
 
     speaker: str
     voice: Embedding
     scores: tuple[Scores, ...]
     embeddings: tuple[Embedding, ...]
+    ecapa_voice: Embedding | None = None
+    ecapa_embeddings: tuple[Embedding, ...] = ()
 
 
 def write_recordings(path: str | Path, recordings: Sequence[SpeakerRecordings]) -> None:
     """Write one JSON line per speaker, with embeddings in half precision."""
-    write_lines(
-        path,
-        (
-            {
-                "speaker": speaker.speaker,
-                "voice": pack_embedding(speaker.voice),
-                "scores": [scores_to_record(row) for row in speaker.scores],
-                "embeddings": [pack_embedding(embedding) for embedding in speaker.embeddings],
-            }
-            for speaker in recordings
-        ),
-    )
+
+    def record_of(speaker: SpeakerRecordings) -> dict[str, Any]:
+        record = {
+            "speaker": speaker.speaker,
+            "voice": pack_embedding(speaker.voice),
+            "scores": [scores_to_record(row) for row in speaker.scores],
+            "embeddings": [pack_embedding(embedding) for embedding in speaker.embeddings],
+        }
+        if speaker.ecapa_voice is not None:
+            record["ecapa_voice"] = pack_embedding(speaker.ecapa_voice)
+            record["ecapa_embeddings"] = [pack_embedding(embedding) for embedding in speaker.ecapa_embeddings]
+        return record
+
+    write_lines(path, map(record_of, recordings))
 
 
 def read_recordings(path: str | Path) -> list[SpeakerRecordings]:
@@ -70,13 +74,15 @@ def read_recordings(path: str | Path) -> list[SpeakerRecordings]:
             unpack_embedding(record["voice"]),
             tuple(scores_from_record(row) for row in record["scores"]),
             tuple(unpack_embedding(text) for text in record["embeddings"]),
+            unpack_embedding(record["ecapa_voice"]) if "ecapa_voice" in record else None,
+            tuple(unpack_embedding(text) for text in record.get("ecapa_embeddings", ())),
         )
 
     return read_lines(path, parse, "recordings", "a speaker's recordings; write the file with tts-meta benchmark")
 
 
 def pack_embedding(embedding: Embedding) -> str:
-    """Return the embedding `(256,)` in half precision as base64 text."""
+    """Return the embedding `(E,)` in half precision as base64 text."""
     return base64.b64encode(embedding.astype("<f2").tobytes()).decode("ascii")
 
 
@@ -90,6 +96,8 @@ def _to_record(trial: Trial) -> dict[str, Any]:
     record["source"] = trial.source
     record["scores"] = [scores_to_record(row) for row in trial.scores]
     record["embeddings"] = [pack_embedding(embedding) for embedding in trial.embeddings]
+    if len(trial.ecapa_embeddings):
+        record["ecapa_embeddings"] = [pack_embedding(embedding) for embedding in trial.ecapa_embeddings]
     return record
 
 
@@ -99,6 +107,7 @@ def _from_record(record: Mapping[str, Any]) -> Trial:
         folder=_folder(record["key"]),
         scores=tuple(scores_from_record(row) for row in record["scores"]),
         embeddings=np.array([unpack_embedding(text) for text in record["embeddings"]], np.float32),
+        ecapa_embeddings=np.array([unpack_embedding(text) for text in record.get("ecapa_embeddings", ())], np.float32),
     )
 
 

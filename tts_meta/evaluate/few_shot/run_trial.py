@@ -65,6 +65,7 @@ def run_trial(
         tuple(read_scores(folder / "scores.jsonl")),
         np.array(record["embeddings"], np.float32),
         "this run" if {voice_folder, folder} <= data.computed else "cache",
+        np.array(record.get("ecapa_embeddings", []), np.float32),
     )
     return trial.renamed(name, sentences, steps)
 
@@ -110,6 +111,7 @@ def _score_voice(base: Base, data: SpeakerData, path: Path, folder: Path) -> Non
     for index, sentence in enumerate(spoken):
         with atomic_file(folder / f"{index}.flac") as temporary:
             soundfile.write(temporary, sentence.samples, sentence.rate, format="FLAC")
-    embeddings = [np.round(embedding, 5).tolist() for embedding in data.embed(spoken)]
+    by_encoder = {"embeddings": data.embed(spoken), "ecapa_embeddings": data.embed_ecapa(spoken)}
+    record = {name: [np.round(row, 5).tolist() for row in rows] for name, rows in by_encoder.items()}
     with atomic_file(folder / TRIAL_FILE) as temporary:
-        temporary.write_text(json.dumps({"embeddings": embeddings}), encoding="utf-8")
+        temporary.write_text(json.dumps(record), encoding="utf-8")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -25,8 +25,8 @@ class Trial:
     steps: requested steps; None if the loop stopped automatically. steps_done: steps that the loop took. folder:
     folder of the audio; it exists only on a machine that has the audio. parameters: number of parameters that the
     voice changes. bytes: size of the voice file. cpu_seconds: processor time of all threads during adaptation.
-    scores: scores of each scored sentence, with NLL per frame. embeddings: embedding of each spoken sentence, `(U,
-    256)`.
+    scores: scores of each scored sentence, with NLL per frame. embeddings: embedding of each spoken sentence by
+    `SpeakerEncoder`, `(U, 256)`. ecapa_embeddings: the same by `EcapaEncoder`, `(U, E)`; empty without its metric.
     """
 
     learner: str
@@ -41,6 +41,7 @@ class Trial:
     scores: tuple[Scores, ...]
     embeddings: npt.NDArray[np.float32]
     source: Source = "cached_results"
+    ecapa_embeddings: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
 
     @property
     def system(self) -> str:
