@@ -22,7 +22,8 @@ def tone(seconds: float = 1.5, pitch: float = 120.0) -> np.ndarray:
     """Harmonics with a slow vibrato."""
     time = np.arange(int(seconds * RATE)) / RATE
     phase = 2 * np.pi * np.cumsum(pitch * (1 + 0.05 * np.sin(2 * np.pi * 3 * time))) / RATE
-    return sum(np.sin(number * phase) / number for number in range(1, 20)).astype(np.float32) * np.float32(0.1)
+    harmonics = np.stack([np.sin(number * phase) / number for number in range(1, 20)])
+    return (0.1 * harmonics.sum(0)).astype(np.float32)
 
 
 def small_encoder() -> EcapaEncoder:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -176,19 +177,19 @@ def augment(spectrum: NDArray[np.complex64], config: AugmentationConfig, draw: n
     hertz = np.linspace(0, SPEECH_RATE / 2, len(spectrum), dtype=np.float32)
     points = np.linspace(0, SPEECH_RATE / 2, _POINTS)
     decibels = np.interp(hertz, points, draw.normal(0, config.filter_db, _POINTS)).astype(np.float32)
-    spectrum = (spectrum * 10 ** (decibels / 20)).astype(np.complex64)
+    changed: NDArray[Any] = (spectrum * 10 ** (decibels / 20)).astype(np.complex64)
     if draw.random() < config.echo:
-        spectrum = spectrum * _impulse_response(config, length, draw)
+        changed = changed * _impulse_response(config, length, draw)
     if draw.random() < config.noise:
         slope = draw.uniform(0, 1)  # 0 is white noise, 1 is pink noise
         noise = draw.standard_normal((2, len(spectrum)), np.float32)
         noise = (noise[0] + 1j * noise[1]) / np.maximum(hertz, 50) ** (slope / 2)
         noise_level = 10 ** (-draw.uniform(*config.noise_db) / 20)
-        spectrum = spectrum + noise * (noise_level * np.linalg.norm(spectrum) / np.linalg.norm(noise))
+        changed = changed + noise * (noise_level * np.linalg.norm(changed) / np.linalg.norm(noise))
     if draw.random() < config.low_pass:
         cut_off = draw.uniform(*config.low_pass_hz)
-        spectrum = spectrum / (1 + np.minimum(hertz / cut_off, 10.0) ** 24)
-    samples = np.asarray(fft.irfft(spectrum.astype(np.complex64), length), np.float32)
+        changed = changed / (1 + np.minimum(hertz / cut_off, 10.0) ** 24)
+    samples = np.asarray(fft.irfft(changed.astype(np.complex64), length), np.float32)
     return samples * np.float32(0.05 / max(float(np.sqrt(np.mean(samples**2))), 1e-6))
 
 
