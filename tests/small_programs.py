@@ -24,6 +24,7 @@ import pytest
 from discovery_runs import small_settings, write_effects, write_runs
 from documentation import ROOT
 from helpers import RATE, tiny_base, tiny_source_filter, tone_sentence, tone_speech
+from small_verifier import small_verification, small_verifier
 from toy_domains import own_settings
 
 from data_prep import prepare
@@ -228,17 +229,6 @@ def _vocoder_adaptation(program: ModuleType, patch: pytest.MonkeyPatch) -> list[
     return ["--steps", "1", "--draws", "2", *_set(small)]
 
 
-def _train_verifier(program: ModuleType, patch: pytest.MonkeyPatch) -> list[str]:
-    small: dict[str, object] = {"held_out_speakers": "[ls1580, ls7021]", "speakers_per_batch": 2}
-    small |= {"validation_speakers": "[ls1580, ls7021]", "crop_seconds": "[0.3, 0.3]", "optimiser.steps": 2}
-    small |= {"encoder": "{channels: 8, groups: 2, pooled: 8, bottleneck: 4, embedding: 8}", "splits": "[train, eval]"}
-    return _set(small)
-
-
-def _verification(program: ModuleType, patch: pytest.MonkeyPatch) -> list[str]:
-    return _set({"groups": "{small: {splits: [train], speakers: [ls1580, ls7021]}}", "sentences": 2})
-
-
 def _memory(program: ModuleType, patch: pytest.MonkeyPatch) -> list[str]:
     patch.setattr(program, "sentences", lambda count: [tone_sentence(number) for number in range(count)])
     patch.setattr(program, "WARM_UP", 2)
@@ -290,8 +280,8 @@ SMALL: dict[str, Small] = {
     "recipes/meta_cost/curvature.py": _curvature,
     "recipes/meta_cost/speech_tasks.py": _speech_tasks,
     "recipes/one_module/__main__.py": _few_learners(["sigma-imaml", "maml"], "test_tasks=4", "test_steps=[0, 3]"),
-    "recipes/speaker_verification/train.py": _train_verifier,
-    "recipes/speaker_verification/verification.py": _verification,
+    "recipes/speaker_verification/train.py": lambda program, patch: _set(small_verifier("[ls1580, ls7021]")),
+    "recipes/speaker_verification/verification.py": lambda program, patch: _set(small_verification()),
     "tests/fuzzing.py": _fuzzing,
 }
 
