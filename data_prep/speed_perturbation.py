@@ -17,11 +17,10 @@ from pathlib import Path
 
 from tts_meta.corpus import SPEED_MARK, Utterance
 from tts_meta.corpus.audio_part import sha256_audio
+from tts_meta.corpus.speaker_splits import PERTURBED_SUFFIX
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.files import atomic_file
 
-SUFFIX = "_perturbed"
-"""Copies of the recordings of split `train` are in split `train_perturbed`."""
 _MIN_SPEED, _MAX_SPEED = 0.5, 2.0
 
 
@@ -64,7 +63,7 @@ def perturbed_utterance(utterance: Utterance, speed: float, copy: Path, seconds:
         start=None,
         end=None,
         seconds=seconds,
-        split=None if utterance.split is None else utterance.split + SUFFIX,
+        split=None if utterance.split is None else utterance.split + PERTURBED_SUFFIX,
     )
 
 

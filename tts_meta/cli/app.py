@@ -24,6 +24,7 @@ from tts_meta.cli import (
     prepare,
     pretrain,
     speak,
+    split,
     train_vocoder,
 )
 from tts_meta.cli.console import print_message, print_text, record_arguments
@@ -44,6 +45,7 @@ VERBS = (
     evaluate.evaluate,
     prepare.prepare,
     merge.merge,
+    split.split,
     pretrain.pretrain,
     train_vocoder.train_vocoder,
     meta_train.meta_train,
