@@ -29,11 +29,13 @@ from toy_domains import own_settings
 
 from data_prep import prepare
 from recipes.librispeech_mini.alignment_boundaries import Phone, Word
+from recipes.meta_cost.densities import student_t
 from tts_meta.adapt import adaptable_modules, adaptable_vocoder_modules
 from tts_meta.audio import write_wav
 from tts_meta.config import load_config
 from tts_meta.evaluate.cloning import CloningBenchmark
 from tts_meta.meta import LEARNERS
+from tts_meta.models.densities import HYPERBOLIC_SECANT
 from tts_meta.models.pretrained import load_base, save_base
 from tts_meta.models.saved_learner import SavedLearner
 from tts_meta.models.shrinkage_prior import ModulePrior
@@ -223,6 +225,13 @@ def _curvature(program: ModuleType, patch: pytest.MonkeyPatch) -> list[str]:
     return []
 
 
+def _likelihoods(program: ModuleType, patch: pytest.MonkeyPatch) -> list[str]:
+    patch.setattr(program, "MOST", 2)
+    patch.setattr(program, "compared_densities", lambda: [HYPERBOLIC_SECANT, student_t(3)])
+    small = {"speakers": "[ls1580, ls7021]", "score_on": 1, "adapt_on": 1, "systems": 1, "metrics": "[similarity]"}
+    return _set(small | {"vocoder": "griffin-lim", "output": "runs/likelihoods"})
+
+
 def _vocoder_adaptation(program: ModuleType, patch: pytest.MonkeyPatch) -> list[str]:
     small = {"split": "train", "speakers": "[ls1580, ls7021]", "score_on": 1, "adapt_on": 1}
     small["manifest"] = "runs/librispeech_mini/manifest.jsonl"
@@ -278,6 +287,7 @@ SMALL: dict[str, Small] = {
     "recipes/memory.py": _memory,
     "recipes/meta_cost/cost.py": _meta_cost,
     "recipes/meta_cost/curvature.py": _curvature,
+    "recipes/meta_cost/likelihoods.py": _likelihoods,
     "recipes/meta_cost/speech_tasks.py": _speech_tasks,
     "recipes/one_module/__main__.py": _few_learners(["sigma-imaml", "maml"], "test_tasks=4", "test_steps=[0, 3]"),
     "recipes/speaker_verification/train.py": lambda program, patch: _set(small_verifier("[ls1580, ls7021]")),

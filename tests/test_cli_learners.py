@@ -169,7 +169,7 @@ def test_inspect_shows_the_learner_of_a_base(run_cli, trained: Path) -> None:
     assert data["tensors"] == {"step_sizes": [size]} and data["settings"]["inner_lr"] == 1e-3
     assert data["adapts"] == ["decoder.output.weight", "decoder.output.bias"]
     lines = run_cli("inspect", trained, *GRIFFIN_LIM).out.splitlines()
-    assert "learner: meta-sgd (Li et al. 2017), version 1, 7 meta-steps, rank 0" in lines
+    assert "learner: meta-sgd (Li et al. 2017), version 1, 7 meta-steps, rank 0, one module per matrix" in lines
     assert f"tensors: step_sizes ({size},)" in lines
     assert any(line.startswith('settings: inner_solver "adam", ') and "inner_lr 0.001" in line for line in lines)
 

@@ -64,7 +64,7 @@ def test_by_layer_makes_one_module_of_a_layer_and_its_norm() -> None:
 
 
 def test_biases_and_norms_can_be_separate_from_the_matrices_of_their_layer() -> None:
-    partition = Partition.by_layer(layers(), prefix="model.", separate_biases=True)
+    partition = Partition.by_layer(layers(), prefix="model.", granularity="matrix")
     modules = {module.name: (module.kind, module.parameters) for module in partition.modules}
     assert modules == {
         "model.bias": ("Parameter", ("model.bias",)),
@@ -88,7 +88,7 @@ def test_the_mean_voice_and_the_speaker_table_are_separate_modules() -> None:
 
 def test_cloning_can_adapt_every_module_except_the_speaker_table_and_the_scales() -> None:
     base = tiny_base()
-    all_names = set(Partition.by_layer(base.acoustic, separate_biases=True).names)
+    all_names = set(Partition.by_layer(base.acoustic, granularity="matrix").names)
     fixed = {"speaker.offsets", "mel_log_scale", "duration_log_scale", "prosody_log_scale"}
     assert all_names - set(adaptable_modules(base).names) == fixed
     chosen = chosen_modules(base, CloneSettings())
@@ -133,7 +133,7 @@ def test_selection_keeps_order_and_names_a_pattern_that_matches_nothing() -> Non
     assert partition.select(["lstm", "part.*"]).names == ("part.scale", "part.linear", "lstm")
     assert partition.select([]).modules == ()
     assert partition.select(["part"]).names == ("part.scale", "part.linear")
-    separate = Partition.by_layer(layers(), separate_biases=True)
+    separate = Partition.by_layer(layers(), granularity="matrix")
     assert separate.select(["lstm"]).names == ("lstm.weight", "lstm.bias")
     assert separate.select(["*.bias", "bias"]).names == ("bias", "part.linear.bias", "lstm.bias")
     with pytest.raises(

@@ -36,6 +36,7 @@ PRINTED = {
     "recipes/memory.py": r"growth after the first 2 sentences: [+-]",
     "recipes/meta_cost/cost.py": r"\| maml \| -?\d",
     "recipes/meta_cost/curvature.py": r"\| gauss-newton, solved, diagonal preconditioner \| \d",
+    "recipes/meta_cost/likelihoods.py": r"\| student-t 3 \| -?\d(.|\n)*\| student-t 3 \| [+-]\d",
     "recipes/meta_cost/speech_tasks.py": r"fomaml: \d+\.\d+ times as fast",
     "recipes/one_module/__main__.py": r"\| sigma-imaml \| \d",
     "recipes/speaker_verification/train.py": r"equal error rate of the validation speakers(.|\n)*encoder: runs/",

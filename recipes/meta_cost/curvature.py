@@ -18,7 +18,7 @@ from torch import Tensor
 
 from tts_meta.audio import FeatureCache
 from tts_meta.corpus import Episode, Manifest, Utterance
-from tts_meta.meta import Budget, ConjugateGradient, GradientLearner, Task, create_learner
+from tts_meta.meta import Adapted, Budget, ConjugateGradient, GradientLearner, Task, create_learner
 from tts_meta.meta.solvers.gauss_newton import HessianKind, curvature_products
 from tts_meta.meta.solvers.linear_solvers import Matvec
 from tts_meta.models.pretrained import Base, load_base
@@ -57,13 +57,15 @@ class Recorded:
 
 
 class System:
-    """The linear system (S H S + I) u = S g of one task at its adapted parameters."""
+    """The linear system (S H S + I) u = S g of one task at its adapted parameters.
 
-    def __init__(self, learner: GradientLearner, task: Task) -> None:
-        adapted = learner.adapt([task], Budget(STEPS))
+    S is the diagonal matrix of σ, multiplied by the square root of the scale of the prior.
+    """
+
+    def __init__(self, learner: GradientLearner, task: Task, adapted: Adapted) -> None:
         self.likelihood, self.shared, self.support = learner.likelihood, learner.shared.detach(), [task.support]
         self.params = learner.layout.flatten(adapted.params)
-        self.sigma = learner.prior.standard_deviation().to(self.params)
+        self.sigma = learner.prior_scale**0.5 * learner.prior.standard_deviation().to(self.params)
         self.epsilon = (self.params - learner.adapted.detach()) / self.sigma
         leaf = self.params.clone().requires_grad_()
         query = self.likelihood.nll(leaf, self.shared, [task.query]).sum()
@@ -154,7 +156,7 @@ def main() -> None:
             task = task_of(target, usable, learner.changing_modules)
             print("| curvature | products | residual | signs | rank correlation | norm | CPU s |")
             print("|---|---:|---:|---:|---:|---:|---:|")
-            measure(System(learner, task))
+            measure(System(learner, task, learner.adapt([task], Budget(STEPS))))
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ def acoustic_learner(
     acoustic model does not have.
     """
     saved, rank = choice.saved, settings.rank or 0
-    everything = adaptable_modules(base)
+    everything = adaptable_modules(base, choice.granularity)
     roles = {role: _names(everything.select(patterns), modules) for role, patterns in ACOUSTIC_ROLES.items()}
     if saved is None:
         domain = acoustic_domain(base, modules, rank, roles, trained_tasks, density)

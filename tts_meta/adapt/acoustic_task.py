@@ -19,7 +19,7 @@ from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.acoustic_output import AcousticOutput, ActivationCache
 from tts_meta.models.densities import HYPERBOLIC_SECANT, LAPLACE, Density
 from tts_meta.models.losses import acoustic_loss, outputs_with_curvature
-from tts_meta.models.partition import Partition
+from tts_meta.models.partition import DEFAULT_GRANULARITY, Granularity, Partition
 from tts_meta.models.pretrained import Base
 
 FIXED_MODULES = ("speaker.offsets", "mel_log_scale", "duration_log_scale", "prosody_log_scale")
@@ -53,9 +53,17 @@ class AcousticBatch:
     precision: Precision = "float32"
 
 
-def adaptable_modules(base: Base) -> Partition:
-    """Return the modules of the acoustic model that cloning can adapt. Each bias is a separate module."""
-    partition = Partition.by_layer(base.acoustic, separate_biases=True)
+def base_granularity(base: Base) -> Granularity:
+    """Return the size of the modules of the base's learner, or `DEFAULT_GRANULARITY` without a learner."""
+    return DEFAULT_GRANULARITY if base.learner is None else base.learner.granularity
+
+
+def adaptable_modules(base: Base, granularity: Granularity | None = None) -> Partition:
+    """Return the modules of the acoustic model that cloning can adapt.
+
+    granularity: size of the modules; None is that of the base's learner.
+    """
+    partition = Partition.by_layer(base.acoustic, granularity=granularity or base_granularity(base))
     return Partition(tuple(module for module in partition.modules if module.name not in FIXED_MODULES))
 
 

@@ -88,7 +88,7 @@ class Adaptation:
         start = self.learner.start()
         scores: dict[str, Any] = {f"{name}_before": loss for name, loss in self._held_out_loss(start).items()}
         adapted = self.learner.adapt([self.support.task], self.budget, observe)
-        deltas = _deltas(self.learner, start, adapted)
+        deltas = stored_deltas(self.learner, start, adapted)
         if self.held_out is not None:
             scores["held_out_after"] = self._held_out_loss_with(deltas, self.held_out)
         scores |= {name: texts[0] for name, texts in adapted.notes.items()}
@@ -113,7 +113,7 @@ class Adaptation:
         return float(self.domain.nll(params, held_out.task.at(0))) / held_out.size
 
 
-def _deltas(learner: MetaLearner, start: Params, adapted: Adapted) -> dict[str, Tensor]:
+def stored_deltas(learner: MetaLearner, start: Params, adapted: Adapted) -> dict[str, Tensor]:
     """Return the changes by name, rounded as in the voice file; low-rank changes as two factors."""
     if isinstance(learner.domain.model, LowRankModel):
         return as_stored(by_parameter_name(adapted.task(0)))

@@ -44,7 +44,8 @@ def chosen_modules(base: Base, settings: CloneSettings, vocoder: Vocoder | None 
     module or the vocoder cannot adapt. Raises TtsMetaError if the vocoder takes other mels than the base produces.
     Raises both for the same reasons as `choose_acoustic_learner`.
     """
-    acoustic, choice = adaptable_modules(base), choose_acoustic_learner(base, settings)
+    choice = choose_acoustic_learner(base, settings)
+    acoustic = adaptable_modules(base, choice.granularity)
     if not settings.modules:
         return _default_modules(base, acoustic, choice, settings)
     chosen = Partition(())

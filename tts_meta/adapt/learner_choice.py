@@ -12,6 +12,7 @@ from tts_meta.adapt.settings import NEGLIGIBLE, NO_PRIOR_LR, NO_PRIOR_STEPS, VOC
 from tts_meta.adapt.voice import VOCODER_PREFIX
 from tts_meta.errors import UsageError, excerpt
 from tts_meta.meta import LEARNERS, Budget, MetaLearner, TrainedTasks
+from tts_meta.models.partition import Granularity
 from tts_meta.models.pretrained import Base, is_base
 from tts_meta.models.saved_learner import FILE, SavedLearner
 from tts_meta.models.vocoders.source_filter import SourceFilterGenerator
@@ -39,6 +40,11 @@ class LearnerChoice:
     def learner_class(self) -> type[MetaLearner]:
         """The class of the learner."""
         return LEARNERS[self.name]
+
+    @property
+    def granularity(self) -> Granularity | None:
+        """Size of the modules of a meta-trained learner; None is that of the base's learner."""
+        return None if self.saved is None else self.saved.granularity
 
     @property
     def has_learned_prior(self) -> bool:
@@ -87,7 +93,7 @@ def choose_acoustic_learner(base: Base, settings: CloneSettings) -> LearnerChoic
     else:
         chosen = find_learner_choice(settings.learner, base.learner)
     if chosen.saved is not None:
-        names, version = adaptable_modules(base).names, chosen.learner_class.version
+        names, version = adaptable_modules(base, chosen.granularity).names, chosen.learner_class.version
         chosen.saved.check_fits(base.hash, names, base.folder, version=version)
     _check_uses(chosen, settings)
     changes: dict[str, Any] = dict(settings.learner_settings)

@@ -7,22 +7,25 @@ from typing import Any
 
 from tts_meta.meta import MetaLearner
 from tts_meta.models.learner_format import Model
+from tts_meta.models.partition import DEFAULT_GRANULARITY, Granularity
 from tts_meta.models.saved_learner import SavedLearner
 
 
 def saved_learner(
     learner: MetaLearner,
     model: Model,
-    *,
     rank: int = 0,
+    granularity: Granularity = DEFAULT_GRANULARITY,
+    *,
     meta_steps: int = 0,
     sigma_history: Mapping[str, list[float]] | None = None,
     origin: Mapping[str, Any] | None = None,
 ) -> SavedLearner:
     """Return the learner as it is stored with weights; the hash of the weights is set when it is written.
 
-    model: the model that it adapts. rank: rank of the changes of matrices. sigma_history: σ of each module after each
-    meta-step. origin: other facts of the meta-training, as plain JSON.
+    model: the model that it adapts. rank: rank of the changes of matrices. granularity: size of the modules of the
+    domain. sigma_history: σ of each module after each meta-step. origin: other facts of the meta-training, as plain
+    JSON.
     """
     adapted = tuple(module.name for module in learner.adapted_modules)
     return SavedLearner(
@@ -38,4 +41,5 @@ def saved_learner(
         meta_steps,
         sigma_history=dict(sigma_history or {}),
         origin=dict(origin or {}),
+        granularity=granularity,
     )

@@ -62,7 +62,7 @@ def adaptable_vocoder_modules(vocoder: Vocoder) -> Partition:
     """
     if not isinstance(vocoder, SourceFilterVocoder):
         return Partition(())
-    modules = Partition.by_layer(vocoder.generator, VOCODER_PREFIX, separate_biases=True).modules
+    modules = Partition.by_layer(vocoder.generator, VOCODER_PREFIX, granularity="matrix").modules
     return Partition(tuple(module for module in modules if not module.name.startswith(f"{VOCODER_PREFIX}pitch.")))
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from tts_meta.adapt import CloneSettings, Voice, adaptable_modules, adaptable_vocoder_modules, chosen_modules
+from tts_meta.adapt.acoustic_task import base_granularity
 from tts_meta.adapt.voice import VOCODER_PREFIX
 from tts_meta.cli.console import print_json, print_text, table
 from tts_meta.cli.inspect_learner import learner_lines, learner_summary
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.evaluate.rank_agreement import Agreement
-from tts_meta.models.partition import Partition
+from tts_meta.models.partition import DEFAULT_GRANULARITY, Partition
 from tts_meta.models.pretrained import Base, load_base
 from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
 from tts_meta.models.vocoders.vocoder import Vocoder, load_vocoder
@@ -74,7 +75,8 @@ def _modules(base: Base, vocoder: Vocoder, sigmas: dict[str, float], voices: lis
     for model, network, prefix in zip(_MODELS, (base.acoustic, vocoder.generator), ("", VOCODER_PREFIX), strict=True):
         if network is None:
             continue
-        for module in Partition.by_layer(network, prefix, separate_biases=True).modules:
+        granularity = DEFAULT_GRANULARITY if prefix else base_granularity(base)
+        for module in Partition.by_layer(network, prefix, granularity).modules:
             name = module.name
             clone = "yes" if name in adapted else "can" if name in adaptable else "no"
             row = {"model": model, "module": name, "parameters": module.size, "kind": module.kind, "clone": clone}

@@ -64,7 +64,8 @@ def learner_lines(saved: SavedLearner) -> list[str]:
     shapes = [f"{name} {tuple(value.shape)}" for name, value in sorted(saved.tensors.items())]
     more = [f"and {len(shapes) - _MAX_TENSORS} more"] if len(shapes) > _MAX_TENSORS else []
     lines = [
-        f"learner: {saved.learner} ({_source(saved)}), {version}, {saved.meta_steps} meta-steps, rank {saved.rank}",
+        f"learner: {saved.learner} ({_source(saved)}), {version}, {saved.meta_steps} meta-steps, rank {saved.rank}, "
+        f"one module per {saved.granularity}",
         f"settings: {', '.join(settings) or '(none)'}",
         f"tensors: {', '.join(shapes[:_MAX_TENSORS] + more) or '(none)'}",
     ]

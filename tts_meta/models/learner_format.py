@@ -10,6 +10,7 @@ from torch import Tensor
 
 from tts_meta.errors import excerpt
 from tts_meta.headers import Count, Digest, Header, Name
+from tts_meta.models.partition import DEFAULT_GRANULARITY, Granularity
 from tts_meta.parsing import is_printable
 
 LOG_VARIANCES, STEP_SIZES, SIGMA_HISTORY = "log_variances", "step_sizes", "history/sigma"
@@ -30,6 +31,7 @@ class LearnerHeader(Header):
     modules: _Modules
     shared: _Modules
     rank: Annotated[int, Field(ge=0, le=10_000)]
+    granularity: Granularity = DEFAULT_GRANULARITY
     meta_steps: Count
     adapted_modules: _Modules
     prior_scale: Annotated[float, Field(gt=0)]

@@ -3,9 +3,10 @@
 Meta-learning learns a prior for each module, cloning adapts modules, and `inspect` lists modules, never single tensors.
 A module has a name and patterns over parameter names (`fnmatch`). Every parameter belongs to exactly one module.
 
-The vectors of a layer (its biases, and the gains of the norm after it) are less than a hundredth of its parameters.
-The vectors can differ between voices although the matrices do not (BitFit, Ben Zaken et al. 2022; conditional layer
-norm of AdaSpeech, Chen et al. 2021). Meta-learning and cloning therefore use `separate_biases`: two modules per layer.
+Chen et al. (2020) have one module per layer. The vectors of a layer (its biases, and the gains of the norm after it)
+are less than a hundredth of its parameters. They can differ between voices although the matrices do not (BitFit, Ben
+Zaken et al. 2022; conditional layer norm of AdaSpeech, Chen et al. 2021). The default of meta-learning and cloning is
+therefore the granularity `matrix`: two modules per layer.
 """
 
 from __future__ import annotations
@@ -13,11 +14,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from tts_meta.errors import TtsMetaError, UsageError
+
+Granularity = Literal["layer", "matrix", "parameter"]
+"""Size of the modules.
+
+layer: one module per layer. matrix: the matrices of a layer are a module, and its vectors are another. parameter: each
+parameter is a module, so the input matrix and the recurrent matrix of an LSTM are two.
+"""
+DEFAULT_GRANULARITY: Granularity = "matrix"
+"""Granularity of the modules of meta-learning and cloning."""
 
 
 @dataclass(frozen=True)
@@ -73,13 +84,13 @@ class Partition:
         return cls(tuple(modules))
 
     @classmethod
-    def by_layer(cls, model: nn.Module, prefix: str = "", separate_biases: bool = False) -> Partition:
+    def by_layer(cls, model: nn.Module, prefix: str = "", granularity: Granularity = "layer") -> Partition:
         """Return a partition with one module for each layer whose class is a layer of torch or a subclass of one.
 
         A LayerNorm belongs to the module of the previous layer. Each parameter that belongs directly to a container or
         to another kind of layer is a module. prefix: goes before the names of all modules and parameters.
-        separate_biases: a layer NAME with matrices and vectors becomes two modules, `NAME.weight` (the matrices) and
-        `NAME.bias` (the vectors).
+        granularity: with `matrix`, a layer NAME with matrices and vectors becomes two modules, `NAME.weight` (the
+        matrices) and `NAME.bias` (the vectors). With `parameter`, each parameter is a module of the same name.
         """
         patterns: dict[str, list[str]] = {}
         for name, layer in model.named_modules():
@@ -92,8 +103,10 @@ class Partition:
                 patterns[next(reversed(patterns))] += parameters
             else:
                 patterns[name] = parameters
-        if separate_biases:
+        if granularity == "matrix":
             patterns = _separate_biases(model, patterns)
+        elif granularity == "parameter":
+            patterns = {name: [name] for name, _ in model.named_parameters()}
         partition = cls.from_patterns(model, patterns)
         modules = []
         for module in partition.modules:

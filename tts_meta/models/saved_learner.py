@@ -25,6 +25,7 @@ from tts_meta.errors import TtsMetaError, excerpt
 from tts_meta.files import atomic_file, check_path, sha256_file, write_tensors
 from tts_meta.headers import check_header, read_json
 from tts_meta.models.learner_format import LOG_VARIANCES, SIGMA_HISTORY, LearnerHeader, Model, tensor_fault
+from tts_meta.models.partition import DEFAULT_GRANULARITY, Granularity
 from tts_meta.models.shrinkage_prior import ModulePrior
 from tts_meta.tensors import TensorFile
 
@@ -54,7 +55,8 @@ class SavedLearner:
     name; `log_variances (M,)` is ln σ² (+inf: no prior), `step_sizes` is `()`, `(P,)` or `(M, K)`. rank: rank of the
     changes of matrices; 0 means full rank. meta_steps: number of meta-steps. adapted_modules: the only modules that
     cloning adapts; empty if cloning chooses them by σ². prior_scale: factor of every σ² in cloning. sigma_history: σ
-    of each module after each meta-step. origin: how the tensors were learned, as plain JSON.
+    of each module after each meta-step. origin: how the tensors were learned, as plain JSON. granularity: size of the
+    modules (`partition.py`).
     """
 
     learner: str
@@ -71,6 +73,7 @@ class SavedLearner:
     prior_scale: float = 1.0
     sigma_history: dict[str, list[float]] = field(default_factory=dict, repr=False)
     origin: dict[str, Any] = field(default_factory=dict)
+    granularity: Granularity = DEFAULT_GRANULARITY
 
     @classmethod
     def of_prior(
@@ -98,6 +101,7 @@ class SavedLearner:
             prior_scale=prior.prior_scale,
             sigma_history=prior.sigma_history,
             origin=origin or {},
+            granularity=prior.granularity,
         )
         vars(learner)["prior"] = prior  # exp(ln σ²) can differ from σ² in the last bit
         return learner
@@ -109,7 +113,9 @@ class SavedLearner:
         if log_variances is None or not self.modules or bool(log_variances.isinf().any()):
             return None
         variances = dict(zip(self.modules, log_variances.double().exp().tolist(), strict=True))
-        return ModulePrior(variances, self.sigma_history, self.adapted_modules, self.prior_scale, self.rank)
+        return ModulePrior(
+            variances, self.sigma_history, self.adapted_modules, self.prior_scale, self.rank, self.granularity
+        )
 
     @property
     def trained_by(self) -> str:
@@ -118,7 +124,7 @@ class SavedLearner:
 
     def summary(self) -> dict[str, Any]:
         """Return the fields that say which learner this is and how it was trained, as plain JSON."""
-        names = ("learner", "version", "meta_steps", "rank", "prior_scale", "settings", "origin")
+        names = ("learner", "version", "meta_steps", "rank", "granularity", "prior_scale", "settings", "origin")
         return {name: getattr(self, name) for name in names} | {"tensors": sorted(self.tensors)}
 
     def check_fits(
@@ -199,6 +205,7 @@ class SavedLearner:
             "tensors_hash": tensors_hash,
             "settings": self.settings,
             "rank": self.rank,
+            "granularity": self.granularity,
             "meta_steps": self.meta_steps,
             "prior_scale": self.prior_scale,
             "adapted_modules": list(self.adapted_modules),
@@ -256,6 +263,7 @@ class SavedLearner:
             header.prior_scale,
             dict(zip(header.modules, history.T.tolist(), strict=True)) if len(history) else {},
             header.origin,
+            header.granularity,
         )
 
 

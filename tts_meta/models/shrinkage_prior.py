@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tts_meta.models.partition import DEFAULT_GRANULARITY, Granularity
+
 
 @dataclass(frozen=True)
 class ModulePrior:
@@ -15,7 +17,7 @@ class ModulePrior:
     sigma_history: σ of each module after each meta-step; empty if it is not known. adapted_modules: the only modules
     that cloning adapts; empty if cloning chooses them by σ². prior_scale: factor of every σ² in cloning.
     adapted_modules and prior_scale are chosen on speakers held out from meta-training. rank: rank of the offsets of
-    matrices; 0 means full rank.
+    matrices; 0 means full rank. granularity: size of the modules.
     """
 
     variances: dict[str, float]
@@ -23,6 +25,7 @@ class ModulePrior:
     adapted_modules: tuple[str, ...] = ()
     prior_scale: float = 1.0
     rank: int = 0
+    granularity: Granularity = DEFAULT_GRANULARITY
 
     @property
     def sigmas(self) -> dict[str, float]:
@@ -36,4 +39,4 @@ class ModulePrior:
 
     def isotropic(self, sigma: float) -> ModulePrior:
         """Return a prior with the same σ for every module and a scale of 1, the baseline for one σ per module."""
-        return ModulePrior(dict.fromkeys(self.variances, sigma**2), rank=self.rank)
+        return ModulePrior(dict.fromkeys(self.variances, sigma**2), rank=self.rank, granularity=self.granularity)

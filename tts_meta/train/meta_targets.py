@@ -25,7 +25,7 @@ from tts_meta.errors import UsageError
 from tts_meta.meta import Domain, Task, find_learner
 from tts_meta.models.alignment_cache import AlignmentCache
 from tts_meta.models.learner_format import Model
-from tts_meta.models.partition import Partition
+from tts_meta.models.partition import DEFAULT_GRANULARITY, Granularity, Partition
 from tts_meta.models.pretrained import Base, save_base
 from tts_meta.models.saved_learner import SavedLearner
 from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
@@ -69,7 +69,7 @@ class AcousticTarget:
     """The acoustic model; its tasks are the mels and durations of sentences, given their texts.
 
     rank: rank of the changes of matrices, 0 for full rank. roles: patterns of the modules of the head and the context.
-    precision: that of the inner steps.
+    precision: that of the inner steps. granularity: size of the modules.
     """
 
     base: Base
@@ -79,11 +79,12 @@ class AcousticTarget:
     rank: int
     frames_per_step: int
     precision: Precision = "float32"
+    granularity: Granularity = DEFAULT_GRANULARITY
     folder: ClassVar[str] = "base"
     model: ClassVar[Model] = "acoustic"
 
     def domain(self, learner: str) -> Domain:
-        all_modules = adaptable_modules(self.base)
+        all_modules = adaptable_modules(self.base, self.granularity)
         partition = all_modules.select(self.modules)
         return acoustic_domain(self.base, partition, self.rank, _roles(learner, all_modules, partition, self.roles))
 

@@ -28,6 +28,7 @@ from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.files import restore_folder
 from tts_meta.meta import MetaLearner, MetaTrainer, Task, TrainerSettings, create_learner, find_learner
 from tts_meta.meta.task import TaskBuilder
+from tts_meta.models.partition import DEFAULT_GRANULARITY, Granularity
 from tts_meta.models.pretrained import load_base
 from tts_meta.models.vocoders.vocoder import load_vocoder
 from tts_meta.report.log import NullLog
@@ -76,6 +77,8 @@ class MetaTrainConfig(Section):
 
     The modules are those of the acoustic model or, if all patterns begin with `vocoder.`, of the light vocoder.
     """
+    granularity: Granularity = DEFAULT_GRANULARITY
+    """Size of the modules of the acoustic model: `layer`, `matrix` or `parameter` (`models/partition.py`)."""
     vocoder: str | None = None
     """Vocoder whose modules are meta-learned, as in `speak --vocoder`."""
     roles: dict[Role, tuple[str, ...]] = Field(default_factory=dict)
@@ -188,17 +191,17 @@ def build_target(config: MetaTrainConfig) -> MetaTarget:
     vocoder_patterns = [pattern for pattern in config.modules if pattern.startswith(VOCODER_PREFIX)]
     if not vocoder_patterns:
         cache = FeatureCache(config.cache, base.config.audio)
-        roles = {**ACOUSTIC_ROLES, **config.roles}
-        inner = (config.rank, config.frames_per_step, config.precision)
-        return AcousticTarget(base, cache, config.modules, roles, *inner)
+        inner = (config.rank, config.frames_per_step, config.precision, config.granularity)
+        return AcousticTarget(base, cache, config.modules, {**ACOUSTIC_ROLES, **config.roles}, *inner)
     if len(vocoder_patterns) < len(config.modules):
         raise UsageError(
             "meta-train the acoustic model and the vocoder in two runs; neither likelihood depends on the other model"
         )
     if config.rank:
         raise UsageError("modules of the vocoder change with full rank; remove rank from the recipe")
-    if config.precision != "float32":
-        raise UsageError("precision: bfloat16 is only for the acoustic model; remove it from the vocoder's recipe")
+    for key in ("precision", "granularity"):
+        if (value := getattr(config, key)) != MetaTrainConfig.model_fields[key].default:
+            raise UsageError(f"{key}: {value} is only for the acoustic model; remove it from the vocoder's recipe")
     roles = {**VOCODER_ROLES, **config.roles}
     return VocoderTarget(
         base,
@@ -292,6 +295,6 @@ def _write(
     learner, steps = trainer.learner, trainer.steps_done
     origin = {"trainer": config.trainer.model_dump(mode="json")}
     saved = saved_learner(
-        learner, target.model, rank=config.rank, meta_steps=steps, sigma_history=sigmas, origin=origin
+        learner, target.model, config.rank, config.granularity, meta_steps=steps, sigma_history=sigmas, origin=origin
     )
     target.write(learner.model_parameters(), saved, {"meta_learner": learner.name, "meta_steps": steps}, folder)
