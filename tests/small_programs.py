@@ -24,11 +24,11 @@ import pytest
 from discovery_runs import small_settings, write_effects, write_runs
 from documentation import ROOT
 from helpers import RATE, tiny_base, tiny_source_filter, tone_sentence, tone_speech
+from small_alignment import EvenSphinx
 from small_verifier import small_verification, small_verifier
 from toy_domains import own_settings
 
 from data_prep import prepare
-from recipes.librispeech_mini.alignment_boundaries import Phone, Word
 from recipes.meta_cost.densities import student_t
 from tts_meta.adapt import adaptable_modules, adaptable_vocoder_modules
 from tts_meta.audio import write_wav
@@ -47,8 +47,6 @@ NOISY = {"ls1221": "train_noisy"}
 COLUMNS = ("split", "speaker", "gender", "source", "utterance", "file", "seconds", "sample_rate")
 COLUMNS += ("text", "text_punctuated")
 BASE_READERS = ("tts_meta.models.pretrained.shipped_base", "tts_meta.synth.synthesizer.shipped_base")
-PHONES = {letter: frozenset({letter.upper()}) for letter in "bdf"} | {"a": frozenset({"AE"})}
-"""Phones of the CMU dictionary for letters of the tones."""
 Small = Callable[[ModuleType, pytest.MonkeyPatch], Sequence[str]]
 
 
@@ -134,22 +132,6 @@ def _clone_speed(program: ModuleType, patch: pytest.MonkeyPatch) -> list[str]:
     Path("../old/tts_meta").mkdir(parents=True, exist_ok=True)  # each process is a call with the current source code
     _in_this_process(program, patch)
     return ["--speakers", "ls1580", "--sentences", "2", "--unseen", "1", "--seeds", "1"]
-
-
-class EvenSphinx:
-    """In place of pocketsphinx, which the tests do not need: every letter is a phone, and all have the same length."""
-
-    def missing_words(self, words: Sequence[str]) -> list[str]:
-        return []
-
-    def align(self, samples: Any, rate: int, words: Sequence[str]) -> list[Word]:
-        each, phones = len(samples) / rate / sum(map(len, words)), list[Word]()
-        for word in words:
-            start = sum(map(len, phones))
-            times = [each * number for number in range(start, start + len(word))]
-            names = [PHONES.get(letter, frozenset()) for letter in word]
-            phones.append([Phone(name, time, time + each) for name, time in zip(names, times, strict=True)])
-        return phones
 
 
 def _alignment(program: ModuleType, patch: pytest.MonkeyPatch) -> list[str]:
