@@ -134,6 +134,11 @@ def similar_examples(base: Base) -> list[Example]:
     return [replace(example, mel=-5 + shape + 0.2 * (example.mel + 5)) for example in examples]
 
 
+def in_double(examples: list[Example]) -> list[Example]:
+    """The examples with log-mels in double precision."""
+    return [replace(example, mel=example.mel.double()) for example in examples]
+
+
 def batch_of(base: Base, *examples: Example) -> Batch:
     """Return the examples as a batch for the acoustic model of `base`."""
     speakers = {name: number for number, name in enumerate(base.speakers)}

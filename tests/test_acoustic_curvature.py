@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from helpers import batch_of, similar_examples, tiny_base
+from helpers import batch_of, in_double, similar_examples, tiny_base
 from torch import Tensor
 
 from tts_meta.adapt import AcousticTask, adaptable_modules
@@ -96,10 +96,6 @@ def test_both_jacobians_agree_on_the_acoustic_model() -> None:
         products.append(source.product(vector))
     torch.testing.assert_close(*products, atol=1e-6 * float(products[1].abs().max()), rtol=0)
     assert float((vector * products[0]).sum()) > 0
-
-
-def in_double(examples: list[Example]) -> list[Example]:
-    return [replace(example, mel=example.mel.double()) for example in examples]
 
 
 MODULES = ("decoder.output.bias", "postnet.output.weight", "postnet.output.bias")

@@ -113,7 +113,8 @@ class Domain:
     values of the model. roles: names of the modules of the head and of the context. vectorised: tasks run in parallel
     by `torch.func.vmap`; see `Likelihood`. linear_head, outputs, items, labels, trained_tasks: capabilities; None if
     the domain does not have them. outputs: see `OutputFunction`. `items(data)` returns the items of support or query
-    data, `labels(data)` their classes `(N,)`.
+    data, `labels(data)` their classes `(N,)`. query_loss: loss of the adapted model on the query in meta-training, if
+    it is not `loss`; only for learners with implicit gradients.
     """
 
     model: nn.Module
@@ -126,6 +127,7 @@ class Domain:
     items: Callable[[Any], Items] | None = None
     labels: Callable[[Any], Tensor] | None = None
     trained_tasks: TrainedTasks | None = None
+    query_loss: LossFunction | None = None
 
     @cached_property
     def has_tied_weights(self) -> bool:

@@ -141,6 +141,8 @@ class MetaLearner(nn.Module, ABC, Generic[AnySettings]):
     """Whether the learner has something to meta-train."""
     in_model: ClassVar[tuple[str, ...]] = ()
     """Names, or prefixes of names, of state that is stored as weights of the model and not in the learner's file."""
+    uses_query_loss: ClassVar[bool] = False
+    """Whether meta-training differentiates the query loss alone, so that it can be another loss than the support's."""
     hypergradient_lr: float = 0.0
     """Relative change of the outer learning rate per meta-step (Alpha-MAML); 0 keeps it."""
 
@@ -155,6 +157,11 @@ class MetaLearner(nn.Module, ABC, Generic[AnySettings]):
         super().__init__()
         for capability in self.needs:
             domain.require(capability, self.name)
+        if domain.query_loss is not None and not self.uses_query_loss:
+            raise UsageError(
+                f"learner '{self.name}' cannot use the query loss of the domain; leave out query_loss, or choose a "
+                "learner with implicit gradients, such as sigma-imaml"
+            )
         self.domain, self.seed, self.chosen = domain, seed, None if modules is None else tuple(modules)
         self.settings: AnySettings = settings or cast(AnySettings, self.Settings())
         self.meta_step, self.progress = 0, 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -27,7 +27,8 @@ class Likelihood:
     vectorised: tasks run in parallel by `torch.func.vmap`. The model must allow it, and the data must be tensors, or
     tuples or dicts of tensors, with the same shapes for all tasks. Otherwise tasks run one after another.
     frozen_state: the fixed values of the model. None reads them from the model, and copies its buffers for each call.
-    output_function: the capability `outputs` of the domain, which `outputs` needs.
+    output_function: the capability `outputs` of the domain, which `outputs` needs. query_loss: the loss of the query,
+    if it is not `loss`.
     """
 
     model: nn.Module
@@ -37,6 +38,12 @@ class Likelihood:
     vectorised: bool = False
     frozen_state: FrozenState | None = None
     output_function: OutputFunction | None = None
+    query_loss: LossFunction | None = None
+
+    @cached_property
+    def of_query(self) -> Likelihood:
+        """The same model with the loss of the query in place of the loss of the support."""
+        return self if self.query_loss is None else replace(self, loss=self.query_loss, query_loss=None)
 
     @cached_property
     def _has_tied_weights(self) -> bool:

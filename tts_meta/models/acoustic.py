@@ -84,14 +84,22 @@ class AcousticModel(nn.Module):
         return self._add_speaker(self.encoder(tokens, token_lengths), speaker)
 
     def forward(
-        self, batch: Batch, cache: ActivationCache | None = None, generator: torch.Generator | None = None
+        self,
+        batch: Batch,
+        cache: ActivationCache | None = None,
+        generator: torch.Generator | None = None,
+        free_running: bool = False,
     ) -> AcousticOutput:
         """Run the teacher-forced pass: each step reads the previous true frame, true durations and true prosody.
 
         cache: result of `precompute`; activations in the cache are not computed again. generator: random generator of
-        the CPU for the prenet's dropout; None uses torch's global generator of the device.
+        the CPU for the prenet's dropout; None uses torch's global generator of the device. free_running: each step
+        reads the predicted frame before it and predicted prosody, without dropout, as in `generate` with the durations
+        of the batch; `true_prosody` of the result is the predicted prosody.
         """
         cache = cache or ActivationCache()
+        if free_running:
+            return self._free_running(batch, cache)
         encoder_output, before = cache.encoder_output, cache.frames_before
         if encoder_output is None:
             hidden = self.encoder(batch.tokens, batch.token_lengths) if cache.hidden is None else cache.hidden
@@ -176,6 +184,24 @@ class AcousticModel(nn.Module):
             mean = self.postfilter.mean(mel) if mean is None else mean
             yield check_frames(self.postfilter.sharpen(mel, mean, options.postfilter))
             before, yielded, next_end = before[:, max(0, end - radius) - first :], end, end + chunk
+
+    def _free_running(self, batch: Batch, cache: ActivationCache) -> AcousticOutput:
+        """Return what the model says with the true durations; differentiable. Only the output of the encoder is cached.
+
+        The context of the decoder is not, because it depends on the predicted prosody.
+        """
+        hidden = self.encoder(batch.tokens, batch.token_lengths) if cache.hidden is None else cache.hidden
+        encoded = self._add_speaker(hidden, batch.speaker)
+        mask = length_mask(batch.token_lengths, batch.tokens.shape[1])
+        log_durations, spread = self.duration(encoded, mask)
+        prosody = torch.where((batch.durations > 0).unsqueeze(-1), self.prosody(encoded, mask), 0.0)
+        steps = batch.mel.shape[1] // self.reduction
+        with_prosody = encoded + self.prosody_projection(prosody)
+        context = upsample(with_prosody, batch.durations, spread, mask, steps, self.reduction)
+        before = torch.cat(list(self.decoder.generate(context, differentiable=True)), 1)
+        after = before + self.postnet(before, length_mask(batch.mel_lengths, before.shape[1]))
+        encoder_output = EncoderOutput(context, log_durations, prosody, prosody)
+        return AcousticOutput(self._to_log_mel(before), self._to_log_mel(after), encoder_output)
 
     def _add_speaker(self, hidden: Tensor, speaker: Tensor) -> Tensor:
         return hidden + self.speaker_projection(self.speaker(speaker)).unsqueeze(1)

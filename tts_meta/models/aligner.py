@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from tts_meta.config import Kernel, Layers, Section, Width
 from tts_meta.errors import TtsMetaError
+from tts_meta.models.recurrent import LSTM
 from tts_meta.text import SymbolKinds
 
 VERSION = 1
@@ -63,7 +64,7 @@ class Aligner(nn.Module):
             nn.Conv1d(width, width, config.kernel, padding=pad) for _ in range(config.layers - 1)
         )
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(config.layers))
-        self.lstm = nn.LSTM(width, width // 2, batch_first=True, bidirectional=True)
+        self.lstm = LSTM(width, width // 2, batch_first=True, bidirectional=True)
         self.output = nn.Linear(width, 2 * n_symbols)
         self.register_buffer("log_prior", torch.full((n_symbols,), -math.log(n_symbols)))
         # A low quantile and the median of the scores of training sentences, for `matches`.

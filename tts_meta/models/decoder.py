@@ -72,12 +72,17 @@ class Decoder(nn.Module):
         return frames.reshape(batch, steps * self.reduction, self.n_mels)
 
     def generate(
-        self, context: Tensor, dropout: float = 0.0, generator: torch.Generator | None = None
+        self,
+        context: Tensor,
+        dropout: float = 0.0,
+        generator: torch.Generator | None = None,
+        differentiable: bool = False,
     ) -> Iterator[Tensor]:
         """Yield R frames `(B, R, M)` for each step of context `(B, T/R, D)`; `dropout` is the dropout of the prenet.
 
         The products of the context with the weights are computed for all steps in advance. A step only computes
-        products with values that change from step to step.
+        products with values that change from step to step. differentiable: compute without `half_weights`, which has no
+        derivative.
         """
         batch, steps = context.shape[:2]
         layers = [cast(LSTM, lstm).all_weights[0] for lstm in self.lstms]
@@ -85,7 +90,7 @@ class Decoder(nn.Module):
         width, size = layers[0][0].shape[1] - context.shape[2], layers[0][1].shape[1]  # of the prenet, of the LSTMs
         context_gates = F.linear(context, layers[0][0][:, width:], biases[0])
         context_frames = F.linear(context, self.output.weight[:, size:], self.output.bias)
-        use_half = self.half_weights and HAS_HALF_PRODUCT and context.device.type == "cpu"
+        use_half = self.half_weights and not differentiable and HAS_HALF_PRODUCT and context.device.type == "cpu"
         product = _half_product if use_half else _single_product
         gate_products = [
             product(torch.cat([input_weight[:, :width] if number == 0 else input_weight, hidden_weight], 1))

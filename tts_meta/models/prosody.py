@@ -31,6 +31,8 @@ _RIPPLE_BELOW = 1000.0
 """Highest frequency in Hz of the bands that are used. Higher bands are wider than the distance between harmonics."""
 _SMOOTH = 5
 """Number of bands on each side in the moving average. The average is the smooth spectrum; the ripple is the rest."""
+_TEMPERATURE = 0.05
+"""Temperature of the weights of the candidates in `soft_pitch`, as a correlation."""
 _UNVOICED, _VOICED = 0.3, 0.7
 """Correlations with the best candidate at which voicing is 0 and 1."""
 _PENALTY_DISTANCE, _PENALTY = 0.35, 0.05
@@ -65,6 +67,20 @@ def measure_prosody(mel: Tensor, durations: Tensor, config: MelConfig) -> Tensor
         energy = loudness - _weighted_mean(loudness, frames)
         prosody = torch.stack([PITCH_SCALE * pitch * voicing, voicing, _ENERGY_SCALE * energy], -1)
         return torch.where((durations > 0).unsqueeze(-1), prosody, 0.0)
+
+
+def soft_pitch(mel: Tensor, config: MelConfig) -> tuple[Tensor, Tensor]:
+    """Return ln F0 and voicing of each frame of a log-mel `(T, M)`, `(T,)` each, differentiable in the log-mel.
+
+    ln F0 is the mean of the candidates, with weights that decrease exponentially with the distance from the best fit.
+    Voicing is between 0 and 1. Unlike `measure_prosody`, this function uses no other frames of the sentence.
+    """
+    # Pydantic makes a frozen model hashable; pyright does not know that.
+    log_frequencies, tones = (table.to(mel) for table in _tones(config))  # pyright: ignore[reportArgumentType]
+    fit = _ripple(mel[..., : tones.shape[1]]) @ tones.T  # (T, candidates)
+    weights = (fit / _TEMPERATURE).softmax(-1)
+    voicing = ((fit * weights).sum(-1) - _UNVOICED) / (_VOICED - _UNVOICED)
+    return (weights * log_frequencies).sum(-1), voicing.clamp(0, 1)
 
 
 def change_prosody(prosody: Tensor, semitones: float = 0.0, pitch_range: float = 1.0) -> Tensor:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from tts_meta.adapt import AcousticTask, VocoderTask, adaptable_modules, adaptable_vocoder_modules
 from tts_meta.adapt.acoustic_domain import acoustic_domain
 from tts_meta.adapt.acoustic_task import Precision
+from tts_meta.adapt.speech_objective import QueryObjective, query_loss
 from tts_meta.adapt.vocoder_domain import vocoder_domain
 from tts_meta.audio import FeatureCache, MelSpec
 from tts_meta.audio.features import load_waveform_and_mel
@@ -69,7 +70,7 @@ class AcousticTarget:
     """The acoustic model; its tasks are the mels and durations of sentences, given their texts.
 
     rank: rank of the changes of matrices, 0 for full rank. roles: patterns of the modules of the head and the context.
-    precision: that of the inner steps. granularity: size of the modules.
+    precision: that of the inner steps. granularity: size of the modules. query_objective: the query loss.
     """
 
     base: Base
@@ -80,13 +81,21 @@ class AcousticTarget:
     frames_per_step: int
     precision: Precision = "float32"
     granularity: Granularity = DEFAULT_GRANULARITY
+    query_objective: QueryObjective = field(default_factory=QueryObjective)
     folder: ClassVar[str] = "base"
     model: ClassVar[Model] = "acoustic"
 
     def domain(self, learner: str) -> Domain:
         all_modules = adaptable_modules(self.base, self.granularity)
         partition = all_modules.select(self.modules)
-        return acoustic_domain(self.base, partition, self.rank, _roles(learner, all_modules, partition, self.roles))
+        roles = _roles(learner, all_modules, partition, self.roles)
+        if not (self.query_objective.is_likelihood or find_learner(learner).uses_query_loss):
+            raise UsageError(
+                f"learner '{learner}' cannot use query_objective; remove it from the recipe, or choose a learner with "
+                "implicit gradients, such as sigma-imaml"
+            )
+        domain = acoustic_domain(self.base, partition, self.rank, roles)
+        return replace(domain, query_loss=query_loss(self.base, self.query_objective))
 
     def task(self, episode: Episode[Utterance], changing: Sequence[str], seed: int) -> Task | None:
         support, query = self.examples(episode.support), self.examples(episode.query)

@@ -19,6 +19,7 @@ from tts_meta.adapt.acoustic_adaptation import ACOUSTIC_ROLES
 from tts_meta.adapt.acoustic_task import Precision
 from tts_meta.adapt.learner_files import saved_learner
 from tts_meta.adapt.settings import CloneSettings
+from tts_meta.adapt.speech_objective import QueryObjective
 from tts_meta.adapt.vocoder_task import require_adaptable_vocoder
 from tts_meta.adapt.voice import VOCODER_PREFIX
 from tts_meta.audio import FeatureCache
@@ -95,6 +96,8 @@ class MetaTrainConfig(Section):
     """Sentences of an episode that score the adapted model."""
     episodes: int = Field(default=0, ge=0)
     """Number of episodes of each speaker, which come again; 0 draws new sentences for each episode."""
+    query_objective: QueryObjective = QueryObjective()
+    """Weights of the terms of the query loss; other than the likelihood only for learners with implicit gradients."""
     min_seconds: float = 2.0
     """Shorter recordings are not used."""
     max_seconds: float = 10.0
@@ -191,7 +194,7 @@ def build_target(config: MetaTrainConfig) -> MetaTarget:
     vocoder_patterns = [pattern for pattern in config.modules if pattern.startswith(VOCODER_PREFIX)]
     if not vocoder_patterns:
         cache = FeatureCache(config.cache, base.config.audio)
-        inner = (config.rank, config.frames_per_step, config.precision, config.granularity)
+        inner = (config.rank, config.frames_per_step, config.precision, config.granularity, config.query_objective)
         return AcousticTarget(base, cache, config.modules, {**ACOUSTIC_ROLES, **config.roles}, *inner)
     if len(vocoder_patterns) < len(config.modules):
         raise UsageError(
@@ -199,16 +202,12 @@ def build_target(config: MetaTrainConfig) -> MetaTarget:
         )
     if config.rank:
         raise UsageError("modules of the vocoder change with full rank; remove rank from the recipe")
-    for key in ("precision", "granularity"):
+    for key in ("precision", "granularity", "query_objective"):
         if (value := getattr(config, key)) != MetaTrainConfig.model_fields[key].default:
             raise UsageError(f"{key}: {value} is only for the acoustic model; remove it from the vocoder's recipe")
-    roles = {**VOCODER_ROLES, **config.roles}
+    vocoder = require_adaptable_vocoder(load_vocoder(config.vocoder, base.device), base)
     return VocoderTarget(
-        base,
-        require_adaptable_vocoder(load_vocoder(config.vocoder, base.device), base),
-        vocoder_patterns,
-        config.crops_per_step,
-        roles,
+        base, vocoder, vocoder_patterns, config.crops_per_step, {**VOCODER_ROLES, **config.roles}
     )
 
 

@@ -64,7 +64,7 @@ class Implicit:
         params = (meta.adapted.detach() + delta).requires_grad_()
         shared = meta.shared.detach().requires_grad_()
         query, support = [task.query for task in tasks], [task.support for task in tasks]
-        after = likelihood.nll(params, shared, query, seed)
+        after = likelihood.of_query.nll(params, shared, query, seed)
         g, g_shared = torch.autograd.grad(after.sum(), (params, shared), allow_unused=True, materialize_grads=True)
         hessian = curvature_products(self.hessian, likelihood, params, shared, support, seed)
         if self.centred:
@@ -85,7 +85,7 @@ class Implicit:
         objective_gradient = (sigma * hessian.gradient + epsilon).norm(dim=-1)
         size = epsilon.norm(dim=-1)
         with torch.no_grad():
-            before = likelihood.nll(meta.adapted.expand(len(tasks), -1), meta.shared, query, seed)
+            before = likelihood.of_query.nll(meta.adapted.expand(len(tasks), -1), meta.shared, query, seed)
         stationarity = torch.where(size > 0, objective_gradient / torch.where(size > 0, size, 1.0), objective_gradient)
         outcomes = {f"linear_solver/{kind.name.lower()}": solution.outcomes.count(kind) for kind in Outcome}
         return MetaGradient(

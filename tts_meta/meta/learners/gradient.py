@@ -139,6 +139,7 @@ class GradientLearner(MetaLearner[AnyGradientSettings]):
             self.domain.vectorised,
             self.frozen_state,
             self.domain.outputs,
+            self.domain.query_loss,
         )
         check_prior(self.estimator(), self.prior)
 

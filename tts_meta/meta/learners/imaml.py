@@ -69,6 +69,7 @@ class ImplicitLearner(GradientLearner[AnyImplicitSettings]):
     statistics = Implicit.statistics
     counts = Implicit.counts
     inner_solvers = tuple(INNER_SOLVERS)
+    uses_query_loss = True
 
     def build(self) -> None:
         if self.settings.warm_start and self.settings.inner_solver != "l-bfgs":
