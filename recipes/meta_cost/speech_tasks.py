@@ -1,4 +1,4 @@
-"""Measures the data path of meta-training on speech: drawing episodes, cached alignments, and inner steps in bfloat16.
+"""Measures parts of meta-training on speech: episodes, cached alignments, inner steps in bfloat16, query losses.
 
 `python recipes/meta_cost/speech_tasks.py MANIFEST` takes the sentences of the speaker with most of them.
 """
@@ -18,15 +18,17 @@ import torch
 from torch import Tensor
 
 from tts_meta.adapt.acoustic_task import Precision
+from tts_meta.adapt.speech_objective import QueryObjective
 from tts_meta.audio import FeatureCache
 from tts_meta.corpus import EpisodeSampler, Manifest, Utterance
-from tts_meta.meta import MetaLearner, MetaTrainer, Task, create_learner
+from tts_meta.meta import GradientLearner, MetaLearner, MetaTrainer, Task, create_learner
 from tts_meta.models.pretrained import load_base
 from tts_meta.train.meta_targets import AcousticTarget
 from tts_meta.train.meta_train import ACOUSTIC_ROLES
 
 ROUNDS, SENTENCES, UTTERANCES = 5, 40, 1_000_000
 PRECISIONS: tuple[Precision, Precision] = ("float32", "bfloat16")
+SPEECH = QueryObjective(likelihood=0.0, words=1.0, voice=1.0)
 LEARNERS = {
     "maml": {"inner_lr": 3e-8},
     "fomaml": {"inner_lr": 3e-8},
@@ -96,6 +98,21 @@ def precision_of(target: AcousticTarget, name: str, tasks: dict[Precision, Task]
     print(f"    meta-gradient of φ: cosine {cosine:.5f}, relative difference {error:.4f}")
 
 
+def time_of_query_losses(target: AcousticTarget, query: object) -> None:
+    """Print the CPU time of the query loss and its gradient, teacher-forced and of what the voice says by itself."""
+    learner = create_learner("sigma-imaml", replace(target, query_objective=SPEECH).domain("sigma-imaml"), {})
+    assert isinstance(learner, GradientLearner)
+    params, shared = learner.adapted.detach()[None].requires_grad_(), learner.shared.detach()
+    times = list[float]()
+    for likelihood in (learner.likelihood, learner.likelihood.of_query):
+        rounds = [
+            cpu_seconds(lambda of=likelihood: torch.autograd.grad(of.nll(params, shared, [query]).sum(), params))
+            for _ in range(1 + ROUNDS)
+        ]
+        times.append(statistics.median(rounds[1:]))
+    print(f"query loss and gradient: likelihood {times[0]:.2f} s, words and voice {times[1]:.2f} s")
+
+
 def main() -> None:
     manifest = Path(sys.argv[1])
     torch.set_num_threads(1)
@@ -116,6 +133,7 @@ def main() -> None:
             tasks[precision] = task
         for name in LEARNERS:
             precision_of(target, name, tasks)
+        time_of_query_losses(target, tasks["float32"].query)
 
 
 if __name__ == "__main__":

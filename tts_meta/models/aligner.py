@@ -85,7 +85,8 @@ class Aligner(nn.Module):
         for conv, norm in zip([self.input, *self.convs], self.norms, strict=True):
             hidden = norm(conv(hidden.transpose(1, 2)).transpose(1, 2)).relu()
         hidden, _ = self.lstm(hidden)
-        logits = self.output(hidden).float().reshape(batch, -1, self.log_prior.shape[0])[:, :frames]
+        logits = self.output(hidden).to(self.log_prior.dtype)  # not bfloat16 under autocast
+        logits = logits.reshape(batch, -1, self.log_prior.shape[0])[:, :frames]
         return logits.log_softmax(-1)
 
     @torch.no_grad()
