@@ -1,4 +1,4 @@
-"""The query loss on what the adapted voice says by itself: its terms, its gradient, and meta-training with it."""
+"""The query loss on free-running speech of the adapted voice: its terms, its gradient, and meta-training with it."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def precision_of(target: AcousticTarget, name: str, tasks: dict[Precision, Task]
 
 
 def time_of_query_losses(target: AcousticTarget, query: object) -> None:
-    """Print the CPU time of the query loss and its gradient, teacher-forced and of what the voice says by itself."""
+    """Print the CPU time of the query loss and its gradient, teacher-forced and of free-running speech."""
     learner = create_learner("sigma-imaml", replace(target, query_objective=SPEECH).domain("sigma-imaml"), {})
     assert isinstance(learner, GradientLearner)
     params, shared = learner.adapted.detach()[None].requires_grad_(), learner.shared.detach()

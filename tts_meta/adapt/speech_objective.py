@@ -1,4 +1,4 @@
-"""The query loss of meta-training on what the adapted voice says by itself: its words, its voice and its likelihood.
+"""The query loss of meta-training on the free-running speech of the adapted voice: words, voice and likelihood.
 
 The likelihood of a sentence is teacher-forced: each step of the decoder reads the true frame before it. It rewards a
 voice that continues the true frames, and does not measure whether the words are intelligible when the decoder reads its
@@ -43,9 +43,9 @@ class QueryObjective(Section):
     likelihood: float = Field(default=1.0, ge=0)
     """Weight of the negative log-likelihood of the query sentences, teacher-forced."""
     words: float = Field(default=0.0, ge=0)
-    """Weight of the cross entropy of the phones in the aligner, of what the adapted model says by itself."""
+    """Weight of the cross entropy of the phones in the aligner, given the free-running speech of the adapted model."""
     voice: float = Field(default=0.0, ge=0)
-    """Weight of the divergence between spoken and recorded frames, of what the adapted model says by itself."""
+    """Weight of the divergence of the frames of free-running speech from the recorded frames."""
 
     @model_validator(mode="after")
     def _has_a_term(self) -> QueryObjective:
