@@ -206,9 +206,7 @@ def build_target(config: MetaTrainConfig) -> MetaTarget:
         if (value := getattr(config, key)) != MetaTrainConfig.model_fields[key].default:
             raise UsageError(f"{key}: {value} is only for the acoustic model; remove it from the vocoder's recipe")
     vocoder = require_adaptable_vocoder(load_vocoder(config.vocoder, base.device), base)
-    return VocoderTarget(
-        base, vocoder, vocoder_patterns, config.crops_per_step, {**VOCODER_ROLES, **config.roles}
-    )
+    return VocoderTarget(base, vocoder, vocoder_patterns, config.crops_per_step, {**VOCODER_ROLES, **config.roles})
 
 
 def _run(
