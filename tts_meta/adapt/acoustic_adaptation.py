@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from tts_meta.adapt.acoustic_domain import acoustic_domain
 from tts_meta.adapt.acoustic_task import ADAPTATION_DENSITY, AcousticTask, adaptable_modules
-from tts_meta.adapt.adaptation import Adaptation, ScoredTask
+from tts_meta.adapt.adaptation import Adaptation, Correction, ScoredTask
 from tts_meta.adapt.learner_choice import LearnerChoice, choose_acoustic_learner, require_trained_tasks
 from tts_meta.adapt.settings import CloneSettings
+from tts_meta.adapt.spectral_correction import CORRECTED_MODULE, correct_spectrum
 from tts_meta.corpus import Example
 from tts_meta.errors import UsageError
 from tts_meta.meta import MetaLearner, Task, TrainedTasks, create_learner
@@ -46,9 +48,11 @@ def acoustic_adaptation(
     support_data = ScoredTask(support_task.task(None, settings.frames_per_step, settings.seed), support_task.frames)
     held_out_data = ScoredTask(Task(held_out_task.all_sentences()), held_out_task.frames) if held_out else None
     budget = choice.budget(settings.steps, settings.learning_rate is not None)
-    return Adaptation(
-        "acoustic model", acoustic_domain(base, modules, density=density), learner, support_data, held_out_data, budget
-    )
+    domain = acoustic_domain(base, modules, density=density)
+    correction = None
+    if fraction := settings.spectral_correction:
+        correction = Correction(CORRECTED_MODULE, partial(correct_spectrum, base, support, fraction))
+    return Adaptation("acoustic model", domain, learner, support_data, held_out_data, budget, correction)
 
 
 def acoustic_learner(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,10 +57,22 @@ class AdaptationResult:
 
 
 @dataclass(frozen=True)
+class Correction:
+    """A change of one module that follows the adaptation of a learner.
+
+    module: name of the module. apply: returns the corrected deltas for the deltas of the learner.
+    """
+
+    module: str
+    apply: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
+
+
+@dataclass(frozen=True)
 class Adaptation:
     """A learner, the recordings of a speaker and a budget. `run` adapts the learner.
 
-    model: "acoustic model" or "vocoder". domain: of the model with all its parameters in full rank.
+    model: "acoustic model" or "vocoder". domain: of the model with all its parameters in full rank. correction: follows
+    the adaptation.
     """
 
     model: str
@@ -69,6 +81,7 @@ class Adaptation:
     support: ScoredTask
     held_out: ScoredTask | None
     budget: Budget
+    correction: Correction | None = None
 
     def run(self, report: Callable[[CloneProgress], None]) -> AdaptationResult:
         """Adapt, call `report` after each inner step, and return the result.
@@ -89,12 +102,15 @@ class Adaptation:
         scores: dict[str, Any] = {f"{name}_before": loss for name, loss in self._held_out_loss(start).items()}
         adapted = self.learner.adapt([self.support.task], self.budget, observe)
         deltas = stored_deltas(self.learner, start, adapted)
+        modules = tuple(module.name for module in self.learner.adapted_modules)
+        if self.correction is not None:
+            deltas = self.correction.apply(deltas)
+            modules = tuple(dict.fromkeys((*modules, self.correction.module)))
         if self.held_out is not None:
             scores["held_out_after"] = self._held_out_loss_with(deltas, self.held_out)
         scores |= {name: texts[0] for name, texts in adapted.notes.items()}
         if adapted.stopped[0]:
             scores["stopped"] = adapted.stopped[0]
-        modules = tuple(module.name for module in self.learner.adapted_modules)
         return AdaptationResult(deltas, modules, adapted.steps[0], scores)
 
     def _held_out_loss(self, params: Params) -> dict[str, float]:

@@ -57,6 +57,12 @@ class CloneSettings:
     """Mel frames of an inner step, approximately. A step draws segments of sentences, which are cut at pauses."""
     crops_per_step: int = 8
     """Number of crops in each step of the vocoder. A crop has 0.7 s."""
+    spectral_correction: float = 0.0
+    """Fraction of the difference between the mean spectra of recordings and voice that is removed after adaptation.
+
+    The correction changes `postnet.output.bias`, in closed form (`spectral_correction.py`). 0: no correction; 1: all of
+    the difference.
+    """
     seed: int = 0
     """Seed of the sentence and crop draws, the prenet's dropout and the vocoder's noise."""
     hold_out: int = 0
@@ -74,3 +80,8 @@ class CloneSettings:
     def adapts_vocoder(self) -> bool:
         """Whether a pattern selects modules of the vocoder."""
         return any(pattern.startswith(VOCODER_PREFIX) for pattern in self.modules)
+
+    @property
+    def adapts_vocoder_only(self) -> bool:
+        """Whether every pattern selects modules of the vocoder."""
+        return bool(self.modules) and all(pattern.startswith(VOCODER_PREFIX) for pattern in self.modules)

@@ -115,6 +115,16 @@ def clone(
             show_default="stored with the base; 16 for the installed one",
         ),
     ] = None,
+    spectral_correction: Annotated[
+        float | None,
+        typer.Option(
+            metavar="FRACTION",
+            min=0,
+            max=1,
+            help="Fraction, 0 to 1, of the difference in mean spectrum to the recordings that is removed at the end.",
+            show_default="0",
+        ),
+    ] = None,
     seed: Annotated[
         int | None,
         typer.Option(metavar="N", help="Random seed for the order of the sentences and for dropout.", show_default="0"),
@@ -187,6 +197,7 @@ def clone(
         options = {"steps": steps, "learning_rate": learning_rate, "variance": variance, "rank": rank, "seed": seed}
         options |= {"modules": tuple(modules) if modules else None, "vocoder_steps": vocoder_steps}
         options |= {"prior_scale": prior_scale, "hold_out": hold_out, "learner": learner}
+        options |= {"spectral_correction": spectral_correction}
         settings = _settings(options)
         loaded_base = _load_base(base, settings, device or "auto").with_lexicon(lexicon)
         loaded_vocoder = _vocoder(vocoder, loaded_base, settings, needed_for_log=log is not None)

@@ -46,6 +46,8 @@ class MethodConfig(Section):
     """One σ for every module of the learned prior, instead of the learned σ of each module."""
     rank: int | None = Field(default=None, ge=0)
     """Rank of the deltas of matrices."""
+    spectral_correction: float = Field(default=0.0, ge=0, le=1)
+    """Fraction of the difference between the mean spectra of recordings and voice that is removed after adaptation."""
     sentences: tuple[int, ...] = ()
     """Numbers of sentences to adapt on; those of the benchmark if empty."""
     steps: tuple[int, ...] = ()
@@ -95,6 +97,7 @@ class MethodConfig(Section):
             prior_scale=self.prior_scale,
             rank=self.rank,
             frames_per_step=frames_per_step,
+            spectral_correction=self.spectral_correction,
             seed=seed,
             learner=self.learner,
             learner_settings=self.settings,

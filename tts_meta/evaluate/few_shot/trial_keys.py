@@ -14,6 +14,7 @@ from tts_meta.adapt import CloneSettings, chosen_modules
 from tts_meta.adapt.clone import CLONE_VERSION
 from tts_meta.adapt.learner_choice import LearnerChoice, choose_acoustic_learner, choose_vocoder_learner
 from tts_meta.adapt.recordings import RECORDINGS_VERSION
+from tts_meta.adapt.spectral_correction import SPECTRAL_CORRECTION_VERSION
 from tts_meta.adapt.vocoder_task import require_adaptable_vocoder
 from tts_meta.adapt.voice import VOCODER_PREFIX
 from tts_meta.config import parse_settings
@@ -60,6 +61,8 @@ def _acoustic_identity(base: Base, settings: CloneSettings, data: SpeakerData) -
         parts += [budget.steps, STOPPING_VERSION if budget.stop_on_plateau else 0]
     if "trained_tasks" in choice.learner_class.needs:
         parts.append(_training_identity(data.training_speakers))
+    if settings.spectral_correction:
+        parts += [SPECTRAL_CORRECTION_VERSION, settings.spectral_correction]
     return parts
 
 
