@@ -24,6 +24,7 @@ from data_prep import (
     speechocean762,
     vctk,
 )
+from data_prep.download import where_to_get
 from data_prep.recording import Recording
 from tts_meta.corpus.text_file import printable_path
 from tts_meta.errors import UsageError
@@ -76,7 +77,8 @@ def choose_reader(corpus_name: str, corpus_dir: Path, transcripts: str | Path | 
     if corpus_name in FILES and not corpus_dir.exists():
         raise UsageError(f"{printable_path(corpus_dir)} does not exist; give the file of the {corpus_name}")
     if corpus_name not in FILES and not corpus_dir.is_dir():
-        raise UsageError(f"{printable_path(corpus_dir)} is not a folder; give the folder of the corpus")
+        advice = where_to_get(corpus_name) or "give the folder of the corpus"
+        raise UsageError(f"{printable_path(corpus_dir)} is not a folder; {advice}")
     if transcripts is not None:
         if corpus_name != "folder":
             raise UsageError(

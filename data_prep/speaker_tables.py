@@ -6,16 +6,18 @@ from pathlib import Path
 
 from data_prep.tables import read_fields
 
+_ARCHIVE_FOLDERS = ("LibriSpeech", "LibriTTS", "LibriTTS_R")
 _GENDERS = ("F", "M")
 
 
 def librivox_genders(corpus_dir: Path) -> dict[str, str]:
     """Return the gender of each speaker from the table of LibriSpeech or LibriTTS.
 
-    The table is in the corpus folder or in its parent. `SPEAKERS.TXT` has lines `14 | F | train-clean-360 | 25.03 |
-    Name`; `speakers.tsv` has the same columns with tabs. The result is empty if there is no table.
+    The table is in the corpus folder, in its parent, or in the folder that an archive contains. `SPEAKERS.TXT` has
+    lines `14 | F | train-clean-360 | 25.03 | Name`; `speakers.tsv` has the same columns with tabs. The result is empty
+    if there is no table.
     """
-    for folder in (corpus_dir, corpus_dir.parent):
+    for folder in (corpus_dir, corpus_dir.parent, *(corpus_dir / name for name in _ARCHIVE_FOLDERS)):
         for name, separator in (("speakers.tsv", "\t"), ("SPEAKERS.TXT", "|"), ("SPEAKERS.txt", "|")):
             if (folder / name).is_file():
                 return _genders(folder / name, separator, column=1)

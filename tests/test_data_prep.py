@@ -11,7 +11,7 @@ from data_prep import CORPORA, Recording, prepare
 from tts_meta.errors import TtsMetaError, UsageError
 
 NO_READERS = (
-    *("__init__", "corpora", "files", "folder_lists", "kaldi_tables", "recording", "speaker_tables"),
+    *("__init__", "corpora", "download", "files", "folder_lists", "kaldi_tables", "recording", "speaker_tables"),
     *("speed_perturbation", "tables"),
 )
 """Files of `data_prep` without a reader."""
