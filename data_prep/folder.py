@@ -91,7 +91,10 @@ def _read_text_files(audio: list[Path], texts: list[Path], corpus_dir: Path) -> 
             text, fault = _read_equal_texts(texts_of[stem])
         named_path = path or texts_of[stem][0].with_suffix("")
         identity, speaker = relative_id(named_path, corpus_dir), _speaker(named_path, corpus_dir)
-        yield Recording(identity, speaker, path, text, fault=fault)
+        source = texts_of[stem][0] if stem in texts_of else None
+        yield Recording(
+            *(identity, speaker, path, text), fault=fault, listed_in=source, line=None if source is None else 1
+        )
         for other in files[1:]:
             fault = _duplicate_fault(other, {stem: files[0]}, corpus_dir)
             yield Recording(_with_suffix(other, corpus_dir), _speaker(other, corpus_dir), other, fault=fault)

@@ -14,7 +14,7 @@ from data_prep.files import by_preference, files_below, first_of_stem, read_tran
 from data_prep.librispeech import ListedText, recording
 from data_prep.recording import Recording
 from data_prep.speaker_tables import librivox_genders
-from data_prep.tables import read_lines, wrong_width
+from data_prep.tables import Line, read_lines, wrong_width
 from tts_meta.corpus import AUDIO_SUFFIXES
 
 NORMALISED, ORIGINAL, TABLE = ".normalized.txt", ".original.txt", ".trans.tsv"
@@ -61,12 +61,12 @@ def _text(paths: list[Path], listed: ListedText | None) -> ListedText:
     """Return the first text that is not empty, of the normalised text, the table and the original text."""
     line = listed.line if listed else None
     text, fault = "", f"no transcript: no file {NORMALISED} with its name"
-    for path in [path for path in paths if path.name.endswith(NORMALISED)]:
-        text, fault = read_transcript(path)
-    if text.strip():
-        return ListedText(text, line)
-    if listed is not None and listed.text:
-        return listed
-    for path in [path for path in paths if path.name.endswith(ORIGINAL)]:
-        text, fault = read_transcript(path)
+    for suffix in (NORMALISED, ORIGINAL):
+        for path in [path for path in paths if path.name.endswith(suffix)]:
+            text, fault = read_transcript(path)
+            line = Line(path, 1, text)
+        if text.strip():
+            return ListedText(text, line)
+        if listed is not None and listed.text:
+            return listed
     return ListedText(text, line, fault)

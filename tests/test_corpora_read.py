@@ -96,7 +96,7 @@ def test_libritts_r_leaves_out_the_published_failures(tmp_path: Path) -> None:
         (names[2], "19_198.trans.tsv", 3, f"duplicate id {names[2]}, first seen in line 1"),
         ("19_198.trans.tsv:4", "19_198.trans.tsv", 4, "broken line: not in the form ID<tab>ORIGINAL<tab>NORMALISED"),
         (names[1], bad_list, 2, failed),
-        (names[4], "", None, ZERO),
+        (names[4], f"{names[4]}.normalized.txt", 1, ZERO),
         (names[5], bad_list, 1, "no transcript: no file .normalized.txt with its name"),
         (names[6], "19_198.trans.tsv", 2, "missing audio"),
     ]

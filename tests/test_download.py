@@ -12,6 +12,7 @@ from urllib.error import URLError
 
 import pytest
 import torchaudio.datasets
+from commands import run
 from corpora import write_audio
 from faults import error_line
 
@@ -112,6 +113,30 @@ def test_a_corpus_is_downloaded_once_and_prepared(
     manifest = prepare(corpus, tmp_path / "DIR", tmp_path / "OUT")
     assert [utterance.id for utterance in manifest] == ids
     assert manifest.utterances[0].gender == ("M" if corpus == "cmu-arctic" else "F")
+
+
+def test_the_command_downloads_before_it_reads(
+    tmp_path: Path, network: list[str], capsys: pytest.CaptureFixture
+) -> None:
+    words = (
+        "prepare",
+        "libritts",
+        tmp_path / "DIR",
+        tmp_path / "OUT",
+        "--download",
+        "--subset",
+        "dev-clean",
+        "-j",
+        "1",
+    )
+    result = run(capsys, *words)
+    assert result.status == 0 and "downloading libritts dev-clean" in result.err
+    assert network == ["http://www.openslr.org/resources/60/dev-clean.tar.gz"]
+    assert "1 utterances, 1 speakers" in result.out
+    result = run(capsys, *words[:4], "--subset", "dev-clean", "--force")
+    assert result.status == 2 and "--subset selects what --download fetches" in result.err
+    result = run(capsys, *words[:4], "--download", "--shard", "1/2", "--force")
+    assert result.status == 2 and "--download and --shard exclude each other" in result.err
 
 
 def test_all_subsets_are_downloaded_by_default(tmp_path: Path, network: list[str]) -> None:

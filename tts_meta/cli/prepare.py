@@ -25,12 +25,19 @@ def prepare(
         str,
         typer.Argument(
             metavar="CORPUS",
-            help="Layout of the corpus: folder (your own recordings), librispeech, librispeech-mini, libritts or vctk.",
+            help="Layout of the corpus: folder (your own recordings), manifest or lhotse (a list of another toolkit), "
+            "cmu-arctic, common-voice, hifi-tts, l2-arctic, librispeech, librispeech-mini, libritts, libritts-r, "
+            "ljspeech, mls, speechocean762 or vctk.",
             show_default=False,
         ),
     ],
     directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Folder of the corpus. It is only read.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="DIR",
+            help="Folder of the corpus, or the file of a manifest or of a cut set. It is only read.",
+            show_default=False,
+        ),
     ],
     out: Annotated[
         Path, typer.Argument(metavar="OUT", help="Folder for manifest.jsonl and dropped.jsonl.", show_default=False)
@@ -89,6 +96,24 @@ def prepare(
             "training recipes.",
         ),
     ] = None,
+    download: Annotated[
+        bool,
+        typer.Option(
+            "--download",
+            help="First download the corpus into DIR, except what is there: cmu-arctic, librispeech, libritts, "
+            "ljspeech and vctk. docs/corpora.md says where to get the others.",
+        ),
+    ] = False,
+    subsets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--subset",
+            metavar="NAME",
+            help="With --download: only this subset of LibriSpeech or LibriTTS, such as train-clean-100, or this "
+            "speaker of CMU ARCTIC. Repeatable.",
+            show_default="all",
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing manifest.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -102,6 +127,7 @@ def prepare(
     Examples:
       tts-meta prepare folder my_recordings runs/mine
       tts-meta prepare vctk VCTK-Corpus-0.92 runs/vctk --perturb-speed 0.9 --perturb-speed 1.1
+      tts-meta prepare libritts corpora/libritts runs/libritts --download --subset train-clean-100
     """
     from data_prep import (
         DROPPED_FILE,
@@ -122,6 +148,10 @@ def prepare(
         check_stdout("the JSON")
     if splits and not speeds:
         raise UsageError("--split selects recordings for --perturb-speed; give --perturb-speed too")
+    if subsets and not download:
+        raise UsageError("--subset selects what --download fetches; give --download too")
+    if download and shard is not None:
+        raise UsageError("--download and --shard exclude each other; download the corpus before the job array")
     if jobs is not None and dask is not None:
         raise UsageError("--jobs and --dask exclude each other; the Dask cluster has its own workers")
     part = None if shard is None else Shard.parse(shard)
@@ -136,6 +166,10 @@ def prepare(
         shard=part,
         workers=Workers(usable_cpus() if jobs is None else jobs, dask),
     )
+    if download:
+        from data_prep.download import download as download_corpus
+
+        download_corpus(corpus, directory, subsets or (), print_message)
     with continued_by_the_same_command(), work_progress("recordings") as report:
         written = prepare_corpus(corpus, directory, out, options, report)
     if isinstance(written, PreparedPart):
