@@ -17,9 +17,11 @@ from tts_meta.errors import TtsMetaError, UsageError
 NONE = Amount(count=0)
 
 
-def utterance(speaker: str, number: int, speed: str = "", **fields: str) -> Utterance:
+def utterance(
+    speaker: str, number: int, speed: str = "", gender: str | None = None, split: str | None = None
+) -> Utterance:
     name, audio = f"{speaker}-{number}{speed}", Path(f"/audio/{speaker}-{number}.wav")
-    return Utterance(name, speaker + speed, audio, 1800.0, "Text.", **fields)
+    return Utterance(name, speaker + speed, audio, 1800.0, "Text.", gender=gender, split=split)
 
 
 def corpus(speakers: int = 8, each: int = 2, **fields: str) -> list[Utterance]:
