@@ -29,6 +29,7 @@ LONG_FUNCTIONS = {
     "tts_meta/cli/evaluate.py:evaluate": "the options of the command and their help texts",
     "tts_meta/cli/inspect.py:inspect": "the options of the command and their help texts",
     "tts_meta/cli/prepare.py:prepare": "the options of the command and their help texts",
+    "tts_meta/cli/split.py:split": "the options of the command and their help texts",
     "tts_meta/cli/speak.py:speak": "the options of the command and their help texts",
     "tts_meta/train/loop.py:fit": "one plain loop from the first step to the last checkpoint",
 }

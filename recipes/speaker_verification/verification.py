@@ -65,8 +65,8 @@ def choose(
     chosen = {}
     for speaker in selected.speakers:
         references = choose_references(selected, speaker)
-        reserved = {reference.audio for reference in references}
-        usable = [u for u in selected.of_speakers([speaker]) if u.seconds >= MIN_SECONDS and u.audio not in reserved]
+        reserved = {reference.source for reference in references}
+        usable = [u for u in selected.of_speakers([speaker]) if u.seconds >= MIN_SECONDS and u.source not in reserved]
         count = min(config.sentences, len(usable))
         chosen[speaker] = random.Random(f"{config.seed}/{speaker}").sample(usable, count), references
     return chosen
@@ -78,7 +78,7 @@ def row(
     """Return a row of the table: both equal error rates, and the mean cosine to the own voice and to other voices."""
 
     def embed(utterances: Sequence[Utterance]) -> list[Embedding]:
-        return [encoder.embed(read_audio(utterance.audio, SPEECH_RATE), SPEECH_RATE) for utterance in utterances]
+        return [encoder.embed(read_audio(utterance.source, SPEECH_RATE), SPEECH_RATE) for utterance in utterances]
 
     claims = {speaker: embed(sentences) for speaker, (sentences, _) in chosen.items()}
     voices = {speaker: mean_embedding(embed(references)) for speaker, (_, references) in chosen.items()}
