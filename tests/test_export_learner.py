@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from helpers import tiny_base
 
 from tts_meta.errors import TtsMetaError
 from tts_meta.models.pretrained import load_base, save_base
-from tts_meta.models.saved_learner import SavedLearner
+from tts_meta.models.saved_learner import CLONING_SETTINGS, SavedLearner
 from tts_meta.models.shrinkage_prior import ModulePrior
 from tts_meta.train.export_learner import export_learner
 
@@ -29,6 +30,19 @@ def test_the_learner_of_a_run_is_written_to_its_base_with_a_scale(run_folder: Pa
     assert learner is not None and learner.prior is not None
     assert (learner.trained_by, learner.meta_steps, learner.prior.prior_scale) == ("sigma-reptile", 3, 2.0)
     assert learner.prior.variances == pytest.approx({"speaker.mean": 0.25})
+
+
+@pytest.mark.parametrize("solver", ["l-bfgs", "adam"])
+def test_only_a_learner_of_lbfgs_gets_the_inner_loop_of_cloning(run_folder: Path, tmp_path: Path, solver: str) -> None:
+    learner = load_base(run_folder / "base").learner
+    assert learner is not None
+    settings = {"inner_solver": solver, "inner_steps": 20}
+    save_base(tiny_base(), tmp_path / "base")
+    replace(learner, settings=settings).save_to(run_folder / "base", load_base(run_folder / "base").hash)
+    export_learner(run_folder, tmp_path / "base")
+    exported = load_base(tmp_path / "base").learner
+    assert exported is not None
+    assert exported.settings == (CLONING_SETTINGS if solver == "l-bfgs" else settings)
 
 
 def test_a_learner_of_another_base_and_a_run_without_a_learner_are_refused(run_folder: Path, tmp_path: Path) -> None:
