@@ -46,7 +46,7 @@ def corpus_of(words: list[str]) -> str:
         raise RecipeLoaded("the arguments are valid")
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(RecipeLoaded):
-        patch.setattr(data_prep, "prepare", prepare)
+        patch.setattr(data_prep, "prepare_corpus", prepare)
         app.run(words[1:])
     return corpora[0]
 
