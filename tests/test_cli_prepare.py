@@ -92,3 +92,25 @@ def test_a_corpus_that_cannot_be_prepared_gives_one_line(tmp_path: Path, capsys)
     refused = run(capsys, "prepare", "folder", tmp_path / "c", tmp_path / "c" / "file")
     assert refused.failed(1, "file is not a folder")
     assert not (tmp_path / "m").exists()
+
+
+def test_a_report_is_written_with_the_manifest_and_for_an_existing_one(tmp_path: Path, corpus: Path, capsys) -> None:
+    out = tmp_path / "m"
+    made = run(capsys, "prepare", "folder", corpus, out, "--html", "--html-sample", 3)
+    assert made.status == 0
+    assert f"{out / 'report.html'}: " in made.err and made.err.endswith("3 were measured\n")
+    (out / "report.html").unlink()
+    manifest = (out / "manifest.jsonl").read_bytes()
+    again = run(capsys, "prepare", "folder", tmp_path / "corpus", out, "--html", "--html-sample", 2, "--json")
+    assert again.json == {"manifest": str(out / "manifest.jsonl"), "report": str(out / "report.html")}
+    assert (out / "report.html").is_file() and (out / "manifest.jsonl").read_bytes() == manifest
+
+
+def test_the_report_of_a_job_array_is_written_by_merge(tmp_path: Path, corpus: Path, capsys) -> None:
+    out = tmp_path / "m"
+    refused = run(capsys, "prepare", "folder", corpus, out, "--shard", "1/2", "--html")
+    assert refused.failed(2, "give --html to `tts-meta merge`")
+    for shard in ("1/2", "2/2"):
+        assert run(capsys, "prepare", "folder", corpus, out, "--shard", shard).status == 0
+    assert run(capsys, "merge", out, "--html", "--html-sample", 1).status == 0
+    assert (out / "report.json").is_file() and (out / "report.html").is_file()

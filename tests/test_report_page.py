@@ -3,7 +3,6 @@ from __future__ import annotations
 import base64
 import io
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -11,40 +10,10 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from report_pages import ParsedPage
 
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.report import Clip, ListeningPage
-
-VOID = {"meta", "link", "img", "br"}
-
-
-class Page(HTMLParser):
-    """The elements of a page in order. An element that is not closed, or is closed twice, is an error."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str]]] = []
-        self.text: dict[str, list[str]] = {}
-        self._open: list[str] = []
-        self.feed(path.read_text("utf-8"))
-        assert self._open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        names = [name for name, _ in attrs]
-        assert len(names) == len(set(names)), f"an attribute twice in <{tag}>"
-        self.elements.append((tag, {name: value or "" for name, value in attrs}))
-        if tag not in VOID:
-            self._open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self._open and data.strip():
-            self.text.setdefault(self._open[-1], []).append(data.strip())
-
-    def all(self, tag: str) -> list[dict[str, str]]:
-        return [attributes for name, attributes in self.elements if name == tag]
 
 
 def tone(hertz: float = 220.0, seconds: float = 0.5, rate: int = 22050) -> np.ndarray:
@@ -65,7 +34,7 @@ def small_page(first: np.ndarray) -> ListeningPage:
 
 def test_every_player_plays_the_samples_of_its_clip(tmp_path: Path) -> None:
     path = small_page(tone()).write(tmp_path / "listen.html")
-    players = Page(path).all("audio")
+    players = ParsedPage(path).all("audio")
     assert [player["aria-label"] for player in players] == ["Cloned voice: A sentence.", "Truth: A sentence."]
     assert all("controls" in player for player in players)
     for player, expected in zip(players, [tone(), tone(330)], strict=True):
@@ -77,13 +46,13 @@ def test_every_player_plays_the_samples_of_its_clip(tmp_path: Path) -> None:
 def test_an_embedded_page_is_one_file_with_the_same_audio(tmp_path: Path) -> None:
     path = small_page(tone()).write(tmp_path / "listen.html", embed=True)
     assert list(tmp_path.iterdir()) == [path]
-    source = Page(path).all("audio")[0]["src"]
+    source = ParsedPage(path).all("audio")[0]["src"]
     samples, _ = soundfile.read(io.BytesIO(base64.b64decode(source.removeprefix("data:audio/wav;base64,"))))
     np.testing.assert_allclose(samples, tone(), atol=1 / 32768)
 
 
 def test_a_page_loads_nothing_from_the_network(tmp_path: Path) -> None:
-    page = Page(small_page(tone()).write(tmp_path / "listen.html"))
+    page = ParsedPage(small_page(tone()).write(tmp_path / "listen.html"))
     links = [attributes[name] for _, attributes in page.elements for name in ("src", "href") if name in attributes]
     assert len(links) > 5
     assert all(re.match(r"data:|#part-\d$|listen_clips/", link) for link in links)
@@ -91,14 +60,14 @@ def test_a_page_loads_nothing_from_the_network(tmp_path: Path) -> None:
 
 
 def test_every_image_has_a_text_that_describes_it(tmp_path: Path) -> None:
-    page = Page(small_page(tone()).write(tmp_path / "listen.html"))
+    page = ParsedPage(small_page(tone()).write(tmp_path / "listen.html"))
     mel = next(attributes for _, attributes in page.elements if attributes.get("class") == "mel")
     assert mel["role"] == "img" and mel["aria-label"] == "Mel spectrogram of Cloned voice, 0.5 s, 0 to 8000 Hz"
     assert [image["alt"] for image in page.all("img")] == ["", "A black box"]
 
 
 def test_a_table_shows_numbers_with_the_requested_decimals(tmp_path: Path) -> None:
-    page = Page(small_page(tone()).write(tmp_path / "listen.html"))
+    page = ParsedPage(small_page(tone()).write(tmp_path / "listen.html"))
     assert page.text["td"] == ["0.03", "–", "0.04", "200"]
     assert page.text["th"] == ["voice", "CER", "steps", "base", "alice"]
     assert [cell.get("class") for cell in page.all("td")] == ["number"] * 4
@@ -119,7 +88,7 @@ def test_text_of_users_is_escaped(tmp_path: Path) -> None:
     section = page.section(evil, evil)
     section.row(evil, [Clip(evil, tone(), caption=evil, scores={evil: evil})], note=evil)
     section.table([evil], [[evil]], caption=evil)
-    read = Page(page.write(tmp_path / "p.html"))
+    read = ParsedPage(page.write(tmp_path / "p.html"))
     assert len(read.all("script")) == 1
     assert read.text["h1"] == [evil] and read.text["h3"] == [evil] and evil in read.text["dt"]
 
@@ -130,10 +99,10 @@ def test_a_clip_that_is_a_file_is_linked_and_not_copied(tmp_path: Path) -> None:
     soundfile.write(recording, tone(), 22050)
     page = ListeningPage("t")
     page.section("s").row("r", [Clip("Recording", file=recording)])
-    source = Page(page.write(tmp_path / "page" / "p.html")).all("audio")[0]["src"]
+    source = ParsedPage(page.write(tmp_path / "page" / "p.html")).all("audio")[0]["src"]
     assert source == "../recordings/%C3%A4%20b%20%231.wav"
     assert [file.name for file in (tmp_path / "page").iterdir()] == ["p.html"]
-    embedded = Page(page.write(tmp_path / "one.html", embed=True)).all("audio")[0]["src"]
+    embedded = ParsedPage(page.write(tmp_path / "one.html", embed=True)).all("audio")[0]["src"]
     assert base64.b64decode(embedded.split(",")[1]) == recording.read_bytes()
 
 
@@ -160,7 +129,7 @@ def test_a_page_that_cannot_be_written_leaves_the_older_one_unchanged(
     with pytest.raises(TtsMetaError, match="No space left"):
         small_page(tone(440)).write(path)
     assert path.read_bytes() == before
-    assert all((tmp_path / unquote(player["src"])).is_file() for player in Page(path).all("audio"))
+    assert all((tmp_path / unquote(player["src"])).is_file() for player in ParsedPage(path).all("audio"))
     assert [file.name for file in tmp_path.iterdir() if file.name.startswith(".")] == []
 
 

@@ -19,7 +19,8 @@ from torch import Tensor
 from tts_meta.audio import MelSpec, prepare_waveform
 from tts_meta.audio.interference import find_hum, remove_hum_and_rumble
 from tts_meta.audio.io import MAX_SECONDS, Waveform, to_mono
-from tts_meta.audio.levels import FRAME, STEP, levels_db
+from tts_meta.audio.levels import FRAME
+from tts_meta.audio.quality import LONG_PAUSE, MAX_HUM_DB, MIN_SNR_DB, SHORT_PAUSE, measure_signal, pauses
 from tts_meta.audio.speech import LoadedSpeech
 from tts_meta.errors import TtsMetaError
 from tts_meta.models.pretrained import Base
@@ -38,15 +39,6 @@ _CROWDED, _STRETCHED = 0.35, 0.04
 """Limits of two fractions of the phonemes: with one frame only, and with more than 0.5 s.
 
 The fractions are 0.2 and 0 in correct transcripts.
-"""
-_LONG_PAUSE, _SHORT_PAUSE = 2.5, 0.3
-"""Seconds. Pauses longer than `_LONG_PAUSE` give a warning. `shorten_pauses` shortens pauses to `_SHORT_PAUSE`."""
-_PAUSE_DB = 30.0
-"""A pause is more than this many dB quieter than the loudest frame."""
-_HUM_DB, _SNR_DB = -27.0, 12.0
-"""Limits of warnings.
-
-Hum above `_HUM_DB`, relative to the speech, gives a warning. A signal-to-noise ratio below `_SNR_DB` gives a warning.
 """
 
 
@@ -108,24 +100,18 @@ def measure_fit(base: Base, tokens: Tensor, durations: Tensor, score: float) -> 
 
 def signal_faults(speech: LoadedSpeech, rate: int) -> list[Fault]:
     """Return the faults of the audio that do not depend on the transcript: hum, noise, long pauses. rate: in Hz."""
-    samples = speech.original - speech.original.mean()
-    levels = levels_db(samples)
-    loudness = 10 * np.log10(np.mean(10 ** (levels[levels > levels.max() - _PAUSE_DB] / 10)))
+    quality = measure_signal(speech, rate)
     faults = list[Fault]()
-    hum = find_hum(samples, rate)
-    hum_db = -np.inf if hum is None else 10 * np.log10(hum.power) - loudness
-    if hum is not None and hum_db > _HUM_DB:
-        level = f"{abs(hum_db):.0f} dB {'below' if hum_db < 0 else 'above'} the speech"
-        problem = f"mains hum at {hum.frequency:.0f} Hz, {level}, which the voice may reproduce"
+    if quality.hum is not None and quality.hum_db > MAX_HUM_DB:
+        level = f"{abs(quality.hum_db):.0f} dB {'below' if quality.hum_db < 0 else 'above'} the speech"
+        problem = f"mains hum at {quality.hum.frequency:.0f} Hz, {level}, which the voice may reproduce"
         faults.append(Fault("hum", f"{problem}; record away from mains cables"))
-    snr_db = loudness - float(np.quantile(levels_db(remove_hum_and_rumble(samples, rate, hum)), 0.1))
-    if snr_db < _SNR_DB and len(samples) > rate:
-        message = f"the noise is only {max(0.0, snr_db):.0f} dB below the speech; record in a quieter place"
+    if quality.snr < MIN_SNR_DB and len(speech.original) > rate:
+        message = f"the noise is only {max(0.0, quality.snr):.0f} dB below the speech; record in a quieter place"
         faults.append(Fault("noise", message))
-    pause = max((end - begin for begin, end in pauses(speech.waveform, rate)), default=0) / rate
-    if pause > _LONG_PAUSE:
-        message = f"a pause of {pause:.1f} s inside the recording; split the recording there or remove the pause"
-        faults.append(Fault("pause", message))
+    if quality.longest_pause > LONG_PAUSE:
+        problem = f"a pause of {quality.longest_pause:.1f} s inside the recording"
+        faults.append(Fault("pause", f"{problem}; split the recording there or remove the pause"))
     return faults
 
 
@@ -211,24 +197,10 @@ def _encode(base: Base, text: str) -> Tensor | None:
         return None
 
 
-def pauses(samples: Waveform, rate: int) -> list[tuple[int, int]]:
-    """Return the first and last sample of each pause of more than 0.3 s inside `samples (S,)`.
-
-    Silence at the ends is not a pause. rate: in Hz.
-    """
-    levels = levels_db(samples)
-    quiet = np.concatenate([[0], (levels < levels.max() - _PAUSE_DB).astype(np.int8), [0]])
-    edges = np.flatnonzero(np.diff(quiet))
-    runs = [(begin * STEP + FRAME // 2, end * STEP) for begin, end in zip(edges[::2], edges[1::2], strict=True)]
-    last = len(levels)
-    inside = [run for run, begin, end in zip(runs, edges[::2], edges[1::2], strict=True) if begin > 0 and end < last]
-    return [(int(begin), int(end)) for begin, end in inside if end - begin > _SHORT_PAUSE * rate]
-
-
 def shorten_pauses(samples: Waveform, rate: int) -> Waveform:
     """Return `samples (S,)`, in which every pause inside is shortened to 0.3 s. rate: in Hz."""
     keep = np.ones(len(samples), bool)
-    half = round(_SHORT_PAUSE * rate / 2)
+    half = round(SHORT_PAUSE * rate / 2)
     for begin, end in pauses(samples, rate):
         keep[begin + half : end - half] = False
     return samples[keep]

@@ -13,6 +13,7 @@ from tts_meta.adapt.diagnosis import Fault, diagnose, measure_fit, scores_are_kn
 from tts_meta.adapt.second_speaker import recordings_of_other_speaker
 from tts_meta.audio import MelSpec, load_speech
 from tts_meta.audio.io import Waveform, check_is_file
+from tts_meta.audio.quality import lacks_high_frequencies
 from tts_meta.audio.speech import LoadedSpeech
 from tts_meta.audio.trimming import AudioConfig
 from tts_meta.context import default_torch_state
@@ -31,13 +32,6 @@ benchmark depends on this version.
 """
 MIN_SECONDS = 1.0
 """Minimum duration of the speech in all recordings together, seconds."""
-_HIGH_BAND_HZ, _HIGH_BAND_DROP = 5000.0, 5.5
-"""Limits for the check of missing high frequencies: a frequency in Hz and a drop in nats.
-
-A recording lacks high frequencies if its log-mel is lower above this frequency than below by more than this drop. In
-100 LibriSpeech sentences the drop is at most 4.5 nats. At a sample rate of 8 kHz the drop is above 6 nats in all
-sentences.
-"""
 
 
 @dataclass(frozen=True)
@@ -117,7 +111,7 @@ def prepare_recordings(
     without_highs = [
         recording.audio
         for recording, mel in zip(recordings, mels, strict=True)
-        if _lacks_high_frequencies(mel, mel_spec)
+        if lacks_high_frequencies(mel, mel_spec)
     ]
     if without_highs:
         problem = "no audio above 4 kHz, as in telephone or 8 kHz recordings, so the voice will sound dull"
@@ -156,17 +150,6 @@ def _faults(base: Base, recording: Recording, speech: LoadedSpeech, tokens: Tens
 
 def _first_and_count(files: Sequence[Path]) -> str:
     return f"{files[0]} and {len(files) - 1} more" if files[1:] else str(files[0])
-
-
-def _lacks_high_frequencies(mel: Tensor, mel_spec: MelSpec) -> bool:
-    """Return whether `mel (T, M)` has almost no energy above 5 kHz, as in a recording at 8 kHz."""
-    first_bin = (mel_spec.filters > 0).float().argmax(0)
-    config = mel_spec.config
-    high = first_bin * config.sample_rate / config.n_fft > _HIGH_BAND_HZ  # (M,)
-    if not high.any():
-        return False
-    loud, loud_high = mel[:, ~high].amax(1).quantile(0.95), mel[:, high].amax(1).quantile(0.95)
-    return float(loud - loud_high) > _HIGH_BAND_DROP
 
 
 def _encode(recording: Recording, base: Base) -> Tensor:

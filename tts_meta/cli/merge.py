@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from tts_meta.cli.options import AsJson
+from tts_meta.cli.corpus_report import report_corpus, report_existing
+from tts_meta.cli.options import AsJson, Html, HtmlSample
 from tts_meta.cli.prepare import print_prepared
 from tts_meta.cli.streams import check_stdout
 from tts_meta.errors import UsageError
@@ -17,6 +18,8 @@ def merge(
     out: Annotated[
         Path, typer.Argument(metavar="OUT", help="The folder OUT of `tts-meta prepare --shard`.", show_default=False)
     ],
+    html: Html = False,
+    html_sample: HtmlSample = 2000,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing manifest.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -31,12 +34,17 @@ def merge(
       tts-meta prepare vctk VCTK-Corpus-0.92 runs/vctk --shard 2/2
       tts-meta merge runs/vctk
     """
-    from data_prep import DROPPED_FILE, MANIFEST_FILE
+    from data_prep import DROPPED_FILE, MANIFEST_FILE, PARTS_FOLDER
     from data_prep import merge as merge_parts
 
     path = out / MANIFEST_FILE
+    if html and path.exists() and not force and not (out / PARTS_FOLDER).exists():
+        report_existing(path, html_sample, None, None, as_json)
+        return
     if path.exists() and not force:
         raise UsageError(f"{path} exists already; overwrite it with --force")
     if as_json:
         check_stdout("the JSON")
     print_prepared(merge_parts(out), out / DROPPED_FILE, as_json)
+    if html:
+        report_corpus(path, html_sample, None, None)

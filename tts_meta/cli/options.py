@@ -79,6 +79,23 @@ Device = Annotated[
         show_default="auto; with a recipe, the device of the recipe",
     ),
 ]
+Html = Annotated[
+    bool,
+    typer.Option(
+        "--html",
+        help="Also write a report of the corpus next to the manifest: report.html, with players of suspicious "
+        "recordings, and report.json. If the manifest exists already, only the report is written.",
+    ),
+]
+HtmlSample = Annotated[
+    int,
+    typer.Option(
+        "--html-sample",
+        metavar="N",
+        min=1,
+        help="With --html: measure the sound of at most N recordings, spread evenly over the speakers.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for other programs.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite existing output.")]
 Recipe = Annotated[

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tts_meta.cli.console import print_json, print_message, print_text
+from tts_meta.cli.corpus_report import report_corpus, report_existing
 from tts_meta.cli.error_reporting import Interrupted
-from tts_meta.cli.options import AsJson
+from tts_meta.cli.options import AsJson, Html, HtmlSample
 from tts_meta.cli.streams import check_stdout
 from tts_meta.cli.work_progress import work_progress
 from tts_meta.errors import UsageError
@@ -114,6 +115,8 @@ def prepare(
             show_default="all",
         ),
     ] = None,
+    html: Html = False,
+    html_sample: HtmlSample = 2000,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing manifest.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -142,7 +145,7 @@ def prepare(
     from tts_meta.executors import usable_cpus
 
     path = out / MANIFEST_FILE
-    if shard is None and path.exists() and not force:
+    if shard is None and path.exists() and not force and not html:
         raise UsageError(f"{path} exists already; choose another folder, or overwrite it with --force")
     if as_json:
         check_stdout("the JSON")
@@ -155,6 +158,11 @@ def prepare(
     if jobs is not None and dask is not None:
         raise UsageError("--jobs and --dask exclude each other; the Dask cluster has its own workers")
     part = None if shard is None else Shard.parse(shard)
+    if html and part is not None:
+        raise UsageError("--html needs the whole corpus; give --html to `tts-meta merge` in place of the shards")
+    if html and path.exists() and not force:
+        report_existing(path, html_sample, jobs, dask, as_json)
+        return
     if part is not None and part.path(out / PARTS_FOLDER).exists() and not force:
         print_message(f"{part.path(out / PARTS_FOLDER)} is complete; prepare it again with --force")
         return
@@ -179,6 +187,8 @@ def prepare(
             print_text(f"{written.path}: {written.utterances} utterances, {written.dropped} recordings not used")
         return
     print_prepared(written, out / DROPPED_FILE, as_json)
+    if html:
+        report_corpus(written.path, html_sample, jobs, dask)
 
 
 def print_prepared(corpus: PreparedCorpus, dropped: Path, as_json: bool) -> None:

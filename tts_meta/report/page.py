@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from tts_meta.corpus.audio_part import split_part
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_file
 from tts_meta.report.arrays import default_mel_config
@@ -58,11 +59,14 @@ class ListeningPage:
             rows = [item for item in section.items if isinstance(item, Row)]
             for row_number, row in enumerate(rows, start=1):
                 for clip in row.clips:
+                    if clip.file is not None and clip.seconds is not None and not embed:
+                        sources[clip] = AudioSource(_relative_url(clip.file, path.parent), clip.seconds)
+                        continue
                     data, seconds, mime = _encode(clip)
                     if embed:
                         url = f"data:{mime};base64,{base64.b64encode(data).decode('ascii')}"
                     elif clip.file is not None:
-                        url = quote(Path(os.path.relpath(clip.file, path.parent)).as_posix())
+                        url = _relative_url(clip.file, path.parent)
                     else:
                         name = _clip_name(section_number, row_number, clip.label, data)
                         written.add(name)
@@ -74,6 +78,13 @@ class ListeningPage:
             temporary.write_text(render(self.title, self.intro, self.sections, sources, self.mel_config), "utf-8")
         _remove_old_clips(folder, written)
         return path
+
+
+def _relative_url(file: Path, folder: Path) -> str:
+    """Return the URL of a file relative to the folder of the page. A browser plays a part such as `#t=1,2` only."""
+    whole, start, end = split_part(file)
+    url = quote(Path(os.path.relpath(whole, folder)).as_posix())
+    return url if start == 0 and end is None else f"{url}#t={start:g}{'' if end is None else f',{end:g}'}"
 
 
 def _encode(clip: Clip) -> tuple[bytes, float, str]:

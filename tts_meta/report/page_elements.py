@@ -25,8 +25,9 @@ Cell = str | float | int | None
 class Clip:
     """One audio clip: either `samples` `(S,)` in [-1, 1] at `rate` Hz, or the path of a `file` that a browser can play.
 
-    The page shows `mel` `(T, M)` above the player and `scores` below it. Raises UsageError if both or neither of
-    `samples` and `file` are given, or `samples` are empty or not one-dimensional.
+    The page shows `mel` `(T, M)` above the player and `scores` below it. seconds: duration of a `file` that is referred
+    to without being read; it may be missing, or a part of a recording such as `long.flac#t=1,2`. Raises UsageError if
+    both or neither of `samples` and `file` are given, or `samples` are empty or not one-dimensional.
     """
 
     label: str
@@ -36,6 +37,7 @@ class Clip:
     mel: NDArray[np.floating] | Tensor | None = None
     caption: str = ""
     scores: Mapping[str, Cell] = field(default_factory=dict)
+    seconds: float | None = None
 
     def __post_init__(self) -> None:
         if (self.samples is None) == (self.file is None):
