@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -70,7 +71,7 @@ class CorpusFolder:
         self.folder = folder
         self.utterances = list[Utterance]()
 
-    def add(self, name: str, speaker: str, text: str, samples: Waveform, **fields: str) -> None:
+    def add(self, name: str, speaker: str, text: str, samples: Waveform, **fields: Any) -> None:
         """Write a recording, and add its line."""
         path = self.folder / "wavs" / f"{name}.wav"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -27,9 +27,8 @@ def draw_histogram(values: NDArray[np.float64], label: str, y_label: str = "Reco
         low, high = low - 0.5, high + 0.5
     figure = Figure(figsize=(4.6, 2.2), dpi=DPI, layout="constrained")
     axes = figure.subplots()
-    axes.hist(
-        np.clip(values, low, high), bins=_BINS, range=(low, high), color=[channel / 255 for channel in BAR_COLOUR]
-    )
+    red, green, blue = (channel / 255 for channel in BAR_COLOUR)
+    axes.hist(np.clip(values, low, high), bins=_BINS, range=(low, high), color=(red, green, blue))
     axes.axvline(median, color="0.2", linestyle="--", linewidth=1)
     axes.set_title(label, fontsize=10)
     axes.set_ylabel(y_label, fontsize=9)

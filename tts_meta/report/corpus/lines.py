@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,7 +48,7 @@ class CorpusLines:
     letters: NDArray[np.int64]
     text: NDArray[np.uint64]
     order: NDArray[np.uint64]
-    seconds_of: dict[str, Counter[str]]
+    seconds_of: Mapping[str, Mapping[str, float]]
     marks: dict[int, str]
 
     def __len__(self) -> int:
@@ -59,7 +59,7 @@ def read_lines(manifest: Path, seed: int) -> CorpusLines:
     """Read a manifest once. Raises as `Manifest.load`."""
     speakers = dict[str, SpeakerLines]()
     numbers = dict[str, int]()
-    seconds_of = {name: Counter[str]() for name in ATTRIBUTES}
+    seconds_of = {name: defaultdict[str, float](float) for name in ATTRIBUTES}
     columns = {name: array("q") for name in ("speaker", "words", "characters", "letters")}
     seconds, text, order = array("d"), array("Q"), array("Q")
     marks, scripts = dict[int, str](), _Scripts()
@@ -103,7 +103,7 @@ def choose_sample(lines: CorpusLines, count: int) -> NDArray[np.int64]:
     by_speaker = np.lexsort((lines.order, lines.speaker))
     speaker = lines.speaker[by_speaker]
     starts = np.flatnonzero(np.concatenate([[True], speaker[1:] != speaker[:-1]]))
-    rank = np.arange(len(lines)) - np.repeat(starts, np.diff([*starts, len(lines)]))
+    rank = np.arange(len(lines)) - np.repeat(starts, np.diff(starts, append=len(lines)))
     drawn = np.lexsort((lines.order[by_speaker], rank))[:count]
     return np.sort(by_speaker[drawn])
 
