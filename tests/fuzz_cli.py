@@ -190,6 +190,7 @@ CLONE_SETTINGS = {
     "variance": NUMBERS,
     "prior_scale": NUMBERS,
     "rank": NUMBERS,
+    "history_mixing": NUMBERS.filter(lambda value: value is not None),
     "spectral_correction": NUMBERS.filter(lambda value: value is not None),
     "seed": NUMBERS.filter(lambda value: value is not None),
     "frames_per_step": NUMBERS,

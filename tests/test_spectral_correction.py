@@ -92,7 +92,7 @@ def test_the_mean_voice_can_be_corrected_without_any_step(base: Base, examples: 
 
 def test_the_correction_needs_an_acoustic_module_and_a_fraction(base: Base, examples: list[Example]) -> None:
     vocoder = SourceFilterVocoder(tiny_source_filter())
-    with pytest.raises(UsageError, match="spectral_correction changes the acoustic model"):
+    with pytest.raises(UsageError, match="spectral_correction is for the acoustic model"):
         clone_examples(base, examples, CloneSettings(("vocoder.*",), spectral_correction=1.0), vocoder=vocoder)
     for fraction in (-0.1, 1.1):
         with pytest.raises(UsageError, match="spectral_correction must be from 0 to 1"):

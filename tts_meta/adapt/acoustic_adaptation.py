@@ -45,7 +45,8 @@ def acoustic_adaptation(
     learner = acoustic_learner(base, choice, modules, settings, trained_tasks, density)
     names = tuple(module.name for module in learner.adapted_modules)
     support_task, held_out_task = (AcousticTask(base, examples, names) for examples in (support, held_out))
-    support_data = ScoredTask(support_task.task(None, settings.frames_per_step, settings.seed), support_task.frames)
+    task = support_task.task(None, settings.frames_per_step, settings.seed, history_mixing=settings.history_mixing)
+    support_data = ScoredTask(task, support_task.frames)
     held_out_data = ScoredTask(Task(held_out_task.all_sentences()), held_out_task.frames) if held_out else None
     budget = choice.budget(settings.steps, settings.learning_rate is not None)
     domain = acoustic_domain(base, modules, density=density)

@@ -44,6 +44,7 @@ class AcousticBatch:
     cache: activations that do not depend on an adapted module and are computed once. weight: factor of the negative
     log-likelihood. dropout_seed: seed of the prenet's dropout in inner steps; None disables dropout. precision: with
     `bfloat16` the model runs under autocast, so its matrix products are in bfloat16; the loss is always in float32.
+    history_mixing: probability that a step of the decoder reads a predicted frame in place of the true frame.
     """
 
     batch: Batch
@@ -51,6 +52,7 @@ class AcousticBatch:
     weight: float = 1.0
     dropout_seed: int | None = None
     precision: Precision = "float32"
+    history_mixing: float = 0.0
 
 
 def base_granularity(base: Base) -> Granularity:
@@ -108,6 +110,8 @@ def _teacher_forced(model: AcousticModel, call: Callable[..., Any], data: Acoust
     model.decoder.train(generator is not None)
     try:
         with torch.autocast(data.batch.mel.device.type, torch.bfloat16, enabled=data.precision == "bfloat16"):
+            if data.history_mixing:
+                return call(data.batch, data.cache, generator, history_mixing=data.history_mixing)
             return call(data.batch, data.cache, generator)
     finally:
         model.decoder.train(mode)
@@ -165,6 +169,7 @@ class AcousticTask:
         seed: int,
         name: str = "",
         precision: Precision = "float32",
+        history_mixing: float = 0.0,
     ) -> Task:
         """Return a task whose support set is these sentences, cut into segments.
 
@@ -173,11 +178,12 @@ class AcousticTask:
         drawn. The weight of a group is n, so the mean loss of these n steps is the loss of all segments. The segments
         and the dropout of step k depend only on `seed` and k. The global random generators are not used. precision:
         that of the inner steps; the support and query sets keep float32, so that Hessian products and the query
-        gradient do.
+        gradient do. history_mixing: that of the inner steps; the support and query sets are without it.
         """
 
         def draw(step: int) -> AcousticBatch:
-            return replace(self._draw(step, frames_per_step, seed), precision=precision)
+            batch = self._draw(step, frames_per_step, seed)
+            return replace(batch, precision=precision, history_mixing=history_mixing)
 
         return Task(self.all_segments(seed), query, draw, name)
 

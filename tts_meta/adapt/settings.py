@@ -57,6 +57,11 @@ class CloneSettings:
     """Mel frames of an inner step, approximately. A step draws segments of sentences, which are cut at pauses."""
     crops_per_step: int = 8
     """Number of crops in each step of the vocoder. A crop has 0.7 s."""
+    history_mixing: float = 0.0
+    """Probability that a step of the decoder reads a predicted frame in place of the recorded one, in inner steps.
+
+    Synthesis reads predicted frames only. A voice that is adapted to recorded frames alone relies on them.
+    """
     spectral_correction: float = 0.0
     """Fraction of the difference between the mean spectra of recordings and voice that is removed after adaptation.
 

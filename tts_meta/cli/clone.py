@@ -115,6 +115,17 @@ def clone(
             show_default="stored with the base; 16 for the installed one",
         ),
     ] = None,
+    history_mixing: Annotated[
+        float | None,
+        typer.Option(
+            metavar="PROBABILITY",
+            min=0,
+            max=1,
+            help="Probability, 0 to 1, that inner steps read predicted frames in place of recorded ones. "
+            "Synthesis reads predicted frames only.",
+            show_default="0",
+        ),
+    ] = None,
     spectral_correction: Annotated[
         float | None,
         typer.Option(
@@ -197,7 +208,7 @@ def clone(
         options = {"steps": steps, "learning_rate": learning_rate, "variance": variance, "rank": rank, "seed": seed}
         options |= {"modules": tuple(modules) if modules else None, "vocoder_steps": vocoder_steps}
         options |= {"prior_scale": prior_scale, "hold_out": hold_out, "learner": learner}
-        options |= {"spectral_correction": spectral_correction}
+        options |= {"spectral_correction": spectral_correction, "history_mixing": history_mixing}
         settings = _settings(options)
         loaded_base = _load_base(base, settings, device or "auto").with_lexicon(lexicon)
         loaded_vocoder = _vocoder(vocoder, loaded_base, settings, needed_for_log=log is not None)

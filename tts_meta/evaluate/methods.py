@@ -46,6 +46,8 @@ class MethodConfig(Section):
     """One σ for every module of the learned prior, instead of the learned σ of each module."""
     rank: int | None = Field(default=None, ge=0)
     """Rank of the deltas of matrices."""
+    history_mixing: float = Field(default=0.0, ge=0, le=1)
+    """Probability that a step of the decoder reads a predicted frame in place of the recorded one, in inner steps."""
     spectral_correction: float = Field(default=0.0, ge=0, le=1)
     """Fraction of the difference between the mean spectra of recordings and voice that is removed after adaptation."""
     sentences: tuple[int, ...] = ()
@@ -97,6 +99,7 @@ class MethodConfig(Section):
             prior_scale=self.prior_scale,
             rank=self.rank,
             frames_per_step=frames_per_step,
+            history_mixing=self.history_mixing,
             spectral_correction=self.spectral_correction,
             seed=seed,
             learner=self.learner,

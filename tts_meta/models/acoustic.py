@@ -89,13 +89,15 @@ class AcousticModel(nn.Module):
         cache: ActivationCache | None = None,
         generator: torch.Generator | None = None,
         free_running: bool = False,
+        history_mixing: float = 0.0,
     ) -> AcousticOutput:
         """Run the teacher-forced pass: each step reads the previous true frame, true durations and true prosody.
 
         cache: result of `precompute`; activations in the cache are not computed again. generator: random generator of
         the CPU for the prenet's dropout; None uses torch's global generator of the device. free_running: each step
         reads the predicted frame before it and predicted prosody, without dropout, as in `generate` with the durations
-        of the batch; `true_prosody` of the result is the predicted prosody.
+        of the batch; `true_prosody` of the result is the predicted prosody. history_mixing: that of `Decoder`; a
+        cached output of the decoder has none.
         """
         cache = cache or ActivationCache()
         if free_running:
@@ -105,7 +107,7 @@ class AcousticModel(nn.Module):
             hidden = self.encoder(batch.tokens, batch.token_lengths) if cache.hidden is None else cache.hidden
             encoder_output = self._before_decoder(hidden, batch, cache.true_prosody)
         if before is None:
-            before = self.decoder(encoder_output.context, self._normalise(batch.mel), generator)
+            before = self.decoder(encoder_output.context, self._normalise(batch.mel), generator, history_mixing)
         after = before + self.postnet(before, length_mask(batch.mel_lengths, batch.mel.shape[1]))
         return AcousticOutput(self._to_log_mel(before), self._to_log_mel(after), encoder_output)
 

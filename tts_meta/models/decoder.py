@@ -54,12 +54,22 @@ class Decoder(nn.Module):
         self.lstms = nn.ModuleList(LSTM(width, config.channels, batch_first=True) for width in widths)
         self.output = nn.Linear(config.channels + context, n_mels * config.reduction)
 
-    def forward(self, context: Tensor, true_frames: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def forward(
+        self,
+        context: Tensor,
+        true_frames: Tensor,
+        generator: torch.Generator | None = None,
+        history_mixing: float = 0.0,
+    ) -> Tensor:
         """Return frames `(B, T, M)` for context `(B, T/R, D)` and the true frames `(B, T, M)`.
 
         generator: random generator of the CPU for the prenet's dropout. None uses torch's global generator of the
-        device in training mode, and no dropout in evaluation mode.
+        device in training mode, and no dropout in evaluation mode. history_mixing: probability that a step reads a
+        predicted frame in place of the true frame. The predictions come from a first pass over the true frames, and
+        have no gradient (scheduled sampling, Bengio et al. 2015, in parallel as in Mihaylova and Martins 2019).
         """
+        if history_mixing > 0:
+            true_frames = self._mix_history(context, true_frames, generator, history_mixing)
         batch, steps = context.shape[:2]
         last = true_frames.reshape(batch, steps, self.reduction, self.n_mels)[:, :-1, -1]
         previous = F.pad(last, (0, 0, 1, 0))  # (B, steps, M); the first step reads zeros
@@ -70,6 +80,17 @@ class Decoder(nn.Module):
             hidden = out if number == 0 else hidden + out
         frames = self.output(torch.cat([hidden, context.to(hidden.dtype)], -1))
         return frames.reshape(batch, steps * self.reduction, self.n_mels)
+
+    def _mix_history(
+        self, context: Tensor, true_frames: Tensor, generator: torch.Generator | None, share: float
+    ) -> Tensor:
+        """Return the frames `(B, T, M)` with a random `share` of the steps replaced by predictions."""
+        with torch.no_grad():
+            predicted = self(context, true_frames, generator).to(true_frames.dtype)
+        batch, steps = context.shape[:2]
+        device = context.device if generator is None else torch.device("cpu")
+        mixed = torch.empty(batch, steps, device=device).bernoulli_(share, generator=generator).to(context.device)
+        return torch.where(mixed.repeat_interleave(self.reduction, 1).unsqueeze(-1) > 0, predicted, true_frames)
 
     def generate(
         self,
