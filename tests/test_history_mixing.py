@@ -101,9 +101,3 @@ def test_only_inner_steps_are_mixed(base: Base, examples: list[Example]) -> None
 def test_a_probability_out_of_range_is_refused(base: Base, examples: list[Example], share: float) -> None:
     with pytest.raises(UsageError, match="history_mixing must be"):
         clone_examples(base, examples, replace(SETTINGS, history_mixing=share))
-
-
-def test_mixing_without_a_module_of_the_acoustic_model_is_refused(base: Base, examples: list[Example]) -> None:
-    settings = CloneSettings(("vocoder.*",), history_mixing=0.5)
-    with pytest.raises(UsageError, match="history_mixing is for the acoustic model"):
-        clone_examples(base, examples, settings)

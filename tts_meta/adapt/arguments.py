@@ -76,8 +76,10 @@ def check_settings(settings: CloneSettings) -> None:
         raise UsageError("vocoder_steps must be 1 or more; leave out the modules of the vocoder, or give more steps")
     for name in ("history_mixing", "spectral_correction"):
         check_number(name, getattr(settings, name), 0, 1)
-        if getattr(settings, name) and settings.adapts_vocoder_only:
-            raise UsageError(f"{name} is for the acoustic model; leave it out, or name a module of the acoustic model")
+    if settings.spectral_correction and settings.adapts_vocoder_only:
+        raise UsageError(
+            "spectral_correction is for the acoustic model; leave it out, or name a module of the acoustic model"
+        )
     for name in ("learning_rate", "vocoder_learning_rate", "variance", "prior_scale"):
         value = getattr(settings, name)
         if value is not None:

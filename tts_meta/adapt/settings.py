@@ -19,6 +19,8 @@ NO_PRIOR_LR = 3e-4
 """Learning rate of Adam for the acoustic model, for a learner that is not meta-trained."""
 NO_PRIOR_STEPS = 200
 """Number of inner steps without a learned prior. A learned prior would limit the effect of further steps."""
+HISTORY_MIXING = 0.5
+"""Probability that a step of the decoder reads a predicted frame in inner steps (recipes/few_shot/history_mixing.yaml)."""
 VOCODER_LR = 3e-5
 """Initial learning rate of Adam for the vocoder, without a learned prior.
 
@@ -57,7 +59,7 @@ class CloneSettings:
     """Mel frames of an inner step, approximately. A step draws segments of sentences, which are cut at pauses."""
     crops_per_step: int = 8
     """Number of crops in each step of the vocoder. A crop has 0.7 s."""
-    history_mixing: float = 0.0
+    history_mixing: float = HISTORY_MIXING
     """Probability that a step of the decoder reads a predicted frame in place of the recorded one, in inner steps.
 
     Synthesis reads predicted frames only. A voice that is adapted to recorded frames alone relies on them.

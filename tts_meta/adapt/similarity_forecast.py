@@ -20,7 +20,7 @@ from pydantic import Field, model_validator
 
 from tts_meta.adapt.clone import CLONE_VERSION
 from tts_meta.adapt.recordings import RECORDINGS_VERSION
-from tts_meta.adapt.settings import CloneSettings
+from tts_meta.adapt.settings import HISTORY_MIXING, CloneSettings
 from tts_meta.errors import UsageError
 from tts_meta.files import atomic_file, sha256_file
 from tts_meta.headers import Header, Name, check_header, read_header
@@ -39,7 +39,10 @@ By default the vocoder does not adapt. The seconds count only the sentences that
 """
 PROTOCOL = 2
 """Version of the measurement of the scores. 2: similarity to sentences that no voice was adapted on."""
-VERSIONS = f"protocol {PROTOCOL}, clone {CLONE_VERSION}, stopping {STOPPING_VERSION}, recordings {RECORDINGS_VERSION}"
+VERSIONS = (
+    f"protocol {PROTOCOL}, clone {CLONE_VERSION}, history mixing {HISTORY_MIXING}, stopping {STOPPING_VERSION}, "
+    f"recordings {RECORDINGS_VERSION}"
+)
 """Versions of the code that a forecast depends on, in addition to base, learner and settings."""
 
 

@@ -123,7 +123,7 @@ def clone(
             max=1,
             help="Probability, 0 to 1, that inner steps read predicted frames in place of recorded ones. "
             "Synthesis reads predicted frames only.",
-            show_default="0",
+            show_default="0.5",
         ),
     ] = None,
     spectral_correction: Annotated[

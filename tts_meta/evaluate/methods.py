@@ -11,6 +11,7 @@ from pydantic import Field
 from tts_meta.adapt import CloneSettings, chosen_modules
 from tts_meta.adapt.acoustic_adaptation import acoustic_learner
 from tts_meta.adapt.learner_choice import LearnerChoice, base_of_learner, check_used, choose_acoustic_learner
+from tts_meta.adapt.settings import HISTORY_MIXING
 from tts_meta.adapt.voice import VOCODER_PREFIX
 from tts_meta.config import Section, parse_settings
 from tts_meta.errors import TtsMetaError, UsageError
@@ -46,7 +47,7 @@ class MethodConfig(Section):
     """One σ for every module of the learned prior, instead of the learned σ of each module."""
     rank: int | None = Field(default=None, ge=0)
     """Rank of the deltas of matrices."""
-    history_mixing: float = Field(default=0.0, ge=0, le=1)
+    history_mixing: float = Field(default=HISTORY_MIXING, ge=0, le=1)
     """Probability that a step of the decoder reads a predicted frame in place of the recorded one, in inner steps."""
     spectral_correction: float = Field(default=0.0, ge=0, le=1)
     """Fraction of the difference between the mean spectra of recordings and voice that is removed after adaptation."""

@@ -59,10 +59,9 @@ def _acoustic_identity(base: Base, settings: CloneSettings, data: SpeakerData) -
     if choice.learner_class.iterative:
         budget = choice.budget(settings.steps, settings.learning_rate is not None)
         parts += [budget.steps, STOPPING_VERSION if budget.stop_on_plateau else 0]
+        parts += ["history_mixing", settings.history_mixing] if settings.history_mixing else []
     if "trained_tasks" in choice.learner_class.needs:
         parts.append(_training_identity(data.training_speakers))
-    if settings.history_mixing:
-        parts += ["history_mixing", settings.history_mixing]
     if settings.spectral_correction:
         parts += [SPECTRAL_CORRECTION_VERSION, settings.spectral_correction]
     return parts
