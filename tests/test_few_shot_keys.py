@@ -138,7 +138,7 @@ def test_every_part_of_a_saved_learner_changes_the_key(base: Base, speaker_data:
         {"variance": 0.5},
         {"rank": 1},
         {"spectral_correction": 0.5},
-        {"history_mixing": 0.5},
+        {"history_mixing": 0.25},
         {"learner": "maml"},
         {"settings": {"inner_solver": "gd"}},
     ],

@@ -20,7 +20,10 @@ NO_PRIOR_LR = 3e-4
 NO_PRIOR_STEPS = 200
 """Number of inner steps without a learned prior. A learned prior would limit the effect of further steps."""
 HISTORY_MIXING = 0.5
-"""Probability that a step of the decoder reads a predicted frame in inner steps (recipes/few_shot/history_mixing.yaml)."""
+"""Probability that a step of the decoder reads a predicted frame in inner steps.
+
+It was chosen on held-out speakers (`recipes/few_shot/history_mixing.yaml`).
+"""
 VOCODER_LR = 3e-5
 """Initial learning rate of Adam for the vocoder, without a learned prior.
 
