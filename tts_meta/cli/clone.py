@@ -15,7 +15,18 @@ from tts_meta.cli.clone_log import check_log, log_run, open_log
 from tts_meta.cli.clone_result import print_json_result, print_result
 from tts_meta.cli.console import print_message, print_warning
 from tts_meta.cli.error_reporting import Interrupted
-from tts_meta.cli.options import AsJson, BaseFolder, Device, InnerSteps, LearnerName, LexiconFile, WhisperModel
+from tts_meta.cli.options import (
+    AsJson,
+    BaseFolder,
+    CloneSeed,
+    Device,
+    HistoryMixing,
+    InnerSteps,
+    LearnerName,
+    LexiconFile,
+    SpectralCorrection,
+    WhisperModel,
+)
 from tts_meta.cli.outputs import check_output
 from tts_meta.cli.progress import ProgressBar, StageTimer, progress_bar
 from tts_meta.cli.streams import check_stdout
@@ -115,31 +126,9 @@ def clone(
             show_default="stored with the base; 16 for the installed one",
         ),
     ] = None,
-    history_mixing: Annotated[
-        float | None,
-        typer.Option(
-            metavar="PROBABILITY",
-            min=0,
-            max=1,
-            help="Probability, 0 to 1, that inner steps read predicted frames in place of recorded ones. "
-            "Synthesis reads predicted frames only.",
-            show_default="0.5",
-        ),
-    ] = None,
-    spectral_correction: Annotated[
-        float | None,
-        typer.Option(
-            metavar="FRACTION",
-            min=0,
-            max=1,
-            help="Fraction, 0 to 1, of the difference in mean spectrum to the recordings that is removed at the end.",
-            show_default="0",
-        ),
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Random seed for the order of the sentences and for dropout.", show_default="0"),
-    ] = None,
+    history_mixing: HistoryMixing = None,
+    spectral_correction: SpectralCorrection = None,
+    seed: CloneSeed = None,
     hold_out: Annotated[
         int | None,
         typer.Option(

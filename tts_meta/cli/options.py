@@ -114,3 +114,28 @@ Changes = Annotated[
         help="Replace one value of the recipe, such as seed=1 or output=runs/other. Repeatable.",
     ),
 ]
+HistoryMixing = Annotated[
+    float | None,
+    typer.Option(
+        metavar="PROBABILITY",
+        min=0,
+        max=1,
+        help="Probability, 0 to 1, that inner steps read predicted frames in place of recorded ones. "
+        "Synthesis reads predicted frames only.",
+        show_default="0.5",
+    ),
+]
+SpectralCorrection = Annotated[
+    float | None,
+    typer.Option(
+        metavar="FRACTION",
+        min=0,
+        max=1,
+        help="Fraction, 0 to 1, of the difference in mean spectrum to the recordings that is removed at the end.",
+        show_default="0",
+    ),
+]
+CloneSeed = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Random seed for the order of the sentences and for dropout.", show_default="0"),
+]
