@@ -59,7 +59,7 @@ def test_help_and_version_do_not_import_large_packages() -> None:
         (["speak", "base", "a", "--file", "a.txt", "-o", "a.wav"], "one of them"),
         (["speak", "a.voice.safetensors", "a", "-o", "a.wav", "--speaker", "ann"], "use it with VOICE `base`"),
         (["speak", "base", "a", "-o", "-", "--json"], "without --json"),
-        (["prepare", "no-such", ".", "out"], "the corpora are: folder"),
+        (["prepare", "no-such", ".", "out"], "the corpora are: cmu-arctic"),
     ],
 )
 def test_wrong_use_gives_one_line_and_status_2(run_cli, arguments: list[str], message: str) -> None:

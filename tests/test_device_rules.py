@@ -33,6 +33,7 @@ ALLOWED = {
     "train/loop.py": "seeds the generators of all devices at each step of a training run, which owns the process",
     "train/postfilter.py": "log-mels, moved to the CPU first",
     "train/pretrain.py": "seeds the generators of all devices once, in a training run, which owns the process",
+    "train/speaker_verifier.py": "seeds the generators of all devices once, in a training run, which owns the process",
     "train/vocoder.py": "seeds the generators of all devices once, in a training run, which owns the process",
 }
 """Files that may break a rule, each with the reason."""

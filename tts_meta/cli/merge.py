@@ -23,16 +23,19 @@ def merge(
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing manifest.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Join the parts of `tts-meta prepare --shard` to one manifest.
+    """Join the parts of `prepare --shard` to one manifest.
 
     The files manifest.jsonl and dropped.jsonl are the same as those of one run of `tts-meta prepare` without --shard.
     The parts are removed.
 
     \b
     Examples:
+      tts-meta merge runs/vctk
+
+    \b
+    The parts that it joins:
       tts-meta prepare vctk VCTK-Corpus-0.92 runs/vctk --shard 1/2
       tts-meta prepare vctk VCTK-Corpus-0.92 runs/vctk --shard 2/2
-      tts-meta merge runs/vctk
     """
     from data_prep import DROPPED_FILE, MANIFEST_FILE, PARTS_FOLDER
     from data_prep import merge as merge_parts

@@ -49,7 +49,7 @@ def split(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Divide a manifest into train, dev and test, which have no speaker in common.
+    """Divide a manifest into train, dev and test by speaker.
 
     The draw depends only on the seed and the names of the speakers. Speed-perturbed copies go with their speaker, as
     train_perturbed, dev_perturbed and test_perturbed. Splits that the manifest has, such as those of a published
