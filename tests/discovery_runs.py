@@ -39,7 +39,7 @@ def write_runs(base: Path) -> list[str]:
 def write_effects(path: Path, modules: Sequence[str]) -> None:
     """Write effects of the runs of `STARTS`, in which the first module matters."""
     undone = {name: [5.5 if name == modules[0] else 5.0] for name in modules}
-    effects = [Effects(start, ["ls1580"], [6.0], [5.0], undone, [5.0], {}) for start in STARTS.values()]
+    effects = [Effects(start, "", ["ls1580"], [6.0], [5.0], undone, [5.0], {}) for start in STARTS.values()]
     write_lines(path, map(asdict, effects))
 
 

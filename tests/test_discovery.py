@@ -13,7 +13,7 @@ from meta_train_runs import meta_recipe
 
 from recipes.discovery import objective
 from recipes.discovery.convergence import LARGEST_MEDIAN, LARGEST_RATIO, Convergence, main
-from recipes.discovery.effects import MATTERS, Effects, matters, measure, spread_over_speakers
+from recipes.discovery.effects import MATTERS, Effects, matters, measure, measure_all, spread_over_speakers
 from recipes.discovery.episodes import Experiment, displacement, query_frames, query_nll
 from recipes.discovery.paths_figure import draw_paths
 from recipes.discovery.sigma_paths import LAST, SigmaRun, ratio, read_runs, write_runs
@@ -57,7 +57,7 @@ def run_of(start: float, sigmas: dict[str, list[float]], **changes: object) -> S
 
 def effects_of(start: float, shares: dict[str, float]) -> Effects:
     undone = {name: [90 + 10 * share] * 2 for name, share in shares.items()}
-    return Effects(start, ["ann", "ben"], [100.0] * 2, [90.0] * 2, undone, [90.5] * 2, {})
+    return Effects(start, "", ["ann", "ben"], [100.0] * 2, [90.0] * 2, undone, [90.5] * 2, {})
 
 
 def test_a_run_is_read_with_its_start_every_fifth_step_and_its_last(folders: list[Path]) -> None:
@@ -147,6 +147,21 @@ def test_undoing_every_change_gives_the_base_and_undoing_one_gives_its_effect(
     assert query_frames(tasks[0]) == frames > 0
 
 
+def test_effects_in_the_file_are_measured_again_only_for_other_sigmas(
+    experiment: Experiment, folders: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks, runs = experiment.tasks(["ann"]), {folders[0]: SigmaRun.read(folders[0])}
+    first = measure_all(experiment, runs, tasks, tmp_path / "effects.jsonl")
+    runs[folders[1]] = SigmaRun.read(folders[1])
+    calls = list[float]()
+    fake = effects_of(0.3, {"speaker.mean": 0.5})
+    monkeypatch.setattr("recipes.discovery.effects.measure", lambda _, run, *rest: calls.append(run.start) or fake)
+    second = measure_all(experiment, runs, tasks, tmp_path / "effects.jsonl")
+    assert calls == [0.3] and second == {folders[0]: first[folders[0]], folders[1]: fake}
+    measure_all(experiment, runs, experiment.tasks(["ben"]), tmp_path / "effects.jsonl")
+    assert calls == [0.3, 0.003, 0.3]
+
+
 def test_the_spread_over_speakers_is_an_interval_around_one(experiment: Experiment, folders: list[Path]) -> None:
     spread = spread_over_speakers(experiment.learner, folders[0])
     assert list(spread) == list(experiment.learner.layout.modules)
@@ -171,7 +186,7 @@ def test_the_objective_along_a_module_is_that_of_its_voices_plus_the_hyperprior(
     rise = math.log1p((0.1 / 0.01) ** 2) - math.log1p((0.001 / 0.01) ** 2)
     assert math.isclose(result.hyperprior[1] - result.hyperprior[0], rise, abs_tol=2e-3)
     learner = experiment.with_sigmas({name: run.final(name) for name in run.sigmas} | {"speaker.mean": 0.001})
-    delta = objective.solve(learner, tasks[1], None)
+    delta = displacement(learner, tasks[1])
     assert math.isclose(result.nll[0][1], query_nll(learner, tasks[1], delta) * query_frames(tasks[1]), abs_tol=0.02)
     expected = np.mean(np.subtract(result.nll[1], result.nll[0])) + result.hyperprior[1] - result.hyperprior[0]
     assert math.isclose(result.difference(1).mean, expected, abs_tol=1e-6)

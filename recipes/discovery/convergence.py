@@ -120,7 +120,7 @@ class Convergence:
             drifts = ", ".join(f"×{run.drift(name):.2f}" for run in self.runs)
             label = f"**{name}**" if matters(self.effects, name) else name
             cells = [*sigmas, f"{ratio(self.runs, name):.2f}", drifts, self.spread(name)]
-            rows.append([label, *cells, f"{100 * self.share(name):.1f}"])
+            rows.append([label, *cells, f"{100 * self.share(name):.2f}"])
         return markdown_table(head, rows)
 
     def spread(self, module: str) -> str:

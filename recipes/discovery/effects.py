@@ -3,16 +3,19 @@
 Command: python -m recipes.discovery.effects recipes/discovery/meta_train.yaml RUN RUN RUN
 
 Each speaker is adapted to under the σ of each run. The change of one module is then undone, and all others are kept.
-The rise of the NLL of unseen sentences is the effect of the module. A module matters if its effect is at least 1 % of
+The rise of the NLL of unseen sentences is the effect of the module. A module matters if its effect is at least 0.1 % of
 the gain of the whole adaptation in any run. In the end, each speaker is adapted to again, only by the modules that
-matter. The command writes `effects.jsonl`, one line per run.
+matter. The command writes `effects.jsonl`, one line per run. Effects in this file of the same σ and speakers are not
+measured again.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -31,7 +34,7 @@ from tts_meta.meta import GradientLearner, Task
 from tts_meta.tensors import TensorFile
 from tts_meta.train.meta_train import MetaTrainConfig
 
-MATTERS = 0.01
+MATTERS = 0.001
 """A module matters if undoing its change loses at least this fraction of the gain of adaptation in any run."""
 
 
@@ -39,12 +42,13 @@ MATTERS = 0.01
 class Effects:
     """NLL per frame of unseen sentences of each speaker under the σ of one run, in nats.
 
-    before, after: of the base and of the voice. undone: of the voice without the change of a module. kept: of a voice
-    that adapts only the modules that matter. spread: for each module, the 95 % interval of the root mean square of the
-    change over the speakers of meta-training, as factors of its estimate.
+    sigmas: hash of the final σ of the run. before, after: of the base and of the voice. undone: of the voice without
+    the change of a module. kept: of a voice that adapts only the modules that matter. spread: for each module, the 95 %
+    interval of the root mean square of the change over the speakers of meta-training, as factors of its estimate.
     """
 
     start: float
+    sigmas: str
     speakers: list[str]
     before: list[float]
     after: list[float]
@@ -81,7 +85,7 @@ def read_effects(path: Path) -> list[Effects]:
 def measure(experiment: Experiment, run: SigmaRun, folder: Path, tasks: Sequence[Task]) -> Effects:
     """Measure the voices of a run and the effects of its modules; `kept` is empty."""
     learner = experiment.with_sigmas({name: run.final(name) for name in run.sigmas})
-    effects = Effects(run.start, [], [], [], {name: [] for name in learner.layout.modules}, [], {})
+    effects = Effects(run.start, hash_of_sigmas(run), [], [], [], {name: [] for name in learner.layout.modules}, [], {})
     effects.spread.update(spread_over_speakers(learner, folder))
     for task in tasks:
         delta = displacement(learner, task)
@@ -114,6 +118,26 @@ def spread_over_speakers(learner: GradientLearner, folder: Path) -> dict[str, li
     return spread
 
 
+def hash_of_sigmas(run: SigmaRun) -> str:
+    """Return 16 hexadecimal digits of the hash of the final σ of a run."""
+    final = json.dumps({name: run.final(name) for name in run.sigmas}, sort_keys=True)
+    return hashlib.sha256(final.encode()).hexdigest()[:16]
+
+
+def measure_all(
+    experiment: Experiment, runs: Mapping[Path, SigmaRun], tasks: Sequence[Task], path: Path
+) -> dict[Path, Effects]:
+    """Measure the runs whose effects are not in the file, and write the file after each of them."""
+    known = {(run.sigmas, tuple(run.speakers)): run for run in read_effects(path)} if path.exists() else {}
+    measured = dict[Path, Effects]()
+    for folder, run in runs.items():
+        found = known.get((hash_of_sigmas(run), tuple(task.name for task in tasks)))
+        measured[folder] = found or measure(experiment, run, folder, tasks)
+        measured[folder].kept.clear()
+        write_lines(path, map(asdict, measured.values()))
+    return measured
+
+
 def _indicator(learner: GradientLearner, module: str) -> torch.Tensor:
     """1 for the module, and 0 for all others, `(M,)`."""
     return torch.tensor([float(name == module) for name in learner.layout.modules])
@@ -136,7 +160,8 @@ def main() -> None:
     experiment = Experiment.of(load_config(arguments.recipe, MetaTrainConfig, arguments.changes))
     runs = {folder: SigmaRun.read(folder) for folder in arguments.runs}
     modules, tasks = common_modules(list(runs.values())), experiment.tasks(arguments.speakers)
-    measured = {folder: measure(experiment, run, folder, tasks) for folder, run in runs.items()}
+    path = arguments.output / "effects.jsonl"
+    measured = measure_all(experiment, runs, tasks, path)
     kept = [name for name in modules if matters(list(measured.values()), name)]
     if not kept:
         raise TtsMetaError("no module has an effect; check that the recipe and the runs belong together")
@@ -144,7 +169,7 @@ def main() -> None:
         learner = experiment.with_sigmas({name: run.final(name) for name in modules}, kept)
         for task in tasks:
             measured[folder].kept.append(_rounded(query_nll(learner, task, displacement(learner, task))))
-    write_lines(arguments.output / "effects.jsonl", map(asdict, measured.values()))
+    write_lines(path, map(asdict, measured.values()))
     print(f"{len(kept)} of {len(modules)} modules matter")
     for run in measured.values():
         print(

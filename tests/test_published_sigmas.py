@@ -1,0 +1,53 @@
+"""The published page and the statement about the convergence of σ equal the published data."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from documentation import prose
+
+from recipes.discovery.convergence import PAGE, Convergence
+from recipes.discovery.effects import hash_of_sigmas
+from recipes.discovery.episodes import SPEAKERS
+from recipes.discovery.objective import read_profiles, table
+
+FOLDER = Path(__file__).resolve().parents[1] / "recipes" / "discovery"
+
+
+@pytest.fixture(scope="module")
+def published() -> Convergence:
+    return Convergence.read(FOLDER)
+
+
+def readme() -> str:
+    """The text of the page, each paragraph on one line."""
+    return " ".join((FOLDER / "README.md").read_text("utf-8").split())
+
+
+def test_the_data_are_of_the_three_starts_and_the_speakers_for_the_choice_of_settings(published: Convergence) -> None:
+    assert [run.start for run in published.runs] == [0.003, 0.03, 0.3]
+    for run, effects in zip(published.runs, published.effects, strict=True):
+        assert run.done == run.planned_steps == 150 and run.steps == list(range(0, 151, 5))
+        assert effects.sigmas == hash_of_sigmas(run)
+        assert effects.speakers == list(SPEAKERS)
+        assert len(effects.before) == len(effects.after) == len(effects.kept) == len(SPEAKERS)
+        assert all(len(values) == len(SPEAKERS) for values in effects.undone.values())
+
+
+def test_the_page_of_all_modules_is_that_of_the_data(published: Convergence) -> None:
+    assert (FOLDER / PAGE).read_text("utf-8") == published.page()
+
+
+def test_the_readme_has_the_statement_and_the_table_of_the_runs(published: Convergence) -> None:
+    assert " ".join(published.statement().split()) in readme()
+    assert " ".join(published.run_table().split()) in readme()
+    verdicts = set(re.findall(r"σ has (not )?converged\.", prose(FOLDER / "README.md")))
+    assert verdicts == {"" if published.converged else "not "}
+
+
+def test_the_readme_has_the_table_of_the_objective() -> None:
+    profiles = read_profiles(FOLDER / "objective.jsonl")
+    assert all(profile.speakers == list(SPEAKERS) for profile in profiles)
+    assert " ".join(table(profiles).split()) in readme()
