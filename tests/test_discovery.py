@@ -121,6 +121,7 @@ def test_the_statement_follows_the_criteria(sigmas: dict[str, tuple[float, float
     assert f"the largest is {largest:.1f} (criterion: at most {LARGEST_RATIO:g})" in result.statement()
     assert f"(criterion: at most {LARGEST_MEDIAN})" in result.statement()
     assert result.median_ratio_with_zeros <= result.median_ratio
+    assert f"| 0.003, 0.3 | 0, 0 | {np.median([ratio(runs, n) for n in 'ab']):.2f} |" in result.pair_table()
 
 
 def test_a_module_matters_if_it_matters_in_one_run() -> None:

@@ -43,6 +43,7 @@ def test_the_page_of_all_modules_is_that_of_the_data(published: Convergence) -> 
 def test_the_readme_has_the_statement_and_the_table_of_the_runs(published: Convergence) -> None:
     assert " ".join(published.statement().split()) in readme()
     assert " ".join(published.run_table().split()) in readme()
+    assert " ".join(published.pair_table().split()) in readme()
     verdicts = set(re.findall(r"σ has (not )?converged\.", prose(FOLDER / "README.md")))
     assert verdicts == {"" if published.converged else "not "}
 

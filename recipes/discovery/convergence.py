@@ -11,6 +11,7 @@ The command reads the folders of runs of `meta-train`, writes σ of every module
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import sys
 from collections.abc import Sequence
@@ -20,9 +21,10 @@ from pathlib import Path
 from recipes.discovery.effects import MATTERS, Effects, matters, read_effects
 from recipes.discovery.paths_figure import draw_paths
 from recipes.discovery.sigma_paths import LAST, STATISTICS, SigmaRun, common_modules, ratio, read_runs, write_runs
-from recipes.recipe_io import markdown_table, save_figure
+from recipes.recipe_io import markdown_table
 from tts_meta.cli import run_command
 from tts_meta.errors import TtsMetaError
+from tts_meta.report.figures import rasterize, write_png
 
 LARGEST_MEDIAN, LARGEST_RATIO = 1.25, 2.0
 """Criteria: σ has converged if the median ratio over all modules and the ratio of each module that matters are at most
@@ -140,6 +142,17 @@ class Convergence:
             rows.append([f"{run.start:g}", *cells, f"{len(self.without_data(run))} of {len(self.modules)}"])
         return markdown_table(head, rows)
 
+    def pair_table(self) -> str:
+        """One row per pair of runs: whether they have the same seed, and how far their σ are apart."""
+        head = ["Starts", "Seeds", "Median ratio of the modules that matter", "Above the criterion"]
+        rows = []
+        for pair in itertools.combinations(self.runs, 2):
+            ratios = [ratio(pair, name) for name in self.that_matter]
+            above = sum(value > LARGEST_RATIO for value in ratios)
+            cells = [", ".join(f"{run.seed}" for run in pair), f"{statistics.median(ratios):.2f}"]
+            rows.append([", ".join(f"{run.start:g}" for run in pair), *cells, f"{above} of {len(ratios)}"])
+        return markdown_table(head, rows)
+
     def without_data(self, run: SigmaRun) -> list[str]:
         """The modules whose final σ is that of the hyperprior alone."""
         end = run.without_data()[-1]
@@ -147,7 +160,8 @@ class Convergence:
 
     def page(self) -> str:
         """The generated page."""
-        parts = ("# σ of every module", GENERATED, self.statement(), self.run_table(), LEGEND, self.table())
+        tables = (self.run_table(), self.pair_table(), LEGEND, self.table())
+        parts = ("# σ of every module", GENERATED, self.statement(), *tables)
         return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
 
 
@@ -159,7 +173,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.runs:
         write_runs(options.output / SIGMAS, sorted(map(SigmaRun.read, options.runs), key=lambda run: run.start))
     convergence = Convergence.read(options.output)
-    save_figure(draw_paths(convergence.runs, convergence.modules, convergence.that_matter), options.output / FIGURE)
+    figure = draw_paths(convergence.runs, convergence.modules, convergence.that_matter)
+    write_png(options.output / FIGURE, rasterize(figure))
     (options.output / PAGE).write_text(convergence.page(), encoding="utf-8")
     print(convergence.page())
 

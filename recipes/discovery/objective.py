@@ -31,7 +31,7 @@ from tts_meta.meta.prior import hyperprior_nll
 from tts_meta.report.figures import Panel, draw_curves, write_png
 from tts_meta.train.meta_train import MetaTrainConfig
 
-VALUES = (1e-3, 1e-2, 3e-2, 0.1, 0.3)
+VALUES = (1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3)
 
 
 @dataclass(frozen=True)
@@ -105,9 +105,7 @@ def main() -> None:
     parser.add_argument("recipe", type=Path, help="recipe of meta-training")
     parser.add_argument("runs", type=Path, nargs="+", help="folders of runs of this recipe")
     parser.add_argument("--module", required=True, help="name of the module")
-    parser.add_argument(
-        "--values", type=float, nargs="+", default=(1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3), help="values of σ"
-    )
+    parser.add_argument("--values", type=float, nargs="+", default=VALUES, help="values of σ")
     parser.add_argument("--speakers", nargs="+", default=SPEAKERS, help="speakers to measure on")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="folder of the table and the figure")
     parser.add_argument(
