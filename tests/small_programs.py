@@ -95,7 +95,8 @@ def _few_shot(learner: str, speakers: str = "[ls1580]", split: str = "train") ->
 
 
 def _prune(program: ModuleType, patch: pytest.MonkeyPatch) -> list[str]:
-    return [*_few_shot('{modules: ["*"], steps: [1]}')(program, patch), "--keep", "1", "--keep-others", "1"]
+    few_shot = _few_shot('{modules: ["*"], steps: [1]}')(program, patch)
+    return [*few_shot, "--set", "base=base", "--keep", "1", "--keep-others", "1"]
 
 
 def _effects(program: ModuleType, patch: pytest.MonkeyPatch) -> list[str]:

@@ -12,6 +12,8 @@ from recipes.discovery.convergence import PAGE, Convergence
 from recipes.discovery.effects import hash_of_sigmas
 from recipes.discovery.episodes import SPEAKERS
 from recipes.discovery.objective import read_profiles, table
+from tts_meta.evaluate.score_files import read_scores
+from tts_meta.evaluate.summary import summarise
 
 FOLDER = Path(__file__).resolve().parents[1] / "recipes" / "discovery"
 
@@ -52,3 +54,16 @@ def test_the_readme_has_the_table_of_the_objective() -> None:
     profiles = read_profiles(FOLDER / "objective.jsonl")
     assert all(profile.speakers == list(SPEAKERS) for profile in profiles)
     assert " ".join(table(profiles).split()) in readme()
+
+
+def test_the_readme_has_the_table_of_the_voices_of_fewer_modules() -> None:
+    means = {row.group[0]: row.intervals for row in summarise(read_scores(FOLDER / "prune_scores.jsonl"))}
+    section = (FOLDER / "README.md").read_text("utf-8").split("## Which modules make a voice?")[1]
+    checked = 0
+    for line in section.split("| System |")[1].split("\n\n")[0].splitlines()[2:]:
+        name, _, _, *shown = (cell.strip() for cell in line.strip("|").split("|"))
+        [system] = [system for system in means if system.rpartition(", 10 sentences, ")[0] == name]
+        digits = {"similarity": 3, "cer": 3, "distillmos": 2, "nll": 1}
+        assert shown == [means[system][score].shown(count) for score, count in digits.items()], name
+        checked += 1
+    assert checked == 15 == len(means) - 2  # and the recordings and their copy-synthesis

@@ -18,6 +18,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from scipy.stats import spearmanr
+
 from recipes.discovery.effects import MATTERS, Effects, matters, read_effects
 from recipes.discovery.paths_figure import draw_paths
 from recipes.discovery.sigma_paths import LAST, STATISTICS, SigmaRun, common_modules, ratio, read_runs, write_runs
@@ -144,12 +146,15 @@ class Convergence:
 
     def pair_table(self) -> str:
         """One row per pair of runs: whether they have the same seed, and how far their σ are apart."""
-        head = ["Starts", "Seeds", "Median ratio of the modules that matter", "Above the criterion"]
+        head = ["Starts", "Seeds", "Rank correlation, all modules", "Modules that matter: rank correlation"]
+        head += ["median ratio", "above the criterion"]
         rows = []
         for pair in itertools.combinations(self.runs, 2):
             ratios = [ratio(pair, name) for name in self.that_matter]
             above = sum(value > LARGEST_RATIO for value in ratios)
-            cells = [", ".join(f"{run.seed}" for run in pair), f"{statistics.median(ratios):.2f}"]
+            cells = [", ".join(f"{run.seed}" for run in pair)]
+            cells += [f"{rank_correlation(pair, names):.2f}" for names in (self.modules, self.that_matter)]
+            cells.append(f"{statistics.median(ratios):.2f}")
             rows.append([", ".join(f"{run.start:g}" for run in pair), *cells, f"{above} of {len(ratios)}"])
         return markdown_table(head, rows)
 
@@ -163,6 +168,12 @@ class Convergence:
         tables = (self.run_table(), self.pair_table(), LEGEND, self.table())
         parts = ("# σ of every module", GENERATED, self.statement(), *tables)
         return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
+
+
+def rank_correlation(runs: Sequence[SigmaRun], modules: Sequence[str]) -> float:
+    """Spearman's rank correlation of the final σ of two runs."""
+    first, second = ([run.final(name) for name in modules] for run in runs)
+    return float(spearmanr(first, second).statistic)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -92,7 +92,7 @@ def table(profiles: Sequence[Profile]) -> str:
 def figure_panel(profiles: Sequence[Profile]) -> Panel:
     """The objectives as curves against log10 σ."""
     curves: Mapping[str, list[tuple[float, Interval]]] = {
-        f"other σ from {each.start:g} (own σ {each.own:.2g})": [
+        f"σ from {each.start:g}": [
             (float(np.log10(sigma)), each.difference(index)) for index, sigma in enumerate(each.sigmas)
         ]
         for each in profiles

@@ -10,7 +10,7 @@ from recipes.discovery.sigma_paths import SigmaRun
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COLUMNS = 5
+COLUMNS = 7
 COLOURS = ("#0072b2", "#009e73", "#d55e00")
 """Colours of the starts, from Okabe and Ito's palette."""
 
@@ -24,7 +24,7 @@ def draw_paths(runs: Sequence[SigmaRun], modules: Sequence[str], that_matter: Co
 
     names = [name for name in modules if name in that_matter]
     rows = -(-(len(names) + 1) // COLUMNS)
-    figure = Figure(figsize=(2.5 * COLUMNS, 1.75 * rows + 0.5), layout="constrained")
+    figure = Figure(figsize=(1.9 * COLUMNS, 1.8 * rows + 0.5), layout="constrained")
     panels = figure.subplots(rows, COLUMNS, squeeze=False, sharex=True, sharey=True).ravel()
     free = [run.without_data() for run in runs]
     for axes, name in zip(panels, names, strict=False):
