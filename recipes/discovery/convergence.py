@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import math
 import statistics
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scipy.stats import spearmanr
+import numpy as np
+from scipy.stats import rankdata
 
 from recipes.discovery.effects import MATTERS, Effects, matters, read_effects
 from recipes.discovery.paths_figure import draw_paths
@@ -171,9 +173,11 @@ class Convergence:
 
 
 def rank_correlation(runs: Sequence[SigmaRun], modules: Sequence[str]) -> float:
-    """Spearman's rank correlation of the final σ of two runs."""
-    first, second = ([run.final(name) for name in modules] for run in runs)
-    return float(spearmanr(first, second).statistic)
+    """Spearman's rank correlation of the final σ of two runs; NaN if a run has the same σ for all modules."""
+    ranks = [rankdata([run.final(name) for name in modules]) for run in runs]
+    if any(np.ptp(row) == 0 for row in ranks):
+        return math.nan
+    return float(np.corrcoef(ranks)[0, 1])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
