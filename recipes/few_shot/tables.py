@@ -59,8 +59,9 @@ def generated_part() -> str:
 tts-meta benchmark recipes/few_shot/ten.yaml
 ```
 
-The scores of the voices (`ten_trials.jsonl`) were computed at commit b057552 with one thread, in 40 minutes on two busy
-cores. `ten_recordings.jsonl` has the scores of the recordings and of the copy-synthesis.
+The voices without history mixing were made at commit b057552, and the others at the commit "Read predicted frames in
+half of the inner steps of clone". `ten_trials.jsonl` has the scores of the voices, and `ten_recordings.jsonl` those of
+the recordings and of the copy-synthesis.
 
 {ten_sentences()}
 ## Similarity forecast
