@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
+import pytest
 from helpers import tiny_base, tiny_source_filter, tone_corpus
+from torch import Tensor
 from toy_domains import own_settings
 
 from tts_meta.config import parse_config
-from tts_meta.meta import LEARNERS, TrainerSettings
+from tts_meta.meta import LEARNERS, MetaTrainer, TrainerSettings
 from tts_meta.models.pretrained import save_base
 from tts_meta.models.vocoders.source_filter_weights import save_source_filter
 from tts_meta.train.meta_train import MetaTrainConfig
@@ -62,3 +66,24 @@ def short_meta_recipe(corpus: Path, output: Path, **changes: object) -> MetaTrai
     """Return a recipe of one meta-step with one short inner step."""
     data = {"settings": SHORT, "frames_per_step": 60, "crops_per_step": 1, "meta_steps": 1, "save_every": 2}
     return meta_recipe(corpus, output, **data | changes)
+
+
+def whole_and_resumed(
+    run: Callable[[str], dict[str, Tensor]], monkeypatch: pytest.MonkeyPatch
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return the tensors of an uninterrupted run, and of one that was stopped in its fourth meta-step and resumed.
+
+    run: makes or continues the run in a folder of this name, and returns its tensors.
+    """
+    whole, steps, meta_step = run("whole"), list[Any](), MetaTrainer.step
+
+    def interrupt(trainer: MetaTrainer, tasks: Sequence[Any]) -> Any:
+        if len(steps) == 3:
+            raise KeyboardInterrupt
+        steps.append(meta_step(trainer, tasks))
+        return steps[-1]
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(MetaTrainer, "step", interrupt)
+        run("stopped")
+    return whole, run("stopped")

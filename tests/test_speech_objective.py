@@ -12,7 +12,7 @@ import pytest
 import torch
 from faults import error_line
 from helpers import in_double, randomise, similar_examples, tiny_base
-from meta_train_runs import TRAINABLE, meta_recipe, short_meta_recipe, write_meta_corpus
+from meta_train_runs import TRAINABLE, meta_recipe, short_meta_recipe, whole_and_resumed, write_meta_corpus
 from processes import in_two_processes
 from safetensors.torch import load_file
 from torch import Tensor
@@ -220,18 +220,7 @@ def test_meta_training_resumes_and_differs_from_that_by_likelihood(
         meta_train(meta_recipe(meta_corpus, tmp_path / folder, **CHANGES | changes))
         return load_file(tmp_path / folder / "training" / "tensors.safetensors")
 
-    whole, steps, meta_step = run("whole"), list[Any](), MetaTrainer.step
-
-    def interrupt(trainer: MetaTrainer, tasks: Sequence[Any]) -> Any:
-        if len(steps) == 3:
-            raise KeyboardInterrupt
-        steps.append(meta_step(trainer, tasks))
-        return steps[-1]
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(MetaTrainer, "step", interrupt)
-        run("stopped")
-    resumed = run("stopped")
+    whole, resumed = whole_and_resumed(run, monkeypatch)
     assert resumed.keys() == whole.keys() and all(torch.equal(resumed[name], whole[name]) for name in whole)
     by_likelihood = run("likelihood", query_objective={})
     (name,) = (name for name in whole if name.endswith("log_variances") and "optimiser" not in name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from faults import error_line
-from meta_train_runs import meta_recipe, write_meta_corpus
+from meta_train_runs import meta_recipe, whole_and_resumed, write_meta_corpus
 from processes import in_two_processes
 from safetensors.torch import load_file
 from toy_domains import make_trainer, regression_task
@@ -124,18 +123,7 @@ def test_meta_training_of_speech_repeats_its_episodes_and_resumes(
         meta_train(meta_recipe(corpus, tmp_path / folder, **changes))
         return load_file(tmp_path / folder / "training" / "tensors.safetensors")
 
-    whole, steps, meta_step = run("whole"), list[Any](), MetaTrainer.step
-
-    def interrupt(trainer: MetaTrainer, tasks: Sequence[Any]) -> Any:
-        if len(steps) == 3:
-            raise KeyboardInterrupt
-        steps.append(meta_step(trainer, tasks))
-        return steps[-1]
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(MetaTrainer, "step", interrupt)
-        run("stopped")
-    resumed = run("stopped")
+    whole, resumed = whole_and_resumed(run, monkeypatch)
     assert resumed.keys() == whole.keys() and all(torch.equal(resumed[name], whole[name]) for name in whole)
     names = {name.removeprefix("task.") for name in whole if name.startswith("task.")}
     assert {name.rpartition("/")[2] for name in names} == {"0", "1"} and len(names) == 4, "two episodes of two speakers"

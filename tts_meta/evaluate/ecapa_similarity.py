@@ -7,9 +7,8 @@ between good voices are larger.
 
 from __future__ import annotations
 
-from tts_meta.errors import TtsMetaError
-from tts_meta.evaluate.metric import Column, Measure, Metric, MetricFunction, Sample, Settings
-from tts_meta.evaluate.similarity import cosine
+from tts_meta.evaluate.metric import Column, Metric, MetricFunction, Settings
+from tts_meta.evaluate.similarity import similarity_function
 from tts_meta.files import sha256_file
 from tts_meta.models.ecapa_encoder import EcapaEncoder, shipped_encoder
 
@@ -18,17 +17,7 @@ NAME = "similarity_ecapa"
 
 
 def _load(settings: Settings) -> MetricFunction:
-    encoder = EcapaEncoder.load(settings.device)
-
-    def score(sample: Sample) -> dict[str, Measure]:
-        assert sample.ecapa_voice is not None
-        try:
-            embedding = encoder.embed(sample.waveform, sample.rate)
-        except TtsMetaError:
-            return {NAME: Measure(0.0)}  # silence has no speaker
-        return {NAME: Measure(cosine(embedding, sample.ecapa_voice))}
-
-    return score
+    return similarity_function(EcapaEncoder.load(settings.device), NAME, lambda sample: sample.ecapa_voice)
 
 
 METRIC = Metric(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -110,18 +110,23 @@ def error_rate_interval(
     return Interval(equal_error_rate(claims[true], claims[~true]), float(low), float(high), len(embeddings))
 
 
-def _load(settings: Settings) -> MetricFunction:
-    encoder = SpeakerEncoder.load(settings.device)
+def similarity_function(encoder: Encoder, name: str, voice_of: Callable[[Sample], Embedding | None]) -> MetricFunction:
+    """Return the metric `name`: the cosine of a sentence to the voice by an encoder. Silence gets 0."""
 
     def score(sample: Sample) -> dict[str, Measure]:
-        assert sample.voice is not None
+        voice = voice_of(sample)
+        assert voice is not None
         try:
             embedding = encoder.embed(sample.waveform, sample.rate)
         except TtsMetaError:
-            return {"similarity": Measure(0.0)}  # silence has no speaker
-        return {"similarity": Measure(cosine(embedding, sample.voice))}
+            return {name: Measure(0.0)}  # silence has no speaker
+        return {name: Measure(cosine(embedding, voice))}
 
     return score
+
+
+def _load(settings: Settings) -> MetricFunction:
+    return similarity_function(SpeakerEncoder.load(settings.device), "similarity", lambda sample: sample.voice)
 
 
 METRIC = Metric((Column("similarity", "Similarity", 3, "higher"),), _load, needs=("voice",))
