@@ -122,7 +122,7 @@ def test_clone_transcribes_only_recordings_without_a_transcript(run_cli, folder,
             rates.append(rate)
             return "abc"
 
-    monkeypatch.setattr("tts_meta.evaluate.whisper.Transcriber", FakeTranscriber)
+    monkeypatch.setattr("tts_meta.asr.whisper.Transcriber", FakeTranscriber)
     with_text, without_text = sorted(folder.glob("say*.wav"))[0], tmp_path / "without_text.wav"
     without_text.write_bytes(with_text.read_bytes())
     out = tmp_path / "a.voice.safetensors"

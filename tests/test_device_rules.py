@@ -22,7 +22,7 @@ ALLOWED = {
     "devices.py": "defines where float64 is, and which names of devices exist",
     "tensors.py": "compares the dtype of a tensor of a file, which is on the CPU",
     "adapt/diagnosis.py": "durations of an alignment, on the CPU",
-    "evaluate/whisper.py": "names of devices of faster-whisper",
+    "asr/whisper.py": "names of devices of faster-whisper",
     "models/aligner.py": "the search of the alignment, on the CPU",
     "models/alignment_cache.py": "a file of an alignment, on the CPU",
     "models/learner_format.py": "a file of a learner, on the CPU",

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
+from tts_meta.asr.whisper import Transcriber
 from tts_meta.config import DeviceName, Section, parse_config
 from tts_meta.context import default_torch_state
 from tts_meta.devices import available_devices, choose_device, float64_device, global_generators, to_float64
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.evaluate import METRICS, Scorer, Settings
-from tts_meta.evaluate.whisper import Transcriber
 from tts_meta.models.pretrained import Base, as_base, load_base
 from tts_meta.models.vocoders.vocoder import load_vocoder
 from tts_meta.train.distributed import process_group

@@ -9,10 +9,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from tts_meta.asr import whisper
+from tts_meta.asr.whisper import Transcriber, find_whisper
 from tts_meta.errors import TtsMetaError
-from tts_meta.evaluate import METRICS, whisper
+from tts_meta.evaluate import METRICS
 from tts_meta.evaluate.metric import Settings
-from tts_meta.evaluate.whisper import Transcriber, find_whisper
 
 
 def model_folder(path):

@@ -268,7 +268,7 @@ def _transcriber(whisper: str | None, base: Base) -> Callable[[Path], str]:
     It checks the recording first, since Whisper finds words even in silence, and loads Whisper at the first call.
     """
     from tts_meta.adapt.recordings import load_recording
-    from tts_meta.evaluate.whisper import Transcriber
+    from tts_meta.asr.whisper import Transcriber
 
     transcriber: Transcriber | None = None
 

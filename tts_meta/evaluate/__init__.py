@@ -1,5 +1,6 @@
 """Scores speech: speaker similarity, word error rate, naturalness, distance to a recording, confidence intervals."""
 
+from tts_meta.asr.whisper import Transcriber, find_whisper
 from tts_meta.evaluate.confidence import Interval, mean_interval, paired_difference
 from tts_meta.evaluate.metric import Measure, Metric, Sample, Settings
 from tts_meta.evaluate.score_files import read_scores, write_scores
@@ -12,7 +13,6 @@ from tts_meta.evaluate.similarity import (
     voice_embedding,
 )
 from tts_meta.evaluate.summary import compare, summarise, summary_table
-from tts_meta.evaluate.whisper import Transcriber, find_whisper
 from tts_meta.models.speaker_encoder import SpeakerEncoder
 
 __all__ = [

@@ -11,7 +11,7 @@ import numpy as np
 
 from tts_meta.audio.waveform import SPEECH_RATE, at_rate
 from tts_meta.evaluate.metric import Column, Measure, Metric, MetricFunction, Sample, Settings
-from tts_meta.evaluate.optional_deps import load_extra, quiet
+from tts_meta.optional_deps import load_extra, quiet
 
 
 def _load_distillmos(settings: Settings) -> MetricFunction:

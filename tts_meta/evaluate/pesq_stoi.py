@@ -12,7 +12,7 @@ import numpy as np
 
 from tts_meta.audio.waveform import SPEECH_RATE, Samples, at_rate
 from tts_meta.evaluate.metric import Column, Measure, Metric, MetricFunction, Sample, Settings
-from tts_meta.evaluate.optional_deps import load_extra, quiet
+from tts_meta.optional_deps import load_extra, quiet
 
 _SAME_LENGTH = 0.05
 """Largest difference between the lengths of a recording and its copy-synthesis, seconds."""

@@ -16,8 +16,8 @@ from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.evaluate import ecapa_similarity, mcd, mos, pesq_stoi, similarity, variance, wer
 from tts_meta.evaluate.metric import Column, Measure, Metric, MetricFunction, Sample, Settings
 from tts_meta.evaluate.metric_cache import MetricResult, read_result, result_path, write_result
-from tts_meta.evaluate.optional_deps import require
 from tts_meta.models.speaker_encoder import Embedding
+from tts_meta.optional_deps import require
 
 METRICS: dict[str, Metric] = {
     "similarity": similarity.METRIC,

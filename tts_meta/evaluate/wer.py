@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
+from tts_meta.asr.whisper import Transcriber, whisper_identity
 from tts_meta.evaluate.metric import Column, Measure, Metric, MetricFunction, Sample, Settings
-from tts_meta.evaluate.optional_deps import load_extra
-from tts_meta.evaluate.whisper import Transcriber, whisper_identity
+from tts_meta.optional_deps import load_extra
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ def require(*modules: str) -> None:
     if missing:
         # PESQ has its own extra, because its installation needs a C compiler.
         extra = "pesq" if missing == ["pesq"] else "eval"
-        raise TtsMetaError(f"scoring needs {' and '.join(missing)}; install it with: pip install '.[{extra}]'")
+        raise TtsMetaError(f"{' and '.join(missing)} must be installed; use: pip install '.[{extra}]'")
 
 
 def load_extra(module: str) -> ModuleType:

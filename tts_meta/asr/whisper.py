@@ -11,8 +11,8 @@ from pathlib import Path
 from tts_meta.audio.waveform import SPEECH_RATE, at_rate
 from tts_meta.devices import choose_device
 from tts_meta.errors import TtsMetaError
-from tts_meta.evaluate.optional_deps import load_extra, quiet
 from tts_meta.files import atomic_folder, sha256_file
+from tts_meta.optional_deps import load_extra, quiet
 
 WHISPER_VARIABLE = "TTS_META_WHISPER"
 MODEL_FILES = ("model.bin", "config.json", "tokenizer.json")

@@ -1,0 +1,1 @@
+"""Speech recognition by Whisper, and slices of long recordings with their transcripts."""
