@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from helpers import same_weights, similar_examples
+from helpers import in_double, same_weights, similar_examples, tiny_base
+from meta_train_runs import meta_recipe, write_meta_corpus
 from torch import Tensor
 from torch.nn import functional as F
 
-from tts_meta.adapt import CloneSettings, clone_examples
-from tts_meta.adapt.acoustic_task import AcousticTask
+from tts_meta.adapt import CloneSettings, adaptable_modules, clone_examples
+from tts_meta.adapt.acoustic_domain import acoustic_domain
+from tts_meta.adapt.acoustic_task import AcousticTask, with_history_mixing
 from tts_meta.corpus import Example
 from tts_meta.errors import UsageError
+from tts_meta.meta import Task, estimators
 from tts_meta.models.decoder import Decoder, DecoderConfig
 from tts_meta.models.pretrained import Base
+from tts_meta.train.meta_train import meta_train
 
 SETTINGS = CloneSettings(("decoder",), steps=4, learning_rate=1e-3)
 STEPS, MELS = 400, 5
@@ -44,7 +51,8 @@ def history_of(decoder: Decoder, context: Tensor, frames: Tensor, share: float) 
     """The frames before each step that the prenet reads, `(B, STEPS, MELS)`."""
     seen = list[Tensor]()
     handle = decoder.prenet[0].register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
-    decoder(context, frames, torch.Generator().manual_seed(2), share)
+    generator = torch.Generator().manual_seed(2)
+    decoder(context, decoder.mix_history(context, frames, generator, share), generator)
     handle.remove()
     return seen[-1]
 
@@ -71,15 +79,14 @@ def test_the_gradient_does_not_pass_through_the_predictions(decoder: Decoder, in
     context, frames = inputs
     weight = decoder.output.weight
 
-    def gradient(mixed: Tensor, share: float) -> Tensor:
-        return torch.autograd.grad(decoder(context, mixed, share and torch.Generator(), share).square().sum(), weight)[
-            0
-        ]
+    def gradient(history: Tensor) -> Tensor:
+        return torch.autograd.grad(decoder(context, history).square().sum(), weight)[0]
 
     with torch.no_grad():
         predicted = decoder(context, frames)
-    torch.testing.assert_close(gradient(frames, 1.0), gradient(predicted, 0.0))
-    assert not torch.allclose(gradient(frames, 1.0), gradient(frames, 0.0))
+    mixed = decoder.mix_history(context, frames, torch.Generator(), 1.0)
+    torch.testing.assert_close(gradient(mixed), gradient(predicted))
+    assert not torch.allclose(gradient(mixed), gradient(frames))
 
 
 def test_the_setting_changes_voices_and_the_same_seed_gives_the_same_voice(base: Base, examples: list[Example]) -> None:
@@ -101,3 +108,69 @@ def test_only_inner_steps_are_mixed(base: Base, examples: list[Example]) -> None
 def test_a_probability_out_of_range_is_refused(base: Base, examples: list[Example], share: float) -> None:
     with pytest.raises(UsageError, match="history_mixing must be"):
         clone_examples(base, examples, replace(SETTINGS, history_mixing=share))
+
+
+def test_fixed_predictions_give_the_loss_an_exact_gradient(examples: list[Example]) -> None:
+    """The directional derivative of the loss equals that of its gradient only if the predictions are fixed."""
+    base = tiny_base()
+    base.acoustic.double()
+    examples = in_double(examples)
+    domain = acoustic_domain(base, adaptable_modules(base).select(["decoder"]))
+    assert domain.fix_inputs is not None
+    names = [name for module in domain.modules for name in module.parameters]
+    theta = {name: base.acoustic.get_parameter(name).detach() for name in names}
+    generator = torch.Generator().manual_seed(3)
+    direction = {name: torch.randn(v.shape, generator=generator, dtype=v.dtype) for name, v in theta.items()}
+    support = AcousticTask(base, examples, ("decoder",)).all_sentences()
+    mixed = with_history_mixing(support, 1.0)
+    fixed = domain.fix_inputs(domain.bind(theta), mixed)
+    assert {batch.history is None for batch in fixed} == {False}
+
+    def slopes(data: object) -> tuple[float, float]:
+        leaves = {name: value.clone().requires_grad_() for name, value in theta.items()}
+        gradient = torch.autograd.grad(domain.nll(leaves, data), list(leaves.values()))
+        exact = sum(float((g * d).sum()) for g, d in zip(gradient, direction.values(), strict=True))
+        ends = [
+            float(domain.nll({name: theta[name] + sign * 1e-5 * direction[name] for name in theta}, data))
+            for sign in (1, -1)
+        ]
+        return exact, (ends[0] - ends[1]) / 2e-5
+
+    with torch.no_grad():
+        torch.testing.assert_close(domain.nll(theta, fixed), domain.nll(theta, mixed))
+    analytic, numeric = slopes(fixed)
+    assert analytic == pytest.approx(numeric, rel=1e-4)
+    analytic, numeric = slopes(mixed)
+    assert analytic != pytest.approx(numeric, rel=1e-2), "predictions that change have no gradient"
+
+
+def test_batches_without_mixing_have_no_predictions_to_fix(base: Base, examples: list[Example]) -> None:
+    domain = acoustic_domain(base, adaptable_modules(base).select(["decoder"]))
+    batches = AcousticTask(base, examples, ("decoder",)).all_segments(0)
+    assert domain.fix_inputs is not None
+    assert domain.fix_inputs(domain.bind({}), batches) == batches
+
+
+def test_meta_training_mixes_support_and_query(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = list[Task]()
+    solve = estimators.implicit.solve_detached
+
+    def watch(likelihood: Any, meta: Any, tasks: Sequence[Task], inner: Any) -> Tensor:
+        seen.extend(tasks)
+        return solve(likelihood, meta, tasks, inner)
+
+    monkeypatch.setattr("tts_meta.meta.estimators.implicit.solve_detached", watch)
+    settings = {"inner_solver": "l-bfgs", "inner_steps": 2, "variance": 0.01, "cg_max_iters": 2}
+    recipe = meta_recipe(
+        write_meta_corpus(tmp_path),
+        tmp_path / "run",
+        learner="sigma-imaml",
+        settings=settings,
+        meta_steps=1,
+        history_mixing=0.5,
+    )
+    meta_train(recipe)
+    assert seen
+    for task in seen:
+        assert {batch.history_mixing for batch in (*task.support, *task.query)} == {0.5}
+        assert {batch.history is None for batch in task.support} == {False}

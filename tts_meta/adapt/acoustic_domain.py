@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from tts_meta.adapt.acoustic_task import ADAPTATION_DENSITY, AcousticBatch, acoustic_nll, acoustic_outputs
+from tts_meta.adapt.acoustic_task import ADAPTATION_DENSITY, AcousticBatch, acoustic_nll, acoustic_outputs, fix_history
 from tts_meta.errors import UsageError
 from tts_meta.meta import Domain, HeadData, Items, LinearHead, TrainedTasks
 from tts_meta.models.acoustic import AcousticModel
@@ -49,6 +49,7 @@ def acoustic_domain(
             outputs=acoustic_outputs(acoustic, density),
             items=sentences,
             trained_tasks=trained_tasks,
+            fix_inputs=fix_history(acoustic),
         )
     return Domain(
         acoustic,
@@ -59,6 +60,7 @@ def acoustic_domain(
         outputs=acoustic_outputs(acoustic, density),
         items=sentences,
         trained_tasks=trained_tasks,
+        fix_inputs=fix_history(acoustic),
     )
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from tts_meta.corpus import Batch, Example, collate, group_by_length
 from tts_meta.corpus.segments import MIN_SEGMENT_SECONDS, PAUSE_SECONDS, segment_example
 from tts_meta.meta import Outputs, Task
-from tts_meta.meta.domain import LossFunction, OutputFunction
+from tts_meta.meta.domain import InputFunction, LossFunction, OutputFunction
 from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.acoustic_output import AcousticOutput, ActivationCache
 from tts_meta.models.densities import HYPERBOLIC_SECANT, LAPLACE, Density
@@ -44,7 +44,8 @@ class AcousticBatch:
     cache: activations that do not depend on an adapted module and are computed once. weight: factor of the negative
     log-likelihood. dropout_seed: seed of the prenet's dropout in inner steps; None disables dropout. precision: with
     `bfloat16` the model runs under autocast, so its matrix products are in bfloat16; the loss is always in float32.
-    history_mixing: probability that a step of the decoder reads a predicted frame in place of the true frame.
+    history_mixing: probability that a step of the decoder reads a predicted frame in place of the true frame. history:
+    the normalised frames `(B, T, M)` that the decoder reads, if they are fixed (`fix_history`).
     """
 
     batch: Batch
@@ -53,6 +54,7 @@ class AcousticBatch:
     dropout_seed: int | None = None
     precision: Precision = "float32"
     history_mixing: float = 0.0
+    history: Tensor | None = None
 
 
 def base_granularity(base: Base) -> Granularity:
@@ -101,6 +103,29 @@ def acoustic_outputs(model: AcousticModel, density: Density) -> OutputFunction:
     return outputs
 
 
+def fix_history(model: AcousticModel) -> InputFunction:
+    """Return a function that computes the frames which the decoder reads, and stores them in the batches.
+
+    The loss of batches with history mixing is then a smooth function of the parameters with an exact gradient, so that
+    it has a minimum. Batches without history mixing are returned unchanged.
+    """
+
+    @torch.no_grad()
+    def fix(call: Callable[..., Any], data: AcousticBatch | Sequence[AcousticBatch]) -> Any:
+        if not isinstance(data, AcousticBatch):
+            return tuple(fix(call, batch) for batch in data)
+        if not data.history_mixing:
+            return data
+        return replace(data, history=_teacher_forced(model, call, replace(data, history=None)).history)
+
+    return fix
+
+
+def with_history_mixing(data: Sequence[AcousticBatch], probability: float) -> tuple[AcousticBatch, ...]:
+    """Return the batches with this probability of history mixing."""
+    return tuple(replace(batch, history_mixing=probability) for batch in data)
+
+
 def _teacher_forced(model: AcousticModel, call: Callable[..., Any], data: AcousticBatch) -> AcousticOutput:
     """Return the output of the teacher-forced pass, with the dropout and the precision of the batch."""
     generator = None
@@ -111,7 +136,8 @@ def _teacher_forced(model: AcousticModel, call: Callable[..., Any], data: Acoust
     try:
         with torch.autocast(data.batch.mel.device.type, torch.bfloat16, enabled=data.precision == "bfloat16"):
             if data.history_mixing:
-                return call(data.batch, data.cache, generator, history_mixing=data.history_mixing)
+                mixing = {"history_mixing": data.history_mixing, "history": data.history}
+                return call(data.batch, data.cache, generator, **mixing)
             return call(data.batch, data.cache, generator)
     finally:
         model.decoder.train(mode)

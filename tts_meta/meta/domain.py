@@ -71,6 +71,13 @@ OutputFunction = Callable[[Callable[..., Any], Any], Outputs]
 """`outputs(call, data)` returns the outputs of the model for `data`; `call` is as in `LossFunction`."""
 
 
+InputFunction = Callable[[Callable[..., Any], Any], Any]
+"""`fix(call, data)` returns the data with the inputs that the model predicts itself; `call` is as in `LossFunction`.
+
+The loss of the returned data depends on the parameters only through the model's outputs for these inputs.
+"""
+
+
 @dataclass(frozen=True)
 class Items:
     """Items of a set, such as sentences: padded features `(N, L, F)` and the length of each item `(N,)`, int64."""
@@ -114,7 +121,8 @@ class Domain:
     by `torch.func.vmap`; see `Likelihood`. linear_head, outputs, items, labels, trained_tasks: capabilities; None if
     the domain does not have them. outputs: see `OutputFunction`. `items(data)` returns the items of support or query
     data, `labels(data)` their classes `(N,)`. query_loss: loss of the adapted model on the query in meta-training, if
-    it is not `loss`; only for learners with implicit gradients.
+    it is not `loss`; only for learners with implicit gradients. fix_inputs: see `InputFunction`; None if the model
+    reads no predictions of its own.
     """
 
     model: nn.Module
@@ -128,6 +136,7 @@ class Domain:
     labels: Callable[[Any], Tensor] | None = None
     trained_tasks: TrainedTasks | None = None
     query_loss: LossFunction | None = None
+    fix_inputs: InputFunction | None = None
 
     @cached_property
     def has_tied_weights(self) -> bool:

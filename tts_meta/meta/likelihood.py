@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from tts_meta.meta.domain import LossFunction, OutputFunction, Outputs, checked_loss, checked_outputs
+from tts_meta.meta.domain import InputFunction, LossFunction, OutputFunction, Outputs, checked_loss, checked_outputs
 from tts_meta.meta.frozen_state import FrozenState, copy_buffer
 from tts_meta.meta.parameter_layout import NO_PARAMETERS, ParameterLayout, Params
 from tts_meta.meta.seeding import combine_seeds, seeded_torch
@@ -28,7 +28,7 @@ class Likelihood:
     tuples or dicts of tensors, with the same shapes for all tasks. Otherwise tasks run one after another.
     frozen_state: the fixed values of the model. None reads them from the model, and copies its buffers for each call.
     output_function: the capability `outputs` of the domain, which `outputs` needs. query_loss: the loss of the query,
-    if it is not `loss`.
+    if it is not `loss`. input_function: `fix_inputs` of the domain.
     """
 
     model: nn.Module
@@ -39,6 +39,7 @@ class Likelihood:
     frozen_state: FrozenState | None = None
     output_function: OutputFunction | None = None
     query_loss: LossFunction | None = None
+    input_function: InputFunction | None = None
 
     @cached_property
     def of_query(self) -> Likelihood:
@@ -81,6 +82,18 @@ class Likelihood:
         pairs = zip(rows, data, strict=True)
         return [Outputs(*self._alone(self._task_outputs, row, shared, item, seed)) for row, item in pairs]
 
+    def with_fixed_inputs(self, adapted: Tensor, shared: Tensor, tasks: Sequence[Task], seed: int = 0) -> list[Task]:
+        """Return T tasks whose support has the inputs that the model predicts at adapted parameters `(T, P)`.
+
+        The tasks are unchanged if the domain has no `fix_inputs`. The draws are as in `nll`.
+        """
+        if self.input_function is None:
+            return list(tasks)
+        rows = zip(adapted.detach().unbind(0), tasks, strict=True)
+        return [
+            replace(task, support=self._alone(self._task_inputs, row, shared, task.support, seed)) for row, task in rows
+        ]
+
     def step_nll(self, adapted: Tensor, shared: Tensor, tasks: Sequence[Task], step: int, seed: int = 0) -> Tensor:
         """Return `nll` of the tasks' data of inner step `step`; all draws are a function of `seed` and `step`."""
         step_seed = combine_seeds(seed, step)
@@ -113,6 +126,10 @@ class Likelihood:
 
     def _task_nll(self, adapted: Tensor, shared: Tensor, data: Any, frozen: Params, buffers: Params) -> Tensor:
         return checked_loss(self.loss, self._model_of(adapted, shared, frozen, buffers), data)
+
+    def _task_inputs(self, adapted: Tensor, shared: Tensor, data: Any, frozen: Params, buffers: Params) -> Any:
+        assert self.input_function is not None
+        return self.input_function(self._model_of(adapted, shared, frozen, buffers), data)
 
     def _task_outputs(
         self, adapted: Tensor, shared: Tensor, data: Any, frozen: Params, buffers: Params

@@ -19,6 +19,8 @@ class TrainerSettings(Section):
 
     outer_solver: Literal["adam", "sgd"] = "adam"
     """Optimiser of the meta-parameters."""
+    outer_beta2: float = Field(default=0.999, ge=0, lt=1)
+    """Decay of Adam's mean of squared gradients. With a small value, Adam forgets large gradients of early steps."""
     outer_lr: float = Field(default=1e-3, ge=0)
     """Learning rate of meta-parameters without a learning rate of their own; 0 keeps them constant."""
     outer_lr_final_fraction: float = Field(default=1.0, ge=0, le=1)
@@ -35,7 +37,9 @@ def build_outer_optimiser(learner: MetaLearner, settings: TrainerSettings) -> to
         if group.names:
             parameters = [learner.get_parameter(name) for name in group.names]
             groups.append({"params": parameters, "lr": rate, "initial": rate})
-    return torch.optim.Adam(groups) if settings.outer_solver == "adam" else torch.optim.SGD(groups)
+    if settings.outer_solver == "sgd":
+        return torch.optim.SGD(groups)
+    return torch.optim.Adam(groups, betas=(0.9, settings.outer_beta2))
 
 
 def scale_learning_rates(optimiser: torch.optim.Optimizer, scale: float) -> None:

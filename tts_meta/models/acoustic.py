@@ -90,14 +90,17 @@ class AcousticModel(nn.Module):
         generator: torch.Generator | None = None,
         free_running: bool = False,
         history_mixing: float = 0.0,
+        history: Tensor | None = None,
     ) -> AcousticOutput:
         """Run the teacher-forced pass: each step reads the previous true frame, true durations and true prosody.
 
         cache: result of `precompute`; activations in the cache are not computed again. generator: random generator of
         the CPU for the prenet's dropout; None uses torch's global generator of the device. free_running: each step
         reads the predicted frame before it and predicted prosody, without dropout, as in `generate` with the durations
-        of the batch; `true_prosody` of the result is the predicted prosody. history_mixing: that of `Decoder`; a
-        cached output of the decoder has none.
+        of the batch; `true_prosody` of the result is the predicted prosody. history_mixing: probability that a step
+        reads a predicted frame in place of the true frame (`Decoder.mix_history`). history: the normalised frames
+        `(B, T, M)` that the steps read, from `AcousticOutput.history` of an earlier pass; nothing is mixed then. Both
+        have no effect on a cached output of the decoder.
         """
         cache = cache or ActivationCache()
         if free_running:
@@ -107,9 +110,12 @@ class AcousticModel(nn.Module):
             hidden = self.encoder(batch.tokens, batch.token_lengths) if cache.hidden is None else cache.hidden
             encoder_output = self._before_decoder(hidden, batch, cache.true_prosody)
         if before is None:
-            before = self.decoder(encoder_output.context, self._normalise(batch.mel), generator, history_mixing)
+            context, true_frames = encoder_output.context, self._normalise(batch.mel)
+            if history is None and history_mixing > 0:
+                history = self.decoder.mix_history(context, true_frames, generator, history_mixing)
+            before = self.decoder(context, true_frames if history is None else history, generator)
         after = before + self.postnet(before, length_mask(batch.mel_lengths, batch.mel.shape[1]))
-        return AcousticOutput(self._to_log_mel(before), self._to_log_mel(after), encoder_output)
+        return AcousticOutput(self._to_log_mel(before), self._to_log_mel(after), encoder_output, history)
 
     @torch.no_grad()
     def precompute(self, batch: Batch, changing: Iterable[str]) -> ActivationCache:

@@ -27,12 +27,14 @@ class EncoderOutput:
 class AcousticOutput:
     """The predictions of a teacher-forced pass, padding included.
 
-    mel_before, mel: log-mels `(B, T, M)` before and after the postnet.
+    mel_before, mel: log-mels `(B, T, M)` before and after the postnet. history: the normalised frames `(B, T, M)` that
+    the decoder reads, without gradient; None without history mixing.
     """
 
     mel_before: Tensor
     mel: Tensor
     encoder_output: EncoderOutput
+    history: Tensor | None = None
 
 
 @dataclass(frozen=True)

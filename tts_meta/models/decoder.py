@@ -59,17 +59,12 @@ class Decoder(nn.Module):
         context: Tensor,
         true_frames: Tensor,
         generator: torch.Generator | None = None,
-        history_mixing: float = 0.0,
     ) -> Tensor:
         """Return frames `(B, T, M)` for context `(B, T/R, D)` and the true frames `(B, T, M)`.
 
         generator: random generator of the CPU for the prenet's dropout. None uses torch's global generator of the
-        device in training mode, and no dropout in evaluation mode. history_mixing: probability that a step reads a
-        predicted frame in place of the true frame. The predictions come from a first pass over the true frames, and
-        have no gradient (scheduled sampling, Bengio et al. 2015, in parallel as in Mihaylova and Martins 2019).
+        device in training mode, and no dropout in evaluation mode.
         """
-        if history_mixing > 0:
-            true_frames = self._mix_history(context, true_frames, generator, history_mixing)
         batch, steps = context.shape[:2]
         last = true_frames.reshape(batch, steps, self.reduction, self.n_mels)[:, :-1, -1]
         previous = F.pad(last, (0, 0, 1, 0))  # (B, steps, M); the first step reads zeros
@@ -81,10 +76,14 @@ class Decoder(nn.Module):
         frames = self.output(torch.cat([hidden, context.to(hidden.dtype)], -1))
         return frames.reshape(batch, steps * self.reduction, self.n_mels)
 
-    def _mix_history(
+    def mix_history(
         self, context: Tensor, true_frames: Tensor, generator: torch.Generator | None, share: float
     ) -> Tensor:
-        """Return the frames `(B, T, M)` with a random `share` of the steps replaced by predictions."""
+        """Return the true frames `(B, T, M)` with those of a random `share` of the steps replaced by predictions.
+
+        The predictions come from a first pass over the true frames, and have no gradient (scheduled sampling, Bengio et
+        al. 2015, in parallel as in Mihaylova and Martins 2019). generator: as in `forward`; it also draws the steps.
+        """
         with torch.no_grad():
             predicted = self(context, true_frames, generator).to(true_frames.dtype)
         batch, steps = context.shape[:2]

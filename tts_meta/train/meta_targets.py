@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from tts_meta.adapt import AcousticTask, VocoderTask, adaptable_modules, adaptable_vocoder_modules
 from tts_meta.adapt.acoustic_domain import acoustic_domain
-from tts_meta.adapt.acoustic_task import Precision
+from tts_meta.adapt.acoustic_task import Precision, with_history_mixing
 from tts_meta.adapt.speech_objective import QueryObjective, query_loss
 from tts_meta.adapt.vocoder_domain import vocoder_domain
 from tts_meta.audio import FeatureCache, MelSpec
@@ -71,6 +71,7 @@ class AcousticTarget:
 
     rank: rank of the changes of matrices, 0 for full rank. roles: patterns of the modules of the head and the context.
     precision: that of the inner steps. granularity: size of the modules. query_objective: the query loss.
+    history_mixing: probability of history mixing in the inner steps, the support and the query.
     """
 
     base: Base
@@ -82,6 +83,7 @@ class AcousticTarget:
     precision: Precision = "float32"
     granularity: Granularity = DEFAULT_GRANULARITY
     query_objective: QueryObjective = field(default_factory=QueryObjective)
+    history_mixing: float = 0.0
     folder: ClassVar[str] = "base"
     model: ClassVar[Model] = "acoustic"
 
@@ -101,9 +103,11 @@ class AcousticTarget:
         support, query = self.examples(episode.support), self.examples(episode.query)
         if not (support and query):  # no recording of one of the sets matches its transcript
             return None
-        scored = AcousticTask(self.base, query, changing).all_sentences()
+        mixing = self.history_mixing
+        scored = with_history_mixing(AcousticTask(self.base, query, changing).all_sentences(), mixing)
         adapted = AcousticTask(self.base, support, changing)
-        return adapted.task(scored, self.frames_per_step, seed, episode.task_name, self.precision)
+        task = adapted.task(scored, self.frames_per_step, seed, episode.task_name, self.precision, mixing)
+        return replace(task, support=with_history_mixing(task.support, mixing))
 
     @cached_property
     def alignments(self) -> AlignmentCache:

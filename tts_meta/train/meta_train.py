@@ -98,6 +98,12 @@ class MetaTrainConfig(Section):
     """Number of episodes of each speaker, which come again; 0 draws new sentences for each episode."""
     query_objective: QueryObjective = QueryObjective()
     """Weights of the terms of the query loss; other than the likelihood only for learners with implicit gradients."""
+    history_mixing: float = Field(default=0.0, ge=0, le=1)
+    """Probability that a step of the decoder reads a predicted frame in place of the recorded one.
+
+    It applies to support and query. `clone` has .5. The inner solver `l-bfgs` computes the predictions at the start of
+    each inner loop.
+    """
     min_seconds: float = 2.0
     """Shorter recordings are not used."""
     max_seconds: float = 10.0
@@ -153,7 +159,8 @@ def meta_train(config: MetaTrainConfig, command: str = "") -> Path:
         learner = build_learner(config, target)
         trainer = MetaTrainer(learner, config.trainer, meta_steps=config.meta_steps)
         with open_run_dir(config.output, config):
-            samples = _samples(config, target, learner, held_out_usable, usable) if rank == 0 else None
+            heard = (held_out_usable, usable, config.support, config.sentences)
+            samples = MetaSamples.of(target, learner, *heard) if rank == 0 else None
             info = training_info(command, config, manifest, held_out)
             sigmas = _run(config, trainer, target, usable, deadline, rank, samples, info)
             folder = config.output / target.folder
@@ -164,16 +171,6 @@ def meta_train(config: MetaTrainConfig, command: str = "") -> Path:
                 so_far = f"{folder} holds the {target.folder} so far"
                 raise TtsMetaError(f"the time is up; {so_far}, run the same command again to continue")
             return folder
-
-
-def _samples(
-    config: MetaTrainConfig,
-    target: MetaTarget,
-    learner: MetaLearner,
-    held_out: Sequence[Utterance],
-    training: Sequence[Utterance],
-) -> MetaSamples | None:
-    return MetaSamples.of(target, learner, held_out, training, config.support, config.sentences)
 
 
 def build_learner(config: MetaTrainConfig, target: MetaTarget) -> MetaLearner:
@@ -195,14 +192,15 @@ def build_target(config: MetaTrainConfig) -> MetaTarget:
     if not vocoder_patterns:
         cache = FeatureCache(config.cache, base.config.audio)
         inner = (config.rank, config.frames_per_step, config.precision, config.granularity, config.query_objective)
-        return AcousticTarget(base, cache, config.modules, {**ACOUSTIC_ROLES, **config.roles}, *inner)
+        roles = {**ACOUSTIC_ROLES, **config.roles}
+        return AcousticTarget(base, cache, config.modules, roles, *inner, config.history_mixing)
     if len(vocoder_patterns) < len(config.modules):
         raise UsageError(
             "meta-train the acoustic model and the vocoder in two runs; neither likelihood depends on the other model"
         )
     if config.rank:
         raise UsageError("modules of the vocoder change with full rank; remove rank from the recipe")
-    for key in ("precision", "granularity", "query_objective"):
+    for key in ("precision", "granularity", "query_objective", "history_mixing"):
         if (value := getattr(config, key)) != MetaTrainConfig.model_fields[key].default:
             raise UsageError(f"{key}: {value} is only for the acoustic model; remove it from the vocoder's recipe")
     vocoder = require_adaptable_vocoder(load_vocoder(config.vocoder, base.device), base)

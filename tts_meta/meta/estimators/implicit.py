@@ -52,6 +52,9 @@ class Implicit:
     def __call__(
         self, likelihood: Likelihood, meta: MetaParams, tasks: Sequence[Task], inner: InnerLoop
     ) -> MetaGradient:
+        kept, phi = inner.warm_starts, meta.adapted.detach()
+        start = phi.expand(len(tasks), -1) if kept is None else phi + kept.start(tasks, phi)
+        tasks = likelihood.with_fixed_inputs(start, meta.shared.detach(), tasks, inner.seed)
         delta = solve_detached(likelihood, meta, tasks, inner)
         return self.at(likelihood, meta, tasks, delta, inner.seed)
 

@@ -73,6 +73,8 @@ class ShrinkageSettings(GradientSettings):
     """Initial σ² of every module."""
     variance_lr: float = Field(default=0.05, ge=0)
     """Outer learning rate of log σ²."""
+    min_variance: float = Field(default=0.0, ge=0)
+    """Smallest σ². A module whose σ² falls to this value is in effect shared by all tasks."""
     hyperprior: HyperpriorName = "flat"
     """Prior of each σ."""
     hyperprior_scale: float = Field(default=1.0, gt=0)
@@ -140,6 +142,7 @@ class GradientLearner(MetaLearner[AnyGradientSettings]):
             self.frozen_state,
             self.domain.outputs,
             self.domain.query_loss,
+            self.domain.fix_inputs,
         )
         check_prior(self.estimator(), self.prior)
 
@@ -203,8 +206,10 @@ class GradientLearner(MetaLearner[AnyGradientSettings]):
 
     def after_outer_step(self) -> None:
         if self.prior_kind == "shrinkage":
+            smallest = getattr(self.settings, "min_variance", 0.0)
+            low = max(MIN_LOG_VARIANCE, math.log(smallest)) if smallest else MIN_LOG_VARIANCE
             with torch.no_grad():
-                self.log_variances.clamp_(MIN_LOG_VARIANCE, MAX_LOG_VARIANCE)
+                self.log_variances.clamp_(low, MAX_LOG_VARIANCE)
 
     def model_parameters(self) -> Params:
         adapted, shared = self.adapted.detach(), self.shared.detach()
