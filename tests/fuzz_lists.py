@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import shutil
 import tempfile
 import unicodedata
 from dataclasses import dataclass
@@ -223,7 +224,8 @@ def _recordings() -> tuple[tempfile.TemporaryDirectory[str], FeatureCache, Path,
     audio = [write_audio(Path(folder.name) / "audio" / name) for name in ("a.wav", "wavs/b.wav", "x/d.wav", "y/d.wav")]
     cache = FeatureCache(Path(folder.name) / "cache", AudioConfig())
     mel = cache.mel(audio[0])
-    return folder, cache, audio[0], mel, cache.path(audio[0]).read_bytes()
+    (shard,) = cache.store.folder.glob("*.data")
+    return folder, cache, audio[0], mel, shard.read_bytes() + shard.with_suffix(".index").read_bytes()
 
 
 def prepare_folder(content: bytes) -> None:
@@ -254,15 +256,22 @@ def read_sidecar(content: bytes) -> None:
 
 @st.composite
 def damaged_entries(draw: st.DrawFn) -> bytes:
-    """The bytes of an entry, damaged in its header or its values."""
-    pieces = [b"\xff" * 8, b"\0" * 8, b"\x7f\x80\0\0\xc0\x7f", b'"F64"', b"9" * 8, b"[", b"sha256", b"mel"]
+    """The bytes of a shard and of its index, damaged."""
+    pieces = [b"\xff" * 8, b"\0" * 8, b"\x7f\x80\0\0\xc0\x7f", b"9" * 8, b"\0" * 64, b"\0\x7c"]
     return draw(damaged(_recordings()[4], pieces))
 
 
 def read_cache(content: bytes) -> None:
-    _, cache, audio, mel, _ = _recordings()
-    cache.path(audio).write_bytes(content)
-    assert torch.equal(cache.mel(audio), mel), "a damaged entry is believed"
+    folder, cache, audio, mel, valid = _recordings()
+    place = Path(tempfile.mkdtemp(dir=folder.name))
+    damaged = FeatureCache(place, AudioConfig())
+    shutil.copytree(cache.store.folder, damaged.store.folder)
+    (shard,) = damaged.store.folder.glob("*.data")
+    size = len(valid) - shard.with_suffix(".index").stat().st_size
+    shard.write_bytes(content[:size])
+    shard.with_suffix(".index").write_bytes(content[size:])
+    assert torch.equal(FeatureCache(place, AudioConfig()).mel(audio), mel), "a damaged log-mel is believed"
+    shutil.rmtree(place)
 
 
 TARGETS = [

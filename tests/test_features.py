@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +10,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors import safe_open
 
 from tts_meta.audio import FeatureCache, MelSpec, prepare_waveform, read_audio, write_wav
-from tts_meta.audio.cache_entry import read_entry, write_entry
 from tts_meta.audio.io import Waveform
 from tts_meta.audio.mel import MelConfig
 from tts_meta.audio.trimming import AudioConfig
+from tts_meta.config import dump_config
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import write_tensors
 
@@ -84,8 +83,8 @@ def fail_on_compute(self: FeatureCache, audio: str | Path) -> torch.Tensor:
 def test_features_are_the_log_mel_of_the_prepared_waveform(tmp_path: Path, recording: Path) -> None:
     waveform = prepare_waveform(read_audio(recording, RATE), CONFIG)
     mel = FeatureCache(tmp_path / "cache", CONFIG).mel(recording)
-    torch.testing.assert_close(mel, MelSpec(CONFIG.mel)(torch.from_numpy(waveform)[None])[0], rtol=0, atol=0)
-    mel.requires_grad_()  # This fails for an inference tensor.
+    expected = MelSpec(CONFIG.mel)(torch.from_numpy(waveform)[None])[0]
+    torch.testing.assert_close(mel, expected.half().float(), rtol=0, atol=0)
 
 
 def test_the_second_run_reads_the_features_that_the_first_computed(
@@ -131,68 +130,69 @@ def test_features_are_computed_again_for_another_configuration(
         FeatureCache(tmp_path / "cache", other).mel(recording)
 
 
-@pytest.mark.parametrize("damage", [b"", b"not tensors", None])
-def test_a_damaged_entry_is_computed_again(tmp_path: Path, recording: Path, damage: bytes | None) -> None:
+def shard_of(cache: FeatureCache) -> Path:
+    """The only data file of a cache."""
+    (path,) = cache.store.folder.glob("*.data")
+    return path
+
+
+@pytest.mark.parametrize("damage", [b"", b"not mels", None])
+def test_a_damaged_log_mel_is_computed_again(tmp_path: Path, recording: Path, damage: bytes | None) -> None:
     cache = FeatureCache(tmp_path / "cache", CONFIG)
     first = cache.mel(recording)
-    entry = cache.path(recording)
-    entry.write_bytes(entry.read_bytes()[:-100] if damage is None else damage)
+    shard = shard_of(cache)
+    shard.write_bytes(shard.read_bytes()[:-100] if damage is None else damage)
+    for _ in range(2):
+        assert torch.equal(FeatureCache(tmp_path / "cache", CONFIG).mel(recording), first)
+    assert len(FeatureCache(tmp_path / "cache", CONFIG).store) <= 2
+
+
+def test_log_mels_are_stored_once_in_half_precision(tmp_path: Path, recording: Path) -> None:
+    cache = FeatureCache(tmp_path / "cache", CONFIG)
+    first, computed = cache.mel(recording), cache.compute(recording)
+    assert torch.equal(first, computed.half().float()) and first.dtype == torch.float32
     assert torch.equal(cache.mel(recording), first)
-    assert torch.equal(FeatureCache(tmp_path / "cache", CONFIG).mel(recording), first)
+    assert shard_of(cache).stat().st_size == 2 * first.numel()
+    cache.add(recording, prepare_waveform(read_audio(recording, RATE), CONFIG))
+    assert shard_of(cache).stat().st_size == 2 * first.numel()
+    first.requires_grad_()  # This fails for an inference tensor.
 
 
-def _tampered(entry: Path, change: Callable[[torch.Tensor], torch.Tensor], keep_hash: bool) -> None:
-    """Replace the log-mel of an entry, and keep its hash or update it."""
-    with safe_open(entry, "pt") as file:
-        mel, metadata = file.get_tensor("mel"), file.metadata()
-    changed = change(mel)
-    if keep_hash:
-        write_tensors(entry, {"mel": changed.contiguous()}, metadata)
+def _older_entry(cache: FeatureCache, recording: Path) -> Path:
+    """Write the log-mel of a recording, plus 1, as older versions did: a file of its own, in single precision."""
+    settings = hashlib.sha256(dump_config(CONFIG).encode()).hexdigest()
+    key = hashlib.sha256(f"{cache.key(recording).hex()} {settings} 3".encode()).hexdigest()
+    mel = cache.compute(recording) + 1
+    digest = hashlib.sha256(f"{key} {tuple(mel.shape)} ".encode() + mel.numpy().tobytes()).hexdigest()
+    path = cache.folder / key[:2] / f"{key}.safetensors"
+    path.parent.mkdir(parents=True)
+    write_tensors(path, {"mel": mel}, {"sha256": digest})
+    return path
+
+
+def test_the_log_mel_of_an_older_version_is_moved_into_the_store(tmp_path: Path, recording: Path) -> None:
+    cache = FeatureCache(tmp_path / "cache", CONFIG)
+    _older_entry(cache, recording)
+    expected = (cache.compute(recording) + 1).half().float()
+    assert torch.equal(cache.mel(recording), expected)
+    assert torch.equal(FeatureCache(tmp_path / "cache", CONFIG).mel(recording), expected)
+    assert shard_of(cache).stat().st_size == 2 * expected.numel()
+
+
+@pytest.mark.parametrize("damage", ["content", "key", "empty", "shape"])
+def test_a_damaged_log_mel_of_an_older_version_is_computed_again(tmp_path: Path, recording: Path, damage: str) -> None:
+    cache = FeatureCache(tmp_path / "cache", CONFIG)
+    path = _older_entry(cache, recording)
+    if damage == "content":
+        content = path.read_bytes()
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    elif damage == "empty":
+        path.write_bytes(b"")
+    elif damage == "key":
+        write_tensors(path, {"mel": cache.compute(recording)}, {"sha256": "0" * 64})
     else:
-        write_entry(entry, entry.stem, {"mel": changed})
-
-
-@pytest.mark.parametrize("keep_hash", [True, False])
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda mel: mel * float("nan"),
-        lambda mel: torch.full_like(mel, float("inf")),
-        lambda mel: mel[:, :40],
-        lambda mel: mel[:0],
-        lambda mel: mel[None],
-        lambda mel: mel.double(),
-        lambda mel: mel.T,
-    ],
-    ids=["nan", "infinite", "bands", "empty", "dimensions", "type", "transposed"],
-)
-def test_an_invalid_entry_is_computed_again(
-    tmp_path: Path, recording: Path, change: Callable[[torch.Tensor], torch.Tensor], keep_hash: bool
-) -> None:
-    cache = FeatureCache(tmp_path / "cache", CONFIG)
-    first = cache.mel(recording)
-    _tampered(cache.path(recording), change, keep_hash)
-    assert torch.equal(cache.mel(recording), first)
-    entry = read_entry(cache.path(recording), cache.path(recording).stem, {"mel": torch.float32})
-    assert entry is not None and torch.equal(entry["mel"], first)
-
-
-def test_an_entry_with_a_wrong_hash_or_key_is_computed_again(tmp_path: Path, recording: Path) -> None:
-    cache = FeatureCache(tmp_path / "cache", CONFIG)
-    first = cache.mel(recording)
-    _tampered(cache.path(recording), lambda mel: mel + 1, keep_hash=True)
-    assert torch.equal(cache.mel(recording), first)
-    write_wav(tmp_path / "b.wav", speech_like(0.5, 0.05, seed=1), RATE)
-    other = cache.mel(tmp_path / "b.wav")
-    cache.path(recording).write_bytes(cache.path(tmp_path / "b.wav").read_bytes())
-    assert torch.equal(cache.mel(recording), first) and not torch.equal(first, other)
-
-
-def test_an_entry_without_a_hash_is_computed_again(tmp_path: Path, recording: Path) -> None:
-    cache = FeatureCache(tmp_path / "cache", CONFIG)
-    first = cache.mel(recording)
-    write_tensors(cache.path(recording), {"mel": first + 1})
-    assert torch.equal(cache.mel(recording), first)
+        write_tensors(path, {"mel": torch.zeros(3, 7)}, {"sha256": "0" * 64})
+    assert torch.equal(cache.mel(recording), cache.compute(recording).half().float())
 
 
 def test_the_error_names_a_missing_or_too_short_recording(tmp_path: Path) -> None:

@@ -5,14 +5,18 @@ A job runs in a worker process. Only its functions import the audio package and 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import stat
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tts_meta.errors import TtsMetaError
+
+if TYPE_CHECKING:
+    from tts_meta.audio.features import FeatureCache
 
 _VERSION = 1
 """Version of the checks of a recording. Raise it when they change, so that old journals are not used."""
@@ -88,9 +92,7 @@ def _check(job: AudioJob) -> AudioResult:
     except TtsMetaError as error:
         return AudioResult(fault=f"unusable audio: {str(error).removeprefix(f'{job.audio}: ')}")
     if job.features is not None:
-        from tts_meta.audio.features import FeatureCache
-
-        FeatureCache(job.features, AudioConfig()).add(job.audio, speech.waveform)
+        feature_cache(job.features).add(job.audio, speech.waveform)
     return AudioResult(speech.seconds)
 
 
@@ -100,9 +102,22 @@ def _copy(job: AudioJob, speed: float) -> AudioResult:
     folder = Path(job.copies or ".")
     path, seconds = copy_at_speed(Path(job.audio), speed, folder)
     if job.features is not None:
-        from tts_meta.audio.features import FeatureCache
-        from tts_meta.audio.trimming import AudioConfig
+        from tts_meta.audio.speech import load_speech
 
-        with suppress(TtsMetaError):  # training reports a copy that it cannot use
-            FeatureCache(job.features, AudioConfig()).mel(path)
+        features = feature_cache(job.features)
+        try:
+            waveform = load_speech(path, features.config).waveform
+        except TtsMetaError:  # training reports a copy that it cannot use
+            pass
+        else:
+            features.add(path, waveform)
     return AudioResult(round(seconds, 6), file=path.relative_to(folder).as_posix())
+
+
+@functools.cache
+def feature_cache(folder: str) -> FeatureCache:
+    """Return the feature cache of a folder with the default audio settings. A process opens it once."""
+    from tts_meta.audio.features import FeatureCache
+    from tts_meta.audio.trimming import AudioConfig
+
+    return FeatureCache(folder, AudioConfig())

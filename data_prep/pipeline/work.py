@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from data_prep.pipeline.audio_job import AudioJob, run_job
+from data_prep.pipeline.audio_job import AudioJob, feature_cache, run_job
 from data_prep.pipeline.journal import Journal
 from tts_meta.executors import worker_pool
 
@@ -50,6 +50,7 @@ def finish_jobs(
                 started.add(job.key)
                 yield job
 
+    feature_cache.cache_clear()  # the folder of an earlier corpus may be deleted
     report(done, total)
     with worker_pool(workers.jobs, workers.dask, in_process=missing <= MAX_IN_PROCESS) as pool:
         for job, result in pool.run(run_job, new_jobs()):

@@ -1,4 +1,4 @@
-"""One entry of a cache on disk: named tensors and their hash, which is checked on every read."""
+"""Reads log-mels that older versions of this project cached, in a safetensors file for each recording."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
-
-from tts_meta.files import atomic_file, write_tensors
 
 
 def read_entry(path: Path, key: str, dtypes: Mapping[str, torch.dtype]) -> dict[str, Tensor] | None:
@@ -33,22 +31,9 @@ def read_entry(path: Path, key: str, dtypes: Mapping[str, torch.dtype]) -> dict[
     return tensors if all(tensor.isfinite().all() for tensor in tensors.values()) else None
 
 
-def write_entry(path: Path, key: str, tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors by name atomically. Raises TtsMetaError if they cannot be written."""
-    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    with atomic_file(path) as temporary:
-        write_tensors(temporary, contiguous, {"sha256": _digest(key, contiguous)})
-
-
-def update_digest(digest: hashlib._Hash, label: str, tensor: Tensor) -> None:
-    """Add a label and the shape and values of a tensor to a hash."""
-    values = tensor.contiguous().numpy()
-    digest.update(f"{label} {tuple(values.shape)} ".encode())
-    digest.update(values.tobytes())
-
-
 def _digest(key: str, tensors: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for _, tensor in sorted(tensors.items()):
-        update_digest(digest, key, tensor)
+        digest.update(f"{key} {tuple(tensor.shape)} ".encode())
+        digest.update(tensor.contiguous().numpy().tobytes())
     return digest.hexdigest()

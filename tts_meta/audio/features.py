@@ -1,14 +1,18 @@
-"""`FeatureCache`: log-mels of recordings, computed once and kept on disk."""
+"""`FeatureCache`: log-mels of recordings, computed once and kept on disk in half precision."""
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from tts_meta.audio.cache_entry import read_entry, write_entry
+from tts_meta.array_store import ArrayStore
+from tts_meta.audio.cache_entry import read_entry
 from tts_meta.audio.io import Waveform
 from tts_meta.audio.mel import MelSpec
 from tts_meta.audio.speech import load_speech
@@ -20,52 +24,68 @@ from tts_meta.errors import TtsMetaError
 _VERSION = 3
 """Version of trimming, loudness and log-mel. Raise it when their result for a recording changes."""
 
+Mel = NDArray[np.float16]
+
 
 class FeatureCache:
-    """Log-mels on disk, keyed by the content of the recording and the feature configuration.
+    """Log-mels in `folder/mels`, by the content of the recording; several processes may fill the folder at once.
 
-    A changed file or setting has another key, so an outdated entry is never read. A damaged entry is computed again.
+    Each configuration and version has a subfolder (`store`), so an outdated log-mel is never read. A damaged log-mel is
+    computed again. Log-mels of older versions of this project, a file for each recording, are moved into the store.
     """
 
     def __init__(self, folder: str | Path, config: AudioConfig) -> None:
         self.folder = Path(folder)
         self.config = config
         self._mel_spec = MelSpec(config.mel)
-        self._settings = hashlib.sha256(dump_config(config).encode()).hexdigest()
+        content = {"features": "log-mel", "version": _VERSION, "audio": config.model_dump(mode="json")}
+        self.store = ArrayStore(self.folder / "mels", np.float16, config.mel.n_mels, content)
 
-    def path(self, audio: str | Path) -> Path:
-        """Return the path of the features of a recording, whether the file exists or not."""
+    def key(self, audio: str | Path) -> bytes:
+        """Return the key of a recording in the store: the SHA-256 of its content, and for a part of the seconds."""
         if not split_part(audio)[0].is_file():
             raise TtsMetaError(f"{audio}: no such file; check the path")
-        key = hashlib.sha256(f"{sha256_audio(audio)} {self._settings} {_VERSION}".encode()).hexdigest()
-        return self.folder / key[:2] / f"{key}.safetensors"
+        return bytes.fromhex(sha256_audio(audio))
 
     def mel(self, audio: str | Path) -> Tensor:
-        """Return the log-mel `(T, M)` float32 of a recording, from the cache if possible. Raises as `load_speech`."""
-        entry = self.path(audio)
-        mel = self._read(entry)
-        if mel is None:
-            mel = self.compute(audio)
-            write_entry(entry, entry.stem, {"mel": mel})
-        return mel
+        """Return the log-mel `(T, M)` float32 of a recording, rounded to half precision, from the store if possible.
+
+        Raises as `load_speech`.
+        """
+        key = self.key(audio)
+        mel = self._stored(key)
+        return torch.from_numpy(self._put(key, self.compute(audio)) if mel is None else mel).float()
 
     def add(self, audio: str | Path, waveform: Waveform) -> None:
-        """Store the log-mel of a recording whose prepared waveform `(S,)` is known, unless there is a valid entry."""
-        entry = self.path(audio)
-        if self._read(entry) is None:
-            write_entry(entry, entry.stem, {"mel": _log_mel(waveform, self._mel_spec)})
+        """Store the log-mel of a recording whose prepared waveform `(S,)` is known, unless there is a valid one."""
+        key = self.key(audio)
+        if self._stored(key) is None:
+            self._put(key, _log_mel(waveform, self._mel_spec))
 
-    def _read(self, entry: Path) -> Tensor | None:
-        """Return the log-mel of an entry, or None if there is no valid one."""
-        tensors = read_entry(entry, entry.stem, {"mel": torch.float32})
+    def compute(self, audio: str | Path) -> Tensor:
+        """Compute the log-mel `(T, M)` float32 of a recording, without the store."""
+        return load_waveform_and_mel(audio, self.config, self._mel_spec)[1]
+
+    def _put(self, key: bytes, mel: Tensor) -> Mel:
+        half = mel.half().numpy()
+        self.store.put(key, half)
+        return half
+
+    def _stored(self, key: bytes) -> NDArray[Any] | None:
+        """Return a valid log-mel of the store or of an older version, which is moved into the store."""
+        mel = self.store.get(key)
+        if mel is None and (older := self._of_older_version(key)) is not None:
+            return self._put(key, older)
+        return mel
+
+    def _of_older_version(self, key: bytes) -> Tensor | None:
+        settings = hashlib.sha256(dump_config(self.config).encode()).hexdigest()
+        name = hashlib.sha256(f"{key.hex()} {settings} {_VERSION}".encode()).hexdigest()
+        tensors = read_entry(self.folder / name[:2] / f"{name}.safetensors", name, {"mel": torch.float32})
         if tensors is None:
             return None
         mel = tensors["mel"]
         return mel if mel.dim() == 2 and len(mel) and mel.shape[1] == self.config.mel.n_mels else None
-
-    def compute(self, audio: str | Path) -> Tensor:
-        """Compute the log-mel `(T, M)` float32 of a recording, without the cache."""
-        return load_waveform_and_mel(audio, self.config, self._mel_spec)[1]
 
 
 def load_waveform_and_mel(audio: str | Path, config: AudioConfig, mel_spec: MelSpec) -> tuple[Waveform, Tensor]:

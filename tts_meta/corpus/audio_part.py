@@ -6,6 +6,7 @@ name of an existing file has priority, so a file named `a#t=1,2` remains readabl
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import re
@@ -37,9 +38,10 @@ def split_part(path: str | Path) -> tuple[Path, float, float | None]:
 def sha256_audio(path: str | Path) -> str:
     """Return the SHA-256 of a recording in hexadecimal. For a part, it covers the file and the seconds."""
     file, start, end = split_part(path)
-    digest = sha256_file(file)
     if start == 0 and end is None:
-        return digest
+        return sha256_file(file)
+    status = os.stat(file)
+    digest = _file_digest(str(file), status.st_ino, status.st_size, status.st_mtime_ns)
     part = f"{digest} {_decimal(start)} {'' if end is None else _decimal(end)}"
     return hashlib.sha256(part.encode()).hexdigest()
 
@@ -47,6 +49,12 @@ def sha256_audio(path: str | Path) -> str:
 def fingerprint(path: str | Path) -> str:
     """Return the first twelve digits of `sha256_audio`, which identify a recording among a few recordings."""
     return sha256_audio(path)[:12]
+
+
+@functools.lru_cache(maxsize=64)
+def _file_digest(file: str, *state: int) -> str:
+    """Return the SHA-256 of a file in this state. A long recording has many parts, and is read once for all of them."""
+    return sha256_file(file)
 
 
 def _decimal(seconds: float) -> str:
