@@ -87,6 +87,14 @@ def test_log_probabilities_do_not_depend_on_a_constant_spectral_tilt(aligner: Al
     torch.testing.assert_close(aligner(mel, length), aligner(mel + tilt, length), atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("frames", [20, 21])
+@pytest.mark.parametrize("padding", [1, 2, 13])
+def test_log_probabilities_do_not_depend_on_the_padding(aligner: Aligner, frames: int, padding: int) -> None:
+    mel, length = torch.randn(1, frames, 80), torch.tensor([frames])
+    padded = torch.nn.functional.pad(mel, (0, 0, 0, padding), value=-11.5)
+    torch.testing.assert_close(aligner(padded, length)[:, :frames], aligner(mel, length), atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize("frames", [9, 40, 41])
 def test_durations_cover_every_frame_and_give_each_phone_at_least_one(frames: int) -> None:
     base = tiny_base()

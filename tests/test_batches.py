@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tts_meta.corpus import Batch, Example, bucket_batches, collate, group_by_length
+from tts_meta.corpus import Batch, Example, collate, group_by_length
 from tts_meta.errors import UsageError
 
 SPEAKERS = {"anna": 4, "bob": 1}
@@ -116,48 +116,6 @@ def test_no_examples_and_no_multiple_are_refused() -> None:
         collate([], SPEAKERS)
     with pytest.raises(UsageError, match="multiple_of must be at least 1, not 0"):
         collate([example(2, 5)], SPEAKERS, 0)
-
-
-LENGTHS = st.lists(st.integers(1, 400), max_size=60)
-
-
-@given(LENGTHS, st.integers(1, 1000), st.integers(), st.integers(0, 5))
-def test_each_utterance_is_in_one_batch_and_no_batch_is_over_the_limit(
-    lengths: list[int], limit: int, seed: int, epoch: int
-) -> None:
-    batches = bucket_batches(lengths, limit, seed, epoch)
-    assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
-    for batch in batches:
-        padded = max(lengths[index] for index in batch) * len(batch)
-        assert padded <= limit or len(batch) == 1
-    assert bucket_batches(lengths, limit, seed, epoch) == batches
-
-
-def test_batches_change_with_the_epoch_and_the_seed_in_members_and_order() -> None:
-    lengths = [100 + number % 40 for number in range(200)]
-    first = bucket_batches(lengths, 1400, seed=0, epoch=0)
-    for other in (
-        bucket_batches(lengths, 1400, seed=0, epoch=1),
-        bucket_batches(lengths, 1400, seed=1, epoch=0),
-    ):
-        assert {frozenset(batch) for batch in other} != {frozenset(batch) for batch in first}
-    shortest = [min(lengths[index] for index in batch) for batch in first]
-    assert shortest != sorted(shortest)
-
-
-def test_little_of_a_batch_is_padding() -> None:
-    # As in speech corpora: 1 to 16 s at 86 frames a second.
-    lengths = [86 + (number * 7919) % 1290 for number in range(2000)]
-    batches = bucket_batches(lengths, 12_000, seed=0, epoch=0)
-    padded = sum(max(lengths[index] for index in batch) * len(batch) for batch in batches)
-    assert sum(lengths) / padded > 0.93
-    assert padded / len(batches) > 0.9 * 12_000
-
-
-@pytest.mark.parametrize(("lengths", "limit"), [([5, 0], 10), ([5, -1], 10), ([5], 0)])
-def test_lengths_and_limits_must_be_positive(lengths: list[int], limit: int) -> None:
-    with pytest.raises(UsageError, match="must be at least one frame"):
-        bucket_batches(lengths, limit, 0, 0)
 
 
 @given(st.lists(st.integers(1, 500), min_size=1, max_size=40), st.data())

@@ -19,6 +19,7 @@ from tts_meta.corpus.segments import segment_example
 from tts_meta.errors import TtsMetaError
 from tts_meta.train.datasets import BatchStream
 from tts_meta.train.feature_store import Durations, FeatureStore, write_features
+from tts_meta.train.optimiser import BatchSize
 from tts_meta.train.segments import Segments
 
 SILENT = tiny_base().silent
@@ -109,7 +110,7 @@ def test_batches_of_a_store_equal_the_batches_of_its_examples_with_any_number_of
 ) -> None:
     segments = Segments.cut(store, durations, SILENT, shortest=20, pause=4)
     sources = ((segments, 3), (list(segments), 1))
-    streams = [BatchStream(source, {"ann": 0, "ben": 1}, 200, 3, 4, threads) for source, threads in sources]
+    streams = [BatchStream(source, {"ann": 0, "ben": 1}, BatchSize(200), 3, 4, threads) for source, threads in sources]
     pairs = zip(*(stream.batches(0, 0) for stream in streams), strict=True)
     for (*position, stored), (*expected_position, expected) in islice(pairs, 40):
         assert position == expected_position and stored is not None and expected is not None
@@ -146,6 +147,7 @@ from pathlib import Path
 import torch
 from tts_meta.corpus import Example
 from tts_meta.train.datasets import BatchStream
+from tts_meta.train.optimiser import BatchSize
 from tts_meta.train.segments import Segments
 from tts_meta.train.feature_store import Durations, FeatureStore, write_features
 
@@ -169,7 +171,7 @@ aligned = Durations.of(store, ((n, durations) for n in range(utterances)))
 silent = torch.tensor([False, True, True, True, False, False])
 segments = Segments.cut(store, aligned, silent, 215, 8)
 assert len(segments) == 3 * utterances
-stream = BatchStream(segments, {"ann": 0}, 4000, 3, 0, threads=2)
+stream = BatchStream(segments, {"ann": 0}, BatchSize(4000), 3, 0, threads=2)
 batches = stream.batches(0, 0)
 while next(batches)[0] == 0:
     pass

@@ -29,7 +29,7 @@ from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
 from tts_meta.models.vocoders.source_filter_weights import load_source_filter
 from tts_meta.train.datasets import segment_utterances
 from tts_meta.train.feature_store import Durations, FeatureStore
-from tts_meta.train.optimiser import clip_gradients
+from tts_meta.train.optimiser import BatchSize, clip_gradients
 from tts_meta.train.predicted_mels import predict_mels
 from tts_meta.train.vocoder import VocoderTrainConfig, train_vocoder
 from tts_meta.train.vocoder_data import CropStream, PredictedMels, VocoderData
@@ -74,12 +74,12 @@ def finished(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
-def stream(run: Path, frames: int = FRAMES, **options: object) -> CropStream:
+def stream(run: Path, frames: int = FRAMES, size: BatchSize | None = None, **options: object) -> CropStream:
     store = FeatureStore(run / "features")
     data = VocoderData(run / "audio", store, MelConfig().hop)
     mels = np.fromfile(run / "features" / "mel.float16", np.float16).reshape(-1, 80)
-    numbers = np.arange(len(store))
-    return CropStream(store, data, mels, np.load(run / "pitch.npy"), numbers, frames, 4 * frames, 0, **options)  # pyright: ignore[reportArgumentType]
+    numbers, size = np.arange(len(store)), size or BatchSize(4 * frames)
+    return CropStream(store, data, mels, np.load(run / "pitch.npy"), numbers, frames, size, 0, **options)  # pyright: ignore[reportArgumentType]
 
 
 def weights(run: Path) -> bytes:
@@ -164,7 +164,8 @@ train_vocoder(load_config({str(tmp_path / "recipe.json")!r}, VocoderTrainConfig)
         single, double = (
             json.loads((run / stage / "training/state.json").read_text()) for run in (finished, tmp_path / "run")
         )
-        assert {**single, "sha256": double["sha256"]} == double
+        assert (single["group"], double["group"]) == (1, 2), "the numbers of processes"
+        assert {**single, "sha256": double["sha256"], "group": 2} == double
     vocoder = SourceFilterVocoder(load_source_filter(tmp_path / "run" / "vocoder"))
     assert torch.isfinite(vocoder(torch.full((1, 20, 80), -5.0))).all()
 

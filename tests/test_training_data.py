@@ -16,6 +16,7 @@ from tts_meta.audio import FeatureCache
 from tts_meta.corpus import Manifest
 from tts_meta.errors import TtsMetaError
 from tts_meta.train.datasets import BatchStream, align_examples, load_examples
+from tts_meta.train.optimiser import BatchSize
 
 
 @pytest.mark.parametrize(("epoch", "position"), [(0, 0), (0, 1), (1, 1), (3, 0)])
@@ -44,7 +45,7 @@ def test_the_position_at_the_end_of_an_epoch_is_the_start_of_the_next_epoch() ->
 
 def test_an_empty_corpus_is_refused_and_does_not_hang() -> None:
     with pytest.raises(TtsMetaError, match="no utterance is left to train on"):
-        BatchStream([], {}, 100, 1, 0)
+        BatchStream([], {}, BatchSize(100), 1, 0)
 
 
 def test_examples_are_in_the_order_of_the_manifest_with_tokens_and_mels(tmp_path: Path) -> None:

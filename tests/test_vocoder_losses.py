@@ -47,7 +47,8 @@ def test_neither_player_moves_the_other() -> None:
     draw = torch.Generator().manual_seed(0)
     mel = -5 + torch.randn(2, FRAMES, 80, generator=draw)
     samples = 0.1 * torch.randn(2, FRAMES * 256, generator=draw)
-    crops = VocoderBatch(mel, torch.full((2, FRAMES), 4.8), torch.ones(2, FRAMES), samples, torch.tensor(2 * FRAMES))
+    sizes = [torch.tensor(2 * FRAMES)] * 2
+    crops = VocoderBatch(mel, torch.full((2, FRAMES), 4.8), torch.ones(2, FRAMES), samples, *sizes)
 
     def gradients(weight: float) -> dict[str, torch.Tensor]:
         for part in (generator, discriminator):

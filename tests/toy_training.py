@@ -54,7 +54,7 @@ def stream(seed: int = 0) -> BatchStream:
     base = tiny_base()
     texts = ["abc de", "hg fed", "bad cab", "head", "fab gab", "bead", "cafe dg"]
     examples = [random_example(base, text, number) for number, text in enumerate(texts)]
-    return BatchStream(examples, {"ann": 0}, OPTIMISER.frames_per_batch, 1, seed)
+    return BatchStream(examples, {"ann": 0}, OPTIMISER.batch_size, 1, seed)
 
 
 def toy_loss(model: Toy) -> Callable[[Batch, int], tuple[Tensor, dict[str, Tensor]]]:

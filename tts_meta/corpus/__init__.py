@@ -1,7 +1,7 @@
 """Training data: utterances, manifests, transcript lists, speaker splits, episodes and padded batches.
 
-The names of `batches` need torch and are imported at their first use, so that `prepare` and `split` start fast and need
-little memory.
+The names of `batches` and `bucketing` need torch or numpy and are imported at their first use, so that `prepare` and
+`split` start fast and need little memory.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from tts_meta.corpus.transcripts import Transcript, read_transcripts
 from tts_meta.corpus.utterance import SPEED_MARK, Utterance, unperturbed_name
 
 if TYPE_CHECKING:
-    from tts_meta.corpus.batches import Batch, Example, bucket_batches, collate, group_by_length
+    from tts_meta.corpus.batches import Batch, Example, collate, group_by_length
+    from tts_meta.corpus.bucketing import bucket_batches
 
 __all__ = [
     "AUDIO_SUFFIXES",
@@ -44,10 +45,11 @@ __all__ = [
     "unperturbed_name",
 ]
 
-_NAMES_OF_BATCHES = ("Batch", "Example", "bucket_batches", "collate", "group_by_length")
+_MODULES = {name: "batches" for name in ("Batch", "Example", "collate", "group_by_length")}
+_MODULES |= {"bucket_batches": "bucketing"}
 
 
 def __getattr__(name: str) -> object:
-    if name not in _NAMES_OF_BATCHES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'tts_meta.corpus' has no attribute '{name}'")
-    return getattr(importlib.import_module("tts_meta.corpus.batches"), name)
+    return getattr(importlib.import_module(f"tts_meta.corpus.{_MODULES[name]}"), name)

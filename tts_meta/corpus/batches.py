@@ -17,9 +17,6 @@ PADDING_TOKEN = 0
 SILENT_MEL = math.log(1e-5)
 """Natural logarithm of the mel floor, which is digital silence. Padding with zero would be sound at amplitude 1."""
 
-_BUCKET_RATIO = 1.1
-"""Utterances whose lengths differ by less than about this factor are shuffled between epochs."""
-
 _GROUP_JITTER = 1.25
 """Sequences whose lengths differ by less than this factor can change places between groups."""
 
@@ -123,33 +120,6 @@ def collate(
         all_frames=torch.tensor(sum(len(example.mel) for example in examples)),
         all_symbols=torch.tensor(sum(len(example.tokens) for example in examples)),
     )
-
-
-def bucket_batches(lengths: Sequence[int], frames_per_batch: int, seed: int, epoch: int) -> list[list[int]]:
-    """Group the indices of `lengths` (frames) into batches of similar length. Each index is in exactly one batch.
-
-    A batch has at most `frames_per_batch` frames, including padding; a longer utterance is a batch alone. Members and
-    order change with `epoch`. The same (lengths, seed, epoch) give the same batches.
-    Raises UsageError if a length or `frames_per_batch` is not positive.
-    """
-    if frames_per_batch < 1 or any(length < 1 for length in lengths):
-        raise UsageError("lengths and frames_per_batch must be at least one frame; drop empty utterances first")
-    generator = random.Random(f"{seed}/{epoch}")
-    order = list(range(len(lengths)))
-    generator.shuffle(order)
-    # The sort is stable, so indices of one bucket keep their shuffled order.
-    order.sort(key=lambda index: int(math.log(lengths[index]) / math.log(_BUCKET_RATIO)))
-    batches: list[list[int]] = []
-    longest = 0
-    for index in order:
-        longest = max(longest, lengths[index])
-        if batches and longest * (len(batches[-1]) + 1) <= frames_per_batch:
-            batches[-1].append(index)
-        else:
-            batches.append([index])
-            longest = lengths[index]
-    generator.shuffle(batches)
-    return batches
 
 
 def group_by_length(lengths: Sequence[int], count: int, generator: random.Random | None = None) -> list[list[int]]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -19,7 +20,8 @@ from torch import Tensor, nn
 
 from tts_meta.config import Kernel, Layers, Section, Width
 from tts_meta.errors import TtsMetaError
-from tts_meta.models.recurrent import LSTM
+from tts_meta.models.conv_blocks import length_mask, masked_conv
+from tts_meta.models.masked_lstm import MaskedLSTM
 from tts_meta.text import SymbolKinds
 
 VERSION = 1
@@ -64,14 +66,14 @@ class Aligner(nn.Module):
             nn.Conv1d(width, width, config.kernel, padding=pad) for _ in range(config.layers - 1)
         )
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(config.layers))
-        self.lstm = LSTM(width, width // 2, batch_first=True, bidirectional=True)
+        self.lstm = MaskedLSTM(width, width // 2)
         self.output = nn.Linear(width, 2 * n_symbols)
         self.register_buffer("log_prior", torch.full((n_symbols,), -math.log(n_symbols)))
         # A low quantile and the median of the scores of training sentences, for `matches`.
         self.register_buffer("score_range", torch.tensor([-1e4, 0.0]))
 
     def forward(self, mel: Tensor, mel_lengths: Tensor) -> Tensor:
-        """Return log-probabilities `(B, T, V)` of symbols.
+        """Return log-probabilities `(B, T, V)` of symbols, which do not depend on the padding.
 
         mel: log-mels `(B, T, M)`. mel_lengths: `(B,)`, numbers of frames without padding.
         """
@@ -82,9 +84,11 @@ class Aligner(nn.Module):
         if frames % 2:
             hidden = nn.functional.pad(hidden, (0, 0, 0, 1))
         hidden = hidden.reshape(batch, -1, 2 * bands)  # (B, T/2, 2M)
-        for conv, norm in zip([self.input, *self.convs], self.norms, strict=True):
-            hidden = norm(conv(hidden.transpose(1, 2)).transpose(1, 2)).relu()
-        hidden, _ = self.lstm(hidden)
+        steps = length_mask((mel_lengths + 1) // 2, hidden.shape[1])
+        convs = cast("list[nn.Conv1d]", [self.input, *self.convs])
+        for conv, norm in zip(convs, self.norms, strict=True):
+            hidden = norm(masked_conv(conv, hidden, steps)).relu()
+        hidden = self.lstm(hidden, steps)
         logits = self.output(hidden).to(self.log_prior.dtype)  # not bfloat16 under autocast
         logits = logits.reshape(batch, -1, self.log_prior.shape[0])[:, :frames]
         return logits.log_softmax(-1)

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
@@ -30,13 +30,17 @@ _ADVICE = "delete it to start again"
 
 
 class TrainingState(Header):
-    """`state.json`: steps done, epoch and position of the next batch, and σ of each module after each meta-step."""
+    """`state.json`: steps done, epoch and position of the next step's data, and σ of each module after each meta-step.
+
+    group: number of processes with which the run began.
+    """
 
     format: int
     sha256: Digest
     step: Count
     epoch: Count = 0
     position: Count = 0
+    group: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     sigmas: dict[Name, list[float]] = Field(default={})
 
 

@@ -12,13 +12,14 @@ import torch
 
 from tts_meta.audio import FeatureCache
 from tts_meta.corpus import Batch, Example, Manifest, bucket_batches, collate
+from tts_meta.corpus.bucketing import Ints
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_file
 from tts_meta.models.alignment_cache import AlignmentCache
 from tts_meta.models.pretrained import Base
 from tts_meta.train.distributed import rank_and_world
 from tts_meta.train.feature_store import Durations, FeatureStore
-from tts_meta.train.optimiser import OptimiserConfig
+from tts_meta.train.optimiser import BatchSize, OptimiserConfig
 from tts_meta.train.prefetch import prefetch
 from tts_meta.train.segments import Segments
 from tts_meta.train.training_config import TrainingConfig
@@ -84,17 +85,20 @@ def segment_utterances(
 
 
 class BatchStream:
-    """Endless batches in a seeded order, which can start at any position, so that a run can resume.
+    """Endless micro-batches in a seeded order, which can start at any position, so that a run can resume.
 
-    `threads` threads prepare batches ahead, in pinned memory for the device `cuda`. Under `torchrun` process r of n
-    takes utterances r, r + n, r + 2n, ... of every batch, padded to the length of the whole batch.
+    `threads` threads prepare micro-batches ahead, in pinned memory for the device `cuda`. A step has P parts: one for
+    each process of `torchrun` and each of its `size.accumulate` micro-batches. If `size` is that of the batch of a
+    step, part p of a batch is its utterances p, p + P, p + 2 P, ..., padded to the length of the whole batch, and a
+    position counts batches. If `size` is that of a part, the next P batches are the parts, and a position counts parts.
+    An epoch has each utterance once. All processes take the same steps; at the end of an epoch some have no data.
     """
 
     def __init__(
         self,
         examples: Sequence[Example],
         speakers: dict[str, int],
-        frames_per_batch: int,
+        size: BatchSize,
         multiple_of: int,
         seed: int,
         threads: int = 1,
@@ -105,49 +109,76 @@ class BatchStream:
                 "no utterance is left to train on; see excluded.jsonl for the reasons, or give a larger corpus"
             )
         self.examples, self.speakers = examples, speakers
-        self.frames_per_batch, self.multiple_of, self.seed, self.threads = frames_per_batch, multiple_of, seed, threads
+        self.size, self.multiple_of, self.seed, self.threads = size, multiple_of, seed, threads
+        self.accumulate = size.accumulate
         self._frames, self._symbols = _sizes(examples)
         self._rank_and_world = rank_and_world()
         # Without this a new thread would pin memory for the first GPU.
         self._gpu = torch.cuda.current_device() if device.startswith("cuda") else None
 
-    def batches(self, epoch: int, position: int) -> Generator[tuple[int, int, Batch | None], None, None]:
-        """Yield (epoch, position of the next batch, batch) endlessly, from batch `position` of `epoch` on.
+    def batches(
+        self, epoch: int, position: int, group: int = 1
+    ) -> Generator[tuple[int, int, Batch | None], None, None]:
+        """Yield (epoch, position of the next step, micro-batch) endlessly, from the step at `position` of `epoch` on.
 
-        The batch is None if it has fewer utterances than there are processes and this one has none of them.
+        A micro-batch is None if no data of its step is left for it. group: number of micro-batches of similar length
+        that are neighbours, if `size` is that of a micro-batch. A run that resumes gives the number of its start.
         """
-        return prefetch(self._batch_order(epoch, position), self._batch, self.threads, max_pending=2 * self.threads)
+        parts = self._parts(epoch, position, group)
+        return prefetch(parts, self._batch, self.threads, max_pending=2 * self.threads)
 
-    def _batch_order(self, epoch: int, position: int) -> Iterator[tuple[int, int, list[int]]]:
+    def _parts(self, epoch: int, position: int, group: int) -> Iterator[_Part]:
+        """The parts of this process in the steps from a position on, `accumulate` in each step."""
+        rank, world = self._rank_and_world
         while True:
-            order = bucket_batches(self._frames, self.frames_per_batch, self.seed, epoch)
-            for number in range(position, len(order)):
-                yield epoch, number + 1, order[number]
+            per_device, count = self.size.per_device, world * self.accumulate
+            order = bucket_batches(self._frames, self.size.frames, self.seed, epoch, group if per_device else 1)
+            while position < len(order):
+                end = position + (count if per_device else 1)
+                step = [number for batch in order[position:end] for number in batch]
+                parts = order[position:end] if per_device else [step[part::count] for part in range(count)]
+                position = min(end, len(order))
+                frames, symbols = int(self._frames[step].sum()), int(self._symbols[step].sum())
+                padded = 0 if per_device else int(self._frames[step].max())
+                for part in range(rank, count, world):
+                    numbers = parts[part] if part < len(parts) else []
+                    yield _Part(epoch, position, numbers, frames, symbols, padded)
             epoch, position = epoch + 1, 0
 
-    def _batch(self, item: tuple[int, int, list[int]]) -> tuple[int, int, Batch | None]:
-        epoch, next_position, numbers = item
-        rank, world = self._rank_and_world
-        part = [self.examples[number] for number in numbers[rank::world]]
-        if not part:
-            return epoch, next_position, None
-        longest = max(self._frames[number] for number in numbers)
+    def _batch(self, part: _Part) -> tuple[int, int, Batch | None]:
+        if not part.numbers:
+            return part.epoch, part.next_position, None
+        examples = [self.examples[number] for number in part.numbers]
         batch = dataclasses.replace(
-            collate(part, self.speakers, self.multiple_of, min_frames=longest),
-            all_frames=torch.tensor(sum(self._frames[number] for number in numbers)),
-            all_symbols=torch.tensor(sum(self._symbols[number] for number in numbers)),
+            collate(examples, self.speakers, self.multiple_of, min_frames=part.padded_frames),
+            all_frames=torch.tensor(part.all_frames),
+            all_symbols=torch.tensor(part.all_symbols),
         )
         if self._gpu is None:
-            return epoch, next_position, batch
+            return part.epoch, part.next_position, batch
         with torch.cuda.device(self._gpu):
-            return epoch, next_position, batch.pin_memory()
+            return part.epoch, part.next_position, batch.pin_memory()
 
 
-def _sizes(examples: Sequence[Example]) -> tuple[list[int], list[int]]:
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """The utterances of a micro-batch, the least number of frames to pad them to, and the size of the whole step."""
+
+    epoch: int
+    next_position: int
+    numbers: list[int]
+    all_frames: int
+    all_symbols: int
+    padded_frames: int
+
+
+def _sizes(examples: Sequence[Example]) -> tuple[Ints, Ints]:
     """Frames and symbols of each example; `Segments` know them without reading the examples."""
     if isinstance(examples, Segments):
-        return examples.frames.tolist(), examples.symbols.tolist()
-    return [len(example.mel) for example in examples], [len(example.tokens) for example in examples]
+        return examples.frames, examples.symbols
+    sizes = [(len(example.mel), len(example.tokens)) for example in examples]
+    frames, symbols = np.array(sizes, np.int32).T
+    return frames, symbols
 
 
 def training_stream(
@@ -155,5 +186,5 @@ def training_stream(
 ) -> BatchStream:
     """Return the batches of one stage of a run; the frames of a batch are padded to a `multiple_of`."""
     speakers = {name: number for number, name in enumerate(base.speakers)}
-    frames = optimiser.frames_per_batch
-    return BatchStream(segments, speakers, frames, multiple_of, config.seed, config.workers, config.device)
+    size = optimiser.batch_size
+    return BatchStream(segments, speakers, size, multiple_of, config.seed, config.workers, config.device)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self, TypeVar
 
@@ -31,7 +32,7 @@ _MAX_BAD_STEPS = 20
 
 
 class TrainingBatch(Protocol):
-    """The data of one step. `all_frames` `()`: mel frames of the whole batch, also for one process's part of it."""
+    """A micro-batch: the data that a process computes at a time. `all_frames` `()`: mel frames of the whole step."""
 
     @property
     def all_frames(self) -> Tensor: ...
@@ -44,12 +45,21 @@ AnyBatchOut = TypeVar("AnyBatchOut", bound=TrainingBatch, covariant=True)
 
 
 class Stream(Protocol[AnyBatchOut]):
-    """Endless batches in an order that `seed` determines; it can start at any position."""
+    """Endless micro-batches in an order that `seed` determines; it can start at any position.
+
+    accumulate: number of micro-batches of each process in a step; every process has the same number.
+    """
 
     seed: int
+    accumulate: int
 
-    def batches(self, epoch: int, position: int) -> Generator[tuple[int, int, AnyBatchOut | None], None, None]:
-        """Yield (epoch, position of the next batch, batch) from batch `position` of `epoch` on."""
+    def batches(
+        self, epoch: int, position: int, group: int = 1
+    ) -> Generator[tuple[int, int, AnyBatchOut | None], None, None]:
+        """Yield (epoch, position of the next step, micro-batch) from the step at `position` of `epoch` on.
+
+        A micro-batch is None if the step has no data for it. group: number of processes with which the run began.
+        """
         ...
 
 
@@ -73,32 +83,37 @@ def fit(
     `folder/training`, and training continues from it. The steps done are fewer than all if the deadline comes first.
     Raises TtsMetaError if `_MAX_BAD_STEPS` steps in a row are not finite.
 
-    Under `torchrun` each process computes its part of every batch, and the gradients are added: `loss` must return a
-    sum divided by the size of the whole batch (`all_frames`). So the steps do not depend on the number of processes,
-    except for the random numbers of dropout, and a run may continue with another number. The first process logs,
-    samples and saves.
+    A step computes the gradients of `stream.accumulate` micro-batches in each process of `torchrun`, and adds them: in
+    the process first, then over the processes by one all-reduce. `loss` must return a sum divided by the size of the
+    whole step (`all_frames`). So a step is the step on all its data at once, except for the random numbers of dropout,
+    and a run may continue with another number of processes. The first process logs, samples and saves.
 
     The function is longer than a screen because the loop is to be read from top to bottom.
     """
-    rank, _ = rank_and_world()
+    rank, world = rank_and_world()
     optimiser = build_optimiser(model, settings.optimiser)
     average = weight_average(model, settings.ema_decay)
     checkpoint, steps = folder / "training", settings.optimiser.steps
-    device_type = torch.device(settings.device).type
-    step, epoch, position, bad_steps = 0, 0, 0, 0
+    step, epoch, position, group, bad_steps = 0, 0, 0, world, 0
     if rank == 0:
         restore_folder(checkpoint)
     barrier()
     if checkpoint.exists():
         state = load_checkpoint(checkpoint, model, optimiser, average)
         step, epoch, position = state["step"], state.get("epoch", 0), state.get("position", 0)
+        group = state.get("group", world)
         if step > steps:
             raise TtsMetaError(f"{checkpoint}: at step {step} of {steps}; delete it to start again")
     barrier()
+
+    def save() -> None:
+        state = {"step": step, "epoch": epoch, "position": position, "group": group}
+        save_checkpoint(checkpoint, model, optimiser, average, state)
+
     with (
         TensorBoardLog(folder, mel_config, resume_step=step + 1) if rank == 0 else NullLog() as log,
         progress_bar(rank) as progress,
-        closing(stream.batches(epoch, position)) as batches,
+        closing(stream.batches(epoch, position, group)) as batches,
     ):
         if info is not None:
             info.log(log, step)
@@ -106,16 +121,12 @@ def fit(
         model.train()
         started, frames_seen = time.monotonic(), 0
         while step < steps and all_agree(time.monotonic() < settings.deadline):
-            epoch, position, batch = next(batches)
             learning_rate = set_learning_rate(optimiser, settings.optimiser, step)
             # The random numbers of a step depend on no earlier step, so that no process has to save its random state.
             torch.manual_seed(random.Random(f"{stream.seed}/{stage}/{step}/{rank}").getrandbits(63))
             optimiser.zero_grad()
-            value, scalars = torch.zeros((), device=settings.device), {}
-            if batch is not None:
-                with torch.autocast(device_type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
-                    value, scalars = loss(batch.to(settings.device), step)
-                value.backward()
+            done = _add_gradients(loss, batches, stream.accumulate, step, settings)
+            epoch, position = done.epoch, done.position
             all_reduce_gradients(model.parameters())
             norm = clip_gradients(clipped or [model], settings.optimiser.clip)
             if torch.isfinite(norm):
@@ -127,12 +138,12 @@ def fit(
                 if bad_steps == _MAX_BAD_STEPS:
                     raise TtsMetaError(f"{stage}: {bad_steps} steps in a row were not finite; lower learning_rate")
             step += 1
-            frames_seen += 0 if batch is None else int(batch.all_frames)
+            frames_seen += done.frames
 
             if step % settings.log_every == 0:
                 seconds_of_speech = frames_seen * mel_config.frame_seconds
                 speed = seconds_of_speech / (time.monotonic() - started)
-                scalars |= {"loss": all_reduce_sum(value), "gradient_norm": norm}
+                scalars = done.scalars | {"loss": all_reduce_sum(done.loss), "gradient_norm": norm}
                 scalars |= {"learning_rate": torch.tensor(learning_rate)}
                 _log_step(log, progress, task, stage, f"{step}/{steps}", step, scalars, speed)
                 started, frames_seen = time.monotonic(), 0
@@ -141,14 +152,53 @@ def fit(
                 log.flush()
                 started, frames_seen = time.monotonic(), 0
             if rank == 0 and step % settings.save_every == 0:
-                state = {"step": step, "epoch": epoch, "position": position}
-                save_checkpoint(checkpoint, model, optimiser, average, state)
+                save()
         if rank == 0:
-            save_checkpoint(checkpoint, model, optimiser, average, {"step": step, "epoch": epoch, "position": position})
+            save()
     barrier()
     model.load_state_dict(average.module.state_dict())
     model.eval()
     return step
+
+
+@dataclass
+class _Step:
+    """What the micro-batches of a step added up to in this process.
+
+    loss: this process's share of the loss of the step, `()`. scalars: means over its micro-batches. frames: mel frames
+    of the whole step. epoch, position: where the next step begins.
+    """
+
+    loss: Tensor
+    scalars: dict[str, Tensor]
+    frames: int
+    epoch: int
+    position: int
+
+
+def _add_gradients(
+    loss: Callable[[AnyBatch, int], tuple[Tensor, dict[str, Tensor]]],
+    batches: Iterator[tuple[int, int, AnyBatch | None]],
+    accumulate: int,
+    step: int,
+    settings: FitSettings,
+) -> _Step:
+    """Add the gradients of the next `accumulate` micro-batches to those of the parameters."""
+    device_type, parts = torch.device(settings.device).type, list[dict[str, Tensor]]()
+    done = _Step(torch.zeros((), device=settings.device), {}, 0, 0, 0)
+    for _ in range(accumulate):
+        done.epoch, done.position, batch = next(batches)
+        if batch is None:
+            continue
+        with torch.autocast(device_type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
+            value, scalars = loss(batch.to(settings.device), step)
+        value.backward()
+        done.loss += value.detach()
+        done.frames = int(batch.all_frames)
+        parts.append(scalars)
+    names = parts[0] if parts else {}
+    done.scalars = {name: torch.stack([scalars[name].detach() for scalars in parts]).mean() for name in names}
+    return done
 
 
 def _log_step(

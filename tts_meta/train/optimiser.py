@@ -3,23 +3,48 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from tts_meta.config import Section, Share
 
+_FRAMES_PER_BATCH = 12000
+"""Frames of a batch if the recipe says neither `frames_per_batch` nor `frames_per_device`."""
+
+
+@dataclass(frozen=True)
+class BatchSize:
+    """How much data one step has.
+
+    frames: most mel frames, padding included: of the batch of the step or, if `per_device`, of each micro-batch.
+    accumulate: number of micro-batches that each process computes one after the other in a step.
+    """
+
+    frames: int
+    per_device: bool = False
+    accumulate: int = 1
+
 
 class OptimiserConfig(Section):
-    """AdamW with linear warm-up and cosine decay."""
+    """AdamW with linear warm-up and cosine decay, and the size of a batch."""
 
     steps: int = Field(ge=0, le=10**9)
     """Number of optimiser steps."""
-    frames_per_batch: int = Field(default=12000, gt=0)
-    """Most mel frames in a batch, padding included. Under `torchrun` the processes share one batch."""
+    frames_per_batch: int | None = Field(default=None, gt=0)
+    """Most mel frames in the batch of a step, padding included; default 12000. All processes share the batch, so the
+    steps do not depend on their number."""
+    frames_per_device: int | None = Field(default=None, gt=0)
+    """Instead of `frames_per_batch`: most mel frames that a process computes at a time, padding included. The batch of
+    a step has `accumulate` times the number of processes times as many."""
+    accumulate: int = Field(default=1, gt=0, le=10_000)
+    """Micro-batches that a process computes one after the other, and whose gradients are added, in a step. They divide
+    the batch of `frames_per_batch`; with `frames_per_device` they are in addition."""
     learning_rate: float = Field(default=1e-3, gt=0)
     """Peak learning rate."""
     final_lr_fraction: float = Field(default=0.02, ge=0)
@@ -32,6 +57,25 @@ class OptimiserConfig(Section):
     """Decay rates of the moments of the gradient."""
     clip: float = Field(default=1.0, gt=0)
     """Largest gradient norm."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_size(cls, data: Any) -> Any:
+        """Refuse two sizes of a batch, and fill in the default if there is none."""
+        if not isinstance(data, Mapping):
+            return data
+        per_batch, per_device = data.get("frames_per_batch"), data.get("frames_per_device")
+        if per_batch is not None and per_device is not None:
+            raise ValueError("give frames_per_batch or frames_per_device, not both; set the other one to null")
+        needs_default = per_batch is None and per_device is None
+        return {**data, "frames_per_batch": _FRAMES_PER_BATCH} if needs_default else data
+
+    @property
+    def batch_size(self) -> BatchSize:
+        """The size of a batch, from the two settings of which one is set."""
+        if self.frames_per_device is not None:
+            return BatchSize(self.frames_per_device, True, self.accumulate)
+        return BatchSize(self.frames_per_batch or _FRAMES_PER_BATCH, False, self.accumulate)
 
 
 def build_optimiser(model: nn.Module, config: OptimiserConfig) -> torch.optim.AdamW:

@@ -112,7 +112,7 @@ class SpeakerCrops:
     ) -> None:
         if len(speech) < 2:
             raise TtsMetaError(f"the encoder needs two speakers or more, not {len(speech)}; give more recordings")
-        self.seed = seed
+        self.seed, self.accumulate = seed, 1
         self._speech = [list(utterances) for utterances in speech.values()]
         self._augmentation, self._speeds, self._crops, self._seconds = augmentation, tuple(speeds), crops, seconds
         self._speakers = min(speakers, len(self._speech))
@@ -125,7 +125,9 @@ class SpeakerCrops:
         """Number of labels: speakers times speeds."""
         return len(self._speech) * len(self._speeds)
 
-    def batches(self, epoch: int, position: int) -> Generator[tuple[int, int, CropBatch | None], None, None]:
+    def batches(
+        self, epoch: int, position: int, group: int = 1
+    ) -> Generator[tuple[int, int, CropBatch | None], None, None]:
         """Yield (epoch, position of the next batch, crops) endlessly, from batch `position` of `epoch` on."""
         return prefetch(self._order(epoch, position), self._batch, self._threads, max_pending=2 * self._threads)
 

@@ -11,12 +11,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 
 from tts_meta.audio.mel import MelConfig
@@ -39,6 +39,12 @@ _BATCHES_PER_EPOCH = 300
 """An epoch is only a position in the order of the batches."""
 
 
+def _refuse_parts(optimiser: OptimiserConfig) -> OptimiserConfig:
+    if optimiser.accumulate > 1 or optimiser.frames_per_device is not None:
+        raise ValueError("the encoder takes no accumulate and no frames_per_device; set speakers_per_batch")
+    return optimiser
+
+
 class VerifierConfig(Section):
     """Recipe of `python -m recipes.speaker_verification.train`."""
 
@@ -53,8 +59,8 @@ class VerifierConfig(Section):
     output: Path
     """Folder of the run. The encoder is in its folder `verifier`."""
     encoder: EcapaConfig = EcapaConfig()
-    optimiser: OptimiserConfig
-    """`frames_per_batch` is not used."""
+    optimiser: Annotated[OptimiserConfig, AfterValidator(_refuse_parts)]
+    """`frames_per_batch` is not used. The loss compares all crops of a batch, so a batch has no parts."""
     augmentation: AugmentationConfig = AugmentationConfig()
     speeds: list[float] = Field(default=[0.9, 1.0, 1.1], min_length=1)
     """Speeds of the crops. A speaker at another speed is another speaker."""

@@ -230,7 +230,7 @@ class _Run:
             pitch,
             self.training,
             config.crop_frames,
-            optimiser.frames_per_batch,
+            optimiser.batch_size,
             config.seed,
             config.workers,
             predicted,

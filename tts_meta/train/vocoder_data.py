@@ -25,6 +25,7 @@ from tts_meta.files import atomic_folder
 from tts_meta.models.pretrained import Base
 from tts_meta.train.distributed import rank_and_world
 from tts_meta.train.feature_store import FeatureStore, load_array
+from tts_meta.train.optimiser import BatchSize
 from tts_meta.train.prefetch import prefetch
 
 FULL_SCALE = 32767
@@ -76,7 +77,8 @@ class VocoderData:
 class VocoderBatch:
     """Crops of T frames: mel `(B, T, M)`, log_f0 and voiced `(B, T)`, samples `(B, T * hop)` in [-1, 1].
 
-    all_frames: frames of the whole batch, `()` int64; the crops may be one process's part of it.
+    all_frames: frames of the whole step, `()` int64, of which the crops may be a part; all_voiced: sum of `voiced` over
+    the whole step, `()`.
     """
 
     mel: Tensor
@@ -84,10 +86,11 @@ class VocoderBatch:
     voiced: Tensor
     samples: Tensor
     all_frames: Tensor
+    all_voiced: Tensor
 
     @property
     def share(self) -> Tensor:
-        """The size of this part as a fraction of the whole batch."""
+        """The size of this part as a fraction of the whole step."""
         return self.voiced.numel() / self.all_frames
 
     def to(self, device: torch.device | str) -> VocoderBatch:
@@ -111,7 +114,7 @@ class PredictedMels:
 
 
 class CropStream:
-    """Endless batches of random crops of the utterances `numbers`, in an order that the seed determines.
+    """Endless micro-batches of random crops of the utterances `numbers`, in an order that the seed determines.
 
     mels `(F, M)` and pitch `(F, 2)`, log F0 and voicing, are of all frames. `predicted` replaces the mels of a fraction
     of the crops.
@@ -125,12 +128,12 @@ class CropStream:
         pitch: NDArray[np.float32],
         numbers: NDArray[np.intp],
         frames: int,
-        frames_per_batch: int,
+        size: BatchSize,
         seed: int,
         threads: int = 1,
         predicted: PredictedMels | None = None,
     ) -> None:
-        self.seed = seed
+        self.seed, self.accumulate, self._rank_and_world = seed, size.accumulate, rank_and_world()
         self._data, self._mels, self._pitch, self._predicted, self._frames = data, mels, pitch, predicted, frames
         long = numbers[store.frames[numbers] >= frames]
         if not len(long):
@@ -138,29 +141,32 @@ class CropStream:
         self._numbers = long
         self._starts = store.frame_starts[long]
         self._crop_ends = np.cumsum(store.frames[long] - frames + 1)
-        self._crops = max(1, frames_per_batch // frames)
+        parts = self._rank_and_world[1] * size.accumulate if size.per_device else 1
+        self._crops = max(1, size.frames // frames) * parts
         self._batches_per_epoch = max(1, int(store.frames[long].sum()) // (self._crops * frames))
-        self._threads, self._rank_and_world = threads, rank_and_world()
+        self._threads = threads
 
-    def batches(self, epoch: int, position: int) -> Generator[tuple[int, int, VocoderBatch | None], None, None]:
-        """Yield (epoch, position of the next batch, crops) endlessly, from batch `position` of `epoch` on."""
+    def batches(
+        self, epoch: int, position: int, group: int = 1
+    ) -> Generator[tuple[int, int, VocoderBatch | None], None, None]:
+        """Yield (epoch, position of the next step, crops) endlessly, from step `position` of `epoch` on."""
         return prefetch(self._batch_order(epoch, position), self._batch, self._threads, max_pending=2 * self._threads)
 
-    def _batch_order(self, epoch: int, position: int) -> Iterator[tuple[int, int]]:
+    def _batch_order(self, epoch: int, position: int) -> Iterator[tuple[int, int, int]]:
         while True:
             for number in range(position, self._batches_per_epoch):
-                yield epoch, number
+                yield from ((epoch, number, micro_batch) for micro_batch in range(self.accumulate))
             epoch, position = epoch + 1, 0
 
-    def _batch(self, item: tuple[int, int]) -> tuple[int, int, VocoderBatch | None]:
-        epoch, position = item
+    def _batch(self, item: tuple[int, int, int]) -> tuple[int, int, VocoderBatch | None]:
+        epoch, position, micro_batch = item
         draw = np.random.default_rng([self.seed, epoch, position])
         places = draw.integers(0, self._crop_ends[-1], self._crops)
         which = np.searchsorted(self._crop_ends, places, side="right")
         begins = self._starts[which] + places - np.concatenate([[0], self._crop_ends])[which]
         is_predicted = draw.random(self._crops) < (self._predicted.fraction if self._predicted else 0.0)
         rank, world = self._rank_and_world
-        part = range(rank, self._crops, world)
+        part = range(micro_batch * world + rank, self._crops, self.accumulate * world)
         if not part:
             return epoch, position + 1, None
         spans = [slice(int(begins[n]), int(begins[n]) + self._frames) for n in part]
@@ -176,5 +182,6 @@ class CropStream:
             voiced=torch.from_numpy(np.ascontiguousarray(pitch[..., 1])),
             samples=torch.from_numpy(np.stack([self._data.samples(s.start, s.stop) for s in spans])),
             all_frames=torch.tensor(self._crops * self._frames),
+            all_voiced=torch.tensor(sum(float(self._pitch[b : b + self._frames, 1].sum()) for b in begins.tolist())),
         )
         return epoch, position + 1, crops

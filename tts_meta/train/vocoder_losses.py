@@ -35,7 +35,8 @@ def pitch_loss(predictor: PitchPredictor) -> VocoderLoss:
         frames = -(target * scores.log_softmax(-1)).sum(-1) * crops.voiced
         bins = frames.sum() / crops.voiced.sum().clamp(min=1)
         voicing = F.binary_cross_entropy_with_logits(voiced, crops.voiced)
-        return (bins + voicing) * crops.share, {"bins": bins, "voicing": voicing}
+        share = frames.sum() / crops.all_voiced.clamp(min=1) + voicing * crops.share
+        return share, {"bins": bins, "voicing": voicing}
 
     return loss
 
