@@ -39,6 +39,7 @@ from tts_meta.models.shrinkage_prior import ModulePrior
 from tts_meta.parsing import is_printable
 from tts_meta.tensors import TensorFile, check_finite, to_float32
 from tts_meta.text import Lexicon, Phonemizer, SymbolKinds, SymbolTable, load_phonemizer
+from tts_meta.text.languages import language_of_phonemizer
 from tts_meta.text.versions import version_mismatch
 
 FORMAT = 3
@@ -102,16 +103,21 @@ class Base:
         """Return a base with the same models and a learner with this prior, or without a learner for None."""
         return replace(self, learner=None if prior is None else SavedLearner.of_prior(prior, "acoustic", self.hash))
 
+    @property
+    def language(self) -> str:
+        """The language of the training texts, such as "en" or "de"; that of the phonemizer."""
+        return language_of_phonemizer(self.config.phonemizer)
+
     @cached_property
     def phonemizer(self) -> Phonemizer:
-        """The phonemizer of the training texts, loaded at the first use.
+        """The phonemizer of the training texts, loaded at the first use; its phonemes are symbols of the base.
 
         Warns if the installed versions differ from those in `state`.
         """
         mismatch = version_mismatch(self.state.get("phonemizer", {}), self.config.phonemizer)
         if mismatch:
             warnings.warn(TtsMetaWarning(mismatch), stacklevel=2)
-        return load_phonemizer(self.config.phonemizer)
+        return load_phonemizer(self.config.phonemizer, self.symbols.symbols)
 
     @cached_property
     def kinds(self) -> SymbolKinds:
@@ -136,25 +142,6 @@ class Base:
         base.aligner = copy.deepcopy(self.aligner).to(device)
         base.acoustic = copy.deepcopy(self.acoustic).to(device)
         return base
-
-    def start_from(self, other: Base) -> None:
-        """Copy the weights of another base's acoustic model; new speakers start at the mean voice of that base.
-
-        Raises TtsMetaError if symbols or layer sizes of the bases differ.
-        """
-        if other.symbols.symbols != self.symbols.symbols:
-            raise TtsMetaError(f"{other.folder}: the base has other symbols; start from one with the same phonemizer")
-        weights = other.acoustic.state_dict()
-        rows = {name: row for row, name in enumerate(other.speakers)}
-        mean_voice = torch.zeros_like(weights["speaker.offsets"][0])
-        offsets = [weights["speaker.offsets"][rows[name]] if name in rows else mean_voice for name in self.speakers]
-        try:
-            self.acoustic.load_state_dict(weights | {"speaker.offsets": torch.stack(offsets)})
-        except RuntimeError as error:
-            reason = str(error).splitlines()[-1].strip()
-            raise TtsMetaError(
-                f"{other.folder}: the base has other layer sizes ({reason}); use the same config"
-            ) from error
 
     def align(self, mel: Tensor, tokens: Tensor, name: str = "recording") -> tuple[Tensor, Alignment]:
         """Align `tokens (N,)` with a log-mel `(T, M)`; return the tokens with commas at the pauses, and the alignment.

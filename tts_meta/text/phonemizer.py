@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Protocol
 
 from tts_meta.errors import TtsMetaError
@@ -27,8 +27,8 @@ class Phonemizer(Protocol):
 
     name: str
 
-    def alphabet(self) -> list[str]:
-        """Return every symbol that `phonemize` may return, without boundaries, in a fixed order."""
+    def alphabet(self, texts: Iterable[str] = ()) -> list[str]:
+        """Return the symbols of a base that is trained on these texts, without boundaries, in a fixed order."""
         ...
 
     def sentences(self, text: str, lexicon: Lexicon | None = None) -> Iterator[Sentence]:
@@ -60,7 +60,8 @@ class HibariPhonemizer:
         self._g2p = G2P()
         self._letters: frozenset[str] | None = None
 
-    def alphabet(self) -> list[str]:
+    def alphabet(self, texts: Iterable[str] = ()) -> list[str]:
+        """Return every symbol that `phonemize` may return, whatever the texts."""
         consonants = "bdfhjklmnpstTvwzðŋɡɹɾʃʒθʤʧʔ"
         return [stress + vowel for vowel in _VOWELS for stress in ("", "ˈ", "ˌ")] + list(consonants)
 
@@ -134,15 +135,16 @@ def _replace_outside_links(text: str, replace: Callable[[str], str]) -> str:
 PHONEMIZERS: dict[str, Callable[[], Phonemizer]] = {"hibari": HibariPhonemizer}
 
 
-def load_phonemizer(name: str) -> Phonemizer:
+def load_phonemizer(name: str, known: Collection[str] | None = None) -> Phonemizer:
     """Return a phonemizer by its name: `hibari`, or `espeak:CODE` for another language (extra `multilingual`).
 
-    Raises TtsMetaError if the name is unknown (the message lists the names) or the extra is not installed.
+    known: symbols of a base, to which the phonemes of eSpeak are restricted. Raises TtsMetaError if the name is unknown
+    (the message lists the names) or the extra is not installed.
     """
     if name.startswith("espeak:"):
         from tts_meta.text.espeak import EspeakPhonemizer
 
-        return EspeakPhonemizer(name.removeprefix("espeak:"))
+        return EspeakPhonemizer(name.removeprefix("espeak:"), known)
     if name not in PHONEMIZERS:
         names = ", ".join([*sorted(PHONEMIZERS), "espeak:CODE"])
         raise TtsMetaError(f"unknown phonemizer '{name}'; use one of: {names}")

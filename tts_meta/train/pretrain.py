@@ -28,14 +28,16 @@ from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.losses import acoustic_loss, mel_l1
 from tts_meta.models.pretrained import Base, BaseConfig, load_base, save_base
 from tts_meta.models.vocoders.vocoder import load_vocoder
+from tts_meta.models.warm_start import start_from
 from tts_meta.report.run_info import RunInfo
-from tts_meta.text import SymbolTable, load_phonemizer
+from tts_meta.text import load_phonemizer
 from tts_meta.text.versions import phonemizer_versions
 from tts_meta.train.acoustic_samples import AcousticSamples
 from tts_meta.train.aligner_training import cached_durations, train_aligner
 from tts_meta.train.datasets import align_examples, load_examples, segment_utterances, training_stream
 from tts_meta.train.distributed import barrier, is_first, process_group
 from tts_meta.train.feature_store import FeatureStore, write_features
+from tts_meta.train.language import choose_language, training_symbols
 from tts_meta.train.logs import training_info
 from tts_meta.train.loop import fit
 from tts_meta.train.optimiser import OptimiserConfig
@@ -53,6 +55,11 @@ _MEASURED_SEGMENTS = 2000
 class PretrainConfig(TrainingConfig):
     """`tts-meta pretrain`: features, aligner, durations, acoustic model."""
 
+    language: str | None = Field(default=None, min_length=1, max_length=100)
+    """Language of the texts, such as `de`, which chooses the phonemizer; default: that of the manifest, or English.
+
+    With this setting, only the manifest's lines in this language and those without a language are used.
+    """
     cache: Path = Path("runs/cache")
     """Folder of cached features; several runs may share it."""
     lexicon: Path | None = None
@@ -64,13 +71,8 @@ class PretrainConfig(TrainingConfig):
     acoustic: OptimiserConfig
     max_seconds: float = Field(default=16.0, gt=0)
     """The acoustic model is not trained on longer segments, nor the aligner on longer recordings."""
-    sentences: list[str] = Field(
-        default=[
-            "The birch canoe slid on the smooth planks.",
-            "Where did you put the keys, and who has them now?",
-        ]
-    )
-    """Sentences whose synthesis is logged for TensorBoard."""
+    sentences: list[str] | None = None
+    """Sentences whose synthesis is logged for TensorBoard; default: two sentences, or two texts of the manifest."""
 
 
 def pretrain(config: PretrainConfig, command: str = "") -> Path:
@@ -83,15 +85,16 @@ def pretrain(config: PretrainConfig, command: str = "") -> Path:
         torch.set_num_threads(config.threads)
     deadline = time.monotonic() + config.max_hours * 3600 if config.max_hours else float("inf")
     with process_group(config.device) as rank:
-        recipe, config = config, config.model_copy(update={"device": str(choose_device(config.device))})
         console = Console(stderr=True, quiet=rank > 0)
         manifest = Manifest.load(config.manifest).of_split(*config.splits)
         manifest, held_out = hold_out_named(manifest, config.held_out_speakers)
+        config, manifest = choose_language(config, manifest, console.print)
+        recipe, config = config, config.model_copy(update={"device": str(choose_device(config.device))})
         torch.manual_seed(config.seed)
-        symbols = SymbolTable.from_alphabet(load_phonemizer(config.base.phonemizer).alphabet())
+        symbols = training_symbols(load_phonemizer(config.base.phonemizer), manifest)
         base = Base.create(config.base, symbols, manifest.speakers).with_lexicon(config.lexicon)
         if config.init_from and not (config.output / "acoustic" / "training").exists():
-            base.start_from(load_base(config.init_from))
+            start_from(base, load_base(config.init_from))
         with open_run_dir(config.output, recipe):
             store = _load_features(config, base, manifest, console)
             console.print(
@@ -210,7 +213,7 @@ def _train_acoustic(
     model.to(config.device)
     vocoder = load_vocoder(mel=config.base.audio.mel) if is_first() and config.sentences else None
     samples = AcousticSamples(
-        base, segments.select(is_validation), validation, recordings, config.sentences, vocoder, config.device
+        base, segments.select(is_validation), validation, recordings, config.sentences or (), vocoder, config.device
     )
     steps = fit(
         "acoustic",

@@ -34,6 +34,8 @@ _TRANSLATE = str.maketrans(
         "\u00aa": "a",
     }
 )
+_ORDINAL_MARKS = "ºª"
+_WITH_ORDINALS = {code: text for code, text in _TRANSLATE.items() if chr(code) not in _ORDINAL_MARKS}
 _KEPT_COMPATIBLE = frozenset("…²³½¼¾№¨¯´¸")
 _IN_WORD_APOSTROPHE = re.compile(r"(?<=[^\W\d_])[`´](?=[^\W\d_])|(?<=s)´(?=\s)")
 _TYPED_APOSTROPHE = re.compile(r"(?<=[a-z])(?:''|\")(?=(?:t|s|re|ve|ll|d|m)\b)")
@@ -49,12 +51,13 @@ _POWERS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
 _ASCII_SPECIAL = re.compile("[\r\v\f\x00-\x08\x0e-\x1f\x7f`]")
 
 
-def clean_characters(text: str, first: bool = True) -> str:
+def clean_characters(text: str, first: bool = True, ordinals: bool = False) -> str:
     """Return the text in NFC, without invisible characters, and with one character for each purpose.
 
     Line ends become "\\n", spaces of any kind " ", characters that look like an apostrophe "'", and long dashes "—".
     Compatibility letters (ligatures, full width, mathematical) become ordinary letters. first: False if the text
-    already holds the noncharacters that this package uses as marks.
+    already holds the noncharacters that this package uses as marks. ordinals: "º" and "ª" are marks of ordinals, as in
+    Spanish; otherwise they are the sign of degrees and the letter "a".
     """
     if text.isascii():
         if not _ASCII_SPECIAL.search(text):
@@ -66,8 +69,12 @@ def clean_characters(text: str, first: bool = True) -> str:
     text = _IN_WORD_APOSTROPHE.sub("'", text)
     text = _FRACTIONS.sub(_fraction, text)
     text = _POWER_DIGITS.sub(_power, text)
+    kept = _ORDINAL_MARKS if ordinals else ""
     text = "".join(
-        [character if character < "\x80" else _replace_character(character) for character in text.translate(_TRANSLATE)]
+        [
+            character if character < "\x80" or character in kept else _replace_character(character)
+            for character in text.translate(_WITH_ORDINALS if ordinals else _TRANSLATE)
+        ]
     )
     return _ascii(unicodedata.normalize("NFC", text))
 

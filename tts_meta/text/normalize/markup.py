@@ -5,7 +5,8 @@ from __future__ import annotations
 import html
 import re
 
-from tts_meta.errors import TtsMetaError
+from tts_meta.corpus.languages import primary_language
+from tts_meta.errors import TtsMetaError, excerpt
 from tts_meta.text.normalize.number_words import cardinal, ordinal, spell_digits
 
 MAX_PAUSE = 10.0
@@ -35,15 +36,17 @@ _PARAGRAPHS = frozenset(_BLOCKS.split())
 _KNOWN = _PARAGRAPHS | frozenset(_INLINE.split())
 
 
-def strip_markup(text: str) -> str:
+def strip_markup(text: str, language: str = "en") -> str:
     """Return the text without tags, and with characters instead of entities.
 
     `<break>` becomes a pause that `PAUSE` matches, `<sub alias>` its alias, and `<say-as>` the requested reading. A
-    block element becomes a paragraph. Raises TtsMetaError if the time or the strength of a `<break>` is invalid.
+    block element becomes a paragraph. language: of the base, without its region; outside English `<say-as>` leaves
+    numbers in digits. Raises TtsMetaError if the time or the strength of a `<break>` is invalid, or `<speak>` names
+    another language.
     """
     if "<" in text:
         text = _DECLARATION.sub("", _without_hidden(text))
-        text = _without_tags(text)
+        text = _without_tags(text, language)
     for _ in range(2):
         if "&" not in text:
             break
@@ -62,7 +65,7 @@ def _without_hidden(text: str) -> str:
     return text
 
 
-def _without_tags(text: str) -> str:
+def _without_tags(text: str, language: str) -> str:
     parts: list[str] = []
     position = 0
     inside_ssml = "<speak" in text
@@ -76,8 +79,10 @@ def _without_tags(text: str) -> str:
         if replaced is not None and is_closing and name == replaced[0]:
             content = "".join(parts[replaced[1] :])
             del parts[replaced[1] :]
-            parts.append(_say_as(content, replaced[2]) if name == "say-as" else replaced[2])
+            parts.append(_say_as(content, replaced[2], language) if name == "say-as" else replaced[2])
             replaced = None
+        elif name == "speak" and not is_closing:
+            _check_language(_attributes(attributes).get("xml:lang"), language)
         elif name == "break":
             parts.append(_pause(_attributes(attributes)))
         elif name in ("sub", "say-as") and not is_closing and replaced is None:
@@ -117,16 +122,29 @@ def _pause(attributes: dict[str, str]) -> str:
     return f"\ufdd0{round(1000 * min(seconds, MAX_PAUSE))}\ufdd1"
 
 
-def _say_as(content: str, kind: str) -> str:
+def _check_language(written: str | None, language: str) -> None:
+    """Raise TtsMetaError if `<speak xml:lang>` names another language than that of the base."""
+    found = primary_language(written)
+    if found is not None and found != language:
+        raise TtsMetaError(
+            f"<speak xml:lang=\"{excerpt(written or '')}\">: the base reads '{language}'; give a text in '{language}', "
+            f"or a base for '{found}'"
+        )
+
+
+def _say_as(content: str, kind: str, language: str) -> str:
     """Return the content of `<say-as>` in the reading `kind`; unchanged if the kind is unknown."""
     kind, plain = kind.strip().lower(), content.strip()
     number = plain.replace(",", "").replace(" ", "")
+    digits = spell_digits if language == "en" else " ".join  # other phonemizers read digits
     if kind in ("characters", "spell-out", "verbatim", "letters"):
-        spelled = (spell_digits(c) if c.isdecimal() else f"{c.upper()}." for c in plain if c.isalnum())
+        spelled = (digits(c) if c.isdecimal() else f"{c.upper()}." for c in plain if c.isalnum())
         return " ".join(spelled)
     if kind in ("digits", "telephone", "digit"):
         groups = re.findall(r"\d+", plain)
-        return ", ".join(spell_digits(group) for group in groups) or content
+        return ", ".join(digits(group) for group in groups) or content
+    if language != "en":
+        return content
     if kind in ("cardinal", "number") and number.isdecimal():
         return cardinal(number)
     if kind == "ordinal" and re.fullmatch(r"\d+(?:st|nd|rd|th)?", number):

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from tts_meta.corpus.languages import primary_language
 from tts_meta.text.normalize.abbreviations import expand_abbreviations
 from tts_meta.text.normalize.addresses import verbalize_addresses
 from tts_meta.text.normalize.characters import clean_characters, join_punctuation
@@ -20,8 +21,8 @@ from tts_meta.text.normalize.numerals import join_digit_groups, verbalize_numera
 from tts_meta.text.normalize.roman_numerals import verbalize_roman_numerals
 from tts_meta.text.normalize.scripts import check_characters, check_letters, verbalize_greek
 from tts_meta.text.normalize.sentences import split_sentences
-from tts_meta.text.normalize.special_characters import remove_unspeakable, verbalize_special_characters
-from tts_meta.text.normalize.splitting import split_long_words
+from tts_meta.text.normalize.special_characters import remove_symbols, remove_unspeakable, verbalize_special_characters
+from tts_meta.text.normalize.splitting import MAX_COMPOUND, split_long_words
 from tts_meta.text.normalize.units import verbalize_units
 
 SENTENCE_PAUSE, PARAGRAPH_PAUSE = 0.25, 0.5
@@ -51,21 +52,22 @@ class Sentence(NamedTuple):
 def sentences_of(text: str, language: str = "en", respell: Callable[[str], str] | None = None) -> Iterator[Sentence]:
     """Yield the normalised sentences of a text of any length; sentences without a letter or digit are skipped.
 
-    language: a code such as "en" or "fr-fr". Numbers, abbreviations and signs are verbalised only for English; for
-    other languages the phonemizer reads them. respell: function that is applied to each paragraph without its markup.
-    Raises TtsMetaError for an English text with letters that are not Latin, and for an invalid `<break>`.
+    language: a code such as "en" or "fr-fr". The rules of English apply only to English; `language_rules` has those of
+    other languages, and eSpeak reads the rest. respell: function that is applied to each paragraph without its markup.
+    Raises TtsMetaError for letters of a script that the language does not use, and for an invalid `<break>`.
     """
+    primary = primary_language(language) or "en"
     pending: Sentence | None = None
     requested_pause: float | None = None  # Seconds of the tags since the last sentence of the paragraph.
-    for paragraph in _paragraphs(text, respell):
+    for paragraph in _paragraphs(text, respell, primary):
         requested_pause = None
         for part in _parts(paragraph):
             if not isinstance(part, str):
                 requested_pause = part + (requested_pause or 0.0)
                 pending = Sentence(pending.text if pending else "", requested_pause)
                 continue
-            for written in split_sentences(part, _primary_language(language)):
-                spoken = normalize_sentence(written, language)
+            for written in split_sentences(part, primary):
+                spoken = normalize_sentence(written, primary)
                 if not any(character.isalnum() for character in spoken):
                     continue
                 if pending is not None:
@@ -83,10 +85,12 @@ def normalize(text: str, language: str = "en") -> str:
 
 
 def normalize_sentence(written: str, language: str = "en") -> str:
-    """Return one sentence in words. Raises TtsMetaError if an English sentence has letters that are not Latin."""
+    """Return one sentence in words; language: without its region. Raises TtsMetaError for letters of another script."""
     text = written
-    if _primary_language(language) != "en":
-        return split_long_words(remove_emoji(text))
+    if language != "en":
+        text = remove_symbols(remove_emoji(text))
+        check_letters(text, written, language)
+        return split_long_words(text, MAX_COMPOUND)
     text = expand_abbreviations(expand_ranges(text))
     if _DIGIT.search(text):
         text = join_digit_groups(text)
@@ -97,19 +101,21 @@ def normalize_sentence(written: str, language: str = "en") -> str:
     return split_long_words(remove_unspeakable(text))
 
 
-def _paragraphs(text: str, respell: Callable[[str], str] | None) -> Iterator[str]:
+def _paragraphs(text: str, respell: Callable[[str], str] | None, language: str) -> Iterator[str]:
     """Yield the paragraphs, each on one line and without markup."""
     check_characters(text)
-    text = clean_characters(text)
-    plain = strip_markup(text)
+    ordinals = language != "en"
+    text = clean_characters(text, ordinals=ordinals)
+    plain = strip_markup(text, language)
     if plain is not text:
-        plain = clean_characters(plain, first=False)
+        plain = clean_characters(plain, first=False, ordinals=ordinals)
     text = strip_markdown(plain)
     for paragraph in _PARAGRAPH.split(text):
         line = " ".join(_HYPHENATED_LINE.sub("-", paragraph).split())
         if line:
             line = join_punctuation(line)
-            yield verbalize_addresses(line if respell is None else respell(line))
+            line = line if respell is None else respell(line)
+            yield verbalize_addresses(line) if language == "en" else line
 
 
 def _parts(paragraph: str) -> Iterator[str | float]:
@@ -120,6 +126,3 @@ def _parts(paragraph: str) -> Iterator[str | float]:
         elif part.strip():
             yield part
 
-
-def _primary_language(language: str) -> str:
-    return language.split("-")[0]

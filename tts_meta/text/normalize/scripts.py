@@ -1,4 +1,4 @@
-"""Letters of other scripts: Greek letters as symbols, and an error for other letters that are not Latin."""
+"""Letters of other scripts: Greek letters as symbols, and an error for letters that the language does not use."""
 
 from __future__ import annotations
 
@@ -20,6 +20,16 @@ _GREEK |= {"ς": "sigma", "ϵ": "epsilon", "ϑ": "theta", "ϕ": "phi", "ϱ": "rh
 _GREEK_RUN = re.compile("[Ͱ-Ͽἀ-῿]+")
 _MICRO = re.compile(r"(?<!\w)μ[mgsLlVAFW](?!\w)")
 _WORD = re.compile(r"\S+")
+_SCRIPTS = {
+    "ar": "ARABIC", "fa": "ARABIC", "ur": "ARABIC", "sd": "ARABIC", "ug": "ARABIC", "ku": "ARABIC", "he": "HEBREW",
+    **dict.fromkeys("ru uk be bg mk sr bs kk ky tt ba cv nog kaa uz tk az".split(), "CYRILLIC"),
+    "el": "GREEK", "grc": "GREEK", "hy": "ARMENIAN", "hyw": "ARMENIAN", "ka": "GEORGIAN", "chr": "CHEROKEE",
+    **dict.fromkeys("hi mr ne kok".split(), "DEVANAGARI"), **dict.fromkeys("bn as bpy".split(), "BENGALI"),
+    "gu": "GUJARATI", "pa": "GURMUKHI", "or": "ORIYA", "ta": "TAMIL", "te": "TELUGU", "kn": "KANNADA",
+    "ml": "MALAYALAM", "si": "SINHALA", "th": "THAI", "my": "MYANMAR", "shn": "MYANMAR", "am": "ETHIOPIC",
+    "ti": "ETHIOPIC", "ja": "HIRAGANA KATAKANA CJK", "ko": "HANGUL CJK", "zh": "CJK", "yue": "CJK", "hak": "CJK",
+}  # fmt: skip
+"""Scripts of languages that are not only written in Latin letters, as in the names of Unicode."""
 _MAX_SYMBOL = 2
 _MAX_SHOWN = 10
 
@@ -32,21 +42,28 @@ def verbalize_greek(text: str) -> str:
     return _GREEK_RUN.sub(_named, text)
 
 
-def check_letters(text: str, sentence: str) -> None:
-    """Raise TtsMetaError, naming the word and its letters, if a letter of `text` is not Latin."""
+def check_letters(text: str, sentence: str, language: str = "en") -> None:
+    """Raise TtsMetaError, naming the word and its letters, if a letter of `text` is not of a script of the language.
+
+    Latin letters belong to every language. One or two Greek letters in a row are symbols outside English, where
+    `verbalize_greek` replaces them.
+    """
     if text.isascii():
         return
-    for word in _WORD.findall(text):
+    scripts = _SCRIPTS.get(language, "")
+    for word in _WORD.findall(text if language == "en" else _GREEK_RUN.sub(_without_symbol, text)):
         unreadable = [
-            character for character in dict.fromkeys(word) if character > "\x7f" and not _is_readable(character)
+            character for character in dict.fromkeys(word) if character > "\x7f" and not _is_readable(character, scripts)
         ]
         if not unreadable:
             continue
         letters = " ".join(_shown(character) for character in unreadable[:_MAX_SHOWN])
         shown = word if len(word) <= 40 else f"{word[:40]}…"
+        name = "English" if language == "en" else " or ".join(["Latin", *scripts.title().split()])
+        reader = "" if language == "en" else f"the base reads '{language}', "
         raise TtsMetaError(
             f"cannot read '{_printable(shown)}' in \"{_printable(sentence)}\"; "
-            f"write it in English letters (not English: {letters})"
+            f"{reader}write it in {name} letters (not {name}: {letters})"
         )
 
 
@@ -62,6 +79,10 @@ def check_characters(text: str) -> None:
         ) from error
 
 
+def _without_symbol(match: re.Match[str]) -> str:
+    return "" if len(match[0]) <= _MAX_SYMBOL and match[0][0] in _GREEK else match[0]
+
+
 def _named(match: re.Match[str]) -> str:
     letters = match[0]
     if len(letters) > _MAX_SYMBOL or any(letter not in _GREEK for letter in letters):
@@ -74,12 +95,16 @@ def _named(match: re.Match[str]) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _is_readable(character: str) -> bool:
+def _is_readable(character: str, scripts: str) -> bool:
     category = unicodedata.category(character)
     if is_emoji_block(character):
         return True
     if character == "\ufffd" or category in ("Cs", "Cn"):
         return False
+    if character in "ºª":  # ordinals in Spanish and Portuguese
+        return True
+    if scripts and re.split("[ -]", unicodedata.name(character, ""))[0] in scripts.split():
+        return True
     if category[0] == "M":
         # Combining marks without a Latin letter are removed later. Marks of other scripts are not readable.
         return unicodedata.name(character, "").startswith("COMBINING")

@@ -83,6 +83,17 @@ def remove_unspeakable(text: str) -> str:
     return _SPACE_BEFORE.sub("", _SPACES.sub(" ", text)).strip()
 
 
+def remove_symbols(text: str) -> str:
+    """Return the text without pictures and control characters, repeated marks and spaces; signs stay for eSpeak."""
+    text = "".join([" " if not character.isascii() and _is_picture(character) else character for character in text])
+    text = _REPEATED_MARK.sub(r"\1", _DOTS.sub("…", text))
+    return _SPACE_BEFORE.sub("", _SPACES.sub(" ", _EMPTY_BRACKETS.sub(" ", text))).strip()
+
+
+def _is_picture(character: str) -> bool:
+    return character not in "°№©" and unicodedata.category(character) in ("So", "Sk", "Co", "Cn", "Cc", "Cf")
+
+
 def _spell_and(match: re.Match[str]) -> str:
     """Spell the letters around "&"; letters that form a word get dots: "AT&T" becomes "A.T. and T"."""
     before, after = (

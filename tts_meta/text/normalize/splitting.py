@@ -7,10 +7,12 @@ import re
 MAX_CHARACTERS = 320
 """Limit of characters of normalised text in one chunk of a sentence."""
 _MAX_WORD, _MAX_HYPHENS, _MAX_PARTS = 24, 3, 10
+MAX_COMPOUND = 72
+"""Limit of letters of a word in languages that write compounds as one word, such as German."""
 _MIN_CHUNK = 0.4
 """Length of the shortest chunk, relative to the limit."""
 _TOKEN = re.compile(r"\S+")
-_LETTERS = re.compile(rf"[^\W\d_]{{{_MAX_WORD + 1},}}")
+_LETTERS = re.compile(r"[^\W\d_]+")
 _PART = re.compile(r"[A-ZÀ-Þ]+(?![a-zß-ÿ])|[A-ZÀ-Þ]?[a-zß-ÿ]+|[^\W\d_]|\d+|\S")
 _BOUNDARIES = (
     re.compile(r"(?<=[.!?;:…—])[\"'”)]* (?=\S)|(?<=\S)(?= — )"),
@@ -27,9 +29,9 @@ _BOUNDARIES = (
 )
 
 
-def split_long_words(text: str) -> str:
-    """Split words of more than 24 letters and words of many parts: "a-b-c-d-e-f" becomes "a b c d e f"."""
-    return _TOKEN.sub(_split_word, text)
+def split_long_words(text: str, limit: int = _MAX_WORD) -> str:
+    """Split words of more than `limit` letters and words of many parts: "a-b-c-d-e-f" becomes "a b c d e f"."""
+    return _TOKEN.sub(lambda word: _split_word(word[0], limit), text)
 
 
 def split_long_sentence(sentence: str, limit: int = MAX_CHARACTERS) -> list[str]:
@@ -59,19 +61,19 @@ def _chunk_end(sentence: str, start: int, limit: int) -> int:
     return start + limit
 
 
-def _split_word(match: re.Match[str]) -> str:
-    word = match[0]
+def _split_word(word: str, limit: int) -> str:
     if len(word) <= 10:
         return word
-    word = _LETTERS.sub(_split_letters, word)
+    word = _LETTERS.sub(lambda letters: _split_letters(letters[0], limit), word)
     if word.count("-") > _MAX_HYPHENS:
         word = re.sub(r"(?<=[^\W_])-(?=[^\W_])", " ", word)
     return " ".join(_split_parts(part) for part in word.split(" "))
 
 
-def _split_letters(match: re.Match[str]) -> str:
-    letters = match[0]
-    count = -(-len(letters) // _MAX_WORD)
+def _split_letters(letters: str, limit: int) -> str:
+    if len(letters) <= limit:
+        return letters
+    count = -(-len(letters) // limit)
     size = -(-len(letters) // count)
     return " ".join(letters[start : start + size] for start in range(0, len(letters), size))
 
