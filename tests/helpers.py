@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -47,7 +47,7 @@ class Letters:
 
     name = "letters"
 
-    def alphabet(self) -> list[str]:
+    def alphabet(self, texts: Iterable[str] = ()) -> list[str]:
         return list(LETTERS)
 
     def sentences(self, text: str, lexicon: Lexicon | None = None) -> Iterator[Sentence]:

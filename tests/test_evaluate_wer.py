@@ -90,3 +90,10 @@ def test_the_weight_of_an_error_rate_is_the_length_of_the_text(monkeypatch):
     scores = Scorer(["wer"]).score(np.ones(10), 16_000, id="one", text="The cat sat on it.")
     assert scores.measures == {"wer": Measure(3 / 5, 5), "cer": Measure(7 / 17, 17)}
     assert scores.notes == {"transcript": "the cat sad"}
+
+
+def test_other_languages_get_the_basic_form_of_whisper():
+    pytest.importorskip("whisper_normalizer", reason="the extra eval is not installed")
+    assert wer.normalise("Straße, Größe: zwölf!", "de") == "straße größe zwölf"
+    assert wer.normalise("The colour of ten", "de") == "the colour of ten", "the rules of English do not run"
+    assert word_errors("你好吗", "你好", "zh") == ErrorCount(1, 3)

@@ -15,6 +15,7 @@ from helpers import tiny_base
 
 from tts_meta.errors import TtsMetaError, TtsMetaWarning
 from tts_meta.models.pretrained import Base, BaseConfig, load_base, save_base
+from tts_meta.models.warm_start import start_from
 from tts_meta.text import SymbolTable, versions
 
 FILES = ["config.json", "model.safetensors", "state.json", "symbols.json"]
@@ -143,7 +144,7 @@ def test_a_full_disk_does_not_damage_the_existing_base(base: Base, folder: Path)
 
 def test_a_base_that_starts_from_another_copies_its_voices_by_name(base: Base) -> None:
     new = Base.create(base.config, base.symbols, ("ben", "cyd"))
-    new.start_from(base)
+    start_from(new, base)
     old_model, new_model = base.acoustic, new.acoustic
     tokens = base.symbols.encode("abc de.")
     for old, speaker in ((1, 0), (-1, 1), (-1, -1)):
@@ -153,9 +154,9 @@ def test_a_base_that_starts_from_another_copies_its_voices_by_name(base: Base) -
 def test_starting_from_a_base_with_other_sizes_or_symbols_is_refused(base: Base) -> None:
     wide = base.config.model_copy(update={"acoustic": base.config.acoustic.model_copy(update={"speaker_channels": 9})})
     with pytest.raises(TtsMetaError, match=r"other layer sizes \(size mismatch for"):
-        Base.create(wide, base.symbols, base.speakers).start_from(base)
+        start_from(Base.create(wide, base.symbols, base.speakers), base)
     with pytest.raises(TtsMetaError, match="other symbols"):
-        Base.create(base.config, SymbolTable(["^", "$", " ", "a"]), base.speakers).start_from(base)
+        start_from(Base.create(base.config, SymbolTable(["^", "$", " ", "a"]), base.speakers), base)
 
 
 def test_another_version_of_the_phonemizer_gives_one_warning(

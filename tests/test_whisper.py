@@ -106,3 +106,19 @@ def test_the_transcript_of_silence_is_empty_and_does_not_use_the_model():
     transcriber = Transcriber.__new__(Transcriber)
     transcriber._model = SimpleNamespace(transcribe=pytest.fail)
     assert transcriber(np.zeros(16_000, np.float32), 16_000) == ""
+
+
+@pytest.mark.parametrize(
+    ("known", "language", "message"),
+    [
+        (["en"], "de", "does not know the language 'de'; use one that is not only for English"),
+        (["en", "de"], "qya", "does not know the language 'qya'; leave out Whisper"),
+    ],
+)
+def test_a_language_that_the_model_does_not_know_is_one_line(no_whisper, monkeypatch, known, language, message):
+    loaded = SimpleNamespace(WhisperModel=lambda *arguments, **settings: SimpleNamespace(supported_languages=known))
+    monkeypatch.setattr(whisper, "load_extra", lambda name: loaded)
+    folder = model_folder(no_whisper / "model")
+    assert Transcriber(folder, language=known[-1]).language == known[-1]
+    with pytest.raises(TtsMetaError, match=message):
+        Transcriber(folder, language=language)

@@ -51,16 +51,20 @@ _NOISE = 3e-4
 
 
 class EspeakSpeaker:
-    """eSpeak NG with an American voice: speech, and the sample at which each phone starts (`speak_lib.h`)."""
+    """eSpeak NG: speech, and the sample at which each phone starts (`speak_lib.h`).
 
-    def __init__(self) -> None:
+    voice: the language, and a variant such as `+f2` for another speaker; the phones are those of American English.
+    """
+
+    def __init__(self, voice: str = "en-us") -> None:
         if importlib.util.find_spec("espeakng_loader") is None:
             raise TtsMetaError("eSpeak is not installed; install it with: pip install '.[multilingual]'")
         loader = importlib.import_module("espeakng_loader")
         self._library = ctypes.CDLL(loader.get_library_path())
         data = loader.get_data_path().encode()
         self.rate: int = self._library.espeak_Initialize(_SYNCHRONOUS, 0, data, _PHONEMES_IN_IPA)
-        self._library.espeak_SetVoiceByName(b"en-us")
+        if self._library.espeak_SetVoiceByName(voice.encode()) != 0:
+            raise TtsMetaError(f"eSpeak has no voice '{voice}'; use one such as en-us or de+f2")
 
     def speak(self, text: str) -> tuple[Waveform, list[Word]]:
         """The waveform `(S,)` of a text and its words with their phones."""

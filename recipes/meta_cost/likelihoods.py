@@ -135,9 +135,8 @@ def score(
 ) -> list[Scores]:
     """Return the scores of the unseen sentences in each voice, with their likelihood under both densities."""
     models = {density.name: (model, vocoder) for density, model in voices.items()}
-    spoken = score_voices(
-        base, models, vocoder, sentences.score_on, config.scorer(), sentences.references, config.cache_folder
-    )
+    scorer = config.scorer(base.language)
+    spoken = score_voices(base, models, vocoder, sentences.score_on, scorer, sentences.references, config.cache_folder)
     likelihoods: dict[tuple[str, str], dict[str, Measure]] = {}
     for density, model in voices.items():
         own, laplace = nll_per_frame(base, model, unseen, density), nll_per_frame(base, model, unseen)

@@ -19,6 +19,7 @@ from tts_meta.audio.trimming import AudioConfig
 from tts_meta.context import default_torch_state
 from tts_meta.corpus import Example, find_sidecar, match_transcripts, read_transcripts
 from tts_meta.corpus.audio_part import fingerprint
+from tts_meta.corpus.languages import primary_language
 from tts_meta.corpus.text_file import printable_path, read_text_file
 from tts_meta.errors import TtsMetaError
 from tts_meta.models.aligner import Alignment
@@ -36,10 +37,11 @@ MIN_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Recording:
-    """An audio file with one sentence, and its text."""
+    """An audio file with one sentence, its text, and the language that its transcript file names."""
 
     audio: Path
     text: str
+    language: str | None = None
 
 
 def find_transcripts(
@@ -57,8 +59,9 @@ def find_transcripts(
     texts = None if transcripts is None else _match(audio, transcripts)
     recordings = []
     for path in audio:
+        language = None
         if texts is not None:
-            text = texts[path]
+            text, language = texts[path]
         elif (sidecar := find_sidecar(path)) is not None:
             text = read_text_file(sidecar)
         elif transcribe is not None:
@@ -68,7 +71,7 @@ def find_transcripts(
             raise TtsMetaError(f"{path}: no transcript; write {name} next to it, or use --transcripts or --asr")
         if not text.strip():
             raise TtsMetaError(f"{path}: its transcript is empty; write the spoken words into it")
-        recordings.append(Recording(path, " ".join(text.split())))
+        recordings.append(Recording(path, " ".join(text.split()), language))
     return recordings
 
 
@@ -153,14 +156,20 @@ def _first_and_count(files: Sequence[Path]) -> str:
 
 
 def _encode(recording: Recording, base: Base) -> Tensor:
+    language = primary_language(recording.language)
+    if language not in (None, base.language):
+        raise TtsMetaError(
+            f"{recording.audio}: its transcript is in '{language}', but the base reads '{base.language}'; "
+            f"give recordings in '{base.language}', or a base for '{language}'"
+        )
     try:
         return base.encode(recording.text)
     except TtsMetaError as error:
         raise TtsMetaError(f"{recording.audio}: its transcript cannot be spoken: {error}") from error
 
 
-def _match(audio: Sequence[Path], transcripts: Path) -> dict[Path, str]:
-    """Return the text of each recording from the transcript file."""
+def _match(audio: Sequence[Path], transcripts: Path) -> dict[Path, tuple[str, str | None]]:
+    """Return the text and the language of each recording from the transcript file."""
     source = printable_path(transcripts)
     matches = match_transcripts(
         read_transcripts(transcripts), audio, transcripts, [transcripts.parent, Path()], loose=True
@@ -178,4 +187,4 @@ def _match(audio: Sequence[Path], transcripts: Path) -> dict[Path, str]:
         more = f" and {len(unlisted) - 1} more" if unlisted[1:] else ""
         hint = f"add a line `{unlisted[0].name}|TEXT`"
         raise TtsMetaError(f"{printable_path(unlisted[0])}{more}: not in {source}; {hint}")
-    return {path: entry.text for path, entry in matches.entry_of.items()}
+    return {path: (entry.text, entry.language) for path, entry in matches.entry_of.items()}

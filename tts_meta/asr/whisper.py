@@ -32,8 +32,8 @@ class Transcriber:
         """Load the model `find_whisper(model)`.
 
         device: as in `choose_device`. Whisper computes on the CPU if the device is mps, which faster-whisper does not
-        support. language: None lets Whisper detect the language. Raises UsageError for a device that is not
-        available. Raises TtsMetaError if the model cannot be loaded.
+        support. language: a code such as "de"; None lets Whisper detect the language. Raises UsageError for a device
+        that is not available. Raises TtsMetaError if the model cannot be loaded or does not know the language.
         """
         import torch
 
@@ -57,6 +57,12 @@ class Transcriber:
                 f"cannot load the Whisper model {model} ({reason}); set {WHISPER_VARIABLE} to the folder of a "
                 "CTranslate2 Whisper model"
             ) from error
+        known: list[str] = self._model.supported_languages
+        if language is not None and language not in known:
+            raise TtsMetaError(
+                f"the Whisper model {model} does not know the language '{language}'; "
+                + ("use one that is not only for English, such as base" if known == ["en"] else "leave out Whisper")
+            )
 
     def __call__(self, waveform: object, rate: int) -> str:
         """Return the transcript of the samples (S,); an empty text for silence."""

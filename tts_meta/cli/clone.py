@@ -275,7 +275,7 @@ def _transcriber(whisper: str | None, base: Base) -> Callable[[Path], str]:
     def transcribe(path: Path) -> str:
         nonlocal transcriber
         waveform = load_recording(path, base.config.audio)
-        transcriber = transcriber or Transcriber(whisper, str(base.device))
+        transcriber = transcriber or Transcriber(whisper, str(base.device), base.language)
         text = transcriber(waveform, base.config.audio.mel.sample_rate)
         print_message(f'{path}: transcribed as "{text}"')
         return text

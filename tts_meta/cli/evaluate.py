@@ -81,9 +81,9 @@ def evaluate(
     from tts_meta.models.pretrained import load_base
     from tts_meta.models.vocoders.vocoder import load_vocoder
 
-    listed = _load_manifest(manifest, speaker)
-    scorer = Scorer(metric, Settings(device or "auto", whisper))
-    loaded_base = load_base(base, scorer.settings.device)
+    loaded_base = load_base(base, device or "auto")
+    listed = _load_manifest(manifest, speaker, loaded_base.language)
+    scorer = Scorer(metric, Settings(device or "auto", whisper, loaded_base.language))
     loaded_vocoder = load_vocoder(vocoder, loaded_base.device, mel=loaded_base.config.audio.mel)
     system, unseen = (loaded_base.acoustic, loaded_vocoder), listed.utterances
     if voice != "base":
@@ -123,11 +123,12 @@ def evaluate(
     )
 
 
-def _load_manifest(path: Path, speaker: str | None) -> Manifest:
-    """The utterances of one speaker. Raises UsageError if the manifest has several and none is named."""
+def _load_manifest(path: Path, speaker: str | None, language: str) -> Manifest:
+    """The utterances of one speaker in a language. Raises UsageError if none of several speakers is named."""
     from tts_meta.corpus import Manifest
+    from tts_meta.corpus.languages import in_language
 
-    manifest = Manifest.load(path)
+    manifest = in_language(Manifest.load(path), language, path)
     if speaker is not None:
         manifest = manifest.of_speakers([speaker])
     elif len(manifest.speakers) > 1:

@@ -1,12 +1,13 @@
-"""Languages of texts: codes and names as corpora write them, and the check that texts have one language."""
+"""Languages of texts: codes and names as corpora write them, and the lines of a manifest in one language."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+import warnings
+from collections import Counter
 
-from tts_meta.corpus.utterance import Utterance
-from tts_meta.errors import TtsMetaError, excerpt
+from tts_meta.corpus.manifest import Manifest
+from tts_meta.errors import TtsMetaError, TtsMetaWarning
 
 _NAMES = {
     "ar": "ara arabic", "bg": "bul bulgarian", "ca": "cat catalan", "cs": "ces cze czech", "cy": "cym welsh",
@@ -37,15 +38,20 @@ def primary_language(code: str | None) -> str | None:
     return _CODES.get(first) or (first if _CODE.fullmatch(first) else None)
 
 
-def check_language(language: str, utterances: Iterable[Utterance], source: object = "the manifest") -> None:
-    """Raise TtsMetaError that names the first utterance in another language than `language`, in one line.
+def in_language(manifest: Manifest, language: str, source: object) -> Manifest:
+    """Return the lines whose text is in a language, and those without a language; `source` names them in messages.
 
-    language: of the base. source: shown in the message. An utterance without a language has any language.
+    language: that of a base. Warns with the number of other lines. Raises TtsMetaError in one line if no line is left.
     """
-    for utterance in utterances:
-        found = primary_language(utterance.language)
-        if found not in (None, language):
-            raise TtsMetaError(
-                f"{source}: the text of {excerpt(utterance.id)} is in '{found}', but the base reads '{language}'; "
-                f"give texts in '{language}', or a base for '{found}'"
-            )
+    lines = [line for line in manifest if primary_language(line.language) in (None, language)]
+    if len(lines) == len(manifest):
+        return manifest
+    counts = Counter(name for line in manifest if (name := primary_language(line.language)) not in (None, language))
+    found = ", ".join(f"'{name}' ({count} lines)" for name, count in counts.most_common())
+    if not lines:
+        raise TtsMetaError(
+            f"{source} has texts in {found}, but the base reads '{language}'; "
+            f"give texts in '{language}', or a base for '{counts.most_common(1)[0][0]}'"
+        )
+    warnings.warn(TtsMetaWarning(f"{source}: lines in {found} are not used; the base reads '{language}'"), stacklevel=2)
+    return Manifest(tuple(lines))

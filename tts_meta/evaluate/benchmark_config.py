@@ -54,9 +54,9 @@ class BenchmarkConfig(Section):
         """Folder of cached scores."""
         return self.cache or self.output / "cache"
 
-    def scorer(self) -> Scorer:
-        """Return the scorer with all models loaded. Raises the errors of `Scorer`."""
-        scorer = Scorer(self.metrics, Settings(self.device, self.whisper or None))
+    def scorer(self, language: str) -> Scorer:
+        """Return the scorer with all models loaded; language: of the base. Raises the errors of `Scorer`."""
+        scorer = Scorer(self.metrics, Settings(self.device, self.whisper or None, language))
         scorer.load()
         return scorer
 

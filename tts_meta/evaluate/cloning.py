@@ -18,6 +18,7 @@ from tts_meta.adapt import CloneSettings, Recording, clone_examples, prepare_rec
 from tts_meta.adapt.arguments import check_settings
 from tts_meta.context import default_torch_state
 from tts_meta.corpus import Example, Manifest, Utterance
+from tts_meta.corpus.languages import in_language
 from tts_meta.devices import choose_device
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.evaluate.benchmark_config import BenchmarkConfig, choose_sentences
@@ -108,13 +109,14 @@ def run_cloning(config: CloningBenchmark, base: Base, vocoder: Vocoder, report: 
     check_settings(config.clone_settings())
     base = base.on(choose_device(config.device))
     check_mels(vocoder, base.config.audio.mel)
-    scorer = config.scorer()
+    scorer = config.scorer(base.language)
     if config.texts and not config.training_speakers:
         raise UsageError("texts are spoken by training speakers of the base; set training_speakers to their number")
     if config.training_speakers:
         return _run_training_speakers(config, base, vocoder, scorer, report)
     spoken: list[Spoken] = []
-    chosen = choose_sentences(Manifest.load(config.manifest), config, config.adapt_on)
+    manifest = in_language(Manifest.load(config.manifest), base.language, config.manifest)
+    chosen = choose_sentences(manifest, config, config.adapt_on)
     for speaker, sentences in chosen.items():
         report(f"{speaker}: cloning from {len(sentences.adapt_on)} sentences")
         examples = align_utterances(sentences.adapt_on, base, speaker, report)

@@ -10,6 +10,9 @@ from tts_meta.asr.whisper import Transcriber, whisper_identity
 from tts_meta.evaluate.metric import Column, Measure, Metric, MetricFunction, Sample, Settings
 from tts_meta.optional_deps import load_extra
 
+_WITHOUT_SPACES = frozenset(("zh", "ja", "th", "lo", "my", "yue"))
+"""Languages without spaces between words: the word error rate of Whisper's authors is their character error rate."""
+
 
 @dataclass(frozen=True)
 class ErrorCount:
@@ -54,7 +57,8 @@ def normalise(text: str, language: str = "en") -> str:
     """Return the text in the form that Whisper's authors use to compare texts.
 
     This form has lower case, no punctuation, and unified numbers and spelling. Source: appendix C of Radford et al.
-    2022 (arXiv 2212.04356). Languages other than English get their basic form.
+    2022 (arXiv 2212.04356). Languages other than English get their basic form, which keeps numbers and spelling; those
+    without spaces between words are split into characters.
     """
     return " ".join(_normaliser(language)(text).split())
 
@@ -62,7 +66,7 @@ def normalise(text: str, language: str = "en") -> str:
 @cache
 def _normaliser(language: str) -> Callable[[str], str]:
     if language != "en":
-        return load_extra("whisper_normalizer.basic").BasicTextNormalizer()
+        return load_extra("whisper_normalizer.basic").BasicTextNormalizer(split_letters=language in _WITHOUT_SPACES)
     normaliser = load_extra("whisper_normalizer.english").EnglishTextNormalizer()
     # Whisper's own normaliser does not have these rules. They are removed for comparison with published error rates.
     for word in ("kinda", "sorta", "dunno", "cause"):

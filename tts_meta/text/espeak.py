@@ -63,9 +63,7 @@ class EspeakPhonemizer:
         for text in texts:
             counts.update(split_symbols(self.phonemize(text))[1:-1])
         total = counts.total()
-        return sorted(
-            symbol for symbol, count in counts.items() if symbol not in BOUNDARIES and count >= _RARE * total
-        )
+        return sorted(symbol for symbol, count in counts.items() if symbol not in BOUNDARIES and count >= _RARE * total)
 
     def sentences(self, text: str, lexicon: Lexicon | None = None) -> Iterator[Sentence]:
         return sentences_of(text, self.language, None if lexicon is None else lexicon.respell)
@@ -108,7 +106,8 @@ class EspeakPhonemizer:
     def _known_sounds(self, phonemes: str) -> str:
         if self._known is None:
             return phonemes
-        return "".join(symbol if symbol == " " else self._known_sound(symbol) for symbol in split_symbols(phonemes)[1:-1])
+        symbols = split_symbols(phonemes)[1:-1]
+        return "".join(symbol if symbol == " " else self._known_sound(symbol) for symbol in symbols)
 
     def _known_sound(self, symbol: str) -> str:
         assert self._known is not None

@@ -7,6 +7,8 @@ from tts_meta.errors import UsageError, excerpt
 
 ENGLISH = "en"
 _ESPEAK = "espeak:"
+
+
 def language_of_phonemizer(name: str) -> str:
     """Return the language that a phonemizer reads: "fr" for "espeak:fr-fr". Those without a language code read English.
 

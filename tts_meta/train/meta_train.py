@@ -25,6 +25,7 @@ from tts_meta.adapt.voice import VOCODER_PREFIX
 from tts_meta.audio import FeatureCache
 from tts_meta.config import DeviceName, Section
 from tts_meta.corpus import EpisodeSampler, Manifest, Utterance, hold_out_named
+from tts_meta.corpus.languages import in_language
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.files import restore_folder
 from tts_meta.meta import MetaLearner, MetaTrainer, Task, TrainerSettings, create_learner, find_learner
@@ -38,6 +39,7 @@ from tts_meta.report.tensorboard import TensorBoardLog
 from tts_meta.train.checkpoints import load_checkpoint, save_checkpoint
 from tts_meta.train.distributed import all_agree, barrier, process_group
 from tts_meta.train.divergence import DivergenceCheck
+from tts_meta.train.language import sample_sentences
 from tts_meta.train.logs import training_info
 from tts_meta.train.meta_logs import log_meta_step, log_sigmas
 from tts_meta.train.meta_samples import MetaSamples
@@ -127,11 +129,8 @@ class MetaTrainConfig(Section):
     """
     seed: int = 0
     """Seed of episodes, random draws and dropout."""
-    sentences: tuple[str, ...] = (
-        "The birch canoe slid on the smooth planks.",
-        "Where did you put the keys, and who has them now?",
-    )
-    """Sentences that two speakers kept out of meta-training speak in the log."""
+    sentences: tuple[str, ...] | None = None
+    """Sentences that two speakers kept out of meta-training speak in the log; default: two in the base's language."""
     save_every: int = Field(default=2, gt=0)
     """Meta-steps between two checkpoints."""
     max_hours: float = 0.0
@@ -151,6 +150,7 @@ def meta_train(config: MetaTrainConfig, command: str = "") -> Path:
     with process_group(config.device) as rank:
         target = build_target(config)
         manifest = Manifest.load(config.manifest).of_split(*config.splits)
+        manifest = in_language(manifest, target.base.language, config.manifest)
         manifest, held_out = hold_out_named(manifest, config.held_out_speakers)
         usable, held_out_usable = (
             [utterance for utterance in part if config.min_seconds <= utterance.seconds <= config.max_seconds]
@@ -159,7 +159,8 @@ def meta_train(config: MetaTrainConfig, command: str = "") -> Path:
         learner = build_learner(config, target)
         trainer = MetaTrainer(learner, config.trainer, meta_steps=config.meta_steps)
         with open_run_dir(config.output, config):
-            heard = (held_out_usable, usable, config.support, config.sentences)
+            spoken = sample_sentences(config.sentences, target.base.language, usable)
+            heard = (held_out_usable, usable, config.support, spoken)
             samples = MetaSamples.of(target, learner, *heard) if rank == 0 else None
             info = training_info(command, config, manifest, held_out)
             sigmas = _run(config, trainer, target, usable, deadline, rank, samples, info)

@@ -88,7 +88,7 @@ def pretrain(config: PretrainConfig, command: str = "") -> Path:
         console = Console(stderr=True, quiet=rank > 0)
         manifest = Manifest.load(config.manifest).of_split(*config.splits)
         manifest, held_out = hold_out_named(manifest, config.held_out_speakers)
-        config, manifest = choose_language(config, manifest, console.print)
+        config, manifest = choose_language(config, manifest)
         recipe, config = config, config.model_copy(update={"device": str(choose_device(config.device))})
         torch.manual_seed(config.seed)
         symbols = training_symbols(load_phonemizer(config.base.phonemizer), manifest)

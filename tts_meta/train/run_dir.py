@@ -21,10 +21,10 @@ from tts_meta.train.distributed import all_agree, is_first
 
 CHANGEABLE_SETTINGS = (
     *("output", "cache", "device", "threads", "workers", "max_hours"),
-    *("log_every", "save_every", "sample_every", "sentences"),
+    *("log_every", "save_every", "sample_every", "sentences", "language"),
 )
 """Settings that may differ when a run continues, because they do not change the result: where and how long it computes,
-and how often it logs, saves and samples."""
+and how often it logs, saves and samples. The language acts through the phonemizer and the utterances."""
 _CONFIG, _LOCK = "config.json", ".lock"
 
 

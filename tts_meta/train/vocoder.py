@@ -20,6 +20,7 @@ from rich.progress import track
 from torch import nn
 
 from tts_meta.corpus import Manifest, hold_out_named
+from tts_meta.corpus.languages import in_language
 from tts_meta.devices import choose_device
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_file, restore_folder, write_tensors
@@ -89,8 +90,9 @@ def train_vocoder(config: VocoderTrainConfig, command: str = "") -> Path:
         recipe, config = config, config.model_copy(update={"device": str(choose_device(config.device))})
         console = Console(stderr=True, quiet=rank > 0)
         manifest = Manifest.load(config.manifest).of_split(*config.splits)
-        manifest, held_out = hold_out_named(manifest, config.held_out_speakers)
         base = load_base(config.base)
+        manifest = in_language(manifest, base.language, config.manifest)
+        manifest, held_out = hold_out_named(manifest, config.held_out_speakers)
         torch.manual_seed(config.seed)
         generator = _initial_generator(config, base)
         discriminator = Discriminator(config.discriminator)

@@ -17,6 +17,7 @@ from tts_meta.adapt import CloneSettings
 from tts_meta.audio import read_audio
 from tts_meta.context import default_torch_state
 from tts_meta.corpus import Manifest
+from tts_meta.corpus.languages import in_language
 from tts_meta.devices import choose_device
 from tts_meta.errors import UsageError
 from tts_meta.evaluate.benchmark_config import BenchmarkConfig, SentenceSplit, choose_sentences
@@ -148,11 +149,11 @@ def run_few_shot(
         raise UsageError("steps must be 0 or more")
     base = base.on(choose_device(config.device))
     bases = _bases(config, base, vocoder)
-    manifest = Manifest.load(config.manifest)
+    manifest = in_language(Manifest.load(config.manifest), base.language, config.manifest)
     chosen = config.choose(manifest)
     training_speakers = _training_speakers(config, bases, manifest)
     cached_results = read_trials(config.cached_results) if config.cached_results else {}
-    scorer, encoder = config.scorer(), SpeakerEncoder.load(base.device)
+    scorer, encoder = config.scorer(base.language), SpeakerEncoder.load(base.device)
     ecapa = EcapaEncoder.load(base.device) if ECAPA in scorer.metrics else None
     results = FewShotResults([], [], {}, [])
     for speaker, sentences in chosen.items():
@@ -192,6 +193,11 @@ def _bases(config: FewShotBenchmark, base: Base, vocoder: Vocoder) -> dict[str, 
         method.check(name, bases[name], vocoder)
     for used in (base, *bases.values()):
         check_mels(vocoder, used.config.audio.mel)
+        if used.language != base.language:
+            raise UsageError(
+                f"{used.folder} reads '{used.language}', but {base.folder} reads '{base.language}'; "
+                "compare bases of one language"
+            )
     return bases
 
 

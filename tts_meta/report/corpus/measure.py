@@ -19,6 +19,7 @@ from tts_meta.audio.quality import bandwidth, lacks_high_frequencies, measure_si
 from tts_meta.audio.speech import LoadedSpeech
 from tts_meta.audio.trimming import AudioConfig, prepare_waveform
 from tts_meta.corpus import Utterance
+from tts_meta.corpus.languages import primary_language
 from tts_meta.errors import TtsMetaError
 from tts_meta.text import BOUNDARIES, HibariPhonemizer, split_symbols
 
@@ -89,7 +90,7 @@ def measure_recording(job: MeasureJob) -> Measured:
 
 def reads_language(language: str | None) -> bool:
     """Return whether the text front end reads the texts of a language. Texts without a language are read as English."""
-    return language is None or language.lower().startswith("en")
+    return primary_language(language) in (None, "en")
 
 
 def _sound(utterance: Utterance) -> Sound:

@@ -15,6 +15,7 @@ from tts_meta.text.normalize.dates_times import expand_ranges, verbalize_dates, 
 from tts_meta.text.normalize.dimensions import verbalize_dimensions
 from tts_meta.text.normalize.emoji import remove_emoji
 from tts_meta.text.normalize.fractions import verbalize_fractions
+from tts_meta.text.normalize.language_rules import rules_of
 from tts_meta.text.normalize.markdown import strip_markdown
 from tts_meta.text.normalize.markup import PAUSE, strip_markup
 from tts_meta.text.normalize.numerals import join_digit_groups, verbalize_numerals
@@ -57,6 +58,7 @@ def sentences_of(text: str, language: str = "en", respell: Callable[[str], str] 
     Raises TtsMetaError for letters of a script that the language does not use, and for an invalid `<break>`.
     """
     primary = primary_language(language) or "en"
+    rules = rules_of(primary)
     pending: Sentence | None = None
     requested_pause: float | None = None  # Seconds of the tags since the last sentence of the paragraph.
     for paragraph in _paragraphs(text, respell, primary):
@@ -66,6 +68,7 @@ def sentences_of(text: str, language: str = "en", respell: Callable[[str], str] 
                 requested_pause = part + (requested_pause or 0.0)
                 pending = Sentence(pending.text if pending else "", requested_pause)
                 continue
+            part = part if rules is None else rules.apply(part)
             for written in split_sentences(part, primary):
                 spoken = normalize_sentence(written, primary)
                 if not any(character.isalnum() for character in spoken):
@@ -88,9 +91,8 @@ def normalize_sentence(written: str, language: str = "en") -> str:
     """Return one sentence in words; language: without its region. Raises TtsMetaError for letters of another script."""
     text = written
     if language != "en":
-        text = remove_symbols(remove_emoji(text))
         check_letters(text, written, language)
-        return split_long_words(text, MAX_COMPOUND)
+        return split_long_words(remove_symbols(remove_emoji(text)), MAX_COMPOUND)
     text = expand_abbreviations(expand_ranges(text))
     if _DIGIT.search(text):
         text = join_digit_groups(text)
@@ -125,4 +127,3 @@ def _parts(paragraph: str) -> Iterator[str | float]:
             yield float(part) / 1000
         elif part.strip():
             yield part
-

@@ -20,16 +20,15 @@ _GREEK |= {"ς": "sigma", "ϵ": "epsilon", "ϑ": "theta", "ϕ": "phi", "ϱ": "rh
 _GREEK_RUN = re.compile("[Ͱ-Ͽἀ-῿]+")
 _MICRO = re.compile(r"(?<!\w)μ[mgsLlVAFW](?!\w)")
 _WORD = re.compile(r"\S+")
-_SCRIPTS = {
-    "ar": "ARABIC", "fa": "ARABIC", "ur": "ARABIC", "sd": "ARABIC", "ug": "ARABIC", "ku": "ARABIC", "he": "HEBREW",
-    **dict.fromkeys("ru uk be bg mk sr bs kk ky tt ba cv nog kaa uz tk az".split(), "CYRILLIC"),
-    "el": "GREEK", "grc": "GREEK", "hy": "ARMENIAN", "hyw": "ARMENIAN", "ka": "GEORGIAN", "chr": "CHEROKEE",
-    **dict.fromkeys("hi mr ne kok".split(), "DEVANAGARI"), **dict.fromkeys("bn as bpy".split(), "BENGALI"),
-    "gu": "GUJARATI", "pa": "GURMUKHI", "or": "ORIYA", "ta": "TAMIL", "te": "TELUGU", "kn": "KANNADA",
-    "ml": "MALAYALAM", "si": "SINHALA", "th": "THAI", "my": "MYANMAR", "shn": "MYANMAR", "am": "ETHIOPIC",
-    "ti": "ETHIOPIC", "ja": "HIRAGANA KATAKANA CJK", "ko": "HANGUL CJK", "zh": "CJK", "yue": "CJK", "hak": "CJK",
+_LANGUAGES_OF = {
+    "ARABIC": "ar fa ur sd ug ku", "ARMENIAN": "hy hyw", "BENGALI": "bn as bpy", "CHEROKEE": "chr",
+    "CYRILLIC": "ru uk be bg mk sr bs kk ky tt ba cv nog kaa uz tk az", "DEVANAGARI": "hi mr ne kok",
+    "ETHIOPIC": "am ti", "GEORGIAN": "ka", "GREEK": "el grc", "GUJARATI": "gu", "GURMUKHI": "pa", "HEBREW": "he",
+    "KANNADA": "kn", "MALAYALAM": "ml", "MYANMAR": "my shn", "ORIYA": "or", "SINHALA": "si", "TAMIL": "ta",
+    "TELUGU": "te", "THAI": "th",
+    "HANGUL": "ko", "HIRAGANA": "ja", "KATAKANA": "ja", "CJK": "ja ko zh yue hak",
 }  # fmt: skip
-"""Scripts of languages that are not only written in Latin letters, as in the names of Unicode."""
+"""Languages that are not only written in Latin letters, by script; scripts have the names of Unicode."""
 _MAX_SYMBOL = 2
 _MAX_SHOWN = 10
 
@@ -50,16 +49,15 @@ def check_letters(text: str, sentence: str, language: str = "en") -> None:
     """
     if text.isascii():
         return
-    scripts = _SCRIPTS.get(language, "")
+    scripts = tuple(script for script, languages in _LANGUAGES_OF.items() if language in languages.split())
     for word in _WORD.findall(text if language == "en" else _GREEK_RUN.sub(_without_symbol, text)):
-        unreadable = [
-            character for character in dict.fromkeys(word) if character > "\x7f" and not _is_readable(character, scripts)
-        ]
+        characters = [character for character in dict.fromkeys(word) if character > "\x7f"]
+        unreadable = [character for character in characters if not _is_readable(character, scripts)]
         if not unreadable:
             continue
         letters = " ".join(_shown(character) for character in unreadable[:_MAX_SHOWN])
         shown = word if len(word) <= 40 else f"{word[:40]}…"
-        name = "English" if language == "en" else " or ".join(["Latin", *scripts.title().split()])
+        name = "English" if language == "en" else " or ".join(["Latin", *map(str.title, scripts)])
         reader = "" if language == "en" else f"the base reads '{language}', "
         raise TtsMetaError(
             f"cannot read '{_printable(shown)}' in \"{_printable(sentence)}\"; "
@@ -95,7 +93,7 @@ def _named(match: re.Match[str]) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _is_readable(character: str, scripts: str) -> bool:
+def _is_readable(character: str, scripts: tuple[str, ...]) -> bool:
     category = unicodedata.category(character)
     if is_emoji_block(character):
         return True
@@ -103,7 +101,7 @@ def _is_readable(character: str, scripts: str) -> bool:
         return False
     if character in "ºª":  # ordinals in Spanish and Portuguese
         return True
-    if scripts and re.split("[ -]", unicodedata.name(character, ""))[0] in scripts.split():
+    if scripts and re.split("[ -]", unicodedata.name(character, ""))[0] in scripts:
         return True
     if category[0] == "M":
         # Combining marks without a Latin letter are removed later. Marks of other scripts are not readable.

@@ -36,15 +36,18 @@ def split_sentences(paragraph: str, language: str = "en") -> list[str]:
     for part in segments:
         if not part.strip():
             continue
-        if sentences and _continues(sentences[-1], part):
+        if sentences and _continues(sentences[-1], part, language):
             sentences[-1] += part
         else:
             sentences.append(part)
     return [sentence.strip() for sentence in sentences]
 
 
-def _continues(before: str, after: str) -> bool:
-    """Return whether the segment `after` continues the sentence of the segment `before`."""
+def _continues(before: str, after: str, language: str) -> bool:
+    """Return whether the segment `after` continues the sentence of the segment `before`.
+
+    Outside English, abbreviations are expanded before, so a dot before a capital letter ends a sentence.
+    """
     end, start = before[-200:].rstrip(), after[:200].lstrip(_OPENERS + " ")
     if not start or start[0] in ".,;:!?…)":
         return True
@@ -55,6 +58,8 @@ def _continues(before: str, after: str) -> bool:
         return True
     if start[0].islower() or not any(character.isalnum() for character in before):
         return True
+    if language != "en":
+        return _INITIAL.search(end) is not None and not _ACRONYM.search(end)
     if word in ("a.m.", "p.m.", "A.M.", "P.M."):
         return _AFTER_TIME.match(start) is not None
     if _DATED.fullmatch(word):

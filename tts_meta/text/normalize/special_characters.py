@@ -91,7 +91,7 @@ def remove_symbols(text: str) -> str:
 
 
 def _is_picture(character: str) -> bool:
-    return character not in "°№©" and unicodedata.category(character) in ("So", "Sk", "Co", "Cn", "Cc", "Cf")
+    return character not in "°№©\ufffd" and unicodedata.category(character) in ("So", "Sk", "Co", "Cc", "Cf")
 
 
 def _spell_and(match: re.Match[str]) -> str:
