@@ -103,7 +103,8 @@ def _parameters(modules: list[dict[str, Any]], key: str, value: str) -> int:
 
 def _print_json_result(base: Base, vocoder: Vocoder, modules: list[dict[str, Any]], pairs: Pairs) -> None:
     data: dict[str, Any] = {"kind": "base", "folder": str(base.folder), "hash": base.hash}
-    data |= {"speakers": len(base.speakers), "state": base.state, "vocoder": vocoder.name, "modules": modules}
+    data |= {"speakers": len(base.speakers), "language": base.language, "state": base.state}
+    data |= {"vocoder": vocoder.name, "modules": modules}
     data["learner"] = None if base.learner is None else learner_summary(base.learner)
     data["agreement"] = [
         {
@@ -151,7 +152,8 @@ def _print_result(
     if pairs:
         print_text()
         print_text(_agreement_table(pairs))
-    print_text(f"base {base.hash[:12]} in {base.folder}, {len(base.speakers)} training speakers")
+    speakers = f"{len(base.speakers)} training speakers"
+    print_text(f"base {base.hash[:12]} in {base.folder}, {speakers}, language {base.language}")
 
 
 def _modules_table(modules: list[dict[str, Any]], sigmas: dict[str, float], with_voices: bool) -> str:

@@ -21,7 +21,8 @@ from tts_meta.audio.trimming import AudioConfig, prepare_waveform
 from tts_meta.corpus import Utterance
 from tts_meta.corpus.languages import primary_language
 from tts_meta.errors import TtsMetaError
-from tts_meta.text import BOUNDARIES, HibariPhonemizer, split_symbols
+from tts_meta.text import BOUNDARIES, Phonemizer, load_phonemizer, split_symbols
+from tts_meta.text.languages import ENGLISH, phonemizer_of_language
 
 _MIN_F0_SECONDS = 0.1
 """Praat needs a few periods."""
@@ -88,11 +89,6 @@ def measure_recording(job: MeasureJob) -> Measured:
         return Measured(None, message, phonemes, text_fault)
 
 
-def reads_language(language: str | None) -> bool:
-    """Return whether the text front end reads the texts of a language. Texts without a language are read as English."""
-    return primary_language(language) in (None, "en")
-
-
 def _sound(utterance: Utterance) -> Sound:
     config = AudioConfig()
     path, rate = utterance.source, config.mel.sample_rate
@@ -136,10 +132,11 @@ def _f0(waveform: Waveform, config: AudioConfig) -> tuple[float, float, float] |
 
 
 def _phonemes(utterance: Utterance) -> tuple[int | None, str | None]:
-    if not reads_language(utterance.language) or len(utterance.text) > _MAX_PHONEMIZED:
+    phonemizer = _phonemizer(primary_language(utterance.language) or ENGLISH)
+    if phonemizer is None or len(utterance.text) > _MAX_PHONEMIZED:
         return None, None
     try:
-        symbols = split_symbols(_phonemizer().phonemize(utterance.text))[1:-1]
+        symbols = split_symbols(phonemizer.phonemize(utterance.text))[1:-1]
     except TtsMetaError as error:
         return None, str(error)
     count = sum(symbol not in BOUNDARIES for symbol in symbols)
@@ -152,5 +149,9 @@ def _mel_spec() -> MelSpec:
 
 
 @cache
-def _phonemizer() -> HibariPhonemizer:
-    return HibariPhonemizer()
+def _phonemizer(language: str) -> Phonemizer | None:
+    """The phonemizer of a language; None if there is none, or if the extra `multilingual` is not installed."""
+    try:
+        return load_phonemizer(phonemizer_of_language(language))
+    except TtsMetaError:
+        return None
