@@ -1,6 +1,6 @@
 """`nearest_symbol`: the sound of a base that replaces a sound which the base was not trained on.
 
-An English word in a German sentence has sounds such as "θ" that German lacks. A base that never heard them in training
+An English word in a German sentence has sounds such as "θ" that German lacks. A base without them in its training texts
 has no usable embedding of them. The table lists similar sounds by place, manner and voicing (consonants), and by
 height, backness and rounding (vowels).
 """
