@@ -50,7 +50,7 @@ _TAKES_N = (
     "jeden",
     "einem",
 )
-_ENDINGS: dict[str, str] = dict.fromkeys(_TAKES_N, "n") | dict.fromkeys(("der", "die", "das", "jede"), "")
+_ENDINGS: dict[str, str] = {**dict.fromkeys(_TAKES_N, "n"), **dict.fromkeys(("der", "die", "das", "jede"), "")}
 """Endings of an ordinal by the word before it; "r" after other words."""
 _FRACTIONS = {
     "1/2": "einhalb", "1/3": "ein Drittel", "2/3": "zwei Drittel", "1/4": "ein Viertel", "3/4": "drei Viertel"
