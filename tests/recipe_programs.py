@@ -25,7 +25,9 @@ from tts_meta.errors import TtsMetaError
 RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
 SCRIPTS = sorted((ROOT / "recipes").rglob("*.sh"))
 PROGRAMS = sorted(path for path in (ROOT / "recipes").rglob("*.py") if 'if __name__ == "__main__"' in path.read_text())
-STUBS = ("tts-meta", "python")
+SHARED = ("stages.bash", "small.txt")
+"""Files of the folder `recipes` that several scripts read."""
+STUBS = ("tts-meta", "python", "torchrun")
 """Programs that `commands_of_script` replaces."""
 _STUB = """#!/usr/bin/env bash
 { printf '%s\\0' "$(basename "$0")" "$@"; printf '\\n'; } >> "$RECORDED"
@@ -107,15 +109,24 @@ def config_of(words: Sequence[str]) -> tuple[Path, Section]:
 
 
 def commands_of_script(script: Path, arguments: Sequence[str], folder: Path) -> list[list[str]]:
-    """Run a copy of a script in `folder`, with stubs of `tts-meta` and `python`; return the words of their calls."""
-    copy, stubs, recorded = folder / script.relative_to(ROOT), folder / "stubs", folder / "recorded"
+    """Run a copy of a script in `folder`, with stubs of the programs that it calls; return the words of their calls.
+
+    A call of `torchrun` has the words of the command that it runs in each process.
+    """
+    in_repository = script.relative_to(ROOT)
+    copy, stubs, recorded = folder / in_repository, folder / "stubs", folder / "recorded"
     for path in (copy.parent, stubs, folder / "checkpoints"):
         path.mkdir(parents=True, exist_ok=True)
     shutil.copy(script, copy)
+    for shared in SHARED:
+        shutil.copy(ROOT / "recipes" / shared, folder / "recipes")
     recorded.touch()
     for name in STUBS:
         (stubs / name).write_text(_STUB)
         (stubs / name).chmod(0o755)
     environment = os.environ | {"PATH": f"{stubs}:{os.environ['PATH']}", "RECORDED": str(recorded)}
-    subprocess.run(["bash", str(copy), *arguments], check=True, env=environment, cwd=folder)
-    return [line.split("\0")[:-1] for line in recorded.read_text().splitlines()]
+    subprocess.run(["bash", in_repository.as_posix(), *arguments], check=True, env=environment, cwd=folder)
+    calls = [line.split("\0")[:-1] for line in recorded.read_text().splitlines()]
+    return [
+        ["tts-meta", *words[words.index("tts_meta.cli") + 1 :]] if words[0] == "torchrun" else words for words in calls
+    ]

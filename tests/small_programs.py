@@ -25,6 +25,7 @@ from discovery_runs import small_settings, write_effects, write_runs
 from documentation import ROOT
 from helpers import RATE, tiny_base, tiny_source_filter, tone_sentence, tone_speech
 from small_alignment import EvenSphinx
+from small_scale import small_measurements
 from small_verifier import small_verification, small_verifier
 from toy_domains import own_settings
 
@@ -221,6 +222,11 @@ def _vocoder_adaptation(program: ModuleType, patch: pytest.MonkeyPatch) -> list[
     return ["--steps", "1", "--draws", "2", *_set(small)]
 
 
+def _scale_measure(program: ModuleType, patch: pytest.MonkeyPatch) -> list[str]:
+    _in_this_process(program, patch)
+    return small_measurements(program, patch)
+
+
 def _memory(program: ModuleType, patch: pytest.MonkeyPatch) -> list[str]:
     patch.setattr(program, "sentences", lambda count: [tone_sentence(number) for number in range(count)])
     patch.setattr(program, "WARM_UP", 2)
@@ -273,12 +279,14 @@ SMALL: dict[str, Small] = {
     "recipes/meta_cost/likelihoods.py": _likelihoods,
     "recipes/meta_cost/speech_tasks.py": _speech_tasks,
     "recipes/one_module/__main__.py": _few_learners(["sigma-imaml", "maml"], "test_tasks=4", "test_steps=[0, 3]"),
+    "recipes/scale_measure.py": _scale_measure,
     "recipes/speaker_verification/train.py": lambda program, patch: _set(small_verifier("[ls1580, ls7021]")),
     "recipes/speaker_verification/verification.py": lambda program, patch: _set(small_verification()),
     "tests/fuzzing.py": _fuzzing,
 }
 
 TESTED = {
+    "recipes/scale_account.py": "test_scale_account.py",
     "recipes/librispeech_mini/prosody_control.py": "test_prosody_control_recipe.py",
     "recipes/librispeech_mini/throughput.py": "test_throughput_recipe.py",
     "recipes/sinusoid/__main__.py": "test_recipe_sinusoid.py",

@@ -39,6 +39,7 @@ PRINTED = {
     "recipes/meta_cost/likelihoods.py": r"\| student-t 3 \| -?\d(.|\n)*\| student-t 3 \| [+-]\d",
     "recipes/meta_cost/speech_tasks.py": r"fomaml: \d+\.\d+ times as fast",
     "recipes/one_module/__main__.py": r"\| sigma-imaml \| \d",
+    "recipes/scale_measure.py": r"scale_measurements\.json: 16 figures",
     "recipes/speaker_verification/train.py": r"equal error rate of the validation speakers(.|\n)*encoder: runs/",
     "recipes/speaker_verification/verification.py": r"\| small \(2\) \| ECAPA, centred \| \d",
     "tests/fuzzing.py": r" readers, 0 faults\n$",

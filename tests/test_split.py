@@ -87,6 +87,19 @@ def test_impossible_amounts_are_refused_and_nothing_is_written(
     assert [path.name for path in tmp_path.iterdir()] == ["manifest.jsonl"]
 
 
+def test_speakers_of_meta_are_in_no_other_split_and_do_not_change_dev_and_test(tmp_path: Path) -> None:
+    utterances = [*corpus(12), *(utterance(f"s{number}", 0, "@0.9") for number in range(12))]
+    without = speakers_of(tmp_path, utterances, SplitRule(Amount(count=2), Amount(count=1)))
+    split = speakers_of(tmp_path, utterances, SplitRule(Amount(count=2), Amount(count=1), meta=Amount(share=0.25)))
+    assert (split["dev"], split["test"]) == (without["dev"], without["test"])
+    assert len(split["meta"]) == 3 and split["meta"] | split["train"] == without["train"]
+    assert {unperturbed_name(speaker) for speaker in split["meta_perturbed"]} == split["meta"]
+    with pytest.raises(UsageError, match="dev, test and meta take all 12 speakers and leave none for train"):
+        speakers_of(tmp_path, utterances, SplitRule(Amount(count=2), Amount(count=1), meta=Amount(count=9)))
+    with pytest.raises(UsageError, match="leave out --meta or --within-speakers"):
+        speakers_of(tmp_path, utterances, SplitRule(NONE, NONE, within_speakers=True, meta=Amount(count=1)))
+
+
 @pytest.mark.parametrize("text", ["many", "-1", "1.5", "200%", "nan", ""])
 def test_a_text_that_is_no_amount_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
@@ -145,14 +158,17 @@ def test_published_splits_are_kept_unless_new_ones_are_asked_for(tmp_path: Path)
 def test_the_command_writes_the_manifest_that_a_recipe_reads(tmp_path: Path, capsys) -> None:
     Manifest(tuple(corpus(20, gender="F"))).save(tmp_path / "manifest.jsonl")
     out = tmp_path / "sub" / "split.jsonl"
-    result = run(capsys, "split", tmp_path / "manifest.jsonl", out, "--dev", "2", "--test", "10%", "--json").json
+    result = run(
+        capsys, "split", tmp_path / "manifest.jsonl", out, "--dev", "2", "--test", "10%", "--meta", "4", "--json"
+    ).json
     assert result["splits"]["dev"] == {"utterances": 4, "speakers": 2, "seconds": 7200.0, "genders": {"F": 2}}
-    assert len(Manifest.load(out).of_split("train").speakers) == 16
+    assert len(Manifest.load(out).of_split("train").speakers) == 12
+    assert len(Manifest.load(out).of_split("meta").speakers) == 4
     again = run(capsys, "split", tmp_path / "manifest.jsonl", out, "--dev", "2", "--test", "10%")
     assert again.failed(2, "exists already")
     kept = run(capsys, "split", out, out, "--dev", "5", "--force")
     assert kept.status == 0 and "are kept" in kept.err and len(Manifest.load(out).of_split("dev").speakers) == 2
-    assert kept.out.split("\n")[1].split() == ["train", "16", "32", "16.00", "16", "F"]
+    assert kept.out.split("\n")[1].split() == ["train", "12", "24", "12.00", "12", "F"]
 
 
 def test_faults_of_the_manifest_give_one_line(tmp_path: Path, capsys) -> None:

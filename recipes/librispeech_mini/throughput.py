@@ -27,11 +27,11 @@ FRAMES, SEGMENT, SENTENCE = 10_000, 250, 1000
 RECIPE = "bfloat16, segments (the recipe)"
 
 
-def random_batch(base: Base, frames: int) -> Batch:
-    """Random utterances of `frames` frames, eight frames per symbol, `FRAMES` frames in total."""
+def random_batch(base: Base, frames: int, total: int | None = None) -> Batch:
+    """Random utterances of `frames` frames, eight frames per symbol, `total` frames in total; default: `FRAMES`."""
     generator = torch.Generator().manual_seed(0)
     examples = []
-    for number in range(FRAMES // frames):
+    for number in range((total or FRAMES) // frames):
         tokens = torch.randint(1, len(base.symbols), (frames // 8,), generator=generator)
         mel = torch.randn(frames - frames % 8, base.acoustic.n_mels, generator=generator)
         examples.append(Example(str(number), base.speakers[0], tokens, torch.full_like(tokens, 8), mel))

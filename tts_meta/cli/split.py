@@ -33,6 +33,14 @@ def split(
         ),
     ] = "0.05",
     test: Annotated[str, typer.Option(metavar="AMOUNT", help="Speakers of test, in the same forms.")] = "0.05",
+    meta: Annotated[
+        str | None,
+        typer.Option(
+            metavar="AMOUNT",
+            help="Speakers of meta, for `meta-train`: the base is not trained on them.",
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Another seed draws other speakers.")] = 0,
     within_speakers: Annotated[
         bool,
@@ -58,6 +66,7 @@ def split(
     \b
     Examples:
       tts-meta split runs/mine/manifest.jsonl runs/mine/split.jsonl --dev 0.05 --test 0.05
+      tts-meta split runs/mine/manifest.jsonl runs/mine/split.jsonl --dev 8 --test 8 --meta 0.2
       tts-meta split runs/mine/manifest.jsonl runs/mine/split.jsonl --dev 2h --test test_speakers.txt
     """
     from tts_meta.corpus.speaker_splits import Amount
@@ -68,7 +77,8 @@ def split(
     check_output(out, ".jsonl", force)
     if as_json:
         check_stdout("the JSON")
-    rule = SplitRule(Amount.parse(dev), Amount.parse(test), seed, within_speakers, not no_balance, replace)
+    amounts = Amount.parse(dev), Amount.parse(test)
+    rule = SplitRule(*amounts, seed, within_speakers, not no_balance, replace, Amount.parse(meta) if meta else None)
     result = split_manifest(manifest, out, rule)
     if as_json:
         rows = {

@@ -1,4 +1,4 @@
-"""Draw of train, dev and test by rule and seed, by speaker or within speakers, in little memory for any corpus."""
+"""Draw of train, dev, test and meta by rule and seed, by speaker or within speakers, in little memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tts_meta.corpus.text_file import read_text_file, split_lines
 from tts_meta.corpus.utterance import Utterance, unperturbed_name
 from tts_meta.errors import UsageError
 
-TRAIN, DEV, TEST = "train", "dev", "test"
+TRAIN, DEV, TEST, META = "train", "dev", "test", "meta"
 PERTURBED_SUFFIX = "_perturbed"
 """Copies of the recordings of split `train` at another speed are in split `train_perturbed`."""
 
@@ -103,30 +103,34 @@ def rank(name: str, seed: int) -> int:
 
 
 def draw_speakers(
-    speakers: Mapping[str, Speaker], dev: Amount, test: Amount, seed: int, balance: bool = True
+    speakers: Mapping[str, Speaker], amounts: Mapping[str, Amount], seed: int, balance: bool = True
 ) -> dict[str, str]:
-    """Return the split of each speaker. dev is drawn first, then test from the others; train has the rest.
+    """Return the split of each speaker. The splits are drawn in the order of `amounts`; train has the rest.
 
-    balance: if the corpus has genders, they take turns, so that dev and test have as many speakers of each as possible.
-    Raises UsageError for an unknown speaker, a speaker of both lists, or if no speaker remains for train.
+    balance: if the corpus has genders, they take turns, so that every split has as many speakers of each as possible.
+    Raises UsageError for an unknown speaker, a speaker of two lists, or if no speaker remains for train.
     """
-    for name in (*(dev.names or ()), *(test.names or ())):
-        if name not in speakers:
-            raise UsageError(f"no speaker named {name!r}; the manifest has {len(speakers)} others")
-    both = set(dev.names or ()) & set(test.names or ())
-    if both:
-        raise UsageError(f"speaker {min(both)!r} is listed for dev and for test; list each speaker once")
-    split_of = {name: DEV for name in dev.names or ()} | {name: TEST for name in test.names or ()}
+    split_of = dict[str, str]()
+    for split, amount in amounts.items():
+        for name in amount.names or ():
+            if name not in speakers:
+                raise UsageError(f"no speaker named {name!r}; the manifest has {len(speakers)} others")
+            if name in split_of:
+                raise UsageError(
+                    f"speaker {name!r} is listed for {split_of[name]} and for {split}; list each speaker once"
+                )
+            split_of[name] = split
     order = [name for name in _draw_order(speakers, seed, balance) if name not in split_of]
     start = 0
-    for split, amount in ((DEV, dev), (TEST, test)):
+    for split, amount in amounts.items():
         if amount.names is None:
             end = start + _number_of(order[start:], speakers, amount)
             split_of |= dict.fromkeys(order[start:end], split)
             start = end
     if start > len(order) or len(split_of) == len(speakers):
+        names = " and ".join([", ".join([*amounts][:-1]), [*amounts][-1]])
         raise UsageError(
-            f"dev and test take all {len(speakers)} speakers and leave none for train; give less, or divide the "
+            f"{names} take all {len(speakers)} speakers and leave none for train; give less, or divide the "
             "utterances of each speaker with --within-speakers"
         )
     return {name: split_of.get(name, TRAIN) for name in speakers}

@@ -1,4 +1,4 @@
-"""`split_manifest`: write a manifest again with the splits train, dev and test, one line in memory at a time."""
+"""`split_manifest`: write a manifest again with the splits train, dev, test and meta, one line in memory at a time."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from tts_meta.corpus.manifest import ManifestLines, checked, read_utterances
 from tts_meta.corpus.speaker_splits import (
     DEV,
+    META,
     PERTURBED_SUFFIX,
     TEST,
     TRAIN,
@@ -30,7 +31,7 @@ class SplitRule:
     """How a manifest is split; see `tts-meta split`.
 
     within_speakers: every speaker is in every split. balance: genders take turns. replace: draw new splits although the
-    manifest has some.
+    manifest has some. meta: speakers for meta-training, whom the base is not trained on.
     """
 
     dev: Amount
@@ -39,6 +40,7 @@ class SplitRule:
     within_speakers: bool = False
     balance: bool = True
     replace: bool = False
+    meta: Amount | None = None
 
 
 @dataclass
@@ -83,6 +85,8 @@ def split_manifest(manifest: str | Path, out: str | Path, rule: SplitRule) -> Sp
         else:
             present.add(utterance.split)
     keep = bool(present) and not rule.replace
+    if rule.within_speakers and rule.meta:
+        raise UsageError("meta has speakers that are in no other split; leave out --meta or --within-speakers")
     if keep and without:
         raise UsageError(
             f"{without} lines of {manifest} have no split, and others are in {', '.join(sorted(present))}; "
@@ -98,8 +102,8 @@ def split_manifest(manifest: str | Path, out: str | Path, rule: SplitRule) -> Sp
             size = sizes[split]
             size.utterances, size.seconds = size.utterances + 1, size.seconds + utterance.seconds
             size.speakers[utterance.speaker] = utterance.gender or size.speakers.get(utterance.speaker)
-    order = {TRAIN: 0, DEV: 1, TEST: 2}
-    return SplitResult(dict(sorted(sizes.items(), key=lambda item: (order.get(item[0], 3), item[0]))), keep)
+    order = {TRAIN: 0, META: 1, DEV: 2, TEST: 3}
+    return SplitResult(dict(sorted(sizes.items(), key=lambda item: (order.get(item[0], len(order)), item[0]))), keep)
 
 
 def _chooser(manifest: Path, rule: SplitRule) -> Callable[[Utterance], str]:
@@ -113,7 +117,8 @@ def _chooser(manifest: Path, rule: SplitRule) -> Callable[[Utterance], str]:
             number = rank(unperturbed_name(utterance.id), rule.seed)
             return DEV if number < first else TEST if number < second else TRAIN
     else:
-        splits = draw_speakers(speakers, rule.dev, rule.test, rule.seed, rule.balance)
+        amounts = {DEV: rule.dev, TEST: rule.test} | ({META: rule.meta} if rule.meta else {})
+        splits = draw_speakers(speakers, amounts, rule.seed, rule.balance)
 
         def choose(utterance: Utterance) -> str:
             return splits[unperturbed_name(utterance.speaker)]
