@@ -1,6 +1,6 @@
 """Measure the speed and memory of every stage of training on one core, for recipes/scale_account.py.
 
-python -m recipes.scale_measure [--output FILE]      about four CPU minutes; writes recipes/scale_measurements.json
+python -m recipes.scale_measure [--output FILE]      about 80 CPU seconds; writes recipes/scale_measurements.json
 
 Speeds are seconds of speech per CPU second of one thread, so other programs on the machine change them little. Networks
 have the size of the shipped base and vocoder, and batches have random contents. The recording is a sentence of the

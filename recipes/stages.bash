@@ -117,7 +117,8 @@ check_options() {
         [[ $rendezvous =~ ^[^:]+:[0-9]+$ ]] || fail "--nnodes needs --rendezvous HOST:PORT, the same on all machines"
     fi
     command -v tts-meta >/dev/null || fail "tts-meta is not installed; run pip install . and activate its environment"
-    if ((first == 1)) && [ ! -d "$corpus" ] && [[ " ${settings[*]-} " != *" prepare.download=true "* ]]; then
+    if ((first == 1)) && [ -z "$dry_run" ] && [ ! -e "$output/manifest.jsonl" ] && [ ! -d "$corpus" ] &&
+        [[ " ${settings[*]-} " != *" prepare.download=true "* ]]; then
         fail "no corpus in $corpus; get it from $page and give its folder with --corpus, or add --set prepare.download=true"
     fi
 }

@@ -22,7 +22,9 @@ WORDS = re.compile(
 STRINGS = {tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
 """Kinds of tokens that hold text; from Python 3.12 on, the parts of an f-string are tokens of their own."""
 SOURCES = sorted(path for name in ("tts_meta", "data_prep", "recipes", "tests") for path in (ROOT / name).rglob("*.py"))
-SETTINGS = sorted([*(ROOT / "recipes").rglob("*.yaml"), *(ROOT / "recipes").rglob("*.sh")])
+SETTINGS = sorted(
+    path for suffix in ("yaml", "sh", "bash", "sbatch", "txt") for path in (ROOT / "recipes").rglob(f"*.{suffix}")
+)
 
 
 def _texts(source: Path) -> Iterator[tuple[int, str]]:

@@ -9,6 +9,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
+import soundfile
 from documentation import ROOT, blocks
 from published_layouts import write_vctk
 from recipe_runs import environment
@@ -48,11 +49,12 @@ def write_real(folder: Path, corpus: Path, count: int) -> None:
 
 
 def move_new_speaker(corpus: Path, me: Path) -> None:
-    """Move the recordings of the new speaker out of the corpus, each with a text of the same name."""
+    """Move the recordings of the new speaker out of the corpus as WAV files, each with a text of the same name."""
     me.mkdir()
     for audio in sorted((corpus / SOUND / NEW).iterdir()):
         text = corpus / TEXTS / NEW / f"{audio.stem.removesuffix('_mic1')}.txt"
-        audio.rename(me / f"{text.stem}{audio.suffix}")
+        soundfile.write(me / f"{text.stem}.wav", *soundfile.read(audio))
+        audio.unlink()
         text.rename(me / text.name)
     for folder in (SOUND, TEXTS):
         (corpus / folder / NEW).rmdir()
