@@ -105,9 +105,14 @@ class Account:
         hours = self.size.hours
         return Stage("1 prepare", hours / self.figures["prepare"], 0, 0, WORKER_MIB / 1024, hours * self.mel_mb / 1e3)
 
+    def _memory(self, model: str, *stages: OptimiserConfig) -> float:
+        """Return the GiB of a process that computes a whole batch, or a micro-batch of it, of the largest stage."""
+        frames = max(batch_frames(stage) / stage.accumulate for stage in stages)
+        return (self.figures[f"{model}_mib"] + frames * self.figures[f"{model}_mib_per_frame"]) / 1024
+
     def _training(self, speed: str, *stages: OptimiserConfig) -> float:
         """Return the hours of training stages on one core."""
-        frames = sum(stage.steps * (stage.frames_per_batch or 0) for stage in stages)
+        frames = sum(stage.steps * batch_frames(stage) for stage in stages)
         return frames * self.frame_hours / self.figures[speed]
 
     def _pretrain(self, lines: float) -> Stage:
@@ -118,8 +123,7 @@ class Account:
         network = self._training("aligner", config.aligner, config.aligner) + self._training(
             "acoustic", config.acoustic
         )
-        batch = config.acoustic.frames_per_batch or 0
-        memory = (figures["acoustic_mib"] + batch * figures["acoustic_mib_per_frame"]) / 1024 + lines
+        memory = self._memory("acoustic", config.acoustic) + lines
         disk = size.base_hours * self.mel_mb / 1e3 + 4 * BASE_MB / 1e3 * 2
         return Stage("3 pretrain", cpu, network, network / self.gpu, memory, disk)
 
@@ -128,8 +132,7 @@ class Account:
         cpu = size.base_hours * (1 / figures["prepare"] + 1 / figures["f0"])
         spectral = self._training("spectral", config.spectral, config.finetune)
         network = self._training("pitch", config.pitch) + spectral
-        batch = max(config.spectral.frames_per_batch or 0, config.finetune.frames_per_batch or 0)
-        memory = (figures["spectral_mib"] + batch * figures["spectral_mib_per_frame"]) / 1024 + lines
+        memory = self._memory("spectral", config.spectral, config.finetune) + lines
         # Log-mels, samples, F0 of Praat, and predicted F0 and voicing in single precision.
         data = size.base_hours * (self.mel_mb + self.sample_mb + 12 / self.frame_hours / 1e6)
         return Stage("4 vocoder", cpu, network, network / self.gpu, memory, (data + 4 * VOCODER_MB * 3) / 1e3)
@@ -153,8 +156,8 @@ class Account:
 
     def table(self) -> str:
         """Return the Markdown table of the stages."""
-        heads = ["Stage", "CPU work, core-hours", "networks on one core, hours", "on one H200, hours"]
-        heads += [f"on {GPUS} H200, hours", "memory of a process, GiB", "disk, GB"]
+        heads = ["Stage", "CPU work, core-hours", "networks on one core, hours", "on one H200, hours at best"]
+        heads += [f"on {GPUS} H200, hours at best", "memory of a process, GiB", "disk, GB"]
         rows = []
         for stage in self.stages():
             hours = (stage.cpu, stage.network, stage.gpu, stage.gpu / GPUS)
@@ -162,6 +165,11 @@ class Account:
         total = [sum(getattr(stage, name) for stage in self.stages()) for name in ("cpu", "network", "gpu", "gb")]
         rows.append(["all", *map(shown, (*total[:3], total[2] / GPUS)), "", shown(total[3])])
         return markdown_table(heads, rows)
+
+
+def batch_frames(stage: OptimiserConfig) -> int:
+    """Return the mel frames of a step; with `frames_per_device`, those of one process."""
+    return stage.frames_per_batch or (stage.frames_per_device or 0) * stage.accumulate
 
 
 def shown(value: float) -> str:

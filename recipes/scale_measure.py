@@ -5,6 +5,7 @@ python -m recipes.scale_measure [--output FILE]      about 80 CPU seconds; write
 Speeds are seconds of speech per CPU second of one thread, so other programs on the machine change them little. Networks
 have the size of the shipped base and vocoder, and batches have random contents. The recording is a sentence of the
 shipped base at 48 kHz. The memory of a training step is the largest memory of its process, for two sizes of the batch.
+Needs Linux.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import resource
+import re
 import statistics
 import subprocess
 import sys
@@ -136,6 +137,7 @@ def random_crops(generator: SourceFilterGenerator, crops: int) -> VocoderBatch:
         voiced=torch.ones(shape),
         samples=(torch.randn(crops, CROP_FRAMES * hop, generator=draw) * 0.1 * FULL_SCALE).short(),
         all_frames=torch.tensor(crops * CROP_FRAMES),
+        all_voiced=torch.tensor(float(crops * CROP_FRAMES)),
     ).to("cpu")
 
 
@@ -190,13 +192,16 @@ def peak_mebibytes(part: str, size: int) -> float:
 
 
 def print_peak(part: str, size: int) -> None:
+    """Take two steps, and print the largest memory of this process in MiB. Needs Linux."""
     base = load_base()
     step = (
         training_step(base, random_batch(base, SEGMENT, size), True) if part == "acoustic" else vocoder_step(part, size)
     )
     for _ in range(2):
         step()
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10)
+    # `ru_maxrss` of a new process begins at the memory of the process that started it.
+    (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    print(int(peak) / 2**10)
 
 
 def measure_memory() -> dict[str, float]:
