@@ -289,6 +289,9 @@ SMALL: dict[str, Small] = {
 TESTED = {
     "recipes/librispeech_mini/prosody_control.py": "test_prosody_control_recipe.py",
     "recipes/librispeech_mini/throughput.py": "test_throughput_recipe.py",
+    "recipes/scale/__main__.py": "test_recipe_scale.py",
+    "recipes/scale/same_bytes.py": "test_recipe_scale.py",
+    "recipes/scale/stages.py": "test_recipe_scale.py",
     "recipes/sinusoid/__main__.py": "test_recipe_sinusoid.py",
 }
 """Programs whose `main` another test file runs at miniature size."""

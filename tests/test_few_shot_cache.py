@@ -21,7 +21,7 @@ from tts_meta.report.few_shot import write_few_shot_report
 RUN_TRIAL = importlib.import_module("tts_meta.evaluate.few_shot.run_trial")
 
 
-KEYS = importlib.import_module("tts_meta.evaluate.few_shot.trial_keys")
+VOICE_KEY = importlib.import_module("tts_meta.adapt.voice_key")
 
 
 def test_a_voice_is_made_once_for_different_metrics(
@@ -108,7 +108,7 @@ def test_a_trial_of_an_older_version_is_computed_again(
     messages: list[str] = []
     assert run_few_shot(cached, base, vocoder(), messages.append).trials[0].source == "cached_results"
     assert messages == ["ben: all, 1 sentence, 1 step (cached_results)"]
-    monkeypatch.setattr(KEYS, "CLONE_VERSION", 99)
+    monkeypatch.setattr(VOICE_KEY, "CLONE_VERSION", 99)
     for changed in (recipe, cached):
         again = run_few_shot(changed, base, vocoder(), lambda line: None).trials[0]
         assert again.source == "this run" and again.key != first.key

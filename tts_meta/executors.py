@@ -1,4 +1,4 @@
-"""`worker_pool`: independent pieces of work on this process, on processes of this machine, or on a Dask cluster.
+"""`worker_pool`: independent pieces of work in this process, in processes of this machine, or on a Dask cluster.
 
 Work is handed out through `concurrent.futures.Executor`, so the code that needs it does not know where it runs.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import os
+import pickle
 import queue
 import signal
 import threading
@@ -17,10 +18,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from multiprocessing.connection import wait
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from tts_meta.errors import TtsMetaError, excerpt
 
+Context = TypeVar("Context")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -28,6 +30,61 @@ _DASK_ITEMS = 16
 """Items of one Dask task. A scheduler handles a few thousand tasks a second."""
 _DASK_SECONDS = 30
 """Seconds to wait for a Dask scheduler and for its first worker."""
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Where work is done: in `jobs` processes, or on the Dask cluster whose scheduler has the address `dask`."""
+
+    jobs: int = 1
+    dask: str | None = None
+
+    @property
+    def in_process(self) -> bool:
+        """Whether one job is to be done, which needs no other process."""
+        return self.jobs == 1 and self.dask is None
+
+
+ONE_JOB = Workers()
+
+
+class ContextWork(Generic[Context, Item, Result]):
+    """Work on items that needs a context, such as loaded models. Each process creates the context once.
+
+    create: returns the context. It is pickled, so it is a function of a module, or a `partial` of one. work: a function
+    of a module that takes the context and an item. context: the context of this process, if it exists already. One item
+    is worked on at a time in each process, because models and random generators belong to the process.
+    """
+
+    def __init__(
+        self,
+        create: Callable[[], Context],
+        work: Callable[[Context, Item], Result],
+        context: Context | None = None,
+    ) -> None:
+        self._create, self._work, self._context = create, work, context
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_context": None}
+
+    def __call__(self, item: Item) -> Result:
+        with _context_lock:
+            if self._context is None:
+                self._context = _context_of_process(self._create)
+            return self._work(self._context, item)
+
+
+_context_lock = threading.RLock()
+_contexts: dict[bytes, Any] = {}
+
+
+def _context_of_process(create: Callable[[], Context]) -> Context:
+    """Return the context of an equal `create` of an earlier call in this process, or a new one."""
+    key = pickle.dumps(create)
+    if key not in _contexts:
+        _contexts.clear()  # a worker of a cluster outlives a run, and models take much memory
+        _contexts[key] = create()
+    return _contexts[key]
 
 
 @dataclass(frozen=True)
@@ -42,8 +99,9 @@ class WorkerPool:
         """Yield each item with its result, in the order in which results arrive.
 
         `items` may be a long stream: at most a few tasks for each worker are in memory. `work` must be a function of a
-        module, and must not depend on the order of the items. Inside it PyTorch uses one thread, so results do not
-        depend on the number of workers. Raises what `work` raises, and TtsMetaError if a worker process ends.
+        module or a `ContextWork`, and must not depend on the order of the items. Inside it PyTorch uses one thread, so
+        results do not depend on the number of workers. Raises what `work` raises, and TtsMetaError if a worker process
+        ends.
         """
         finished: queue.SimpleQueue[Future[list[Result]]] = queue.SimpleQueue()
         pending: dict[Future[list[Result]], list[Item]] = {}
@@ -80,14 +138,17 @@ class WorkerPool:
 
 
 @contextmanager
-def worker_pool(jobs: int = 1, dask: str | None = None, in_process: bool = False) -> Iterator[WorkerPool]:
+def worker_pool(
+    jobs: int = 1, dask: str | None = None, in_process: bool = False, task_items: int = _DASK_ITEMS
+) -> Iterator[WorkerPool]:
     """Yield a pool of `jobs` processes of this machine, or of the workers of the Dask scheduler at address `dask`.
 
     in_process: run the work in this process, for work that takes less time than the start of a process, about 2 s.
+    task_items: number of items of a task on the cluster; 1 for items that take seconds.
     Raises TtsMetaError if there is no scheduler at the address, it has no worker, or the extra `cluster` is missing.
     """
     if dask is not None:
-        with _dask_pool(dask) as pool:
+        with _dask_pool(dask, task_items) as pool:
             yield pool
     elif in_process:
         with _one_thread():
@@ -120,7 +181,7 @@ class _InProcessExecutor(Executor):
 
 
 @contextmanager
-def _dask_pool(address: str) -> Iterator[WorkerPool]:
+def _dask_pool(address: str, task_items: int) -> Iterator[WorkerPool]:
     try:
         distributed = importlib.import_module("distributed")
     except ImportError as error:
@@ -138,7 +199,7 @@ def _dask_pool(address: str) -> Iterator[WorkerPool]:
             raise TtsMetaError(
                 f"the Dask scheduler at {address} has no worker; start one with `dask worker {address}`"
             ) from error
-        yield WorkerPool(client.get_executor(pure=False), sum(client.nthreads().values()), _DASK_ITEMS)
+        yield WorkerPool(client.get_executor(pure=False), sum(client.nthreads().values()), task_items)
 
 
 def _run_batch(work: Callable[[Item], Result], items: list[Item]) -> list[Result]:

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from data_prep.pipeline.audio_job import AudioJob, feature_cache, run_job
 from data_prep.pipeline.journal import Journal
-from tts_meta.executors import worker_pool
+from tts_meta.executors import Workers, worker_pool
 
 MAX_IN_PROCESS = 64
 """Largest number of recordings that are read in this process: a worker process takes about 2 s to start."""
 
 Report = Callable[[int, int], None]
 """Receives the number of recordings that are done, and the total number."""
-
-
-@dataclass(frozen=True)
-class Workers:
-    """Where work is done: in `jobs` processes, or on the Dask cluster whose scheduler has the address `dask`."""
-
-    jobs: int = 1
-    dask: str | None = None
 
 
 def finish_jobs(

@@ -16,6 +16,7 @@ import typer
 from tts_meta.cli import (
     benchmark,
     clone,
+    clone_speakers,
     demo,
     evaluate,
     inspect,
@@ -40,6 +41,7 @@ app = typer.Typer(
 VERBS = (
     demo.demo,
     clone.clone,
+    clone_speakers.clone_speakers,
     speak.speak,
     inspect.inspect,
     evaluate.evaluate,

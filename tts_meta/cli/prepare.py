@@ -15,6 +15,7 @@ from tts_meta.cli.error_reporting import Interrupted
 from tts_meta.cli.options import AsJson, Html, HtmlSample
 from tts_meta.cli.streams import check_stdout
 from tts_meta.cli.work_progress import work_progress
+from tts_meta.cli.workers import workers_of
 from tts_meta.errors import UsageError
 
 if TYPE_CHECKING:
@@ -139,7 +140,6 @@ def prepare(
         PreparedPart,
         PrepareOptions,
         Shard,
-        Workers,
         prepare_corpus,
     )
     from tts_meta.executors import usable_cpus
@@ -155,8 +155,7 @@ def prepare(
         raise UsageError("--subset selects what --download fetches; give --download too")
     if download and shard is not None:
         raise UsageError("--download and --shard exclude each other; download the corpus before the job array")
-    if jobs is not None and dask is not None:
-        raise UsageError("--jobs and --dask exclude each other; the Dask cluster has its own workers")
+    workers = workers_of(jobs, dask, default=usable_cpus())
     part = None if shard is None else Shard.parse(shard)
     if html and part is not None:
         raise UsageError("--html needs the whole corpus; give --html to `tts-meta merge` in place of the shards")
@@ -172,7 +171,7 @@ def prepare(
         transcripts=transcripts,
         features=features,
         shard=part,
-        workers=Workers(usable_cpus() if jobs is None else jobs, dask),
+        workers=workers,
     )
     if download:
         from data_prep.download import download as download_corpus

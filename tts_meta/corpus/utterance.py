@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tts_meta.corpus.audio_part import part_of
 
+_NO_AUDIO = Path()
 SPEED_MARK = "@"
 """Separator of a name and a speed factor in the ids and speakers of speed-perturbed copies, as in `anna@0.9`."""
 
@@ -61,6 +62,11 @@ class Utterance:
     end: float | None = None
 
     @property
+    def has_audio(self) -> bool:
+        """Whether there is a recording. A text that is only spoken has the empty path as `audio`."""
+        return self.audio != _NO_AUDIO
+
+    @property
     def source(self) -> Path:
         """The recording as the functions that read audio take it: `audio`, with the part `#t=START,END` if one is set.
 
@@ -83,7 +89,7 @@ class Utterance:
         return fault or self._audio_fault() or self._seconds_fault() or part_fault(self.start, self.end)
 
     def _audio_fault(self) -> str | None:
-        path = str(self.audio)
+        path = str(Path(self.audio))  # a new path, because `audio` would keep the string in memory
         match = _NOT_IN_NAMES.search(path)
         if match is not None:
             return _character_fault("audio", match[0])

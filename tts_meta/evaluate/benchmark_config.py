@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tts_meta.config import DeviceName, Section
 from tts_meta.corpus import Manifest, Utterance
-from tts_meta.errors import TtsMetaError
+from tts_meta.corpus.languages import in_language
+from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.evaluate.metric import Settings
+from tts_meta.evaluate.published_list import prompts_and_targets
 from tts_meta.evaluate.scores import Scorer
 from tts_meta.evaluate.voice import REFERENCES
 
@@ -19,11 +23,21 @@ MIN_SECONDS = 2.0
 """Minimum duration in seconds. Shorter recordings are neither adapted on nor scored."""
 
 
+_NO_FILE = Path()
+_ONE_SENTENCE = {"adapt_on": 1, "sentences": (1,)}
+"""Settings of the two benchmarks for the number of sentences to adapt on."""
+
+
 class BenchmarkConfig(Section):
     """Speakers, sentences, metrics and folders of a benchmark."""
 
-    manifest: Path
-    """Manifest of the corpus (JSONL)."""
+    manifest: Path = _NO_FILE
+    """Manifest of the corpus (JSONL). Required without `test_list`."""
+    test_list: Path | None = None
+    """Published list of prompts and targets, in place of sentences of the manifest. docs/benchmark_protocol.md has the
+    formats."""
+    test_audio: Path | None = None
+    """Folder of the recordings in `test_list`; the folder of the list by default."""
     split: str | tuple[str, ...] = "eval"
     """Split, or splits, whose speakers are cloned; the base must not be trained on any of them."""
     speakers: tuple[str, ...] = ()
@@ -53,6 +67,50 @@ class BenchmarkConfig(Section):
     def cache_folder(self) -> Path:
         """Folder of cached scores."""
         return self.cache or self.output / "cache"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _adapt_on_the_prompt(cls, data: Any) -> Any:
+        """With a test list, the default is to adapt on one sentence, the prompt."""
+        if not isinstance(data, dict) or not data.get("test_list"):
+            return data
+        return {name: value for name, value in _ONE_SENTENCE.items() if name in cls.model_fields} | data
+
+    @model_validator(mode="after")
+    def _check_source(self) -> Self:
+        if self.test_list is None:
+            if self.manifest == _NO_FILE:
+                raise ValueError("manifest is missing; give a manifest, or a published list as test_list")
+            if self.test_audio is not None:
+                raise ValueError("test_audio is the folder of the recordings in test_list; give test_list too")
+            return self
+        for name in ("split", "speakers", "score_on", "longest"):
+            if name in self.model_fields_set:
+                raise ValueError(f"{name} selects sentences of a manifest, but test_list names them; leave out {name}")
+        return self
+
+    def load_manifest(self, language: str) -> Manifest | None:
+        """Return the manifest, or None if the recipe has only a test list.
+
+        language: of the base. Raises the errors of `Manifest.load` and `in_language`.
+        """
+        if self.manifest == _NO_FILE:
+            return None
+        return in_language(Manifest.load(self.manifest), language, self.manifest)
+
+    def sentence_sets(self, manifest: Manifest | None, adapt_on: int) -> dict[str, SentenceSplit]:
+        """Return the sentences of each voice by name: of each prompt of the test list, or of each speaker.
+
+        adapt_on: number of sentences to clone from. Raises UsageError for a number above 1 with a test list. Raises
+        TtsMetaError for the same reasons as `prompts_and_targets` or `choose_sentences`.
+        """
+        if self.test_list is None:
+            assert manifest is not None
+            return choose_sentences(manifest, self, adapt_on)
+        if adapt_on != 1:
+            raise UsageError("a voice of test_list is adapted on its prompt alone; set sentences, or adapt_on, to 1")
+        voices = prompts_and_targets(self.test_list, self.test_audio)
+        return {name: SentenceSplit([prompt], targets, [prompt]) for name, (prompt, targets) in voices.items()}
 
     def scorer(self, language: str) -> Scorer:
         """Return the scorer with all models loaded; language: of the base. Raises the errors of `Scorer`."""
@@ -108,6 +166,13 @@ def choose_sentences(manifest: Manifest, config: BenchmarkConfig, adapt_on: int)
         drawn = random.Random(f"{config.seed}/{speaker}").sample(usable, needed)
         result[speaker] = SentenceSplit(drawn[:adapt_on], drawn[adapt_on:], references)
     return result
+
+
+def failed(faults: Sequence[str], count: int, config: BenchmarkConfig) -> TtsMetaError:
+    """Return the error of a benchmark in which some of `count` pieces of work failed. faults: one line for each."""
+    more = f" ({len(faults)} of {count} pieces of work failed)" if len(faults) > 1 else ""
+    done = f"what is done is kept in {config.cache_folder}, and the same command computes only what is missing"
+    return TtsMetaError(f"{faults[0]}{more}; {done}")
 
 
 def choose_references(manifest: Manifest, speaker: str) -> list[Utterance]:

@@ -7,23 +7,26 @@ these sentences and their copy-synthesis are scored too.
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated
 
 from pydantic import Field
 
-from tts_meta.adapt import CloneSettings, Recording, clone_examples, prepare_recordings
+from tts_meta.adapt import CloneSettings, Recording, Voice, clone_examples, prepare_recordings
 from tts_meta.adapt.arguments import check_settings
+from tts_meta.adapt.voice_key import voice_key
 from tts_meta.context import default_torch_state
-from tts_meta.corpus import Example, Manifest, Utterance
-from tts_meta.corpus.languages import in_language
+from tts_meta.corpus import Example, Utterance
 from tts_meta.devices import choose_device
 from tts_meta.errors import TtsMetaError, UsageError
-from tts_meta.evaluate.benchmark_config import BenchmarkConfig, choose_sentences
+from tts_meta.evaluate.benchmark_config import BenchmarkConfig, SentenceSplit, failed
 from tts_meta.evaluate.scores import Scorer
-from tts_meta.evaluate.voice import REFERENCES, Spoken, score_training_speaker, score_voices
+from tts_meta.evaluate.sentences_of_others import SentencesOfOthers, score_readers
+from tts_meta.evaluate.voice import Spoken, score_training_speaker, score_voices
+from tts_meta.evaluate.worker_models import load_for_worker
+from tts_meta.executors import ONE_JOB, ContextWork, Workers, worker_pool
 from tts_meta.models.pretrained import Base
 from tts_meta.models.synthesis_options import SynthesisOptions
 from tts_meta.models.vocoders.vocoder import Vocoder, check_mels
@@ -99,88 +102,152 @@ def align_utterances(
 
 
 @default_torch_state(preserve_rng=True)
-def run_cloning(config: CloningBenchmark, base: Base, vocoder: Vocoder, report: Callable[[str], None]) -> list[Spoken]:
+def run_cloning(
+    config: CloningBenchmark,
+    base: Base,
+    vocoder: Vocoder,
+    report: Callable[[str], None],
+    workers: Workers = ONE_JOB,
+) -> list[Spoken]:
     """Clone every speaker of the recipe, and score every sentence by every system.
 
-    The base is moved to the device of the recipe; the vocoder stays where it is. Raises UsageError for `texts` without
-    `training_speakers`, and for settings of cloning that are out of range. Raises TtsMetaError for the same reasons as
-    cloning and scoring.
+    The base is moved to the device of the recipe; the vocoder stays where it is. workers: where speakers are cloned
+    and scored; the results do not depend on it. Several workers load the base and the vocoder of the recipe. Clones and
+    scores are kept in the cache folder, and are not computed again. If a speaker fails, the others are still computed.
+    Raises UsageError for `texts` without `training_speakers`, and for settings of cloning that are out of range. Raises
+    TtsMetaError for the same reasons as cloning and scoring.
     """
-    check_settings(config.clone_settings())
-    base = base.on(choose_device(config.device))
-    check_mels(vocoder, base.config.audio.mel)
-    scorer = config.scorer(base.language)
-    if config.texts and not config.training_speakers:
-        raise UsageError("texts are spoken by training speakers of the base; set training_speakers to their number")
-    if config.training_speakers:
-        return _run_training_speakers(config, base, vocoder, scorer, report)
-    spoken: list[Spoken] = []
-    manifest = in_language(Manifest.load(config.manifest), base.language, config.manifest)
-    chosen = choose_sentences(manifest, config, config.adapt_on)
-    for speaker, sentences in chosen.items():
-        report(f"{speaker}: cloning from {len(sentences.adapt_on)} sentences")
-        examples = align_utterances(sentences.adapt_on, base, speaker, report)
-        voice = clone_examples(base, examples, config.clone_settings(), vocoder=vocoder)
-        clone = voice.apply(base, speaker), voice.apply_vocoder(vocoder, speaker)
-        spoken += score_voices(
-            base,
-            {MEAN: (base.acoustic, vocoder), CLONE: clone},
-            vocoder,
-            sentences.score_on,
-            scorer,
-            sentences.references,
-            config.cache_folder,
-            config.options,
-        )
-        report(f"{speaker}: {len(sentences.score_on)} sentences scored")
+    models = Models.create(config, base, vocoder)
+    spoken: dict[str, list[Spoken]] = {}
+    faults: list[str] = []
+    names = models.names
+    work = ContextWork(partial(load_models, config, models.base.hash), _score_voice_of, models)
+    jobs = min(workers.jobs, len(names))
+    with worker_pool(jobs, workers.dask, in_process=workers.in_process, task_items=1) as pool:
+        for name, result in pool.run(work, names):
+            for line in result.lines:
+                report(line)
+            spoken[name] = result.spoken
+            if result.fault is not None:
+                faults.append(f"{name or 'recordings'}: {result.fault}")
+                report(faults[-1])
+    if faults:
+        raise failed(faults, len(names), config)
+    return [clip for name in names for clip in spoken[name]]
+
+
+@dataclass(frozen=True, eq=False)
+class Models:
+    """What the work on every speaker needs: models, sentences and settings.
+
+    names: names of the voices. With `training_speakers`, the first one is empty and stands for the recordings.
+    """
+
+    config: CloningBenchmark
+    base: Base
+    vocoder: Vocoder
+    scorer: Scorer
+    names: list[str]
+    chosen: Mapping[str, SentenceSplit] = field(default_factory=dict)
+    drawn: SentencesOfOthers = field(default_factory=SentencesOfOthers)
+
+    @classmethod
+    def create(cls, config: CloningBenchmark, base: Base, vocoder: Vocoder) -> Models:
+        """Check the recipe and load what it needs. The base is moved to the device of the recipe."""
+        check_settings(config.clone_settings())
+        base = base.on(choose_device(config.device))
+        check_mels(vocoder, base.config.audio.mel)
+        scorer = config.scorer(base.language)
+        if config.texts and not config.training_speakers:
+            raise UsageError("texts are spoken by training speakers of the base; set training_speakers to their number")
+        if config.training_speakers:
+            if config.test_list is not None:
+                raise UsageError("training_speakers speak sentences of a manifest; leave out test_list")
+            speakers = config.training_speaker_names(base)
+            drawn = SentencesOfOthers.draw(config, speakers, base, config.texts)
+            return cls(config, base, vocoder, scorer, [*([] if config.texts else [""]), *speakers], drawn=drawn)
+        chosen = config.sentence_sets(config.load_manifest(base.language), config.adapt_on)
+        return cls(config, base, vocoder, scorer, list(chosen), chosen)
+
+
+def load_models(config: CloningBenchmark, base_hash: str) -> Models:
+    """Load the models of a recipe in a worker process. Raises the errors of `load_for_worker`."""
+    return Models.create(config, *load_for_worker(config, base_hash))
+
+
+@dataclass(frozen=True, eq=False)
+class _Result:
+    """What a worker returns: scored sentences, lines to report, and a fault that stopped it."""
+
+    spoken: list[Spoken]
+    lines: list[str]
+    fault: TtsMetaError | None = None
+
+
+@default_torch_state(preserve_rng=True)
+def _score_voice_of(models: Models, name: str) -> _Result:
+    """Clone a speaker and score the clone, or score a training speaker. A fault of its recordings is returned."""
+    lines: list[str] = []
+    score = _score_training_speaker if models.config.training_speakers else _clone_and_score
+    try:
+        return _Result(score(models, name, lines.append), lines)
+    except UsageError:
+        raise
+    except TtsMetaError as error:
+        return _Result([], lines, error)
+
+
+def _clone_and_score(models: Models, name: str, report: Callable[[str], None]) -> list[Spoken]:
+    config, base, vocoder, sentences = models.config, models.base, models.vocoder, models.chosen[name]
+    report(f"{name}: cloning from {len(sentences.adapt_on)} sentence{'s' * (len(sentences.adapt_on) != 1)}")
+    voice = _voice(models, name, sentences.adapt_on, report)
+    clone = voice.apply(base, name), voice.apply_vocoder(vocoder, name)
+    spoken = score_voices(
+        base,
+        {MEAN: (base.acoustic, vocoder), CLONE: clone},
+        vocoder,
+        sentences.score_on,
+        models.scorer,
+        sentences.references,
+        config.cache_folder,
+        config.options,
+    )
+    report(f"{name}: {len(sentences.score_on)} sentences scored")
     return spoken
 
 
-def _run_training_speakers(
-    config: CloningBenchmark, base: Base, vocoder: Vocoder, scorer: Scorer, report: Callable[[str], None]
-) -> list[Spoken]:
-    """Score sentences by training speakers, and the recordings of these sentences with their copy-synthesis.
+def _voice(models: Models, name: str, adapt_on: Sequence[Utterance], report: Callable[[str], None]) -> Voice:
+    """Return the voice from the cache folder if it is there, or else clone it and write it."""
+    settings = models.config.clone_settings()
+    recordings = [Recording(utterance.source, utterance.text) for utterance in adapt_on]
+    key = voice_key(models.base, settings, models.vocoder, recordings)
+    path = models.config.cache_folder / "clones" / f"{key}.voice.safetensors"
+    if not path.exists():
+        examples = align_utterances(adapt_on, models.base, name, report)
+        clone_examples(models.base, examples, settings, vocoder=models.vocoder).save(path)
+    return Voice.load(path)
+
+
+def _score_training_speaker(models: Models, name: str, report: Callable[[str], None]) -> list[Spoken]:
+    """Score sentences by a training speaker or, for an empty name, the recordings of all sentences.
 
     If the recipe has `texts`, each training speaker speaks all of them, and there are no recordings.
     """
-    speakers, manifest = config.training_speaker_names(base), Manifest.load(config.manifest)
-    spoken: list[Spoken] = []
-    if config.texts:
-        texts = [Utterance(name, "", Path(), 0.0, text) for name, text in config.texts.items()]
-        sentences = [texts] * len(speakers)
-    else:
-        sentences, spoken = _sentences_of_others(config, len(speakers), manifest, base, vocoder, scorer)
+    config, base, drawn = models.config, models.base, models.drawn
+    if not name:
+        spoken = score_readers(base, models.vocoder, models.scorer, drawn, config.cache_folder)
         report(f"{len(spoken) // 2} recordings scored")
-    for name, to_speak in zip(speakers, sentences, strict=True):
-        references = [utterance for utterance in config.usable(manifest) if utterance.speaker == name]
-        # The references are from all sessions, because two sessions of a speaker may differ more than two speakers.
-        references = references[:: max(1, len(references) // REFERENCES)][:REFERENCES]
-        index = base.speakers.index(name)
-        spoken += score_training_speaker(
-            base, index, vocoder, to_speak, references, scorer, config.cache_folder, config.options
-        )
-        report(f"{name}: {len(to_speak)} sentences scored")
+        return spoken
+    to_speak = drawn.of_speaker(name)
+    spoken = score_training_speaker(
+        base,
+        base.speakers.index(name),
+        models.vocoder,
+        to_speak,
+        drawn.references(name),
+        models.scorer,
+        config.cache_folder,
+        config.options,
+    )
+    report(f"{name}: {len(to_speak)} sentences scored")
     return spoken
-
-
-def _sentences_of_others(
-    config: CloningBenchmark, count: int, manifest: Manifest, base: Base, vocoder: Vocoder, scorer: Scorer
-) -> tuple[list[list[Utterance]], list[Spoken]]:
-    """Return `count` lists of sentences that no training speaker read, and their scored recordings and copy-synthesis.
-
-    Raises TtsMetaError if there are too few sentences.
-    """
-    usable = [u for u in config.usable(config.utterances(manifest)) if u.speaker not in base.speakers]
-    needed = count * config.score_on
-    if len(usable) < needed:
-        raise TtsMetaError(
-            f"there are {len(usable)} sentences of {config.usable_lengths} to speak, but {needed} are needed; lower "
-            "training_speakers or score_on"
-        )
-    drawn = random.Random(config.seed).sample(usable, needed)
-    spoken: list[Spoken] = []
-    for reader in dict.fromkeys(utterance.speaker for utterance in drawn):
-        scored = [utterance for utterance in drawn if utterance.speaker == reader]
-        references = [u for u in usable if u.speaker == reader and u not in scored][:REFERENCES]
-        spoken += score_voices(base, {}, vocoder, scored, scorer, references, config.cache_folder)
-    return [drawn[first : first + config.score_on] for first in range(0, needed, config.score_on)], spoken

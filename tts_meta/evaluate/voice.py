@@ -34,13 +34,17 @@ These sentences are neither adapted on nor scored.
 
 @dataclass(frozen=True, eq=False)
 class Spoken:
-    """One sentence by one system: samples `(S,)` at `rate` Hz and their scores."""
+    """One sentence by one system: samples `(S,)` at `rate` Hz and their scores.
+
+    voice: name of the voices that it is compared with; empty if that is the speaker.
+    """
 
     utterance: Utterance
     system: str
     samples: Waveform
     rate: int
     scores: Scores
+    voice: str = ""
 
 
 @default_torch_state(preserve_rng=True)
@@ -57,6 +61,7 @@ def score_voices(
 ) -> list[Spoken]:
     """Score the recordings of one speaker's utterances, their copy-synthesis, and the same sentences in each voice.
 
+    An utterance without a recording is only spoken, and metrics that compare with the recording are left out.
     voices: acoustic model and vocoder by name. vocoder: makes the copy-synthesis. references: recordings that no
     voice was adapted on and that are not scored. Similarity is measured to the mean embedding of the references.
     Without references, similarity is left out. cache: see `Scorer.score`. report: called with the number of scored
@@ -70,10 +75,12 @@ def score_voices(
     reference_voices = _reference_voices(base, scorer, references)
     spoken: list[Spoken] = []
     for number, utterance in enumerate(utterances):
-        real = _load(base, utterance)
-        with torch.inference_mode():
-            copy = vocoder(mel_spec(torch.from_numpy(real)[None]))[0].float().cpu().numpy()
-        audio = {REAL: (real, rate), COPY: (copy, vocoder.sample_rate)}
+        real = _load(base, utterance) if utterance.has_audio else None
+        audio: dict[str, tuple[Waveform, int]] = {}
+        if real is not None:
+            with torch.inference_mode():
+                copy = vocoder(mel_spec(torch.from_numpy(real)[None]))[0].float().cpu().numpy()
+            audio = {REAL: (real, rate), COPY: (copy, vocoder.sample_rate)}
         for system, (model, voice_vocoder) in voices.items():
             speech = speak_text(base, model, voice_vocoder, utterance.text, options=options)
             audio[system] = (speech.samples, speech.rate)

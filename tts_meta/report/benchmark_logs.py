@@ -61,8 +61,8 @@ def few_shot_sounds(results: FewShotResults, mean_voice: MeanVoice | None, rate:
     has its own name.
     """
     for speaker in list(results.voices)[:_SPEAKERS]:
-        clips = [clip for clip in results.spoken if clip.utterance.speaker == speaker]
-        first = clips[0].utterance
+        clips = [clip for clip in results.spoken if clip.voice == speaker]
+        first = results.scored[speaker][0]
         for clip in (clip for clip in clips if clip.utterance.id == first.id):
             yield LoggedSound(speaker, 1, first.text, _name(clip.system), clip.samples, clip.rate)
         if mean_voice is not None:

@@ -19,6 +19,8 @@ from tts_meta.report.tensorboard import TensorBoardLog
 
 _PAGE_SENTENCES = 2
 """Number of sentences of each speaker on the page."""
+_PAGE_SPEAKERS = 100
+"""Number of speakers on the page."""
 
 
 def write_cloning_report(
@@ -42,7 +44,7 @@ def write_cloning_report(
         [(" / ".join(s.group), *(_mean(s.intervals.get(column.name)) for column in shown)) for s in summarise(rows)],
         digits=[0, *(column.digits for column in shown)],
     )
-    for speaker in dict.fromkeys(clip.utterance.speaker for clip in spoken):
+    for speaker in list(dict.fromkeys(clip.utterance.speaker for clip in spoken))[:_PAGE_SPEAKERS]:
         section = page.section(f"Speaker {speaker}")
         speaker_clips = [clip for clip in spoken if clip.utterance.speaker == speaker]
         for identifier in list(dict.fromkeys(clip.utterance.id for clip in speaker_clips))[:_PAGE_SENTENCES]:

@@ -26,6 +26,8 @@ from tts_meta.report.tensorboard import TensorBoardLog
 
 _PAGE_SENTENCES = 2
 """Number of sentences of each speaker on the page."""
+_PAGE_SPEAKERS = 100
+"""Number of speakers, or of prompts of a test list, on the page."""
 
 
 def write_few_shot_report(
@@ -63,12 +65,12 @@ def write_few_shot_report(
         " ".join(note.strip() for note in source_notes(trials)),
         digits=[0, *(column.digits for column in shown)],
     )
-    for speaker in results.voices:
+    for speaker in list(results.voices)[:_PAGE_SPEAKERS]:
         section = page.section(
             f"Speaker {speaker}", "Each method after its largest number of steps, from the most sentences."
         )
         for number, (heading, clips) in enumerate(_clips(results, speaker, shown)):
-            section.row(heading, clips, note="" if number else "The recording is first.")
+            section.row(heading, clips, note="The recording is first." if not number and clips[0].label == REAL else "")
     page.write(folder / "index.html")
     with TensorBoardLog(folder / "logs", config, replace=True) as log:
         if info is not None:
@@ -122,27 +124,27 @@ def _panels(trials: Sequence[Trial], rows: Sequence[Scores]) -> list[Panel]:
             levels = {
                 name: means[system][column.name].mean
                 for name, system in level_systems.items()
-                if column.name in means[system]
+                if column.name in means.get(system, {})
             }
             panels.append(Panel(counted(sentences, "sentence"), "inner steps", column.heading, curves, levels))
     return panels
 
 
 def _clips(results: FewShotResults, speaker: str, shown: Sequence[Column]) -> list[tuple[str, list[Clip]]]:
-    """Return the text of each shown sentence, with its recording and one clip per method."""
-    real = [
-        sentence for sentence in results.spoken if sentence.utterance.speaker == speaker and sentence.system == REAL
-    ]
+    """Return the text of each shown sentence, with its recording, if there is one, and one clip per method."""
     trials = {trial.learner: trial for trial in _ordered(results.trials, speaker)}
+    recordings = {clip.utterance.id: clip for clip in results.spoken if clip.voice == speaker and clip.system == REAL}
     rows = []
-    for index, sentence in enumerate(real[:_PAGE_SENTENCES]):
-        scores = _rounded(sentence.scores, shown)
-        clips = [Clip(REAL, samples=sentence.samples, rate=sentence.rate, scores=scores)]
+    for index, utterance in enumerate(results.scored[speaker][:_PAGE_SENTENCES]):
+        clips = []
+        if (real := recordings.get(utterance.id)) is not None:
+            clips = [Clip(REAL, samples=real.samples, rate=real.rate, scores=_rounded(real.scores, shown))]
         clips += [
             Clip(trial.system, file=trial.audio_file(index), scores=_rounded(trial.scores[index], shown))
             for trial in trials.values()
         ]
-        rows.append((sentence.utterance.text, clips))
+        if clips:
+            rows.append((utterance.text, clips))
     return rows
 
 

@@ -1,41 +1,37 @@
 """Runs the few-shot benchmark: compares methods for several numbers of sentences and of inner steps.
 
 A trial is the voice of one speaker by one method, from a number of sentences, after a number of inner steps. All voices
-of a speaker speak the same unseen sentences. `trials.py` defines a trial, `run_trial.py` computes it.
+of a speaker speak the same unseen sentences. `trials.py` defines a trial, `run_trial.py` computes it, and `work.py`
+divides the benchmark into pieces for workers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
 from tts_meta.adapt import CloneSettings
-from tts_meta.audio import read_audio
 from tts_meta.context import default_torch_state
-from tts_meta.corpus import Manifest
-from tts_meta.corpus.languages import in_language
-from tts_meta.devices import choose_device
+from tts_meta.corpus import Manifest, Utterance
 from tts_meta.errors import UsageError
-from tts_meta.evaluate.benchmark_config import BenchmarkConfig, SentenceSplit, choose_sentences
+from tts_meta.evaluate.benchmark_config import BenchmarkConfig, SentenceSplit, failed
 from tts_meta.evaluate.confidence import Interval
-from tts_meta.evaluate.ecapa_similarity import NAME as ECAPA
-from tts_meta.evaluate.few_shot.results_io import SpeakerRecordings, read_trials
-from tts_meta.evaluate.few_shot.run_trial import run_trial
-from tts_meta.evaluate.few_shot.speaker_data import SpeakerData
+from tts_meta.evaluate.few_shot.results_io import SpeakerRecordings
 from tts_meta.evaluate.few_shot.trials import Trial
+from tts_meta.evaluate.few_shot.work import Models, RecordingsResult, compute, load_models
 from tts_meta.evaluate.methods import MethodConfig
-from tts_meta.evaluate.scores import Scorer, Scores
-from tts_meta.evaluate.similarity import error_rate_interval, voice_embedding
-from tts_meta.evaluate.training_speakers import TrainingSpeakers
+from tts_meta.evaluate.scores import Scores
+from tts_meta.evaluate.similarity import error_rate_interval
 from tts_meta.evaluate.voice import Spoken
-from tts_meta.models.ecapa_encoder import EcapaEncoder
-from tts_meta.models.pretrained import Base, load_base
-from tts_meta.models.speaker_encoder import Embedding, SpeakerEncoder
-from tts_meta.models.vocoders.vocoder import Vocoder, check_mels
+from tts_meta.executors import ONE_JOB, ContextWork, Workers, worker_pool
+from tts_meta.models.pretrained import Base
+from tts_meta.models.speaker_encoder import Embedding
+from tts_meta.models.vocoders.vocoder import Vocoder
 
 
 class FewShotBenchmark(BenchmarkConfig):
@@ -54,18 +50,18 @@ class FewShotBenchmark(BenchmarkConfig):
     cached_results: Path | None = None
     """File `trials.jsonl` of another run, possibly on another machine. The trials in it are not computed again."""
 
-    def choose(self, manifest: Manifest) -> dict[str, SentenceSplit]:
+    def choose(self, manifest: Manifest | None) -> dict[str, SentenceSplit]:
         """Return the sentences of each speaker: to adapt on, to score, and to measure similarity to.
 
         Raises UsageError for a number of sentences below 1 or above `support_pool`. Raises TtsMetaError for the
-        same reasons as `choose_sentences`.
+        same reasons as `sentence_sets`.
         """
         counts = {*self.sentences, *(count for method in self.learners.values() for count in method.sentences)}
         if min(counts) < 1:
             raise UsageError("sentences must be 1 or more")
         if self.support_pool is not None and self.support_pool < max(counts):
             raise UsageError(f"support_pool is {self.support_pool}, but {max(counts)} sentences are requested")
-        return choose_sentences(manifest, self, self.support_pool or max(counts))
+        return self.sentence_sets(manifest, self.support_pool or max(counts))
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +70,8 @@ class FewShotResults:
 
     voices: mean embedding of each speaker's recordings. spoken_embeddings: embeddings of `spoken`, in this order.
     ecapa_voices, ecapa_embeddings: the same by `EcapaEncoder`; empty if the benchmark does not use its metric.
+    scored: the sentences that the voices of each speaker speak. has_prompts: the sentences are from a published test
+    list, and `voices` and `scored` have the names of prompts in place of speakers.
     """
 
     trials: list[Trial]
@@ -82,6 +80,8 @@ class FewShotResults:
     spoken_embeddings: list[Embedding]
     ecapa_voices: dict[str, Embedding] = field(default_factory=dict)
     ecapa_embeddings: list[Embedding] = field(default_factory=list)
+    scored: dict[str, Sequence[Utterance]] = field(default_factory=dict)
+    has_prompts: bool = False
 
     def scores(self) -> list[Scores]:
         """Return the scores of the recordings, the copy-synthesis and all voices."""
@@ -91,7 +91,7 @@ class FewShotResults:
         """Return the recordings and copy-synthesis of each speaker, without audio."""
         recordings = []
         for speaker, voice in self.voices.items():
-            numbers = [number for number, clip in enumerate(self.spoken) if clip.utterance.speaker == speaker]
+            numbers = [number for number, clip in enumerate(self.spoken) if clip.voice == speaker]
             scores = tuple(self.spoken[number].scores for number in numbers)
             embeddings = tuple(self.spoken_embeddings[number] for number in numbers)
             ecapa = tuple(self.ecapa_embeddings[number] for number in numbers if self.ecapa_embeddings)
@@ -100,13 +100,20 @@ class FewShotResults:
         return recordings
 
     def error_rates(self) -> dict[str, Interval]:
-        """Return the equal error rate of speaker verification for each system; empty for a single speaker."""
+        """Return the equal error rate of speaker verification for each system.
+
+        It is empty for a single speaker, and for a test list, in which a speaker may have several prompts.
+        """
+        if self.has_prompts:
+            return {}
         return error_rates(
             [sentence.scores for sentence in self.spoken], self.spoken_embeddings, self.trials, self.voices
         )
 
     def ecapa_error_rates(self) -> dict[str, Interval]:
         """Return the same by `EcapaEncoder`; empty if the benchmark does not use its metric."""
+        if self.has_prompts:
+            return {}
         rows = [sentence.scores for sentence in self.spoken] if self.ecapa_voices else []
         return error_rates(rows, self.ecapa_embeddings, self.trials, self.ecapa_voices, "ecapa_embeddings")
 
@@ -137,105 +144,65 @@ def error_rates(
 
 @default_torch_state(preserve_rng=True)
 def run_few_shot(
-    config: FewShotBenchmark, base: Base, vocoder: Vocoder, report: Callable[[str], None]
+    config: FewShotBenchmark,
+    base: Base,
+    vocoder: Vocoder,
+    report: Callable[[str], None],
+    workers: Workers = ONE_JOB,
 ) -> FewShotResults:
     """Compute the missing trials, read the other trials, and return the results.
 
     The base is moved to the device of the recipe; the vocoder stays where it is. report: called with a line for each
-    trial. Raises UsageError before any work for impossible numbers of sentences or steps, and for settings that a
-    learner does not use. Raises TtsMetaError for the same reasons as cloning and `read_trials`.
+    trial. workers: where trials are computed; the results do not depend on it. Several workers load the base and the
+    vocoder of the recipe. If a trial fails, the others are still computed and kept. Raises UsageError before any work
+    for impossible numbers of sentences or steps, and for settings that a learner does not use. Raises TtsMetaError for
+    the same reasons as cloning and `read_trials`.
     """
     if any(count < 0 for steps in (config.steps, *(m.steps for m in config.learners.values())) for count in steps):
         raise UsageError("steps must be 0 or more")
-    base = base.on(choose_device(config.device))
-    bases = _bases(config, base, vocoder)
-    manifest = in_language(Manifest.load(config.manifest), base.language, config.manifest)
-    chosen = config.choose(manifest)
-    training_speakers = _training_speakers(config, bases, manifest)
-    cached_results = read_trials(config.cached_results) if config.cached_results else {}
-    scorer, encoder = config.scorer(base.language), SpeakerEncoder.load(base.device)
-    ecapa = EcapaEncoder.load(base.device) if ECAPA in scorer.metrics else None
-    results = FewShotResults([], [], {}, [])
-    for speaker, sentences in chosen.items():
-        data = _speaker_data(config, speaker, sentences, vocoder, scorer, encoder, cached_results, report)
-        data = replace(data, ecapa=ecapa)
-        spoken = data.score(base, {})
-        results.spoken.extend(spoken)
-        results.spoken_embeddings.extend(data.embed(spoken))
-        rate = base.config.audio.mel.sample_rate
-        references = [(read_audio(reference.source, rate), rate) for reference in data.references]
-        results.voices[speaker] = voice_embedding(encoder, references)
-        if ecapa is not None:
-            results.ecapa_embeddings.extend(data.embed_ecapa(spoken))
-            results.ecapa_voices[speaker] = voice_embedding(ecapa, references)
-        for name, method in config.learners.items():
-            method_data = replace(data, training_speakers=training_speakers.get(name))
-            for sentence_count in method.sentences or config.sentences:
-                for step_count in method.step_counts(bases[name], config.steps):
-                    trial = run_trial(name, method, bases[name], method_data, sentence_count, step_count)
-                    results.trials.append(trial)
-                    report(f"{speaker}: {trial.system}{'' if trial.source == 'this run' else f' ({trial.source})'}")
+    models = Models.create(config, base, vocoder)
+    recordings, computed = _compute(models, workers, report)
+    models.computed.update(computed)
+    results = FewShotResults([], [], {}, [], has_prompts=config.test_list is not None)
+    for speaker, sentences in models.chosen.items():
+        row = recordings[speaker]
+        results.spoken.extend(row.spoken)
+        results.spoken_embeddings.extend(row.embeddings)
+        results.voices[speaker] = row.voice
+        results.scored[speaker] = sentences.score_on
+        if row.ecapa_voice is not None:
+            results.ecapa_embeddings.extend(row.ecapa_embeddings)
+            results.ecapa_voices[speaker] = row.ecapa_voice
+        for piece in models.trials(speaker):
+            trial = models.trial(piece)
+            results.trials.append(trial)
+            if trial.source != "this run":
+                report(f"{piece} ({trial.source})")
     return results
 
 
-def _bases(config: FewShotBenchmark, base: Base, vocoder: Vocoder) -> dict[str, Base]:
-    """Return the base of each method, with its prior.
+def _compute(
+    models: Models, workers: Workers, report: Callable[[str], None]
+) -> tuple[dict[str, RecordingsResult], set[Path]]:
+    """Compute all missing pieces; return the recordings by speaker, and the folders of what was computed.
 
-    Raises UsageError for settings that do not fit the base or the vocoder.
+    Raises TtsMetaError that names the first fault, after all other pieces are computed.
     """
-    paths = {method.base_folder for method in config.learners.values()}
-    loaded = {path: load_base(path, base.device) for path in paths if path}
-    bases = {
-        name: method.with_prior(base if method.base_folder is None else loaded[method.base_folder])
-        for name, method in config.learners.items()
-    }
-    for name, method in config.learners.items():
-        method.check(name, bases[name], vocoder)
-    for used in (base, *bases.values()):
-        check_mels(vocoder, used.config.audio.mel)
-        if used.language != base.language:
-            raise UsageError(
-                f"{used.folder} reads '{used.language}', but {base.folder} reads '{base.language}'; "
-                "compare bases of one language"
-            )
-    return bases
-
-
-def _training_speakers(
-    config: FewShotBenchmark, bases: Mapping[str, Base], manifest: Manifest
-) -> dict[str, TrainingSpeakers]:
-    """Return the training speakers of the base of each method whose learner needs them."""
-    speakers, by_method = dict[str, TrainingSpeakers](), dict[str, TrainingSpeakers]()
-    for name, method in config.learners.items():
-        base = bases[name]
-        if "trained_tasks" in method.choice(base).learner_class.needs:
-            if base.hash not in speakers:
-                speakers[base.hash] = TrainingSpeakers.of(base, manifest)
-            by_method[name] = speakers[base.hash]
-    return by_method
-
-
-def _speaker_data(
-    config: FewShotBenchmark,
-    speaker: str,
-    sentences: SentenceSplit,
-    vocoder: Vocoder,
-    scorer: Scorer,
-    encoder: SpeakerEncoder,
-    cached_results: dict[str, Trial],
-    report: Callable[[str], None],
-) -> SpeakerData:
-    return SpeakerData(
-        speaker,
-        sentences.adapt_on,
-        sentences.score_on,
-        sentences.references,
-        vocoder,
-        scorer,
-        encoder,
-        config.seed,
-        config.frames_per_step,
-        config.cache_folder,
-        cached_results=cached_results,
-        report=report,
-    )
+    pieces, recordings, computed = models.missing(), dict[str, RecordingsResult](), set[Path]()
+    faults: list[str] = []
+    work = ContextWork(partial(load_models, models.config, models.base.hash), compute, models)
+    jobs = min(workers.jobs, len(pieces))
+    with worker_pool(jobs, workers.dask, in_process=workers.in_process, task_items=1) as pool:
+        for piece, result in pool.run(work, pieces):
+            for line in result.warnings:
+                report(line)
+            computed |= result.computed
+            if result.recordings is not None:
+                recordings[piece.speaker] = result.recordings
+            if result.fault is not None:
+                faults.append(f"{piece}: {result.fault}")
+            if piece.method or result.fault is not None:
+                report(faults[-1] if result.fault is not None else str(piece))
+    if faults:
+        raise failed(faults, len(pieces), models.config)
+    return recordings, computed

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,12 +26,23 @@ from tts_meta.evaluate.few_shot.trial_keys import scoring_key, voice_key
 from tts_meta.evaluate.few_shot.trials import TRIAL_FILE, VOICE_FILE, Trial, key_of_folder
 from tts_meta.evaluate.methods import MethodConfig
 from tts_meta.evaluate.score_files import read_scores, write_scores
-from tts_meta.evaluate.scores import NLL
+from tts_meta.evaluate.scores import NLL, Scores
 from tts_meta.files import atomic_file
+from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.pretrained import Base
 
 _COSTS_FILE = "made.json"
 """File in the folder of a voice. This file is written last."""
+
+
+def trial_folder(method: MethodConfig, base: Base, data: SpeakerData, sentences: int, steps: int | None) -> Path:
+    """Return the folder of a trial in the cache folder. The trial is complete if this folder contains `TRIAL_FILE`."""
+    return data.folder / "voices" / voice_key(method, base, data, sentences, steps) / scoring_key(data)
+
+
+def is_missing(folder: Path, data: SpeakerData) -> bool:
+    """Return whether the trial with this folder must be computed."""
+    return not (folder / TRIAL_FILE).exists() and key_of_folder(folder) not in data.cached_results
 
 
 def run_trial(
@@ -40,8 +52,8 @@ def run_trial(
 
     Raises the errors of cloning.
     """
-    voice_folder = data.folder / "voices" / voice_key(method, base, data, sentences, steps)
-    folder = voice_folder / scoring_key(data)
+    folder = trial_folder(method, base, data, sentences, steps)
+    voice_folder = folder.parent
     if not (folder / TRIAL_FILE).exists():
         if key_of_folder(folder) in data.cached_results:
             return replace(data.cached_results[key_of_folder(folder)], folder=folder).renamed(name, sentences, steps)
@@ -102,12 +114,7 @@ def _score_voice(base: Base, data: SpeakerData, path: Path, folder: Path) -> Non
     model = voice.apply(base)
     audio = {"": (model, voice.apply_vocoder(data.vocoder))}
     spoken = [sentence for sentence in data.score(base, audio) if not sentence.system]
-    nll = nll_per_frame(base, model, data.align(base, data.score_on))
-    rows = [
-        replace(sentence.scores, measures={**sentence.scores.measures, NLL.name: measure})
-        for sentence, measure in zip(spoken, nll, strict=True)
-    ]
-    write_scores(folder / "scores.jsonl", rows)
+    write_scores(folder / "scores.jsonl", _with_nll(base, model, data, [sentence.scores for sentence in spoken]))
     for index, sentence in enumerate(spoken):
         with atomic_file(folder / f"{index}.flac") as temporary:
             soundfile.write(temporary, sentence.samples, sentence.rate, format="FLAC")
@@ -115,3 +122,14 @@ def _score_voice(base: Base, data: SpeakerData, path: Path, folder: Path) -> Non
     record = {name: [np.round(row, 5).tolist() for row in rows] for name, rows in by_encoder.items()}
     with atomic_file(folder / TRIAL_FILE) as temporary:
         temporary.write_text(json.dumps(record), encoding="utf-8")
+
+
+def _with_nll(base: Base, model: AcousticModel, data: SpeakerData, rows: Sequence[Scores]) -> list[Scores]:
+    """Return the scores of the scored sentences with the likelihood of their recordings, where there is one."""
+    recorded = [number for number, utterance in enumerate(data.score_on) if utterance.has_audio]
+    examples = data.align(base, [data.score_on[number] for number in recorded]) if recorded else []
+    nll = dict(zip(recorded, nll_per_frame(base, model, examples), strict=True))
+    return [
+        replace(row, measures={**row.measures, NLL.name: nll[number]}) if number in nll else row
+        for number, row in enumerate(rows)
+    ]

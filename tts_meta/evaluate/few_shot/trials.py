@@ -46,12 +46,12 @@ class Trial:
     @property
     def system(self) -> str:
         """The system name of its scores, such as `clone, 10 sentences, 100 steps`."""
-        return f"{self.learner}, {counted(self.sentences, 'sentence')}, {self.steps_label}"
+        return system_name(self.learner, self.sentences, self.steps)
 
     @property
     def steps_label(self) -> str:
         """The number of steps as text, or `stopped automatically`."""
-        return "stopped automatically" if self.steps is None else counted(self.steps, "step")
+        return steps_label(self.steps)
 
     @property
     def steps_order(self) -> tuple[bool, int]:
@@ -84,6 +84,16 @@ class Trial:
         """
         trial = replace(self, learner=learner, sentences=sentences, steps=steps)
         return replace(trial, scores=tuple(replace(row, system=trial.system) for row in trial.scores))
+
+
+def system_name(learner: str, sentences: int, steps: int | None) -> str:
+    """Return the system name of a trial, such as `clone, 10 sentences, 100 steps`."""
+    return f"{learner}, {counted(sentences, 'sentence')}, {steps_label(steps)}"
+
+
+def steps_label(steps: int | None) -> str:
+    """Return a number of steps as text; None is `stopped automatically`."""
+    return "stopped automatically" if steps is None else counted(steps, "step")
 
 
 def counted(number: int, noun: str) -> str:
