@@ -191,14 +191,23 @@ def test_jobs_and_a_cluster_exclude_each_other_in_the_benchmark(tmp_path: Path, 
 
 
 def test_a_process_creates_a_context_once_and_keeps_one() -> None:
-    first = ContextWork(lambda: pytest.fail("the context exists"), lambda context, item: context + item, 5)
-    assert [first(1), first(2)] == [6, 7]
+    first = ContextWork(_never_made, _append, [5])
+    assert [first(1), first(2)] == [[5, 1], [5, 1, 2]]
     executors = importlib.import_module("tts_meta.executors")
     assert executors._context_of_process(_make_three) == executors._context_of_process(_make_three) == [3]
     assert executors._context_of_process(_make_three) is executors._context_of_process(_make_three)
     executors._context_of_process(_make_four)
     assert len(executors._contexts) == 1
     assert first.__getstate__()["_context"] is None
+
+
+def _never_made() -> list[int]:
+    raise AssertionError("the context exists")
+
+
+def _append(context: list[int], item: int) -> list[int]:
+    context.append(item)
+    return list(context)
 
 
 def _make_three() -> list[int]:

@@ -26,6 +26,7 @@ FILES = sorted(
 MAX_FILE_LINES, MAX_FUNCTION_LINES = 300, 60
 LONG_FUNCTIONS = {
     "tts_meta/cli/clone.py:clone": "the options of the command and their help texts",
+    "tts_meta/cli/clone_speakers.py:clone_speakers": "the options of the command and their help texts",
     "tts_meta/cli/evaluate.py:evaluate": "the options of the command and their help texts",
     "tts_meta/cli/inspect.py:inspect": "the options of the command and their help texts",
     "tts_meta/cli/prepare.py:prepare": "the options of the command and their help texts",

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib
 import json
 import os
 import random
@@ -84,9 +85,8 @@ def killed(listed: Path, out: Path, longest: float, kills: int, draw: random.Ran
 
 def on_dask(listed: Path, out: Path) -> None:
     """Prepare on a local Dask cluster of two processes."""
-    from distributed import LocalCluster
-
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+    cluster_class = importlib.import_module("distributed").LocalCluster
+    with cluster_class(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
         finish(start(listed, out, "--dask", cluster.scheduler_address))
 
 
