@@ -87,13 +87,13 @@ def test_the_command_writes_table_figure_and_account(
     for module in (stages, scale):
         monkeypatch.setattr(module, "LINES", 25)
     (tmp_path / "speech.json").write_text(json.dumps(SPEECH))
-    monkeypatch.setattr(sys, "argv", ["scale", "--speakers", "1", "2", "--output", str(tmp_path)])
+    monkeypatch.setattr(sys, "argv", ["scale", "--speakers", "5", "6", "--output", str(tmp_path)])
     main()
     printed = capsys.readouterr().out
     assert printed == (tmp_path / "account.md").read_text()
     rows = [json.loads(line) for line in (tmp_path / "cost.jsonl").read_text().splitlines()]
-    assert [(row["speakers"], row["lines"]) for row in rows] == [(1, 25), (2, 50)]
-    assert "\n| 2 | 50 | " in printed and "| 100,000 | 64 | pretraining | " in printed
+    assert [(row["speakers"], row["lines"]) for row in rows] == [(5, 125), (6, 150)]
+    assert "\n| 6 | 150 | " in printed and "| 100,000 | 64 | pretraining | " in printed
     assert (tmp_path / "cost.png").read_bytes().startswith(b"\x89PNG")
     monkeypatch.setattr(sys, "argv", ["scale", "--account", "--output", str(tmp_path)])
     monkeypatch.setattr(scale, "measure", pytest.fail)

@@ -25,7 +25,8 @@ from tts_meta.adapt.vocoder_task import generator_modules
 from tts_meta.cli import run_command
 from tts_meta.config import load_config
 from tts_meta.corpus import Example, Manifest
-from tts_meta.evaluate.cloning import CloningBenchmark, choose_sentences
+from tts_meta.evaluate.benchmark_config import choose_sentences
+from tts_meta.evaluate.cloning import CloningBenchmark
 from tts_meta.evaluate.confidence import Interval, mean_interval
 from tts_meta.models.pretrained import Base, load_base
 from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder

@@ -29,7 +29,8 @@ from tts_meta.cli import run_command
 from tts_meta.config import load_config
 from tts_meta.corpus import Manifest
 from tts_meta.evaluate import Scorer, Settings
-from tts_meta.evaluate.cloning import CloningBenchmark, choose_sentences, run_cloning
+from tts_meta.evaluate.benchmark_config import choose_sentences
+from tts_meta.evaluate.cloning import CloningBenchmark, run_cloning
 from tts_meta.evaluate.voice import COPY, REAL, Spoken, score_voices
 from tts_meta.models.pretrained import load_base
 from tts_meta.models.vocoders.vocoder import load_vocoder
