@@ -96,7 +96,9 @@ class Models:
         chosen = config.choose(manifest)
         training_speakers = _training_speakers(config, bases, manifest)
         cached_results = read_trials(config.cached_results) if config.cached_results else {}
-        return cls(config, base, bases, vocoder, config.scorer(base.language), chosen, training_speakers, cached_results)
+        return cls(
+            config, base, bases, vocoder, config.scorer(base.language), chosen, training_speakers, cached_results
+        )
 
     @cached_property
     def encoder(self) -> SpeakerEncoder:
