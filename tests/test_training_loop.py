@@ -102,6 +102,13 @@ def test_the_loss_the_gradient_norm_and_the_speed_are_logged(tmp_path: Path) -> 
     assert events.Scalars("toy/twice")[0].value == pytest.approx(2 * events.Scalars("toy/loss")[0].value)
 
 
+def test_the_progress_shows_the_steps_of_a_stage_that_is_shorter_than_a_line_of_the_log(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(tmp_path, replace(SETTINGS, log_every=50))
+    assert "10/10" in capsys.readouterr().err
+
+
 def test_training_lowers_the_loss(tmp_path: Path) -> None:
     train(tmp_path, replace(SETTINGS, optimiser=OPTIMISER.model_copy(update={"steps": 40})))
     events = EventAccumulator(str(tmp_path))

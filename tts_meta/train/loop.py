@@ -138,6 +138,7 @@ def fit(
                 if bad_steps == _MAX_BAD_STEPS:
                     raise TtsMetaError(f"{stage}: {bad_steps} steps in a row were not finite; lower learning_rate")
             step += 1
+            progress.update(task, completed=step)
             frames_seen += done.frames
 
             if step % settings.log_every == 0:
@@ -216,7 +217,7 @@ def _log_step(
         log.scalar(f"{stage}/{name}", scalar.detach(), step)
     log.scalar(f"{stage}/seconds_of_speech_per_second", speed, step)
     note = f"loss {float(scalars['loss']):.3f}, {speed:.0f} s of speech per second"
-    progress.update(task, completed=step, note=note)
+    progress.update(task, note=note)
     if not progress.console.is_terminal:
         progress.console.print(f"{stage} {position}: {note}")
 
