@@ -89,13 +89,15 @@ def test_with_a_learned_prior_more_steps_give_nearly_the_same_voice(base: Base, 
 
 def test_l_bfgs_clones_stops_automatically_and_leaves_out_draws(base: Base, examples: list[Example]) -> None:
     learned = with_prior(base, postnet__output__bias=0.3)
-    settings = CloneSettings(learner_settings={"inner_solver": "l-bfgs"}, hold_out=1)
+    settings = CloneSettings(learner_settings={"inner_solver": "l-bfgs"}, hold_out=1, history_mixing=0.0)
     voices = [clone_examples(learned, examples, replace(settings, frames_per_step=frames)) for frames in (50, 10**6)]
     assert all(torch.equal(delta, voices[1].deltas[name]) for name, delta in voices[0].deltas.items())
     assert re.match(r"steps \d+ to \d+ gave [\d.]+% of the reduction of the objective", voices[0].scores["stopped"])
     assert voices[0].scores["held_out_after"] < voices[0].scores["held_out_before"]
     many = clone_examples(learned, examples, replace(settings, steps=10_000))
     assert many.steps < 1000 and "has reached its minimum" in many.scores["stopped"]
+    mixed = clone_examples(learned, examples, replace(settings, history_mixing=0.5))
+    assert re.match(r"the last round gave [\d.]+% of the reduction of the objective", mixed.scores["stopped"])
 
 
 def test_a_learning_rate_selects_adam_in_place_of_l_bfgs(base: Base) -> None:

@@ -51,7 +51,9 @@ def experiment(meta_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> E
 def run_of(start: float, sigmas: dict[str, list[float]], **changes: object) -> SigmaRun:
     steps = [0, 100, 130]
     settings = TrainerSettings(outer_lr_final_fraction=0.1)
-    run = SigmaRun(start, 0, steps, 150, 0.2, settings.outer_lr_final_fraction, "half-cauchy", 0.01, {}, sigmas)
+    run = SigmaRun(
+        start, 0, steps, 150, 0.2, settings.outer_lr_final_fraction, "half-cauchy", 0.01, 0.999, 0.0, {}, sigmas
+    )
     return replace(run, **changes)
 
 

@@ -19,7 +19,8 @@ from tts_meta.adapt.acoustic_domain import acoustic_domain
 from tts_meta.adapt.acoustic_task import AcousticTask, with_history_mixing
 from tts_meta.corpus import Example
 from tts_meta.errors import UsageError
-from tts_meta.meta import Task, estimators
+from tts_meta.meta import Budget, GradientLearner, Task, create_learner, estimators
+from tts_meta.meta.learners.lbfgs_adaptation import ROUND
 from tts_meta.models.decoder import Decoder, DecoderConfig
 from tts_meta.models.pretrained import Base
 from tts_meta.train.meta_train import meta_train
@@ -174,3 +175,31 @@ def test_meta_training_mixes_support_and_query(tmp_path: Path, monkeypatch: pyte
     for task in seen:
         assert {batch.history_mixing for batch in (*task.support, *task.query)} == {0.5}
         assert {batch.history is None for batch in task.support} == {False}
+
+
+def test_lbfgs_computes_the_predictions_anew_in_each_round(base: Base, examples: list[Example]) -> None:
+    learner = create_learner(
+        "sigma-imaml",
+        acoustic_domain(base, adaptable_modules(base).select(["decoder"])),
+        {"inner_solver": "l-bfgs", "variance": 1e-3, "hessian": "gauss-newton"},
+    )
+    assert isinstance(learner, GradientLearner)
+    support, fixed, seen = AcousticTask(base, examples, ("decoder",)).all_sentences(), list[Task](), list[int]()
+    fix = learner.likelihood.with_fixed_inputs
+
+    def watch(*arguments: Any) -> list[Task]:
+        fixed.extend(fix(*arguments))
+        return fixed[-1:]
+
+    for share, rounds in ((0.5, 2), (0.0, 1)):
+        fixed.clear()
+        seen.clear()
+        learner.likelihood.__dict__["with_fixed_inputs"] = watch
+        adapted = learner.adapt(
+            [Task(with_history_mixing(support, share))], Budget(ROUND + 3), lambda progress: seen.append(progress.step)
+        )
+        assert len(fixed) == rounds
+        assert seen == list(range(ROUND + 4)) and adapted.steps == (ROUND + 3,) and len(adapted.losses) == ROUND + 3
+        assert float(adapted.losses[-1, 0]) < float(adapted.losses[0, 0])
+    histories = [batch.history for batch in fixed[0].support]
+    assert histories == [None] * len(histories)

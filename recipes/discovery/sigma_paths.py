@@ -30,7 +30,8 @@ class SigmaRun:
     """σ of the modules of one run at some of its meta-steps, and the settings that its path depends on.
 
     start: σ of every module before the first meta-step. steps: the stored meta-steps, from 0. sigmas: σ of each module
-    at these steps. planned_steps: length of the schedule. statistics: means of `STATISTICS` over the last
+    at these steps. planned_steps: length of the schedule. beta2: of Adam. smallest: the smallest σ that the run allows,
+    or 0. statistics: means of `STATISTICS` over the last
     `LAST` meta-steps; None if the run has no log.
     """
 
@@ -42,6 +43,8 @@ class SigmaRun:
     final_fraction: float
     hyperprior: HyperpriorName
     hyperprior_scale: float
+    beta2: float
+    smallest: float
     statistics: dict[str, float | None]
     sigmas: dict[str, list[float]]
 
@@ -66,6 +69,8 @@ class SigmaRun:
             trainer["outer_lr_final_fraction"],
             settings.get("hyperprior", "flat"),
             settings.get("hyperprior_scale", 1.0),
+            trainer.get("outer_beta2", 0.999),
+            settings.get("min_variance", 0.0) ** 0.5,
             _last_statistics(folder, done),
             {name: [_rounded(values[step]) for step in steps] for name, values in paths.items()},
         )
@@ -87,7 +92,7 @@ class SigmaRun:
     def without_data(self) -> list[float]:
         """σ at `steps` of a module whose likelihood does not depend on σ: Adam on the hyperprior alone."""
         log_variance = torch.tensor(2 * math.log(self.start), dtype=torch.float64, requires_grad=True)
-        optimiser = torch.optim.Adam([log_variance], lr=self.variance_lr)
+        optimiser = torch.optim.Adam([log_variance], lr=self.variance_lr, betas=(0.9, self.beta2))
         path = [self.start]
         for step in range(self.done):
             optimiser.zero_grad()
@@ -95,6 +100,8 @@ class SigmaRun:
             decay = cosine_decay(min(1.0, step / self.planned_steps), self.final_fraction)
             optimiser.param_groups[0]["lr"] = self.variance_lr * decay
             optimiser.step()
+            if self.smallest:
+                log_variance.data.clamp_(min=2 * math.log(self.smallest))
             path.append(float(torch.exp(0.5 * log_variance.detach())))
         return [path[step] for step in self.steps]
 

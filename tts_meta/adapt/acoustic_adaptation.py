@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from tts_meta.adapt.acoustic_domain import acoustic_domain
-from tts_meta.adapt.acoustic_task import ADAPTATION_DENSITY, AcousticTask, adaptable_modules
+from tts_meta.adapt.acoustic_task import ADAPTATION_DENSITY, AcousticTask, adaptable_modules, with_history_mixing
 from tts_meta.adapt.adaptation import Adaptation, Correction, ScoredTask
 from tts_meta.adapt.learner_choice import LearnerChoice, choose_acoustic_learner, require_trained_tasks
 from tts_meta.adapt.settings import CloneSettings
@@ -46,6 +47,8 @@ def acoustic_adaptation(
     names = tuple(module.name for module in learner.adapted_modules)
     support_task, held_out_task = (AcousticTask(base, examples, names) for examples in (support, held_out))
     task = support_task.task(None, settings.frames_per_step, settings.seed, history_mixing=settings.history_mixing)
+    if choice.minimises:  # the steps read the support, not draws from it
+        task = replace(task, support=with_history_mixing(task.support, settings.history_mixing))
     support_data = ScoredTask(task, support_task.frames)
     held_out_data = ScoredTask(Task(held_out_task.all_sentences()), held_out_task.frames) if held_out else None
     budget = choice.budget(settings.steps, settings.learning_rate is not None)

@@ -113,7 +113,7 @@ def fix_history(model: AcousticModel) -> InputFunction:
     @torch.no_grad()
     def fix(call: Callable[..., Any], data: AcousticBatch | Sequence[AcousticBatch]) -> Any:
         if not isinstance(data, AcousticBatch):
-            return tuple(fix(call, batch) for batch in data)
+            return tuple(fix(call, batch) for batch in data) if any(batch.history_mixing for batch in data) else data
         if not data.history_mixing:
             return data
         return replace(data, history=_teacher_forced(model, call, replace(data, history=None)).history)

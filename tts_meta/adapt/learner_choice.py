@@ -51,6 +51,11 @@ class LearnerChoice:
         """Whether σ of each module is meta-learned."""
         return self.saved is not None and self.saved.prior is not None and self.uses("prior_scale")
 
+    @property
+    def minimises(self) -> bool:
+        """Whether the inner loop minimises the objective of all recordings by L-BFGS, without draws."""
+        return self.settings.get("inner_solver") == WITHOUT_RATE
+
     def uses(self, setting: str) -> bool:
         """Return whether the learner has a setting of this name."""
         return setting in self.learner_class.Settings.model_fields
