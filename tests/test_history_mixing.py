@@ -19,7 +19,8 @@ from tts_meta.adapt.acoustic_domain import acoustic_domain
 from tts_meta.adapt.acoustic_task import AcousticTask, with_history_mixing
 from tts_meta.corpus import Example
 from tts_meta.errors import UsageError
-from tts_meta.meta import Budget, GradientLearner, Task, create_learner, estimators
+from tts_meta.meta import Budget, GradientLearner, Task, create_learner
+from tts_meta.meta.estimators import implicit
 from tts_meta.meta.learners.lbfgs_adaptation import ROUND
 from tts_meta.models.decoder import Decoder, DecoderConfig
 from tts_meta.models.pretrained import Base
@@ -154,7 +155,7 @@ def test_batches_without_mixing_have_no_predictions_to_fix(base: Base, examples:
 
 def test_meta_training_mixes_support_and_query(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = list[Task]()
-    solve = estimators.implicit.solve_detached
+    solve = implicit.solve_detached
 
     def watch(likelihood: Any, meta: Any, tasks: Sequence[Task], inner: Any) -> Tensor:
         seen.extend(tasks)

@@ -154,6 +154,15 @@ def test_every_sigma_and_the_residuals_of_the_solvers_are_logged(meta_run: Path)
     assert "figure/sigma" in events.Tags()["images"]
 
 
+def test_a_finished_run_continues_with_more_meta_steps_and_not_with_fewer(meta_corpus: Path, tmp_path: Path) -> None:
+    for steps in (1, 2):
+        meta_train(meta_recipe(meta_corpus, tmp_path / "run", meta_steps=steps))
+    learner = load_base(tmp_path / "run" / "base").learner
+    assert learner is not None and learner.meta_steps == 2
+    with pytest.raises(TtsMetaError, match=r"holds a run with another configuration \(meta_steps: 2, now 1\)"):
+        meta_train(meta_recipe(meta_corpus, tmp_path / "run", meta_steps=1))
+
+
 def test_a_folder_of_another_configuration_is_refused(meta_corpus: Path, meta_run: Path) -> None:
     with pytest.raises(
         TtsMetaError, match=r"holds a run with another configuration \(.*\); choose another output folder"

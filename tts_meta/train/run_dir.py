@@ -25,6 +25,8 @@ CHANGEABLE_SETTINGS = (
 )
 """Settings that may differ when a run continues, because they do not change the result: where and how long it computes,
 and how often it logs, saves and samples. The language acts through the phonemizer and the utterances."""
+EXTENDABLE_SETTINGS = ("meta_steps",)
+"""Settings that may grow when a run continues. The schedules of the further steps are those of the longer run."""
 _CONFIG, _LOCK = "config.json", ".lock"
 
 
@@ -94,7 +96,8 @@ def _difference(before: object, config: Section) -> str:
         before = type(config).model_validate(before).model_dump(mode="json")
     was, now = (_flatten(data) for data in (before, config.model_dump(mode="json")))
     for name in [*now, *(name for name in was if name not in now)]:
-        if name.split(".")[0] not in CHANGEABLE_SETTINGS and was.get(name) != now.get(name):
+        changed = name.split(".")[0] not in CHANGEABLE_SETTINGS and was.get(name) != now.get(name)
+        if changed and not (name in EXTENDABLE_SETTINGS and name in was and now[name] > was[name]):
             values = (excerpt(json.dumps(values.get(name), ensure_ascii=False), 60) for values in (was, now))
             return excerpt("{}: {}, now {}".format(name, *values))
     return ""
