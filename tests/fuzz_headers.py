@@ -13,6 +13,7 @@ from fuzzing import Target
 from helpers import TINY_HIFIGAN
 from hypothesis import strategies as st
 from safetensors.torch import load
+from stores import mel_store
 from valid_files import (
     Files,
     base_files,
@@ -105,7 +106,7 @@ def open_store(files: Files) -> None:
     """Read all utterances of a run; they are refused, or they are valid."""
     base = valid_base()
     folder = write_files(fresh_path("store"), files)
-    store = FeatureStore(folder)
+    store = FeatureStore(folder, mel_store(folder, "."))
     store.check(len(base.symbols), base.acoustic.n_mels)
     for example in store[:]:
         assert example.mel.isfinite().all() and len(example.tokens)

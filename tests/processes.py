@@ -21,11 +21,12 @@ def in_two_processes(work: Callable[[], dict[str, Any]], folder: Path) -> list[d
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 
 
-def under_torchrun(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def under_torchrun(code: str, folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
     """Run a program in two processes of one thread each. It is written to `folder` and can import the test modules."""
     worker = folder / "worker.py"
     worker.write_text(f"import sys\nsys.path.append({str(Path(__file__).parent)!r})\n{code}")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(worker)]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += [str(worker), *map(str, arguments)]
     return subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,14 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from faults import full_disk
+from faults import error_line, full_disk
 from helpers import random_example, tiny_base, tone_sentence
+from stores import mel_store, write_store
 
 from tts_meta.corpus import Example
 from tts_meta.corpus.segments import segment_example
-from tts_meta.errors import TtsMetaError
 from tts_meta.train.datasets import BatchStream
-from tts_meta.train.feature_store import Durations, FeatureStore, write_features
+from tts_meta.train.feature_store import Durations, FeatureStore
 from tts_meta.train.optimiser import BatchSize
 from tts_meta.train.segments import Segments
 
@@ -41,13 +42,13 @@ def examples() -> list[Example]:
 @pytest.fixture(scope="module")
 def folder(examples: list[Example], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("store") / "features"
-    write_features(folder, iter(examples))
+    write_store(folder, iter(examples))
     return folder
 
 
 @pytest.fixture(scope="module")
 def store(folder: Path) -> FeatureStore:
-    return FeatureStore(folder)
+    return FeatureStore(folder, mel_store(folder))
 
 
 @pytest.fixture(scope="module")
@@ -119,37 +120,53 @@ def test_batches_of_a_store_equal_the_batches_of_its_examples_with_any_number_of
         assert int(stored.all_symbols) == int(stored.token_lengths.sum())
 
 
-def test_an_empty_corpus_and_a_damaged_store_are_refused_in_one_line(folder: Path, examples: list[Example]) -> None:
-    with pytest.raises(TtsMetaError, match="no utterance is left to train on"):
-        write_features(folder.parent / "empty", [])
+def test_an_empty_corpus_and_a_missing_store_are_refused_in_one_line(folder: Path) -> None:
+    assert "no utterance is left to train on" in error_line(lambda: write_store(folder.parent / "empty", []))
     assert not (folder.parent / "empty").exists()
-    damaged = folder.parent / "damaged"
-    write_features(damaged, examples)
-    content = (damaged / "mel.float16").read_bytes()
-    (damaged / "mel.float16").write_bytes(content[:-2])
-    with pytest.raises(
-        TtsMetaError, match=r"mel\.float16: damaged, its length is not that of its utterances; delete the folder"
-    ):
-        FeatureStore(damaged)
-    with pytest.raises(TtsMetaError, match=r"names\.json: cannot be read"):
-        FeatureStore(folder.parent / "none")
+    line = error_line(lambda: FeatureStore(folder.parent / "none", mel_store(folder)))
+    assert "names.json: cannot be read" in line
 
 
-def test_a_full_disk_leaves_no_files(tmp_path: Path, examples: list[Example]) -> None:
-    with pytest.raises(TtsMetaError, match=r"cannot write .*no file was changed"), full_disk(5000):
-        write_features(tmp_path / "features", examples)
-    assert list(tmp_path.iterdir()) == []
+def test_the_features_of_an_older_version_are_refused_with_the_remedy(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "features")
+    (tmp_path / "features" / "mel.float16").touch()
+    line = error_line(lambda: FeatureStore(tmp_path / "features", mel_store(folder)))
+    assert line.startswith(f"{tmp_path}/features: features of an older version; delete the folder")
+
+
+def test_missing_and_truncated_log_mels_are_found_and_damaged_ones_are_refused(
+    examples: list[Example], tmp_path: Path
+) -> None:
+    folder = tmp_path / "features"
+    store = write_store(folder, examples)
+    assert store.missing(mel_store(folder)).tolist() == []
+    (shard,) = mel_store(folder).folder.glob("*.data")
+    content = shard.read_bytes()
+    shard.write_bytes(content[: len(content) // 2])
+    missing = store.missing(mel_store(folder)).tolist()
+    assert missing == list(range(missing[0], len(store))) and 3 < missing[0] < 9
+    shard.write_bytes(content[:-2] + b"\0\0")
+    line = error_line(lambda: FeatureStore(folder, mel_store(folder))[len(store) - 1])
+    assert line.startswith(f"{shard}: damaged, it differs from what was written; delete {shard.name} and ")
+
+
+def test_a_full_disk_leaves_no_folder(tmp_path: Path, examples: list[Example]) -> None:
+    with full_disk(500):
+        line = error_line(lambda: write_store(tmp_path / "features", examples))
+    assert line.startswith("cannot write ") and not (tmp_path / "features").exists()
 
 
 MEMORY = """
 import sys
+sys.path.insert(0, sys.argv[3])
 from pathlib import Path
 import torch
 from tts_meta.corpus import Example
 from tts_meta.train.datasets import BatchStream
 from tts_meta.train.optimiser import BatchSize
 from tts_meta.train.segments import Segments
-from tts_meta.train.feature_store import Durations, FeatureStore, write_features
+from tts_meta.train.feature_store import Durations
+from stores import write_store
 
 torch.set_num_threads(1)
 folder, utterances = Path(sys.argv[1]), int(sys.argv[2])
@@ -165,8 +182,7 @@ def resident_bytes():
     return 1024 * int(next(line for line in open("/proc/self/status") if line.startswith("RssAnon")).split()[1])
 
 before = resident_bytes()
-write_features(folder, examples())
-store = FeatureStore(folder)
+store = write_store(folder, examples())
 aligned = Durations.of(store, ((n, durations) for n in range(utterances)))
 silent = torch.tensor([False, True, True, True, False, False])
 segments = Segments.cut(store, aligned, silent, 215, 8)
@@ -185,7 +201,8 @@ def test_the_memory_of_a_process_hardly_grows_with_the_corpus(tmp_path: Path) ->
     """The frames of an utterance take 250 KB. In memory an utterance takes an id and a few numbers."""
 
     def memory(utterances: int) -> int:
-        command = [sys.executable, "-c", MEMORY, str(tmp_path / str(utterances)), str(utterances)]
+        tests = str(Path(__file__).parent)
+        command = [sys.executable, "-c", MEMORY, str(tmp_path / str(utterances)), str(utterances), tests]
         return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
     few, many = memory(100), memory(1600)

@@ -11,7 +11,7 @@ from helpers import tone_sentence
 
 from tts_meta.corpus import Example
 from tts_meta.text import SymbolTable
-from tts_meta.train.flat_start import flat_start_durations
+from tts_meta.train.flat_start import FlatStart
 
 TABLE = SymbolTable.from_alphabet(list("abcdefgh"))
 
@@ -43,10 +43,15 @@ def corpus() -> list[Example]:
     return [noisy_example(tone_sentence(seed, words=4), seed) for seed in range(80)]
 
 
+def durations_of(examples: list[Example], iterations: int = 8) -> list[torch.Tensor | None]:
+    model = FlatStart.estimate(examples, TABLE.kinds(), iterations)
+    return [model.durations(example) for example in examples]
+
+
 @pytest.fixture(scope="module")
 def estimated(corpus: list[Example]) -> list[torch.Tensor | None]:
     unknown = [replace(example, durations=torch.zeros_like(example.tokens)) for example in corpus]
-    return flat_start_durations(unknown, TABLE.kinds())
+    return durations_of(unknown)
 
 
 def frame_errors(estimated: list[torch.Tensor | None], corpus: list[Example]) -> torch.Tensor:
@@ -61,7 +66,7 @@ def test_durations_of_symbols_with_distinct_spectra_are_recovered_to_a_few_frame
 ) -> None:
     errors = frame_errors(estimated, corpus)
     assert errors.mean() < 0.75 and (errors <= 3).float().mean() > 0.97
-    initial = frame_errors(flat_start_durations(corpus, TABLE.kinds(), iterations=0), corpus)
+    initial = frame_errors(durations_of(corpus, iterations=0), corpus)
     assert errors.mean() < 0.6 * initial.mean(), "iterations lower the error"
 
 
@@ -86,13 +91,13 @@ def test_skipped_pauses_get_no_frames_and_spoken_pauses_get_frames(
 
 
 def test_the_same_corpus_gives_the_same_durations(corpus: list[Example], estimated: list[torch.Tensor | None]) -> None:
-    again = flat_start_durations(corpus, TABLE.kinds())
+    again = durations_of(corpus)
     assert all(a is not None and b is not None and torch.equal(a, b) for a, b in zip(again, estimated, strict=True))
 
 
 def test_a_recording_too_short_for_its_transcript_has_no_durations(corpus: list[Example]) -> None:
     short = replace(corpus[0], mel=corpus[0].mel[:10])
-    estimated = flat_start_durations([short, *corpus[1:6]], TABLE.kinds(), iterations=1)
+    estimated = durations_of([short, *corpus[1:6]], iterations=1)
     assert estimated[0] is None and all(durations is not None for durations in estimated[1:])
-    assert flat_start_durations([short], TABLE.kinds()) == [None]
-    assert flat_start_durations([], TABLE.kinds()) == []
+    assert durations_of([short]) == [None]
+    assert durations_of([]) == []

@@ -14,7 +14,7 @@ from unittest.mock import Mock
 
 import pytest
 import torch
-from faults import interrupted
+from faults import error_line, interrupted
 from helpers import pretrain_recipe as recipe
 from helpers import tiny_config
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -24,10 +24,12 @@ from tts_meta.audio import FeatureCache
 from tts_meta.config import dump_config, parse_config
 from tts_meta.corpus import Manifest
 from tts_meta.errors import TtsMetaError
+from tts_meta.models.aligner import Aligner
 from tts_meta.models.pretrained import load_base
 from tts_meta.models.vocoders.griffin_lim import GriffinLim
 from tts_meta.text import versions
 from tts_meta.train import pretrain
+from tts_meta.train.flat_start import FlatStart
 from tts_meta.train.pretrain import PretrainConfig
 
 FILES = {
@@ -44,7 +46,7 @@ FILES = {
         for name in ("tensors.safetensors", "state.json")
     ),
     *(f"{stage}/events" for stage in ("aligner_first", "aligner", "acoustic")),
-    *(f"features/{name}" for name in ("mel.float16", "tokens.npy", "ends.npy", "names.json")),
+    *(f"features/{name}" for name in ("tokens.npy", "ends.npy", "keys.npy", "names.json")),
     *(f"base/{name}" for name in ("model.safetensors", "config.json", "symbols.json", "state.json")),
 }
 
@@ -166,7 +168,8 @@ def test_a_completed_run_computes_nothing_when_it_is_started_again(
 
     monkeypatch.setattr(FeatureCache, "compute", never)
     monkeypatch.setattr(AveragedModel, "update_parameters", never)
-    monkeypatch.setattr(importlib.import_module("tts_meta.train.aligner_training"), "flat_start_durations", never)
+    monkeypatch.setattr(FlatStart, "estimate", never)
+    monkeypatch.setattr(Aligner, "align", never)
     pretrain(recipe(corpus, finished))
     assert weights(finished) == before
 
@@ -197,11 +200,30 @@ def test_a_run_resumes_without_the_recordings(corpus: Path, finished: Path, tmp_
     shutil.copytree(corpus, copy)
     with interrupted(updates=3):
         pretrain(recipe(copy, tmp_path / "run"))
-    for path in (*copy.glob("*.wav"), *copy.glob("cache/**/*")):
-        if path.is_file():
-            path.unlink()
+    for path in copy.glob("*.wav"):
+        path.unlink()
     pretrain(recipe(copy, tmp_path / "run"))
     assert weights(tmp_path / "run") == weights(finished)
+
+
+def test_a_run_whose_cache_was_deleted_computes_the_log_mels_again(
+    corpus: Path, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "corpus"
+    shutil.copytree(corpus, copy)
+    with interrupted(updates=3):
+        pretrain(recipe(copy, tmp_path / "run"))
+    shutil.rmtree(copy / "cache")
+    original = (copy / "3.wav").read_bytes()
+    (copy / "3.wav").write_bytes((copy / "2.wav").read_bytes())
+    line = error_line(lambda: pretrain(recipe(copy, tmp_path / "run")))
+    assert line.startswith(f"{copy}/3.wav: changed since the run started; restore it")
+    (copy / "3.wav").unlink()
+    assert "3.wav: no such file" in error_line(lambda: pretrain(recipe(copy, tmp_path / "run")))
+    (copy / "3.wav").write_bytes(original)
+    pretrain(recipe(copy, tmp_path / "run"))
+    assert weights(tmp_path / "run") == weights(finished)
+    assert "are missing or damaged in" in " ".join(capsys.readouterr().err.split())
 
 
 def test_another_seed_gives_other_weights(corpus: Path, finished: Path, tmp_path: Path) -> None:

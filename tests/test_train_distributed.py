@@ -17,6 +17,7 @@ from processes import in_two_processes, under_torchrun
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from tts_meta.audio import FeatureCache
 from tts_meta.audio.mel import MelConfig
 from tts_meta.config import dump_config
 from tts_meta.corpus import Batch
@@ -220,9 +221,14 @@ def assert_same_run(run: Path, single_run: Path) -> None:
 def test_two_processes_train_the_weights_of_one_process_and_only_the_first_prints(
     corpus: Path, single_run: Path, tmp_path: Path
 ) -> None:
-    result = pretrain_in_two(recipe(corpus, tmp_path / "run"), tmp_path)
+    config = recipe(corpus, tmp_path / "run", cache=tmp_path / "cache")
+    result = pretrain_in_two(config, tmp_path)
     assert result.returncode == 0, result.stderr
     assert_same_run(tmp_path / "run", single_run)
+    for name in ("tokens.npy", "ends.npy", "keys.npy", "names.json", "../flat_start.safetensors"):
+        assert (tmp_path / "run" / "features" / name).read_bytes() == (single_run / "features" / name).read_bytes()
+    store = FeatureCache(config.cache, config.base.audio).store
+    assert len(list(store.folder.glob("*.data"))) == 2 and len(store) == 8, "each process computes its share"
     assert result.stderr.count("acoustic 12/12") == 1 and result.stderr.count("utterances aligned") == 1
     assert len(list((tmp_path / "run" / "acoustic").glob("events*"))) == 1
     files = [{str(path.relative_to(run)) for path in run.rglob("*")} for run in (single_run, tmp_path / "run")]
@@ -239,3 +245,39 @@ def test_a_run_resumes_with_another_number_of_processes(corpus: Path, single_run
     assert json.loads((tmp_path / "run" / "acoustic" / "training" / "state.json").read_text())["step"] == 4
     pretrain(config)
     assert_same_run(tmp_path / "run", single_run)
+
+
+def test_the_weights_do_not_depend_on_the_processes_that_compute_features_nor_on_a_kill(
+    corpus: Path, single_run: Path, tmp_path: Path
+) -> None:
+    """Two processes are killed while they compute features, two compute the rest, and one process trains."""
+    config = recipe(corpus, tmp_path / "run", cache=tmp_path / "cache", workers=1, max_hours=1e-9)
+    (tmp_path / "recipe.json").write_text(dump_config(config))
+    code = """
+import os, signal, sys
+import helpers
+from tts_meta.audio import FeatureCache
+from tts_meta.config import load_config
+from tts_meta.train.pretrain import PretrainConfig
+from tts_meta.train import pretrain
+compute, calls = FeatureCache.compute, []
+def killed(cache, audio):
+    calls.append(audio)
+    if len(calls) == int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return compute(cache, audio)
+FeatureCache.compute = killed
+pretrain(load_config(sys.argv[1], PretrainConfig))
+"""
+    store = FeatureCache(config.cache, config.base.audio).store
+    killed = under_torchrun(code, tmp_path, tmp_path / "recipe.json", 3)
+    store.refresh()
+    assert killed.returncode != 0 and 2 <= len(store) < 8 and not (tmp_path / "run" / "features").exists()
+    stopped = under_torchrun(code, tmp_path, tmp_path / "recipe.json", 99)
+    assert "the time is up in the training of the aligner" in stopped.stderr, stopped.stderr
+    store.refresh()
+    assert len(store) == 8, "no log-mel is computed twice"
+    assert not list((tmp_path / "run").glob("*.parts"))
+    pretrain(config.model_copy(update={"max_hours": 0.0}))
+    weights = [(run / "base" / "model.safetensors").read_bytes() for run in (single_run, tmp_path / "run")]
+    assert weights[0] == weights[1]

@@ -30,9 +30,9 @@ from tts_meta.models.vocoders.source_filter_weights import load_source_filter
 from tts_meta.train.datasets import segment_utterances
 from tts_meta.train.feature_store import Durations, FeatureStore
 from tts_meta.train.optimiser import BatchSize, clip_gradients
-from tts_meta.train.predicted_mels import predict_mels
+from tts_meta.train.predicted_mels import PredictedFrames, predict_mels
 from tts_meta.train.vocoder import VocoderTrainConfig, train_vocoder
-from tts_meta.train.vocoder_data import CropStream, PredictedMels, VocoderData
+from tts_meta.train.vocoder_data import CropStream, PitchLabels, PredictedMels, VocoderCache, VocoderData
 
 FRAMES = 24
 
@@ -51,6 +51,7 @@ def recipe(corpus: Path, output: Path, **changes: object) -> VocoderTrainConfig:
     data = {
         "manifest": corpus / "manifest.jsonl",
         "output": output,
+        "cache": corpus / "cache",
         "base": corpus / "base",
         "vocoder": tiny_source_filter().config,
         "discriminator": {"windows": [512, 128], "channels": 4},
@@ -74,19 +75,26 @@ def finished(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
-def stream(run: Path, frames: int = FRAMES, size: BatchSize | None = None, **options: object) -> CropStream:
-    store = FeatureStore(run / "features")
-    data = VocoderData(run / "audio", store, MelConfig().hop)
-    mels = np.fromfile(run / "features" / "mel.float16", np.float16).reshape(-1, 80)
-    numbers, size = np.arange(len(store)), size or BatchSize(4 * frames)
-    return CropStream(store, data, mels, np.load(run / "pitch.npy"), numbers, frames, size, 0, **options)  # pyright: ignore[reportArgumentType]
+def opened(corpus: Path, run: Path) -> tuple[FeatureStore, VocoderData]:
+    """The features of a run."""
+    cache = VocoderCache(corpus / "cache", tiny_base().config.audio)
+    store = FeatureStore(run / "features", cache.store)
+    return store, VocoderData(store, cache)
+
+
+def stream(
+    corpus: Path, run: Path, frames: int = FRAMES, size: BatchSize | None = None, **options: object
+) -> CropStream:
+    store, data = opened(corpus, run)
+    numbers, pitch, size = np.arange(len(store)), PitchLabels(data.f0, 60.0), size or BatchSize(4 * frames)
+    return CropStream(store, data, data.mels, pitch, numbers, frames, size, 0, **options)  # pyright: ignore[reportArgumentType]
 
 
 def weights(run: Path) -> bytes:
     return (run / "vocoder" / "model.safetensors").read_bytes()
 
 
-def test_every_stage_writes_a_vocoder(finished: Path) -> None:
+def test_every_stage_writes_a_vocoder(corpus: Path, finished: Path) -> None:
     for folder in ("spectral/vocoder", "adversarial/vocoder", "finetune/vocoder", "vocoder"):
         load_source_filter(finished / folder)
     assert weights(finished) == (finished / "finetune" / "vocoder" / "model.safetensors").read_bytes()
@@ -170,41 +178,67 @@ train_vocoder(load_config({str(tmp_path / "recipe.json")!r}, VocoderTrainConfig)
     assert torch.isfinite(vocoder(torch.full((1, 20, 80), -5.0))).all()
 
 
-def test_mels_of_speakers_unknown_to_the_base_are_predicted_with_the_mean_voice(corpus: Path, finished: Path) -> None:
-    store, base = FeatureStore(finished / "features"), load_base(corpus / "base")
+def test_mels_of_speakers_unknown_to_the_base_are_predicted_with_the_mean_voice(
+    corpus: Path, finished: Path, tmp_path: Path
+) -> None:
+    store, _ = opened(corpus, finished)
+    base = load_base(corpus / "base")
     segments = segment_utterances(store, Durations.load(finished / "durations.safetensors", store), base, 0.6, 0.3)
 
-    def predicted(base: Base) -> NDArray[np.float16]:
-        return predict_mels(base, store, segments, "cpu", Console(quiet=True))
+    def predicted(name: str, base: Base) -> list[NDArray[np.float16]]:
+        config = recipe(corpus, tmp_path / name, device="cpu")
+        frames = predict_mels(base, segments, config, Console(quiet=True))
+        ends = store.frame_starts + store.frames
+        return [frames[int(begin) : int(end)] for begin, end in zip(store.frame_starts, ends, strict=True)]
 
-    known, unknown, mean = predicted(base), predicted(replace(base, speakers=("x", "y"))), load_base(corpus / "base")
-    assert np.array_equal(known, np.fromfile(finished / "predicted.float16", np.float16).reshape(-1, 80))
+    known, unknown = predicted("known", base), predicted("unknown", replace(base, speakers=("x", "y")))
+    mean = load_base(corpus / "base")
     with torch.no_grad():
         mean.acoustic.speaker.offsets.zero_()
-    assert np.array_equal(unknown, predicted(mean)) and not np.array_equal(unknown, known)
-    assert len(known) == store.frames.sum() and bool(known.any(1).all())
+    expected = predicted("mean", mean)
+    for mels in zip(known, unknown, expected, strict=True):
+        assert np.array_equal(mels[1], mels[2]) and not np.array_equal(mels[0], mels[1])
+        assert bool(mels[0].any(1).all())
+    again = predicted("known", base)
+    assert all(np.array_equal(a, b) for a, b in zip(known, again, strict=True))
+
+
+def test_frames_of_predicted_mels_are_those_of_their_segments(corpus: Path, finished: Path, tmp_path: Path) -> None:
+    store, _ = opened(corpus, finished)
+    base = load_base(corpus / "base")
+    segments = segment_utterances(store, Durations.load(finished / "durations.safetensors", store), base, 0.6, 0.3)
+    assert len(segments) > len(store)
+    frames = predict_mels(base, segments, recipe(corpus, tmp_path / "run", device="cpu"), Console(quiet=True))
+    begin, end = int(store.frame_starts[1]), int(store.frame_starts[1] + store.frames[1])
+    utterance = frames[begin:end]
+    for first in range(begin, end - 7, 5):
+        assert np.array_equal(frames[first : first + 7], utterance[first - begin : first - begin + 7])
+    few = PredictedFrames(segments.select(slice(1, None)), frames._arrays)
+    length = int(segments.frames[0])
+    assert not few[0:length].any() and np.array_equal(few[length : length + 3], frames[length : length + 3])
 
 
 def test_a_folder_of_another_run_is_refused(corpus: Path, finished: Path) -> None:
     assert "another configuration" in error_line(lambda: train_vocoder(recipe(corpus, finished, seed=1)))
 
 
-def test_damaged_audio_is_one_line(corpus: Path, tmp_path: Path) -> None:
-    config = recipe(corpus, tmp_path / "run", max_hours=1e-9)
-    error_line(lambda: train_vocoder(config))
-    (tmp_path / "run" / "audio" / "samples.int16").write_bytes(b"1234")
-    assert "damaged audio" in error_line(lambda: train_vocoder(config))
+def test_features_that_were_cut_off_are_computed_again(corpus: Path, finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(corpus / "cache", tmp_path / "cache")
+    shutil.copytree(finished, tmp_path / "run")
+    for kind in ("mels", "samples", "f0"):
+        (shard,) = (tmp_path / "cache" / kind).glob("*/*.data")
+        shard.write_bytes(shard.read_bytes()[: shard.stat().st_size // 2])
+    shutil.rmtree(tmp_path / "run" / "spectral")
+    train_vocoder(recipe(corpus, tmp_path / "run", cache=tmp_path / "cache"))
+    assert weights(tmp_path / "run") == weights(finished)
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        "pitch.npy",
+        "features/keys.npy",
         "pitch.safetensors",
-        "predicted.float16",
         "durations.safetensors",
-        "audio/f0.npy",
-        "audio/samples.int16",
         "finetune/weights.safetensors",
         "finetune/training/state.json",
     ],
@@ -221,12 +255,12 @@ def test_a_damaged_file_of_a_run_is_named_in_one_line(corpus: Path, finished: Pa
         assert line.startswith(str(run)) and "delete" in line
 
 
-def test_utterances_that_are_all_shorter_than_a_crop_are_refused(finished: Path) -> None:
-    assert "smaller crop_frames" in error_line(lambda: stream(finished, frames=100_000), TtsMetaError)
+def test_utterances_that_are_all_shorter_than_a_crop_are_refused(corpus: Path, finished: Path) -> None:
+    assert "smaller crop_frames" in error_line(lambda: stream(corpus, finished, frames=100_000), TtsMetaError)
 
 
-def test_the_samples_of_a_crop_have_the_mel_of_the_crop(finished: Path) -> None:
-    _, _, crops = next(stream(finished).batches(0, 0))
+def test_the_samples_of_a_crop_have_the_mel_of_the_crop(corpus: Path, finished: Path) -> None:
+    _, _, crops = next(stream(corpus, finished).batches(0, 0))
     assert crops is not None
     crops = crops.to("cpu")
     assert crops.mel.shape == (4, FRAMES, 80) and crops.samples.shape == (4, FRAMES * 256)
@@ -236,29 +270,29 @@ def test_the_samples_of_a_crop_have_the_mel_of_the_crop(finished: Path) -> None:
     assert float((mel[:, inner] - crops.mel[:, inner])[loud].abs().mean()) < 0.02
 
 
-def test_a_stream_resumes_from_any_position(finished: Path) -> None:
-    batches = [batch for *_, batch in islice(stream(finished).batches(0, 0), 9)]
-    epoch, position, _ = list(islice(stream(finished).batches(0, 0), 5))[-1]
-    resumed = [batch for *_, batch in islice(stream(finished, threads=3).batches(epoch, position), 4)]
+def test_a_stream_resumes_from_any_position(corpus: Path, finished: Path) -> None:
+    batches = [batch for *_, batch in islice(stream(corpus, finished).batches(0, 0), 9)]
+    epoch, position, _ = list(islice(stream(corpus, finished).batches(0, 0), 5))[-1]
+    resumed = [batch for *_, batch in islice(stream(corpus, finished, threads=3).batches(epoch, position), 4)]
     for expected, actual in zip(batches[5:], resumed, strict=True):
         assert expected is not None and actual is not None and torch.equal(expected.samples, actual.samples)
     assert batches[0] is not None and batches[1] is not None
     assert not torch.equal(batches[0].samples, batches[1].samples)
 
 
-def test_the_given_fraction_of_crops_has_predicted_mels_if_the_utterance_has_them(finished: Path) -> None:
-    store = FeatureStore(finished / "features")
+def test_the_given_fraction_of_crops_has_predicted_mels_if_the_utterance_has_them(corpus: Path, finished: Path) -> None:
+    store, _ = opened(corpus, finished)
     silent = np.zeros((int(store.frames.sum()), 80), np.float16)
     known = np.zeros(len(store), bool)
     for predicted, fraction, expected in ((True, 1.0, 1.0), (True, 0.5, 0.5), (False, 1.0, 0.0)):
         known[:] = predicted
-        crops = islice(stream(finished, predicted=PredictedMels(known, silent, fraction)).batches(0, 0), 40)
+        crops = islice(stream(corpus, finished, predicted=PredictedMels(known, silent, fraction)).batches(0, 0), 40)
         silent_crops = torch.cat([(batch.mel == 0).flatten(1).all(1) for *_, batch in crops if batch is not None])
         assert abs(float(silent_crops.float().mean()) - expected) < 0.15
 
 
-def test_processes_split_a_batch_into_shares_that_sum_to_one(finished: Path) -> None:
-    single, *streams = (stream(finished) for _ in range(4))
+def test_processes_split_a_batch_into_shares_that_sum_to_one(corpus: Path, finished: Path) -> None:
+    single, *streams = (stream(corpus, finished) for _ in range(4))
     for rank, process_stream in enumerate(streams):
         process_stream._rank_and_world = (rank, 3)
     _, _, batch = next(single.batches(0, 0))

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from helpers import TINY_HIFIGAN, random_example, tiny_base, tiny_source_filter
 from safetensors.torch import save
+from stores import mel_store, write_store
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -21,7 +22,7 @@ from tts_meta.models.vocoders.hifigan import HifiGanGenerator
 from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
 from tts_meta.models.vocoders.source_filter_weights import load_source_filter, save_source_filter
 from tts_meta.train.checkpoints import save_checkpoint
-from tts_meta.train.feature_store import Durations, FeatureStore, write_features
+from tts_meta.train.feature_store import Durations
 from tts_meta.train.optimiser import OptimiserConfig, build_optimiser, weight_average
 
 
@@ -158,10 +159,10 @@ def store_files() -> Files:
     base = valid_base()
     examples = [random_example(base, text, n) for n, text in enumerate(("abc", "fed gab", "head"))]
     folder = fresh_path("valid_store")
-    write_features(folder, examples)
+    store = write_store(folder, examples)
     found = ((n, example.durations) for n, example in enumerate(examples))
-    Durations.of(FeatureStore(folder), found).save(folder / "durations.safetensors")
-    return read_files(folder)
+    Durations.of(store, found).save(folder / "durations.safetensors")
+    return read_files(folder) | read_files(mel_store(folder).folder)
 
 
 @functools.cache

@@ -21,7 +21,7 @@ from tts_meta.config import dump_config
 from tts_meta.corpus.audio_part import sha256_audio, split_part
 from tts_meta.errors import TtsMetaError
 
-_VERSION = 3
+FEATURE_VERSION = 3
 """Version of trimming, loudness and log-mel. Raise it when their result for a recording changes."""
 
 Mel = NDArray[np.float16]
@@ -37,9 +37,19 @@ class FeatureCache:
     def __init__(self, folder: str | Path, config: AudioConfig) -> None:
         self.folder = Path(folder)
         self.config = config
-        self._mel_spec = MelSpec(config.mel)
-        content = {"features": "log-mel", "version": _VERSION, "audio": config.model_dump(mode="json")}
+        self.mel_spec = MelSpec(config.mel)
+        content = {"features": "log-mel", "version": FEATURE_VERSION, "audio": config.model_dump(mode="json")}
         self.store = ArrayStore(self.folder / "mels", np.float16, config.mel.n_mels, content)
+
+    @property
+    def stores(self) -> tuple[ArrayStore, ...]:
+        """All array stores of the cache. Their arrays have a row for each frame."""
+        return (self.store,)
+
+    def refresh(self) -> None:
+        """Find what other processes have written since the cache was opened."""
+        for store in self.stores:
+            store.refresh()
 
     def key(self, audio: str | Path) -> bytes:
         """Return the key of a recording in the store: the SHA-256 of its content, and for a part of the seconds."""
@@ -52,21 +62,26 @@ class FeatureCache:
 
         Raises as `load_speech`.
         """
+        return self.key_and_mel(audio)[1]
+
+    def key_and_mel(self, audio: str | Path) -> tuple[bytes, Tensor]:
+        """Return the key of a recording and its log-mel, as `key` and `mel` do."""
         key = self.key(audio)
         mel = self._stored(key)
-        return torch.from_numpy(self._put(key, self.compute(audio)) if mel is None else mel).float()
+        return key, torch.from_numpy(self._put(key, self.compute(audio)) if mel is None else mel).float()
 
     def add(self, audio: str | Path, waveform: Waveform) -> None:
         """Store the log-mel of a recording whose prepared waveform `(S,)` is known, unless there is a valid one."""
         key = self.key(audio)
         if self._stored(key) is None:
-            self._put(key, _log_mel(waveform, self._mel_spec))
+            self._put(key, _log_mel(waveform, self.mel_spec))
 
     def compute(self, audio: str | Path) -> Tensor:
         """Compute the log-mel `(T, M)` float32 of a recording, without the store."""
-        return load_waveform_and_mel(audio, self.config, self._mel_spec)[1]
+        return load_waveform_and_mel(audio, self.config, self.mel_spec)[1]
 
     def _put(self, key: bytes, mel: Tensor) -> Mel:
+        """Store a log-mel and return it in half precision."""
         half = mel.half().numpy()
         self.store.put(key, half)
         return half
@@ -80,7 +95,7 @@ class FeatureCache:
 
     def _of_older_version(self, key: bytes) -> Tensor | None:
         settings = hashlib.sha256(dump_config(self.config).encode()).hexdigest()
-        name = hashlib.sha256(f"{key.hex()} {settings} {_VERSION}".encode()).hexdigest()
+        name = hashlib.sha256(f"{key.hex()} {settings} {FEATURE_VERSION}".encode()).hexdigest()
         tensors = read_entry(self.folder / name[:2] / f"{name}.safetensors", name, {"mel": torch.float32})
         if tensors is None:
             return None

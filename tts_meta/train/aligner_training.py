@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from rich.console import Console
 from torch import Tensor
 
 from tts_meta.corpus import Batch
 from tts_meta.files import atomic_file, write_tensors
 from tts_meta.models.aligner import Aligner
+from tts_meta.models.alignment_cache import aligner_hash
 from tts_meta.models.pretrained import Base
 from tts_meta.report.run_info import RunInfo
 from tts_meta.tensors import read_tensors
 from tts_meta.train.aligner_loss import aligner_loss, symbol_log_prior
 from tts_meta.train.datasets import training_stream
-from tts_meta.train.distributed import all_agree, barrier, is_first
+from tts_meta.train.distributed import all_agree, barrier, is_first, of_first
 from tts_meta.train.feature_store import Durations, FeatureStore
-from tts_meta.train.flat_start import flat_start_durations
+from tts_meta.train.flat_start import FlatStart
 from tts_meta.train.loop import fit
 from tts_meta.train.segments import Segments
+from tts_meta.train.shared_durations import shared_durations
 from tts_meta.train.training_config import FitSettings
 
 if TYPE_CHECKING:
@@ -34,7 +37,9 @@ _SCORE_QUANTILE = 0.005
 """Quantile of the training sentences' alignment scores that `Aligner.matches` uses."""
 
 
-def train_aligner(config: PretrainConfig, base: Base, store: FeatureStore, deadline: float, info: RunInfo) -> bool:
+def train_aligner(
+    config: PretrainConfig, base: Base, store: FeatureStore, deadline: float, info: RunInfo, console: Console
+) -> bool:
     """Train the aligner on flat-start durations, then on its own alignments, and measure its scores.
 
     The finished aligner is in `aligner.safetensors` of the run, which later calls load. Returns False if the time is
@@ -46,19 +51,17 @@ def train_aligner(config: PretrainConfig, base: Base, store: FeatureStore, deadl
         chosen = np.flatnonzero(store.frames <= longest)
         chosen = chosen[:: max(1, len(chosen) // _ALIGNER_UTTERANCES)].tolist()
         unaligned = Segments.uncut(store, Durations.of(store, ()), chosen)
-        durations = cached_durations(
-            config.output / "flat_start.safetensors",
-            store,
-            lambda: zip(chosen, flat_start_durations(unaligned, base.kinds), strict=True),
-        )
+        durations = _flat_start(config.output, base, unaligned, chosen, console)
         if not _fit_aligner("aligner_first", config, base, store, durations, deadline, info):
             return False
         known = np.flatnonzero(durations.known).tolist()
-        durations = cached_durations(
-            config.output / "realigned.safetensors",
-            store,
-            lambda: ((n, aligner.align(store[n].mel, store[n].tokens, base.kinds).durations) for n in known),
-        )
+
+        def realign(number: int) -> Tensor:
+            example = store[number]
+            return aligner.align(example.mel, example.tokens, base.kinds).durations
+
+        path, method = config.output / "realigned.safetensors", f"alignment {aligner_hash(base)}"
+        durations = shared_durations(path, store, known, method, realign, console)
         if not _fit_aligner("aligner", config, base, store, durations, deadline, info):
             return False
         if is_first():
@@ -104,11 +107,18 @@ def _aligner_loss(aligner: Aligner) -> Callable[[Batch, int], tuple[Tensor, dict
     return lambda batch, step: (aligner_loss(aligner, batch), {})
 
 
-def cached_durations(
-    path: Path, store: FeatureStore, compute: Callable[[], Iterable[tuple[int, Tensor | None]]]
-) -> Durations:
-    """Return the durations in `path`, which the first process computes, by utterance number, once per run."""
-    if is_first() and not path.exists():
-        Durations.of(store, compute()).save(path)
-    barrier()
-    return Durations.load(path, store)
+def _flat_start(output: Path, base: Base, unaligned: Segments, chosen: list[int], console: Console) -> Durations:
+    """Return the flat-start durations of the utterances `chosen`, whose segments are `unaligned`."""
+    model: FlatStart | None = None
+
+    def durations_of(number: int) -> Tensor | str:
+        assert model is not None
+        found = model.durations(unaligned.store[number])
+        return "too short for its transcript" if found is None else found
+
+    path = output / "flat_start.safetensors"
+    if not all_agree(path.exists()):
+        model = FlatStart.estimate(unaligned, base.kinds) if is_first() else FlatStart.untrained(base.kinds)
+        means, variances = (of_first(torch.from_numpy(array)).numpy() for array in (model.means, model.variances))
+        model = FlatStart(base.kinds, means, variances)
+    return shared_durations(path, unaligned.store, chosen, "flat start", durations_of, console)

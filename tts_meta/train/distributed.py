@@ -19,7 +19,7 @@ from tts_meta.devices import choose_device, runs_in_torchrun
 from tts_meta.errors import UsageError
 
 _TIMEOUT = timedelta(days=7)
-"""The other processes wait while the first computes features. `torchrun` ends them all if one fails."""
+"""Processes wait for the slowest while they compute features. `torchrun` ends them all if one fails."""
 
 
 @contextmanager
@@ -70,6 +70,14 @@ def all_agree(vote: bool) -> bool:
     votes = torch.tensor([int(vote)])
     dist.all_reduce(votes, dist.ReduceOp.MIN)
     return bool(votes)
+
+
+def of_first(value: Tensor) -> Tensor:
+    """The tensor of the first process; its shape and type are the same in each."""
+    result = value.detach().clone()
+    if dist.is_initialized():
+        dist.broadcast(result, 0)
+    return result
 
 
 def all_reduce_sum(value: Tensor) -> Tensor:

@@ -1,17 +1,19 @@
 """The features of a run's utterances on disk, read on demand, so that memory does not grow with the corpus.
 
-A folder holds `mel.float16`, the frames of all utterances in order `(F, M)`; `tokens.npy`, their symbols `(S,)`;
-`ends.npy`, the start of each utterance in both `(U + 1, 2)`; and `names.json`. All processes read the same files.
+The log-mels are in an array store, which all runs on a corpus share. The folder of the run holds `tokens.npy`, the
+symbols of all utterances in order `(S,)`; `ends.npy`, the start of each utterance among all frames and among all
+symbols `(U + 1, 2)`; `keys.npy`, the key of its log-mel `(U, 32)`; and `names.json`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 import safetensors.numpy
@@ -20,6 +22,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
+from tts_meta.array_store import ArrayStore
 from tts_meta.corpus import Example
 from tts_meta.corpus.segments import Ints
 from tts_meta.errors import TtsMetaError, excerpt
@@ -29,7 +32,8 @@ from tts_meta.tensors import read_tensors
 from tts_meta.train.distributed import is_first
 
 _ADVICE = "delete the folder to compute it again"
-_ARRAYS = ("mel.float16", "tokens.npy", "ends.npy")
+_ARRAYS = ("tokens.npy", "ends.npy", "keys.npy")
+_OLD_FILE = "mel.float16"
 
 
 class FeatureStoreHeader(Header):
@@ -41,22 +45,31 @@ class FeatureStoreHeader(Header):
     sha256: dict[str, Digest]
 
 
-def write_features(folder: Path, examples: Iterable[Example]) -> None:
-    """Write examples, completely or not at all, with one in memory at a time; durations are not written."""
-    ids, speakers, tokens, ends, bands = [], [], [], [(0, 0)], 0
+class StoredUtterance(NamedTuple):
+    """An utterance whose log-mel is in an array store: key there, number of frames, and symbols `(N,)`."""
+
+    id: str
+    speaker: str
+    key: bytes
+    frames: int
+    tokens: NDArray[np.int16]
+
+
+def write_table(folder: Path, utterances: Iterable[StoredUtterance], bands: int) -> None:
+    """Write the utterances of a run, completely or not at all."""
+    ids, speakers, keys, tokens, ends = [], [], bytearray(), [], [(0, 0)]
     with atomic_folder(folder) as temporary:
-        with open(temporary / "mel.float16", "wb") as mels:
-            for example in examples:
-                example.mel.half().numpy().tofile(mels)
-                ids.append(example.id)
-                speakers.append(example.speaker)
-                tokens.append(example.tokens.numpy().astype(np.int16))
-                ends.append((ends[-1][0] + len(example.mel), ends[-1][1] + len(example.tokens)))
-                bands = example.mel.shape[1]
+        for utterance in utterances:
+            ids.append(utterance.id)
+            speakers.append(utterance.speaker)
+            keys += utterance.key
+            tokens.append(utterance.tokens)
+            ends.append((ends[-1][0] + utterance.frames, ends[-1][1] + len(utterance.tokens)))
         if not ids:
             raise TtsMetaError("no utterance is left to train on; give a larger corpus")
         np.save(temporary / "tokens.npy", np.concatenate(tokens))
         np.save(temporary / "ends.npy", np.array(ends))
+        np.save(temporary / "keys.npy", np.frombuffer(bytes(keys), np.uint8).reshape(len(ids), -1))
         digests = {name: sha256_file(temporary / name) for name in _ARRAYS}
         names = {"ids": ids, "speakers": speakers, "bands": bands, "sha256": digests}
         (temporary / "names.json").write_text(json.dumps(names, ensure_ascii=False), encoding="utf-8")
@@ -79,15 +92,21 @@ class DiskDataset(Sequence[Example], ABC):
 
 
 class FeatureStore(DiskDataset):
-    """The utterances of a folder of `write_features`, as examples without durations.
+    """The utterances of a folder of `write_table`, as examples without durations, with log-mels from an array store.
 
     frames, symbols: the length of each utterance, `(U,)`. tokens: the symbols of all utterances, `(S,)`; those of
     utterance n are from `starts[n]` to `starts[n + 1]`. frame_starts: the first frame of each utterance among all
-    frames. Raises TtsMetaError if a file is missing or damaged.
+    frames. digest: SHA-256 of the symbols and of the keys. Raises TtsMetaError if a file is missing or damaged.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, mels: ArrayStore) -> None:
+        if (folder / _OLD_FILE).exists():
+            raise TtsMetaError(
+                f"{folder}: features of an older version; delete the folder, and run the same command again to compute "
+                "them again and to continue"
+            )
         names = read_header(folder / "names.json", FeatureStoreHeader, _ADVICE, max_bytes=10**9)
+        self._folder, self._mels = folder, mels
         self.ids, self.speakers, self._bands, self._digests = names.ids, names.speakers, names.bands, names.sha256
         ends = load_array(folder / "ends.npy", np.int64, (len(names.ids) + 1, 2))
         if len(names.speakers) != len(names.ids) or ends[0].any() or (np.diff(ends, axis=0) <= 0).any():
@@ -95,27 +114,44 @@ class FeatureStore(DiskDataset):
                 f"{folder}: damaged features, the numbers of utterances, ends and speakers differ; {_ADVICE}"
             )
         self.tokens: Ints = load_array(folder / "tokens.npy", np.int16, (int(ends[-1, 1]),))
-        self._mel = folder / "mel.float16"
-        if not self._mel.is_file() or self._mel.stat().st_size != ends[-1, 0] * self._bands * 2:
-            raise TtsMetaError(f"{self._mel}: damaged, its length is not that of its utterances; {_ADVICE}")
+        self._keys = load_array(folder / "keys.npy", np.uint8, (len(names.ids), 32))
         self.frame_starts, self.starts = ends.T
         self.frames, self.symbols = np.diff(ends, axis=0).T
 
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the symbols and of the keys of the log-mels."""
+        return hashlib.sha256(json.dumps(self._digests, sort_keys=True).encode()).hexdigest()
+
     def check(self, symbols: int, bands: int) -> None:
         """Raise TtsMetaError if a file was changed, or the symbols or mel bands do not fit a model.
 
-        symbols: size of the symbol table; symbol numbers are from 1 to symbols - 1. Reads all frames, as training does.
+        symbols: size of the symbol table; symbol numbers are from 1 to symbols - 1. Log-mels are checked when they are
+        read.
         """
         for name in _ARRAYS if is_first() else ():
-            if sha256_file(self._mel.parent / name) != self._digests.get(name):
+            if sha256_file(self._folder / name) != self._digests.get(name):
                 raise TtsMetaError(
-                    f"{self._mel.parent / name}: damaged, it differs from what was written (SHA-256); {_ADVICE}"
+                    f"{self._folder / name}: damaged, it differs from what was written (SHA-256); {_ADVICE}"
                 )
         if self._bands != bands or int(self.tokens.min()) < 1 or int(self.tokens.max()) >= symbols:
-            raise TtsMetaError(f"{self._mel.parent}: features for other symbols or mels; {_ADVICE}")
+            raise TtsMetaError(f"{self._folder}: features for other symbols or mels; {_ADVICE}")
+
+    def missing(self, *stores: ArrayStore) -> NDArray[np.intp]:
+        """Return the numbers of the utterances that have no array with a row for each frame in one of the stores."""
+        found = [store.rows(self._keys) == self.frames for store in stores]
+        return np.flatnonzero(~np.all(found, axis=0))
+
+    def utterance_of(self, frame: int) -> int:
+        """Return the number of the utterance that has a frame, numbered among all frames."""
+        return int(self.frame_starts.searchsorted(frame, side="right")) - 1
+
+    def key(self, n: int) -> bytes:
+        """Return the key of the log-mel of utterance n."""
+        return self._keys[n].tobytes()
 
     def read(self, index: int) -> Example:
         tokens = torch.from_numpy(self.tokens[self.starts[index] : self.starts[index + 1]].astype(np.int64))
@@ -124,16 +160,11 @@ class FeatureStore(DiskDataset):
 
     def mel(self, n: int, begin: int, end: int) -> Tensor:
         """Read frames `begin` to `end` of utterance n, float32 `(end - begin, M)`."""
-        frames = np.empty((end - begin, self._bands), np.float16)
-        # A memory map would read megabytes ahead, which segments in random order do not use.
-        with open(self._mel, "rb", buffering=0) as file:
-            file.seek((int(self.frame_starts[n]) + begin) * self._bands * 2)
-            if file.readinto(frames.data) != frames.nbytes:
-                raise TtsMetaError(f"{self._mel}: shortened while it is read; delete its folder to compute it again")
-        # The sum is finite only if all values are, and it needs no memory.
-        if not np.isfinite(frames.sum(dtype=np.float64)):
-            raise TtsMetaError(f"{self._mel}: damaged, values that are not finite; {_ADVICE}")
-        return torch.from_numpy(frames).float()
+        return torch.from_numpy(self.half_mel(n, begin, end)).float()
+
+    def half_mel(self, n: int, begin: int, end: int) -> NDArray[np.float16]:
+        """Read frames `begin` to `end` of utterance n, as they are stored."""
+        return self._mels.read(self.key(n), begin, end)
 
 
 def load_array(path: Path, dtype: type[np.generic], shape: tuple[int, ...]) -> NDArray[Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -27,34 +28,54 @@ _SCALE = 0.3
 Array = NDArray[np.float64]
 
 
-def flat_start_durations(
-    examples: Sequence[Example], kinds: SymbolKinds, iterations: int = 8, subset: int = 600
-) -> list[Tensor | None]:
-    """Durations in frames, int64 `(N,)`, of each example; None if a recording is too short for its transcript.
+@dataclass(frozen=True)
+class FlatStart:
+    """Gaussians of the states of phones, with which sentences are aligned: means and variances `(states, features)`."""
 
-    All iterations but the last use about `subset` examples.
-    """
-    quiet = kinds.silent.numpy()
-    states = [_expand(example.tokens.numpy(), quiet) for example in examples]
-    usable = [n for n, example in enumerate(examples) if len(example.mel) > len(states[n]) + 2]
-    if not usable:
-        return [None] * len(examples)
-    few = usable[:: max(1, len(usable) // subset)]
-    features = {n: _features(examples[n].mel) for n in few}
-    louds = {n: loudness(examples[n].mel) for n in few}
-    paths = {n: _even_path(states[n], quiet, len(features[n])) for n in few}
-    means, variances = _estimate(few, states, features, paths, _STATES * len(quiet))
-    for _ in range(iterations):
-        paths = {n: _path(states[n], kinds, features[n], louds[n], means, variances) for n in few}
-        means, variances = _estimate(few, states, features, paths, _STATES * len(quiet))
+    kinds: SymbolKinds
+    means: Array
+    variances: Array
 
-    result: list[Tensor | None] = [None] * len(examples)
-    for n in usable:
-        mel = examples[n].mel
-        path = _path(states[n], kinds, _features(mel), loudness(mel), means, variances)
-        owner = np.cumsum(states[n] % _STATES == 0) - 1
-        result[n] = torch.from_numpy(np.bincount(owner[path], minlength=len(examples[n].tokens)))
-    return result
+    @classmethod
+    def estimate(
+        cls, examples: Sequence[Example], kinds: SymbolKinds, iterations: int = 8, subset: int = 600
+    ) -> FlatStart:
+        """Estimate the Gaussians from about `subset` of the examples."""
+        quiet = kinds.silent.numpy()
+        numbers = range(0, len(examples), max(1, len(examples) // subset))
+        few = {number: examples[number] for number in numbers}
+        states = {n: _expand(example.tokens.numpy(), quiet) for n, example in few.items()}
+        usable = [n for n, example in few.items() if _is_long_enough(len(example.mel), states[n])]
+        if not usable:
+            return cls.untrained(kinds)
+        size = _STATES * len(quiet)
+        features = {n: _features(few[n].mel) for n in usable}
+        louds = {n: loudness(few[n].mel) for n in usable}
+        paths = {n: _even_path(states[n], quiet, len(features[n])) for n in usable}
+        means, variances = _estimate(usable, states, features, paths, size)
+        for _ in range(iterations):
+            paths = {n: _path(states[n], kinds, features[n], louds[n], means, variances) for n in usable}
+            means, variances = _estimate(usable, states, features, paths, size)
+        return cls(kinds, means, variances)
+
+    @classmethod
+    def untrained(cls, kinds: SymbolKinds) -> FlatStart:
+        """Return equal Gaussians for all states."""
+        shape = (_STATES * len(kinds.silent), 3 * _CEPSTRA)
+        return cls(kinds, np.zeros(shape), np.ones(shape))
+
+    def durations(self, example: Example) -> Tensor | None:
+        """Durations in frames, int64 `(N,)`; None if a recording is too short for its transcript."""
+        mel, states = example.mel, _expand(example.tokens.numpy(), self.kinds.silent.numpy())
+        if not _is_long_enough(len(mel), states):
+            return None
+        path = _path(states, self.kinds, _features(mel), loudness(mel), self.means, self.variances)
+        owner = np.cumsum(states % _STATES == 0) - 1
+        return torch.from_numpy(np.bincount(owner[path], minlength=len(example.tokens)))
+
+
+def _is_long_enough(frames: int, states: NDArray[np.int64]) -> bool:
+    return frames > len(states) + 2
 
 
 def _expand(tokens: NDArray[np.int64], quiet: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -86,7 +107,7 @@ def _even_path(states: NDArray[np.int64], quiet: NDArray[np.bool_], frames: int)
 
 def _estimate(
     chosen: Sequence[int],
-    states: Sequence[NDArray[np.int64]],
+    states: dict[int, NDArray[np.int64]],
     features: dict[int, Array],
     paths: dict[int, NDArray[np.int64]],
     size: int,

@@ -2,72 +2,89 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import track
 
+from tts_meta.array_store import ArrayStore
 from tts_meta.corpus import bucket_batches, collate
-from tts_meta.errors import TtsMetaError
-from tts_meta.files import atomic_file
 from tts_meta.models.pretrained import Base
-from tts_meta.train.datasets import align_examples, segment_utterances
-from tts_meta.train.distributed import barrier, is_first
-from tts_meta.train.feature_store import Durations, FeatureStore
+from tts_meta.train.datasets import segment_utterances
+from tts_meta.train.feature_store import FeatureStore
 from tts_meta.train.segments import Segments
+from tts_meta.train.shared_durations import aligned_durations
+from tts_meta.train.shared_work import job_keys, share_out
 from tts_meta.train.training_config import TrainingConfig
 from tts_meta.train.vocoder_data import PredictedMels
 
 _FRAMES_PER_BATCH = 8000
 
 
+class PredictedFrames:
+    """Predicted log-mels of the frames of all utterances, `(F, M)`; 0 where there is no segment."""
+
+    def __init__(self, segments: Segments, arrays: ArrayStore) -> None:
+        self._segments, self._arrays = segments, arrays
+        self.keys = job_keys("", segments.table.tolist())
+        self._begins = segments.store.frame_starts[segments.table[:, 0]] + segments.table[:, 6]
+
+    def __getitem__(self, span: slice) -> NDArray[np.float16]:
+        """Read the rows of frames of one utterance."""
+        result = np.zeros((span.stop - span.start, self._arrays.width), np.float16)
+        number = max(0, int(self._begins.searchsorted(span.start, side="right")) - 1)
+        while number < len(self._begins) and self._begins[number] < span.stop:
+            begin = int(self._begins[number])
+            first, last = max(begin, span.start), min(begin + int(self._segments.frames[number]), span.stop)
+            if first < last:
+                rows = self._arrays.read(self.keys[number].tobytes(), first - begin, last - begin)
+                result[first - span.start : last - span.start] = rows
+            number += 1
+        return result
+
+
 def load_predicted_mels(
     config: TrainingConfig, base: Base, store: FeatureStore, fraction: float, console: Console
 ) -> PredictedMels:
-    """Return the predicted mels of a run; the first process computes them once and writes them to the run's folder."""
-    output = config.output
-    path, durations_path = output / "predicted.float16", output / "durations.safetensors"
-    if is_first() and not durations_path.exists():
-        numbers = {name: number for number, name in enumerate(store.ids)}
-        aligned = align_examples(store, base, output / "excluded.jsonl")
-        examples = track(aligned, "alignment", len(store), console=console)
-        Durations.of(store, ((numbers[example.id], example.durations) for example in examples)).save(durations_path)
-    barrier()
-    durations = Durations.load(durations_path, store)
-    if is_first() and not path.exists():
-        segments = segment_utterances(store, durations, base, config.min_segment_seconds, config.pause_seconds)
-        mels = predict_mels(base, store, segments, config.device, console)
-        with atomic_file(path) as temporary:
-            mels.tofile(temporary)
-    barrier()
-    bands = base.config.audio.mel.n_mels
+    """Return the predicted mels of a run, which all processes compute once and keep in the run's folder."""
+    durations = aligned_durations(config.output, store, base, console)
+    segments = segment_utterances(store, durations, base, config.min_segment_seconds, config.pause_seconds)
     known = durations.known & np.isin(np.array(store.speakers), np.array(base.speakers))
-    if path.stat().st_size != int(store.frames.sum()) * bands * np.dtype(np.float16).itemsize:
-        raise TtsMetaError(f"{path}: damaged, its size is not that of the utterances; delete it to compute it again")
-    return PredictedMels(known, np.memmap(path, np.float16, "r").reshape(-1, bands), fraction)
+    return PredictedMels(known, predict_mels(base, segments, config, console), fraction)
 
 
-def predict_mels(
-    base: Base, store: FeatureStore, segments: Segments, device: str, console: Console
-) -> NDArray[np.float16]:
-    """Return the log-mels `(F, M)` that the acoustic model predicts for aligned segments; 0 in all other frames.
+def predict_mels(base: Base, segments: Segments, config: TrainingConfig, console: Console) -> PredictedFrames:
+    """Return the log-mels that the acoustic model predicts for aligned segments.
 
-    The model gets the true durations, prosody and previous frames, and the postfilter is applied as in synthesis.
+    The model gets the true durations, prosody and previous frames, and the postfilter is applied as in synthesis. They
+    are in the folder `predicted` of the run. The batches do not depend on the number of processes.
     """
-    model = base.acoustic.to(device)
-    starts = store.frame_starts
-    mels = np.zeros((int(store.frames.sum()), model.n_mels), np.float16)
+    model = base.acoustic.to(config.device)
     speakers = {name: number for number, name in enumerate(base.speakers)}
-    speakers |= {name: -1 for name in store.speakers if name not in speakers}
+    speakers |= {name: -1 for name in segments.store.speakers if name not in speakers}
+    content = {"features": "predicted log-mel", "base": base.hash, "speakers": _digest(speakers)}
+    arrays = ArrayStore(config.output / "predicted", np.float16, model.n_mels, content)
+    frames = PredictedFrames(segments, arrays)
     batches = bucket_batches(segments.frames.tolist(), _FRAMES_PER_BATCH, 0, 0)
-    for indices in track(batches, "predicted mels", console=console):
-        batch = collate([segments[index] for index in indices], speakers, model.reduction).to(device)
+    is_known = arrays.rows(frames.keys) == segments.frames
+
+    def predict(number: int) -> None:
+        indices = batches[number]
+        batch = collate([segments[index] for index in indices], speakers, model.reduction).to(config.device)
         with torch.inference_mode():
             predicted = model(batch).mel
-        for row, index in enumerate(indices):
-            number, begin, end = (int(segments.table[index, column]) for column in (0, 6, 7))
-            mel = model.postfilter(predicted[row, : end - begin])
-            mels[starts[number] + begin : starts[number] + end] = mel.cpu().numpy()
+            for row, index in enumerate(indices):
+                mel = model.postfilter(predicted[row, : int(segments.frames[index])])
+                arrays.put(frames.keys[index].tobytes(), mel.cpu().half().numpy())
+
+    missing = np.array([n for n, indices in enumerate(batches) if not is_known[indices].all()], np.intp)
+    share_out(missing, predict, "predicted mels", console)
+    arrays.refresh()
     model.cpu()
-    return mels
+    return frames
+
+
+def _digest(speakers: dict[str, int]) -> str:
+    return hashlib.sha256(repr(sorted(speakers.items())).encode()).hexdigest()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +16,12 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 
 from tts_meta.audio import FeatureCache
 from tts_meta.corpus import Batch, Manifest, collate, hold_out_named, unperturbed_name
 from tts_meta.devices import choose_device
 from tts_meta.errors import TtsMetaError
-from tts_meta.files import restore_folder
 from tts_meta.models.acoustic import AcousticModel
 from tts_meta.models.losses import acoustic_loss, mel_l1
 from tts_meta.models.pretrained import Base, BaseConfig, load_base, save_base
@@ -33,10 +31,11 @@ from tts_meta.report.run_info import RunInfo
 from tts_meta.text import load_phonemizer
 from tts_meta.text.versions import phonemizer_versions
 from tts_meta.train.acoustic_samples import AcousticSamples
-from tts_meta.train.aligner_training import cached_durations, train_aligner
-from tts_meta.train.datasets import align_examples, load_examples, segment_utterances, training_stream
+from tts_meta.train.aligner_training import train_aligner
+from tts_meta.train.datasets import segment_utterances, training_stream
 from tts_meta.train.distributed import barrier, is_first, process_group
-from tts_meta.train.feature_store import FeatureStore, write_features
+from tts_meta.train.feature_store import FeatureStore
+from tts_meta.train.features import load_features
 from tts_meta.train.language import choose_language, training_symbols
 from tts_meta.train.logs import training_info
 from tts_meta.train.loop import fit
@@ -44,6 +43,7 @@ from tts_meta.train.optimiser import OptimiserConfig
 from tts_meta.train.postfilter import measure_postfilter
 from tts_meta.train.run_dir import open_run_dir
 from tts_meta.train.segments import Segments
+from tts_meta.train.shared_durations import aligned_durations
 from tts_meta.train.training_config import FitSettings, TrainingConfig
 
 _VALIDATION_EVERY, _MAX_VALIDATION_SEGMENTS = 80, 200
@@ -61,7 +61,7 @@ class PretrainConfig(TrainingConfig):
     With this setting, only the manifest's lines in this language and those without a language are used.
     """
     cache: Path = Path("runs/cache")
-    """Folder of cached features; several runs may share it."""
+    """Folder of the feature cache, which holds the log-mels; several runs may share it, also at the same time."""
     lexicon: Path | None = None
     """Pronunciations of words of the transcripts, one per line (`docs/text.md`)."""
     base: BaseConfig = BaseConfig()
@@ -96,7 +96,8 @@ def pretrain(config: PretrainConfig, command: str = "") -> Path:
         if config.init_from and not (config.output / "acoustic" / "training").exists():
             start_from(base, load_base(config.init_from))
         with open_run_dir(config.output, recipe):
-            store = _load_features(config, base, manifest, console)
+            cache = FeatureCache(config.cache, config.base.audio)
+            store = load_features(config.output, manifest, base, cache, config.workers, console)
             console.print(
                 f"{len(store)} utterances of {len(base.speakers)} speakers; {len(held_out)} utterances held out"
             )
@@ -114,7 +115,7 @@ def _train(
     info: RunInfo,
 ) -> Path:
     """Run the stages and return the folder of the base. recordings: the source of each utterance."""
-    if not train_aligner(config, base, store, deadline, info):
+    if not train_aligner(config, base, store, deadline, info, console):
         raise TtsMetaError("the time is up in the training of the aligner; run the same command again to continue")
     segments = _pieces(config, base, store, console)
 
@@ -132,32 +133,9 @@ def _train(
     return folder
 
 
-def _load_features(config: PretrainConfig, base: Base, manifest: Manifest, console: Console) -> FeatureStore:
-    """Return the features of the run's utterances; they are computed once per run, with a cache once per corpus."""
-    folder = config.output / "features"
-    if is_first():
-        restore_folder(folder)
-        if not folder.exists():
-            examples = load_examples(manifest, base, FeatureCache(config.cache, config.base.audio), config.workers)
-            write_features(folder, track(examples, "features", len(manifest), console=console))
-    barrier()
-    store = FeatureStore(folder)
-    if store.ids != [utterance.id for utterance in manifest]:
-        raise TtsMetaError(f"{config.output} holds a run on other utterances; choose another output folder")
-    store.check(len(base.symbols), base.config.audio.mel.n_mels)
-    return store
-
-
 def _pieces(config: PretrainConfig, base: Base, store: FeatureStore, console: Console) -> Segments:
     """Return the segments for the acoustic model; excluded.jsonl lists utterances that do not match their texts."""
-
-    def aligned() -> Iterator[tuple[int, Tensor]]:
-        numbers = {name: number for number, name in enumerate(store.ids)}
-        examples = align_examples(store, base, config.output / "excluded.jsonl")
-        for example in track(examples, "alignment", len(store), console=console):
-            yield numbers[example.id], example.durations
-
-    durations = cached_durations(config.output / "durations.safetensors", store, aligned)
+    durations = aligned_durations(config.output, store, base, console)
     segments = segment_utterances(store, durations, base, config.min_segment_seconds, config.pause_seconds)
     segments = segments.select(segments.frames <= config.max_seconds / config.base.audio.mel.frame_seconds)
     utterances = int(durations.known.sum())

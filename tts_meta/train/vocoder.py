@@ -2,28 +2,28 @@
 
 Stage `spectral` minimises the spectral energy distance. Stage `adversarial` adds discriminators. Stage `finetune`
 generates less noise than speech has and trains on mels that the acoustic model predicts. Every stage resumes:
-recordings, labels, predicted mels and checkpoints are in the output folder.
+the features of recordings are in the cache, and predictions and checkpoints in the output folder.
 """
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import Field
 from rich.console import Console
-from rich.progress import track
 from torch import nn
 
+from tts_meta.array_store import ArrayStore
 from tts_meta.corpus import Manifest, hold_out_named
 from tts_meta.corpus.languages import in_language
 from tts_meta.devices import choose_device
 from tts_meta.errors import TtsMetaError
-from tts_meta.files import atomic_file, restore_folder, write_tensors
+from tts_meta.files import atomic_file, write_tensors
 from tts_meta.models.pretrained import Base, load_base
 from tts_meta.models.vocoders.pitch_predictor import PitchPredictor
 from tts_meta.models.vocoders.source_filter import SourceFilterConfig, SourceFilterGenerator
@@ -33,14 +33,23 @@ from tts_meta.report.run_info import RunInfo
 from tts_meta.tensors import read_tensors
 from tts_meta.train.discriminator import Discriminator, DiscriminatorConfig
 from tts_meta.train.distributed import all_agree, barrier, is_first, process_group
-from tts_meta.train.feature_store import FeatureStore, load_array, write_features
+from tts_meta.train.features import load_features
 from tts_meta.train.logs import training_info
 from tts_meta.train.loop import fit
 from tts_meta.train.optimiser import OptimiserConfig
 from tts_meta.train.predicted_mels import load_predicted_mels
 from tts_meta.train.run_dir import open_run_dir
+from tts_meta.train.shared_work import share_out
 from tts_meta.train.training_config import FitSettings, TrainingConfig
-from tts_meta.train.vocoder_data import CropStream, PredictedMels, VocoderData, write_vocoder_data
+from tts_meta.train.vocoder_data import (
+    CropStream,
+    Frames,
+    PitchLabels,
+    PredictedMels,
+    StoredFrames,
+    VocoderCache,
+    VocoderData,
+)
 from tts_meta.train.vocoder_losses import VocoderLoss, adversarial_objective, pitch_loss, spectral_objective
 from tts_meta.train.vocoder_samples import vocoder_sampler
 
@@ -52,6 +61,8 @@ _STAGES = ("spectral", "adversarial", "finetune")
 class VocoderTrainConfig(TrainingConfig):
     """`tts-meta train-vocoder`: pitch predictor, then the generator in the stages spectral, adversarial, finetune."""
 
+    cache: Path = Path("runs/cache")
+    """Folder of the feature cache, which holds log-mels, samples and F0; several runs may share it."""
     base: Path | None = None
     """Base whose audio settings all stages use and whose predicted mels the last stage uses; default: shipped base."""
     init_from: Path | None = None
@@ -135,9 +146,9 @@ class _Run:
     ) -> None:
         self.config, self.base, self.console, self.deadline, self.info = config, base, console, deadline, info
         self.mel_config = base.config.audio.mel
-        self.store, self.data = self._load_data(manifest)
-        mel_path = config.output / "features" / "mel.float16"
-        self.mels: NDArray[np.float16] = np.memmap(mel_path, np.float16, "r").reshape(-1, self.mel_config.n_mels)
+        cache = VocoderCache(config.cache, base.config.audio)
+        self.store = load_features(config.output, manifest, base, cache, config.workers, console)
+        self.data = VocoderData(self.store, cache)
         numbers = np.arange(len(self.store))
         self.validation = numbers[::_VALIDATION_EVERY]
         self.training = np.delete(numbers, self.validation)
@@ -151,33 +162,36 @@ class _Run:
     def train_pitch(self, predictor: PitchPredictor) -> None:
         """Train the pitch predictor on Praat's F0, or load it from `pitch.safetensors` if it is finished."""
         finished = self.config.output / "pitch.safetensors"
-        f0, low = self.data.f0, self.config.vocoder.pitch.low
-        labels = np.stack([np.log(np.maximum(f0, low)), f0 > 0], 1).astype(np.float32)
+        labels = PitchLabels(self.data.f0, self.config.vocoder.pitch.low)
         self._train("pitch", predictor, pitch_loss(predictor), self._stream(self.config.pitch, labels), finished)
 
-    def predict_pitch(self, predictor: PitchPredictor) -> NDArray[np.float32]:
-        """Return the predictor's log F0 and voicing of all frames, `(F, 2)`; the generator is trained on them."""
-        path = self.config.output / "pitch.npy"
-        if is_first() and not path.exists():
-            predictor.to(self.config.device)
-            predictions = []
+    def predict_pitch(self, predictor: PitchPredictor) -> StoredFrames:
+        """Return the predictor's log F0 and voicing of all frames, `(F, 2)`; the generator is trained on them.
+
+        They are in the folder `pitch_frames` of the run, which all processes fill.
+        """
+        weights = hashlib.sha256(b"".join(value.numpy().tobytes() for value in predictor.state_dict().values()))
+        content = {"features": "log F0 and voicing", "predictor": weights.hexdigest()}
+        arrays = ArrayStore(self.config.output / "pitch_frames", np.float32, 2, content)
+        predictor.to(self.config.device)
+
+        def predict(number: int) -> None:
             with torch.inference_mode():
-                for n in track(range(len(self.store)), "pitch of recordings", console=self.console):
-                    example = self.store[n]
-                    pitch = predictor(example.mel[None].to(self.config.device))
-                    predictions.append(torch.stack([pitch.log_f0[0], pitch.voiced[0]], 1).cpu().numpy())
-            with atomic_file(path) as temporary, open(temporary, "wb") as file:
-                np.save(file, np.concatenate(predictions))
-            predictor.cpu()
-        barrier()
-        return load_array(path, np.float32, (int(self.store.frames.sum()), 2))
+                pitch = predictor(self.store[number].mel[None].to(self.config.device))
+                both = torch.stack([pitch.log_f0[0], pitch.voiced[0]], 1).cpu()
+            arrays.put(self.store.key(number), both.numpy())
+
+        share_out(self.store.missing(arrays), predict, "pitch of recordings", self.console)
+        arrays.refresh()
+        predictor.cpu()
+        return StoredFrames(self.store, arrays)
 
     def train_generator(
         self,
         stage: str,
         generator: SourceFilterGenerator,
         discriminator: Discriminator,
-        pitch: NDArray[np.float32],
+        pitch: Frames,
     ) -> None:
         """Train generator and discriminator by one stage, and write the vocoder to the folder of the stage."""
         optimiser: OptimiserConfig = getattr(self.config, stage)
@@ -197,38 +211,19 @@ class _Run:
         else:
             networks["discriminator"] = discriminator
             loss = adversarial_objective(generator, discriminator, config.adversarial_weight, repulsion)
-        sample = vocoder_sampler(generator, self.store, self.data, self.mels, self.validation, config.device)
+        sample = vocoder_sampler(generator, self.store, self.data, self.validation, config.device)
 
         def save() -> None:
             save_source_filter(generator, config.output / stage / "vocoder", self.state() | {"stage": stage})
 
         self._train(stage, networks, loss, stream, finished, generator, sample, save)
 
-    def _load_data(self, manifest: Manifest) -> tuple[FeatureStore, VocoderData]:
-        """Return the features and samples of all utterances; the first process computes them once per run."""
-        config = self.config
-        features, audio = config.output / "features", config.output / "audio"
-        if is_first():
-            restore_folder(features)
-            restore_folder(audio)
-            if not (features.exists() and audio.exists()):
-                examples = write_vocoder_data(audio, manifest, self.base, config.workers)
-                write_features(features, track(examples, "recordings", len(manifest), console=self.console))
-        barrier()
-        store = FeatureStore(features)
-        if store.ids != [utterance.id for utterance in manifest]:
-            raise TtsMetaError(f"{config.output} holds a run on other utterances; choose another output folder")
-        store.check(len(self.base.symbols), self.mel_config.n_mels)
-        return store, VocoderData(audio, store, self.mel_config.hop)
-
-    def _stream(
-        self, optimiser: OptimiserConfig, pitch: NDArray[np.float32], predicted: PredictedMels | None = None
-    ) -> CropStream:
+    def _stream(self, optimiser: OptimiserConfig, pitch: Frames, predicted: PredictedMels | None = None) -> CropStream:
         config = self.config
         return CropStream(
             self.store,
             self.data,
-            self.mels,
+            self.data.mels,
             pitch,
             self.training,
             config.crop_frames,

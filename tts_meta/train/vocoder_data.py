@@ -1,30 +1,25 @@
-"""Training data of the vocoder: samples and F0 of the utterances of a feature store, and batches of crops.
-
-A folder holds `samples.int16`, the samples of all utterances in order, `hop` per frame `(F * hop,)`, and `f0.npy`,
-Praat's F0 of each frame `(F,)` float32, 0 if unvoiced.
-"""
+"""Training data of the vocoder: samples and F0 of the utterances of a feature store, and batches of crops."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tts_meta.audio import MelSpec
-from tts_meta.audio.features import load_waveform_and_mel
-from tts_meta.audio.io import Waveform
+from tts_meta.array_store import ArrayStore
+from tts_meta.audio import FeatureCache
+from tts_meta.audio.features import FEATURE_VERSION, load_waveform_and_mel
 from tts_meta.audio.pitch import fundamental_frequency_praat
-from tts_meta.corpus import Example, Manifest
+from tts_meta.audio.trimming import AudioConfig
 from tts_meta.errors import TtsMetaError
-from tts_meta.files import atomic_folder
-from tts_meta.models.pretrained import Base
 from tts_meta.train.distributed import rank_and_world
-from tts_meta.train.feature_store import FeatureStore, load_array
+from tts_meta.train.feature_store import FeatureStore
 from tts_meta.train.optimiser import BatchSize
 from tts_meta.train.prefetch import prefetch
 
@@ -32,45 +27,76 @@ FULL_SCALE = 32767
 """Factor from samples in [-1, 1] to int16."""
 
 
-def write_vocoder_data(folder: Path, manifest: Manifest, base: Base, workers: int) -> Generator[Example, None, None]:
-    """Yield one example per utterance, as `load_examples` does, and write the folder after the last one."""
-    mel_config = base.config.audio.mel
-    mel_spec = MelSpec(mel_config)
+class VocoderCache(FeatureCache):
+    """A feature cache that also has the samples of each frame `(T, hop)` int16, and Praat's F0 `(T, 1)` in Hz."""
 
-    def load(number: int) -> tuple[Example, Waveform, Waveform]:
-        utterance = manifest.utterances[number]
-        samples, mel = load_waveform_and_mel(utterance.source, base.config.audio, mel_spec)
-        tokens = base.encode(utterance.text, utterance.phonemes)
-        f0 = fundamental_frequency_praat(samples, mel_config)
-        example = Example(utterance.id, utterance.speaker, tokens, torch.zeros_like(tokens), mel)
-        return example, samples[: len(mel) * mel_config.hop], f0[: len(mel)]
+    def __init__(self, folder: str | Path, config: AudioConfig) -> None:
+        super().__init__(folder, config)
+        audio = {"version": FEATURE_VERSION, "audio": config.model_dump(mode="json")}
+        self.samples = ArrayStore(self.folder / "samples", np.int16, config.mel.hop, {"features": "samples"} | audio)
+        self.f0 = ArrayStore(self.folder / "f0", np.float32, 1, {"features": "F0 of Praat"} | audio)
 
-    with atomic_folder(folder) as temporary:
-        frequencies = []
-        with open(temporary / "samples.int16", "wb") as file:
-            for example, samples, f0 in prefetch(range(len(manifest)), load, workers, max_pending=2 * workers):
-                np.round(samples * FULL_SCALE).astype(np.int16).tofile(file)
-                frequencies.append(f0)
-                yield example
-        np.save(temporary / "f0.npy", np.concatenate(frequencies))
+    @property
+    def stores(self) -> tuple[ArrayStore, ...]:
+        return (self.store, self.samples, self.f0)
+
+    def key_and_mel(self, audio: str | Path) -> tuple[bytes, Tensor]:
+        """Return the key and the log-mel of a recording, after all of its features are in the cache."""
+        key = self.key(audio)
+        if any(store.get(key) is None for store in self.stores):
+            waveform, mel = load_waveform_and_mel(audio, self.config, self.mel_spec)
+            samples = waveform[: len(mel) * self.config.mel.hop]
+            features = {
+                self.store: mel.half().numpy(),
+                self.samples: np.round(samples * FULL_SCALE).astype(np.int16),
+                self.f0: fundamental_frequency_praat(waveform, self.config.mel)[: len(mel)],
+            }
+            for store, array in features.items():
+                if store.get(key) is None:
+                    store.put(key, array)
+        return super().key_and_mel(audio)
+
+
+class StoredFrames:
+    """Rows of an array store for all frames of the utterances of a feature store, `(F, width)`, in order."""
+
+    def __init__(self, store: FeatureStore, arrays: ArrayStore) -> None:
+        self._store, self._arrays = store, arrays
+
+    def __getitem__(self, span: slice) -> NDArray[Any]:
+        """Read the rows of frames of one utterance."""
+        number = self._store.utterance_of(span.start)
+        first = int(self._store.frame_starts[number])
+        return self._arrays.read(self._store.key(number), span.start - first, span.stop - first)
+
+
+class PitchLabels:
+    """Log F0 and voicing of the frames of all utterances, `(F, 2)`, from F0 in Hz."""
+
+    def __init__(self, f0: StoredFrames, low: float) -> None:
+        self._f0, self._low = f0, low
+
+    def __getitem__(self, span: slice) -> NDArray[np.float32]:
+        f0 = self._f0[span]
+        return np.concatenate([np.log(np.maximum(f0, self._low)), f0 > 0], 1).astype(np.float32)
 
 
 class VocoderData:
-    """Samples and F0 `(F,)` of a store's utterances. Raises TtsMetaError if the folder belongs to another store."""
+    """Log-mels, samples and F0 of the utterances of a feature store, which a vocoder cache has."""
 
-    def __init__(self, folder: Path, store: FeatureStore, hop: int) -> None:
-        try:
-            self._samples: NDArray[np.int16] = np.memmap(folder / "samples.int16", np.int16, "r")
-            self.f0: NDArray[np.float32] = load_array(folder / "f0.npy", np.float32, (int(store.frames.sum()),))
-            if len(self.f0) != store.frames.sum() or len(self._samples) != len(self.f0) * hop:
-                raise ValueError("its length is not that of the utterances")
-        except (OSError, ValueError) as error:
-            raise TtsMetaError(f"{folder}: damaged audio ({error}); delete the folder to compute it again") from error
-        self._hop = hop
+    def __init__(self, store: FeatureStore, cache: VocoderCache) -> None:
+        self.mels, self.f0 = StoredFrames(store, cache.store), StoredFrames(store, cache.f0)
+        self._samples = StoredFrames(store, cache.samples)
 
     def samples(self, begin: int, end: int) -> NDArray[np.int16]:
-        """The samples of frames `begin` to `end` among all frames of the store, `((end - begin) * hop,)`."""
-        return self._samples[begin * self._hop : end * self._hop]
+        """The samples of frames `begin` to `end` of one utterance among all frames, `((end - begin) * hop,)`."""
+        return self._samples[begin:end].reshape(-1)
+
+
+class Frames(Protocol):
+    """Rows of frames, which are read by a slice of frames of one utterance."""
+
+    def __getitem__(self, span: slice, /) -> NDArray[Any]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +135,7 @@ class PredictedMels:
     """
 
     known: NDArray[np.bool_]
-    mels: NDArray[np.float16]
+    mels: Frames
     fraction: float
 
 
@@ -124,8 +150,8 @@ class CropStream:
         self,
         store: FeatureStore,
         data: VocoderData,
-        mels: NDArray[np.float16],
-        pitch: NDArray[np.float32],
+        mels: Frames,
+        pitch: Frames,
         numbers: NDArray[np.intp],
         frames: int,
         size: BatchSize,
@@ -182,6 +208,6 @@ class CropStream:
             voiced=torch.from_numpy(np.ascontiguousarray(pitch[..., 1])),
             samples=torch.from_numpy(np.stack([self._data.samples(s.start, s.stop) for s in spans])),
             all_frames=torch.tensor(self._crops * self._frames),
-            all_voiced=torch.tensor(sum(float(self._pitch[b : b + self._frames, 1].sum()) for b in begins.tolist())),
+            all_voiced=torch.tensor(sum(float(self._pitch[b : b + self._frames][:, 1].sum()) for b in begins.tolist())),
         )
         return epoch, position + 1, crops

@@ -26,7 +26,6 @@ def vocoder_sampler(
     generator: SourceFilterGenerator,
     store: FeatureStore,
     data: VocoderData,
-    mels: NDArray[np.float16],
     validation: NDArray[np.intp],
     device: str,
 ) -> Callable[[Log, int], None]:
@@ -43,7 +42,7 @@ def vocoder_sampler(
         vocoder, distances = SourceFilterVocoder(generator), []
         for n in validation[:_UTTERANCES]:
             begin, frames = int(store.frame_starts[n]), min(max_frames, int(store.frames[n]))
-            mel = torch.from_numpy(np.array(mels[begin : begin + frames])).float()
+            mel = store.mel(int(n), 0, frames)
             generated = vocoder(mel[None].to(device)).cpu()
             real = torch.from_numpy(data.samples(begin, begin + frames) / np.float32(FULL_SCALE))[None]
             distances.append(spectral_distance(spectra(real), spectra(generated)))
