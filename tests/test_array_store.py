@@ -16,7 +16,7 @@ import pytest
 from faults import error_line, full_disk
 from numpy.typing import NDArray
 
-from tts_meta import array_shards
+from tts_meta import array_shards, array_store
 from tts_meta.array_shards import RECORD
 from tts_meta.array_store import ArrayStore
 
@@ -92,6 +92,27 @@ def test_a_full_shard_is_followed_by_another(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(array_shards, "MAX_SHARD_BYTES", 1)
     filled(tmp_path / "large", range(3))
     assert len(shards(tmp_path / "large")) == 3
+
+
+def test_an_array_is_checked_once_also_if_the_store_is_refreshed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[int] = []
+    original = array_store.checksum
+    monkeypatch.setattr(array_store, "checksum", lambda content: checked.append(len(content)) or original(content))
+    store = filled(tmp_path, range(6))
+    for _ in range(3):
+        assert_holds(store, range(6))
+        store.refresh()
+    opened(tmp_path).read(key_of(6 - 1), 0, 1)
+    assert len(checked) == 6 + 1
+
+
+def test_many_new_arrays_are_sorted_into_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(array_store, "_MAX_RECENT", 3)
+    store = filled(tmp_path, range(18))
+    assert len(store._recent) <= 4 and len(store) == 18
+    assert_holds(store, range(18))
 
 
 def test_arrays_of_other_processes_are_found_after_refresh_and_by_a_miss(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Iterable
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
+from tts_meta.array_store import ArrayStore
 from tts_meta.audio.mel import MelConfig, MelSpec
 from tts_meta.config import dump_config, parse_config
 from tts_meta.errors import TtsMetaError
@@ -31,6 +32,7 @@ from tts_meta.train.datasets import segment_utterances
 from tts_meta.train.feature_store import Durations, FeatureStore
 from tts_meta.train.optimiser import BatchSize, clip_gradients
 from tts_meta.train.predicted_mels import PredictedFrames, predict_mels
+from tts_meta.train.segments import Segments
 from tts_meta.train.vocoder import VocoderTrainConfig, train_vocoder
 from tts_meta.train.vocoder_data import CropStream, PitchLabels, PredictedMels, VocoderCache, VocoderData
 
@@ -188,8 +190,7 @@ def test_mels_of_speakers_unknown_to_the_base_are_predicted_with_the_mean_voice(
     def predicted(name: str, base: Base) -> list[NDArray[np.float16]]:
         config = recipe(corpus, tmp_path / name, device="cpu")
         frames = predict_mels(base, segments, config, Console(quiet=True))
-        ends = store.frame_starts + store.frames
-        return [frames[int(begin) : int(end)] for begin, end in zip(store.frame_starts, ends, strict=True)]
+        return [frames[begin:end] for begin, end in pairwise(store.frame_starts.tolist())]
 
     known, unknown = predicted("known", base), predicted("unknown", replace(base, speakers=("x", "y")))
     mean = load_base(corpus / "base")
@@ -205,17 +206,18 @@ def test_mels_of_speakers_unknown_to_the_base_are_predicted_with_the_mean_voice(
 
 def test_frames_of_predicted_mels_are_those_of_their_segments(corpus: Path, finished: Path, tmp_path: Path) -> None:
     store, _ = opened(corpus, finished)
-    base = load_base(corpus / "base")
-    segments = segment_utterances(store, Durations.load(finished / "durations.safetensors", store), base, 0.6, 0.3)
-    assert len(segments) > len(store)
-    frames = predict_mels(base, segments, recipe(corpus, tmp_path / "run", device="cpu"), Console(quiet=True))
-    begin, end = int(store.frame_starts[1]), int(store.frame_starts[1] + store.frames[1])
-    utterance = frames[begin:end]
-    for first in range(begin, end - 7, 5):
-        assert np.array_equal(frames[first : first + 7], utterance[first - begin : first - begin + 7])
-    few = PredictedFrames(segments.select(slice(1, None)), frames._arrays)
-    length = int(segments.frames[0])
-    assert not few[0:length].any() and np.array_equal(few[length : length + 3], frames[length : length + 3])
+    rows = [(1, 0, 1, 2, 0, 0, 3, 9), (1, 1, 1, 2, 0, 0, 12, 20), (2, -1, 1, 2, 0, 0, 0, 5)]
+    segments = Segments(store, Durations.of(store, []), np.array(rows, np.int32))
+    arrays = ArrayStore(tmp_path, np.float16, 80, {"features": "test"})
+    frames = PredictedFrames(segments, arrays)
+    expected = np.zeros((int(store.frame_starts[-1]), 80), np.float16)
+    for key, (number, *_, begin, end) in zip(frames.keys, rows, strict=True):
+        values = np.random.default_rng(begin).standard_normal((end - begin, 80)).astype(np.float16)
+        arrays.put(key.tobytes(), values)
+        first = int(store.frame_starts[number])
+        expected[first + begin : first + end] = values
+    for begin in range(int(store.frame_starts[3]) - 7):
+        assert np.array_equal(frames[begin : begin + 7], expected[begin : begin + 7]), begin
 
 
 def test_a_folder_of_another_run_is_refused(corpus: Path, finished: Path) -> None:

@@ -23,6 +23,8 @@ from tts_meta.headers import Header, read_header
 FORMAT = 1
 HEADER_FILE = "store.json"
 
+_MAX_RECENT = 20_000
+"""Largest number of arrays that are found without the sorted table."""
 _MAX_REFRESH_SHARE = 0.02
 """A missing key makes the store look for new arrays, for at most this share of the time."""
 
@@ -81,6 +83,7 @@ class ArrayStore:
         self._read_bytes: dict[str, int] = {}
         self._maps: dict[str, mmap.mmap] = {}
         self._table, self._recent = _Table(), dict[bytes, list[_Entry]]()
+        self._verified_recent = set[tuple[str, int]]()
         self._next_refresh = 0.0
         if (self.folder / HEADER_FILE).exists():
             self._check_header()
@@ -106,6 +109,8 @@ class ArrayStore:
             name, record = self._writer.append(key, array)
             self._read_bytes[name] = self._read_bytes.get(name, 0) + RECORD.itemsize
             self._add_recent(name, record)
+            if len(self._recent) > _MAX_RECENT:
+                self._merge([])
 
     def get(self, key: bytes) -> NDArray[Any] | None:
         """Return a copy of the array of a key, or None if there is none or it is damaged."""
@@ -170,8 +175,12 @@ class ArrayStore:
             self._next_refresh = finished + (finished - started) / _MAX_REFRESH_SHARE
 
     def _merge(self, found: list[tuple[str, Records]]) -> None:
+        verified = [np.frombuffer(self._table.verified, np.uint8)]
+        verified += [np.zeros(len(records), np.uint8) for _, records in found]
         for entry_key, entries in self._recent.items():
             for entry in entries:
+                is_verified = (entry.shard, entry.start) in self._verified_recent
+                verified.append(np.array([is_verified], np.uint8))
                 record = np.zeros(1, RECORD)
                 record["key"] = np.frombuffer(entry_key, "<u8")
                 record["start"], record["rows"], record["checksum"] = entry.start, entry.rows, entry.checksum
@@ -189,7 +198,9 @@ class ArrayStore:
         records = records[order]
         shards = np.concatenate([self._table.shards, *owners])[order]
         prefixes = np.ascontiguousarray(records["key"][:, 0])
-        self._table, self._recent = _Table(records, shards, prefixes, bytearray(len(records))), {}
+        flags = bytearray(np.concatenate(verified)[order].tobytes())
+        self._table, self._recent = _Table(records, shards, prefixes, flags), {}
+        self._verified_recent = set()
 
     def _add_recent(self, name: str, records: Records) -> None:
         for record in records:
@@ -215,13 +226,16 @@ class ArrayStore:
         """Return the place of the first array of a key that is not damaged."""
         table = self._table
         for entry in self._find(key, table):
-            if entry.number >= 0 and table.verified[entry.number]:
+            place = (entry.shard, entry.start)
+            if table.verified[entry.number] if entry.number >= 0 else place in self._verified_recent:
                 return entry
             array = self._bytes(entry, 0, entry.rows)
             is_finite = self.dtype.kind != "f" or np.isfinite(array.sum(dtype=np.float64))
             if is_finite and checksum(array.data.cast("B")) == entry.checksum:
                 if entry.number >= 0:
                     table.verified[entry.number] = 1
+                else:
+                    self._verified_recent.add(place)
                 return entry
         return None
 
