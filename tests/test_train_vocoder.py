@@ -20,7 +20,6 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
-from tts_meta.array_store import ArrayStore
 from tts_meta.audio.mel import MelConfig, MelSpec
 from tts_meta.config import dump_config, parse_config
 from tts_meta.errors import TtsMetaError
@@ -31,8 +30,7 @@ from tts_meta.models.vocoders.source_filter_weights import load_source_filter
 from tts_meta.train.datasets import segment_utterances
 from tts_meta.train.feature_store import Durations, FeatureStore
 from tts_meta.train.optimiser import BatchSize, clip_gradients
-from tts_meta.train.predicted_mels import PredictedFrames, predict_mels
-from tts_meta.train.segments import Segments
+from tts_meta.train.predicted_mels import predict_mels
 from tts_meta.train.vocoder import VocoderTrainConfig, train_vocoder
 from tts_meta.train.vocoder_data import CropStream, PitchLabels, PredictedMels, VocoderCache, VocoderData
 
@@ -202,22 +200,6 @@ def test_mels_of_speakers_unknown_to_the_base_are_predicted_with_the_mean_voice(
         assert bool(mels[0].any(1).all())
     again = predicted("known", base)
     assert all(np.array_equal(a, b) for a, b in zip(known, again, strict=True))
-
-
-def test_frames_of_predicted_mels_are_those_of_their_segments(corpus: Path, finished: Path, tmp_path: Path) -> None:
-    store, _ = opened(corpus, finished)
-    rows = [(1, 0, 1, 2, 0, 0, 3, 9), (1, 1, 1, 2, 0, 0, 12, 20), (2, -1, 1, 2, 0, 0, 0, 5)]
-    segments = Segments(store, Durations.of(store, []), np.array(rows, np.int32))
-    arrays = ArrayStore(tmp_path, np.float16, 80, {"features": "test"})
-    frames = PredictedFrames(segments, arrays)
-    expected = np.zeros((int(store.frame_starts[-1]), 80), np.float16)
-    for key, (number, *_, begin, end) in zip(frames.keys, rows, strict=True):
-        values = np.random.default_rng(begin).standard_normal((end - begin, 80)).astype(np.float16)
-        arrays.put(key.tobytes(), values)
-        first = int(store.frame_starts[number])
-        expected[first + begin : first + end] = values
-    for begin in range(int(store.frame_starts[3]) - 7):
-        assert np.array_equal(frames[begin : begin + 7], expected[begin : begin + 7]), begin
 
 
 def test_a_folder_of_another_run_is_refused(corpus: Path, finished: Path) -> None:
