@@ -45,7 +45,7 @@ from tts_meta.models.vocoders.source_filter import SourceFilterConfig, SourceFil
 from tts_meta.models.vocoders.vocoder import load_vocoder
 from tts_meta.synth import speak_text
 from tts_meta.train.aligner_loss import aligner_loss
-from tts_meta.train.flat_start import flat_start_durations
+from tts_meta.train.flat_start import FlatStart
 from tts_meta.train.meta_train import MetaTrainConfig, build_learner, build_target
 from tts_meta.train.optimiser import OptimiserConfig, build_optimiser
 from tts_meta.train.vocoder_data import FULL_SCALE, VocoderBatch
@@ -114,7 +114,13 @@ def measure_alignment(base: Base) -> dict[str, float]:
     step = cpu_seconds(optimiser_step(aligner, lambda: aligner_loss(aligner, batch), True))
     aligner.eval().requires_grad_(False)
     search = cpu_seconds(lambda: [aligner.align(e.mel, e.tokens, base.kinds) for e in examples], 1)
-    flat = cpu_seconds(lambda: flat_start_durations(examples, base.kinds, iterations=0), 1)
+
+    def flat_start() -> None:
+        model = FlatStart.estimate(examples, base.kinds, iterations=0)
+        for example in examples:
+            model.durations(example)
+
+    flat = cpu_seconds(flat_start, 1)
     frames = int(batch.all_frames) * base.config.audio.mel.frame_seconds
     return {"aligner": frames / step, "align": seconds / search, "flat_start": seconds / flat}
 
