@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sys
 import unicodedata
 
@@ -26,6 +27,13 @@ FOREIGN = {
     "fr-fr": ("Le week-end, je fais du shopping.", "Un thriller au parking ?", "Le meeting du lundi : cool."),
 }
 """Sentences with English words."""
+PIECES = (
+    *"abcdefghijklmnopqrstuvwxyzäöüßñçéèàABCDEFÄÖ0123456789 .,:;!?-–—()[]{}'",
+    *'"„“”«»¿¡/\\@#&%€$£°ºª²½§*_+=<>|~^`´…\t\n\u200b\u00ad\u0301☃😀\ufdd0\x00',
+    *("z. B. ", "Dr. ", "3. Mai ", "14:30", "1.234,5", "5-10", "XIV ", "km/h", "(en)", "week-end "),
+    *("<break/>", "<b>", "&amp;"),
+)
+"""Characters and words of random texts."""
 
 
 def of(code: str) -> Phonemizer:
@@ -100,6 +108,20 @@ def test_marks_of_punctuation_become_boundaries_and_numbers_stay_whole(text: str
     table = SymbolTable.from_alphabet(phonemizer.alphabet([text]))
     symbols = table.decode(table.encode(phonemizer.phonemize(text), text))[1:-1]
     assert "".join(symbol for symbol in symbols if symbol in BOUNDARIES and symbol != " ") == marks
+
+
+@pytest.mark.parametrize("code", PLAIN)
+def test_every_text_gives_symbols_of_the_base_or_one_clear_error(code: str) -> None:
+    table = SymbolTable.from_alphabet(of(code).alphabet([PLAIN[code]]))
+    phonemizer = load_phonemizer(f"espeak:{code}", table.symbols)
+    draw = random.Random(code)
+    for _ in range(200):
+        text = "".join(draw.choice(PIECES) for _ in range(draw.randint(1, 40)))
+        try:
+            for utterance in utterances(phonemizer, text):
+                assert not utterance.text or len(table.encode(utterance.phonemes, utterance.text)) > 2
+        except TtsMetaError as error:
+            assert "nothing to speak in" in str(error), text
 
 
 def test_a_number_with_points_and_commas_is_one_number() -> None:

@@ -66,6 +66,10 @@ def test_the_language_of_the_manifest_chooses_the_phonemizer_which_is_saved_with
     assert base.state["phonemizer"].keys() == {"phonemizer-fork", "espeakng-loader"}
 
 
+def test_inspect_names_the_language_of_the_base(base: Base, run_cli: RunCli) -> None:
+    assert run_cli("inspect", base.folder, "--json").json["language"] == "de"
+
+
 def test_the_symbols_of_the_base_are_those_of_its_texts(base: Base) -> None:
     symbols = set(base.symbols.symbols)
     assert {"ç", "ʃ", "ˈyː"[:2], "ø"} & symbols and len(symbols) < 90

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tts_meta.corpus import Manifest, Utterance
+from tts_meta.corpus.languages import in_language
 from tts_meta.errors import TtsMetaError
 from tts_meta.evaluate.benchmark_config import BenchmarkConfig
 from tts_meta.evaluate.scores import Scorer
@@ -38,7 +39,7 @@ class SentencesOfOthers:
         texts: texts by title that every speaker speaks in place of sentences. Raises TtsMetaError if there are too few
         sentences.
         """
-        manifest = Manifest.load(config.manifest)
+        manifest = in_language(Manifest.load(config.manifest), base.language, config.manifest)
         recordings = config.usable(manifest)
         if texts:
             to_speak = [Utterance(title, "", Path(), 0.0, text) for title, text in texts.items()]

@@ -22,6 +22,7 @@ _CLAUSE_MARK = re.compile(
     # A colon, comma or full stop between characters belongs to the word: "14:30", "3,5", "1.000", "a.b.".
     r"""\s*(?:[;!?…—()\[\]{}"“”„«»¿¡]|[:,](?=[\s"'“”)\]]|$)|[.](?=["'“”)\]]*$)|(?<=[^\W\d_]{5})[.](?=\s))+\s*"""
 )
+_ROUND = str.maketrans("{}", "()")
 _FLAG = re.compile(r"\([a-z]{2,3}(?:-[\w-]+)?\)", re.IGNORECASE)
 _LONE_STRESS = re.compile(r"[ˈˌ]+(?=[ˈˌ]|[^\w]|\d|$)")
 _RARE = 1e-5
@@ -89,7 +90,7 @@ class EspeakPhonemizer:
             return text
         written, position = [], 0
         for mark in _CLAUSE_MARK.finditer(text):
-            written += [self._clause(text[position : mark.start()]), mark[0]]
+            written += [self._clause(text[position : mark.start()]), mark[0].translate(_ROUND)]
             position = mark.end()
         phonemes = "".join([*written, self._clause(text[position:])]).strip()
         return f"{' ' if text[0] == ' ' else ''}{phonemes}{' ' if text[-1] == ' ' else ''}"

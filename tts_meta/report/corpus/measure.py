@@ -5,6 +5,7 @@ The function runs in worker processes.
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from functools import cache
 
@@ -139,8 +140,13 @@ def _phonemes(utterance: Utterance) -> tuple[int | None, str | None]:
         symbols = split_symbols(phonemizer.phonemize(utterance.text))[1:-1]
     except TtsMetaError as error:
         return None, str(error)
-    count = sum(symbol not in BOUNDARIES for symbol in symbols)
+    count = sum(symbol not in BOUNDARIES and not _is_modifier(symbol) for symbol in symbols)
     return (count, None) if count else (None, "it holds no word")
+
+
+def _is_modifier(symbol: str) -> bool:
+    """Return whether a symbol changes the phoneme before it: a length mark of eSpeak or a combining mark."""
+    return symbol in "ːˑ" or unicodedata.category(symbol[0])[0] == "M"
 
 
 @cache
