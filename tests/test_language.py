@@ -122,3 +122,11 @@ def test_a_base_starts_from_one_of_another_language_with_the_symbols_of_both() -
     assert (rows[-2] == german.acoustic.encoder.embedding.weight[-2]).all(), "a sound of both languages"
     assert (rows[-1] == own[-1]).all(), "a sound of Spanish alone"
     assert (spanish.acoustic.decoder.output.weight == german.acoustic.decoder.output.weight).all()
+
+
+def test_a_manifest_without_a_language_that_seems_not_to_be_english_needs_a_choice() -> None:
+    texts = ["der mann ging durch den wald und war nicht müde", "die katze ist auf dem dach und sie schläft"]
+    manifest = Manifest(tuple(Utterance(text[:3], "ann", Path("a.wav"), 1.0, text) for text in texts))
+    with pytest.raises(TtsMetaError, match=r"^m\.jsonl names no language, and its texts seem to be in 'de'; set `lang"):
+        choose_language(recipe(), manifest)
+    assert choose_language(recipe(language="en"), manifest)[0].base.phonemizer == "hibari"

@@ -24,6 +24,7 @@ from tts_meta.corpus.text_file import printable_path, read_text_file
 from tts_meta.errors import TtsMetaError
 from tts_meta.models.aligner import Alignment
 from tts_meta.models.pretrained import Base
+from tts_meta.text.language_guess import guess_language
 
 RECORDINGS_VERSION = 2
 """Version of the preparation of recordings.
@@ -91,11 +92,15 @@ def prepare_recordings(
 
     speaker: name of the speaker in the examples. warn: called with a line for each fault that may harm the voice.
     The faults are missing high frequencies, hum, noise, a long pause, a transcript that does not match the speech
-    (see `diagnosis`), and another speaker. Raises TtsMetaError with the path of a recording that cannot be used.
-    Raises TtsMetaError if all recordings together are too short.
+    (see `diagnosis`), transcripts in another language, and another speaker. Raises TtsMetaError with the path of a
+    recording that cannot be used. Raises TtsMetaError if all recordings together are too short.
     """
     if not recordings:
         raise TtsMetaError("no recordings given; give at least one audio file")
+    if guess := guess_language([recording.text for recording in recordings], base.language):
+        warn(
+            f"the transcripts seem to be in '{guess}', but the base reads '{base.language}'; give a base for '{guess}'"
+        )
     mel_spec = MelSpec(base.config.audio.mel)
     hop = base.config.audio.mel.hop
     prepared: list[tuple[LoadedSpeech, Tensor, Tensor, Tensor]] = []

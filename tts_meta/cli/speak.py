@@ -163,7 +163,7 @@ def speak(
         for samples in stream_text(*synthesis, phonemes=phonemes, speaker=speaker_index, options=options):
             sys.stdout.buffer.write(pcm_bytes(samples))
             sys.stdout.buffer.flush()
-        if notice := notice_of(loaded_vocoder, text_to_speak, phonemes):
+        if notice := notice_of(loaded_base, loaded_vocoder, text_to_speak, phonemes):
             print_message(notice)
         return
     with progress_bar("speaking") as bar:

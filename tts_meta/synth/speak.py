@@ -21,6 +21,7 @@ from tts_meta.models.synthesis_options import DEFAULT, SynthesisOptions
 from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
 from tts_meta.models.vocoders.vocoder import Vocoder, check_mels
 from tts_meta.text import Utterance, phoneme_utterances, utterances
+from tts_meta.text.language_guess import language_notice
 from tts_meta.text.normalize import omitted_emoji
 
 SPEECH_VERSION = 2
@@ -132,12 +133,17 @@ def _speak_text(
             report(done, len(mels))
         parts.append(_silence(utterance.pause, vocoder.sample_rate))
     mels = [mel.cpu() for mel in mels]
-    return Speech(_concatenate(parts), vocoder.sample_rate, mels, timings, notice_of(vocoder, text, phonemes))
+    return Speech(_concatenate(parts), vocoder.sample_rate, mels, timings, notice_of(base, vocoder, text, phonemes))
 
 
-def notice_of(vocoder: Vocoder, text: str, phonemes: bool = False) -> str | None:
-    """Return one line for the user if a fallback vocoder is used or characters are not spoken, and None otherwise."""
-    notices = [vocoder.notice, None if phonemes else omitted_emoji(text)]
+def notice_of(base: Base, vocoder: Vocoder, text: str, phonemes: bool = False) -> str | None:
+    """Return one line for the user, or None.
+
+    It says that a fallback vocoder is used, that characters are not spoken, or that the text seems to be in a language
+    that the base does not read.
+    """
+    of_text = () if phonemes else (omitted_emoji(text), language_notice(text, base.language))
+    notices = [vocoder.notice, *of_text]
     return "; ".join(notice for notice in notices if notice) or None
 
 

@@ -11,6 +11,7 @@ from tts_meta.corpus import Manifest, Utterance
 from tts_meta.corpus.languages import in_language, primary_language
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.text import BOUNDARIES, Phonemizer, SymbolTable, split_symbols
+from tts_meta.text.language_guess import guess_language
 from tts_meta.text.languages import ENGLISH, language_of_phonemizer, phonemizer_of_language
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 MAX_SCANNED = 20_000
 """The symbols of a base are counted in about this many texts of its corpus, evenly spread."""
+_MAX_GUESSED = 200
+"""The language of a manifest that names none is guessed from about this many texts."""
 ENGLISH_SENTENCES = (
     "The birch canoe slid on the smooth planks.",
     "Where did you put the keys, and who has them now?",
@@ -52,7 +55,10 @@ def choose_language(config: PretrainConfig, manifest: Manifest) -> tuple[Pretrai
 
 
 def _only_language(manifest: Manifest, source: Path) -> str:
-    """Return the language of all lines that have one, or English. Raises TtsMetaError if there are several."""
+    """Return the language of all lines that have one, or English.
+
+    Raises TtsMetaError if there are several, or if there is none and the texts seem not to be English.
+    """
     counts = Counter(primary_language(line.language) for line in manifest)
     del counts[None]
     if len(counts) > 1:
@@ -61,7 +67,15 @@ def _only_language(manifest: Manifest, source: Path) -> str:
             f"{source} has texts in {found}, but a base has one language; "
             f"choose one, such as `language: {counts.most_common(1)[0][0]}`"
         )
-    return next(filter(None, counts), ENGLISH)
+    if counts:
+        return str(next(iter(counts)))
+    texts = [line.text for line in manifest.utterances[:: max(1, len(manifest) // _MAX_GUESSED)]]
+    if guess := guess_language(texts, ENGLISH):
+        raise TtsMetaError(
+            f"{source} names no language, and its texts seem to be in '{guess}'; set `language: {guess}`, "
+            f"or `language: {ENGLISH}` if they are English"
+        )
+    return ENGLISH
 
 
 def sample_sentences(given: Sequence[str] | None, language: str, utterances: Sequence[Utterance]) -> list[str]:
