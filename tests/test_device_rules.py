@@ -24,7 +24,6 @@ ALLOWED = {
     "adapt/diagnosis.py": "durations of an alignment, on the CPU",
     "asr/whisper.py": "names of devices of faster-whisper",
     "models/aligner.py": "the search of the alignment, on the CPU",
-    "models/alignment_cache.py": "a file of an alignment, on the CPU",
     "models/learner_format.py": "a file of a learner, on the CPU",
     "models/saved_learner.py": "a file of a learner, on the CPU",
     "models/vocoders/griffin_lim.py": "the filters of Griffin-Lim, on the CPU",
