@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 from corpora import write_audio
+from damage import damaged_bytes
 from fuzzing import Target
 from hypothesis import strategies as st
 
@@ -254,13 +255,6 @@ def read_sidecar(content: bytes) -> None:
         assert "\0" not in read_text_file(sidecar)
 
 
-@st.composite
-def damaged_entries(draw: st.DrawFn) -> bytes:
-    """The bytes of a shard and of its index, damaged."""
-    pieces = [b"\xff" * 8, b"\0" * 8, b"\x7f\x80\0\0\xc0\x7f", b"9" * 8, b"\0" * 64, b"\0\x7c"]
-    return draw(damaged(_recordings()[4], pieces))
-
-
 def read_cache(content: bytes) -> None:
     folder, cache, audio, mel, valid = _recordings()
     place = Path(tempfile.mkdtemp(dir=folder.name))
@@ -285,5 +279,5 @@ TARGETS = [
     Target("lists: manifest", MANIFESTS, load_manifest),
     Target("lists: folder", LISTS, prepare_folder),
     Target("lists: text next to a recording", LISTS, read_sidecar),
-    Target("lists: feature cache", damaged_entries(), read_cache),
+    Target("lists: feature cache", damaged_bytes(lambda: _recordings()[4]), read_cache),
 ]

@@ -108,6 +108,7 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     train = {name: stage for name in STAGES} | common_training
     train |= {"discriminator": {"windows": [512, 128], "channels": 4}, "crop_frames": 24, "min_segment_seconds": 0.6}
     train |= {"vocoder": tiny_source_filter().config.model_dump(mode="json"), "log_every": 2, "sample_every": 2}
+    train |= {"cache": str(corpus / "cache")}
     _do("train-vocoder", _recipe(place, common | train, folder / "train-vocoder"))
     inner = {"inner_solver": "adam", "inner_lr": 1e-3, "inner_steps": 3, "variance": 1e-3, "cg_max_iters": 3}
     meta = {"learner": "sigma-reptile", "settings": inner, "support": 2, "query": 1, "min_seconds": 0.1}
