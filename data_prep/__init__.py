@@ -14,6 +14,7 @@ from data_prep.pipeline.entries import DROPPED_FILE, MANIFEST_FILE, PreparedCorp
 from data_prep.pipeline.parts import PARTS_FOLDER, merge
 from data_prep.pipeline.prepare import PERTURBED_FOLDER, PreparedPart, PrepareOptions, prepare_corpus
 from data_prep.pipeline.shard import Shard
+from data_prep.pipeline.transcribed import AsrOptions
 from data_prep.pipeline.work import Workers
 from data_prep.recording import Recording
 from tts_meta.corpus import Manifest
@@ -24,6 +25,7 @@ __all__ = [
     "MANIFEST_FILE",
     "PARTS_FOLDER",
     "PERTURBED_FOLDER",
+    "AsrOptions",
     "PrepareOptions",
     "PreparedCorpus",
     "PreparedPart",

@@ -61,6 +61,13 @@ def relative_id(path: Path, folder: Path) -> str:
     return to_nfc(name_stem(path.relative_to(folder).as_posix()))
 
 
+def part_id(identity: str, start: float | None, end: float | None) -> str:
+    """Return the id of a part of a recording: that of the recording, with start and end in milliseconds."""
+    if start is None and end is None:
+        return identity
+    return identity + f"-{round(1000 * (start or 0)):07d}" + ("" if end is None else f"-{round(1000 * end):07d}")
+
+
 def by_preference(audio: Iterable[Path]) -> list[Path]:
     """Sort recordings by name without suffix, and recordings of one name by the order of `AUDIO_SUFFIXES`."""
     return sorted(audio, key=lambda path: (name_stem(str(path)), AUDIO_SUFFIXES.index(path.suffix.lower()), str(path)))

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from data_prep.files import by_preference, files_below, read_transcript, relative_id
+from data_prep.files import by_preference, files_below, part_id, read_transcript, relative_id
 from data_prep.folder_lists import find_lists
 from data_prep.recording import Recording
 from tts_meta.corpus import AUDIO_SUFFIXES, Transcript, match_transcripts, name_stem, read_transcripts, to_nfc
@@ -48,7 +48,7 @@ def _read_list(source: Path, audio: list[Path], list_folder: Path, corpus_dir: P
     entries = read_transcripts(source)
     audio = list(dict.fromkeys([*audio, *(path for entry in entries if (path := _named_file(source, entry)))]))
     matches = match_transcripts(entries, audio, source, [source.parent, list_folder])
-    file_of = {entry.line: path for path, entry in matches.entry_of.items()}
+    file_of = {entry.line: path for path in matches.entry_of for entry in matches.entries(path)}
     for entry in entries:
         path, fault = file_of.get(entry.line), None
         if entry.line in matches.repeated:
@@ -59,10 +59,12 @@ def _read_list(source: Path, audio: list[Path], list_folder: Path, corpus_dir: P
         elif entry.speaker == "":
             fault = f"empty speaker: line {entry.line} of {source.name}"
         speaker = entry.speaker or _speaker(path, corpus_dir)
-        identity = entry.id or _identity(entry, path, list_folder, corpus_dir)
+        identity = entry.id or part_id(_identity(entry, path, list_folder, corpus_dir), entry.start, entry.end)
         yield Recording(
             *(identity, speaker, path, entry.text, entry.gender, entry.language),
             fault=fault,
+            start=entry.start,
+            end=entry.end,
             listed_in=source,
             line=entry.line,
         )

@@ -15,17 +15,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_prep.files import part_id
 from data_prep.kaldi_tables import WAVS, KaldiFolder, is_kaldi
 from data_prep.recording import Recording
 from data_prep.tables import Line, read_fields, read_lines
 from tts_meta.corpus import AUDIO_SUFFIXES, name_stem, read_transcripts, to_nfc
 from tts_meta.corpus.text_file import printable_path
-from tts_meta.corpus.transcript_columns import columns_by_name
+from tts_meta.corpus.transcript_columns import END, SECONDS, START, columns_by_name
 from tts_meta.errors import UsageError
 
 _ACCENT, _SPLIT = ("accent", "accents", "dialect"), ("split", "subset", "partition")
-_START, _END = ("start", "offset", "start_time", "begin"), ("end", "end_time", "stop")
-_SECONDS = ("duration", "seconds")
 _AUDIO_FOLDERS = ("", "wavs", "wav", "audio", "clips")
 
 
@@ -122,7 +121,7 @@ def _recording(row: _Row, source: Path) -> Recording:
         return next((text for name, text in zip(names, row.values, strict=True) if name in known and text), None)
 
     try:
-        start, end, seconds = (_number(first_of(known)) for known in (_START, _END, _SECONDS))
+        start, end, seconds = (_number(first_of(known)) for known in (START, END, SECONDS))
     except ValueError:
         return row.line.dropped("broken line: start, end or duration is not a number of seconds")
     if start is not None and end is None and seconds is not None:
@@ -171,6 +170,4 @@ def _identity(path: Path, folder: Path, start: float | None, end: float | None) 
     """Return the path of a recording without its suffix, relative to the list if possible, and the part in ms."""
     inside = path.is_relative_to(folder)
     identity = name_stem((path.relative_to(folder) if inside else path).as_posix().lstrip("/"))
-    if start is not None or end is not None:
-        identity += f"-{round(1000 * (start or 0)):07d}" + ("" if end is None else f"-{round(1000 * end):07d}")
-    return to_nfc(identity)
+    return to_nfc(part_id(identity, start, end))

@@ -10,6 +10,9 @@ from typing import Any
 from tts_meta.corpus import Utterance, unperturbed_name
 from tts_meta.corpus.utterance import part_fault
 
+NO_TRANSCRIPT = "no transcript"
+"""Beginning of the fault of a recording without a text."""
+
 
 @dataclass(frozen=True)
 class Recording:
@@ -18,7 +21,7 @@ class Recording:
     `audio` is None if there is no file. `start` and `end` select a part of a longer recording, in seconds from the
     start of the file. `listed_in` is the list or table that contains the entry, and `line` is its line, from 1. Both
     are None if the entry is only a recording. `fault` is the reader's reason to drop the entry, such as a missing
-    transcript.
+    transcript. `asr_confidence` is set if the text is from speech recognition.
     """
 
     id: str
@@ -34,6 +37,14 @@ class Recording:
     end: float | None = None
     listed_in: Path | None = None
     line: int | None = None
+    asr_confidence: float | None = None
+
+    @property
+    def lacks_text(self) -> bool:
+        """Whether only the text is missing, so that speech recognition makes the entry usable."""
+        if self.fault is not None:
+            return self.fault.startswith(NO_TRANSCRIPT)
+        return not self.text.split()
 
 
 def fault_before_reading(recording: Recording) -> str | None:
@@ -69,6 +80,7 @@ def to_utterance(recording: Recording, seconds: float) -> Utterance | str:
         accent=recording.accent,
         start=recording.start,
         end=recording.end,
+        asr_confidence=recording.asr_confidence,
     )
     return utterance.fault() or utterance
 

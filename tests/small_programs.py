@@ -26,6 +26,7 @@ from documentation import ROOT
 from helpers import RATE, tiny_base, tiny_source_filter, tone_sentence, tone_speech
 from small_alignment import EvenSphinx
 from small_scale import small_measurements
+from small_slicing import small_slicing
 from small_verifier import small_verification, small_verifier
 from toy_domains import own_settings
 
@@ -269,6 +270,7 @@ SMALL: dict[str, Small] = {
     "recipes/librispeech_mini/recording_faults.py": lambda program, patch: [
         *("--ordinary", "3", "--faulty", "1", "--pairs", "2")
     ],
+    "recipes/librispeech_mini/slicing.py": small_slicing,
     "recipes/librispeech_mini/speed.py": _speed,
     "recipes/librispeech_mini/vocoder_adaptation.py": _vocoder_adaptation,
     "recipes/librispeech_mini/vocoders.py": _vocoders,

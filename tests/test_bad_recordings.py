@@ -58,7 +58,7 @@ BAD_AUDIO: dict[str, tuple[str, Callable[[Path], object], str]] = {
         lambda path: write(path, speech(0.5)),
         "s of speech in total, but cloning needs at least 1 s",
     ),
-    "an hour": ("wav", write_hour_of_silence, "3600 s long, at most 60 s are allowed"),
+    "an hour": ("wav", write_hour_of_silence, "60 minutes are too long for an alignment"),
     "truncated WAV": ("wav", cut_in_half, "truncated"),
     "truncated AIFF": ("aiff", cut_in_half, "truncated"),
     "truncated FLAC": ("flac", cut_in_half, "truncated"),

@@ -111,27 +111,6 @@ def test_clone_reads_transcripts_from_a_file(run_cli, folder: Path, tmp_path: Pa
     assert run_cli("clone", copy, *options).json["sentences"] == 1
 
 
-def test_clone_transcribes_only_recordings_without_a_transcript(run_cli, folder, tmp_path, monkeypatch) -> None:
-    rates: list[int] = []
-
-    class FakeTranscriber:
-        def __init__(self, model: str | None, device: str) -> None:
-            assert model == "small"
-
-        def __call__(self, samples: np.ndarray, rate: int) -> str:
-            rates.append(rate)
-            return "abc"
-
-    monkeypatch.setattr("tts_meta.asr.whisper.Transcriber", FakeTranscriber)
-    with_text, without_text = sorted(folder.glob("say*.wav"))[0], tmp_path / "without_text.wav"
-    without_text.write_bytes(with_text.read_bytes())
-    out = tmp_path / "a.voice.safetensors"
-    options = ("--base", folder / "base", "--learner", "mean-voice", "--whisper", "small")
-    result = run_cli("clone", with_text, without_text, "-o", out, *options)
-    assert result.status == 0 and rates == [RATE]
-    assert result.err == f'tts-meta: {without_text}: transcribed as "abc"\n'
-
-
 def test_the_log_of_a_clone_holds_losses_and_audio_of_the_recording_base_and_clone(run_cli, folder, tmp_path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

@@ -29,6 +29,7 @@ PRINTED = {
     "recipes/few_shot/tables.py": r"^$",
     "recipes/librispeech_mini/alignment.py": r"Planted faults(.|\n)*Pauses, speakers of `train_noisy`",
     "recipes/librispeech_mini/recording_faults.py": r"\| hum 10 dB below the speech \| 1 \| 1 \| 1 \|",
+    "recipes/librispeech_mini/slicing.py": r"\| known, aligner \| 4 \| 4 \| 4 \(100 %\) \| 0 \| 0\.0 \|",
     "recipes/librispeech_mini/speed.py": r"\| (light|float32) \| \d",
     "recipes/librispeech_mini/vocoder_adaptation.py": r"\| its prior, 1 σ² \| \d",
     "recipes/librispeech_mini/vocoders.py": r"\| runs/librispeech_mini/meta_vocoder/vocoder \| -?\d",

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data_prep.pipeline.asr_task import AsrTask, RecognisedSlice, UnusableSpeech
 from tts_meta.errors import TtsMetaError
 
 if TYPE_CHECKING:
@@ -26,16 +27,19 @@ _VERSION = 1
 class AudioResult:
     """Duration of a recording in seconds, or the fault for which it is not used.
 
-    file: path of the copy at another speed, relative to the folder of the copies.
+    file: path of the copy at another speed, relative to the folder of the copies. slices: the slices of a recording
+    that was transcribed; an empty tuple if the recording is used as it is.
     """
 
     seconds: float | None = None
     fault: str | None = None
     file: str | None = None
+    slices: tuple[RecognisedSlice, ...] | None = None
 
     def as_dict(self) -> dict[str, object]:
         """Return the fields that are not None."""
-        fields = {"seconds": self.seconds, "fault": self.fault, "file": self.file}
+        slices = None if self.slices is None else [list(part) for part in self.slices]
+        fields = {"seconds": self.seconds, "fault": self.fault, "file": self.file, "slices": slices}
         return {name: value for name, value in fields.items() if value is not None}
 
 
@@ -45,6 +49,7 @@ class AudioJob:
 
     key: identifies the work and the state of the file, for the journal. audio: the recording, or a part of it
     (`#t=...`). features: folder of a feature cache to fill. speed, copies: write a copy at this speed into this folder.
+    asr: transcribe the recording, and do nothing else.
     """
 
     key: bytes
@@ -52,6 +57,7 @@ class AudioJob:
     features: str | None = None
     speed: float | None = None
     copies: str | None = None
+    asr: AsrTask | None = None
 
     def __str__(self) -> str:
         return self.audio
@@ -64,6 +70,7 @@ class AudioJob:
         features: Path | None = None,
         speed: float | None = None,
         copies: Path | None = None,
+        asr: AsrTask | None = None,
     ) -> AudioJob | None:
         """Return the job of a recording, or None if there is no such file. source: `audio`, or a part of it."""
         try:
@@ -74,12 +81,21 @@ class AudioJob:
             return None
         options = (str(features or ""), "" if speed is None else f"{speed:g}", str(copies or ""))
         parts = (str(_VERSION), str(source), str(status.st_size), str(status.st_mtime_ns), *options)
+        parts += () if asr is None else asr.identity
         key = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).digest()[:16]
-        return cls(key, str(source), options[0] or None, speed, options[2] or None)
+        return cls(key, str(source), options[0] or None, speed, options[2] or None, asr)
 
 
 def run_job(job: AudioJob) -> AudioResult:
-    """Do the work of a job. Raises TtsMetaError if an output cannot be written, or a copy cannot be made."""
+    """Do the work of a job.
+
+    Raises TtsMetaError if an output cannot be written, a copy cannot be made, or there is no recogniser.
+    """
+    if job.asr is not None:
+        try:
+            return AudioResult(slices=job.asr.run(Path(job.audio)))
+        except UnusableSpeech as error:
+            return AudioResult(fault=str(error).removeprefix(f"{job.audio}: "))
     return _check(job) if job.speed is None else _copy(job, job.speed)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data_prep.recording import NO_TRANSCRIPT
 from tts_meta.corpus.manifest import ManifestLines
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_file
@@ -87,9 +88,15 @@ def write_manifest(
     if not seconds:
         raise NothingUsableError(
             f"no recording of {corpus_dir} can be used; reason of the first of {dropped}: {first_reason}; "
-            f"see {out_dir / DROPPED_FILE}"
+            f"{_asr_hint(first_reason)}see {out_dir / DROPPED_FILE}"
         )
     return PreparedCorpus(out_dir / MANIFEST_FILE, len(seconds), tuple(sorted(speakers)), math.fsum(seconds), dropped)
+
+
+def _asr_hint(reason: str) -> str:
+    """Return a hint if speech recognition makes the recording usable."""
+    is_missing = reason.startswith(NO_TRANSCRIPT) or reason == "empty text" or reason.endswith("cut it into sentences")
+    return "--asr transcribes recordings and cuts long ones into sentences; " if is_missing else ""
 
 
 def _write(manifest: Any, fields: Fields, seconds: array[float], speakers: set[str]) -> None:

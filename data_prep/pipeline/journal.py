@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from data_prep.pipeline.asr_task import RecognisedSlice
 from data_prep.pipeline.audio_job import AudioResult
 from tts_meta.errors import TtsMetaError
 
@@ -76,11 +77,14 @@ def _parse(line: bytes) -> tuple[bytes, AudioResult] | None:
     """Return key and result of a line, or None if it is damaged."""
     try:
         record: dict[str, Any] = json.loads(line)
-        key, result = bytes.fromhex(record.pop("key")), AudioResult(**record)
+        key, slices = bytes.fromhex(record.pop("key")), record.pop("slices", None)
+        result = AudioResult(
+            **record, slices=None if slices is None else tuple(RecognisedSlice(*part) for part in slices)
+        )
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
     seconds = result.seconds
-    if isinstance(result.fault, str):
+    if isinstance(result.fault, str) or result.slices is not None:
         return key, result
     is_number = isinstance(seconds, float) and math.isfinite(seconds) and seconds > 0
     return (key, result) if is_number and isinstance(result.file, str | None) else None

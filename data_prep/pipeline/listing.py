@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,8 @@ from data_prep.pipeline.shard import Shard
 from data_prep.pipeline.spool import Spool
 from data_prep.recording import Recording, fault_before_reading
 from tts_meta.corpus.audio_part import part_of
+
+Expansion = Callable[[Spool[Recording]], Iterator[Recording]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +42,21 @@ class Listing:
 
 @contextmanager
 def list_recordings(
-    recordings: Iterable[Recording], shard: Shard, near: Path, copies: Path, features: Path | None
+    recordings: Iterable[Recording],
+    shard: Shard,
+    near: Path,
+    copies: Path,
+    features: Path | None,
+    expand: Expansion | None = None,
 ) -> Iterator[Listing]:
     """Read the list of a corpus.
 
     near: an output file, on whose disk the list is kept. copies: folder of speed-perturbed copies of an earlier run,
-    whose recordings are left out. features: folder of the feature cache to fill, or None.
+    whose recordings are left out. features: folder of the feature cache to fill, or None. expand: replaces recordings
+    of the shard by other ones, such as the slices of long recordings with their texts.
     """
     digest, splits = hashlib.sha256(), set[str]()
-    everything, own = Spool[Recording](near), Spool[Listed](near)
+    everything, chosen, own = Spool[Recording](near), Spool[Recording](near), Spool[Listed](near)
     try:
         for recording in recordings:
             if recording.audio is not None and recording.audio.is_relative_to(copies):
@@ -59,13 +67,19 @@ def list_recordings(
                 splits.add(recording.split)
         numbers = shard.range_of(len(everything))
         for number, recording in enumerate(everything):
-            if number in numbers:
+            if number in numbers and expand is None:
                 own.append(list_recording(recording, features))
+            elif number in numbers:
+                chosen.append(recording)
         total = len(everything)
         everything.close()
+        for recording in expand(chosen) if expand is not None else ():
+            own.append(list_recording(recording, features))
+        chosen.close()
         yield Listing(own, total, digest.hexdigest(), frozenset(splits))
     finally:
         everything.close()
+        chosen.close()
         own.close()
 
 

@@ -19,10 +19,11 @@ from data_prep.pipeline.entries import (
     write_manifest,
 )
 from data_prep.pipeline.journal import Journal
-from data_prep.pipeline.listing import Listing, list_recordings
+from data_prep.pipeline.listing import Expansion, Listing, list_recordings
 from data_prep.pipeline.parts import PARTS_FOLDER, PartHeader, write_part
 from data_prep.pipeline.shard import Shard
 from data_prep.pipeline.spool import Spool
+from data_prep.pipeline.transcribed import AsrOptions, transcribed
 from data_prep.pipeline.work import Report, Workers, finish_jobs
 from data_prep.recording import Recording, dropped_line, to_utterance
 from data_prep.speed_perturbation import check_speeds, perturbed_utterance
@@ -50,7 +51,8 @@ class PrepareOptions:
 
     speeds, splits: write copies of the recordings of these splits at these speeds; no splits means all. transcripts:
     the list of a corpus `folder`. features: folder of a feature cache to fill with log-mels of the default audio
-    settings. shard: the part to write, or None for the whole corpus.
+    settings. shard: the part to write, or None for the whole corpus. asr: transcribe recordings without a text, and cut
+    long recordings into sentences.
     """
 
     speeds: Sequence[float] = ()
@@ -59,6 +61,7 @@ class PrepareOptions:
     features: str | Path | None = None
     shard: Shard | None = None
     workers: Workers = field(default_factory=Workers)
+    asr: AsrOptions | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,12 @@ def prepare_corpus(
     for path in [*outputs, *([copies_dir / "recording.flac"] if speeds else [])]:
         check_writable(path)
     with contextlib.ExitStack() as stack:
-        listing = stack.enter_context(list_recordings(read(corpus_dir), shard, outputs[0], copies_dir, features))
+        journal = stack.enter_context(Journal(out_dir / JOURNAL_FILE if part is None else part.with_suffix(".journal")))
+
+        expand = _expansion(options, journal, report, outputs[0])
+        listing = stack.enter_context(
+            list_recordings(read(corpus_dir), shard, outputs[0], copies_dir, features, expand)
+        )
         if not listing.total:
             source = f"{CORPORA[corpus_name].__module__.replace('.', '/')}.py"
             raise TtsMetaError(
@@ -102,7 +110,6 @@ def prepare_corpus(
         if speeds:
             _check_splits(options.splits, listing.splits)
         copying = _Copying(tuple(speeds), frozenset(options.splits if listing.splits else ()), copies_dir, features)
-        journal = stack.enter_context(Journal(out_dir / JOURNAL_FILE if part is None else part.with_suffix(".journal")))
         finish_jobs(lambda: (item.job for item in listing.recordings), journal, options.workers, report)
         judged = stack.enter_context(contextlib.closing(_judge(listing, journal, copying, outputs[0])))
         if speeds:
@@ -122,6 +129,14 @@ def prepare_corpus(
             raise
         journal.remove()
         return written
+
+
+def _expansion(options: PrepareOptions, journal: Journal, report: Report, near: Path) -> Expansion | None:
+    """Return the function that transcribes recordings, or None without speech recognition."""
+    asr = options.asr
+    if asr is None:
+        return None
+    return lambda recordings: transcribed(recordings, asr, journal, options.workers, report, near)
 
 
 @dataclass(frozen=True)

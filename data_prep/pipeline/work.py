@@ -16,12 +16,18 @@ Report = Callable[[int, int], None]
 
 
 def finish_jobs(
-    jobs: Callable[[], Iterator[AudioJob | None]], journal: Journal, workers: Workers, report: Report
+    jobs: Callable[[], Iterator[AudioJob | None]],
+    journal: Journal,
+    workers: Workers,
+    report: Report,
+    max_in_process: int | None = None,
 ) -> None:
     """Do all jobs once, and add each result to the journal when it arrives.
 
     jobs: yields the jobs, or None where there is nothing to do; it is called twice. Equal jobs are done once.
+    max_in_process: largest number of jobs that are done in this process; None is `MAX_IN_PROCESS`.
     """
+    max_in_process = MAX_IN_PROCESS if max_in_process is None else max_in_process
     total = missing = 0
     for job in jobs():
         total, missing = total + 1, missing + (job is not None and job.key not in journal)
@@ -43,7 +49,7 @@ def finish_jobs(
 
     feature_cache.cache_clear()  # the folder of an earlier corpus may be deleted
     report(done, total)
-    with worker_pool(workers.jobs, workers.dask, in_process=missing <= MAX_IN_PROCESS) as pool:
+    with worker_pool(workers.jobs, workers.dask, in_process=missing <= max_in_process) as pool:
         for job, result in pool.run(run_job, new_jobs()):
             journal.add(job.key, result)
             done += 1

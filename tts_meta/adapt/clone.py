@@ -15,6 +15,7 @@ from tts_meta.adapt.acoustic_task import adaptable_modules
 from tts_meta.adapt.adaptation import CloneProgress
 from tts_meta.adapt.arguments import Audio, Transcripts, check_consent, check_settings, find_recordings
 from tts_meta.adapt.learner_choice import LearnerChoice, base_of_learner, check_learner, choose_acoustic_learner
+from tts_meta.adapt.long_text import divide_recordings
 from tts_meta.adapt.recordings import prepare_recordings
 from tts_meta.adapt.settings import NEGLIGIBLE, CloneSettings
 from tts_meta.adapt.vocoder_adaptation import vocoder_adaptation
@@ -141,7 +142,8 @@ def clone(
     """Clone a voice from recordings and return the voice.
 
     audio: paths, or `{path: text}`. transcripts: a file of transcripts, texts in the order of `audio`, or `{path:
-    text}`; None looks for a `.txt` file next to each recording, then calls `transcribe(path)`. base: a base voice or
+    text}`; None looks for a `.txt` file next to each recording, then calls `transcribe(path)`. A recording of more than
+    a minute is cut into sentences. base: a base voice or
     its folder; None is the base whose folder contains the learner of the settings, or else the shipped one. vocoder:
     the vocoder to adapt, used only if the settings name modules of the vocoder; None is the default vocoder. lexicon: a
     file of words and their pronunciations, or a loaded `Lexicon`. device: a name as in `choose_device`; None is the
@@ -160,6 +162,7 @@ def clone(
     loaded = as_base(base, device).with_lexicon(lexicon)
     check_learner(loaded, settings)
     vocoder = None if vocoder is None else as_vocoder(vocoder, loaded.config.audio.mel, loaded.device)
+    recordings = divide_recordings(recordings, loaded, warn)
     examples = prepare_recordings(recordings, loaded, "new speaker", warn)
     return clone_examples(loaded, examples, settings, report, consent, vocoder)
 

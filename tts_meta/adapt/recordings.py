@@ -18,7 +18,7 @@ from tts_meta.audio.speech import LoadedSpeech
 from tts_meta.audio.trimming import AudioConfig
 from tts_meta.context import default_torch_state
 from tts_meta.corpus import Example, find_sidecar, match_transcripts, read_transcripts
-from tts_meta.corpus.audio_part import fingerprint
+from tts_meta.corpus.audio_part import fingerprint, part_of
 from tts_meta.corpus.languages import primary_language
 from tts_meta.corpus.text_file import printable_path, read_text_file
 from tts_meta.errors import TtsMetaError
@@ -38,7 +38,7 @@ MIN_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Recording:
-    """An audio file with one sentence, its text, and the language that its transcript file names."""
+    """An audio file with one sentence, or a part of one (`#t=...`), its text, and the language in its list."""
 
     audio: Path
     text: str
@@ -46,34 +46,46 @@ class Recording:
 
 
 def find_transcripts(
-    audio: Sequence[Path], transcripts: Path | None = None, transcribe: Callable[[Path], str] | None = None
+    audio: Sequence[Path],
+    transcripts: Path | None = None,
+    transcribe: Callable[[Path], str] | None = None,
+    divide: Callable[[Path, str | None], Sequence[Recording] | None] = lambda path, text: None,
 ) -> list[Recording]:
     """Pair each recording with its text.
 
-    transcripts: a file with the texts of all recordings (see `tts_meta.corpus.read_transcripts`). Without this
-    file, the text of a recording comes from the `.txt` file with the same name in the same folder. Without a `.txt`
-    file, the text comes from `transcribe(path)`. Raises TtsMetaError with the path of a recording without a text,
-    or with the lines of the file that contradict each other.
+    transcripts: a file with the texts of all recordings, or of parts of them (see `tts_meta.corpus.read_transcripts`).
+    Parts with an empty text are left out. Without this file, the text of a recording comes from the `.txt` file with
+    the same name in the same folder. Without a `.txt` file, the text comes from `transcribe(path)`. Before that,
+    `divide(path, text)` may return the parts of a long recording with their texts; text is None without a `.txt` file.
+    Raises TtsMetaError with the path of a recording without a text, or with the lines of the file that contradict each
+    other.
     """
     for path in audio:
         check_is_file(path)
-    texts = None if transcripts is None else _match(audio, transcripts)
+    if transcripts is not None:
+        listed = _match(audio, transcripts)
+        return [recording for path in audio for recording in listed[path]]
     recordings = []
     for path in audio:
-        language = None
-        if texts is not None:
-            text, language = texts[path]
-        elif (sidecar := find_sidecar(path)) is not None:
-            text = read_text_file(sidecar)
-        elif transcribe is not None:
-            text = transcribe(path)
-        else:
+        sidecar = find_sidecar(path)
+        text = None if sidecar is None else read_text_file(sidecar)
+        parts = divide(path, text)
+        if parts is not None:
+            recordings += parts
+            continue
+        if text is None and transcribe is None:
             name = path.with_suffix(".txt").name
             raise TtsMetaError(f"{path}: no transcript; write {name} next to it, or use --transcripts or --asr")
-        if not text.strip():
-            raise TtsMetaError(f"{path}: its transcript is empty; write the spoken words into it")
-        recordings.append(Recording(path, " ".join(text.split()), language))
+        if text is None and transcribe is not None:
+            text = transcribe(path)
+        recordings.append(_recording(path, text or ""))
     return recordings
+
+
+def _recording(audio: Path, text: str, language: str | None = None) -> Recording:
+    if not text.strip():
+        raise TtsMetaError(f"{audio}: its transcript is empty; write the spoken words into it")
+    return Recording(audio, " ".join(text.split()), language)
 
 
 def load_recording(path: Path, config: AudioConfig) -> Waveform:
@@ -173,8 +185,8 @@ def _encode(recording: Recording, base: Base) -> Tensor:
         raise TtsMetaError(f"{recording.audio}: its transcript cannot be spoken: {error}") from error
 
 
-def _match(audio: Sequence[Path], transcripts: Path) -> dict[Path, tuple[str, str | None]]:
-    """Return the text and the language of each recording from the transcript file."""
+def _match(audio: Sequence[Path], transcripts: Path) -> dict[Path, list[Recording]]:
+    """Return what the transcript file lists of each recording: the recording itself, or its parts."""
     source = printable_path(transcripts)
     matches = match_transcripts(
         read_transcripts(transcripts), audio, transcripts, [transcripts.parent, Path()], loose=True
@@ -192,4 +204,12 @@ def _match(audio: Sequence[Path], transcripts: Path) -> dict[Path, tuple[str, st
         more = f" and {len(unlisted) - 1} more" if unlisted[1:] else ""
         hint = f"add a line `{unlisted[0].name}|TEXT`"
         raise TtsMetaError(f"{printable_path(unlisted[0])}{more}: not in {source}; {hint}")
-    return {path: (entry.text, entry.language) for path, entry in matches.entry_of.items()}
+    listed = {}
+    for path in matches.entry_of:
+        entries = [entry for entry in matches.entries(path) if entry.text.strip() or not entry.is_part]
+        if not entries:
+            raise TtsMetaError(f"{printable_path(path)}: all of its parts in {source} have an empty text; correct them")
+        listed[path] = [
+            _recording(part_of(path, entry.start, entry.end), entry.text, entry.language) for entry in entries
+        ]
+    return listed

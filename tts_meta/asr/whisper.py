@@ -8,7 +8,8 @@ import shutil
 from functools import cache
 from pathlib import Path
 
-from tts_meta.audio.waveform import SPEECH_RATE, at_rate
+from tts_meta.asr.words import Segment, Word
+from tts_meta.audio.waveform import SPEECH_RATE, Samples, at_rate
 from tts_meta.devices import choose_device
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_folder, sha256_file
@@ -80,6 +81,39 @@ class Transcriber:
                 without_timestamps=len(samples) <= _WINDOW_SECONDS * SPEECH_RATE,
             )
             return " ".join(segment.text.strip() for segment in segments)
+
+    def segments(self, samples: Samples, language: str | None = None) -> list[Segment]:
+        """Return the segments of at most 30 s of samples `(S,)` at 16 kHz, with the times of all words.
+
+        language: code such as en; for None and for a language that the model does not know, Whisper detects it. With a
+        code, each segment still has the language that Whisper detects, by which another language is recognised.
+        """
+        if language not in self._model.supported_languages:
+            language = None
+        with quiet():
+            detected, probability, _ = self._model.detect_language(samples)
+            parts, _ = self._model.transcribe(
+                samples,
+                language=language or detected,
+                beam_size=5,
+                temperature=0.0,
+                condition_on_previous_text=False,
+                word_timestamps=True,
+            )
+            return [
+                Segment(
+                    tuple(
+                        Word(word.word, float(word.start), float(word.end), float(word.probability))
+                        for word in part.words or ()
+                    ),
+                    float(part.avg_logprob),
+                    float(part.no_speech_prob),
+                    float(part.compression_ratio),
+                    detected,
+                    float(probability),
+                )
+                for part in parts
+            ]
 
 
 def find_whisper(model: str | Path | None = None) -> str | Path:

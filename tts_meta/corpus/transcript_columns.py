@@ -33,6 +33,10 @@ _NORMALISED = [
 _SPEAKER = ["speaker", "speaker_name", "speaker_id", "spk", "spk_id", "client_id", "voice"]
 _LANGUAGE = ["language", "lang", "locale"]
 _GENDER = ["gender", "sex"]
+START, END = ("start", "offset", "start_time", "begin"), ("end", "end_time", "stop")
+"""Names of the columns that select a part of a recording, in seconds."""
+SECONDS = ("duration", "seconds")
+"""Names of the column with the duration of a part without an end."""
 
 _LANGUAGE_CODE = re.compile(r"(?:all_)?[A-Za-z]{2,3}(?:[-_][A-Za-z]{2,4})?|auto(?:_yue)?")
 _MAX_SPEAKER_NAME = 64
@@ -65,6 +69,9 @@ class Columns:
     speaker: int | None = None
     language: int | None = None
     gender: int | None = None
+    start: int | None = None
+    end: int | None = None
+    seconds: int | None = None
 
     def used(self) -> set[int]:
         """Return the indices of the columns that are present."""
@@ -89,9 +96,11 @@ def columns_by_name(names: Sequence[str]) -> Columns | None:
     name, text, normalised = find(_FILE), find(_TEXT), find(_NORMALISED)
     if name is None or (text is None and normalised is None):
         return None
-    id_column = find(_ID)
+    id_column, start = find(_ID), find(START)
     return Columns(
-        name, text, normalised, None if id_column == name else id_column, find(_SPEAKER), find(_LANGUAGE), find(_GENDER)
+        *(name, text, normalised, None if id_column == name else id_column),
+        *(find(_SPEAKER), find(_LANGUAGE), find(_GENDER)),
+        *(start, find(END), None if start is None else find(SECONDS)),
     )
 
 

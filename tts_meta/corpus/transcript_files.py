@@ -22,15 +22,22 @@ _AUDIO_FOLDER = "wavs"
 
 @dataclass
 class Matches:
-    """Recordings and their entries. An entry without a recording is in one of the other three fields."""
+    """Recordings and their entries. An entry without a recording is in one of the last three fields."""
 
     entry_of: dict[Path, Transcript] = field(default_factory=dict)
+    other_parts: dict[Path, list[Transcript]] = field(default_factory=dict)
+    """Entries of further parts of a recording whose first entry is that of a part too."""
     repeated: dict[int, int] = field(default_factory=dict)
     """Lines with the same recording and text as an earlier line, and that line."""
     ambiguous: dict[int, list[Path]] = field(default_factory=dict)
     """Lines that fit several recordings equally well."""
     missing: list[Transcript] = field(default_factory=list)
     """Entries whose recording does not exist."""
+
+    def entries(self, path: Path) -> list[Transcript]:
+        """Return the entries of a recording: one, or one for each part, in the order of the list."""
+        first = [self.entry_of[path]] if path in self.entry_of else []
+        return sorted([*first, *self.other_parts.get(path, ())], key=lambda entry: entry.line)
 
 
 def match_transcripts(
@@ -154,7 +161,9 @@ class _Matcher:
                 partly = [
                     entry for entry in self.unmatched if len(entry.parts) > count and (entry.is_absolute or loose)
                 ]
-                shared = Counter(normalise(entry.last_parts(count)) for entry in self.entries) if partly else Counter()
+                # The entries of the parts of one recording count once.
+                distinct = {entry.path if entry.transcript.is_part else entry: entry for entry in self.entries}.values()
+                shared = Counter(normalise(entry.last_parts(count)) for entry in distinct) if partly else Counter()
                 partial = {entry: name for entry in partly if shared[normalise(name := entry.last_parts(count))] == 1}
                 if complete or partial:
                     self._match(normalise, self._index(normalise, _last_parts(count)), complete | partial)
@@ -166,6 +175,8 @@ class _Matcher:
         for first, *others in self.spellings.values():
             if first in self.matches.entry_of:
                 self.matches.entry_of.update(dict.fromkeys(others, self.matches.entry_of[first]))
+            if first in self.matches.other_parts:
+                self.matches.other_parts.update(dict.fromkeys(others, self.matches.other_parts[first]))
 
     def _index(self, normalise: Normaliser, part: Callable[[str], str]) -> dict[str, list[Path]]:
         index: dict[str, list[Path]] = defaultdict(list)
@@ -191,6 +202,11 @@ class _Matcher:
             self.matches.entry_of[path] = transcript
             self.matched_by[path] = normalise
             return True
+        parts = [earlier, *self.matches.other_parts.get(path, ())]
+        if all(_part(entry) != _part(transcript) for entry in parts) and transcript.is_part and earlier.is_part:
+            self.matches.other_parts.setdefault(path, []).append(transcript)
+            return True
+        earlier = next((entry for entry in parts if _part(entry) == _part(transcript)), earlier)
         if _words(earlier.text) == _words(transcript.text):
             self.matches.repeated[transcript.line] = earlier.line
             return True
@@ -214,6 +230,10 @@ def _last_parts(count: int) -> Callable[[str], str]:
 def _preference(path: Path) -> tuple[int, str]:
     suffix = path.suffix.lower()
     return AUDIO_SUFFIXES.index(suffix) if suffix in AUDIO_SUFFIXES else len(AUDIO_SUFFIXES), str(path)
+
+
+def _part(transcript: Transcript) -> tuple[float | None, float | None]:
+    return transcript.start, transcript.end
 
 
 def _words(text: str) -> str:

@@ -18,12 +18,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from tts_meta.corpus.text_file import printable_path, quoted, read_text_file, split_lines
 from tts_meta.corpus.transcript_columns import AUDIO_SUFFIXES, Columns, Row, columns_by_content, columns_by_name
+from tts_meta.corpus.utterance import part_fault
 from tts_meta.errors import TtsMetaError
 
 _MAX_COLUMNS = 100
@@ -35,7 +37,8 @@ _JSON_SUFFIXES = (".jsonl", ".ndjson")
 class Transcript:
     """One entry of a list. `name`: path, file name or id of a recording, as in the list. `line`: from 1.
 
-    `speaker` is None if the list has no speakers, and empty if only this line has no speaker.
+    `speaker` is None if the list has no speakers, and empty if only this line has no speaker. `start` and `end` select
+    a part of the recording, in seconds.
     """
 
     line: int
@@ -45,6 +48,13 @@ class Transcript:
     speaker: str | None = None
     language: str | None = None
     gender: str | None = None
+    start: float | None = None
+    end: float | None = None
+
+    @property
+    def is_part(self) -> bool:
+        """Whether the text is that of a part of the recording."""
+        return self.start is not None or self.end is not None
 
 
 def read_transcripts(path: Path) -> list[Transcript]:
@@ -92,7 +102,7 @@ def _from_rows(text: str, lines: list[str], first: int, where: str) -> Iterator[
     else:
         columns = columns_by_content(rows, separator, where)
     for row in rows:
-        yield _from_row(row, columns)
+        yield _from_row(row, columns, where)
 
 
 def _header(line: str) -> tuple[str, Columns | None]:
@@ -134,7 +144,7 @@ def _check_width(row: Row, width: int, separator: str, where: str) -> None:
         )
 
 
-def _from_row(row: Row, columns: Columns) -> Transcript:
+def _from_row(row: Row, columns: Columns, where: str) -> Transcript:
     def value(column: int | None) -> str | None:
         return row.fields[column] if column is not None and column < len(row.fields) else None
 
@@ -142,6 +152,10 @@ def _from_row(row: Row, columns: Columns) -> Transcript:
     if len(name) > 2 and name[0] == name[-1] == '"':
         name = name[1:-1]
     text = value(columns.normalised) or value(columns.text) or ""
+    start, end, seconds = (_seconds(value(column)) for column in (columns.start, columns.end, columns.seconds))
+    end = round(start + seconds, 6) if start is not None and end is None and seconds is not None else end
+    if (fault := part_fault(start, end)) is not None:
+        raise TtsMetaError(f"{where}, line {row.line}: {fault}")
     return Transcript(
         row.line,
         name,
@@ -150,7 +164,17 @@ def _from_row(row: Row, columns: Columns) -> Transcript:
         speaker=value(columns.speaker),
         language=value(columns.language) or None,
         gender=value(columns.gender) or None,
+        start=start,
+        end=end,
     )
+
+
+def _seconds(text: str | None) -> float | None:
+    """Return a number of seconds, or NaN, which is not a part of any recording, for another text."""
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return math.nan
 
 
 def _from_json(line: str, number: int, where: str) -> Transcript:
@@ -164,17 +188,22 @@ def _from_json(line: str, number: int, where: str) -> Transcript:
     columns = columns_by_name(list(record))
     if columns is None:
         raise TtsMetaError(f"{where}, line {number}: the keys of file and text are missing; name them audio and text")
-    fields = ["" if value is None or isinstance(value, float) else str(value).strip() for value in values]
+    times = (columns.start, columns.end, columns.seconds)
+    fields = [
+        "" if value is None or (isinstance(value, float) and column not in times) else str(value).strip()
+        for column, value in enumerate(values)
+    ]
     for column in columns.used():
         key, value = list(record.items())[column]
+        kinds = int | float if column in times else int
         is_number = (
-            isinstance(value, int) and not isinstance(value, bool) and column not in (columns.text, columns.name)
+            isinstance(value, kinds) and not isinstance(value, bool) and column not in (columns.text, columns.name)
         )
         if not (value is None or is_number or isinstance(value, str)):
             raise TtsMetaError(f"{where}, line {number}: the value of {quoted(key)} is not a string; put it in quotes")
         if any("\ud800" <= character <= "\udfff" for character in fields[column]):
             raise TtsMetaError(f"{where}, line {number}: {quoted(key)} contains a lone surrogate; correct it")
-    return _from_row(Row(number, tuple(fields)), columns)
+    return _from_row(Row(number, tuple(fields)), columns, where)
 
 
 def _unquoted(field: str) -> str:

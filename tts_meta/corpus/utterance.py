@@ -46,6 +46,7 @@ class Utterance:
 
     `start` and `end` select a part of a longer recording, in seconds from the start of the file: from 0 if `start` is
     None, to the end of the file if `end` is None. `accent` is the accent or the native language of the speaker.
+    `asr_confidence`, 0 to 1, is set if the text is from speech recognition.
     """
 
     id: str
@@ -60,6 +61,7 @@ class Utterance:
     accent: str | None = None
     start: float | None = None
     end: float | None = None
+    asr_confidence: float | None = None
 
     @property
     def has_audio(self) -> bool:
@@ -86,7 +88,8 @@ class Utterance:
             if fault is not None:
                 return fault
         fault = _text_fault("text", self.text) or (self.phonemes and _text_fault("phonemes", self.phonemes))
-        return fault or self._audio_fault() or self._seconds_fault() or part_fault(self.start, self.end)
+        fault = fault or self._audio_fault() or self._seconds_fault() or part_fault(self.start, self.end)
+        return fault or self._confidence_fault()
 
     def _audio_fault(self) -> str | None:
         path = str(Path(self.audio))  # a new path, because `audio` would keep the string in memory
@@ -100,6 +103,11 @@ class Utterance:
         if not (math.isfinite(self.seconds) and self.seconds > 0):
             return f"seconds must be a positive number, not {self.seconds}"
         return f"seconds must be at most {MAX_SECONDS:.0f}" if self.seconds > MAX_SECONDS else None
+
+    def _confidence_fault(self) -> str | None:
+        if self.asr_confidence is None or 0 <= self.asr_confidence <= 1:
+            return None
+        return f"asr_confidence must be a number from 0 to 1, not {self.asr_confidence}"
 
 
 def part_fault(start: float | None, end: float | None) -> str | None:

@@ -17,7 +17,7 @@ MAX_LINE = 2**20
 
 _REQUIRED = ("id", "speaker", "audio", "seconds", "text")
 _REPEATED = ("speaker", "gender", "language", "split", "accent")
-_NUMBERS = ("seconds", "start", "end")
+_NUMBERS = ("seconds", "start", "end", "asr_confidence")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -84,7 +84,8 @@ def _check_values(record: dict[str, Any]) -> None:
         if key in _NUMBERS and (value is not None or key in _REQUIRED):
             # A bool is an int in Python. A huge int would overflow as a float.
             if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e9:
-                raise _Fault(f"{key!r} must be a number of seconds, not {_excerpt(value)}")
+                unit = "" if key == "asr_confidence" else " of seconds"
+                raise _Fault(f"{key!r} must be a number{unit}, not {_excerpt(value)}")
         elif not isinstance(value, str) and (value is not None or key in _REQUIRED):
             raise _Fault(f"{key!r} must be a string, not {_excerpt(value)}")
     if not record["audio"] or "\0" in record["audio"]:

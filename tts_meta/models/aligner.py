@@ -10,6 +10,7 @@ alignment, but it fails here: a few phones get the frames of the others.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import cast
 
@@ -26,6 +27,8 @@ from tts_meta.text import SymbolKinds
 
 VERSION = 1
 """Version of `Aligner.align`. Raise it when its result for the same weights changes: cached alignments have it."""
+BLOCK_FRAMES = 2048
+"""Number of frames whose scores are in memory at a time."""
 _IMPOSSIBLE = -1e30
 # `_PAUSE_LEVEL`: highest level of a frame that can be a pause at no cost, relative to the loud parts of the sentence
 # (nats of amplitude; -18 dB). `_PAUSE_COST`: cost in nats of a pause for each nat above that level, and of a vowel for
@@ -46,10 +49,15 @@ class AlignerConfig(Section):
 
 @dataclass(frozen=True)
 class Alignment:
-    """Durations in frames, int64 `(N,)`, and `score`: the mean log-probability of the path over its speech frames."""
+    """Durations in frames, int64 `(N,)`, and `score`: the mean log-probability of the path over its speech frames.
+
+    log_probabilities: mean of each symbol over its frames, `(N,)`, 0 for a symbol without a frame; None if it is not
+    known, as for a stored alignment.
+    """
 
     durations: Tensor
     score: float
+    log_probabilities: Tensor | None = None
 
 
 class Aligner(nn.Module):
@@ -103,18 +111,26 @@ class Aligner(nn.Module):
         skippable = kinds.silent[tokens]
         if len(mel) < int((~skippable).sum()):
             raise TtsMetaError(f"{name}: too short for its transcript; check that the transcript is correct")
-        device, log_prior = self.log_prior.device, self.log_prior.cpu()
+        device = self.log_prior.device
         log_probs = self(mel[None].to(device), torch.tensor([len(mel)], device=device))[0].cpu()
-        scores = (log_probs - log_prior)[:, tokens]
-        # A pause sounds the same at every punctuation mark, so all pause symbols share one probability and one prior.
-        pause = log_probs[:, kinds.silent].logsumexp(1) - log_prior[kinds.silent].logsumexp(0)
-        scores = torch.where(skippable, pause[:, None], scores) - loudness_cost(loudness(mel), tokens, kinds)
-        path = best_path(scores.double().numpy(), skippable.numpy())
+        blocks = zip(log_probs.split(BLOCK_FRAMES), loudness(mel).split(BLOCK_FRAMES), strict=True)
+        rows = (row for block, above in blocks for row in self._scores(block, above, tokens, kinds))
+        path = best_path(rows, skippable.numpy())
         durations = torch.from_numpy(np.bincount(path, minlength=len(tokens)))
         positions = torch.from_numpy(path)
         is_speech = ~skippable[positions]
         path_log_probs = log_probs[torch.arange(len(path)), tokens[positions]]
-        return Alignment(durations, float(path_log_probs[is_speech].mean()))
+        sums = torch.zeros(len(tokens)).index_add_(0, positions, path_log_probs)
+        return Alignment(durations, float(path_log_probs[is_speech].mean()), sums / durations.clamp(min=1))
+
+    def _scores(self, log_probs: Tensor, above: Tensor, tokens: Tensor, kinds: SymbolKinds) -> NDArray[np.float64]:
+        """Return the scores `(T, N)` of some frames, from `log_probs (T, V)` and their levels `above (T,)`."""
+        log_prior = self.log_prior.cpu()
+        scores = (log_probs - log_prior)[:, tokens]
+        # A pause sounds the same at every punctuation mark, so all pause symbols share one probability and one prior.
+        pause = log_probs[:, kinds.silent].logsumexp(1) - log_prior[kinds.silent].logsumexp(0)
+        scores = torch.where(kinds.silent[tokens], pause[:, None], scores) - loudness_cost(above, tokens, kinds)
+        return scores.double().numpy()
 
     def matches(self, score: float, tolerance: float = 2.5) -> bool:
         """Return whether the score of an alignment is high enough for a correct transcript.
@@ -143,30 +159,32 @@ def loudness_cost(above: Tensor, tokens: Tensor, kinds: SymbolKinds) -> Tensor:
     return _PAUSE_COST * (loud * kinds.silent[tokens] + quiet * kinds.vowel[tokens])
 
 
-def best_path(scores: NDArray[np.float64], skippable: NDArray[np.bool_]) -> NDArray[np.int64]:
+def best_path(scores: Iterable[NDArray[np.float64]], skippable: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Return the Viterbi path through `scores (T, N)`: the position in the sentence of each frame, int64 `(T,)`.
+
+    The scores may also be given as their rows, so that those of a long recording need not be in memory.
 
     A path starts at the first position and ends at the last. From one frame to the next, the position grows by 0 or 1,
     or by 2 if the position between is `skippable (N,)`. Skippable positions at the start and at the end can be left
     out.
     """
-    frames, positions = scores.shape
+    rows, positions = iter(scores), len(skippable)
     skip_score = np.full(positions, _IMPOSSIBLE)
     skip_score[2:][skippable[1:-1]] = 0.0
     state = np.full(positions, _IMPOSSIBLE)
     spoken = np.flatnonzero(~skippable)
-    state[: spoken[0] + 1] = scores[0, : spoken[0] + 1]
-    moves = np.zeros((frames, positions), dtype=np.int8)
+    state[: spoken[0] + 1] = next(rows)[: spoken[0] + 1]
+    moves = [np.zeros(positions, dtype=np.int8)]
     candidates = np.full((3, positions), _IMPOSSIBLE)
-    for frame in range(1, frames):
+    for row in rows:
         candidates[0] = state
         candidates[1, 1:] = state[:-1]
         candidates[2, 2:] = state[:-2] + skip_score[2:]
-        moves[frame] = candidates.argmax(0)
-        state = candidates.max(0) + scores[frame]
+        moves.append(candidates.argmax(0).astype(np.int8))
+        state = candidates.max(0) + row
     position = int(spoken[-1] + state[spoken[-1] :].argmax())
-    path = np.empty(frames, dtype=np.int64)
-    for frame in range(frames - 1, -1, -1):
+    path = np.empty(len(moves), dtype=np.int64)
+    for frame in range(len(moves) - 1, -1, -1):
         path[frame] = position
-        position -= int(moves[frame, position])
+        position -= int(moves[frame][position])
     return path

@@ -16,7 +16,7 @@ MAX_FILE_SECONDS = 12 * 3600.0
 _TOLERANCE = 0.1
 """Seconds by which a part may exceed the recording, because published times are rounded."""
 _HEAD_BYTES = 2**16
-_SEEKABLE = ("wav", "aiff", "flac", "sized")
+SEEKABLE = ("wav", "aiff", "flac", "sized")
 """Containers in which libsndfile finds a sample without decoding the samples before it."""
 
 
@@ -30,7 +30,7 @@ def decode_part(path: Path, start: float, end: float | None, seconds: float) -> 
     with open(path, "rb") as handle:
         kind = detect_container(handle.read(_HEAD_BYTES))
     limit = DurationLimit(seconds)
-    if kind in _SEEKABLE:
+    if kind in SEEKABLE:
         return _read_part(path, start, end, limit)
     audio = decode(path.read_bytes(), MAX_FILE_SECONDS)
     first, last = _sample_range(start, end, audio.rate, len(audio.samples))
