@@ -132,7 +132,7 @@ def _timed(
     for unit, (first, last) in zip(units, ranges, strict=True):
         spoken = torch.arange(first, last)[~silent[first:last]]
         begin, end = int(ends[spoken[0]] - durations[spoken[0]]), int(ends[spoken[-1]])
-        weights = durations[spoken].double()
+        weights = durations[spoken].float()
         mean = float((log_probabilities[spoken] * weights).sum() / weights.sum())
         words.append(Word(f" {unit}", begin * frame, end * frame, math.exp(mean)))
     return words

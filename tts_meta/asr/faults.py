@@ -33,7 +33,7 @@ def segment_fault(segment: Segment, language: str | None) -> str | None:
 
 
 def words_fault(words: Sequence[Word], seconds: float, confidence: float) -> str | None:
-    """Return the reason why a slice of so many seconds with these words is not usable, or None."""
+    """Return the reason why a slice with these words is not usable, or None. seconds: its duration."""
     text = join_words(list(words))
     if not any(character.isalnum() for character in text):
         return "no words"
