@@ -13,11 +13,12 @@ from data_prep.pipeline.asr_task import AsrTask, RecognisedSlice
 from data_prep.pipeline.audio_job import AudioJob
 from data_prep.pipeline.journal import Journal
 from data_prep.pipeline.spool import Spool
-from data_prep.pipeline.work import Report, Workers, finish_jobs
+from data_prep.pipeline.work import Report, finish_jobs
 from data_prep.recording import Recording
 from tts_meta.corpus import name_stem
 from tts_meta.corpus.audio_part import part_of
 from tts_meta.corpus.languages import primary_language
+from tts_meta.executors import Workers
 
 _MIN_LONG_BYTES = 20_000
 """A smaller file is shorter than a minute in every format of speech."""
