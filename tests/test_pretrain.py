@@ -24,8 +24,10 @@ from tts_meta.audio import FeatureCache
 from tts_meta.config import dump_config, parse_config
 from tts_meta.corpus import Manifest
 from tts_meta.errors import TtsMetaError
+from tts_meta.files import sha256_file
 from tts_meta.models.aligner import Aligner
 from tts_meta.models.pretrained import load_base
+from tts_meta.models.run_record import RunRecord
 from tts_meta.models.vocoders.griffin_lim import GriffinLim
 from tts_meta.text import versions
 from tts_meta.train import pretrain
@@ -35,14 +37,16 @@ from tts_meta.train.pretrain import PretrainConfig
 FILES = {
     ".lock",
     "config.json",
+    "run.json",
     "flat_start.safetensors",
     "realigned.safetensors",
     "aligner.safetensors",
     "durations.safetensors",
     "excluded.jsonl",
     *(
-        f"{stage}/training/{name}"
-        for stage in ("aligner_first", "aligner", "acoustic")
+        f"{stage}/{checkpoint}/{name}"
+        for stage, steps in (("aligner_first", (4, 5)), ("aligner", (4, 5)), ("acoustic", (8, 12)))
+        for checkpoint in ("training", *(f"checkpoints/step_{step}" for step in steps))
         for name in ("tensors.safetensors", "state.json")
     ),
     *(f"{stage}/events" for stage in ("aligner_first", "aligner", "acoustic")),
@@ -72,7 +76,7 @@ def test_a_completed_run_writes_exactly_these_files(finished: Path) -> None:
 def test_the_base_of_a_run_loads_and_records_the_training_data(corpus: Path, finished: Path) -> None:
     base = load_base(finished / "base")
     assert base.speakers == ("ann", "ben") and base.config == tiny_config()
-    assert base.state["steps"] == 12 and base.state["corpus"] == str(corpus / "manifest.jsonl")
+    assert base.state["steps"] == 12 and base.state["corpus"] == "manifest.jsonl"
     assert base.state["utterances"] == 8 - len((finished / "excluded.jsonl").read_text().splitlines())
     torch.testing.assert_close(base.acoustic.speaker.offsets.mean(0), torch.zeros(6), atol=1e-3, rtol=0)
     low, median = base.aligner.score_range.tolist()
@@ -82,6 +86,17 @@ def test_the_base_of_a_run_loads_and_records_the_training_data(corpus: Path, fin
     gain = base.acoustic.postfilter.gain
     assert (gain > 0).all() and not torch.equal(gain, torch.ones(80))
     assert all(0 < value < 9 for name in ("mel_variance", "mel_detail") for value in base.state[name])
+
+
+def test_a_base_records_the_data_and_the_call_and_no_absolute_path(corpus: Path, finished: Path) -> None:
+    record = RunRecord.model_validate(load_base(finished / "base").state["runs"]["pretrain"])
+    manifest = corpus / "manifest.jsonl"
+    assert (record.data.manifest, record.data.sha256) == ("manifest.jsonl", sha256_file(manifest))
+    assert (record.data.utterances, record.data.speakers) == (8, 2) and record.data.hours > 0
+    assert record.calls[-1].ended is not None and record.calls[-1].version == version("tts_meta")
+    for name in ("state.json", "config.json", "symbols.json"):
+        text = (finished / "base" / name).read_text()
+        assert str(corpus.parent) not in text and str(Path.home()) not in text and str(finished) not in text
 
 
 def test_the_run_folder_holds_the_resolved_configuration(corpus: Path, finished: Path) -> None:

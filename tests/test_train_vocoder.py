@@ -101,6 +101,8 @@ def test_every_stage_writes_a_vocoder(corpus: Path, finished: Path) -> None:
     assert weights(finished) != (finished / "spectral" / "vocoder" / "model.safetensors").read_bytes()
     state = json.loads((finished / "vocoder" / "state.json").read_text())
     assert state["utterances"] == 8 and state["steps"]["adversarial"] == 4
+    assert state["runs"]["train-vocoder"]["data"]["utterances"] == 8 and state["corpus"] == "manifest.jsonl"
+    assert str(finished.parents[1]) not in json.dumps(state)
     events = EventAccumulator(str(finished / "adversarial")).Reload()
     assert {"audio/0/1_real", "audio/0/2_vocoder"} <= set(events.Tags()["audio"])
     losses = ("energy_distance", "adversarial", "discriminator")

@@ -66,7 +66,9 @@ def toy_loss(model: Toy) -> Callable[[Batch, int], tuple[Tensor, dict[str, Tenso
     return loss
 
 
-def train(folder: Path, settings: FitSettings = SETTINGS, sample: Callable[[Log, int], None] | None = None) -> Toy:
+def train(
+    folder: Path, settings: FitSettings = SETTINGS, sample: Callable[[Log, int], float | None] | None = None
+) -> Toy:
     """Start or resume a run in `folder` with the random state of a new process."""
     model = toy()
     torch.manual_seed(1)

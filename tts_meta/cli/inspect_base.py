@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.evaluate.rank_agreement import Agreement
 from tts_meta.models.partition import DEFAULT_GRANULARITY, Partition
 from tts_meta.models.pretrained import Base, load_base
+from tts_meta.models.run_record import run_lines
 from tts_meta.models.vocoders.source_filter_vocoder import SourceFilterVocoder
 from tts_meta.models.vocoders.vocoder import Vocoder, load_vocoder
 
@@ -104,7 +106,7 @@ def _parameters(modules: list[dict[str, Any]], key: str, value: str) -> int:
 def _print_json_result(base: Base, vocoder: Vocoder, modules: list[dict[str, Any]], pairs: Pairs) -> None:
     data: dict[str, Any] = {"kind": "base", "folder": str(base.folder), "hash": base.hash}
     data |= {"speakers": len(base.speakers), "language": base.language, "state": base.state}
-    data |= {"vocoder": vocoder.name, "modules": modules}
+    data |= {"vocoder": vocoder.name, "modules": modules, "vocoder_state": dict(_vocoder_state(vocoder))}
     data["learner"] = None if base.learner is None else learner_summary(base.learner)
     data["agreement"] = [
         {
@@ -152,8 +154,15 @@ def _print_result(
     if pairs:
         print_text()
         print_text(_agreement_table(pairs))
+    for model, state in (("base", base.state), ("vocoder", _vocoder_state(vocoder))):
+        for line in run_lines(state):
+            print_text(line if line.startswith(" ") else f"{model}, {line}")
     speakers = f"{len(base.speakers)} training speakers"
     print_text(f"base {base.hash[:12]} in {base.folder}, {speakers}, language {base.language}")
+
+
+def _vocoder_state(vocoder: Vocoder) -> Mapping[str, Any]:
+    return vocoder.generator.state if isinstance(vocoder, SourceFilterVocoder) else {}
 
 
 def _modules_table(modules: list[dict[str, Any]], sigmas: dict[str, float], with_voices: bool) -> str:

@@ -9,7 +9,7 @@ import typer
 
 from tts_meta.cli.console import command_line, is_first_rank, print_on_first_rank
 from tts_meta.cli.options import Changes, Device, Recipe
-from tts_meta.cli.training import resumable, with_device
+from tts_meta.cli.training import Resume, resumable, with_device
 from tts_meta.errors import UsageError
 
 ExportLearner = Annotated[
@@ -39,6 +39,7 @@ def meta_train(
     changes: Changes = None,
     export_learner: ExportLearner = None,
     prior_scale: PriorScale = None,
+    resume: Resume = None,
 ) -> None:
     """Learn which modules of a base differ between voices.
 
@@ -63,6 +64,7 @@ def meta_train(
     if prior_scale == 0:
         raise UsageError("--prior-scale must be above 0")
     config = with_device(load_config(recipe, MetaTrainConfig, changes or ()), device)
+    config = config if resume is None else config.model_copy(update={"resume": resume})
     with resumable():
         result = train(config, command_line())
     if export_learner is not None and is_first_rank():

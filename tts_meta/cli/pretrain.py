@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tts_meta.cli.console import command_line, print_on_first_rank
 from tts_meta.cli.options import Changes, Device, Recipe
-from tts_meta.cli.training import MaxHours, Threads, read_recipe, resumable
+from tts_meta.cli.training import MaxHours, Resume, Threads, read_recipe, resumable
 
 
 def pretrain(
@@ -13,6 +13,7 @@ def pretrain(
     device: Device = None,
     threads: Threads = None,
     changes: Changes = None,
+    resume: Resume = None,
 ) -> None:
     """Train a base model on recordings of many speakers.
 
@@ -30,6 +31,6 @@ def pretrain(
     from tts_meta.train.pretrain import PretrainConfig
     from tts_meta.train.pretrain import pretrain as train
 
-    config = read_recipe(recipe, PretrainConfig, changes, device, max_hours=max_hours, threads=threads)
+    config = read_recipe(recipe, PretrainConfig, changes, device, max_hours=max_hours, threads=threads, resume=resume)
     with resumable():
         print_on_first_rank(train(config, command_line()))

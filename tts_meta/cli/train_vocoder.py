@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tts_meta.cli.console import command_line, print_on_first_rank
 from tts_meta.cli.options import Changes, Device, Recipe
-from tts_meta.cli.training import MaxHours, Threads, read_recipe, resumable
+from tts_meta.cli.training import MaxHours, Resume, Threads, read_recipe, resumable
 
 
 def train_vocoder(
@@ -13,6 +13,7 @@ def train_vocoder(
     device: Device = None,
     threads: Threads = None,
     changes: Changes = None,
+    resume: Resume = None,
 ) -> None:
     """Train a vocoder, which turns spectrograms into sound.
 
@@ -28,6 +29,8 @@ def train_vocoder(
     from tts_meta.train.vocoder import VocoderTrainConfig
     from tts_meta.train.vocoder import train_vocoder as train
 
-    config = read_recipe(recipe, VocoderTrainConfig, changes, device, max_hours=max_hours, threads=threads)
+    config = read_recipe(
+        recipe, VocoderTrainConfig, changes, device, max_hours=max_hours, threads=threads, resume=resume
+    )
     with resumable():
         print_on_first_rank(train(config, command_line()))

@@ -29,6 +29,14 @@ Threads = Annotated[
     int | None,
     typer.Option(metavar="N", min=0, help="CPU threads; 0 leaves the choice to PyTorch.", show_default="as in recipe"),
 ]
+Resume = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="CHECKPOINT",
+        help="Continue from this checkpoint of the run, a folder `checkpoints/step_N`, and remove the later ones.",
+        show_default="the newest",
+    ),
+]
 AnyTraining = TypeVar("AnyTraining", bound="TrainingConfig")
 AnyConfig = TypeVar("AnyConfig", bound="TrainingConfig | MetaTrainConfig | BenchmarkConfig")
 
@@ -38,7 +46,7 @@ def read_recipe(
     config_class: type[AnyTraining],
     changes: Sequence[str] | None,
     device: str | None,
-    **options: float | None,
+    **options: float | Path | None,
 ) -> AnyTraining:
     """Load a recipe; options that are not None replace its values. Raises UsageError for an unavailable device."""
     from tts_meta.config import load_config

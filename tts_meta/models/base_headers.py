@@ -7,16 +7,21 @@ from typing import Annotated, Self
 from pydantic import ConfigDict, Field, RootModel, model_validator
 
 from tts_meta.headers import Digest, Header, Name
+from tts_meta.models.run_record import Runs
 from tts_meta.text.symbols import BOUNDARIES, END, START
 
 
 class BaseState(Header):
-    """The content of `state.json`. phonemizer: versions by package. Other keys describe how the base was trained."""
+    """The content of `state.json`. phonemizer: versions by package. runs: records of the training runs.
+
+    Other keys describe how the base was trained.
+    """
 
     format: int
     speakers: Annotated[list[Name], Field(min_length=1, max_length=100_000)]
     sha256: Digest
     phonemizer: dict[Name, Name] = Field(default={})
+    runs: Runs = Field(default={})
 
     @model_validator(mode="after")
     def _named_once(self) -> Self:

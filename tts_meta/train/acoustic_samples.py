@@ -38,8 +38,8 @@ class AcousticSamples:
     vocoder: Vocoder | None
     device: str
 
-    def log(self, log: Log, step: int) -> None:
-        """Log losses, mels, alignment and audio at this step."""
+    def log(self, log: Log, step: int) -> float:
+        """Log losses, mels, alignment and audio at this step, and return the loss of pretraining on the segments."""
         model, batch = self.base.acoustic, self.validation.to(self.device)
         output = model(batch)
         nll = acoustic_loss(model, output, batch)
@@ -60,6 +60,7 @@ class AcousticSamples:
                 self._log_mel(log, f"sentence_{number}/{voice}", mel, step, sentence)
         texts = [(f"sentence_{number}", sentence) for number, sentence in enumerate(self.sentences, start=1)]
         log.text(f"{TEXT}/sentences", markdown_table(("Audio", "Text"), texts), step)
+        return float(nll.per_unit(model.n_mels))
 
     def _log_segment(self, log: Log, output: AcousticOutput, step: int) -> None:
         """Log the first segment: the recording, its copy-synthesis, and the prediction with teacher forcing."""

@@ -96,7 +96,8 @@ def _fit_aligner(
     )
     aligner.log_prior.copy_(symbol_log_prior([pair], len(base.symbols)))
     aligner.to(config.device)
-    settings, folder = FitSettings.of(config, config.aligner, deadline), config.output / stage
+    is_resumed = config.resume is not None and (config.output / stage).resolve() in config.resume.resolve().parents
+    settings, folder = FitSettings.of(config, config.aligner, deadline, is_resumed), config.output / stage
     stage_info, mel_config = info.of_stage(stage, config.aligner), config.base.audio.mel
     steps = fit(stage, aligner, _aligner_loss(aligner), stream, settings, folder, mel_config, info=stage_info)
     aligner.cpu().eval()

@@ -32,7 +32,8 @@ _ADVICE = "delete it to start again"
 class TrainingState(Header):
     """`state.json`: steps done, epoch and position of the next step's data, and σ of each module after each meta-step.
 
-    group: number of processes with which the run began.
+    group: number of processes with which the run began. validation_loss: loss at this step, if it was measured.
+    resumed_from: name of the checkpoint that `--resume` named.
     """
 
     format: int
@@ -42,6 +43,8 @@ class TrainingState(Header):
     position: Count = 0
     group: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     sigmas: dict[Name, list[float]] = Field(default={})
+    validation_loss: float | None = None
+    resumed_from: Name | None = None
 
 
 def save_checkpoint(

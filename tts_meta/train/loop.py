@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -17,10 +18,10 @@ from torch.optim.swa_utils import AveragedModel
 
 from tts_meta.audio.mel import MelConfig
 from tts_meta.errors import TtsMetaError
-from tts_meta.files import restore_folder
 from tts_meta.report.log import Log, NullLog
 from tts_meta.report.run_info import RunInfo
 from tts_meta.report.tensorboard import TensorBoardLog
+from tts_meta.train.checkpoint_history import NEWEST, CheckpointHistory
 from tts_meta.train.checkpoints import load_checkpoint, save_checkpoint
 from tts_meta.train.distributed import all_agree, all_reduce_gradients, all_reduce_sum, barrier, rank_and_world
 from tts_meta.train.optimiser import build_optimiser, clip_gradients, set_learning_rate, update_average, weight_average
@@ -71,17 +72,17 @@ def fit(
     settings: FitSettings,
     folder: Path,
     mel_config: MelConfig,
-    sample: Callable[[Log, int], None] = lambda log, step: None,
+    sample: Callable[[Log, int], float | None] = lambda log, step: None,
     clipped: Sequence[nn.Module] = (),
     info: RunInfo | None = None,
 ) -> int:
     """Train `model` for `settings.optimiser.steps` steps, put the moving average into it, and return the steps done.
 
     `loss(batch, step)` returns the loss and further scalars to log. `sample(log, step)` is called every `sample_every`
-    steps, with the averaged weights in the model. `clipped`: parts of the model whose gradients are clipped separately;
-    by default the gradient of the whole model is clipped. `info` is logged first. The checkpoint is in
-    `folder/training`, and training continues from it. The steps done are fewer than all if the deadline comes first.
-    Raises TtsMetaError if `_MAX_BAD_STEPS` steps in a row are not finite.
+    steps, with the averaged weights in the model, and may return a validation loss. `clipped`: parts of the model whose
+    gradients are clipped separately; by default the gradient of the whole model is clipped. `info` is logged first. The
+    newest checkpoint is in `folder/training` (`CheckpointHistory`), and training continues from it. The steps done are
+    fewer than all if the deadline comes first. Raises TtsMetaError if `_MAX_BAD_STEPS` steps in a row are not finite.
 
     A step computes the gradients of `stream.accumulate` micro-batches in each process of `torchrun`, and adds them: in
     the process first, then over the processes by one all-reduce. `loss` must return a sum divided by the size of the
@@ -93,22 +94,22 @@ def fit(
     rank, world = rank_and_world()
     optimiser = build_optimiser(model, settings.optimiser)
     average = weight_average(model, settings.ema_decay)
-    checkpoint, steps = folder / "training", settings.optimiser.steps
+    history = CheckpointHistory(folder, settings.keep_last, settings.keep_best)
+    steps, validation, resumed_from = settings.optimiser.steps, None, None
     step, epoch, position, group, bad_steps = 0, 0, 0, world, 0
-    if rank == 0:
-        restore_folder(checkpoint)
-    barrier()
-    if checkpoint.exists():
-        state = load_checkpoint(checkpoint, model, optimiser, average)
+    state = history.restore(lambda path: load_checkpoint(path, model, optimiser, average), settings.resume)
+    if state is not None:
         step, epoch, position = state["step"], state.get("epoch", 0), state.get("position", 0)
-        group = state.get("group", world)
+        group, validation = state.get("group", world), state.get("validation_loss")
+        resumed_from = state.get("resumed_from")
         if step > steps:
-            raise TtsMetaError(f"{checkpoint}: at step {step} of {steps}; delete it to start again")
+            raise TtsMetaError(f"{folder / NEWEST}: at step {step} of {steps}; delete it to start again")
     barrier()
 
     def save() -> None:
-        state = {"step": step, "epoch": epoch, "position": position, "group": group}
-        save_checkpoint(checkpoint, model, optimiser, average, state)
+        state = {"step": step, "epoch": epoch, "position": position, "group": group, "validation_loss": validation}
+        state |= {"resumed_from": resumed_from}
+        history.save(lambda path: save_checkpoint(path, model, optimiser, average, state), step)
 
     with (
         TensorBoardLog(folder, mel_config, resume_step=step + 1) if rank == 0 else NullLog() as log,
@@ -148,11 +149,12 @@ def fit(
                 scalars |= {"learning_rate": torch.tensor(learning_rate)}
                 _log_step(log, progress, task, stage, f"{step}/{steps}", step, scalars, speed)
                 started, frames_seen = time.monotonic(), 0
+            validation = None
             if rank == 0 and step % settings.sample_every == 0:
-                _with_average(model, average, lambda at=step: sample(log, at))
+                validation = _with_average(model, average, lambda at=step: sample(log, at))
                 log.flush()
                 started, frames_seen = time.monotonic(), 0
-            if rank == 0 and step % settings.save_every == 0:
+            if rank == 0 and (step % settings.save_every == 0 or (settings.keep_best and validation is not None)):
                 save()
         if rank == 0:
             save()
@@ -222,14 +224,18 @@ def _log_step(
         progress.console.print(f"{stage} {position}: {note}")
 
 
-def _with_average(model: nn.Module, average: AveragedModel, call: Callable[[], None]) -> None:
-    """Call with the averaged weights in evaluation mode, then put the trained weights back."""
+def _with_average(model: nn.Module, average: AveragedModel, call: Callable[[], float | None]) -> float | None:
+    """Call with the averaged weights in evaluation mode, then put the trained weights back.
+
+    Returns what the call returns, or None if it is not finite.
+    """
     trained = {name: value.clone() for name, value in model.state_dict().items()}
     model.load_state_dict(average.module.state_dict())
     model.eval()
     try:
         with torch.inference_mode():
-            call()
+            value = call()
     finally:
         model.load_state_dict(trained)
         model.train()
+    return value if value is not None and math.isfinite(value) else None

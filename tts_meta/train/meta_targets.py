@@ -58,6 +58,11 @@ class MetaTarget(Protocol):
         """Return the episode as a task, or None if it has no usable recording. changing: the meta-learned modules."""
         ...
 
+    @property
+    def state(self) -> Mapping[str, Any]:
+        """How the model was trained before, as in its `state.json`."""
+        ...
+
     def write(
         self, params: Mapping[str, Tensor], learner: SavedLearner, state: Mapping[str, Any], folder: Path
     ) -> None:
@@ -120,6 +125,10 @@ class AcousticTarget:
         aligned = [align_example(example, self.base, self.alignments) for example in loaded]
         return [example for example in aligned if isinstance(example, Example)]
 
+    @property
+    def state(self) -> Mapping[str, Any]:
+        return self.base.state
+
     def write(
         self, params: Mapping[str, Tensor], learner: SavedLearner, state: Mapping[str, Any], folder: Path
     ) -> None:
@@ -170,6 +179,10 @@ class VocoderTarget:
             waveform = torch.from_numpy(samples[: len(mel) * config.mel.hop])
             examples.append(Example(utterance.id, utterance.speaker, no_symbols, no_symbols, mel, waveform))
         return examples
+
+    @property
+    def state(self) -> Mapping[str, Any]:
+        return self.vocoder.generator.state
 
     def write(
         self, params: Mapping[str, Tensor], learner: SavedLearner, state: Mapping[str, Any], folder: Path

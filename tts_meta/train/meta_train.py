@@ -10,32 +10,25 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
 
 import torch
-from pydantic import Field
 
 from tts_meta.adapt.acoustic_adaptation import ACOUSTIC_ROLES
-from tts_meta.adapt.acoustic_task import Precision
 from tts_meta.adapt.learner_files import saved_learner
-from tts_meta.adapt.settings import CloneSettings
-from tts_meta.adapt.speech_objective import QueryObjective
 from tts_meta.adapt.vocoder_task import require_adaptable_vocoder
 from tts_meta.adapt.voice import VOCODER_PREFIX
 from tts_meta.audio import FeatureCache
-from tts_meta.config import DeviceName, Section
 from tts_meta.corpus import EpisodeSampler, Manifest, Utterance, hold_out_named
 from tts_meta.corpus.languages import in_language
 from tts_meta.errors import TtsMetaError, UsageError
-from tts_meta.files import restore_folder
 from tts_meta.meta import MetaLearner, MetaTrainer, Task, TrainerSettings, create_learner, find_learner
 from tts_meta.meta.task import TaskBuilder
-from tts_meta.models.partition import DEFAULT_GRANULARITY, Granularity
 from tts_meta.models.pretrained import load_base
 from tts_meta.models.vocoders.vocoder import load_vocoder
 from tts_meta.report.log import NullLog
 from tts_meta.report.run_info import RunInfo
 from tts_meta.report.tensorboard import TensorBoardLog
+from tts_meta.train.checkpoint_history import CheckpointHistory, resumed_stage
 from tts_meta.train.checkpoints import load_checkpoint, save_checkpoint
 from tts_meta.train.distributed import all_agree, barrier, process_group
 from tts_meta.train.divergence import DivergenceCheck
@@ -44,97 +37,13 @@ from tts_meta.train.logs import training_info
 from tts_meta.train.meta_logs import log_meta_step, log_sigmas
 from tts_meta.train.meta_samples import MetaSamples
 from tts_meta.train.meta_targets import AcousticTarget, MetaTarget, VocoderTarget
+from tts_meta.train.meta_train_config import MetaTrainConfig
+from tts_meta.train.provenance import CallRecord
 from tts_meta.train.run_dir import open_run_dir, progress_bar
 
-Role = Literal["head", "context"]
 Roles = Mapping[str, tuple[str, ...]]
 VOCODER_ROLES: Roles = {"head": ("vocoder.net.output",)}
 """Default roles of modules."""
-
-
-class MetaTrainConfig(Section):
-    """`tts-meta meta-train`: data, learner, modules and length of meta-training."""
-
-    manifest: Path
-    """Manifest of the corpus (JSONL)."""
-    splits: tuple[str, ...] = ("train",)
-    """Splits of the manifest whose speakers are used."""
-    held_out_speakers: tuple[str, ...] = ()
-    """Speakers of those splits that are not used for meta-training."""
-    output: Path
-    """Folder of the run; the meta-trained base is the folder `base` in it."""
-    cache: Path = Path("runs/cache")
-    """Folder of cached features and alignments; several runs may share it."""
-    lexicon: Path | None = None
-    """Pronunciations of words of the transcripts, one per line (`docs/text.md`)."""
-    base: Path | None = None
-    """Folder of the base to start from; default: the shipped base."""
-    learner: str
-    """Name of a registered learner (`tts_meta.meta.LEARNERS`)."""
-    settings: dict[str, Any] = Field(default_factory=dict)
-    """Settings of the learner: the keys of its family."""
-    trainer: TrainerSettings = TrainerSettings()
-    """Settings of the outer loop."""
-    modules: tuple[str, ...] = ("*",)
-    """Patterns of the modules that are meta-learned; the other modules do not change, and their outputs are cached.
-
-    The modules are those of the acoustic model or, if all patterns begin with `vocoder.`, of the light vocoder.
-    """
-    granularity: Granularity = DEFAULT_GRANULARITY
-    """Size of the modules of the acoustic model: `layer`, `matrix` or `parameter` (`models/partition.py`)."""
-    vocoder: str | None = None
-    """Vocoder whose modules are meta-learned, as in `speak --vocoder`."""
-    roles: dict[Role, tuple[str, ...]] = Field(default_factory=dict)
-    """Patterns of the modules of the head and the context, for learners that adapt only one of them.
-
-    Default: the head is the output layers of the decoder and the postnet, or of the vocoder; the context is the mean
-    speaker vector.
-    """
-    rank: int = Field(default=0, ge=0)
-    """Rank of the changes of matrices (`models/low_rank.py`); 0: full rank. With a rank the base does not change."""
-    support: int = Field(default=5, gt=0)
-    """Sentences of an episode that the learner adapts to."""
-    query: int = Field(default=5, gt=0)
-    """Sentences of an episode that score the adapted model."""
-    episodes: int = Field(default=0, ge=0)
-    """Number of episodes of each speaker, which come again; 0 draws new sentences for each episode."""
-    query_objective: QueryObjective = QueryObjective()
-    """Weights of the terms of the query loss; other than the likelihood only for learners with implicit gradients."""
-    history_mixing: float = Field(default=0.0, ge=0, le=1)
-    """Probability that a step of the decoder reads a predicted frame in place of the recorded one.
-
-    It applies to support and query. `clone` has .5. The inner solver `l-bfgs` computes the predictions at the start of
-    each inner loop.
-    """
-    min_seconds: float = 2.0
-    """Shorter recordings are not used."""
-    max_seconds: float = 10.0
-    """Longer recordings are not used."""
-    frames_per_step: int = Field(default=CloneSettings.frames_per_step, gt=0)
-    """Number of mel frames of an inner step, approximately. A step draws segments of sentences, cut at pauses."""
-    crops_per_step: int = Field(default=8, gt=0)
-    """Crops of 0.7 s in an inner step of the vocoder."""
-    meta_steps: int = Field(gt=0)
-    """Number of meta-steps."""
-    tasks: int = Field(default=2, gt=0)
-    """Episodes per meta-step."""
-    device: DeviceName = "auto"
-    """Where to compute: `auto` (a GPU if there is one), `cpu`, `cuda` or `mps`."""
-    threads: int = 0
-    """CPU threads; 0 leaves torch's default."""
-    precision: Precision = "float32"
-    """Precision of the inner steps of the acoustic model; `bfloat16` runs their matrix products under autocast.
-
-    The parameters, the prior, the solver, Hessian products and the query gradient keep float32.
-    """
-    seed: int = 0
-    """Seed of episodes, random draws and dropout."""
-    sentences: tuple[str, ...] | None = None
-    """Sentences that two speakers kept out of meta-training speak in the log; default: two in the base's language."""
-    save_every: int = Field(default=2, gt=0)
-    """Meta-steps between two checkpoints."""
-    max_hours: float = 0.0
-    """This process saves a checkpoint and stops after this many hours; 0 means no limit."""
 
 
 def meta_train(config: MetaTrainConfig, command: str = "") -> Path:
@@ -162,11 +71,12 @@ def meta_train(config: MetaTrainConfig, command: str = "") -> Path:
             spoken = sample_sentences(config.sentences, target.base.language, usable)
             heard = (held_out_usable, usable, config.support, spoken)
             samples = MetaSamples.of(target, learner, *heard) if rank == 0 else None
+            record = CallRecord(config.output, "meta-train", command, config.manifest, manifest, config.device)
             info = training_info(command, config, manifest, held_out)
             sigmas = _run(config, trainer, target, usable, deadline, rank, samples, info)
             folder = config.output / target.folder
             if rank == 0:
-                _write(config, trainer, sigmas, target, folder)
+                _write(config, trainer, sigmas, target, record, folder)
             barrier()
             if trainer.steps_done < config.meta_steps:
                 so_far = f"{folder} holds the {target.folder} so far"
@@ -219,19 +129,24 @@ def _run(
     info: RunInfo,
 ) -> dict[str, list[float]]:
     """Resume, then step, log and save until the meta-steps or the time end; return σ of each module after each step."""
-    checkpoint, sigmas, divergence = config.output / "training", dict[str, list[float]](), DivergenceCheck()
+    history = CheckpointHistory(config.output, config.keep_last)
+    sigmas, divergence, resumed_from = dict[str, list[float]](), DivergenceCheck(), None
     sampler = EpisodeSampler(utterances, config.support, config.query, config.seed, config.episodes)
     learner, tasks = trainer.learner, list[TaskBuilder]()
-    if rank == 0:
-        restore_folder(checkpoint)
-    barrier()
-    if checkpoint.exists():
-        state = load_checkpoint(checkpoint, trainer, trainer.optimiser, None, learner.load_task_state)
+    resumed_stage(config.resume, config.output, {"": ""})
+    state = history.restore(
+        lambda path: load_checkpoint(path, trainer, trainer.optimiser, None, learner.load_task_state), config.resume
+    )
+    if state is not None:
         sigmas, divergence.first_loss = state["sigmas"], state.get("first_loss")
+        resumed_from = state.get("resumed_from")
 
     def save() -> None:
-        state = {"step": trainer.steps_done, "sigmas": sigmas, "first_loss": divergence.first_loss}
-        save_checkpoint(checkpoint, trainer, trainer.optimiser, None, state, learner.task_state())
+        step = trainer.steps_done
+        state = {"step": step, "sigmas": sigmas, "first_loss": divergence.first_loss, "resumed_from": resumed_from}
+        history.save(
+            lambda path: save_checkpoint(path, trainer, trainer.optimiser, None, state, learner.task_state()), step
+        )
 
     with (
         TensorBoardLog(config.output, target.base.config.audio.mel, resume_step=trainer.steps_done + 1)
@@ -285,7 +200,12 @@ def _draw_tasks(
 
 
 def _write(
-    config: MetaTrainConfig, trainer: MetaTrainer, sigmas: dict[str, list[float]], target: MetaTarget, folder: Path
+    config: MetaTrainConfig,
+    trainer: MetaTrainer,
+    sigmas: dict[str, list[float]],
+    target: MetaTarget,
+    record: CallRecord,
+    folder: Path,
 ) -> None:
     """Write the model with φ as its weights, and the learner in the same folder."""
     learner, steps = trainer.learner, trainer.steps_done
@@ -293,4 +213,9 @@ def _write(
     saved = saved_learner(
         learner, target.model, config.rank, config.granularity, meta_steps=steps, sigma_history=sigmas, origin=origin
     )
-    target.write(learner.model_parameters(), saved, {"meta_learner": learner.name, "meta_steps": steps}, folder)
+    state = {
+        "meta_learner": learner.name,
+        "meta_steps": steps,
+        "runs": target.state.get("runs", {}) | record.finished(),
+    }
+    target.write(learner.model_parameters(), saved, state, folder)

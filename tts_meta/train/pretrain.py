@@ -32,6 +32,7 @@ from tts_meta.text import load_phonemizer
 from tts_meta.text.versions import phonemizer_versions
 from tts_meta.train.acoustic_samples import AcousticSamples
 from tts_meta.train.aligner_training import train_aligner
+from tts_meta.train.checkpoint_history import resumed_stage
 from tts_meta.train.datasets import segment_utterances, training_stream
 from tts_meta.train.distributed import barrier, is_first, process_group
 from tts_meta.train.feature_store import FeatureStore
@@ -41,6 +42,7 @@ from tts_meta.train.logs import training_info
 from tts_meta.train.loop import fit
 from tts_meta.train.optimiser import OptimiserConfig
 from tts_meta.train.postfilter import measure_postfilter
+from tts_meta.train.provenance import CallRecord, without_absolute_path
 from tts_meta.train.run_dir import open_run_dir
 from tts_meta.train.segments import Segments
 from tts_meta.train.shared_durations import aligned_durations
@@ -96,13 +98,16 @@ def pretrain(config: PretrainConfig, command: str = "") -> Path:
         if config.init_from and not (config.output / "acoustic" / "training").exists():
             start_from(base, load_base(config.init_from))
         with open_run_dir(config.output, recipe):
+            stage_to_resume(config)
             cache = FeatureCache(config.cache, config.base.audio)
             store = load_features(config.output, manifest, base, cache, config.workers, console)
             console.print(
                 f"{len(store)} utterances of {len(base.speakers)} speakers; {len(held_out)} utterances held out"
             )
             info = training_info(command, recipe, manifest, held_out)
-            return _train(config, base, store, [utterance.source for utterance in manifest], console, deadline, info)
+            record = CallRecord(config.output, "pretrain", command, config.manifest, manifest, config.device)
+            recordings = [utterance.source for utterance in manifest]
+            return _train(config, base, store, recordings, console, deadline, info, record)
 
 
 def _train(
@@ -113,6 +118,7 @@ def _train(
     console: Console,
     deadline: float,
     info: RunInfo,
+    record: CallRecord,
 ) -> Path:
     """Run the stages and return the folder of the base. recordings: the source of each utterance."""
     if not train_aligner(config, base, store, deadline, info, console):
@@ -122,7 +128,8 @@ def _train(
     steps = _train_acoustic(config, base, segments, recordings, deadline, info)
     base.acoustic.speaker.centre()
     folder = config.output / "base"
-    base.state |= {"steps": steps, "corpus": str(config.manifest), "utterances": int(segments.durations.known.sum())}
+    corpus, utterances = without_absolute_path(config.manifest), int(segments.durations.known.sum())
+    base.state |= {"steps": steps, "corpus": corpus, "utterances": utterances, "runs": record.finished()}
     base.state |= {"phonemizer": phonemizer_versions(config.base.phonemizer)}
     if is_first():
         measure_postfilter(base, segments.select(_is_validation(segments)))
@@ -141,6 +148,12 @@ def _pieces(config: PretrainConfig, base: Base, store: FeatureStore, console: Co
     utterances = int(durations.known.sum())
     console.print(f"{utterances} utterances aligned; {len(segments)} segments of at most {config.max_seconds:.0f} s")
     return segments
+
+
+def stage_to_resume(config: PretrainConfig) -> str | None:
+    """The stage of `config.resume`. Raises UsageError for a checkpoint of another run or of a finished stage."""
+    results = {"aligner_first": "realigned.safetensors", "aligner": "aligner.safetensors", "acoustic": ""}
+    return resumed_stage(config.resume, config.output, results)
 
 
 def acoustic_objective(
@@ -198,7 +211,7 @@ def _train_acoustic(
         model,
         acoustic_objective(model, config.log_every),
         stream,
-        FitSettings.of(config, config.acoustic, deadline),
+        FitSettings.of(config, config.acoustic, deadline, stage_to_resume(config) == "acoustic"),
         config.output / "acoustic",
         config.base.audio.mel,
         samples.log,

@@ -22,12 +22,13 @@ from tts_meta.train.distributed import all_agree, is_first
 CHANGEABLE_SETTINGS = (
     *("output", "cache", "device", "threads", "workers", "max_hours"),
     *("log_every", "save_every", "sample_every", "sentences", "language"),
+    *("keep_last", "keep_best", "resume"),
 )
 """Settings that may differ when a run continues, because they do not change the result: where and how long it computes,
 and how often it logs, saves and samples. The language acts through the phonemizer and the utterances."""
 EXTENDABLE_SETTINGS = ("meta_steps",)
 """Settings that may grow when a run continues. The schedules of the further steps are those of the longer run."""
-_CONFIG, _LOCK = "config.json", ".lock"
+_CONFIG, _LOCK, RECORD = "config.json", ".lock", "run.json"
 
 
 @contextmanager
@@ -83,8 +84,8 @@ def _write_config(output: Path, config: Section) -> None:
 
 
 def _has_results(output: Path) -> bool:
-    """Whether the folder holds more than a configuration, a lock, logs and temporary files."""
-    idle = (_CONFIG, _LOCK)
+    """Whether the folder holds more than a configuration, a record of the calls, a lock, logs and temporary files."""
+    idle = (_CONFIG, _LOCK, RECORD)
     names = (path.name for path in output.iterdir())
     return any(n not in idle and not n.startswith("events.out.") and not n.endswith(".tmp") for n in names)
 

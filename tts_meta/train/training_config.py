@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from tts_meta.config import DeviceName, Hours, Section, Seed, Share, Threads
 from tts_meta.corpus.segments import MIN_SEGMENT_SECONDS, PAUSE_SECONDS
 from tts_meta.train.optimiser import OptimiserConfig
+
+Kept = Annotated[int, Field(ge=1, le=1000)]
 
 
 class TrainingConfig(Section):
@@ -46,13 +48,22 @@ class TrainingConfig(Section):
     """Steps between two checkpoints."""
     sample_every: int = Field(default=1000, gt=0)
     """Steps between two validations, which log images and audio."""
+    keep_last: Kept = 2
+    """Number of the last checkpoints of each stage that are kept. A run continues from the last undamaged one."""
+    keep_best: Annotated[int, Field(ge=0, le=1000)] = 1
+    """Number of the checkpoints with the lowest validation losses that are kept too."""
+    resume: Path | None = None
+    """Checkpoint of this run to continue from, a folder `STAGE/checkpoints/step_N`; default: the newest."""
     max_hours: Hours = 0.0
     """This process saves a checkpoint and stops after this many hours; 0 means no limit."""
 
 
 @dataclass(frozen=True)
 class FitSettings:
-    """The settings of one stage; `deadline` is a value of `time.monotonic`, or infinity."""
+    """The settings of one stage; `deadline` is a value of `time.monotonic`, or infinity.
+
+    keep_last, keep_best: as in `CheckpointHistory`. resume: the checkpoint to continue from, None for the newest.
+    """
 
     optimiser: OptimiserConfig
     ema_decay: float
@@ -62,11 +73,18 @@ class FitSettings:
     save_every: int
     sample_every: int
     deadline: float
+    keep_last: int = 1
+    keep_best: int = 0
+    resume: Path | None = None
 
     @classmethod
-    def of(cls, config: TrainingConfig, optimiser: OptimiserConfig, deadline: float) -> FitSettings:
-        """The settings of one stage of a run; a stage shorter than `sample_every` is sampled at its end."""
-        names = ("ema_decay", "device", "precision", "log_every", "save_every")
+    def of(cls, config: TrainingConfig, optimiser: OptimiserConfig, deadline: float, is_resumed: bool) -> FitSettings:
+        """The settings of one stage of a run; a stage shorter than `sample_every` is sampled at its end.
+
+        is_resumed: whether `config.resume` is a checkpoint of this stage.
+        """
+        names = ("ema_decay", "device", "precision", "log_every", "save_every", "keep_last", "keep_best")
         sample_every = max(1, min(config.sample_every, optimiser.steps))
         shared = {name: getattr(config, name) for name in names}
-        return cls(optimiser=optimiser, deadline=deadline, sample_every=sample_every, **shared)
+        resume = config.resume if is_resumed else None
+        return cls(optimiser=optimiser, deadline=deadline, sample_every=sample_every, resume=resume, **shared)

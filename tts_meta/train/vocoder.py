@@ -31,6 +31,7 @@ from tts_meta.models.vocoders.source_filter_weights import load_source_filter, s
 from tts_meta.report.log import Log
 from tts_meta.report.run_info import RunInfo
 from tts_meta.tensors import read_tensors
+from tts_meta.train.checkpoint_history import resumed_stage
 from tts_meta.train.discriminator import Discriminator, DiscriminatorConfig
 from tts_meta.train.distributed import all_agree, barrier, is_first, process_group
 from tts_meta.train.features import load_features
@@ -38,6 +39,7 @@ from tts_meta.train.logs import training_info
 from tts_meta.train.loop import fit
 from tts_meta.train.optimiser import OptimiserConfig
 from tts_meta.train.predicted_mels import load_predicted_mels
+from tts_meta.train.provenance import CallRecord, without_absolute_path
 from tts_meta.train.run_dir import open_run_dir
 from tts_meta.train.shared_work import share_out
 from tts_meta.train.training_config import FitSettings, TrainingConfig
@@ -109,7 +111,8 @@ def train_vocoder(config: VocoderTrainConfig, command: str = "") -> Path:
         discriminator = Discriminator(config.discriminator)
         with open_run_dir(config.output, recipe):
             info = training_info(command, recipe, manifest, held_out)
-            run = _Run(config, base, manifest, console, deadline, info)
+            record = CallRecord(config.output, "train-vocoder", command, config.manifest, manifest, config.device)
+            run = _Run(config, base, manifest, console, deadline, info, record)
             console.print(f"{len(run.store)} utterances; {len(held_out)} utterances held out")
             if not config.init_from:
                 run.train_pitch(generator.pitch)
@@ -143,9 +146,13 @@ class _Run:
         console: Console,
         deadline: float,
         info: RunInfo,
+        record: CallRecord,
     ) -> None:
+        self.record = record
         self.config, self.base, self.console, self.deadline, self.info = config, base, console, deadline, info
         self.mel_config = base.config.audio.mel
+        results = {"pitch": "pitch.safetensors"} | {stage: f"{stage}/weights.safetensors" for stage in _STAGES}
+        self.resumed = resumed_stage(config.resume, config.output, results)
         cache = VocoderCache(config.cache, base.config.audio)
         self.store = load_features(config.output, manifest, base, cache, config.workers, console)
         self.data = VocoderData(self.store, cache)
@@ -156,8 +163,10 @@ class _Run:
     def state(self) -> dict[str, object]:
         """The facts of the training for the vocoder's `state.json`."""
         stages = {stage: getattr(self.config, stage).steps for stage in ("pitch", *_STAGES)}
-        state: dict[str, object] = {"corpus": str(self.config.manifest), "utterances": len(self.store), "steps": stages}
-        return state | {"init_from": str(self.config.init_from)} if self.config.init_from else state
+        corpus, init_from = without_absolute_path(self.config.manifest), self.config.init_from
+        state: dict[str, object] = {"corpus": corpus, "utterances": len(self.store), "steps": stages}
+        state["runs"] = self.record.finished()
+        return state | {"init_from": without_absolute_path(init_from)} if init_from else state
 
     def train_pitch(self, predictor: PitchPredictor) -> None:
         """Train the pitch predictor on Praat's F0, or load it from `pitch.safetensors` if it is finished."""
@@ -241,7 +250,7 @@ class _Run:
         stream: CropStream,
         finished: Path,
         container: nn.Module | None = None,
-        sample: Callable[[Log, int], None] = lambda log, step: None,
+        sample: Callable[[Log, int], float | None] = lambda log, step: None,
         save: Callable[[], None] = lambda: None,
     ) -> None:
         """Train a stage, or load its weights from `finished` if it is done.
@@ -252,7 +261,7 @@ class _Run:
         config, optimiser = self.config, getattr(self.config, stage)
         modules = [module for module in (model, container) if module is not None]
         if not all_agree(finished.exists()):
-            settings = FitSettings.of(config, optimiser, self.deadline)
+            settings = FitSettings.of(config, optimiser, self.deadline, self.resumed == stage)
             for module in modules:
                 module.to(config.device)
             clipped = list(model.children()) if isinstance(model, nn.ModuleDict) else ()

@@ -28,8 +28,11 @@ def vocoder_sampler(
     data: VocoderData,
     validation: NDArray[np.intp],
     device: str,
-) -> Callable[[Log, int], None]:
-    """Return a function (log, step) that logs the generator's output for the utterances `validation` of the store."""
+) -> Callable[[Log, int], float]:
+    """Return a function (log, step) that logs the generator's output for the utterances `validation` of the store.
+
+    The function returns the mean spectral distance.
+    """
     mel_config = generator.mel_config
     max_frames, mel_spec = _MAX_SECONDS * mel_config.sample_rate // mel_config.hop, MelSpec(mel_config)
 
@@ -38,7 +41,7 @@ def vocoder_sampler(
             log.audio(f"{AUDIO}/{name}/{part}", samples, mel_config.sample_rate, step)
             log.mel(f"{MEL}/{name}/{part}", mel_spec(samples[None])[0], step)
 
-    def sample(log: Log, step: int) -> None:
+    def sample(log: Log, step: int) -> float:
         vocoder, distances = SourceFilterVocoder(generator), []
         for n in validation[:_UTTERANCES]:
             begin, frames = int(store.frame_starts[n]), min(max_frames, int(store.frames[n]))
@@ -48,6 +51,8 @@ def vocoder_sampler(
             distances.append(spectral_distance(spectra(real), spectra(generated)))
             if n in validation[:_AUDIO_UTTERANCES]:
                 log_pair(log, store.ids[int(n)], real[0], generated[0], step)
-        log.scalar("validation/distance", torch.stack(distances).mean(), step)
+        distance = torch.stack(distances).mean()
+        log.scalar("validation/distance", distance, step)
+        return float(distance)
 
     return sample

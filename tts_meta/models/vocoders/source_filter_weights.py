@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from tts_meta.audio.mel import MelConfig
 from tts_meta.config import Section, dump_config, parse_config
@@ -21,6 +21,7 @@ from tts_meta.context import SkipInitialization
 from tts_meta.errors import TtsMetaError
 from tts_meta.files import atomic_folder, sha256_file, write_tensors
 from tts_meta.headers import Digest, Header, check_header, read_json
+from tts_meta.models.run_record import Runs
 from tts_meta.models.saved_learner import SavedLearner
 from tts_meta.models.vocoders.source_filter import SourceFilterConfig, SourceFilterGenerator
 from tts_meta.tensors import TensorFile, check_finite, to_float32
@@ -45,10 +46,14 @@ class SourceFilterFile(Section):
 
 
 class SourceFilterState(Header):
-    """The content of `state.json` of a light vocoder. Other keys describe how the vocoder was trained."""
+    """The content of `state.json` of a light vocoder. runs: records of the training runs.
+
+    Other keys describe how the vocoder was trained.
+    """
 
     format: int
     sha256: Digest
+    runs: Runs = Field(default={})
 
 
 def save_source_filter(generator: SourceFilterGenerator, folder: Path, state: Mapping[str, Any]) -> None:
