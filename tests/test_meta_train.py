@@ -18,6 +18,7 @@ from tts_meta.config import dump_config
 from tts_meta.errors import TtsMetaError, UsageError
 from tts_meta.meta import LEARNERS, GradientLearner, MetaStepMetrics, MetaTrainer, Task
 from tts_meta.models.pretrained import load_base
+from tts_meta.models.run_record import RunRecord
 from tts_meta.train.meta_train import meta_train
 
 LEARNING = {"inner_steps": 3, "inner_lr": 1e-5, "variance": 0.1, "cg_max_iters": 2, "hessian": "difference"}
@@ -141,6 +142,13 @@ meta_train(load_config({str(tmp_path / "recipe.json")!r}, MetaTrainConfig))
     # Files hold weights in half precision. Rounding errors change few of these weights, and each by one unit.
     assert float((ends[0] != start).float().mean()) > 0.9 and float((ends[0] != ends[1]).float().mean()) < 0.01
     torch.testing.assert_close(ends[1], ends[0], atol=1e-3, rtol=1e-3)
+
+
+def test_a_meta_trained_base_records_the_run_and_no_absolute_path(meta_corpus: Path, meta_run: Path) -> None:
+    state = load_base(meta_run / "base").state
+    record = RunRecord.model_validate(state["runs"]["meta-train"])
+    assert record.data.utterances > 0 and record.calls[-1].ended is not None
+    assert str(meta_corpus) not in json.dumps(state) and str(meta_run) not in json.dumps(state)
 
 
 def test_every_sigma_and_the_residuals_of_the_solvers_are_logged(meta_run: Path) -> None:

@@ -58,7 +58,7 @@ def test_a_record_says_data_code_command_and_times(tmp_path: Path, manifest: Pat
 
 
 def test_calls_of_a_stopped_run_are_listed_and_their_number_is_bounded(tmp_path: Path, manifest: Path) -> None:
-    record(tmp_path, manifest, "first")
+    last = record(tmp_path, manifest, "first")
     for number in range(MAX_CALLS + 5):
         last = record(tmp_path, manifest, f"call {number}")
     calls = RunRecord.model_validate(last.finished()["pretrain"]).calls

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from helpers import tone_corpus
 from safetensors.torch import load_file, save_file
 
 from tts_meta.audio.mel import MelConfig
-from tts_meta.errors import TtsMetaError
+from tts_meta.errors import TtsMetaError, TtsMetaWarning
 from tts_meta.train import pretrain
 from tts_meta.train.run_dir import open_run_dir
 
@@ -195,7 +196,11 @@ def test_a_run_with_a_damaged_file_is_refused_in_one_line_or_resumes_to_the_same
         if damaged is not None:
             path.write_bytes(damaged)
         try:
-            pretrain(recipe(corpus, tmp_path / "run", cache=tmp_path / "run" / "cache"))
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always", TtsMetaWarning)
+                pretrain(recipe(corpus, tmp_path / "run", cache=tmp_path / "run" / "cache"))
+            lines = [str(warning.message) for warning in caught]
+            assert all("; the run continues from " in line and str(path.parent) in line for line in lines)
         except TtsMetaError as error:
             line = str(error)
             assert line.isprintable() and str(tmp_path / "run") in line and len(line) < 500, (kind, line)

@@ -71,6 +71,7 @@ def meta_train(config: MetaTrainConfig, command: str = "") -> Path:
             spoken = sample_sentences(config.sentences, target.base.language, usable)
             heard = (held_out_usable, usable, config.support, spoken)
             samples = MetaSamples.of(target, learner, *heard) if rank == 0 else None
+            resumed_stage(config.resume, config.output, {"": ""})
             record = CallRecord(config.output, "meta-train", command, config.manifest, manifest, config.device)
             info = training_info(command, config, manifest, held_out)
             sigmas = _run(config, trainer, target, usable, deadline, rank, samples, info)
@@ -130,23 +131,19 @@ def _run(
 ) -> dict[str, list[float]]:
     """Resume, then step, log and save until the meta-steps or the time end; return σ of each module after each step."""
     history = CheckpointHistory(config.output, config.keep_last)
-    sigmas, divergence, resumed_from = dict[str, list[float]](), DivergenceCheck(), None
+    sigmas, divergence = dict[str, list[float]](), DivergenceCheck()
     sampler = EpisodeSampler(utterances, config.support, config.query, config.seed, config.episodes)
     learner, tasks = trainer.learner, list[TaskBuilder]()
-    resumed_stage(config.resume, config.output, {"": ""})
-    state = history.restore(
-        lambda path: load_checkpoint(path, trainer, trainer.optimiser, None, learner.load_task_state), config.resume
-    )
+    arguments = (trainer, trainer.optimiser, None)
+    state = history.restore(lambda path: load_checkpoint(path, *arguments, learner.load_task_state), config.resume)
     if state is not None:
         sigmas, divergence.first_loss = state["sigmas"], state.get("first_loss")
-        resumed_from = state.get("resumed_from")
 
     def save() -> None:
         step = trainer.steps_done
-        state = {"step": step, "sigmas": sigmas, "first_loss": divergence.first_loss, "resumed_from": resumed_from}
-        history.save(
-            lambda path: save_checkpoint(path, trainer, trainer.optimiser, None, state, learner.task_state()), step
-        )
+        new = {"step": step, "sigmas": sigmas, "first_loss": divergence.first_loss}
+        new |= {"resumed_from": (state or {}).get("resumed_from")}
+        history.save(lambda path: save_checkpoint(path, *arguments, new, learner.task_state()), step)
 
     with (
         TensorBoardLog(config.output, target.base.config.audio.mel, resume_step=trainer.steps_done + 1)
