@@ -33,7 +33,7 @@ Resume = Annotated[
     Path | None,
     typer.Option(
         metavar="CHECKPOINT",
-        help="Continue from this checkpoint of the run, a folder `checkpoints/step_N`, and remove the later ones.",
+        help="Continue from this checkpoint of the run, a folder named step_N, and remove the later ones.",
         show_default="the newest",
     ),
 ]
