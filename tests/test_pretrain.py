@@ -90,8 +90,7 @@ def test_the_base_of_a_run_loads_and_records_the_training_data(corpus: Path, fin
 
 def test_a_base_records_the_data_and_the_call_and_no_absolute_path(corpus: Path, finished: Path) -> None:
     record = RunRecord.model_validate(load_base(finished / "base").state["runs"]["pretrain"])
-    manifest = corpus / "manifest.jsonl"
-    assert (record.data.manifest, record.data.sha256) == ("manifest.jsonl", sha256_file(manifest))
+    assert record.data.manifest == "manifest.jsonl" and record.data.sha256 == sha256_file(corpus / "manifest.jsonl")
     assert (record.data.utterances, record.data.speakers) == (8, 2) and record.data.hours > 0
     assert record.calls[-1].ended is not None and record.calls[-1].version == version("tts_meta")
     for name in ("state.json", "config.json", "symbols.json"):
