@@ -65,8 +65,9 @@ def draw(rows: list[Row], path: Path) -> None:
     times.set(xscale="log", yscale="log", xlabel="sentences", ylabel="CPU time, s")
     memory.axhline(1024, color="grey", linestyle=":")
     memory.set(xscale="log", xlabel="sentences", ylabel="peak memory, MiB", ylim=(0, None))
+    times.legend(fontsize=8, loc=(0.03, 0.12))
+    memory.legend(fontsize=8)
     for axes in (times, memory):
-        axes.legend(fontsize=8)
         axes.grid(alpha=0.3)
     save_figure(figure, path)
 

@@ -23,7 +23,7 @@ class Assumptions:
     """
 
     cores: int = 16
-    gpu: float = 100.0
+    gpu: float = 73.0
     scaling: float = 0.9
     epochs: float = 10.0
     disk: float = 1e9
@@ -54,7 +54,7 @@ def _measured(cost: Mapping[str, Any], speech: Mapping[str, float]) -> list[list
     growth = {name: 1024**2 * (cost[name]["mib"] - cost[name]["mib_before"]) / lines for name in ("prepare", "read")}
     return [
         ["decoding, trimming, loudness, log-mel", f"{speech['read']:.0f} times real time"],
-        ["alignment", f"{speech['align']:.0f} times real time"],
+        ["alignment, with phonemes", f"{speech['align']:.0f} times real time"],
         ["a step of pretraining, bfloat16", f"{speech['pretrain']:.1f} times real time"],
         ["length of a sentence", f"{speech['mean_seconds']:.1f} s"],
         *([f"{name}, a million sentences", f"{seconds:.0f} s"] for name, seconds in per_line.items()),

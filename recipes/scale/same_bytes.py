@@ -85,7 +85,10 @@ def killed(listed: Path, out: Path, longest: float, kills: int, draw: random.Ran
 
 def on_dask(listed: Path, out: Path) -> None:
     """Prepare on a local Dask cluster of two processes."""
-    cluster_class = importlib.import_module("distributed").LocalCluster
+    try:
+        cluster_class = importlib.import_module("distributed").LocalCluster
+    except ImportError as error:
+        raise TtsMetaError("a Dask cluster needs dask; install it with: pip install '.[cluster]'") from error
     with cluster_class(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
         finish(start(listed, out, "--dask", cluster.scheduler_address))
 
