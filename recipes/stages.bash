@@ -20,8 +20,8 @@ usage: bash $0 [options]
   --nproc N          processes of each training stage on this machine, such as the number of its GPUs; default: 1
   --nnodes N         machines of a training stage; run the same command on each of them; default: 1
   --rendezvous H:P   with --nnodes: name of one of the machines, and a port; the ports P+3 to P+5 must be free
-  --set S.KEY=VALUE  a setting of stage S, such as pretrain.acoustic.steps=100, or an option of the verbs
-                     prepare and split, such as prepare.jobs=8; may be repeated
+  --set S.KEY=VALUE  a setting of stage S, such as pretrain.acoustic.steps=100, or an option of prepare, split
+                     or benchmark, such as prepare.jobs=8 or benchmark.jobs=8; may be repeated
   --settings FILE    a file with one S.KEY=VALUE a line
   --small            miniature settings (recipes/small.txt): every stage takes seconds, the voices are not usable
   --dry-run          print the commands only
@@ -124,16 +124,18 @@ check_options() {
 }
 
 # Fill the array `command` with the settings of a stage. Arguments: the stage, then the words before the settings. The
-# verbs prepare and split take options; the others take --set KEY=VALUE.
+# settings of prepare and split, and the workers of benchmark, are options; the others are --set KEY=VALUE.
 with_settings() {
     local stage=$1 setting key value
     command=("${@:2}")
     for setting in ${settings[@]+"${settings[@]}"}; do
         [ "${setting%%.*}" = "$stage" ] || continue
         setting=${setting#*.} && key=${setting%%=*} && value=${setting#*=}
-        case $stage:$value in
-            prepare:true | split:true) command+=("--$key") ;;
-            prepare:* | split:*) command+=("--$key" "$value") ;;
+        case $stage.$key in
+            prepare.* | split.* | benchmark.jobs | benchmark.dask)
+                command+=("--$key")
+                [ "$value" = true ] || command+=("$value")
+                ;;
             *) command+=(--set "$setting") ;;
         esac
     done

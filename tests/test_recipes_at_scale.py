@@ -118,10 +118,12 @@ def test_help_names_every_stage_and_a_dry_run_prints_the_commands_only(tmp_path:
     for number, stage in enumerate(("prepare", "split", "pretrain", "vocoder", "meta_train", "benchmark"), 1):
         assert f"\n  {number}  {stage} " in shown.stdout
     options = ["--dry-run", "--nproc=4", "--set=meta_train.tasks=3", "--output", "o"]
+    options += ["--set", "benchmark.jobs=2", "--set", "prepare.download=true"]
     planned = run_script("recipes/vctk/run.sh", options, tmp_path)
     commands = [line for line in planned.stdout.splitlines() if line.startswith("+ ")]
     assert planned.returncode == 0 and len(commands) == 6
     assert [
         command.startswith("+ torchrun --standalone --nproc-per-node 4 -m tts_meta.cli") for command in commands
     ] == [number in (3, 4, 5) for number in range(1, 7)]
+    assert commands[0].endswith(" --download") and commands[5].endswith(" --jobs 2")
     assert commands[4].endswith("--set tasks=3") and not (tmp_path / "o").exists()
