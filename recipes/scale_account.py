@@ -124,7 +124,7 @@ class Account:
             "acoustic", config.acoustic
         )
         memory = self._memory("acoustic", config.acoustic) + lines
-        disk = size.base_hours * self.mel_mb / 1e3 + 4 * BASE_MB / 1e3 * 2
+        disk = 4 * BASE_MB / 1e3 * 2
         return Stage("3 pretrain", cpu, network, network / self.gpu, memory, disk)
 
     def _vocoder(self, lines: float) -> Stage:
@@ -133,8 +133,8 @@ class Account:
         spectral = self._training("spectral", config.spectral, config.finetune)
         network = self._training("pitch", config.pitch) + spectral
         memory = self._memory("spectral", config.spectral, config.finetune) + lines
-        # Log-mels, samples, F0 of Praat, and predicted F0 and voicing in single precision.
-        data = size.base_hours * (self.mel_mb + self.sample_mb + 12 / self.frame_hours / 1e6)
+        # Samples, F0 of Praat, and predicted F0 and voicing in single precision.
+        data = size.base_hours * (self.sample_mb + 12 / self.frame_hours / 1e6)
         return Stage("4 vocoder", cpu, network, network / self.gpu, memory, (data + 4 * VOCODER_MB * 3) / 1e3)
 
     def _meta_train(self, lines: float) -> Stage:

@@ -179,7 +179,8 @@ stage_3() {
 }
 
 stage_4() {
-    train vocoder train-vocoder manifest="$output/split.jsonl" base="$output/pretrain/base" output="$output/vocoder"
+    train vocoder train-vocoder manifest="$output/split.jsonl" base="$output/pretrain/base" output="$output/vocoder" \
+        cache="$output/cache"
 }
 
 stage_5() {

@@ -11,6 +11,7 @@ from documentation import ROOT
 from published_layouts import write_libritts, write_vctk
 from recipe_runs import run_script
 
+from recipes.scale_account import Account, size_of
 from tts_meta.corpus import Manifest
 from tts_meta.models.pretrained import load_base
 from tts_meta.models.vocoders.source_filter_weights import load_source_filter
@@ -33,6 +34,10 @@ def run_recipe(recipe: str, folder: Path, *arguments: object) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
+def _megabytes(folder: Path) -> float:
+    return sum(path.stat().st_size for path in folder.rglob("*.data")) / 1e6
+
+
 def check_results(recipe: str, folder: Path) -> None:
     """Check that every stage wrote its result, each from the speakers of its split."""
     runs, (base_split, meta_split, test_split) = folder / "runs", ROLES[recipe]
@@ -45,6 +50,10 @@ def check_results(recipe: str, folder: Path) -> None:
     assert json.loads((runs / "meta_train" / "config.json").read_text())["splits"] == [meta_split]
     meta_base = load_base(runs / "meta_train" / "base")
     assert meta_base.prior is not None and meta_base.speakers == base.speakers
+    size, cache = size_of(manifest, ROOT / "recipes" / recipe), runs / "cache"
+    account = Account(ROOT / "recipes" / recipe, size, {"spectral": 1.0}, ())
+    assert _megabytes(cache / "mels") == pytest.approx(account.mel_mb * size.hours, rel=0.05)
+    assert _megabytes(cache / "samples") == pytest.approx(account.sample_mb * size.base_hours, rel=0.05)
     scored = [json.loads(line) for line in (runs / "benchmark" / "scores.jsonl").read_text("utf-8").splitlines()]
     assert {row["speaker"] for row in scored} == set(manifest.of_split(test_split).speakers)
     assert {"clone, 2 sentences, 2 steps", "real recording"} <= {row["system"] for row in scored}
