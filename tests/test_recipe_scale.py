@@ -136,6 +136,9 @@ class _Finished:
     def wait(self) -> int:
         return self.returncode
 
+    def poll(self) -> None:
+        """The program takes it for a running process."""
+
     def send_signal(self, number: int) -> None:
         assert number == signal.SIGKILL
 

@@ -69,16 +69,20 @@ def digests(out: Path) -> dict[str, str]:
 
 def killed(listed: Path, out: Path, longest: float, kills: int, draw: random.Random) -> list[int]:
     """Kill a run with two jobs again and again, then let it end; return how many results each kill left."""
-    results = []
-    for _ in range(kills):
+    results, finished = [], 0
+    while len(results) < kills and finished < 10 * kills:
         process = start(listed, out, "--jobs", "2")
         time.sleep(draw.uniform(0, longest))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        journal = out / ".manifest.journal"
-        results.append(sum(1 for line in journal.read_bytes().splitlines() if line) if journal.exists() else 0)
-        if (out / FILES[0]).exists():  # it was faster than the kill: start from the beginning
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            journal = out / ".manifest.journal"
+            results.append(sum(1 for line in journal.read_bytes().splitlines() if line) if journal.exists() else 0)
+        if (out / FILES[0]).exists():  # it was faster than the kill, which does not count: start from the beginning
             shutil.rmtree(out)
+            finished += 1
+    if len(results) < kills:
+        raise TtsMetaError("the runs end before they can be killed; give more --recordings")
     finish(start(listed, out, "--jobs", "2"))
     return results
 
