@@ -87,6 +87,7 @@ class EspeakSpeaker:
         encoded = text.encode()
         self._library.espeak_Synth(encoded, len(encoded) + 1, 0, 0, 0, 1, None, None)
         self._library.espeak_Synchronize()
+        self._library.espeak_SetSynthCallback(None)  # the library must not keep the address of a freed function
         samples = np.frombuffer(b"".join(parts), dtype="<i2").astype(np.float32) / 32768
         samples = np.pad(samples, round(_PAD * self.rate))
         noise = np.random.default_rng(len(samples)).normal(0.0, _NOISE, len(samples))
