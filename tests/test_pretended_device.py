@@ -200,6 +200,7 @@ def test_the_losses_of_vocoder_training_have_gradients_on_every_device(device: t
         torch.ones(2, frames),
         torch.zeros(2, frames * 256, dtype=torch.int16),
         torch.tensor(2 * frames),
+        torch.tensor(2.0 * frames),
     )
     losses: dict[str, VocoderLoss] = {"pitch": pitch_loss(generator.pitch), "spectral": spectral_objective(generator)}
     losses["adversarial"] = adversarial_objective(generator, Discriminator(DiscriminatorConfig()).to(device), 0.3)

@@ -130,7 +130,8 @@ def test_a_list_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 def matched(content: str, *audio: str, loose: bool = False) -> dict[str, str]:
     """Return the texts that a list `/c/list.txt` assigns to recordings below `/c`."""
-    lines = [Transcript(number, *line.split("|")) for number, line in enumerate(content.split(), 1)]
+    fields = [line.split("|") for line in content.split()]
+    lines = [Transcript(number, name, text) for number, (name, text) in enumerate(fields, 1)]
     paths = [Path("/c") / name for name in audio]
     entries = match_transcripts(lines, paths, Path("/c/list.txt"), [Path("/c")], loose).entry_of
     return {str(path.relative_to("/c")): entry.text for path, entry in entries.items()}
