@@ -294,6 +294,7 @@ TESTED = {
     "recipes/scale/__main__.py": "test_recipe_scale.py",
     "recipes/scale/same_bytes.py": "test_recipe_scale.py",
     "recipes/scale/stages.py": "test_recipe_scale.py",
+    "recipes/scale/two_processes.py": "test_recipe_two_processes.py",
     "recipes/sinusoid/__main__.py": "test_recipe_sinusoid.py",
 }
 """Programs whose `main` another test file runs at miniature size."""
