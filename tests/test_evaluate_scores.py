@@ -131,7 +131,7 @@ def test_an_unknown_metric_lists_the_names():
 def test_a_missing_package_names_the_extra_before_any_work(monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "distillmos" else find(name))
-    with pytest.raises(TtsMetaError, match=r"needs distillmos; install it with: pip install '\.\[eval\]'"):
+    with pytest.raises(TtsMetaError, match=r"distillmos must be installed; use: pip install '\.\[eval\]'"):
         Scorer(["similarity", "distillmos"])
     Scorer(["similarity", "mcd"])
 

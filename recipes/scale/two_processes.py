@@ -71,7 +71,7 @@ def measure(manifest: Path, folder: Path) -> dict[str, list[float]]:
     for processes in PROCESSES:
         output = folder / f"pretrain_{processes}"
         run("pretrain", RECIPES / "pretrain.yaml", processes, output, (*data, *PRETRAIN))
-        values = logged(output, "acoustic/seconds_of_speech_per_second", SKIPPED["pretrain"])
+        values = logged(output / "acoustic", "acoustic/seconds_of_speech_per_second", SKIPPED["pretrain"])
         speeds["pretrain"].append(statistics.median(values))
         output = folder / f"meta_train_{processes}"
         run("meta-train", RECIPES / "meta_train.yaml", processes, output, (*data, f"base={BASE}", *META_TRAIN))
