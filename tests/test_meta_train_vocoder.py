@@ -44,7 +44,9 @@ def test_meta_training_gives_the_vocoder_a_prior(meta_corpus: Path, vocoder_run:
     assert before.prior is None and after.prior is not None and after.hash == before.hash
     assert tuple(after.prior.variances) == adaptable_vocoder_modules(SourceFilterVocoder(after)).names
     assert len(set(after.prior.variances.values())) > 1
-    assert after.state == {"corpus": "tones", "meta_learner": "sigma-reptile", "meta_steps": 3}
+    runs = after.state["runs"]
+    assert after.state == {"corpus": "tones", "meta_learner": "sigma-reptile", "meta_steps": 3, "runs": runs}
+    assert set(runs) == {"meta-train"}
     assert all(len(history) == 3 for history in after.prior.sigma_history.values())
 
 

@@ -18,35 +18,47 @@ from tts_meta.evaluate.summary import summarise
 FOLDER = Path(__file__).resolve().parents[1] / "recipes" / "discovery"
 
 
+EXPERIMENTS = {FOLDER: ([0.003, 0.03, 0.3], 150), FOLDER / "mixing": ([0.003, 0.3], 140)}
+"""Folders of data, with the starts of their runs and the number of meta-steps."""
+
+
+@pytest.fixture(scope="module", params=EXPERIMENTS, ids=lambda folder: folder.name)
+def folder(request: pytest.FixtureRequest) -> Path:
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def published() -> Convergence:
-    return Convergence.read(FOLDER)
+def published(folder: Path) -> Convergence:
+    return Convergence.read(folder)
 
 
-def readme() -> str:
+def readme(folder: Path = FOLDER) -> str:
     """The text of the page, each paragraph on one line."""
-    return " ".join((FOLDER / "README.md").read_text("utf-8").split())
+    return " ".join((folder / "README.md").read_text("utf-8").split())
 
 
-def test_the_data_are_of_the_three_starts_and_the_speakers_for_the_choice_of_settings(published: Convergence) -> None:
-    assert [run.start for run in published.runs] == [0.003, 0.03, 0.3]
+def test_the_data_are_of_all_starts_and_the_speakers_for_the_choice_of_settings(
+    published: Convergence, folder: Path
+) -> None:
+    starts, steps = EXPERIMENTS[folder]
+    assert [run.start for run in published.runs] == starts
     for run, effects in zip(published.runs, published.effects, strict=True):
-        assert run.done == run.planned_steps == 150 and run.steps == list(range(0, 151, 5))
+        assert run.done == run.planned_steps == steps and run.steps == list(range(0, steps + 1, 5))
         assert effects.sigmas == hash_of_sigmas(run)
         assert effects.speakers == list(SPEAKERS)
         assert len(effects.before) == len(effects.after) == len(effects.kept) == len(SPEAKERS)
         assert all(len(values) == len(SPEAKERS) for values in effects.undone.values())
 
 
-def test_the_page_of_all_modules_is_that_of_the_data(published: Convergence) -> None:
-    assert (FOLDER / PAGE).read_text("utf-8") == published.page()
+def test_the_page_of_all_modules_is_that_of_the_data(published: Convergence, folder: Path) -> None:
+    assert (folder / PAGE).read_text("utf-8") == published.page()
 
 
-def test_the_readme_has_the_statement_and_the_table_of_the_runs(published: Convergence) -> None:
-    assert " ".join(published.statement().split()) in readme()
-    assert " ".join(published.run_table().split()) in readme()
-    assert " ".join(published.pair_table().split()) in readme()
-    verdicts = set(re.findall(r"σ has (not )?converged\.", prose(FOLDER / "README.md")))
+def test_the_readme_has_the_statement_and_the_table_of_the_runs(published: Convergence, folder: Path) -> None:
+    assert " ".join(published.statement().split()) in readme(folder)
+    assert " ".join(published.run_table().split()) in readme(folder)
+    assert " ".join(published.pair_table().split()) in readme(folder)
+    verdicts = set(re.findall(r"σ has (not )?converged\.", prose(folder / "README.md")))
     assert verdicts == {"" if published.converged else "not "}
 
 
