@@ -79,3 +79,18 @@ def test_the_readme_has_the_table_of_the_voices_of_fewer_modules() -> None:
         assert shown == [means[system][score].shown(count) for score, count in digits.items()], name
         checked += 1
     assert checked == 15 == len(means) - 2  # and the recordings and their copy-synthesis
+
+
+def test_the_readme_of_history_mixing_has_the_table_of_its_voices() -> None:
+    folder = FOLDER / "mixing"
+    means = {row.group[0]: row.intervals for row in summarise(read_scores(folder / "voices_scores.jsonl"))}
+    section = (folder / "README.md").read_text("utf-8").split("## Voices")[1]
+    digits = {"similarity": 3, "similarity_ecapa": 3, "cer": 3, "distillmos": 2, "nll": 1}
+    checked = 0
+    for line in section.split("| System |")[1].split("\n\n")[0].splitlines()[2:]:
+        name, _, *shown = (cell.strip() for cell in line.strip("|").split("|"))
+        [system] = [system for system in means if (system.rpartition(", 10 sentences, ")[0] or system) == name]
+        scores = means[system]
+        assert shown == [scores[score].shown(count) if score in scores else "" for score, count in digits.items()], name
+        checked += 1
+    assert checked == 8 == len(means) - 1  # and copy-synthesis
