@@ -143,5 +143,5 @@ TARGETS = [
     Target("headers: tensors of a learner", damaged_folder(learner_files, sealed=True), use_learner),
     Target("headers: forecast", damaged_json(forecast_file), use_forecast),
     Target("headers: checkpoint", damaged_folder(checkpoint_files), resume),
-    Target("headers: utterances of a run", damaged_folder(store_files), open_store),
+    Target("headers: utterances of a run", damaged_folder(store_files), open_store, seconds=5.0),
 ]

@@ -208,7 +208,7 @@ def test_the_memory_of_a_process_hardly_grows_with_the_corpus(tmp_path: Path) ->
         command = [sys.executable, "-c", MEMORY, str(folder), str(utterances), tests]
         return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
-    # The allocator keeps up to 7 MB more in some runs.
-    few, many = memory(100), min(memory(1600) for _ in range(2))
+    # The number of batches in memory at once depends on the threads: up to 10 MB more in some runs.
+    few, many = memory(100), min(memory(1600) for _ in range(3))
     frames = 1500 * 800 * 80 * 4
     assert many - few < 0.03 * frames, (few, many)

@@ -17,6 +17,7 @@ from tts_meta.errors import TtsMetaError
 EXAMPLES = 40
 
 
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")  # it would hide the fault
 @pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
 def test_hostile_input_gives_a_correct_result_or_one_line(target: Target) -> None:
     tally = run_target(target, EXAMPLES)
