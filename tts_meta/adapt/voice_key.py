@@ -19,6 +19,7 @@ from tts_meta.adapt.voice import VOCODER_PREFIX
 from tts_meta.config import parse_settings
 from tts_meta.corpus.audio_part import sha256_audio
 from tts_meta.meta import Params
+from tts_meta.meta.learners.lbfgs_adaptation import ROUND
 from tts_meta.meta.solvers.stopping import STOPPING_VERSION
 from tts_meta.models.pretrained import Base
 from tts_meta.models.vocoders.vocoder import Vocoder
@@ -70,7 +71,8 @@ def _acoustic_identity(base: Base, settings: CloneSettings, training_speakers: o
     if choice.learner_class.iterative:
         budget = choice.budget(settings.steps, settings.learning_rate is not None)
         parts += [budget.steps, STOPPING_VERSION if budget.stop_on_plateau else 0]
-        parts += ["history_mixing", settings.history_mixing] if settings.history_mixing else []
+        if settings.history_mixing:
+            parts += ["history_mixing", settings.history_mixing, *([ROUND] if choice.minimises else [])]
     if "trained_tasks" in choice.learner_class.needs:
         parts.append(training_speakers)
     if settings.spectral_correction:
