@@ -92,7 +92,9 @@ def main() -> None:
             results.write_text("".join(json.dumps(row) + "\n" for row in rows))
     rows = [json.loads(line) for line in results.read_text().splitlines()]
     draw(rows, output / "cost.png")
-    page = f"{cost_table(rows)}\n{account_page(rows[-1], json.loads((output / 'speech.json').read_text()))}"
+    speech = output / "speech.json"
+    measured = json.loads((speech if speech.exists() else FOLDER / "speech.json").read_text())
+    page = f"{cost_table(rows)}\n{account_page(rows[-1], measured)}"
     (output / "account.md").write_text(page)
     print(page, end="")
 
